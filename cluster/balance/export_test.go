@@ -1,0 +1,4 @@
+package balance
+
+// Remembered returns how many workers a WeightedRoundRobin keeps state of.
+func Remembered(p Picker) int { return len(p.(*weightedRoundRobin).state) }

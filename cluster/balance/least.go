@@ -1,0 +1,95 @@
+package balance
+
+import (
+	"math"
+	"slices"
+)
+
+// leastConnections keeps the running sums of the capacities from one pick to
+// the next for their memory alone.
+type leastConnections struct{ sums []float64 }
+
+func (l *leastConnections) Pick(cs []Candidate, req *Request) Choice {
+	if c, done := few(cs); done {
+		return c
+	}
+	if req.Sampled && len(cs) > draws {
+		return l.sampled(cs, req)
+	}
+	return least(cs, req)
+}
+
+// least returns the lowest score, drawn among equals: the original took the
+// first in map order, so one worker took every tie.
+func least(cs []Candidate, req *Request) Choice {
+	best, low, ties := 0, math.Inf(1), 1
+	for i := range cs {
+		s := score(&cs[i])
+		switch {
+		case s < low:
+			best, low, ties = i, s, 1
+		case s == low:
+			ties++
+			if req.Rand.Uint32N(uint32(ties)) == 0 {
+				best = i
+			}
+		}
+	}
+	reason := LeastLoaded
+	if ties > 1 {
+		reason = Tie
+	}
+	return Choice{best, reason, low}
+}
+
+// draws is how many candidates a crowded chooser compares.
+const draws = 4
+
+// sampled returns the lowest score of [draws] distinct candidates, drawn in
+// proportion to capacity. Distinct, because two draws of one hung worker would
+// make it the best of both.
+func (l *leastConnections) sampled(cs []Candidate, req *Request) Choice {
+	if cap(l.sums) < len(cs) {
+		l.sums = make([]float64, len(cs))
+	}
+	l.sums = l.sums[:len(cs)]
+	sum := 0.0
+	for i := range cs {
+		sum += cs[i].Capacity
+		l.sums[i] = sum
+	}
+	var taken [draws]int
+	n, best, low := 0, -1, math.Inf(1)
+	for tries := 0; n < draws; tries++ {
+		i := l.draw(req.Rand.Float64() * sum)
+		if slices.Contains(taken[:n], i) {
+			if tries < 4*draws {
+				continue
+			}
+			// A few hold nearly all the capacity: the next one will do.
+			for slices.Contains(taken[:n], i) {
+				i = (i + 1) % len(cs)
+			}
+		}
+		taken[n] = i
+		n++
+		if s := score(&cs[i]); s < low {
+			best, low = i, s
+		}
+	}
+	return Choice{best, Sampled, low}
+}
+
+// draw returns the first position whose running sum is above x, starting from
+// where it would be if all capacities were equal.
+func (l *leastConnections) draw(x float64) int {
+	last := len(l.sums) - 1
+	at := min(int(x/l.sums[last]*float64(last+1)), last)
+	for at > 0 && l.sums[at-1] > x {
+		at--
+	}
+	for at < last && l.sums[at] <= x {
+		at++
+	}
+	return at
+}
