@@ -1,0 +1,235 @@
+package link_test
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/link"
+)
+
+// logged is a logger whose lines can be read while it is written to.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *logged) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), text)
+}
+
+func serial(t *testing.T, s *link.Source) string {
+	t.Helper()
+	c := s.ClientConfig("localhost", nil).Certificates[0]
+	return c.Leaf.SerialNumber.String()
+}
+
+func open(t *testing.T, f link.Files, log *slog.Logger) *link.Source {
+	t.Helper()
+	s, err := link.OpenFiles(f, 0, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// poll lets one poll of the default interval pass in the bubble.
+func poll() {
+	time.Sleep(link.DefaultPoll)
+	synctest.Wait()
+}
+
+func TestNewFilesTakeEffectOnTheNextHandshakeOfAStandingListener(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log logged
+		dir := t.TempDir()
+		oldCA, newerCA := newCA(t), newCA(t)
+		s := open(t, write(t, dir, issue(t, oldCA, link.Leaf{})), log.logger())
+		server := s.ServerConfig(alpn) // made once, as a listener does
+		old, newer := source(t, issue(t, oldCA, link.Leaf{})), source(t, issue(t, newerCA, link.Leaf{}))
+		accepted := func(client *link.Source) bool {
+			s, c := handshake(t, server, client.ClientConfig("localhost", alpn))
+			return s.err == nil && c.err == nil
+		}
+		if !accepted(old) || accepted(newer) {
+			t.Fatal("before the change: want the old authority accepted and the new one refused")
+		}
+		before := serial(t, s)
+		write(t, dir, issue(t, newerCA, link.Leaf{}))
+		poll()
+		if serial(t, s) == before {
+			t.Error("the certificate is still the old one")
+		}
+		if accepted(old) || !accepted(newer) {
+			t.Error("after the change: want the new authority accepted and the old one refused")
+		}
+		if n := log.count("reloaded"); n != 1 {
+			t.Errorf("%d lines say reloaded, want 1", n)
+		}
+	})
+}
+
+func TestBrokenNewFilesKeepTheOldOnesAndAreReportedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log logged
+		dir := t.TempDir()
+		ca := newCA(t)
+		first, second := issue(t, ca, link.Leaf{}), issue(t, ca, link.Leaf{})
+		f := write(t, dir, first)
+		s := open(t, f, log.logger())
+		before := serial(t, s)
+		steps := []struct {
+			name   string
+			change func()
+			says   string
+		}{
+			{"key of another certificate", func() { write(t, dir, link.Bundle{Cert: first.Cert, Key: second.Key, CA: first.CA}) }, "does not fit"},
+			{"cut file", func() { write(t, dir, link.Bundle{Cert: first.Cert[:100], Key: first.Key, CA: first.CA}) }, "no PEM block"},
+			{"missing file", func() { os.Remove(f.CA) }, "no such file"},
+			{"expired", func() { write(t, dir, issue(t, ca, link.Leaf{NotAfter: time.Now().Add(-time.Minute)})) }, "expired on"},
+		}
+		for i, step := range steps {
+			step.change()
+			poll()
+			poll()
+			if serial(t, s) != before {
+				t.Fatalf("%s: the certificate has changed", step.name)
+			}
+			if n := log.count("not usable"); n != i+1 {
+				t.Errorf("%s: %d lines so far, want %d", step.name, n, i+1)
+			}
+			if log.count(step.says) == 0 {
+				t.Errorf("%s: no line says %q", step.name, step.says)
+			}
+		}
+		write(t, dir, second)
+		poll()
+		if serial(t, s) == before {
+			t.Error("good files after broken ones were not taken")
+		}
+	})
+}
+
+func TestFilesThatComeBackAsTheyWereAreTakenAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log logged
+		dir := t.TempDir()
+		b := issue(t, newCA(t), link.Leaf{})
+		f := write(t, dir, b)
+		open(t, f, log.logger())
+		for range 2 {
+			os.Remove(f.Key)
+			poll()
+			write(t, dir, b)
+			poll()
+		}
+		if bad, good := log.count("not usable"), log.count("reloaded"); bad != 2 || good != 2 {
+			t.Errorf("%d lines of failure and %d of success, want 2 and 2", bad, good)
+		}
+	})
+}
+
+func TestExpiryIsWarnedOfFourteenDaysAheadAndThenEachDay(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	synctest.Test(t, func(t *testing.T) {
+		var log logged
+		s, err := link.NewSource(issue(t, newCA(t), link.Leaf{NotAfter: time.Now().Add(16 * day)}), log.logger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		for _, step := range []struct {
+			wait          time.Duration
+			soon, expired int
+		}{{0, 0, 0}, {day, 0, 0}, {day + time.Hour, 0, 0}, {day, 1, 0}, {12 * day, 13, 0}, {3 * day, 13, 3}} {
+			time.Sleep(step.wait)
+			synctest.Wait()
+			if soon, expired := log.count("expires soon"), log.count("has expired"); soon != step.soon || expired != step.expired {
+				t.Errorf("after another %v: %d warnings and %d errors, want %d and %d", step.wait, soon, expired, step.soon, step.expired)
+			}
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		var log logged
+		source, err := link.NewSource(issue(t, newCA(t), link.Leaf{NotAfter: time.Now().Add(day)}), log.logger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer source.Close()
+		if log.count("expires soon") != 1 {
+			t.Error("no warning at load")
+		}
+	})
+}
+
+func TestACertificateThatItsOwnAuthoritiesRefuseIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	b := issue(t, newCA(t), link.Leaf{})
+	b.CA = newCA(t).CertPEM()
+	var log logged
+	s, err := link.NewSource(b, log.logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if log.count("not signed by an authority it accepts itself") != 1 {
+		t.Error("no warning")
+	}
+}
+
+func TestKeysAreNeverLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log logged
+		dir := t.TempDir()
+		ca := newCA(t)
+		a, b := issue(t, ca, link.Leaf{}), issue(t, ca, link.Leaf{NotAfter: time.Now().Add(time.Hour)})
+		f := write(t, dir, a)
+		open(t, f, log.logger())
+		write(t, dir, link.Bundle{Cert: a.Cert, Key: b.Key, CA: a.CA})
+		poll()
+		write(t, dir, b)
+		poll()
+		for _, line := range strings.Split(string(a.Key)+string(b.Key), "\n") {
+			if len(line) > 8 && log.count(line) > 0 {
+				t.Errorf("logged: %s", line)
+			}
+		}
+	})
+}
+
+func TestCloseEndsTheWatchAndMayBeRepeated(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // fails if a goroutine is left
+		s, err := link.OpenFiles(write(t, t.TempDir(), issue(t, newCA(t), link.Leaf{})), 0, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		s.Close()
+		if s.ServerConfig(alpn).ClientCAs == nil {
+			t.Error("the configurations are of no use after Close")
+		}
+	})
+}
