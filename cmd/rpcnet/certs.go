@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/rpcnet-go/rpcnet/internal/certs"
+)
+
+var certsCommand = command{
+	name:    "certs",
+	summary: "make development certificates: an authority, and a node certificate for this machine",
+	setup: func(fs *flag.FlagSet) runFunc {
+		dir := fs.String("dir", "certs", "the `folder` to make them in; what it holds is kept and used")
+		hosts := fs.String("host", "", "more DNS names, IP addresses and SPIFFE ids, separated by `commas`, besides localhost, 127.0.0.1 and ::1")
+		return func(_ context.Context, args []string, out io.Writer) error {
+			if len(args) > 0 {
+				return usageError(fmt.Sprintf("unexpected argument %q: hosts go into -host a,b", args[0]))
+			}
+			if *dir == "" {
+				return usageError("-dir is empty: name a folder")
+			}
+			files, err := certs.Make(*dir, splitList(*hosts))
+			if err != nil {
+				return err
+			}
+			for _, f := range files {
+				verb := "made"
+				if f.Kept {
+					verb = "kept"
+				}
+				fmt.Fprintln(out, verb, f.Path)
+			}
+			return nil
+		}
+	},
+}
+
+// splitList returns the items of a comma-separated list, without the empty ones.
+func splitList(s string) []string {
+	var items []string
+	for item := range strings.SplitSeq(s, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}

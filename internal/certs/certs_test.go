@@ -1,0 +1,169 @@
+package certs_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/tls"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rpcnet-go/rpcnet/internal/certs"
+	"github.com/rpcnet-go/rpcnet/internal/link"
+)
+
+var all = []string{certs.CA, certs.CAKey, certs.Cert, certs.Key}
+
+func make_(t *testing.T, dir string, hosts ...string) []certs.File {
+	t.Helper()
+	files, err := certs.Make(dir, hosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func contents(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	m := map[string][]byte{}
+	for _, name := range all {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m[name] = data
+	}
+	return m
+}
+
+func remove(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestMakeWritesAUsableSetWithKeysForTheOwnerAlone(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "certs")
+	for _, f := range make_(t, dir, "node.example.org", "10.0.0.7") {
+		if f.Kept {
+			t.Errorf("%s kept in an empty folder", f.Path)
+		}
+	}
+	for name, want := range map[string]fs.FileMode{certs.CAKey: 0o600, certs.Key: 0o600} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != want {
+			t.Errorf("%s has mode %v, want %v", name, info.Mode().Perm(), want)
+		}
+	}
+	s, err := link.OpenFiles(link.Files{Cert: filepath.Join(dir, certs.Cert), Key: filepath.Join(dir, certs.Key), CA: filepath.Join(dir, certs.CA)}, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, certs.Cert), filepath.Join(dir, certs.Key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"localhost", "127.0.0.1", "::1", "node.example.org", "10.0.0.7"} {
+		if err := pair.Leaf.VerifyHostname(host); err != nil {
+			t.Error(err)
+		}
+	}
+	if key, ok := pair.PrivateKey.(*ecdsa.PrivateKey); !ok || key.Params().Name != "P-256" {
+		t.Errorf("key of type %T, want ECDSA P-256", pair.PrivateKey)
+	}
+}
+
+func TestMakeOverwritesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	make_(t, dir)
+	before := contents(t, dir)
+	for _, f := range make_(t, dir) {
+		if !f.Kept {
+			t.Errorf("%s not reported as kept", f.Path)
+		}
+	}
+	for name, data := range contents(t, dir) {
+		if !bytes.Equal(data, before[name]) {
+			t.Errorf("%s has changed", name)
+		}
+	}
+}
+
+func TestMakeSignsANewNodeCertificateWithTheAuthorityThatIsThere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	make_(t, dir)
+	before := contents(t, dir)
+	remove(t, dir, certs.Cert, certs.Key)
+	files := make_(t, dir, "other.example.org")
+	for i, kept := range []bool{true, true, false, false} {
+		if files[i].Kept != kept {
+			t.Errorf("%s: kept %v, want %v", files[i].Path, files[i].Kept, kept)
+		}
+	}
+	after := contents(t, dir)
+	if !bytes.Equal(before[certs.CA], after[certs.CA]) || bytes.Equal(before[certs.Cert], after[certs.Cert]) {
+		t.Error("want the old authority and a new node certificate")
+	}
+}
+
+func TestMakeNeedsNoAuthorityKeyWhenTheRestIsThere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	make_(t, dir)
+	remove(t, dir, certs.CAKey)
+	if files := make_(t, dir); len(files) != 3 {
+		t.Errorf("%d files reported, want the 3 that are there", len(files))
+	}
+}
+
+func TestMakeSaysWhatToRemove(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		remove []string
+		hosts  []string
+		want   string
+	}{
+		{"authority without key", []string{certs.CAKey, certs.Cert, certs.Key}, nil, "ca_key.pem is not"},
+		{"key without authority", []string{certs.CA, certs.Cert, certs.Key}, nil, "ca.pem is not"},
+		{"certificate without key", []string{certs.Key}, nil, "test_key.pem is not"},
+		{"key without certificate", []string{certs.Cert}, nil, "test_cert.pem is not"},
+		{"certificate without authority", []string{certs.CA, certs.CAKey}, nil, "ca.pem is not"},
+		{"another host", nil, []string{"example.org"}, `not for host "example.org": remove test_cert.pem and test_key.pem`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			make_(t, dir)
+			remove(t, dir, c.remove...)
+			if _, err := certs.Make(dir, c.hosts); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestPresentSeesAnyFileOfTheSet(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if certs.Present(dir) || certs.Present(filepath.Join(dir, "absent")) {
+		t.Error("an empty or absent folder is said to hold certificates")
+	}
+	make_(t, dir)
+	remove(t, dir, certs.CA, certs.CAKey, certs.Cert)
+	if !certs.Present(dir) {
+		t.Error("a key alone is overlooked")
+	}
+}
