@@ -1,0 +1,117 @@
+package load
+
+import "time"
+
+// Ejection of a worker that fails calls. The pattern is Envoy's outlier
+// detection, with times for small clusters.
+const (
+	// failureLimit is how many failures in a row eject.
+	failureLimit = 5
+	// ejectFor is the first ejection's length; it doubles with each further one
+	// up to ejectMost, and a healthy minute takes one doubling back.
+	ejectFor     = 5 * time.Second
+	ejectMost    = 300 * time.Second
+	healthyAfter = 60 * time.Second
+	// trialWithin is how long the outcome of the trial call is waited for
+	// before another is allowed.
+	trialWithin = 5 * time.Second
+	// agreeWithin is how close in time the complaints of two callers must be.
+	agreeWithin = 10 * time.Second
+)
+
+// A Health is what one chooser holds of one worker's answers. Failures are
+// those of transport and availability; errors of the application and refusals
+// that send the caller elsewhere are none. The zero value is healthy.
+//
+//	fine -(5 failures in a row, or 2 callers complain)-> ejected
+//	ejected -(time over)-> trial: one call
+//	trial -(success)-> fine; -(failure)-> ejected, twice as long
+type Health struct {
+	failures  int
+	times     int // ejections that are not yet forgotten
+	until     time.Duration
+	ejected   bool          // until Success, even when the time is over
+	tried     time.Duration // when the trial call was given
+	trying    bool
+	healthy   time.Duration // since when
+	complaint struct {
+		by uint64
+		at time.Duration
+	}
+}
+
+// Failure records a failed call and reports whether it ejected the worker.
+func (h *Health) Failure(now time.Duration) bool {
+	h.failures++
+	if h.ejected {
+		if now < h.until {
+			return false
+		}
+		h.eject(now) // the trial failed
+		return true
+	}
+	if h.failures < failureLimit {
+		return false
+	}
+	h.eject(now)
+	return true
+}
+
+// Complaint records that a caller, told apart by a number, says that the
+// worker failed it. One caller may have a bad network; when two agree, the
+// worker is ejected, and Complaint returns true.
+func (h *Health) Complaint(now time.Duration, by uint64) bool {
+	last := h.complaint
+	h.complaint.by, h.complaint.at = by, now
+	if h.ejected || last.at == 0 || last.by == by || now-last.at > agreeWithin {
+		return false
+	}
+	h.eject(now)
+	return true
+}
+
+func (h *Health) eject(now time.Duration) {
+	h.forgive(now)
+	h.times++
+	h.until = now + min(ejectFor<<min(h.times-1, 10), ejectMost)
+	h.ejected, h.trying, h.failures = true, false, 0
+}
+
+// forgive takes back one ejection for each healthy minute.
+func (h *Health) forgive(now time.Duration) {
+	if !h.ejected && h.times > 0 {
+		h.times = max(0, h.times-int((now-h.healthy)/healthyAfter))
+	}
+}
+
+// Success records a call that the worker answered.
+func (h *Health) Success(now time.Duration) {
+	h.failures = 0
+	if h.ejected && now >= h.until {
+		h.ejected, h.trying, h.healthy = false, false, now
+	}
+}
+
+// Available reports whether the worker may be picked. When an ejection's time
+// is over, it may for one call: see Picked.
+func (h *Health) Available(now time.Duration) bool {
+	if !h.ejected {
+		return true
+	}
+	return now >= h.until && (!h.trying || now-h.tried >= trialWithin)
+}
+
+// Picked says that the worker was given a call.
+func (h *Health) Picked(now time.Duration) {
+	if h.ejected && now >= h.until {
+		h.trying, h.tried = true, now
+	}
+}
+
+// Ejected returns until when the worker is ejected; ok is false if it is not.
+func (h *Health) Ejected(now time.Duration) (until time.Duration, ok bool) {
+	return h.until, h.ejected && now < h.until
+}
+
+// Reset forgets everything, as for a worker that restarted.
+func (h *Health) Reset() { *h = Health{} }

@@ -1,0 +1,317 @@
+package load
+
+import "time"
+
+// Limits are what a worker takes on.
+type Limits struct {
+	// Capacity is how many calls run at once. 0: no limit, and no queue.
+	Capacity int
+	// Queue is how many calls may wait for a place. 0: as many as Capacity;
+	// negative: none.
+	Queue int
+}
+
+// A Ledger is a worker's account of its calls: who is admitted, who waits, who
+// is to be told. Every call ends with exactly one Release.
+type Ledger struct {
+	epoch    uint64
+	capacity int
+	room     int // places in the queue
+	state    State
+
+	running int
+	head    *Entry // the queue, oldest first
+	tail    *Entry
+	queued  int
+
+	live     map[Key]*Entry      // ticketed calls that have not ended
+	own      map[uint64]int      // calls in flight by the chooser that made them
+	watchers map[uint64]*watcher // choosers that receive reports
+	seq      uint64
+	version  uint64 // grows with each change worth a report
+
+	service, delay ewma // seconds
+}
+
+type watcher struct {
+	claimed []uint64
+	streams int
+}
+
+// NewLedger returns an account with the given epoch, random per process.
+func NewLedger(epoch uint64, l Limits) *Ledger {
+	room := l.Queue
+	switch {
+	case l.Capacity <= 0 || l.Queue < 0:
+		room = 0
+	case l.Queue == 0:
+		room = l.Capacity
+	}
+	return &Ledger{epoch: epoch, capacity: max(l.Capacity, 0), room: room,
+		live: map[Key]*Entry{}, own: map[uint64]int{}, watchers: map[uint64]*watcher{}}
+}
+
+// A Call is what admission depends on.
+type Call struct {
+	// Ticket is what the caller brought; Ticketed is false if it brought none.
+	Ticket   Ticket
+	Ticketed bool
+	// Attempt is the number of the try. From the third on, a call is no longer
+	// sent away for being a surprise.
+	Attempt int
+	// Left is the time until the call's deadline, 0 if it has none.
+	Left time.Duration
+	// Owner is the runtime's; the ledger does not look at it.
+	Owner any
+}
+
+// A Refusal is why a call was not admitted; the zero value means it was.
+type Refusal uint8
+
+// The refusals.
+const (
+	Admitted   Refusal = iota
+	IsDraining         // the worker takes no more calls
+	Surprised          // the worker is full and the chooser did not know
+	QueueFull          // no place left to wait
+	TooLate            // the deadline would pass in the queue
+	Superseded         // a newer attempt with the same ticket is here
+)
+
+// String returns the refusal in words.
+func (r Refusal) String() string {
+	return [...]string{"admitted", "worker is draining", "worker is full", "queue is full",
+		"deadline would pass in the queue", "a newer attempt is here"}[min(r, Superseded)]
+}
+
+// An Entry is one admitted call.
+type Entry struct {
+	call       Call
+	arrived    time.Duration
+	started    time.Duration
+	waiting    bool
+	ended      bool
+	next, prev *Entry
+}
+
+// Waiting reports whether the call is in the queue.
+func (e *Entry) Waiting() bool { return e.waiting }
+
+// Owner returns the call's owner.
+func (e *Entry) Owner() any { return e.call.Owner }
+
+// Admit decides about a call. An admitted one runs or waits ([Entry.Waiting]).
+// If the same ticket is here already, the newer attempt takes its place, so
+// that it counts once, and replaced is the older one, to be cancelled.
+func (l *Ledger) Admit(now time.Duration, c Call) (e, replaced *Entry, why Refusal) {
+	if c.Ticketed && c.Ticket.Number != 0 {
+		l.claim(c.Ticket.Key())
+	}
+	if l.state == Draining {
+		return nil, nil, IsDraining
+	}
+	e = &Entry{call: c, arrived: now, started: now}
+	if old := l.ticket(c); old != nil {
+		if c.Attempt < old.call.Attempt {
+			return nil, nil, Superseded
+		}
+		l.replace(old, e)
+		return e, old, Admitted
+	}
+	if l.capacity > 0 && l.running >= l.capacity {
+		if why := l.refuse(c); why != Admitted {
+			return nil, nil, why
+		}
+		l.push(e)
+	} else {
+		l.running++
+		l.delay.observe(0)
+	}
+	l.enter(e)
+	return e, nil, Admitted
+}
+
+func (l *Ledger) refuse(c Call) Refusal {
+	switch {
+	case c.Ticketed && !c.Ticket.QueueOK && c.Attempt < 3:
+		return Surprised
+	case l.queued >= l.room:
+		return QueueFull
+	case c.Left > 0 && l.service.mean*float64(l.queued+1)/float64(l.capacity) > c.Left.Seconds():
+		return TooLate
+	}
+	return Admitted
+}
+
+func (l *Ledger) ticket(c Call) *Entry {
+	if !c.Ticketed || c.Ticket.Number == 0 {
+		return nil
+	}
+	return l.live[c.Ticket.Key()]
+}
+
+func (l *Ledger) enter(e *Entry) {
+	l.version++
+	switch t := e.call.Ticket; {
+	case !e.call.Ticketed:
+	case t.Number == 0:
+		l.own[t.Chooser]++
+	default:
+		l.live[t.Key()] = e
+	}
+}
+
+// replace gives old's place to e.
+func (l *Ledger) replace(old, e *Entry) {
+	e.arrived, e.started, e.waiting, old.ended = old.arrived, old.started, old.waiting, true
+	if old.waiting {
+		e.prev, e.next = old.prev, old.next
+		l.link(e)
+		old.waiting, old.prev, old.next = false, nil, nil
+	}
+	l.live[e.call.Ticket.Key()] = e
+}
+
+// claim notes that a ticket has arrived, admitted or not, for the next report.
+func (l *Ledger) claim(k Key) {
+	if w := l.watchers[k.Chooser]; w != nil && len(w.claimed) < MaxClaimed {
+		w.claimed = append(w.claimed, k.Number)
+		l.version++
+	}
+}
+
+func (l *Ledger) push(e *Entry) {
+	e.waiting, e.prev = true, l.tail
+	l.queued++
+	l.link(e)
+}
+
+// link makes e's neighbours point to it.
+func (l *Ledger) link(e *Entry) {
+	if e.prev != nil {
+		e.prev.next = e
+	} else {
+		l.head = e
+	}
+	if e.next != nil {
+		e.next.prev = e
+	} else {
+		l.tail = e
+	}
+}
+
+func (l *Ledger) unlink(e *Entry) {
+	if e.prev != nil {
+		e.prev.next = e.next
+	} else {
+		l.head = e.next
+	}
+	if e.next != nil {
+		e.next.prev = e.prev
+	} else {
+		l.tail = e.prev
+	}
+	e.waiting, e.prev, e.next = false, nil, nil
+	l.queued--
+}
+
+// Release ends a call, running or waiting, and returns the one that may run in
+// its place, nil if there is none. Releasing twice, or a replaced entry, does
+// nothing.
+func (l *Ledger) Release(now time.Duration, e *Entry) (next *Entry) {
+	if e.ended {
+		return nil
+	}
+	e.ended = true
+	l.version++
+	switch t := e.call.Ticket; {
+	case !e.call.Ticketed:
+	case t.Number == 0:
+		if l.own[t.Chooser]--; l.own[t.Chooser] == 0 {
+			delete(l.own, t.Chooser)
+		}
+	default:
+		delete(l.live, t.Key())
+	}
+	if e.waiting {
+		l.unlink(e)
+		return nil
+	}
+	l.service.observe((now - e.started).Seconds())
+	l.running--
+	if next = l.head; next != nil && l.running < l.capacity {
+		l.unlink(next)
+		next.started = now
+		l.delay.observe((now - next.arrived).Seconds())
+		l.running++
+		return next
+	}
+	return nil
+}
+
+// Drain stops admission for good.
+func (l *Ledger) Drain() {
+	l.state = Draining
+	l.version++
+}
+
+// State returns the worker's state.
+func (l *Ledger) State() State { return l.state }
+
+// InFlight returns the calls admitted and not ended, those that wait among
+// them.
+func (l *Ledger) InFlight() int { return l.running + l.queued }
+
+// Queued returns the calls that wait.
+func (l *Ledger) Queued() int { return l.queued }
+
+// Version grows with every change that a chooser wants to know.
+func (l *Ledger) Version() uint64 { return l.version }
+
+// Watch notes that a chooser receives reports from now on. A chooser may do so
+// on several streams, while it reconnects; each ends with Unwatch.
+func (l *Ledger) Watch(chooser uint64) {
+	w := l.watchers[chooser]
+	if w == nil {
+		w = new(watcher)
+		l.watchers[chooser] = w
+		l.version++
+	}
+	w.streams++
+}
+
+// Unwatch is the end of a Watch.
+func (l *Ledger) Unwatch(chooser uint64) {
+	if w := l.watchers[chooser]; w != nil {
+		if w.streams--; w.streams == 0 {
+			delete(l.watchers, chooser)
+			l.version++
+		}
+	}
+}
+
+// Report returns the numbers for a chooser that watches, as they are. A
+// snapshot, the first on each stream, names all its live tickets. The tickets
+// claimed count as told.
+func (l *Ledger) Report(chooser uint64, snapshot bool) Report {
+	l.seq++
+	r := Report{
+		Epoch: l.epoch, Seq: l.seq, State: l.state, Snapshot: snapshot,
+		Capacity: uint32(l.capacity), InFlight: uint32(l.running + l.queued), Queued: uint32(l.queued),
+		Yours: uint32(l.own[chooser]), Choosers: uint32(len(l.watchers)),
+		MeanService: seconds(l.service.mean), QueueDelay: seconds(l.delay.mean),
+	}
+	if w := l.watchers[chooser]; w != nil {
+		r.Claimed, w.claimed = w.claimed, nil
+	}
+	if snapshot {
+		for k := range l.live {
+			if k.Chooser == chooser && len(r.Claimed) < MaxClaimed {
+				r.Claimed = append(r.Claimed, k.Number)
+			}
+		}
+	}
+	return r
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

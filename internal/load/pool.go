@@ -1,0 +1,176 @@
+package load
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/cluster/balance"
+)
+
+// A Worker is a chooser's record of one worker: what is known of its load, of
+// its answers, and of whether it lives.
+type Worker struct {
+	View
+	Health  Health
+	Latency balance.Latency
+
+	// Name is unique; ID is its [balance.ID].
+	Name string
+	ID   uint64
+	// Phase is whether it can be reached at all; the owner sets it.
+	Phase Phase
+	// Weight is the share of its capacity it counts with while it comes back,
+	// from 0 to 1; 0 is 1.
+	Weight float64
+	// Penalty is added to its utilisation, as for another zone.
+	Penalty float64
+	// Owner is the registry's.
+	Owner any
+}
+
+// A Phase is what its heartbeats say of a worker.
+type Phase uint8
+
+// The phases, from best to worst.
+const (
+	Alive     Phase = iota
+	Late            // not picked while others exist
+	Suspected       // out of the pool, unless that would leave less than half
+	Gone            // cannot be reached, or says that it leaves
+)
+
+// String returns the phase's name.
+func (p Phase) String() string {
+	return [...]string{"alive", "late", "suspected", "gone"}[min(p, Gone)]
+}
+
+// A Pool is all that one chooser knows of the workers. Groups are the parts of
+// it that selectors choose.
+type Pool struct {
+	workers []*Worker // sorted by ID
+	rand    *rand.Rand
+	median  float64 // capacity of workers that declare none
+	stale   bool    // median and mean must be computed again
+	others  float64 // calls of others on workers that report
+	total   float64 // capacity of those
+	tickets uint64
+	id      uint64
+}
+
+// NewPool returns an empty pool of the chooser with the given random id.
+func NewPool(id uint64, r *rand.Rand) *Pool { return &Pool{id: id, rand: r, median: 1} }
+
+// ID returns the chooser's id.
+func (p *Pool) ID() uint64 { return p.id }
+
+// Len returns how many workers the pool has.
+func (p *Pool) Len() int { return len(p.workers) }
+
+// Workers returns all workers, sorted by ID. The caller must not change the
+// slice.
+func (p *Pool) Workers() []*Worker { return p.workers }
+
+// Add adds a worker under its name.
+func (p *Pool) Add(w *Worker) {
+	w.ID = balance.ID(w.Name)
+	i, _ := slices.BinarySearchFunc(p.workers, w.ID, compareID)
+	p.workers = slices.Insert(p.workers, i, w)
+	p.stale = true
+}
+
+// Remove removes w.
+func (p *Pool) Remove(w *Worker) {
+	p.workers = slices.DeleteFunc(p.workers, func(o *Worker) bool { return o == w })
+	p.stale = true
+}
+
+func compareID(w *Worker, id uint64) int {
+	switch {
+	case w.ID < id:
+		return -1
+	case w.ID > id:
+		return 1
+	}
+	return 0
+}
+
+// Apply takes a report of w over and reports whether it was news.
+func (p *Pool) Apply(now time.Duration, w *Worker, r Report) bool {
+	before, had := w.View.report, w.View.known
+	if !w.View.Apply(now, r) {
+		return false
+	}
+	if before.Epoch != r.Epoch {
+		w.Health.Reset()
+		w.Latency = balance.Latency{}
+	}
+	if !had || before.Capacity != r.Capacity {
+		p.stale = true
+		return true
+	}
+	p.others += w.others() - float64(before.InFlight-before.Yours)
+	return true
+}
+
+// Lost says that w reports no more.
+func (p *Pool) Lost(w *Worker) {
+	w.View.Lost()
+	p.stale = true
+}
+
+func (p *Pool) refresh() {
+	if !p.stale {
+		return
+	}
+	p.stale = false
+	declared := make([]float64, 0, len(p.workers))
+	for _, w := range p.workers {
+		if w.known && w.report.Capacity > 0 {
+			declared = append(declared, float64(w.report.Capacity))
+		}
+	}
+	p.median = balance.Median(declared)
+	p.others, p.total = 0, 0
+	for _, w := range p.workers {
+		if w.known {
+			p.others += w.others()
+			p.total += p.capacity(w)
+		}
+	}
+}
+
+// capacity returns the declared capacity, or the median if there is none.
+func (p *Pool) capacity(w *Worker) float64 {
+	if c := w.report.Capacity; c > 0 {
+		return float64(c)
+	}
+	return p.median
+}
+
+// Estimate returns how many calls w has in flight.
+func (p *Pool) Estimate(now time.Duration, w *Worker) float64 {
+	p.refresh()
+	u := 0.0
+	if p.total > 0 {
+		u = max(p.others, 0) / p.total
+	}
+	return w.View.Estimate(now, u, p.capacity(w), Gap(len(p.workers)))
+}
+
+// Capacity returns the capacity w counts with.
+func (p *Pool) Capacity(w *Worker) float64 {
+	p.refresh()
+	c := p.capacity(w)
+	if w.Weight > 0 {
+		c *= w.Weight
+	}
+	return c
+}
+
+// Issue makes a ticket for w.
+func (p *Pool) Issue(now time.Duration, w *Worker, queueOK bool) Ticket {
+	p.tickets++
+	w.View.Issue(now, p.tickets)
+	return Ticket{Chooser: p.id, Number: p.tickets, QueueOK: queueOK}
+}

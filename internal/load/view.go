@@ -1,0 +1,114 @@
+package load
+
+import (
+	"math"
+	"time"
+)
+
+// A View is what one chooser knows of one worker's load. The zero value knows
+// nothing.
+type View struct {
+	report  Report
+	at      time.Duration // when the report arrived
+	known   bool          // there is a report of the present connection
+	silence time.Duration // how long silence means "unchanged"
+
+	own     int                      // calls this chooser runs there itself
+	pending map[uint64]time.Duration // tickets not yet claimed, by issue time
+	queue   []issued                 // the same in order of issue, for expiry
+}
+
+type issued struct {
+	number uint64
+	at     time.Duration
+}
+
+// Apply takes a report over, unless it is older than what is known, and
+// reports whether it did. A report of another epoch, a restarted worker, voids
+// all that was pending.
+func (v *View) Apply(now time.Duration, r Report) bool {
+	if v.report.Epoch != r.Epoch {
+		v.pending, v.queue = nil, nil
+	} else if r.Seq <= v.report.Seq {
+		return false
+	}
+	for _, n := range r.Claimed {
+		delete(v.pending, n)
+	}
+	r.Claimed = nil
+	v.report, v.at, v.known = r, now, true
+	v.silence = 2*r.Interval + 10*time.Millisecond
+	return true
+}
+
+// Lost says that no reports arrive any more. The tickets stay pending: their
+// callers may well get through.
+func (v *View) Lost() { v.known = false }
+
+// Known reports whether reports arrive, and Report is the last one.
+func (v *View) Known() bool { return v.known }
+
+// Report returns the last report, without Claimed.
+func (v *View) Report() Report { return v.report }
+
+// Age returns the time since the last report.
+func (v *View) Age(now time.Duration) time.Duration { return now - v.at }
+
+// Begin and End count a call this chooser makes itself.
+func (v *View) Begin() { v.own++ }
+
+// End is the reverse of Begin.
+func (v *View) End() { v.own-- }
+
+// Own returns the calls this chooser runs itself.
+func (v *View) Own() int { return v.own }
+
+// Issue notes an assignment.
+func (v *View) Issue(now time.Duration, number uint64) {
+	if v.pending == nil {
+		v.pending = map[uint64]time.Duration{}
+	}
+	v.pending[number] = now
+	v.queue = append(v.queue, issued{number, now})
+}
+
+// Drop takes an assignment back, as when its caller says that it failed.
+func (v *View) Drop(number uint64) { delete(v.pending, number) }
+
+// Pending returns the assignments that were neither claimed nor have expired.
+func (v *View) Pending(now time.Duration) int {
+	n := 0
+	for n < len(v.queue) && now-v.queue[n].at > ClaimWithin {
+		delete(v.pending, v.queue[n].number)
+		n++
+	}
+	if n > 0 {
+		v.queue = v.queue[n:]
+	}
+	if len(v.pending) == 0 {
+		v.queue = v.queue[:0]
+	}
+	return len(v.pending)
+}
+
+// others returns what other choosers' calls come to, per the last report.
+func (v *View) others() float64 { return float64(v.report.InFlight - v.report.Yours) }
+
+// Estimate returns the calls in flight on the worker: those of others, from
+// the report, those of this chooser, and the assignments under way.
+//
+// The part of others fades to the mean utilisation u of all workers by others,
+// times capacity, with a report's age: exp(-age/mean service). While
+// heartbeats arrive, silence means that nothing changed for longer than gap.
+func (v *View) Estimate(now time.Duration, u, capacity float64, gap time.Duration) float64 {
+	others := v.others()
+	age := now - v.at
+	if age <= v.silence {
+		age = min(age, gap)
+	}
+	if s := v.report.MeanService; s > 0 && age > s/20 {
+		mean := u * capacity
+		others = mean + (others-mean)*math.Exp(-float64(age)/float64(s))
+	}
+	return others + float64(v.own) + float64(v.Pending(now))
+}
