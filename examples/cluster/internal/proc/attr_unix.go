@@ -1,0 +1,9 @@
+//go:build unix && !linux
+
+package proc
+
+import "syscall"
+
+const stopSignal = syscall.SIGTERM
+
+func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
