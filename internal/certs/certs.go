@@ -88,6 +88,17 @@ func Make(dir string, hosts []string) ([]File, error) {
 	return append(files, File{filepath.Join(dir, Cert), haveCert}, File{filepath.Join(dir, Key), haveCert}), nil
 }
 
+// Find returns the first of dirs that holds any of the four files, or else the
+// first of all.
+func Find(dirs ...string) string {
+	for _, dir := range dirs {
+		if Present(dir) {
+			return dir
+		}
+	}
+	return dirs[0]
+}
+
 // Present reports whether dir holds any of the four files.
 func Present(dir string) bool {
 	return slices.ContainsFunc([]string{CA, CAKey, Cert, Key}, func(name string) bool {

@@ -16,7 +16,7 @@ import (
 
 var all = []string{certs.CA, certs.CAKey, certs.Cert, certs.Key}
 
-func make_(t *testing.T, dir string, hosts ...string) []certs.File {
+func makeSet(t *testing.T, dir string, hosts ...string) []certs.File {
 	t.Helper()
 	files, err := certs.Make(dir, hosts)
 	if err != nil {
@@ -50,7 +50,7 @@ func remove(t *testing.T, dir string, names ...string) {
 func TestMakeWritesAUsableSetWithKeysForTheOwnerAlone(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "certs")
-	for _, f := range make_(t, dir, "node.example.org", "10.0.0.7") {
+	for _, f := range makeSet(t, dir, "node.example.org", "10.0.0.7") {
 		if f.Kept {
 			t.Errorf("%s kept in an empty folder", f.Path)
 		}
@@ -86,9 +86,9 @@ func TestMakeWritesAUsableSetWithKeysForTheOwnerAlone(t *testing.T) {
 func TestMakeOverwritesNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	make_(t, dir)
+	makeSet(t, dir)
 	before := contents(t, dir)
-	for _, f := range make_(t, dir) {
+	for _, f := range makeSet(t, dir) {
 		if !f.Kept {
 			t.Errorf("%s not reported as kept", f.Path)
 		}
@@ -103,10 +103,10 @@ func TestMakeOverwritesNothing(t *testing.T) {
 func TestMakeSignsANewNodeCertificateWithTheAuthorityThatIsThere(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	make_(t, dir)
+	makeSet(t, dir)
 	before := contents(t, dir)
 	remove(t, dir, certs.Cert, certs.Key)
-	files := make_(t, dir, "other.example.org")
+	files := makeSet(t, dir, "other.example.org")
 	for i, kept := range []bool{true, true, false, false} {
 		if files[i].Kept != kept {
 			t.Errorf("%s: kept %v, want %v", files[i].Path, files[i].Kept, kept)
@@ -121,9 +121,9 @@ func TestMakeSignsANewNodeCertificateWithTheAuthorityThatIsThere(t *testing.T) {
 func TestMakeNeedsNoAuthorityKeyWhenTheRestIsThere(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	make_(t, dir)
+	makeSet(t, dir)
 	remove(t, dir, certs.CAKey)
-	if files := make_(t, dir); len(files) != 3 {
+	if files := makeSet(t, dir); len(files) != 3 {
 		t.Errorf("%d files reported, want the 3 that are there", len(files))
 	}
 }
@@ -146,7 +146,7 @@ func TestMakeSaysWhatToRemove(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			make_(t, dir)
+			makeSet(t, dir)
 			remove(t, dir, c.remove...)
 			if _, err := certs.Make(dir, c.hosts); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q", err, c.want)
@@ -161,9 +161,22 @@ func TestPresentSeesAnyFileOfTheSet(t *testing.T) {
 	if certs.Present(dir) || certs.Present(filepath.Join(dir, "absent")) {
 		t.Error("an empty or absent folder is said to hold certificates")
 	}
-	make_(t, dir)
+	makeSet(t, dir)
 	remove(t, dir, certs.CA, certs.CAKey, certs.Cert)
 	if !certs.Present(dir) {
 		t.Error("a key alone is overlooked")
+	}
+}
+
+func TestFindPrefersTheFirstFolderThatHoldsAny(t *testing.T) {
+	t.Parallel()
+	empty, first, second := t.TempDir(), t.TempDir(), t.TempDir()
+	makeSet(t, first)
+	makeSet(t, second)
+	if got := certs.Find(empty, first, second); got != first {
+		t.Errorf("found %s, want %s", got, first)
+	}
+	if got := certs.Find(empty, t.TempDir()); got != empty {
+		t.Errorf("found %s, want %s", got, empty)
 	}
 }

@@ -59,44 +59,44 @@ func TestOpenFilesSaysInOneLineWhatIsWrong(t *testing.T) {
 	good := issue(t, ca, link.Leaf{})
 	other := issue(t, ca, link.Leaf{})
 	cases := []struct {
-		name   string
-		break_ func(b *link.Bundle)
-		files  func(f *link.Files)
-		want   []string
+		name  string
+		spoil func(b *link.Bundle)
+		files func(f *link.Files)
+		want  []string
 	}{
 		{name: "missing certificate", files: func(f *link.Files) { os.Remove(f.Cert) }, want: []string{"certificate file", "node.pem", "no such file"}},
 		{name: "missing key", files: func(f *link.Files) { os.Remove(f.Key) }, want: []string{"private key file", "key.pem", "no such file"}},
 		{name: "missing CA", files: func(f *link.Files) { os.Remove(f.CA) }, want: []string{"CA file", "ca.pem", "no such file"}},
 		{name: "a folder", files: func(f *link.Files) { f.CA = filepath.Dir(f.CA) }, want: []string{"CA file", "is a directory"}},
 		{name: "no name", files: func(f *link.Files) { f.Key = "" }, want: []string{"no private key file is named"}},
-		{name: "no PEM in certificate", break_: func(b *link.Bundle) { b.Cert = []byte("hello") }, want: []string{"node.pem", "no PEM block"}},
-		{name: "no PEM in key", break_: func(b *link.Bundle) { b.Key = nil }, want: []string{"key.pem", "no PEM block"}},
-		{name: "CA without certificates", break_: func(b *link.Bundle) { b.CA = good.Key }, want: []string{"ca.pem", "no certificate"}},
-		{name: "certificate in the key file", break_: func(b *link.Bundle) { b.Key = good.Cert }, want: []string{"key.pem", "no private key"}},
-		{name: "garbage certificate", break_: func(b *link.Bundle) {
+		{name: "no PEM in certificate", spoil: func(b *link.Bundle) { b.Cert = []byte("hello") }, want: []string{"node.pem", "no PEM block"}},
+		{name: "no PEM in key", spoil: func(b *link.Bundle) { b.Key = nil }, want: []string{"key.pem", "no PEM block"}},
+		{name: "CA without certificates", spoil: func(b *link.Bundle) { b.CA = good.Key }, want: []string{"ca.pem", "no certificate"}},
+		{name: "certificate in the key file", spoil: func(b *link.Bundle) { b.Key = good.Cert }, want: []string{"key.pem", "no private key"}},
+		{name: "garbage certificate", spoil: func(b *link.Bundle) {
 			b.Cert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})
 		}, want: []string{"node.pem", "certificate 1 is malformed"}},
-		{name: "garbage key", break_: func(b *link.Bundle) {
+		{name: "garbage key", spoil: func(b *link.Bundle) {
 			b.Key = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")})
 		}, want: []string{"key.pem", "malformed"}},
-		{name: "encrypted key", break_: func(b *link.Bundle) {
+		{name: "encrypted key", spoil: func(b *link.Bundle) {
 			b.Key = pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})
 		}, want: []string{"key.pem", "encrypted"}},
-		{name: "key of another certificate", break_: func(b *link.Bundle) { b.Key = other.Key }, want: []string{"key.pem", "does not fit the certificate", "node.pem"}},
-		{name: "expired", break_: func(b *link.Bundle) {
+		{name: "key of another certificate", spoil: func(b *link.Bundle) { b.Key = other.Key }, want: []string{"key.pem", "does not fit the certificate", "node.pem"}},
+		{name: "expired", spoil: func(b *link.Bundle) {
 			*b = issue(t, ca, link.Leaf{NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
 		}, want: []string{"node.pem", "expired on 20"}},
-		{name: "not yet valid", break_: func(b *link.Bundle) {
+		{name: "not yet valid", spoil: func(b *link.Bundle) {
 			*b = issue(t, ca, link.Leaf{NotBefore: time.Now().Add(time.Hour)})
 		}, want: []string{"node.pem", "not valid before 20", "clock"}},
-		{name: "too large", break_: func(b *link.Bundle) { b.CA = bytes.Repeat([]byte("#"), 1<<20+1) }, want: []string{"ca.pem", "larger than"}},
+		{name: "too large", spoil: func(b *link.Bundle) { b.CA = bytes.Repeat([]byte("#"), 1<<20+1) }, want: []string{"ca.pem", "larger than"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			b := good
-			if c.break_ != nil {
-				c.break_(&b)
+			if c.spoil != nil {
+				c.spoil(&b)
 			}
 			f := write(t, t.TempDir(), b)
 			if c.files != nil {

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/proc"
+	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/transcript"
+)
+
+const (
+	maxOfAKind = 99
+	firstPort  = 62001 // of the workers; each next has the next
+	// The cycle of a worker with failures, by which workers are put out of step.
+	cycle = 18 * time.Second
+	// How long a child may take to end when it is asked to, before it is killed.
+	patience = 10 * time.Second
+)
+
+// A child is one program of the example to be run.
+type child struct {
+	program string // the folder of the program
+	name    string // the prefix of its lines
+	env     []string
+}
+
+// children returns the programs to run, in the order of their start.
+func children(o options, certDir string) []child {
+	director := cmp.Or(os.Getenv("DIRECTOR_ADDR"), "127.0.0.1:61000")
+	host, _, err := net.SplitHostPort(director)
+	if err != nil {
+		host = "127.0.0.1" // the director says what is wrong with it
+	}
+	common := []string{"CERT_DIR=" + certDir, "DIRECTOR_ADDR=" + director}
+	cs := []child{{"director", "director", append(common[:2:2], "STRATEGY="+o.strategy)}}
+	for i := range o.workers {
+		label := workerLabel(i)
+		offset := cycle * time.Duration(i) / time.Duration(o.workers)
+		cs = append(cs, child{"worker", label, append(common[:2:2],
+			"WORKER_LABEL="+label,
+			"WORKER_ADDR="+net.JoinHostPort(host, strconv.Itoa(firstPort+i)),
+			"WORKER_FAILURE_ENABLED="+strconv.FormatBool(o.failures),
+			"WORKER_FAILURE_OFFSET="+offset.String(),
+		)})
+	}
+	for i := range o.clients {
+		name := "client"
+		if o.clients > 1 {
+			name += "-" + strconv.Itoa(i+1)
+		}
+		cs = append(cs, child{"client", name, append(common[:2:2], "TOKENS=0")})
+	}
+	return cs
+}
+
+// workerLabel returns worker-a to worker-z, then worker-27.
+func workerLabel(i int) string {
+	if i < 26 {
+		return "worker-" + string(rune('a'+i))
+	}
+	return "worker-" + strconv.Itoa(i+1)
+}
+
+// A client is a child whose tokens are counted.
+type client struct {
+	name  string
+	tally transcript.Tally // the reader's of its lines, ours once it has ended
+}
+
+// A fleet is the children that run. It is for one goroutine; failed receives
+// the first child that ends by itself with a failure.
+type fleet struct {
+	bin      string
+	terminal *terminal
+	running  []*running
+	clients  []*client
+	failed   chan error
+	stopping sync.Once
+}
+
+type running struct {
+	child
+	*proc.Process
+}
+
+func (f *fleet) start(c child) error {
+	printer := f.terminal.printer(c.name)
+	line := printer
+	if c.program == "client" {
+		counted := &client{name: c.name}
+		f.clients = append(f.clients, counted)
+		line = func(s string) {
+			counted.tally.Line(time.Now(), s)
+			printer(s)
+		}
+	}
+	p, err := proc.Start(proc.Path(f.bin, c.program), c.env, line)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.name, err)
+	}
+	f.running = append(f.running, &running{c, p})
+	go func() {
+		if status := p.Status(); status != 0 {
+			select {
+			case f.failed <- fmt.Errorf("%s ended with exit status %d", c.name, status):
+			default:
+			}
+		}
+	}()
+	return nil
+}
+
+// stop ends the children, those that depend on others first. It is idempotent.
+func (f *fleet) stop() {
+	f.stopping.Do(func() {
+		for _, program := range []string{"client", "worker", "director"} {
+			late := time.After(patience)
+			for _, r := range f.running {
+				if r.program == program {
+					r.Stop()
+				}
+			}
+			for _, r := range f.running {
+				if r.program != program {
+					continue
+				}
+				select {
+				case <-r.Done():
+				case <-late:
+					f.terminal.say(fmt.Sprintf("%s does not end, killing it", r.name))
+					r.Kill()
+					<-r.Done()
+				}
+			}
+		}
+	})
+}
