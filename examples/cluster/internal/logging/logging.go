@@ -15,7 +15,7 @@ import (
 // (slog's own text handler would quote it) and the attributes. They are
 // coloured on a terminal, unless NO_COLOR is set (https://no-color.org).
 func New(w io.Writer, level slog.Level) *slog.Logger {
-	return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !Colour(w)}))
+	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: "15:04:05.000", NoColor: !Colour(w)}))
 }
 
 // Colour reports whether colour suits w: a terminal, and NO_COLOR is unset.

@@ -125,10 +125,7 @@ func untilSignal() (context.Context, context.CancelFunc) {
 func (p *Program) Credentials(log *slog.Logger) (rpcnet.Credentials, error) {
 	dir := p.certDir
 	if dir == "" {
-		dir = "certs"
-		if other := filepath.Join("..", "..", "certs"); !certs.Present(dir) && certs.Present(other) {
-			dir = other
-		}
+		dir = certs.Find("certs", filepath.Join("..", "..", "certs"))
 	}
 	cert, key, ca := filepath.Join(dir, certs.Cert), filepath.Join(dir, certs.Key), filepath.Join(dir, certs.CA)
 	for _, path := range []string{cert, key, ca} {

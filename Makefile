@@ -1,0 +1,45 @@
+# The commands of this project. "make" alone lists them.
+.DEFAULT_GOAL := help
+FUZZ_TIME ?= 30s
+STATICCHECK = go tool -modfile=tools/go.mod staticcheck
+
+.PHONY: help build test lint generate fuzz bench bench-quick demo certs ci
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+build: ## compile everything, and the commands into bin/
+	go build ./...
+	go build -o bin/ ./cmd/...
+
+test: ## all tests with the race detector, in random order
+	go test -race -shuffle=on ./...
+
+lint: ## format, vet, staticcheck, tidy modules, generated files
+	@test -z "$$(git ls-files -z '*.go' ':!*/testdata/*' | xargs -0 gofmt -l | tee /dev/stderr)" || (echo "run gofmt -w on these" >&2; false)
+	go vet ./...
+	$(STATICCHECK) ./...
+	go mod tidy -diff
+	cd tools && go mod tidy -diff
+	go tool rpcnet-gen -check ./...
+
+generate: ## write the generated files anew
+	go tool rpcnet-gen ./...
+
+fuzz: ## run each fuzzer for FUZZ_TIME (30s)
+	tools/fuzz $(FUZZ_TIME)
+
+bench: ## compare with other libraries; writes docs/performance.md
+	$(MAKE) -C bench bench
+
+bench-quick: ## the main rows of bench in under a minute
+	$(MAKE) -C bench bench-quick
+
+demo: ## run the cluster example: director, workers, client
+	go run ./examples/cluster/demo
+
+certs: ## make development certificates in certs/
+	go run ./cmd/rpcnet certs
+
+ci: ## what .ci/run does
+	.ci/run
