@@ -1,0 +1,192 @@
+package rpcnet
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/session"
+)
+
+// maxPending is how many connections may be in their handshake. When more
+// come, the oldest is closed, so that those who connect and say nothing cannot
+// keep others out.
+const maxPending = 512
+
+func (ep *Endpoint) acceptLoop() {
+	defer ep.wg.Done()
+	for {
+		c, err := ep.listener.Accept()
+		if err != nil {
+			if ep.base.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			ep.cfg.logger.Warn("cannot accept a connection", "err", err)
+			select { // out of file descriptors, most likely
+			case <-time.After(50 * time.Millisecond):
+			case <-ep.base.Done():
+				return
+			}
+			continue
+		}
+		if !ep.begin(c) {
+			c.Close()
+			return
+		}
+		go ep.welcome(c)
+	}
+}
+
+// begin notes a connection whose handshake starts.
+func (ep *Endpoint) begin(c net.Conn) bool {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if ep.closed {
+		return false
+	}
+	if len(ep.pending) >= maxPending {
+		ep.pending[0].Close() // its goroutine takes it off the list
+	}
+	ep.pending = append(ep.pending, c)
+	ep.wg.Add(1)
+	return true
+}
+
+func (ep *Endpoint) end(c net.Conn) {
+	ep.mu.Lock()
+	if i := slices.Index(ep.pending, c); i >= 0 {
+		ep.pending = slices.Delete(ep.pending, i, i+1)
+	}
+	ep.mu.Unlock()
+	ep.wg.Done()
+}
+
+// welcome runs the handshake on a new connection and hands it to its protocol.
+func (ep *Endpoint) welcome(c net.Conn) {
+	run := ep.handshake(c)
+	ep.end(c)
+	if run != nil {
+		run()
+	}
+}
+
+// handshake returns what is to be run on the connection, nil if it was refused
+// or is a session, which runs by itself.
+func (ep *Endpoint) handshake(c net.Conn) (run func()) {
+	w := ep.wired.Load()
+	lane, err := link.Accept(ep.base, c, ep.source.ServerConfig(w.alpn))
+	if err != nil {
+		if ep.base.Err() == nil {
+			ep.refusals.add(c.RemoteAddr(), err)
+		}
+		return nil
+	}
+	peer := peerOf(lane)
+	if ep.cfg.authorize != nil {
+		if err := ep.cfg.authorize(peer); err != nil {
+			ep.refusals.add(peer.Addr, err)
+			if lane.ConnectionState().NegotiatedProtocol == protocol {
+				session.Refuse(lane, err.Error())
+			}
+			lane.Close()
+			return nil
+		}
+	}
+	if p := lane.ConnectionState().NegotiatedProtocol; p != protocol {
+		f := w.protocols[p]
+		return func() { f(lane, peer) }
+	}
+	d := &dispatcher{host: host{peer: peer}, find: ep.find, logger: ep.cfg.logger}
+	cfg := ep.sessionConfig()
+	cfg.Handler, cfg.Pool = d, &ep.pool
+	s, err := session.New(lane, cfg, settingsTimeout, func(s *session.Session) { d.host.session = s })
+	if err != nil {
+		ep.refusals.add(peer.Addr, err)
+		return nil
+	}
+	ep.mu.Lock()
+	closed, draining := ep.closed, ep.draining
+	ep.sessions[s] = true
+	ep.mu.Unlock()
+	if closed {
+		s.Close()
+	} else if draining {
+		s.Drain()
+	}
+	return func() {
+		<-s.Closed()
+		ep.mu.Lock()
+		delete(ep.sessions, s)
+		ep.mu.Unlock()
+		ep.cfg.logger.Debug("session ended", "peer", peer.ID, "addr", peer.Addr, "err", s.Err())
+	}
+}
+
+// packetLoop reads the endpoint's datagrams.
+func (ep *Endpoint) packetLoop() {
+	defer ep.wg.Done()
+	ep.udp.SetReadBuffer(2 << 20) // as much of it as the system allows
+	b := make([]byte, 64<<10)
+	for {
+		n, from, err := ep.udp.ReadFromUDPAddrPort(b)
+		if err != nil {
+			if ep.base.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			continue // an ICMP error of an earlier datagram
+		}
+		if f := ep.wired.Load().packet; f != nil && n > 0 && b[0] < 0x40 {
+			f(b[:n], link.Unmap(from))
+		}
+	}
+}
+
+// peerOf returns the identity that a lane's handshake has proved.
+func peerOf(lane *link.Lane) Peer {
+	id, names, chain := link.Identity(lane.ConnectionState())
+	return Peer{Addr: lane.RemoteAddr(), ID: id, Names: names, Chain: chain}
+}
+
+// A refusalLog logs refused connections: each while they are few, a count of
+// the rest once a second, so that a stranger cannot fill the log.
+type refusalLog struct {
+	logger *slog.Logger
+
+	mu      sync.Mutex
+	since   time.Time
+	n       int
+	skipped int
+}
+
+const refusalsPerSecond = 10
+
+func newRefusalLog(l *slog.Logger) *refusalLog { return &refusalLog{logger: l} }
+
+func (r *refusalLog) add(addr net.Addr, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); now.Sub(r.since) > time.Second {
+		r.since, r.n = now, 0
+	}
+	if r.n++; r.n > refusalsPerSecond {
+		r.skipped++
+		return
+	}
+	args := []any{"addr", addr, "err", err}
+	if r.skipped > 0 {
+		args = append(args, "skipped", r.skipped)
+		r.skipped = 0
+	}
+	level := slog.LevelWarn
+	var alert tls.AlertError
+	if errors.Is(err, context.Canceled) || errors.As(err, &alert) && alert == 0 {
+		level = slog.LevelDebug // it hung up
+	}
+	r.logger.Log(context.Background(), level, "refused a connection", args...)
+}

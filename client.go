@@ -1,0 +1,110 @@
+package rpcnet
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+)
+
+// A Client makes calls over a [Transport]. Generated clients hold one. It is
+// safe for concurrent use.
+type Client struct {
+	open  ClientFunc
+	unary unaryCaller // nil when interceptors or the transport need the long way
+}
+
+// A unaryCaller is a transport with a short cut for unary calls.
+type unaryCaller interface {
+	callUnary(ctx context.Context, spec *Spec, req, res any) error
+}
+
+// NewClient returns a client that makes its calls over t.
+func NewClient(t Transport, opts ...ClientOption) *Client {
+	var cfg clientConfig
+	for _, o := range opts {
+		o.applyClient(&cfg)
+	}
+	c := &Client{open: t.NewStream}
+	if len(cfg.interceptors) == 0 && len(cfg.call) == 0 {
+		c.unary, _ = t.(unaryCaller)
+	}
+	if len(cfg.call) > 0 {
+		c.open = func(ctx context.Context, spec *Spec) (ClientStream, error) {
+			return t.NewStream(withDefaults(ctx, cfg.call), spec)
+		}
+	}
+	for _, i := range slices.Backward(cfg.interceptors) {
+		c.open = i(c.open)
+	}
+	return c
+}
+
+// NewStream starts a call. It makes a Client a [Transport] itself.
+func (c *Client) NewStream(ctx context.Context, spec *Spec) (ClientStream, error) {
+	return c.open(ctx, spec)
+}
+
+// Unary makes a call with one request and one response, which is decoded into
+// res, a pointer.
+func (c *Client) Unary(ctx context.Context, spec *Spec, req, res any) error {
+	if c.unary != nil {
+		return c.unary.callUnary(ctx, spec, req, res)
+	}
+	s, err := c.open(ctx, spec)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := sendOnly(s, req); err != nil {
+		return err
+	}
+	return recvOnly(s, res)
+}
+
+// sendOnly sends the single request of a unary or feed call.
+func sendOnly(s ClientStream, req any) error {
+	if err := s.Send(req); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err := s.CloseSend(); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
+// recvOnly reads the single response of a unary or upload call and the end
+// after it.
+func recvOnly(s ClientStream, res any) error {
+	if err := s.Recv(res); err != nil {
+		if err == io.EOF {
+			return NewError(CodeInternal, "the call ended without a response")
+		}
+		return err
+	}
+	var extra []byte
+	if err := s.Recv(&extra); err != io.EOF {
+		if err == nil || CodeOf(err) == CodeInvalidArgument {
+			return NewError(CodeInternal, "more than one response to a unary call")
+		}
+		return err
+	}
+	return nil
+}
+
+// CallRaw makes a unary call without a contract: bytes in, bytes out. The
+// result belongs to the caller; in is not kept.
+func CallRaw(ctx context.Context, t Transport, procedure string, in []byte) ([]byte, error) {
+	if r, ok := t.(rawCaller); ok {
+		return r.callRaw(ctx, procedure, in)
+	}
+	var out []byte
+	c := Client{open: t.NewStream}
+	err := c.Unary(ctx, &Spec{Procedure: procedure}, in, &out)
+	return out, err
+}
+
+// A rawCaller is a transport with a short cut for [CallRaw].
+type rawCaller interface {
+	callRaw(ctx context.Context, procedure string, in []byte) ([]byte, error)
+}

@@ -1,0 +1,352 @@
+package rpcnet
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+	cbor "github.com/rpcnet-go/rpcnet/wire"
+)
+
+// This file is how calls run on a Conn: the short cuts for unary calls, and
+// streams.
+
+// promptWithin is how near a deadline must be for a call to be told of it at
+// once. Others may learn of the end of their context a tick of 10 ms late, and
+// are faster.
+const promptWithin = 100 * time.Millisecond
+
+// request fills in what the OPEN frame says of a call with context ctx.
+func request(ctx context.Context, r *session.Request, spec *Spec, opts *callConfig) (prompt bool, err error) {
+	r.Procedure = spec.Procedure
+	r.Encoding = byte(spec.Request.Encoding)
+	size := opts.maxSize
+	if size == 0 {
+		size = spec.MaxMessageSize
+	}
+	r.MaxReceive = sizeLimit(size)
+	if opts != &noCallOptions {
+		r.Attempt, r.Priority = uint8(opts.attempt), opts.priority
+		if opts.encoding != CBOR {
+			r.Encoding = byte(opts.encoding)
+		}
+		if len(opts.header) > 0 {
+			if err := opts.header.Validate(); err != nil {
+				return false, err
+			}
+			r.Metadata = wire.AppendMetadata(nil, opts.header)
+		}
+	}
+	if d, ok := ctx.Deadline(); ok {
+		left := time.Until(d)
+		if left <= 0 {
+			return false, &Error{code: CodeDeadlineExceeded, message: "deadline exceeded before the call", cause: context.DeadlineExceeded, unprocessed: true}
+		}
+		r.Timeout = uint64(max(left/time.Microsecond, 1))
+		prompt = left < promptWithin
+	}
+	return prompt, nil
+}
+
+// withTimeout applies the procedure's default deadline.
+func withTimeout(ctx context.Context, spec *Spec) (context.Context, context.CancelFunc) {
+	if spec.Timeout > 0 {
+		if _, has := ctx.Deadline(); !has {
+			return context.WithTimeout(ctx, spec.Timeout)
+		}
+	}
+	return ctx, nil
+}
+
+// call makes a unary call of encoded messages. The stream it returns has all
+// that came and must be released.
+func (c *Conn) call(ctx context.Context, spec *Spec, rec *Call, opts *callConfig, in []byte) (*session.Stream, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, contextError(ctx)
+	}
+	s, err := c.ready(ctx, opts.waitForReady)
+	if err != nil {
+		return nil, err
+	}
+	var r session.Request
+	prompt, err := request(ctx, &r, spec, opts)
+	if err != nil {
+		return nil, err
+	}
+	if len(in) > r.MaxReceive {
+		return nil, localError(ctx, session.TooLarge(len(in), r.MaxReceive))
+	}
+	var begun time.Time
+	if rec != nil {
+		begun = rec.begin(s.peer)
+	}
+	st, err := s.Call(&r, in, ctx.Done(), prompt)
+	if err != nil {
+		if rec != nil {
+			rec.end(begun, nil)
+		}
+		return nil, localError(ctx, err)
+	}
+	if rec != nil {
+		rec.headers(begun, st.Header())
+	}
+	status, err := st.Status()
+	if err != nil {
+		err = Errorf(CodeInternal, "the server's %v", err)
+	} else {
+		err = errorOf(&status, spec)
+	}
+	if rec != nil {
+		rec.end(begun, status.Trailer)
+	}
+	if err != nil {
+		st.Release()
+		return nil, err
+	}
+	return st, nil
+}
+
+// callRaw is the short cut of [CallRaw].
+func (c *Conn) callRaw(ctx context.Context, procedure string, in []byte) ([]byte, error) {
+	if procedure == "" || len(procedure) > wire.MaxProcedure {
+		return nil, Errorf(CodeInvalidArgument, "procedure name %.40q of %d bytes: want 1 to 255", procedure, len(procedure))
+	}
+	rec, opts := callOptions(ctx)
+	spec := Spec{Procedure: procedure}
+	st, err := c.call(ctx, &spec, rec, opts, in)
+	if err != nil {
+		return nil, err
+	}
+	out, err := st.RecvOwned()
+	st.Release()
+	if err != nil {
+		return nil, noResponse(err)
+	}
+	return out, nil
+}
+
+// callUnary is the short cut of [Client.Unary].
+func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
+	rec, opts := callOptions(ctx)
+	enc := spec.Request.Encoding
+	if opts.encoding != CBOR {
+		enc = opts.encoding
+	}
+	if err := checkEncoding(spec, enc); err != nil {
+		return err
+	}
+	ctx, cancel := withTimeout(ctx, spec)
+	if cancel != nil {
+		defer cancel()
+	}
+	b := getBuffer()
+	var err error
+	if b.b, err = appendMessage(b.b, &spec.Request, enc, req); err != nil {
+		b.put()
+		return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
+	}
+	st, err := c.call(ctx, spec, rec, opts, b.b)
+	b.put()
+	if err != nil {
+		return err
+	}
+	defer st.Release()
+	p, err := st.Recv(nil)
+	if err != nil {
+		return noResponse(err)
+	}
+	return decodeResponse(spec, enc, p, res, opts)
+}
+
+func decodeResponse(spec *Spec, enc Encoding, p []byte, res any, opts *callConfig) error {
+	var limits cbor.Limits
+	if opts.limits != nil {
+		limits = *opts.limits
+	}
+	if err := decodeMessage(&spec.Response, enc, p, res, limits); err != nil {
+		return Errorf(CodeInternal, "response: %v", err).WithCause(err)
+	}
+	return nil
+}
+
+func noResponse(err error) error {
+	if err == io.EOF {
+		return NewError(CodeInternal, "the call ended without a response")
+	}
+	return localError(context.Background(), err)
+}
+
+// NewStream implements [Transport].
+func (c *Conn) NewStream(ctx context.Context, spec *Spec) (ClientStream, error) {
+	rec, opts := callOptions(ctx)
+	if err := ctx.Err(); err != nil {
+		return nil, contextError(ctx)
+	}
+	s, err := c.ready(ctx, opts.waitForReady)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := withTimeout(ctx, spec)
+	cs := &clientStream{ctx: ctx, spec: spec, opts: opts, rec: rec, cancel: cancel}
+	var r session.Request
+	if _, err = request(ctx, &r, spec, opts); err == nil {
+		cs.encoding, cs.maxSize = Encoding(r.Encoding), r.MaxReceive
+		err = checkEncoding(spec, cs.encoding)
+	}
+	if err == nil {
+		if cs.st, err = s.NewStream(&r, ctx.Done()); err != nil {
+			err = localError(ctx, err)
+		}
+	}
+	if err != nil {
+		if cancel != nil {
+			cancel()
+		}
+		return nil, err
+	}
+	if rec != nil {
+		cs.begun = rec.begin(s.peer)
+	}
+	if ctx.Done() != nil {
+		cs.unwatch = context.AfterFunc(ctx, func() { cs.st.Abandon(byte(CodeCanceled), session.Interrupted()) })
+	}
+	return cs, nil
+}
+
+// A clientStream is the ClientStream of a Conn.
+type clientStream struct {
+	st       *session.Stream
+	ctx      context.Context
+	spec     *Spec
+	opts     *callConfig
+	rec      *Call
+	encoding Encoding
+	maxSize  int
+	begun    time.Time
+	cancel   context.CancelFunc // nil: ctx is the caller's
+	unwatch  func() bool        // nil: ctx never ends
+
+	received bool  // Recv has had its first message; Recv's own
+	final    error // of Recv; Recv's own
+	endOnce  sync.Once
+}
+
+// Send implements [ClientStream].
+func (c *clientStream) Send(msg any) error {
+	b := getBuffer()
+	defer b.put()
+	var err error
+	if b.b, err = appendMessage(b.b, &c.spec.Request, c.encoding, msg); err != nil {
+		return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
+	}
+	if n := len(b.b); n > c.maxSize {
+		return localError(c.ctx, session.TooLarge(n, c.maxSize))
+	}
+	return c.sendError(c.st.Send(b.b, c.spec.Shape&Upload == 0, nil))
+}
+
+// sendError turns an error of sending into the caller's.
+func (c *clientStream) sendError(err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
+	return localError(c.ctx, err)
+}
+
+// CloseSend implements [ClientStream].
+func (c *clientStream) CloseSend() error { return c.sendError(c.st.CloseSend()) }
+
+// Recv implements [ClientStream].
+func (c *clientStream) Recv(msg any) error {
+	if c.final != nil {
+		return c.final
+	}
+	err := c.st.Open()
+	var p []byte
+	if err == nil {
+		p, err = c.st.Recv(nil)
+	}
+	if !c.received && c.rec != nil {
+		c.received = true
+		c.rec.headers(c.begun, c.st.Header())
+	}
+	switch {
+	case err == nil:
+		if err := decodeResponse(c.spec, c.encoding, p, msg, c.opts); err != nil {
+			c.st.Abandon(byte(CodeCanceled), session.Interrupted())
+			c.end(err, nil)
+		}
+	case err == io.EOF:
+		status, perr := c.st.Status()
+		if perr != nil {
+			c.end(Errorf(CodeInternal, "the server's %v", perr), nil)
+		} else if e := errorOf(&status, c.spec); e != nil {
+			c.end(e, status.Trailer)
+		} else {
+			c.end(io.EOF, status.Trailer)
+		}
+	default:
+		c.st.Abandon(byte(CodeCanceled), err)
+		c.end(localError(c.ctx, err), nil)
+	}
+	return c.final
+}
+
+// end notes the outcome.
+func (c *clientStream) end(err error, trailer Header) {
+	c.final = err
+	c.endOnce.Do(func() { c.finish(trailer) })
+}
+
+func (c *clientStream) finish(trailer Header) {
+	if c.unwatch != nil {
+		c.unwatch()
+	}
+	if c.cancel != nil {
+		c.cancel()
+	}
+	if c.rec != nil {
+		c.rec.end(c.begun, trailer)
+	}
+}
+
+// Close implements [ClientStream].
+func (c *clientStream) Close() error {
+	c.st.Abandon(byte(CodeCanceled), errClosed)
+	c.endOnce.Do(func() { c.finish(nil) })
+	return nil
+}
+
+var errClosed = &session.Fault{Code: byte(CodeCanceled), Message: "the stream was closed"}
+
+// begin, headers and end keep a Call's record.
+
+func (c *Call) begin(p Peer) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.attempts++
+	c.peer = p
+	c.header, c.trailer, c.first, c.total = nil, nil, 0, 0
+	return time.Now()
+}
+
+func (c *Call) headers(begun time.Time, metadata []byte) {
+	h, err := wire.ParseMetadata(metadata)
+	if err != nil {
+		h = nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.first = time.Since(begun)
+	c.header = h
+}
+
+func (c *Call) end(begun time.Time, trailer Header) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.total = time.Since(begun)
+	c.trailer = trailer
+}

@@ -1,0 +1,294 @@
+package rpcnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/session"
+)
+
+// A Conn is a [Transport] to one address. It connects again by itself when the
+// connection is lost or the server drains, after 50 ms at first, up to 2 s
+// apart; meanwhile calls fail at once with CodeUnavailable, unless they wait
+// ([WithWaitForReady]). All methods are safe for concurrent use.
+//
+// It has one goroutine, which watches the session and dials; it ends with
+// Close.
+type Conn struct {
+	addr    string
+	cfg     dialConfig
+	source  *link.Source
+	session session.Config
+	onClose func() // runs once
+
+	current atomic.Pointer[connected] // nil: not connected
+
+	mu      sync.Mutex
+	changed chan struct{} // closed at the next change of current
+	lastErr error         // of the last attempt to connect
+
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
+	done chan struct{} // the goroutine has ended
+}
+
+// connected is a session that takes calls.
+type connected struct {
+	*session.Session
+	peer Peer
+}
+
+// Back-off between attempts to connect: doubling, half of it random.
+const (
+	firstBackoff = 50 * time.Millisecond
+	lastBackoff  = 2 * time.Second
+)
+
+// Dial connects to the endpoint at addr, a host and a port, with credentials
+// of its own: for programs without an endpoint. It returns when the server has
+// accepted the connection. The Conn must be closed.
+func Dial(ctx context.Context, addr string, creds Credentials, opts ...DialOption) (*Conn, error) {
+	cfg := dialConfig{logger: slog.Default()}
+	for _, o := range opts {
+		o.applyDial(&cfg)
+	}
+	source, err := creds.open(cfg.logger)
+	if err != nil {
+		return nil, fmt.Errorf("rpcnet: %w", err)
+	}
+	c, err := newConn(ctx, addr, cfg, source, session.Config{}, func() { source.Close() })
+	if err != nil {
+		source.Close()
+	}
+	return c, err
+}
+
+// Dial connects to the endpoint at addr, a host and a port, with this
+// endpoint's credentials. It returns when the server has accepted the
+// connection. The Conn is closed with the endpoint, at the latest.
+func (ep *Endpoint) Dial(ctx context.Context, addr string, opts ...DialOption) (*Conn, error) {
+	cfg := dialConfig{logger: ep.cfg.logger, keepalive: ep.cfg.keepalive, writeTimeout: ep.cfg.writeTimeout}
+	for _, o := range opts {
+		o.applyDial(&cfg)
+	}
+	var c *Conn
+	var err error
+	forget := func() {
+		ep.mu.Lock()
+		delete(ep.conns, c)
+		ep.mu.Unlock()
+	}
+	c, err = newConn(ctx, addr, cfg, ep.source, ep.sessionConfig(), forget)
+	if err != nil {
+		return nil, err
+	}
+	ep.mu.Lock()
+	closed := ep.closed
+	if !closed {
+		ep.conns[c] = true
+	}
+	ep.mu.Unlock()
+	if closed {
+		c.Close()
+		return nil, errEndpointClosed
+	}
+	return c, nil
+}
+
+func newConn(ctx context.Context, addr string, cfg dialConfig, source *link.Source, base session.Config, onClose func()) (*Conn, error) {
+	base.KeepaliveIdle, base.KeepaliveTimeout, base.WriteTimeout = cfg.keepalive.idle, cfg.keepalive.dead, cfg.writeTimeout
+	base.Logger = cfg.logger
+	c := &Conn{
+		addr: addr, cfg: cfg, source: source, session: base, onClose: onClose,
+		changed: make(chan struct{}), done: make(chan struct{}), lastErr: errors.New("not connected yet"),
+	}
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, fmt.Errorf("rpcnet: address %q: want host:port", addr)
+	}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	if !cfg.lazy {
+		if err := c.connect(ctx); err != nil {
+			c.stop()
+			return nil, err
+		}
+	}
+	go c.maintain()
+	return c, nil
+}
+
+// connect makes one attempt.
+func (c *Conn) connect(ctx context.Context) error {
+	lane, peer, err := dialLane(ctx, c.source, c.addr, c.cfg.serverName, protocol)
+	if err == nil {
+		var s *session.Session
+		s, err = session.New(lane, c.session, settingsTimeout, nil)
+		if err == nil {
+			c.set(&connected{s, peer}, nil)
+			return nil
+		}
+	}
+	e := Errorf(CodeUnavailable, "cannot connect to %s: %v", c.addr, err).WithCause(err).WithUnprocessed()
+	c.set(nil, e)
+	return e
+}
+
+// dialLane opens a lane to addr. name, if not empty, is what the server's
+// certificate must carry in place of the host.
+func dialLane(ctx context.Context, source *link.Source, addr, name, alpn string) (*link.Lane, Peer, error) {
+	if name == "" {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, Peer{}, fmt.Errorf("address %q: want host:port", addr)
+		}
+		name = host
+	}
+	lane, err := link.Dial(ctx, addr, source.ClientConfig(name, []string{alpn}))
+	if err != nil {
+		return nil, Peer{}, err
+	}
+	return lane, peerOf(lane), nil
+}
+
+func (c *Conn) set(s *connected, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.lastErr = err
+	}
+	if s == nil && c.current.Load() == nil {
+		return
+	}
+	c.current.Store(s)
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// maintain keeps the connection until Close.
+func (c *Conn) maintain() {
+	defer close(c.done)
+	backoff := firstBackoff
+	for c.ctx.Err() == nil {
+		if s := c.current.Load(); s != nil {
+			backoff = firstBackoff
+			select {
+			case <-s.Closed():
+				c.cfg.logger.Debug("connection lost", "addr", c.addr, "err", s.Err())
+				c.set(nil, fmt.Errorf("connection lost: %w", s.Err()))
+			case <-s.GoingAway():
+				c.cfg.logger.Debug("server is going away", "addr", c.addr)
+				c.set(nil, errors.New("the server is draining"))
+				go c.leave(s)
+			case <-c.ctx.Done():
+			}
+			continue
+		}
+		if err := c.connect(c.ctx); err == nil {
+			continue
+		}
+		pause := time.NewTimer(backoff/2 + rand.N(backoff/2+1))
+		backoff = min(2*backoff, lastBackoff)
+		select {
+		case <-pause.C:
+		case <-c.ctx.Done():
+		}
+		pause.Stop()
+	}
+	if s := c.current.Load(); s != nil {
+		s.Close()
+	}
+	c.set(nil, errConnClosed)
+	c.onClose()
+}
+
+var errConnClosed = NewError(CodeUnavailable, "the connection is closed").WithUnprocessed()
+
+// leave closes a session that the server wants to end when its last call has
+// ended, or with the Conn.
+func (c *Conn) leave(s *connected) {
+	select {
+	case <-s.Drain():
+	case <-c.ctx.Done():
+	}
+	s.Close()
+}
+
+// ready returns the session that takes calls, or waits for one if wait is set.
+func (c *Conn) ready(ctx context.Context, wait bool) (*connected, error) {
+	for {
+		if s := c.current.Load(); s != nil {
+			return s, nil
+		}
+		c.mu.Lock()
+		changed, last := c.changed, c.lastErr
+		c.mu.Unlock()
+		if c.current.Load() != nil {
+			continue
+		}
+		if c.ctx.Err() != nil {
+			return nil, errConnClosed
+		}
+		if !wait {
+			var e *Error
+			if errors.As(last, &e) {
+				return nil, e
+			}
+			return nil, Errorf(CodeUnavailable, "not connected to %s: %v", c.addr, last).WithUnprocessed()
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, contextError(ctx)
+		case <-c.ctx.Done():
+		}
+	}
+}
+
+// Close ends the connection at once; calls in flight fail. It waits for the
+// connection's goroutine. It is idempotent and always returns nil.
+func (c *Conn) Close() error {
+	c.stop()
+	<-c.done
+	return nil
+}
+
+// Addr returns the address that was dialled.
+func (c *Conn) Addr() string { return c.addr }
+
+// Peer returns the server, as of the last connection; zero before the first.
+func (c *Conn) Peer() Peer {
+	if s := c.current.Load(); s != nil {
+		return s.peer
+	}
+	return Peer{}
+}
+
+// Ready reports whether there is a connection, and returns a channel that is
+// closed when that changes.
+func (c *Conn) Ready() (ready bool, changed <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current.Load() != nil, c.changed
+}
+
+// ConnStats are numbers of one moment.
+type ConnStats struct {
+	InFlight int   // calls that have not ended
+	Queued   int   // calls that wait because the server's limit of streams is reached
+	Buffered int64 // bytes received and not taken
+}
+
+// Stats returns the connection's numbers of this moment.
+func (c *Conn) Stats() ConnStats {
+	if s := c.current.Load(); s != nil {
+		return ConnStats{s.InFlight(), s.Queued(), s.Buffered()}
+	}
+	return ConnStats{}
+}

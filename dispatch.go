@@ -1,0 +1,161 @@
+package rpcnet
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+
+	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+)
+
+// A dispatcher serves the streams of one session.
+type dispatcher struct {
+	host   host
+	find   func(procedure string) (*entry, ServerFunc) // the function, if not nil, wraps the entry's
+	logger *slog.Logger
+}
+
+// Facts implements [session.Handler].
+func (d *dispatcher) Facts(procedure string) session.Facts {
+	e, _ := d.find(procedure)
+	if e == nil {
+		return session.Facts{MaxReceive: DefaultMaxMessageSize}
+	}
+	return session.Facts{MaxReceive: e.maxSize, Inline: e.spec.Inline, Private: e.raw != nil}
+}
+
+// Serve implements [session.Handler].
+func (d *dispatcher) Serve(st *session.Stream) {
+	e, outer := d.find(st.Procedure)
+	if e == nil {
+		s := wire.Status{Code: byte(CodeUnimplemented), Message: fmt.Sprintf("unknown procedure %q", st.Procedure)}
+		st.Finish(nil, false, s.Append(nil), nil)
+		return
+	}
+	c := newServerCall()
+	c.host, c.entry = &d.host, e
+	c.deadline, c.attempt, c.priority, c.metadata = st.Deadline, st.Attempt, st.Priority, st.Metadata
+	c.stream.st, c.stream.encoding = st, Encoding(st.Encoding)
+	if cause := st.OnCancel((*callContext)(c)); cause != nil {
+		c.cancel(cause)
+	}
+	if !c.deadline.IsZero() && (e.raw == nil || !st.Ready()) {
+		c.stream.done = (*callContext)(c).Done()
+	}
+	var out []byte
+	var has bool
+	var err error
+	if e.raw != nil && outer == nil {
+		out, err = d.callRaw(c, e.raw)
+		has = err == nil
+	} else {
+		h := e.handler
+		if outer != nil {
+			h = outer
+		}
+		err = d.call(c, h)
+	}
+	d.finish(c, out, has, err)
+}
+
+// callRaw runs a raw handler without a stream around it.
+func (d *dispatcher) callRaw(c *ServerCall, h RawHandler) (out []byte, err error) {
+	defer d.recovered(c, &err)
+	if err := checkEncoding(c.entry.spec, c.stream.encoding); err != nil {
+		return nil, err
+	}
+	in, err := c.stream.st.Recv(c.stream.done)
+	if err != nil {
+		return nil, noRequest(localError((*callContext)(c), err))
+	}
+	out, err = h((*callContext)(c), in)
+	if n := len(out); err == nil && n > c.entry.maxSize {
+		err = localError(context.Background(), session.TooLarge(n, c.entry.maxSize))
+	}
+	return out, err
+}
+
+// call runs a handler.
+func (d *dispatcher) call(c *ServerCall, h ServerFunc) (err error) {
+	defer d.recovered(c, &err)
+	if err := checkEncoding(c.entry.spec, c.stream.encoding); err != nil {
+		return err
+	}
+	return h((*callContext)(c), c.entry.spec, (*callStream)(c))
+}
+
+// recovered turns a panic of a handler into an error, with one log line.
+func (d *dispatcher) recovered(c *ServerCall, err *error) {
+	if r := recover(); r != nil {
+		c.entry.server.logger(d.logger).Error("handler panicked", "procedure", c.entry.spec.Procedure,
+			"peer", c.host.peer.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		*err = NewError(CodeInternal, "the handler panicked")
+	}
+}
+
+// finish ends a call with its outcome.
+func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
+	st := c.stream.st
+	spec := c.entry.spec
+	if b := c.stream.response; b != nil {
+		defer b.put()
+		out, has = b.b, err == nil
+	} else if err == nil && !has && spec.Shape&Feed == 0 {
+		err = NewError(CodeInternal, "the handler returned without a response")
+	}
+	c.mu.Lock()
+	trailer, trailerErr := c.trailer, c.trailerErr
+	c.mu.Unlock()
+	if err == nil && trailerErr != nil {
+		err = Errorf(CodeInternal, "trailer: %v", trailerErr)
+		has = false
+	}
+	var status []byte
+	if err != nil || trailer != nil {
+		var s wire.Status
+		if err != nil {
+			var hidden error
+			s, hidden = statusOf(err, spec, c.entry.server.cfg.errorText)
+			if hidden != nil {
+				c.entry.server.logger(d.logger).Warn("handler failed; its caller sees no text",
+					"procedure", spec.Procedure, "peer", c.host.peer.ID, "err", hidden)
+			}
+		}
+		if trailerErr == nil {
+			s.Trailer = trailer
+		}
+		status = s.Append(nil)
+	}
+	c.sendHeader()
+	st.Finish(out, has, status, c.stream.done)
+	if inner := c.inner.Load(); inner != nil {
+		inner.cancel(context.Canceled)
+	} else {
+		c.mu.Lock()
+		if c.cause == nil {
+			c.cause = context.Canceled
+		}
+		c.mu.Unlock()
+	}
+}
+
+// Calls are made a few at a time: handlers may keep their context, so that
+// calls cannot be used again, but one allocation can serve many.
+type callSlab struct {
+	calls [16]ServerCall
+	used  int
+}
+
+var callSlabs = sync.Pool{New: func() any { return new(callSlab) }}
+
+func newServerCall() *ServerCall {
+	s := callSlabs.Get().(*callSlab)
+	c := &s.calls[s.used]
+	if s.used++; s.used < len(s.calls) {
+		callSlabs.Put(s)
+	}
+	return c
+}

@@ -1,0 +1,254 @@
+package rpcnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/session"
+)
+
+// protocol is the ALPN name of sessions.
+const protocol = "rpcnet/1"
+
+// settingsTimeout bounds the exchange of SETTINGS after the TLS handshake.
+const settingsTimeout = 10 * time.Second
+
+var errEndpointClosed = errors.New("rpcnet: the endpoint is closed")
+
+// An Endpoint is one listening address, TCP and UDP on the same port, with the
+// credentials of a node. It serves calls and dials other endpoints. All methods
+// are safe for concurrent use.
+//
+// Its goroutines: one accepts connections, one reads datagrams, one for each
+// handshake under way, and those of each session; all end with Close.
+type Endpoint struct {
+	cfg      endpointConfig
+	source   *link.Source
+	listener net.Listener
+	udp      *net.UDPConn
+	pool     session.Pool
+	budget   *session.Budget
+	system   *Server // the methods of extensions
+	server   atomic.Pointer[Server]
+	wired    atomic.Pointer[wired]
+	refusals *refusalLog
+	wg       sync.WaitGroup // accept, datagrams, handshakes
+	base     context.Context
+	stop     context.CancelFunc // ends base: handshakes
+
+	mu         sync.Mutex
+	extensions map[*Extension]bool
+	sessions   map[*session.Session]bool // of callers
+	pending    []net.Conn                // in their handshake, oldest first
+	conns      map[*Conn]bool            // dialled from here
+	draining   bool
+	closed     bool
+	gone       chan struct{} // closed with closed
+	drained    chan struct{} // closed with draining
+}
+
+// Listen binds addr, a host and a port, for TCP and UDP, and accepts
+// connections at once; calls are refused until [Endpoint.Serve]. With port 0 it
+// takes a free one. [CertFiles] or [DevCA.Credentials] must be among the
+// options.
+func Listen(addr string, opts ...EndpointOption) (*Endpoint, error) {
+	cfg := endpointConfig{logger: slog.Default()}
+	for _, o := range opts {
+		o.applyEndpoint(&cfg)
+	}
+	source, err := cfg.creds.open(cfg.logger)
+	if err != nil {
+		return nil, fmt.Errorf("rpcnet: %w", err)
+	}
+	l, udp, err := link.Bind(addr)
+	if err != nil {
+		source.Close()
+		return nil, fmt.Errorf("rpcnet: %w", err)
+	}
+	ep := &Endpoint{
+		cfg: cfg, source: source, listener: l, udp: udp, system: NewServer(),
+		budget: session.NewBudget(cfg.memoryBudget()), refusals: newRefusalLog(cfg.logger),
+		extensions: map[*Extension]bool{}, sessions: map[*session.Session]bool{}, conns: map[*Conn]bool{},
+		gone: make(chan struct{}), drained: make(chan struct{}),
+	}
+	ep.base, ep.stop = context.WithCancel(context.Background())
+	ep.wireExtensions()
+	ep.wg.Add(2)
+	go ep.acceptLoop()
+	go ep.packetLoop()
+	return ep, nil
+}
+
+// Addr returns the address that was bound; its String is what others dial
+// unless it is unspecified (0.0.0.0).
+func (ep *Endpoint) Addr() net.Addr { return ep.listener.Addr() }
+
+// Serve lets srv serve the calls that come, and waits until the endpoint is
+// shut down or closed, which is no error, or until ctx ends: then it shuts the
+// endpoint down itself, with the drain time-out ([WithDrainTimeout]), and
+// returns what that returns. An endpoint serves one Server, once.
+func (ep *Endpoint) Serve(ctx context.Context, srv *Server) error {
+	if !ep.server.CompareAndSwap(nil, srv) {
+		return errors.New("rpcnet: the endpoint serves already")
+	}
+	select {
+	case <-ep.gone:
+		return nil
+	case <-ep.drained:
+		<-ep.gone
+		return nil
+	case <-ctx.Done():
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), ep.cfg.drainTimeout())
+		defer cancel()
+		return ep.Shutdown(grace)
+	}
+}
+
+// find returns what serves a procedure and what extensions put around it.
+func (ep *Endpoint) find(procedure string) (*entry, ServerFunc) {
+	if e := ep.system.lookup(procedure); e != nil {
+		return e, nil
+	}
+	if srv := ep.server.Load(); srv != nil {
+		if e := srv.lookup(procedure); e != nil {
+			return e, ep.wired.Load().interceptor
+		}
+		return nil, nil
+	}
+	return notServing, nil
+}
+
+// notServing refuses the calls of an endpoint before Serve.
+var notServing = NewServer().entry(&Spec{Procedure: "not serving"}, func(context.Context, *Spec, ServerStream) error {
+	return NewError(CodeUnavailable, "the endpoint does not serve calls yet").WithUnprocessed()
+})
+
+// Shutdown drains the endpoint: extensions first (a cluster node leaves), then
+// callers are told to go elsewhere, new calls are refused as not seen by a
+// handler, handlers hear it through [ServerCall.Draining], and those that run
+// may finish. When ctx ends first, what is left is cut: the handlers' contexts
+// end with cause [ErrDraining] and ctx's error is returned. Then it closes the
+// endpoint. Handlers that ignore their context are not waited for.
+func (ep *Endpoint) Shutdown(ctx context.Context) error {
+	ep.mu.Lock()
+	if ep.draining || ep.closed {
+		ep.mu.Unlock()
+		<-ep.gone
+		return nil
+	}
+	ep.draining = true
+	close(ep.drained)
+	var drains []func(context.Context)
+	for x := range ep.extensions {
+		if x.Drain != nil {
+			drains = append(drains, x.Drain)
+		}
+	}
+	ep.mu.Unlock()
+	for _, f := range drains {
+		f(ctx)
+	}
+	ep.listener.Close()
+	var wg sync.WaitGroup
+	var cut atomic.Bool
+	for _, s := range ep.callers() {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			if !drainSession(ctx, s) {
+				cut.Store(true)
+			}
+		}()
+	}
+	wg.Wait()
+	ep.Close()
+	if cut.Load() {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// lingerTimeout is how long a drained session waits for its peer to close, so
+// that the last answers are not lost to a reset.
+const lingerTimeout = 500 * time.Millisecond
+
+// drainSession reports whether all calls of a session have finished.
+func drainSession(ctx context.Context, s *session.Session) (clean bool) {
+	idle := s.Drain()
+	select {
+	case <-idle:
+		clean = true
+	case <-ctx.Done():
+		s.CutAll(byte(CodeUnavailable), "the server has shut down", ErrDraining)
+	}
+	linger := time.NewTimer(lingerTimeout)
+	defer linger.Stop()
+	select {
+	case <-s.Closed():
+	case <-linger.C:
+	}
+	s.Close()
+	return clean
+}
+
+func (ep *Endpoint) callers() []*session.Session {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	all := make([]*session.Session, 0, len(ep.sessions))
+	for s := range ep.sessions {
+		all = append(all, s)
+	}
+	return all
+}
+
+// Close cuts everything at once: sessions, connections dialled from here,
+// extensions' packets. It waits for its goroutines, not for handlers. It is
+// idempotent and always returns nil.
+func (ep *Endpoint) Close() error {
+	ep.mu.Lock()
+	if ep.closed {
+		ep.mu.Unlock()
+		<-ep.gone
+		return nil
+	}
+	ep.closed = true
+	pending := ep.pending
+	conns := make([]*Conn, 0, len(ep.conns))
+	for c := range ep.conns {
+		conns = append(conns, c)
+	}
+	ep.mu.Unlock()
+	ep.stop()
+	ep.listener.Close()
+	ep.udp.Close()
+	for _, c := range pending {
+		c.Close()
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+	for _, s := range ep.callers() {
+		s.Close()
+	}
+	ep.wg.Wait()
+	ep.pool.Close()
+	ep.source.Close()
+	close(ep.gone)
+	return nil
+}
+
+// sessionConfig returns what all sessions of the endpoint have in common.
+func (ep *Endpoint) sessionConfig() session.Config {
+	return session.Config{
+		MaxStreams: ep.cfg.maxStreams, KeepaliveIdle: ep.cfg.keepalive.idle, KeepaliveTimeout: ep.cfg.keepalive.dead,
+		WriteTimeout: ep.cfg.writeTimeout, SessionBuffer: ep.cfg.sessionBuffer(), Budget: ep.budget,
+		Encodings: 1<<CBOR | 1<<JSON | 1<<Proto, Logger: ep.cfg.logger,
+	}
+}

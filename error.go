@@ -1,0 +1,128 @@
+package rpcnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// ErrDraining is the cause, as [context.Cause] tells it, of a handler's context
+// that was cancelled because a [Endpoint.Shutdown] ran out of time.
+var ErrDraining = errors.New("rpcnet: draining")
+
+// An Error is the outcome of a failed call: a code, a message and details that
+// cross the wire, and a cause that does not. It is immutable; the With methods
+// return copies.
+type Error struct {
+	code        Code
+	message     string
+	details     []error
+	cause       error
+	remote      bool
+	unprocessed bool
+}
+
+// NewError returns an error whose code and message are sent to the peer. The
+// message is cut at 4 KiB on the wire.
+func NewError(code Code, message string) *Error { return &Error{code: code, message: message} }
+
+// Errorf is [NewError] with a format. It wraps nothing, so that nothing is sent
+// by accident: see [Error.WithCause].
+func Errorf(code Code, format string, args ...any) *Error {
+	return NewError(code, fmt.Sprintf(format, args...))
+}
+
+// Code returns the status code.
+func (e *Error) Code() Code { return e.code }
+
+// Message returns the text without the code.
+func (e *Error) Message() string { return e.message }
+
+// Error returns "Code: message".
+func (e *Error) Error() string {
+	if e.message == "" {
+		return e.code.String()
+	}
+	return e.code.String() + ": " + e.message
+}
+
+// Unwrap returns the details and the cause, for [errors.As] and [errors.Is].
+func (e *Error) Unwrap() []error {
+	if e.cause == nil {
+		return e.details
+	}
+	return append(slices.Clip(e.details), e.cause)
+}
+
+// WithCause returns a copy of e with a cause that stays in this process: it is
+// for logs and for [errors.Is], and is never sent.
+func (e *Error) WithCause(err error) *Error {
+	c := *e
+	c.cause = err
+	return &c
+}
+
+// WithDetail returns a copy of e that carries d to the caller, where
+// [errors.As] finds it. d is a variant of the error union the contract declares
+// (rpcnet:errors), or a [*Detail]; anything else stays in this process. A detail
+// is at most 64 KiB.
+func (e *Error) WithDetail(d error) *Error {
+	c := *e
+	c.details = append(slices.Clip(e.details), d)
+	return &c
+}
+
+// Remote reports whether the peer made the error. A handler that returns a
+// remote error does not pass it on: its own caller sees CodeUnknown. Declared
+// error variants do pass.
+func (e *Error) Remote() bool { return e.remote }
+
+// Unprocessed reports whether it is certain that no handler saw the call, so
+// that it may be made again anywhere, whatever its side effects.
+func (e *Error) Unprocessed() bool { return e.unprocessed }
+
+// WithUnprocessed returns a copy of e that says no handler saw the call. For
+// interceptors that refuse before they call the next one, and for transports.
+func (e *Error) WithUnprocessed() *Error {
+	c := *e
+	c.unprocessed = true
+	return &c
+}
+
+// A Detail is a detail of an [Error] as it travels. A caller finds one in
+// place of a typed error when its contract does not declare the type.
+type Detail struct {
+	// Name says what the data is: for an error union its wire name.
+	Name string
+	// Data is encoded as the name's owner says, for unions CBOR.
+	Data []byte
+}
+
+// Error returns the name and the size.
+func (d *Detail) Error() string { return fmt.Sprintf("detail %s of %d bytes", d.Name, len(d.Data)) }
+
+// CodeOf returns the code of the first [*Error] in err's tree; for an error
+// with a method Code() Code that one's; [CodeCanceled] and
+// [CodeDeadlineExceeded] for the context's errors; [CodeUnknown] for anything
+// else. It returns 0 for nil.
+func CodeOf(err error) Code {
+	var e *Error
+	var c interface {
+		error
+		Code() Code
+	}
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &e):
+		return e.code
+	case errors.As(err, &c):
+		return c.Code()
+	case errors.Is(err, context.Canceled):
+		return CodeCanceled
+	case errors.Is(err, context.DeadlineExceeded):
+		return CodeDeadlineExceeded
+	}
+	return CodeUnknown
+}

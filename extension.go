@@ -1,0 +1,128 @@
+package rpcnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// An Extension adds to an endpoint what a package such as cluster needs
+// beside calls: services of its own, a look at every call, other protocols on
+// the same port. See [Endpoint.Extend].
+type Extension struct {
+	// Methods are served on every session, besides those of a [Server].
+	Methods []Method
+	// Interceptor, if not nil, wraps every call of a Server, outermost, but
+	// not those of Methods.
+	Interceptor ServerInterceptor
+	// Protocols maps ALPN names to what runs a new connection of the protocol,
+	// in a goroutine of its own. The function owns conn. Both sides have shown
+	// certificates and Authorize has agreed.
+	Protocols map[string]func(conn net.Conn, peer Peer)
+	// Packet, if not nil, receives each UDP datagram on the endpoint's port
+	// whose first byte is below 0x40. It runs on the reading goroutine, must
+	// not block, and must not keep b.
+	Packet func(b []byte, from netip.AddrPort)
+	// Drain, if not nil, runs first in [Endpoint.Shutdown], before callers are
+	// told to go elsewhere.
+	Drain func(ctx context.Context)
+}
+
+// Extend adds x until remove is called or the endpoint closes. It fails if a
+// procedure or a protocol is taken, or a second Packet is given. It may be
+// called at any time from any goroutine, and so may remove, more than once.
+func (ep *Endpoint) Extend(x Extension) (remove func(), err error) {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if ep.closed {
+		return nil, errEndpointClosed
+	}
+	for alpn := range x.Protocols {
+		if alpn == "" || alpn == protocol {
+			return nil, fmt.Errorf("rpcnet: protocol %q cannot be added", alpn)
+		}
+		for e := range ep.extensions {
+			if _, taken := e.Protocols[alpn]; taken {
+				return nil, fmt.Errorf("rpcnet: protocol %q is taken by another extension", alpn)
+			}
+		}
+	}
+	if x.Packet != nil {
+		for e := range ep.extensions {
+			if e.Packet != nil {
+				return nil, errors.New("rpcnet: another extension receives packets already")
+			}
+		}
+	}
+	var names []string
+	entries := make([]*entry, len(x.Methods))
+	for i, m := range x.Methods {
+		entries[i] = ep.system.entry(m.Spec, m.Handler)
+		entries[i].system = true
+		names = append(names, m.Spec.Procedure)
+	}
+	if err := ep.system.add(entries...); err != nil {
+		return nil, fmt.Errorf("rpcnet: %w", err)
+	}
+	ep.extensions[&x] = true
+	ep.wireExtensions()
+	return func() {
+		ep.mu.Lock()
+		defer ep.mu.Unlock()
+		if ep.extensions[&x] {
+			delete(ep.extensions, &x)
+			ep.system.remove(names...)
+			ep.wireExtensions()
+		}
+	}, nil
+}
+
+// wireExtensions derives what the hot paths need from the extensions. mu is
+// held.
+func (ep *Endpoint) wireExtensions() {
+	w := &wired{protocols: map[string]func(net.Conn, Peer){}, alpn: []string{protocol}}
+	for x := range ep.extensions {
+		for alpn, f := range x.Protocols {
+			w.protocols[alpn] = f
+			w.alpn = append(w.alpn, alpn)
+		}
+		if x.Packet != nil {
+			w.packet = x.Packet
+		}
+		if x.Interceptor != nil {
+			next := w.interceptor
+			if next == nil {
+				next = func(ctx context.Context, spec *Spec, s ServerStream) error {
+					return ServerCallFrom(ctx).entry.handler(ctx, spec, s)
+				}
+			}
+			w.interceptor = x.Interceptor(next)
+		}
+	}
+	ep.wired.Store(w)
+}
+
+// wired is what the extensions of an endpoint come to.
+type wired struct {
+	alpn        []string
+	protocols   map[string]func(net.Conn, Peer)
+	packet      func([]byte, netip.AddrPort)
+	interceptor ServerFunc // nil: none
+}
+
+// DialProtocol opens a mutually authenticated TLS 1.3 connection with the given
+// ALPN name to addr. The caller owns it.
+func (ep *Endpoint) DialProtocol(ctx context.Context, addr, alpn string) (net.Conn, Peer, error) {
+	return dialLane(ctx, ep.source, addr, "", alpn)
+}
+
+// WritePacket sends one UDP datagram from the endpoint's port. It waits no
+// longer than the socket's buffer is full.
+func (ep *Endpoint) WritePacket(b []byte, to netip.AddrPort) (int, error) {
+	if addr := ep.udp.LocalAddr().(*net.UDPAddr); addr.IP.To4() == nil && to.Addr().Is4() {
+		to = netip.AddrPortFrom(netip.AddrFrom16(to.Addr().As16()), to.Port())
+	}
+	return ep.udp.WriteToUDPAddrPort(b, to)
+}

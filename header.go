@@ -1,0 +1,64 @@
+package rpcnet
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Header is the metadata of a call. Keys are lower-case ASCII letters,
+// digits, '-', '_' and '.'; values are UTF-8, or any bytes when the key ends in
+// "-bin". All keys and values together are at most 16 KiB ([MaxMetadataSize]).
+// A Header is not safe for concurrent use; one that this package returns is the
+// receiver's to read and not to change.
+type Header map[string][]string
+
+// MaxMetadataSize is the limit, in bytes, of the keys and values of one Header.
+const MaxMetadataSize = 16 << 10
+
+// Get returns the first value of key, or "".
+func (h Header) Get(key string) string {
+	if v := h[key]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// Set replaces the values of key.
+func (h Header) Set(key string, values ...string) { h[key] = slices.Clone(values) }
+
+// Validate says what is wrong with h, or nil.
+func (h Header) Validate() error {
+	size := 0
+	for k, vs := range h {
+		if err := validKey(k); err != nil {
+			return err
+		}
+		size += len(k)
+		for _, v := range vs {
+			size += len(v)
+			if !strings.HasSuffix(k, "-bin") && !utf8.ValidString(v) {
+				return Errorf(CodeInvalidArgument, "metadata %q: the value is not UTF-8; name the key %q to send bytes", k, k+"-bin")
+			}
+		}
+	}
+	if size > MaxMetadataSize {
+		return Errorf(CodeResourceExhausted, "metadata of %d bytes is over the limit of %d", size, MaxMetadataSize)
+	}
+	return nil
+}
+
+func validKey(k string) error {
+	if k == "" {
+		return NewError(CodeInvalidArgument, "metadata with an empty key")
+	}
+	for i := range len(k) {
+		switch c := k[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return NewError(CodeInvalidArgument, fmt.Sprintf("metadata key %q: %q is not a lower-case letter, digit, '-', '_' or '.'", k, c))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,7 @@
+// Package hook lets package inproc reach what the root package does not
+// export.
+package hook
+
+// Connect, set by the root package, connects a *rpcnet.Server to a transport
+// in the same process. The transport is a rpcnet.Transport; close ends it.
+var Connect func(server any) (transport any, close func())

@@ -1,0 +1,112 @@
+package link
+
+import (
+	"crypto/tls"
+	"net"
+	"time"
+)
+
+// A Lane is an ordered, encrypted stream of bytes: TLS over TCP, with a read
+// buffer and gathered writes below the encryption, so that a read brings many
+// records and a large write makes one system call of many records. Reads and
+// writes may run at the same time, neither with itself; Close at any time.
+type Lane struct {
+	*tls.Conn
+	raw *gathered
+}
+
+const (
+	// gatherFrom is the size of a write from which on its records are gathered.
+	gatherFrom = 16 << 10
+	// gatherMost is how much is gathered before it is written.
+	gatherMost = 128 << 10
+	firstRead  = 4 << 10
+	lastRead   = 64 << 10
+)
+
+// newServer and newClient put a lane on a connection. The handshake has still
+// to be run.
+func newServer(c net.Conn, cfg *tls.Config) *Lane {
+	raw := &gathered{Conn: c, rb: make([]byte, firstRead)}
+	return &Lane{tls.Server(raw, cfg), raw}
+}
+
+func newClient(c net.Conn, cfg *tls.Config) *Lane {
+	raw := &gathered{Conn: c, rb: make([]byte, firstRead)}
+	return &Lane{tls.Client(raw, cfg), raw}
+}
+
+// Write writes p.
+func (l *Lane) Write(p []byte) (int, error) {
+	if len(p) <= gatherFrom {
+		return l.Conn.Write(p)
+	}
+	l.raw.gather = true
+	n, err := l.Conn.Write(p)
+	l.raw.gather = false
+	if e := l.raw.flush(); err == nil {
+		err = e
+	}
+	return n, err
+}
+
+// SetReadDeadline sets the deadline of reads only. After a time-out reads go
+// on where they stopped.
+func (l *Lane) SetReadDeadline(t time.Time) error { return l.raw.SetReadDeadline(t) }
+
+// Close closes the connection at once, without waiting for a write under way.
+func (l *Lane) Close() error { return l.raw.Close() }
+
+// gathered is the connection below TLS. crypto/tls writes only from Write, one
+// at a time, except for alerts, which go out at once when nothing is gathered.
+type gathered struct {
+	net.Conn
+	rb     []byte // read buffer: rb[r:w] is unread
+	r, w   int
+	full   bool // the last read filled rb
+	wb     []byte
+	gather bool
+}
+
+// Read reads through the buffer, which grows while reads fill it.
+func (g *gathered) Read(p []byte) (int, error) {
+	if g.r == g.w {
+		if len(p) >= len(g.rb) {
+			return g.Conn.Read(p)
+		}
+		if g.full {
+			g.full = false
+			g.rb = make([]byte, 2*len(g.rb))
+		}
+		n, err := g.Conn.Read(g.rb)
+		if n <= 0 {
+			return n, err
+		}
+		g.r, g.w = 0, n
+		g.full = n == len(g.rb) && n < lastRead
+	}
+	n := copy(p, g.rb[g.r:g.w])
+	g.r += n
+	return n, nil
+}
+
+// Write writes p, or keeps it for flush.
+func (g *gathered) Write(p []byte) (int, error) {
+	if !g.gather {
+		return g.Conn.Write(p)
+	}
+	g.wb = append(g.wb, p...)
+	if len(g.wb) >= gatherMost {
+		return len(p), g.flush()
+	}
+	return len(p), nil
+}
+
+func (g *gathered) flush() error {
+	if len(g.wb) == 0 {
+		return nil
+	}
+	_, err := g.Conn.Write(g.wb)
+	g.wb = g.wb[:0]
+	return err
+}

@@ -1,0 +1,80 @@
+package link
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// Bind opens TCP and UDP on the same port of addr. With port 0 it looks for
+// one that both have free.
+func Bind(addr string) (net.Listener, *net.UDPConn, error) {
+	const tries = 32
+	for i := 1; ; i++ {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return nil, nil, err
+		}
+		a := l.Addr().(*net.TCPAddr)
+		u, err := net.ListenUDP("udp", &net.UDPAddr{IP: a.IP, Port: a.Port, Zone: a.Zone})
+		if err == nil {
+			return l, u, nil
+		}
+		l.Close()
+		if _, port, _ := net.SplitHostPort(addr); port != "0" || i == tries {
+			return nil, nil, err
+		}
+	}
+}
+
+// HandshakeTimeout bounds a TLS handshake.
+const HandshakeTimeout = 10 * time.Second
+
+// Accept runs the server's side of a handshake on c, which it owns, and
+// returns the lane and the protocol agreed on.
+func Accept(ctx context.Context, c net.Conn, cfg *tls.Config) (*Lane, error) {
+	tune(c)
+	lane := newServer(c, cfg)
+	ctx, cancel := context.WithTimeout(ctx, HandshakeTimeout)
+	defer cancel()
+	if err := lane.HandshakeContext(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return lane, nil
+}
+
+// Dial opens a lane to addr, a host and a port.
+func Dial(ctx context.Context, addr string, cfg *tls.Config) (*Lane, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	tune(c)
+	lane := newClient(c, cfg)
+	hctx, cancel := context.WithTimeout(ctx, HandshakeTimeout)
+	defer cancel()
+	if err := lane.HandshakeContext(hctx); err != nil {
+		c.Close()
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			err = fmt.Errorf("no TLS handshake within %v", HandshakeTimeout)
+		}
+		return nil, err
+	}
+	return lane, nil
+}
+
+// tune leaves liveness to the session's own PING.
+func tune(c net.Conn) {
+	if t, ok := c.(*net.TCPConn); ok {
+		t.SetKeepAlive(false)
+	}
+}
+
+// Unmap returns an address with an IPv4 address in its short form.
+func Unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

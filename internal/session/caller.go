@@ -1,0 +1,282 @@
+package session
+
+import (
+	"io"
+	"slices"
+
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+)
+
+// A Request is what an OPEN frame says of a call, without its messages.
+type Request struct {
+	Procedure  string
+	Encoding   byte
+	Attempt    uint8
+	Priority   int8
+	Timeout    uint64 // microseconds left; 0: none
+	Metadata   []byte // encoded
+	MaxReceive int    // most bytes of one message from the peer; 0: 1 GiB
+}
+
+// Call makes a unary call and waits for its end: the stream it returns has all
+// that came, waits for nothing, and must be released. done interrupts. With
+// prompt the call reacts to done at once; without, a call that is alone on its
+// session may take a tick of 10 ms to notice, and is faster.
+func (s *Session) Call(r *Request, msg []byte, done <-chan struct{}, prompt bool) (*Stream, error) {
+	st := streamPool.Get().(*Stream)
+	st.pooled = true
+	n, err := s.admit(st, r, done)
+	if err != nil {
+		streamPool.Put(st)
+		return nil, err
+	}
+	st.endOnly = true // nothing comes before the OPEN: no lock
+	mode := flushNow
+	if n > 1 {
+		mode = flushYield
+	}
+	if err = st.send(msg, true, done, mode); err == nil || err == io.EOF {
+		if n == 1 && !prompt {
+			s.readAlone(st)
+		} else {
+			s.wantReader()
+		}
+		err = st.waitEnd(done)
+	}
+	if err != nil {
+		if !st.opened.Load() {
+			err = unprocessed(err)
+		}
+		st.Abandon(codeCanceled, err)
+		return nil, err
+	}
+	return st, nil
+}
+
+// NewStream makes a stream for a call of any shape. Nothing is sent before the
+// first Send, CloseSend or Open. It must be ended with Release or Abandon.
+func (s *Session) NewStream(r *Request, done <-chan struct{}) (*Stream, error) {
+	st := &Stream{wake: make(chan struct{}, 1)}
+	if _, err := s.admit(st, r, done); err != nil {
+		return nil, err
+	}
+	s.wantReader()
+	return st, nil
+}
+
+// admit gives st an id, waiting for one if the peer's limit of streams is
+// reached. It returns the number of calls in flight with this one.
+func (s *Session) admit(st *Stream, r *Request, done <-chan struct{}) (int64, error) {
+	id, err := s.takeID(done)
+	if err != nil {
+		return 0, err
+	}
+	s.imu.Lock()
+	cell := s.makeCell(id)
+	s.imu.Unlock()
+	st.reset(s, id, cell, r)
+	n := s.inflight.Add(1)
+	cell.Store(st)
+	if err := s.Err(); err != nil { // after Store: fail looks at all cells after it closes closed
+		st.sessionFailed(s)
+	}
+	return n, nil
+}
+
+func (s *Session) takeID(done <-chan struct{}) (uint32, error) {
+	s.imu.Lock()
+	for {
+		if s.Err() != nil {
+			s.imu.Unlock()
+			return 0, unprocessed(s.lost())
+		}
+		if n := len(s.freeIDs); n > 0 {
+			id := s.freeIDs[n-1]
+			s.freeIDs = s.freeIDs[:n-1]
+			s.imu.Unlock()
+			return id, nil
+		}
+		if uint64(s.nextID) < s.peer.MaxStreams {
+			s.nextID++
+			id := s.nextID
+			s.imu.Unlock()
+			return id, nil
+		}
+		ch := make(chan struct{})
+		s.idWaiters = append(s.idWaiters, ch)
+		s.imu.Unlock()
+		s.queued.Add(1)
+		select {
+		case <-ch:
+			s.queued.Add(-1)
+		case <-done:
+			s.queued.Add(-1)
+			s.imu.Lock()
+			if i := slices.Index(s.idWaiters, ch); i >= 0 {
+				s.idWaiters = slices.Delete(s.idWaiters, i, i+1)
+			} else if len(s.idWaiters) > 0 { // woken and gone: the next one's turn
+				close(s.idWaiters[0])
+				s.idWaiters = s.idWaiters[1:]
+			}
+			s.imu.Unlock()
+			return 0, errInterrupted
+		}
+		s.imu.Lock()
+	}
+}
+
+func (s *Session) freeID(id uint32) {
+	s.imu.Lock()
+	s.freeIDs = append(s.freeIDs, id)
+	if len(s.idWaiters) > 0 {
+		close(s.idWaiters[0])
+		s.idWaiters = s.idWaiters[1:]
+	}
+	s.imu.Unlock()
+}
+
+// openLocked appends the OPEN frame with the first message or its first part.
+// wmu is held.
+func (st *Stream) openLocked(msg []byte, hasMessage bool, flags uint64) error {
+	s := st.s
+	p := s.procedures[st.Procedure]
+	if p.number == 0 {
+		if len(s.procedures) >= wire.MaxProcedures {
+			return &Fault{Code: codeResourceExhausted, Message: "more than 16384 different procedures on one session", Unprocessed: true}
+		}
+		p.number = uint32(len(s.procedures) + 1)
+		s.procedures[st.Procedure] = p
+	}
+	o := wire.Open{
+		Encoding: st.Encoding, Attempt: st.Attempt, Priority: st.Priority, Number: p.number,
+		Deadline: st.Timeout, Metadata: st.Metadata, HasMessage: hasMessage,
+	}
+	if !p.sent {
+		o.Name = []byte(st.Procedure)
+		s.procedures[st.Procedure] = procedure{p.number, true}
+	}
+	at := len(s.wbuf)
+	s.wbuf = append(s.wbuf, make([]byte, wire.HeaderLen)...)
+	s.wbuf = o.Append(s.wbuf)
+	s.wbuf = append(s.wbuf, msg...)
+	wire.MakeHeader(wire.TypeOpen, flags, st.id, len(s.wbuf)-at-wire.HeaderLen).Put(s.wbuf[at:])
+	st.opened.Store(true)
+	if flags&wire.FlagEnd != 0 {
+		st.sendDone.Store(true)
+	}
+	return nil
+}
+
+// waitEnd waits for the end of the call.
+func (st *Stream) waitEnd(done <-chan struct{}) error {
+	for {
+		st.mu.Lock()
+		if st.hasStatus || st.err != nil {
+			err := st.err
+			if st.hasStatus {
+				err = nil
+			}
+			st.mu.Unlock()
+			return err
+		}
+		st.waiting = true
+		st.mu.Unlock()
+		select {
+		case <-st.wake:
+		case <-done:
+			st.mu.Lock()
+			if st.waiting {
+				st.waiting = false
+				st.mu.Unlock()
+			} else {
+				st.mu.Unlock()
+				<-st.wake
+			}
+			return errInterrupted
+		}
+	}
+}
+
+// Status returns the outcome of a call whose Recv has returned io.EOF, or that
+// Call has returned. It keeps nothing of the stream.
+func (st *Stream) Status() (wire.Status, error) {
+	st.mu.Lock()
+	p := st.status
+	st.mu.Unlock()
+	if len(p) == 0 {
+		return wire.Status{}, nil
+	}
+	var s wire.Status
+	err := s.Parse(p)
+	return s, err
+}
+
+// Header returns the metadata that came before the first message, encoded.
+func (st *Stream) Header() []byte {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.header
+}
+
+// Release ends the use of a stream that has its status.
+func (st *Stream) Release() {
+	s := st.s
+	st.drop()
+	if st.pooled {
+		st.cell.Store(nil)
+		s.freeID(st.id)
+		st.recycle()
+	}
+}
+
+// Abandon gives the call up: the peer is told with code, and receiving and
+// sending fail with err from now on. After the end of the call it only forgets
+// what was not received. Safe from any goroutine, more than once.
+func (st *Stream) Abandon(code byte, err error) {
+	s := st.s
+	st.mu.Lock()
+	if st.owner != s || st.ended {
+		st.mu.Unlock()
+		return
+	}
+	st.ended = true
+	over := st.hasStatus
+	if st.err == nil && !over {
+		st.err = err
+	}
+	if n := st.forgetLocked(); n > 0 {
+		defer s.release(n)
+	}
+	free := false // the reader will, when STATUS comes
+	lead := false
+	if !over {
+		s.wmu.Lock()
+		if st.sendErr == nil {
+			st.sendErr = err
+		}
+		if st.sendWaits {
+			st.sendWaits = false
+			s.waiters = slices.DeleteFunc(s.waiters, func(w *Stream) bool { return w == st })
+			st.wakeSender()
+		}
+		if st.opened.Load() {
+			lead = s.controlLocked(wire.MakeHeader(wire.TypeReset, 0, st.id, 1), []byte{code})
+		} else {
+			free = true
+		}
+		s.wmu.Unlock()
+	}
+	id, cell, pooled := st.id, st.cell, st.pooled
+	st.unlockWake()
+	if lead {
+		s.flush(flushNow)
+	}
+	if free || over && pooled {
+		cell.Store(nil)
+		if free {
+			s.inflight.Add(-1)
+		}
+		s.freeID(id)
+		st.recycle()
+	}
+}

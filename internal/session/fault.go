@@ -1,0 +1,101 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+)
+
+// gRPC's numbers of the codes that a session uses itself.
+const (
+	codeCanceled          = 1
+	codeUnknown           = 2
+	codeInvalidArgument   = 3
+	codeResourceExhausted = 8
+	codeInternal          = 13
+	codeUnavailable       = 14
+)
+
+// A Fault is a failure that this side found, in the terms of a status.
+type Fault struct {
+	Code        byte
+	Message     string
+	Unprocessed bool  // no handler has seen the call
+	Cause       error // local
+}
+
+// Error returns the message and the cause.
+func (f *Fault) Error() string {
+	if f.Cause != nil {
+		return f.Message + ": " + f.Cause.Error()
+	}
+	return f.Message
+}
+
+// Unwrap returns the cause.
+func (f *Fault) Unwrap() error { return f.Cause }
+
+// lost is the fault of everything under way when the session ends.
+func (s *Session) lost() error {
+	err := s.Err()
+	if err == nil {
+		err = s.werr // fail has begun
+	}
+	return &Fault{Code: codeUnavailable, Message: "connection lost", Cause: err}
+}
+
+// unprocessed says of a fault that no handler has seen the call.
+func unprocessed(err error) error {
+	var f *Fault
+	if errors.As(err, &f) {
+		c := *f
+		c.Unprocessed = true
+		return &c
+	}
+	return err
+}
+
+func tooLarge(n, limit int) *Fault {
+	return &Fault{Code: codeResourceExhausted, Message: fmt.Sprintf(
+		"message of %s is over the limit of %s: see rpcnet.WithMaxMessageSize", Size(n), Size(limit))}
+}
+
+// TooLarge returns the fault of a message of n bytes, n at least what is known
+// of it, over a limit.
+func TooLarge(n, limit int) error { return tooLarge(n, limit) }
+
+// Size formats a number of bytes for people: exact below 10 KiB, then with one
+// decimal.
+func Size(n int) string {
+	switch {
+	case n < 10<<10:
+		return fmt.Sprintf("%d bytes", n)
+	case n < 10<<20:
+		return trimZero(fmt.Sprintf("%.1f", float64(n)/(1<<10))) + " KiB"
+	}
+	return trimZero(fmt.Sprintf("%.1f", float64(n)/(1<<20))) + " MiB"
+}
+
+func trimZero(s string) string {
+	if n := len(s) - 2; s[n:] == ".0" {
+		return s[:n]
+	}
+	return s
+}
+
+var errOverBudget = &Fault{Code: codeResourceExhausted,
+	Message: "the endpoint's memory budget is used up: see rpcnet.WithMemoryBudget"}
+
+func goAwayError(p []byte) error {
+	if len(p) == 0 {
+		return errors.New("GOAWAY without a reason")
+	}
+	return fmt.Errorf("the peer said go away: %s", p[1:])
+}
+
+// statusOf encodes a fault as STATUS.
+func statusOf(f *Fault) []byte {
+	st := wire.Status{Code: f.Code, Message: f.Message, Unprocessed: f.Unprocessed}
+	return st.Append(nil)
+}

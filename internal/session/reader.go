@@ -1,0 +1,396 @@
+package session
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+)
+
+// errRole is returned by read when the reading role is to be given up.
+var errRole = errors.New("reading role given up")
+
+// read takes frames from the lane and acts on them, until the lane fails or,
+// on a caller's side, the role is to be given up: by a lone caller when its
+// call has ended or the tick interrupts it, by the reader goroutine (lone nil)
+// when the last call in flight has ended.
+func (s *Session) read(lone *Stream) error {
+	ended := false // a call has ended since the role was taken
+	for {
+		if !s.in.whole() {
+			if lone != nil && lone.over() || lone == nil && ended && !s.server && s.inflight.Load() == 0 {
+				return errRole
+			}
+			if s.lazy {
+				s.flushLazy()
+			}
+		}
+		h, err := s.in.header()
+		var p []byte
+		if err == nil && h.Type() != wire.TypeData {
+			if p, err = s.payload(h.Len()); err != nil {
+				return errors.Unwrap(err)
+			}
+		}
+		switch {
+		case err == nil:
+		case isTimeout(err):
+			s.resumeReading()
+			if lone != nil {
+				return errRole
+			}
+			continue
+		default:
+			return err
+		}
+		switch h.Type() {
+		case wire.TypeData:
+			err = s.onData(h)
+		case wire.TypeStatus:
+			ended = true
+			err = s.onStatus(h, p)
+		case wire.TypeOpen:
+			err = s.onOpen(h, p)
+		case wire.TypeEnd:
+			err = s.onEnd(h)
+		case wire.TypeReset:
+			err = s.onReset(h, p)
+		case wire.TypeHeader:
+			err = s.onHeader(h, p)
+		case wire.TypeCredit:
+			err = s.onCredit(h, p)
+		case wire.TypePing:
+			s.control(wire.MakeHeader(wire.TypePong, 0, 0, len(p)), p)
+		case wire.TypeGoAway:
+			s.onGoAway(p)
+		case wire.TypeSettings:
+			err = errors.New("a second SETTINGS frame")
+		}
+		if err != nil {
+			var lane *laneError
+			if errors.As(err, &lane) {
+				return lane.err
+			}
+			return s.protocolError(err)
+		}
+	}
+}
+
+// A laneError is a failure of the lane in the midst of a frame.
+type laneError struct{ err error }
+
+func (e *laneError) Error() string { return e.err.Error() }
+func (e *laneError) Unwrap() error { return e.err }
+
+// wasRead notes the time of a read of the lane.
+func (s *Session) wasRead() {
+	s.now = time.Now()
+	s.lastRecv.Store(s.now.UnixNano())
+}
+
+// stream returns the stream of a frame, locked, or nil if it has ended.
+func (s *Session) stream(id uint32) *Stream {
+	cell := s.cell(id)
+	if cell == nil {
+		return nil
+	}
+	st := cell.Load()
+	if st == nil {
+		return nil
+	}
+	st.mu.Lock()
+	if st.owner != s || st.id != id {
+		st.mu.Unlock()
+		return nil
+	}
+	return st
+}
+
+// spent counts message bytes against the session's credit, and returns credit
+// a quarter of the window at a time.
+func (s *Session) spent(cost int64) error {
+	s.owed += cost
+	window := int64(s.cfg.SessionWindow)
+	if s.owed+s.withheld.Load() > window {
+		return errWindow
+	}
+	if s.owed < window/4 {
+		return nil
+	}
+	n := s.owed
+	s.owed = 0
+	if s.buffered.Load() < int64(s.cfg.SessionBuffer) {
+		s.sendCredit(0, n)
+		return nil
+	}
+	s.withheld.Add(n)
+	s.release(0) // what was consumed since
+	return nil
+}
+
+func (s *Session) onData(h wire.Header) error {
+	n := h.Len()
+	cost := int64(n + wire.FrameCost)
+	if err := s.spent(cost); err != nil {
+		return err
+	}
+	var p []byte
+	if n < bulk {
+		var err error
+		if p, err = s.payload(n); err != nil {
+			return err
+		}
+	}
+	st := s.stream(h.ID())
+	if st == nil || st.ended || st.err != nil || st.recvEnd && !s.server {
+		if st != nil {
+			st.mu.Unlock()
+		}
+		return s.skip(n - len(p))
+	}
+	if st.recvEnd {
+		st.mu.Unlock()
+		return errors.New("DATA after the end of the stream")
+	}
+	if st.allowance -= cost; st.allowance < 0 {
+		st.mu.Unlock()
+		return errWindow
+	}
+	if f := s.admitBytes(st, n); f != nil {
+		return s.reject(st, f, n-len(p))
+	}
+	more, end := h.Has(wire.FlagMore), h.Has(wire.FlagEnd)
+	if more || st.inPart || n >= bulk {
+		return s.onPart(st, p, n, more, end)
+	}
+	s.pushLocked(st, p)
+	if end {
+		st.recvEnd = true
+	}
+	st.wakeForMessage()
+	return nil
+}
+
+// payload is input.payload, not to be interrupted.
+func (s *Session) payload(n int) ([]byte, error) {
+	for {
+		p, err := s.in.payload(n)
+		if err == nil {
+			return p, nil
+		}
+		if !isTimeout(err) {
+			return nil, &laneError{err}
+		}
+		s.resumeReading()
+	}
+}
+
+// admitBytes checks the size of a message that grows by n bytes, and accounts
+// for them. st is locked.
+func (s *Session) admitBytes(st *Stream, n int) *Fault {
+	size := len(st.part) + n
+	switch {
+	case size > st.MaxReceive:
+		return tooLarge(size, st.MaxReceive)
+	case st.endOnly && len(st.q) > 0:
+		return &Fault{Code: codeInternal, Message: "more than one response to a unary call"}
+	case !s.hold(int64(n) + perMessage):
+		s.release(int64(n) + perMessage)
+		return errOverBudget
+	}
+	return nil
+}
+
+// pushLocked queues a message that hold has accounted for.
+func (s *Session) pushLocked(st *Stream, p []byte) {
+	st.q = binary.LittleEndian.AppendUint32(st.q, uint32(len(p)))
+	st.q = append(st.q, p...)
+}
+
+// wakeForMessage unlocks st, and wakes its receiver unless it waits for the
+// end only.
+func (st *Stream) wakeForMessage() {
+	if st.endOnly {
+		st.mu.Unlock()
+		return
+	}
+	st.unlockWake()
+}
+
+// onPart takes n bytes of a large message, p if they have been read. st is
+// locked. The message grows with the bytes that come.
+func (s *Session) onPart(st *Stream, p []byte, n int, more, end bool) error {
+	if !st.inPart {
+		st.inPart, st.partCost, st.partHeld = true, 0, 0
+	}
+	st.partHeld += int64(n) + perMessage
+	size := len(st.part)
+	st.part = growPart(st.part, n, more)
+	if n < bulk {
+		copy(st.part[size:], p)
+	} else {
+		dst, id := st.part[size:], st.id
+		st.mu.Unlock()
+		if err := s.in.into(dst); err != nil {
+			return &laneError{err}
+		}
+		st.mu.Lock()
+		if st.owner != s || st.id != id || st.ended {
+			st.mu.Unlock() // whoever ended it has released the bytes
+			return nil
+		}
+	}
+	st.partCost += int64(n + wire.FrameCost)
+	if more {
+		s.creditPart(st)
+		return nil
+	}
+	st.bigs = append(st.bigs, bigMessage{st.part, st.partCost, st.partHeld})
+	st.q = binary.LittleEndian.AppendUint32(st.q, bigMark)
+	st.part, st.inPart, st.partHeld = nil, false, 0
+	if end {
+		st.recvEnd = true
+	}
+	st.wakeForMessage()
+	return nil
+}
+
+// creditPart unlocks st. If the receiver waits for the message that comes, its
+// parts are credited as they come, so that it may be larger than the window.
+func (s *Session) creditPart(st *Stream) {
+	n := st.partCost
+	if !st.waiting && !st.endOnly || n < st.window/4 {
+		st.mu.Unlock()
+		return
+	}
+	st.partCost = 0
+	st.allowance += n
+	id := st.id
+	st.mu.Unlock()
+	s.sendCredit(id, n)
+}
+
+// growPart makes room for n more bytes: exactly that for a message in one
+// frame, doubling for one that goes on.
+func growPart(b []byte, n int, more bool) []byte {
+	if len(b)+n <= cap(b) {
+		return b[:len(b)+n]
+	}
+	c := len(b) + n
+	if more || len(b) > 0 {
+		c = max(2*cap(b), 4*n)
+	}
+	grown := make([]byte, len(b)+n, c)
+	copy(grown, b)
+	return grown
+}
+
+// reject ends a stream whose message cannot be taken, and skips n bytes of it.
+// st is locked.
+func (s *Session) reject(st *Stream, f *Fault, n int) error {
+	if s.server {
+		st.cutLocked(statusOf(f), f)
+	} else {
+		st.err = f // whoever uses the stream tells the server
+		st.unlockWake()
+	}
+	return s.skip(n)
+}
+
+func (s *Session) skip(n int) error {
+	if err := s.in.skip(n); err != nil {
+		return &laneError{err}
+	}
+	return nil
+}
+
+func (s *Session) onStatus(h wire.Header, p []byte) error {
+	if s.server {
+		return errors.New("STATUS from a caller")
+	}
+	st := s.stream(h.ID())
+	if st == nil {
+		return fmt.Errorf("STATUS for stream %d, which is not open", h.ID())
+	}
+	if st.hasStatus || !st.opened.Load() {
+		st.mu.Unlock()
+		return fmt.Errorf("STATUS for stream %d, which is not open", h.ID())
+	}
+	s.inflight.Add(-1)
+	if !st.sendDone.Load() {
+		st.stopSend(io.EOF)
+	}
+	st.hasStatus, st.recvEnd = true, true
+	if n := st.partHeld; n > 0 {
+		defer s.release(n) // the server gave up in the midst of a message
+		st.part, st.inPart, st.partHeld = nil, false, 0
+	}
+	st.status = append(st.status[:0], p...)
+	cell, id, pooled, ended := st.cell, st.id, st.pooled, st.ended
+	if !pooled || ended {
+		cell.Store(nil)
+	}
+	st.unlockWake()
+	if !pooled || ended {
+		s.freeID(id)
+	}
+	if pooled && ended {
+		st.recycle()
+	}
+	s.checkIdle()
+	return nil
+}
+
+func (s *Session) onHeader(h wire.Header, p []byte) error {
+	if s.server {
+		return errors.New("HEADER from a caller")
+	}
+	if st := s.stream(h.ID()); st != nil {
+		if st.header == nil {
+			st.header = append([]byte{}, p...)
+		}
+		st.mu.Unlock()
+	}
+	return nil
+}
+
+func (s *Session) onEnd(h wire.Header) error {
+	if !s.server {
+		return errors.New("END from a server")
+	}
+	if st := s.stream(h.ID()); st != nil {
+		if st.inPart {
+			st.mu.Unlock()
+			return errors.New("END in the midst of a message")
+		}
+		st.recvEnd = true
+		st.unlockWake()
+	}
+	return nil
+}
+
+func (s *Session) onCredit(h wire.Header, p []byte) error {
+	if len(p) != 4 {
+		return fmt.Errorf("CREDIT frame of %d bytes, want 4", len(p))
+	}
+	n := int64(binary.LittleEndian.Uint32(p))
+	if h.ID() == 0 {
+		return s.addCredit(nil, n)
+	}
+	st := s.stream(h.ID())
+	if st == nil {
+		return nil // it has just ended
+	}
+	defer st.mu.Unlock() // it cannot change hands meanwhile
+	return s.addCredit(st, n)
+}
+
+func (s *Session) onGoAway(p []byte) {
+	s.awayOnce.Do(func() {
+		s.awayText = goAwayError(p).Error()
+		close(s.away)
+	})
+}

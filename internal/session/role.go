@@ -1,0 +1,86 @@
+package session
+
+import "time"
+
+// readLoop is the reader goroutine. On a server it reads until the end. On a
+// caller's side it shares the reading role with lone callers: it parks when
+// nothing is in flight, and reads again when there is more than one call, or
+// after a pause, so that an idle session still hears its peer.
+func (s *Session) readLoop() {
+	s.in.read = s.wasRead
+	for {
+		s.role.Lock()
+		err := s.read(nil)
+		if err != errRole {
+			s.fail(err)
+			if s.cfg.Budget != nil { // reserved is the role's
+				s.cfg.Budget.give(s.reserved)
+				s.reserved = 0
+				s.cfg.Budget = nil
+			}
+			s.role.Unlock()
+			return
+		}
+		s.parked.Store(true)
+		s.role.Unlock()
+		s.hurryTick()
+		if s.inflight.Load() > 0 { // came between errRole and parked
+			s.unpark()
+		}
+		<-s.wakeReader
+	}
+}
+
+func (s *Session) unpark() {
+	if s.parked.CompareAndSwap(true, false) {
+		s.wakeParked()
+	}
+}
+
+func (s *Session) wakeParked() {
+	select {
+	case s.wakeReader <- struct{}{}:
+	default: // it will find a token
+	}
+}
+
+// wantReader makes sure that somebody reads for a call that does not itself.
+func (s *Session) wantReader() {
+	if s.parked.Load() {
+		s.unpark()
+	}
+}
+
+// readAlone reads the lane on behalf of st, the only call in flight, until it
+// ends. If somebody else reads, or the tick finds that it takes long, the
+// reader goroutine does.
+func (s *Session) readAlone(st *Stream) {
+	if !s.parked.Load() || !s.role.TryLock() {
+		s.wantReader()
+		return
+	}
+	s.lone.Add(1)
+	s.hurryTick()
+	err := s.read(st)
+	s.lone.Add(1)
+	s.role.Unlock()
+	switch {
+	case err != errRole:
+		s.fail(err)
+	case !st.over() || s.inflight.Load() > 0:
+		s.wantReader()
+	}
+}
+
+// over reports whether a call has ended.
+func (st *Stream) over() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.hasStatus || st.err != nil
+}
+
+// interruptLone makes a lone caller give the role up.
+func (s *Session) interruptLone() { s.lane.SetReadDeadline(time.Unix(1, 0)) }
+
+// resumeReading makes the lane readable again after an interruption.
+func (s *Session) resumeReading() { s.lane.SetReadDeadline(time.Time{}) }

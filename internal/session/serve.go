@@ -1,0 +1,334 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+)
+
+var (
+	errFinished = errors.New("the handler has returned")
+	errReset    = &Fault{Code: codeCanceled, Message: "the caller has gone"}
+	resetStatus = statusOf(&Fault{Code: codeCanceled, Message: "canceled by the caller"})
+	drainStatus = statusOf(&Fault{Code: codeUnavailable, Message: "the server is draining", Unprocessed: true})
+)
+
+// ErrCanceled is the cause a [Canceler] hears when the caller gave up.
+var ErrCanceled error = errReset
+
+// onOpen starts a stream on a server.
+func (s *Session) onOpen(h wire.Header, p []byte) error {
+	if !s.server {
+		return errors.New("OPEN from a server")
+	}
+	var o wire.Open
+	if err := o.Parse(p); err != nil {
+		return err
+	}
+	cell := s.makeCell(h.ID())
+	if cell == nil {
+		return fmt.Errorf("OPEN of stream %d is over the limit of %d", h.ID(), s.cfg.MaxStreams)
+	}
+	if cell.Load() != nil {
+		return fmt.Errorf("OPEN of stream %d, which is open", h.ID())
+	}
+	name, err := s.procedureName(&o)
+	if err != nil {
+		return err
+	}
+	cost := int64(0)
+	if o.HasMessage {
+		cost = int64(len(o.Message) + wire.FrameCost)
+		if err := s.spent(cost); err != nil {
+			return err
+		}
+	}
+	more, end := h.Has(wire.FlagMore), h.Has(wire.FlagEnd)
+	if more && (end || !o.HasMessage) {
+		return errors.New("OPEN with contradicting flags")
+	}
+	if s.draining.Load() {
+		s.answer(h.ID(), drainStatus)
+		return nil
+	}
+	if s.running.Load() >= int64(s.cfg.MaxStreams) {
+		s.answer(h.ID(), statusOf(&Fault{Code: codeResourceExhausted, Unprocessed: true, Message: fmt.Sprintf(
+			"%d handlers run for this session already: see rpcnet.WithMaxConcurrentStreams", s.cfg.MaxStreams)}))
+		return nil
+	}
+	facts := s.cfg.Handler.Facts(name)
+	st := streamPool.Get().(*Stream)
+	st.pooled = facts.Private
+	st.reset(s, h.ID(), cell, &Request{
+		Procedure: name, Encoding: o.Encoding, Attempt: o.Attempt, Priority: o.Priority, MaxReceive: facts.MaxReceive,
+	})
+	st.mu.Lock()
+	if len(o.Metadata) > 0 {
+		st.Metadata = append([]byte(nil), o.Metadata...)
+	}
+	if o.Deadline != 0 {
+		st.Deadline = s.now.Add(time.Duration(min(o.Deadline, math.MaxInt64/1000)) * time.Microsecond)
+	}
+	st.inline = facts.Inline && end
+	st.allowance -= cost
+	st.recvEnd = end
+	if o.HasMessage {
+		if f := s.first(st, o.Message, more); f != nil {
+			f.Unprocessed = true
+			st.owner = nil
+			st.mu.Unlock()
+			s.answer(h.ID(), statusOf(f))
+			return nil
+		}
+	}
+	st.mu.Unlock()
+	s.inflight.Add(1)
+	s.running.Add(1)
+	cell.Store(st)
+	if s.Err() != nil {
+		st.sessionFailed(s)
+	}
+	if st.inline {
+		st.serve()
+		return nil
+	}
+	s.cfg.Pool.run(st)
+	return nil
+}
+
+// first takes the message in an OPEN frame. st is locked.
+func (s *Session) first(st *Stream, p []byte, more bool) *Fault {
+	n := len(p)
+	if f := s.admitBytes(st, n); f != nil {
+		c := *f
+		return &c
+	}
+	if !more && n < bulk {
+		s.pushLocked(st, p)
+		return nil
+	}
+	b := append(growPart(nil, n, more)[:0], p...)
+	cost, held := int64(n+wire.FrameCost), int64(n)+perMessage
+	if more {
+		st.part, st.inPart, st.partCost, st.partHeld = b, true, cost, held
+		return nil
+	}
+	st.bigs = append(st.bigs, bigMessage{b, cost, held})
+	st.q = appendUint32(st.q, bigMark)
+	return nil
+}
+
+// procedureName returns the name of an OPEN's procedure and learns it.
+func (s *Session) procedureName(o *wire.Open) (string, error) {
+	n := int(o.Number)
+	if o.Name == nil {
+		if n > len(s.procs) {
+			return "", fmt.Errorf("OPEN of procedure number %d, which has no name yet", n)
+		}
+		return s.procs[n-1], nil
+	}
+	switch {
+	case n <= len(s.procs):
+		if s.procs[n-1] != string(o.Name) {
+			return "", fmt.Errorf("procedure number %d is %q and cannot become %q", n, s.procs[n-1], o.Name)
+		}
+	case n == len(s.procs)+1:
+		s.procs = append(s.procs, string(o.Name))
+	default:
+		return "", fmt.Errorf("procedure number %d out of turn: the next is %d", n, len(s.procs)+1)
+	}
+	return s.procs[n-1], nil
+}
+
+// answer sends STATUS for a stream that has no Stream.
+func (s *Session) answer(id uint32, status []byte) {
+	s.control(wire.MakeHeader(wire.TypeStatus, 0, id, len(status)), status)
+}
+
+// onReset ends a stream whose caller has gone.
+func (s *Session) onReset(h wire.Header, p []byte) error {
+	if !s.server {
+		return errors.New("RESET from a server")
+	}
+	if st := s.stream(h.ID()); st != nil {
+		st.cutLocked(resetStatus, errReset)
+	}
+	return nil
+}
+
+// cutLocked ends a served stream before its handler does: STATUS is sent, the
+// id is free, the handler's context is cancelled. It unlocks st.
+func (st *Stream) cutLocked(status []byte, cause error) {
+	s := st.s
+	if st.ended {
+		st.mu.Unlock()
+		return
+	}
+	n := st.forgetLocked()
+	st.ended = true
+	st.err = cause
+	st.canceled = cause
+	c := st.canceler
+	id := st.id
+	st.stopSend(cause)
+	st.cell.Store(nil)
+	s.inflight.Add(-1)
+	st.unlockWake()
+	s.release(n)
+	s.answer(id, status)
+	if c != nil {
+		c.Cancel(cause)
+	}
+	s.checkIdle()
+}
+
+// OnCancel names who is told when the caller goes. It returns why, if that
+// has happened.
+func (st *Stream) OnCancel(c Canceler) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.canceler = c
+	return st.canceled
+}
+
+func (st *Stream) serve() { st.s.cfg.Handler.Serve(st) }
+
+// SendHeader sends metadata ahead of the first message. It does not wait.
+func (st *Stream) SendHeader(metadata []byte) {
+	st.mu.Lock()
+	ended := st.ended
+	st.mu.Unlock()
+	if !ended {
+		st.s.control(wire.MakeHeader(wire.TypeHeader, 0, st.id, len(metadata)), metadata)
+	}
+}
+
+// Finish ends a served stream: with a last message if there is one, and the
+// status, empty for success. It waits for credit for the message; done
+// interrupts. The stream must not be used after it.
+func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte, done <-chan struct{}) {
+	s := st.s
+	if st.inline && hasMessage && (len(msg) > wire.MaxChunk || !st.finish(msg, true, status, false)) {
+		st.inline = false // the reader must not wait for credit
+		go st.Finish(slices.Clone(msg), true, status, nil)
+		return
+	}
+	if st.inline && hasMessage {
+		st.recycle()
+		return
+	}
+	for hasMessage && len(msg) > wire.MaxChunk { // the parts before the last
+		if st.sendPart(msg[:wire.MaxChunk], done) != nil {
+			hasMessage = false // the caller or the session has gone
+		}
+		msg = msg[wire.MaxChunk:]
+	}
+	reserved := !hasMessage
+	for !st.finish(msg, hasMessage, status, reserved) {
+		if s.reserve(st, len(msg), done) == nil {
+			s.wmu.Unlock()
+		} else {
+			hasMessage = false
+		}
+		reserved = true
+	}
+	st.recycle()
+}
+
+// finish is Finish if there is credit for the message or it is reserved; if
+// not, it does nothing and returns false.
+func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bool) bool {
+	s := st.s
+	st.mu.Lock()
+	if st.ended { // cut before
+		st.mu.Unlock()
+		s.running.Add(-1)
+		return true
+	}
+	s.wmu.Lock()
+	if cost := int64(len(msg) + wire.FrameCost); !reserved {
+		if s.werr == nil && (len(s.wbuf) > roomSmall || st.sendCredit < cost || s.credit < cost) {
+			s.wmu.Unlock()
+			st.mu.Unlock()
+			return false
+		}
+		st.sendCredit -= cost
+		s.credit -= cost
+	}
+	n := st.forgetLocked()
+	st.ended = true
+	if st.err == nil {
+		st.err = errFinished
+	}
+	st.sendErr = errFinished
+	st.cell.Store(nil) // before the caller can see STATUS and use the id again
+	busy := s.inflight.Add(-1) > 0
+	lead := false
+	if s.werr == nil {
+		if hasMessage {
+			s.wbuf = wire.MakeHeader(wire.TypeData, 0, st.id, len(msg)).Append(s.wbuf)
+			s.wbuf = append(s.wbuf, msg...)
+		}
+		s.wbuf = wire.MakeHeader(wire.TypeStatus, 0, st.id, len(status)).Append(s.wbuf)
+		s.wbuf = append(s.wbuf, status...)
+		if st.inline {
+			s.lazy = true
+		} else {
+			lead = s.leadLocked()
+		}
+	}
+	s.wmu.Unlock()
+	st.mu.Unlock()
+	s.running.Add(-1)
+	if n > 0 {
+		s.release(n)
+	}
+	if lead {
+		mode := flushNow
+		if busy {
+			mode = flushYield
+		}
+		s.flush(mode)
+	}
+	s.checkIdle()
+	return true
+}
+
+// sendPart sends a part of a message that goes on.
+func (st *Stream) sendPart(p []byte, done <-chan struct{}) error {
+	s := st.s
+	if err := s.reserve(st, len(p), done); err != nil {
+		return err
+	}
+	s.wbuf = wire.MakeHeader(wire.TypeData, wire.FlagMore, st.id, len(p)).Append(s.wbuf)
+	s.wbuf = append(s.wbuf, p...)
+	lead := s.leadLocked()
+	s.wmu.Unlock()
+	if lead {
+		s.flush(flushNow)
+	}
+	return nil
+}
+
+// flushLazy writes the answers of inline handlers. The reader calls it before
+// it waits for more.
+func (s *Session) flushLazy() {
+	s.lazy = false
+	s.wmu.Lock()
+	lead := len(s.wbuf) > 0 && s.leadLocked()
+	s.wmu.Unlock()
+	if lead {
+		s.flush(flushNow)
+	}
+}
+
+// Ready reports whether Recv would not wait.
+func (st *Stream) Ready() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return len(st.q) > 0 || st.recvEnd || st.err != nil
+}

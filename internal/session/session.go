@@ -1,0 +1,431 @@
+// Package session runs calls over one lane, an ordered stream of bytes: many
+// streams at once, flow control, cancellation, keepalive, drain. It knows
+// nothing of TLS, of messages or of handlers' types; the frames are those of
+// internal/wire.
+//
+// # Goroutines
+//
+// A session has one goroutine of its own, the reader, which ends when the lane
+// does; the writer goroutine, which ends with the session; and a timer that
+// fires about once a second while nothing happens ([Session.tick]). Handlers
+// run on the goroutines of a [Pool]. Everything else runs on the goroutines of
+// the callers:
+//
+//   - whoever appends a frame to an idle writer has the writing role and writes,
+//     after it has let others run once if more calls are in flight, so that many
+//     frames share one write (writer.go);
+//   - a caller that is alone on the session has the reading role while it waits,
+//     so that its response does not wake another goroutine first (role.go).
+//
+// # Locks
+//
+// Session.wmu guards all that is sent: the write buffer, the credit of the
+// session and of each stream, the procedure numbers. Stream.mu guards what one
+// stream has received. Session.imu guards the ids. They are taken in the order
+// imu, Stream.mu, wmu, and none is held while the lane is read or written.
+//
+// # States of a stream
+//
+//	caller:  idle --OPEN--> open --END--> half-closed --STATUS--> closed
+//	         open, half-closed --RESET--> abandoned --STATUS--> closed
+//	server:  (OPEN) open --END--> half-closed; the handler returns: STATUS, closed
+//	         (RESET) STATUS, closed; the handler's context is cancelled
+//
+// An id is used again only after its STATUS has come, so a frame can never
+// reach a stream it was not meant for. A server counts handlers that outlive
+// their stream against the limit of streams.
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+)
+
+// A Lane is an ordered, encrypted stream of bytes between two endpoints. Reads
+// and writes may run at the same time, neither with itself.
+type Lane interface {
+	io.ReadWriteCloser
+	// SetReadDeadline with a time in the past makes a blocked Read return an
+	// error whose Timeout method says true; Read works again after
+	// SetReadDeadline with the zero time, and has lost nothing.
+	SetReadDeadline(time.Time) error
+}
+
+// A Config configures a session. It must not be changed while in use.
+type Config struct {
+	MaxStreams       int           // served at a time; 0: 10 000
+	StreamWindow     int           // bytes taken on a new stream; 0: 256 KiB
+	MaxStreamWindow  int           // to which a window grows with use; 0: 1 MiB
+	SessionWindow    int           // bytes in flight on the session; 0: 4 MiB
+	SessionBuffer    int           // unread bytes above which the session stops taking more; 0: 64 MiB
+	KeepaliveIdle    time.Duration // PING after so long without a frame; 0: 3 s; negative: never
+	KeepaliveTimeout time.Duration // dead after so long without a frame; 0: 10 s
+	WriteTimeout     time.Duration // a peer that stops reading for so long is gone; 0: 10 s
+	Encodings        uint64        // bit set announced to the peer
+	Budget           *Budget       // nil: none
+	Handler          Handler       // nil on the caller's side
+	Pool             *Pool         // runs handlers; required with Handler
+	Logger           *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&c.MaxStreams, wire.DefaultMaxStreams)
+	c.MaxStreams = min(c.MaxStreams, wire.MaxMaxStreams)
+	def(&c.StreamWindow, wire.DefaultStreamWindow)
+	c.StreamWindow = min(max(c.StreamWindow, wire.MinWindow), wire.MaxWindow)
+	def(&c.MaxStreamWindow, 1<<20)
+	c.MaxStreamWindow = min(max(c.MaxStreamWindow, c.StreamWindow), wire.MaxWindow)
+	def(&c.SessionWindow, wire.DefaultSessionWindow)
+	c.SessionWindow = min(max(c.SessionWindow, wire.MinWindow), wire.MaxWindow)
+	def(&c.SessionBuffer, 64<<20)
+	if c.KeepaliveIdle == 0 {
+		c.KeepaliveIdle = 3 * time.Second
+	}
+	if c.KeepaliveTimeout == 0 {
+		c.KeepaliveTimeout = 10 * time.Second
+	}
+	if c.WriteTimeout == 0 {
+		c.WriteTimeout = 10 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// A Handler serves the streams of a server's sessions.
+type Handler interface {
+	// Facts returns what the reader must know of a procedure.
+	Facts(procedure string) Facts
+	// Serve serves one stream and calls [Stream.Finish] once. It runs on a
+	// goroutine of the pool.
+	Serve(st *Stream)
+}
+
+// Facts are what the reader must know of a procedure before its handler runs.
+type Facts struct {
+	MaxReceive int  // most bytes of one request
+	Inline     bool // the handler never blocks and runs on the reader
+	// Private says that nothing keeps the Stream after Finish, so that it may
+	// be used again.
+	Private bool
+}
+
+// A Session is one multiplexed session over one lane. All methods are safe for
+// concurrent use.
+type Session struct {
+	// Immutable after New.
+	lane   Lane
+	cfg    Config
+	server bool
+	peer   wire.Settings
+	closed chan struct{}
+
+	// The send side, guarded by wmu: see writer.go and send.go.
+	wmu        sync.Mutex
+	wbuf       []byte
+	wspare     []byte
+	writing    bool
+	werr       error
+	waiters    []*Stream // senders that wait for credit or room, in order
+	credit     int64     // bytes the peer takes on the session
+	procedures map[string]procedure
+	goawaySent bool
+	kick       chan struct{}
+	writeSeq   atomic.Uint64 // odd while the lane is written
+
+	// The receive side. The reader's fields belong to who has the role.
+	in       input
+	procs    []string     // server: procedure names by number-1
+	lazy     bool         // answers of inline handlers wait in the buffer
+	owed     int64        // session credit not yet returned
+	now      time.Time    // clock at the last read of the lane
+	lastRecv atomic.Int64 // the same for the tick
+	buffered atomic.Int64 // bytes received and not consumed
+	reserved int64        // of buffered, taken from the budget; reader's
+	withheld atomic.Int64 // session credit held back while buffered is high
+
+	role       sync.Mutex    // the reading role, caller's side
+	wakeReader chan struct{} // the reader goroutine takes the role
+	lone       atomic.Uint64 // counts calls that read for themselves; odd while one does
+	parked     atomic.Bool
+
+	// Streams.
+	cells     []atomic.Pointer[cellChunk]
+	imu       sync.Mutex
+	freeIDs   []uint32
+	nextID    uint32
+	idWaiters []chan struct{}
+	queued    atomic.Int64 // callers that wait for an id
+	inflight  atomic.Int64 // caller: streams without STATUS; server: without Finish
+	running   atomic.Int64 // server: handlers, also those whose stream is closed
+	idle      chan struct{}
+	idleOnce  sync.Once
+	draining  atomic.Bool
+	away      chan struct{} // closed when the peer said GOAWAY
+	awayOnce  sync.Once
+	drain     chan struct{} // closed when this side drains
+	drainOnce sync.Once
+	awayText  string // valid once away is closed
+
+	failOnce sync.Once
+	err      error // why the session ended; valid once closed is closed
+
+	timer *time.Timer
+	fast  atomic.Bool // the tick is fast
+	// The tick's own, guarded by tickMu.
+	tickMu     sync.Mutex
+	loneSeen   uint64
+	ticked     time.Time
+	silent     time.Duration // without a frame, the process's own stalls taken off
+	silentRecv int64         // lastRecv when silent was last 0
+	loneIdle   int           // ticks since a lone call
+	writeSeen  uint64
+	writeSince time.Time
+}
+
+type cellChunk [64]atomic.Pointer[Stream]
+
+// procedure is what the caller's side knows of a procedure.
+type procedure struct {
+	number uint32
+	sent   bool // an OPEN with the name is in the write buffer or further
+}
+
+// ErrClosed is the reason of a session that this side closed.
+var ErrClosed = errors.New("session closed")
+
+// New starts a session on a lane and waits until the peer has said its
+// SETTINGS. It owns the lane, also when it fails. timeout bounds the wait.
+// before, if not nil, runs with the session before the first stream.
+func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*Session, error) {
+	s := &Session{
+		lane: lane, cfg: cfg.withDefaults(), server: cfg.Handler != nil,
+		closed: make(chan struct{}), kick: make(chan struct{}, 1), wakeReader: make(chan struct{}, 1),
+		away: make(chan struct{}), drain: make(chan struct{}), idle: make(chan struct{}),
+	}
+	s.in = input{lane: lane, b: make([]byte, firstBuffer)}
+	own := wire.Settings{
+		Version: wire.Version, MaxStreams: uint64(s.cfg.MaxStreams), StreamWindow: uint64(s.cfg.StreamWindow),
+		SessionWindow: uint64(s.cfg.SessionWindow), Encodings: s.cfg.Encodings,
+	}
+	payload := own.Append(nil)
+	frame := append(wire.MakeHeader(wire.TypeSettings, 0, 0, len(payload)).Append(nil), payload...)
+	cut := time.AfterFunc(timeout, func() { lane.Close() })
+	_, err := lane.Write(frame)
+	if err == nil {
+		err = s.readSettings()
+	}
+	if !cut.Stop() && err == nil {
+		err = fmt.Errorf("no SETTINGS within %v", timeout)
+	}
+	if err != nil {
+		lane.Close()
+		return nil, fmt.Errorf("session handshake: %w", err)
+	}
+	s.credit = int64(s.peer.SessionWindow)
+	limit := uint64(s.cfg.MaxStreams)
+	if !s.server {
+		limit = s.peer.MaxStreams
+		s.procedures = map[string]procedure{}
+	}
+	s.cells = make([]atomic.Pointer[cellChunk], (limit+63)/64)
+	s.now = time.Now()
+	s.lastRecv.Store(s.now.UnixNano())
+	s.timer = time.AfterFunc(s.tickInterval(), s.tick)
+	if before != nil {
+		before(s)
+	}
+	go s.writeLoop()
+	go s.readLoop()
+	return s, nil
+}
+
+// Refuse tells a peer on a new lane that it is not welcome, and why.
+func Refuse(lane Lane, why string) {
+	p := append([]byte{wire.ReasonRefused}, why[:min(len(why), 512)]...)
+	lane.Write(append(wire.MakeHeader(wire.TypeGoAway, 0, 0, len(p)).Append(nil), p...))
+}
+
+// CutAll ends every served stream at once with an outcome; the handlers'
+// contexts end with cause.
+func (s *Session) CutAll(code byte, message string, cause error) {
+	status := statusOf(&Fault{Code: code, Message: message})
+	for i := range s.cells {
+		if chunk := s.cells[i].Load(); chunk != nil {
+			for j := range chunk {
+				if st := s.stream(uint32(i*len(chunk) + j + 1)); st != nil {
+					st.cutLocked(status, cause)
+				}
+			}
+		}
+	}
+}
+
+func (s *Session) readSettings() error {
+	h, err := s.in.header()
+	if err != nil {
+		return err
+	}
+	if h.Type() == wire.TypeGoAway {
+		p, err := s.in.payload(h.Len())
+		if err != nil {
+			return err
+		}
+		return goAwayError(p)
+	}
+	if h.Type() != wire.TypeSettings {
+		return fmt.Errorf("want a SETTINGS frame, got %v", h.Type())
+	}
+	p, err := s.in.payload(h.Len())
+	if err != nil {
+		return err
+	}
+	return s.peer.Parse(p)
+}
+
+// Closed is closed when the session has ended; [Session.Err] says why.
+func (s *Session) Closed() <-chan struct{} { return s.closed }
+
+// GoingAway is closed when the peer wants no new calls on this session.
+func (s *Session) GoingAway() <-chan struct{} { return s.away }
+
+// Drained is closed when this side drains: handlers should come to an end.
+func (s *Session) Drained() <-chan struct{} { return s.drain }
+
+// Err returns why the session ended, or nil while it lives.
+func (s *Session) Err() error {
+	select {
+	case <-s.closed:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+// Encodings returns the bit set of the encodings the peer speaks.
+func (s *Session) Encodings() uint64 { return s.peer.Encodings }
+
+// InFlight returns the number of streams that have not ended.
+func (s *Session) InFlight() int { return int(s.inflight.Load()) }
+
+// Queued returns the number of callers that wait because the peer's limit of
+// streams is reached.
+func (s *Session) Queued() int { return int(s.queued.Load()) }
+
+// Buffered returns the bytes that have come and not been consumed.
+func (s *Session) Buffered() int64 { return s.buffered.Load() }
+
+// Close ends the session at once. Streams in flight fail.
+func (s *Session) Close() { s.fail(ErrClosed) }
+
+// Drain says GOAWAY, refuses new streams, and tells handlers. It returns a
+// channel that is closed when no stream is left or the session has ended.
+func (s *Session) Drain() <-chan struct{} {
+	s.drainOnce.Do(func() {
+		s.draining.Store(true)
+		close(s.drain)
+		s.goAway(wire.ReasonDrain, "draining")
+		s.checkIdle()
+	})
+	return s.idle
+}
+
+// checkIdle closes idle when a draining session has no stream left.
+func (s *Session) checkIdle() {
+	if s.draining.Load() && s.inflight.Load() == 0 {
+		s.idleOnce.Do(func() { close(s.idle) })
+	}
+}
+
+// fail ends the session: everything that waits on it is woken with err.
+func (s *Session) fail(err error) {
+	s.failOnce.Do(func() {
+		s.err = err
+		close(s.closed)
+		s.timer.Stop()
+		s.wmu.Lock()
+		s.werr = err
+		ws := s.waiters
+		s.waiters = nil
+		for _, st := range ws {
+			st.wakeSender()
+		}
+		s.wmu.Unlock()
+		s.lane.Close()
+		s.imu.Lock()
+		for _, ch := range s.idWaiters {
+			close(ch)
+		}
+		s.idWaiters = nil
+		s.imu.Unlock()
+		for i := range s.cells {
+			chunk := s.cells[i].Load()
+			if chunk == nil {
+				continue
+			}
+			for j := range chunk {
+				if st := chunk[j].Load(); st != nil {
+					st.sessionFailed(s)
+				}
+			}
+		}
+		s.idleOnce.Do(func() { close(s.idle) })
+		s.wakeParked() // so that it ends
+	})
+}
+
+// protocolError ends the session because the peer broke the protocol.
+func (s *Session) protocolError(err error) error {
+	s.goAway(wire.ReasonProtocol, err.Error())
+	return fmt.Errorf("the peer broke the protocol: %w", err)
+}
+
+func (s *Session) goAway(reason byte, text string) {
+	p := append([]byte{reason}, text[:min(len(text), 512)]...)
+	s.wmu.Lock()
+	lead := s.controlLocked(wire.MakeHeader(wire.TypeGoAway, 0, 0, len(p)), p)
+	s.wmu.Unlock()
+	if lead {
+		s.flush(flushNow) // before the lane closes, if that is next
+	}
+}
+
+// cell returns the place of a stream, or nil if the id is out of range or its
+// chunk was never used.
+func (s *Session) cell(id uint32) *atomic.Pointer[Stream] {
+	i := int(id) - 1
+	if i < 0 || i/64 >= len(s.cells) {
+		return nil
+	}
+	chunk := s.cells[i/64].Load()
+	if chunk == nil {
+		return nil
+	}
+	return &chunk[i%64]
+}
+
+// makeCell is cell for a new stream. Only the reader of a server and holders
+// of imu of a caller call it.
+func (s *Session) makeCell(id uint32) *atomic.Pointer[Stream] {
+	i := int(id) - 1
+	if i < 0 || i/64 >= len(s.cells) {
+		return nil
+	}
+	if s.cells[i/64].Load() == nil {
+		s.cells[i/64].Store(new(cellChunk))
+	}
+	return &s.cells[i/64].Load()[i%64]
+}

@@ -1,0 +1,335 @@
+package session
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+)
+
+var (
+	errInterrupted = errors.New("interrupted") // done was closed; the caller knows why
+	errSendClosed  = errors.New("send after the end of sending")
+	errCredit      = fmt.Errorf("more credit than %d bytes", int64(maxCredit))
+	errWindow      = errors.New("more bytes than the credit allowed")
+)
+
+const (
+	maxCredit   = 1 << 40
+	streamPause = 100 * time.Microsecond
+	// maxUnlimited is the size limit of a message when there is none.
+	maxUnlimited = 1 << 30
+)
+
+// IsInterrupted reports whether a method returned because done was closed.
+func IsInterrupted(err error) bool { return err == errInterrupted }
+
+// Interrupted returns the error for [Stream.Abandon] when a context has ended.
+func Interrupted() error { return errInterrupted }
+
+// start is the origin of nanotime.
+var start = time.Now()
+
+func nanotime() int64 { return int64(time.Since(start)) }
+
+// A Stream is one side of one call.
+//
+// One goroutine may receive and one may send at a time; Cancel and the reader
+// may run at any time.
+type Stream struct {
+	s    *Session // of the goroutine that uses the stream
+	id   uint32
+	cell *atomic.Pointer[Stream]
+
+	// Facts of the OPEN frame; on the caller's side set by who opens.
+	Request
+	Deadline time.Time // server: when the caller stops waiting; zero: never
+	pooled   bool      // goes back to streamPool at its end
+	inline   bool      // server: the handler runs on the reader
+
+	// What has come; guarded by mu. The reader fills the end of part unlocked.
+	mu        sync.Mutex
+	owner     *Session // s; guarded, since a pooled stream changes hands
+	q         []byte   // messages not yet taken: length uint32, bytes; or a mark for one in bigs
+	bigs      []bigMessage
+	curBuf    int64  // buffered bytes that cur, below, stands for
+	part      []byte // a large message while its parts come
+	inPart    bool
+	partCost  int64 // of part: cost not yet returned as credit
+	partHeld  int64 // of part: bytes that count as buffered
+	recvEnd   bool  // nothing more comes
+	err       error // why this side gave up, or the session ended
+	hasStatus bool
+	status    []byte
+	header    []byte
+	waiting   bool
+	endOnly   bool // wake the receiver only at the end
+	ended     bool // this side is done: what still comes is dropped
+	window    int64
+	allowance int64 // bytes the peer may still send
+	wake      chan struct{}
+
+	// The receiver's.
+	cur       []byte // messages being taken, from q
+	at        int
+	curBigs   []bigMessage
+	credit    int64 // consumed and not yet returned
+	lastGrant int64
+	canceler  Canceler
+	canceled  error // guarded by mu
+
+	// The sender's.
+	lastSend int64
+	sendDone atomic.Bool // nothing more is to be sent
+	opened   atomic.Bool // OPEN is in the write buffer or further; set under wmu
+
+	// Guarded by s.wmu.
+	sendCredit int64
+	sendErr    error
+	sendWake   chan struct{}
+	sendWaits  bool
+	want       int64
+	wantRoom   int
+}
+
+// A Canceler is told when the caller of a served stream has gone or the
+// server cuts it. It must not block.
+type Canceler interface{ Cancel(cause error) }
+
+// A bigMessage is a message that came in parts or does not fit q well.
+type bigMessage struct {
+	b    []byte
+	cost int64 // credit still to return when it is taken
+	held int64 // bytes that count as buffered
+}
+
+const (
+	bigMark = math.MaxUint32
+	// perMessage is what a message or a part counts as buffered beside its
+	// bytes.
+	perMessage = 4
+)
+
+var streamPool = sync.Pool{New: func() any { return &Stream{wake: make(chan struct{}, 1)} }}
+
+// reset prepares a stream for a call on s.
+func (st *Stream) reset(s *Session, id uint32, cell *atomic.Pointer[Stream], r *Request) {
+	st.mu.Lock()
+	st.s, st.id, st.cell = s, id, cell
+	st.Request, st.Deadline = *r, time.Time{}
+	if st.MaxReceive <= 0 {
+		st.MaxReceive = maxUnlimited
+	}
+	st.owner = s
+	st.q, st.bigs, st.part, st.partCost, st.partHeld, st.inPart = st.q[:0], nil, nil, 0, 0, false
+	st.recvEnd, st.err, st.hasStatus, st.status, st.header = false, nil, false, st.status[:0], nil
+	st.waiting, st.endOnly, st.ended = false, false, false
+	st.window = int64(s.cfg.StreamWindow)
+	st.allowance = st.window
+	st.cur, st.at, st.curBigs, st.curBuf, st.credit = st.cur[:0], 0, nil, 0, 0
+	st.canceler, st.canceled = nil, nil
+	st.opened.Store(s.server)
+	st.lastSend = 0
+	st.sendDone.Store(false)
+	st.sendCredit, st.sendErr = int64(s.peer.StreamWindow), nil
+	st.mu.Unlock()
+}
+
+// recycle gives a pooled stream back. Nobody but a reader that is about to
+// find out may still know it.
+func (st *Stream) recycle() {
+	if !st.pooled {
+		return
+	}
+	if cap(st.q) > bulk || cap(st.cur) > bulk {
+		st.q, st.cur = nil, nil
+	}
+	st.mu.Lock()
+	st.owner = nil
+	st.Request, st.canceler, st.curBigs, st.header = Request{}, nil, nil, nil
+	st.mu.Unlock()
+	streamPool.Put(st)
+}
+
+// unlockWake wakes the receiver if it waits, and unlocks mu.
+func (st *Stream) unlockWake() {
+	if st.waiting {
+		st.waiting = false
+		st.mu.Unlock()
+		st.wake <- struct{}{} // has room: one token for one wait
+		return
+	}
+	st.mu.Unlock()
+}
+
+// Recv returns the next message, which is valid until the next Recv. io.EOF
+// says that no more come: on the caller's side [Stream.Status] has the outcome.
+// It waits; done interrupts. Not safe for concurrent use with itself.
+func (st *Stream) Recv(done <-chan struct{}) ([]byte, error) {
+	for {
+		if st.at < len(st.cur) {
+			return st.take(), nil
+		}
+		if err := st.refill(done); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// RecvOwned is Recv of a stream that waits for nothing; the message is the
+// caller's to keep.
+func (st *Stream) RecvOwned() ([]byte, error) {
+	msg, err := st.Recv(nil)
+	if err != nil || len(msg) >= bulk {
+		return msg, err // a large message has memory of its own
+	}
+	return append(make([]byte, 0, len(msg)), msg...), nil
+}
+
+// take returns the next message of cur and gives its credit back.
+func (st *Stream) take() []byte {
+	n := binary.LittleEndian.Uint32(st.cur[st.at:])
+	st.at += 4
+	if n == bigMark {
+		m := st.curBigs[0]
+		st.curBigs = st.curBigs[1:]
+		st.grant(m.cost)
+		return m.b
+	}
+	msg := st.cur[st.at : st.at+int(n) : st.at+int(n)]
+	st.at += int(n)
+	st.grant(int64(n) + wire.FrameCost)
+	return msg
+}
+
+// grant returns credit to the peer, a quarter of the window at a time. A
+// window that is used up quickly doubles, up to the limit.
+func (st *Stream) grant(cost int64) {
+	st.credit += cost
+	if st.credit < st.window/4 {
+		return
+	}
+	n := st.credit
+	st.credit = 0
+	now := nanotime()
+	quick := now-st.lastGrant < int64(10*time.Millisecond)
+	st.lastGrant = now
+	st.mu.Lock()
+	if st.recvEnd {
+		st.mu.Unlock()
+		return
+	}
+	if limit := int64(st.s.cfg.MaxStreamWindow); quick && st.window < limit {
+		grow := min(st.window, limit-st.window)
+		st.window += grow
+		n += grow
+	}
+	st.allowance += n
+	st.mu.Unlock()
+	st.s.sendCredit(st.id, n)
+}
+
+// refill swaps in what has come, or waits for it.
+func (st *Stream) refill(done <-chan struct{}) error {
+	st.mu.Lock()
+	if n := st.curBuf; n > 0 {
+		st.curBuf = 0
+		defer st.s.release(n)
+	}
+	for {
+		if len(st.q) > 0 {
+			st.cur, st.q = st.q, st.cur[:0]
+			st.at = 0
+			st.curBuf = int64(len(st.cur))
+			st.curBigs, st.bigs = st.bigs, nil
+			for _, m := range st.curBigs {
+				st.curBuf += m.held - perMessage // cur has the mark
+			}
+			st.mu.Unlock()
+			return nil
+		}
+		if st.err != nil {
+			err := st.err
+			st.mu.Unlock()
+			return err
+		}
+		if st.recvEnd {
+			st.mu.Unlock()
+			return io.EOF
+		}
+		if st.partCost > 0 { // the large message that comes is next: let it
+			n := st.partCost
+			st.partCost = 0
+			st.allowance += n
+			st.mu.Unlock()
+			st.s.sendCredit(st.id, n)
+			st.mu.Lock()
+			continue
+		}
+		st.waiting = true
+		st.mu.Unlock()
+		select {
+		case <-st.wake:
+			st.mu.Lock()
+		case <-done:
+			st.mu.Lock()
+			if st.waiting {
+				st.waiting = false
+				st.mu.Unlock()
+			} else {
+				st.mu.Unlock()
+				<-st.wake
+			}
+			return errInterrupted
+		}
+	}
+}
+
+// sessionFailed is giveUp for all that a stream does.
+func (st *Stream) sessionFailed(s *Session) {
+	st.mu.Lock()
+	if st.owner != s {
+		st.mu.Unlock()
+		return
+	}
+	if st.err == nil && !st.hasStatus {
+		st.err = s.lost()
+	}
+	st.ended = true
+	c := st.canceler
+	if st.canceled == nil {
+		st.canceled = s.err
+	}
+	st.unlockWake()
+	if c != nil {
+		c.Cancel(s.err)
+	}
+}
+
+// drop forgets what was received and not taken, and all that still comes.
+func (st *Stream) drop() {
+	st.mu.Lock()
+	st.ended = true
+	n := st.forgetLocked()
+	st.mu.Unlock()
+	if n > 0 {
+		st.s.release(n)
+	}
+}
+
+// forgetLocked empties what was received and not taken, and returns how many
+// buffered bytes that were. What Recv returned last stays readable.
+func (st *Stream) forgetLocked() int64 {
+	n := st.curBuf + int64(len(st.q)) + st.partHeld
+	for _, m := range st.bigs {
+		n += m.held - perMessage // q has the mark
+	}
+	st.curBuf, st.q, st.bigs, st.part, st.inPart, st.partHeld = 0, st.q[:0], nil, nil, false, 0
+	return n
+}

@@ -1,0 +1,153 @@
+package session
+
+import (
+	"errors"
+	"runtime"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+)
+
+const (
+	// roomSmall is the size of the write buffer above which senders wait.
+	roomSmall = 512 << 10
+	// roomBulk is the same for the parts of large messages, so that a small
+	// frame never finds more than about one of them in front of it.
+	roomBulk = wire.MaxChunk
+	// bulk is from which size on a message is sent in such parts.
+	bulk = 16 << 10
+	// roomControl is the size at which a peer that does not read its socket
+	// has made us owe it too many answers.
+	roomControl = 4 << 20
+	// keepBuffer is the largest write buffer that is kept for the next round.
+	keepBuffer = 2 * roomSmall
+)
+
+// errNotReading is why a session ends whose peer asks and never reads.
+var errNotReading = errors.New("the peer does not read what it asked for")
+
+// A flushMode says who writes what was just appended.
+type flushMode uint8
+
+const (
+	flushNow   flushMode = iota // the appending goroutine, at once
+	flushYield                  // the same, after others have run once
+	flushAsync                  // the writer goroutine
+)
+
+// leadLocked takes the writing role if it is free, and reports whether the
+// caller now has it and must call flush. wmu is held.
+func (s *Session) leadLocked() bool {
+	lead := !s.writing
+	s.writing = true
+	return lead
+}
+
+// flush writes what the buffer holds, and what others add meanwhile, and gives
+// the writing role back.
+func (s *Session) flush(mode flushMode) {
+	switch mode {
+	case flushAsync:
+		s.kick <- struct{}{} // has room: only the holder of the role sends
+		return
+	case flushYield:
+		runtime.Gosched()
+	}
+	s.wmu.Lock()
+	for rounds := 0; len(s.wbuf) > 0 && s.werr == nil; rounds++ {
+		if rounds == 4 { // a caller writes for others only so long
+			s.wmu.Unlock()
+			s.kick <- struct{}{}
+			return
+		}
+		s.writeOnceLocked()
+	}
+	s.writing = false
+	s.wmu.Unlock()
+}
+
+// writeLoop is the writer goroutine.
+func (s *Session) writeLoop() {
+	for {
+		select {
+		case <-s.kick:
+		case <-s.closed:
+			return
+		}
+		s.wmu.Lock()
+		for len(s.wbuf) > 0 && s.werr == nil {
+			s.writeOnceLocked()
+		}
+		s.writing = false
+		s.wmu.Unlock()
+	}
+}
+
+// writeOnceLocked writes the buffer. wmu is held before and after, not during.
+func (s *Session) writeOnceLocked() {
+	b := s.wbuf
+	s.wbuf = s.wspare[:0]
+	s.wspare = nil
+	s.wakeSendersLocked() // there is room again
+	s.wmu.Unlock()
+	s.writeSeq.Add(1)
+	_, err := s.lane.Write(b)
+	s.writeSeq.Add(1)
+	if err != nil {
+		s.fail(err)
+	}
+	s.wmu.Lock()
+	if cap(b) <= keepBuffer {
+		s.wspare = b
+	}
+}
+
+// control sends a frame that needs no credit. It never waits.
+func (s *Session) control(h wire.Header, p []byte) {
+	s.wmu.Lock()
+	lead := s.controlLocked(h, p)
+	s.wmu.Unlock()
+	if lead {
+		s.flush(flushAsync)
+	}
+}
+
+// controlLocked is control with wmu held; the caller flushes if it returns
+// true.
+func (s *Session) controlLocked(h wire.Header, p []byte) (lead bool) {
+	if s.werr != nil {
+		return false
+	}
+	if len(s.wbuf) > roomControl {
+		go s.fail(errNotReading)
+		return false
+	}
+	s.wbuf = append(h.Append(s.wbuf), p...)
+	return s.leadLocked()
+}
+
+func (s *Session) sendCredit(id uint32, n int64) {
+	if n <= 0 {
+		return
+	}
+	var p [4]byte
+	s.control(wire.MakeHeader(wire.TypeCredit, 0, id, 4), appendUint32(p[:0], uint32(n)))
+}
+
+// dropBuffersLocked gives an idle session's write buffers back.
+func (s *Session) dropBuffersLocked() {
+	if !s.writing && len(s.wbuf) == 0 {
+		s.wbuf, s.wspare = nil, nil
+	}
+}
+
+// writeStalled reports whether one write has been under way for longer than
+// the write time-out. The tick calls it.
+func (s *Session) writeStalled(now time.Time) bool {
+	seq := s.writeSeq.Load()
+	if seq != s.writeSeen || seq%2 == 0 {
+		s.writeSeen, s.writeSince = seq, now
+		return false
+	}
+	return now.Sub(s.writeSince) > s.cfg.WriteTimeout
+}

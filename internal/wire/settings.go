@@ -1,0 +1,99 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Settings are what one side tells the other when a session starts. Zero
+// fields are not sent; the receiver assumes the protocol's defaults.
+type Settings struct {
+	Version       uint64
+	MaxStreams    uint64 // calls the sender serves at a time
+	StreamWindow  uint64 // bytes the sender takes on a new stream
+	SessionWindow uint64 // bytes the sender takes on the session
+	Encodings     uint64 // bit set of the encodings the sender speaks
+}
+
+// Defaults of a peer that does not say, and the least it may say.
+const (
+	DefaultMaxStreams    = 10_000
+	DefaultStreamWindow  = 256 << 10
+	DefaultSessionWindow = 4 << 20
+	MinWindow            = 2 * (MaxChunk + FrameCost)
+	MaxWindow            = 1 << 30
+	MaxMaxStreams        = 1 << 20
+)
+
+const (
+	keyMaxStreams = iota + 1
+	keyStreamWindow
+	keySessionWindow
+	keyEncodings
+)
+
+// Append appends the payload of a SETTINGS frame.
+func (s *Settings) Append(b []byte) []byte {
+	b = binary.AppendUvarint(b, s.Version)
+	for i, v := range [...]uint64{s.MaxStreams, s.StreamWindow, s.SessionWindow, s.Encodings} {
+		if v != 0 {
+			b = binary.AppendUvarint(b, uint64(i+1))
+			b = binary.AppendUvarint(b, v)
+		}
+	}
+	return b
+}
+
+// ErrVersion says that the peer speaks another version.
+var ErrVersion = errors.New("unknown protocol version")
+
+// Parse reads a SETTINGS payload and fills in the defaults.
+func (s *Settings) Parse(b []byte) error {
+	*s = Settings{MaxStreams: DefaultMaxStreams, StreamWindow: DefaultStreamWindow, SessionWindow: DefaultSessionWindow, Encodings: 1}
+	var ok bool
+	if s.Version, b, ok = uvarint(b); !ok {
+		return errors.New("SETTINGS frame without a version")
+	}
+	if s.Version != Version {
+		return fmt.Errorf("%w %d: this side speaks %d", ErrVersion, s.Version, Version)
+	}
+	for len(b) > 0 {
+		var k, v uint64
+		if k, b, ok = uvarint(b); ok {
+			v, b, ok = uvarint(b)
+		}
+		if !ok {
+			return errors.New("SETTINGS frame ends early")
+		}
+		switch k {
+		case keyMaxStreams:
+			if v < 1 || v > math.MaxInt32 {
+				return fmt.Errorf("SETTINGS frame with a limit of %d streams", v)
+			}
+			s.MaxStreams = min(v, MaxMaxStreams)
+		case keyStreamWindow, keySessionWindow:
+			if v < MinWindow || v > MaxWindow {
+				return fmt.Errorf("SETTINGS frame with a window of %d bytes: want %d to %d", v, MinWindow, MaxWindow)
+			}
+			if k == keyStreamWindow {
+				s.StreamWindow = v
+			} else {
+				s.SessionWindow = v
+			}
+		case keyEncodings:
+			s.Encodings = v
+		}
+	}
+	return nil
+}
+
+// The reasons of a GOAWAY frame.
+const (
+	ReasonDrain    = 1 // going away; calls in flight finish
+	ReasonProtocol = 2 // the peer broke the protocol
+	ReasonVersion  = 3 // no common version
+	ReasonRefused  = 4 // the peer is not welcome here
+	ReasonClosed   = 5 // closed at once
+)

@@ -1,0 +1,162 @@
+package wire
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	cbor "github.com/rpcnet-go/rpcnet/wire"
+)
+
+// Limits of a STATUS. What is over them is cut (the message) or left out
+// (details, the last first).
+const (
+	MaxMessage = 4 << 10
+	MaxDetails = 64 << 10
+)
+
+// A Status is the payload of a STATUS frame: nothing for success without
+// trailers, else a CBOR map (RFC 8949) with these keys, all but the first
+// optional:
+//
+//	1  code, unsigned
+//	2  message, text
+//	3  details, array of [name text, data bytes]
+//	4  trailer, map from text to array of text, or of bytes for "-bin" keys
+//	5  true: no handler has seen the call
+//
+// Unknown keys are skipped.
+type Status struct {
+	Code        byte
+	Message     string
+	Details     []Detail
+	Trailer     map[string][]string
+	Unprocessed bool
+}
+
+// A Detail is a typed detail of a status, encoded.
+type Detail struct {
+	Name string
+	Data []byte
+}
+
+const (
+	statusCode = iota + 1
+	statusMessage
+	statusDetails
+	statusTrailer
+	statusUnprocessed
+)
+
+// Append appends the payload. It keeps to the limits of a STATUS; the trailer
+// is the caller's to check.
+func (s *Status) Append(b []byte) []byte {
+	if s.Code == 0 && len(s.Trailer) == 0 {
+		return b
+	}
+	message := strings.ToValidUTF8(s.Message, "�")
+	if len(message) > MaxMessage {
+		cut := MaxMessage - len("...")
+		for cut > 0 && !utf8.RuneStart(message[cut]) {
+			cut--
+		}
+		message = message[:cut] + "..."
+	}
+	details, size := 0, 0
+	for _, d := range s.Details {
+		if size += len(d.Name) + len(d.Data) + 16; size > MaxDetails {
+			break
+		}
+		details++
+	}
+	n := 1
+	for _, has := range [...]bool{message != "", details > 0, len(s.Trailer) > 0, s.Unprocessed} {
+		if has {
+			n++
+		}
+	}
+	b = cbor.AppendMap(b, n)
+	b = cbor.AppendUint(b, statusCode)
+	b = cbor.AppendUint(b, uint64(s.Code))
+	if message != "" {
+		b = cbor.AppendUint(b, statusMessage)
+		b = cbor.AppendString(b, message)
+	}
+	if details > 0 {
+		b = cbor.AppendUint(b, statusDetails)
+		b = cbor.AppendArray(b, details)
+		for _, d := range s.Details[:details] {
+			b = cbor.AppendArray(b, 2)
+			b = cbor.AppendString(b, d.Name)
+			b = cbor.AppendBytes(b, d.Data)
+		}
+	}
+	if len(s.Trailer) > 0 {
+		b = cbor.AppendUint(b, statusTrailer)
+		b = cbor.AppendMap(b, len(s.Trailer))
+		for k, vs := range s.Trailer {
+			b = cbor.AppendString(b, k)
+			b = cbor.AppendArray(b, len(vs))
+			for _, v := range vs {
+				if strings.HasSuffix(k, "-bin") {
+					b = cbor.AppendBytes(b, []byte(v))
+				} else {
+					b = cbor.AppendString(b, v)
+				}
+			}
+		}
+	}
+	if s.Unprocessed {
+		b = cbor.AppendUint(b, statusUnprocessed)
+		b = cbor.AppendBool(b, true)
+	}
+	return b
+}
+
+// Parse reads the payload of a STATUS frame. It keeps nothing of b.
+func (s *Status) Parse(b []byte) error {
+	*s = Status{}
+	if len(b) == 0 {
+		return nil
+	}
+	var d cbor.Decoder
+	d.Reset(b, cbor.Limits{})
+	for n := d.Map(); n > 0 && d.Err() == nil; n-- {
+		switch d.Uint64() {
+		case statusCode:
+			s.Code = byte(d.UintN(8))
+		case statusMessage:
+			s.Message = d.Text()
+		case statusDetails:
+			for n := d.Array(); n > 0 && d.Err() == nil; n-- {
+				d.ArrayOf(2)
+				s.Details = append(s.Details, Detail{d.Text(), d.Bytes()})
+				d.Leave()
+			}
+			d.Leave()
+		case statusTrailer:
+			s.Trailer = map[string][]string{}
+			for n := d.Map(); n > 0 && d.Err() == nil; n-- {
+				k := d.Text()
+				for n := d.Array(); n > 0 && d.Err() == nil; n-- {
+					if d.Peek() == cbor.KindBytes {
+						s.Trailer[k] = append(s.Trailer[k], string(d.Bytes()))
+					} else {
+						s.Trailer[k] = append(s.Trailer[k], d.Text())
+					}
+				}
+				d.Leave()
+			}
+			d.Leave()
+		case statusUnprocessed:
+			s.Unprocessed = d.Bool()
+		default:
+			d.Skip()
+		}
+	}
+	d.Leave()
+	if err := d.Finish(); err != nil {
+		return fmt.Errorf("STATUS: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package rpcnet
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/rpcnet-go/rpcnet/wire"
+)
+
+// A buffer is a pooled byte slice. It has one owner at a time.
+type buffer struct{ b []byte }
+
+// keepBuffer is the largest buffer that goes back to the pool.
+const keepBuffer = 256 << 10
+
+var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 512)} }}
+
+func getBuffer() *buffer { return buffers.Get().(*buffer) }
+
+func (b *buffer) put() {
+	if cap(b.b) > keepBuffer {
+		return
+	}
+	b.b = b.b[:0]
+	buffers.Put(b)
+}
+
+var decoders = sync.Pool{New: func() any { return new(wire.Decoder) }}
+
+// raw reports whether m carries bytes as they are.
+func (m *Message) raw() bool { return m.Append == nil }
+
+// appendMessage appends the encoding of msg.
+func appendMessage(dst []byte, m *Message, enc Encoding, msg any) ([]byte, error) {
+	if m.raw() {
+		switch msg := msg.(type) {
+		case []byte:
+			return append(dst, msg...), nil
+		case *[]byte:
+			return append(dst, *msg...), nil
+		}
+		return dst, fmt.Errorf("a raw procedure sends []byte or *[]byte, not %T", msg)
+	}
+	if enc == m.Encoding {
+		return m.Append(dst, msg)
+	}
+	b := getBuffer()
+	defer b.put()
+	var err error
+	if b.b, err = m.Append(b.b, msg); err != nil {
+		return dst, err
+	}
+	return m.JSON.AppendJSON(dst, b.b)
+}
+
+// decodeMessage decodes p into msg, a pointer. It keeps nothing of p.
+func decodeMessage(m *Message, enc Encoding, p []byte, msg any, limits wire.Limits) error {
+	if m.raw() {
+		if b, ok := msg.(*[]byte); ok {
+			*b = append((*b)[:0], p...)
+			return nil
+		}
+		return fmt.Errorf("a raw procedure receives *[]byte, not %T", msg)
+	}
+	if enc != m.Encoding {
+		b := getBuffer()
+		defer b.put()
+		var err error
+		if b.b, err = m.JSON.AppendCBOR(b.b, p); err != nil {
+			return err
+		}
+		p = b.b
+	}
+	d := decoders.Get().(*wire.Decoder)
+	d.Reset(p, limits)
+	m.Decode(d, msg)
+	err := d.Finish()
+	d.Reset(nil, wire.Limits{})
+	decoders.Put(d)
+	return err
+}
+
+// speaks reports whether m can be encoded so.
+func (m *Message) speaks(enc Encoding) bool {
+	return m.raw() && enc == CBOR || !m.raw() && (enc == m.Encoding || enc == JSON && m.JSON != nil)
+}
+
+// checkEncoding says which encodings a procedure speaks if enc is none of them.
+func checkEncoding(spec *Spec, enc Encoding) error {
+	if spec.Request.speaks(enc) && spec.Response.speaks(enc) {
+		return nil
+	}
+	var names []string
+	for _, e := range [...]Encoding{CBOR, JSON, Proto} {
+		if spec.Request.speaks(e) && spec.Response.speaks(e) {
+			names = append(names, e.String())
+		}
+	}
+	return Errorf(CodeUnimplemented, "procedure %q does not speak encoding %d (%v): it speaks %v", spec.Procedure, enc, enc, names)
+}

@@ -1,0 +1,208 @@
+package rpcnet
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/wire"
+)
+
+// Options are sealed interfaces, so that one for a server does not compile
+// where a client is made.
+type (
+	// A ClientOption configures a [Client].
+	ClientOption interface{ applyClient(*clientConfig) }
+	// A ServerOption configures a [Server].
+	ServerOption interface{ applyServer(*serverConfig) }
+	// An EndpointOption configures [Listen].
+	EndpointOption interface{ applyEndpoint(*endpointConfig) }
+	// A DialOption configures [Dial] and [Endpoint.Dial].
+	DialOption interface{ applyDial(*dialConfig) }
+)
+
+type clientConfig struct {
+	interceptors []ClientInterceptor
+	call         []CallOption
+}
+
+type serverConfig struct {
+	interceptors []ServerInterceptor
+	maxSize      int
+	limits       wire.Limits
+	errorText    bool
+	logger       *slog.Logger
+}
+
+type clientOption func(*clientConfig)
+
+func (f clientOption) applyClient(c *clientConfig) { f(c) }
+
+type serverOption func(*serverConfig)
+
+func (f serverOption) applyServer(c *serverConfig) { f(c) }
+
+// WithClientInterceptors adds interceptors, the first outermost.
+func WithClientInterceptors(is ...ClientInterceptor) ClientOption {
+	return clientOption(func(c *clientConfig) { c.interceptors = append(c.interceptors, is...) })
+}
+
+// WithServerInterceptors adds interceptors, the first outermost.
+func WithServerInterceptors(is ...ServerInterceptor) ServerOption {
+	return serverOption(func(c *serverConfig) { c.interceptors = append(c.interceptors, is...) })
+}
+
+// WithErrorText lets the text of errors that are not an [*Error] leave the
+// process. Default off: callers see CodeUnknown and nothing else.
+func WithErrorText() ServerOption { return serverOption(func(c *serverConfig) { c.errorText = true }) }
+
+// DefaultMaxMessageSize is the limit, in bytes, of one message in either
+// direction when nothing else is chosen.
+const DefaultMaxMessageSize = 4 << 20
+
+// A SizeOption is the result of [WithMaxMessageSize].
+type SizeOption int
+
+func (o SizeOption) applyServer(c *serverConfig) { c.maxSize = int(o) }
+func (o SizeOption) applyCall(c *callConfig)     { c.maxSize = int(o) }
+func (o SizeOption) applyClient(c *clientConfig) { c.call = append(c.call, o) }
+
+// WithMaxMessageSize limits one message in bytes, in either direction, as an
+// option of a server, a client or one call. 0 is [DefaultMaxMessageSize]; a
+// negative n is no limit but 1 GiB.
+func WithMaxMessageSize(n int) SizeOption { return SizeOption(n) }
+
+// A LimitsOption is the result of [WithDecodeLimits].
+type LimitsOption struct{ limits wire.Limits }
+
+func (o LimitsOption) applyServer(c *serverConfig) { c.limits = o.limits }
+func (o LimitsOption) applyCall(c *callConfig)     { c.limits = &o.limits }
+func (o LimitsOption) applyClient(c *clientConfig) { c.call = append(c.call, o) }
+
+// WithDecodeLimits bounds what decoding one message may cost, as an option of
+// a server, a client or one call. Zero fields keep their defaults.
+func WithDecodeLimits(l wire.Limits) LimitsOption { return LimitsOption{l} }
+
+type endpointConfig struct {
+	creds        Credentials
+	logger       *slog.Logger
+	authorize    func(Peer) error
+	maxStreams   int
+	memory       int64
+	writeTimeout time.Duration
+	drain        time.Duration
+	keepalive    keepalive
+}
+
+type keepalive struct{ idle, dead time.Duration }
+
+const defaultMemoryBudget = 1 << 30
+
+func (c *endpointConfig) memoryBudget() int64 {
+	if c.memory == 0 {
+		return defaultMemoryBudget
+	}
+	return c.memory
+}
+
+// sessionBuffer is the share of the budget that one session may hold unread.
+func (c *endpointConfig) sessionBuffer() int { return int(min(c.memoryBudget()/4, 64<<20)) }
+
+func (c *endpointConfig) drainTimeout() time.Duration {
+	if c.drain == 0 {
+		return 5 * time.Second
+	}
+	return c.drain
+}
+
+type endpointOption func(*endpointConfig)
+
+func (f endpointOption) applyEndpoint(c *endpointConfig) { f(c) }
+
+// WithAuthorize lets f refuse a caller whose certificate is good: an error
+// ends the connection, and its text is what the caller sees. f runs once a
+// connection, on any goroutine. Default: everyone with a certificate of the
+// authorities is welcome.
+func WithAuthorize(f func(Peer) error) EndpointOption {
+	return endpointOption(func(c *endpointConfig) { c.authorize = f })
+}
+
+// WithMaxConcurrentStreams limits the calls that one session of a caller may
+// have running here at a time; further ones wait at the caller. Default 10 000,
+// at most 1 048 576.
+func WithMaxConcurrentStreams(n int) EndpointOption {
+	return endpointOption(func(c *endpointConfig) { c.maxStreams = n })
+}
+
+// WithMemoryBudget limits the bytes that all sessions of the endpoint together
+// hold received and not yet taken by a handler or a caller. The call whose
+// message goes over it fails with CodeResourceExhausted. Default 1 GiB.
+func WithMemoryBudget(bytes int64) EndpointOption {
+	return endpointOption(func(c *endpointConfig) { c.memory = bytes })
+}
+
+// WithDrainTimeout is how long [Endpoint.Serve] lets calls finish when its
+// context ends. Default 5 s.
+func WithDrainTimeout(d time.Duration) EndpointOption {
+	return endpointOption(func(c *endpointConfig) { c.drain = d })
+}
+
+type dialConfig struct {
+	serverName   string
+	logger       *slog.Logger
+	keepalive    keepalive
+	writeTimeout time.Duration
+	lazy         bool
+}
+
+type dialOption func(*dialConfig)
+
+func (f dialOption) applyDial(c *dialConfig) { f(c) }
+
+// WithServerName says which name or SPIFFE id the server's certificate must
+// carry. Default: the host that is dialled.
+func WithServerName(name string) DialOption {
+	return dialOption(func(c *dialConfig) { c.serverName = name })
+}
+
+// WithLazyDial lets Dial return before it is connected: the connection is made
+// in the background, as after a loss. Default off: Dial really connects.
+func WithLazyDial() DialOption { return dialOption(func(c *dialConfig) { c.lazy = true }) }
+
+// A LaneOption is an option of an endpoint, for the sessions of its callers,
+// and of a dial.
+type LaneOption interface {
+	EndpointOption
+	DialOption
+}
+
+type keepaliveOption struct{ k keepalive }
+
+func (o keepaliveOption) applyEndpoint(c *endpointConfig) { c.keepalive = o.k }
+func (o keepaliveOption) applyDial(c *dialConfig)         { c.keepalive = o.k }
+
+// WithKeepalive asks a peer that has been silent for idle whether it is there,
+// and gives it up after it has been silent for dead. Defaults 3 s and 10 s;
+// a negative idle turns it off.
+func WithKeepalive(idle, dead time.Duration) LaneOption {
+	return keepaliveOption{keepalive{idle, dead}}
+}
+
+type writeTimeoutOption time.Duration
+
+func (o writeTimeoutOption) applyEndpoint(c *endpointConfig) { c.writeTimeout = time.Duration(o) }
+func (o writeTimeoutOption) applyDial(c *dialConfig)         { c.writeTimeout = time.Duration(o) }
+
+// WithWriteTimeout ends a session whose peer has not read its socket for so
+// long that a write has been stuck for d. Default 10 s.
+func WithWriteTimeout(d time.Duration) LaneOption { return writeTimeoutOption(d) }
+
+// A LoggerOption is the result of [WithLogger].
+type LoggerOption struct{ logger *slog.Logger }
+
+func (o LoggerOption) applyServer(c *serverConfig)     { c.logger = o.logger }
+func (o LoggerOption) applyEndpoint(c *endpointConfig) { c.logger = o.logger }
+func (o LoggerOption) applyDial(c *dialConfig)         { c.logger = o.logger }
+
+// WithLogger sets the logger of an endpoint, a server or a dial. Default:
+// [slog.Default] for an endpoint, the endpoint's for the others.
+func WithLogger(l *slog.Logger) LoggerOption { return LoggerOption{l} }

@@ -1,0 +1,170 @@
+package rpcnet
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/rpcnet-go/rpcnet/wire"
+)
+
+// A Server holds procedures and what surrounds them: interceptors, limits, a
+// logger. It serves once an [Endpoint] is told to ([Endpoint.Serve]), or in
+// process (package inproc). All methods may be called at any time from any
+// goroutine, also while it serves.
+type Server struct {
+	cfg serverConfig
+
+	mu    sync.Mutex // of writers; readers load
+	table atomic.Pointer[map[string]*entry]
+}
+
+// An entry is one procedure of a server. It is immutable.
+type entry struct {
+	server  *Server // whose options apply
+	spec    *Spec
+	handler ServerFunc // with the server's interceptors around it
+	raw     RawHandler // the short cut when nothing is around it; nil otherwise
+	system  bool       // of an Extension: outside its interceptors
+	maxSize int
+	limits  wire.Limits
+}
+
+// A RawHandler serves a unary call without a contract. in is valid until it
+// returns; the result is sent before it is used again, so it may be in itself.
+type RawHandler func(ctx context.Context, in []byte) ([]byte, error)
+
+// NewServer returns a server without procedures.
+func NewServer(opts ...ServerOption) *Server {
+	s := &Server{}
+	for _, o := range opts {
+		o.applyServer(&s.cfg)
+	}
+	s.table.Store(&map[string]*entry{})
+	return s
+}
+
+// Register adds methods. It panics if a procedure has a name already taken,
+// empty, or longer than 255 bytes: these are mistakes in the program.
+func (s *Server) Register(ms ...Method) {
+	entries := make([]*entry, len(ms))
+	for i, m := range ms {
+		entries[i] = s.entry(m.Spec, m.Handler)
+	}
+	if err := s.add(entries...); err != nil {
+		panic("rpcnet: " + err.Error())
+	}
+}
+
+// Handle serves a unary procedure of bytes. It panics as [Server.Register]
+// does.
+func (s *Server) Handle(procedure string, h RawHandler) {
+	e := s.entry(&Spec{Procedure: procedure}, func(ctx context.Context, _ *Spec, st ServerStream) error {
+		var in []byte
+		if err := st.Recv(&in); err != nil {
+			return noRequest(err)
+		}
+		out, err := h(ctx, in)
+		if err != nil {
+			return err
+		}
+		return st.Send(out)
+	})
+	if len(s.cfg.interceptors) == 0 {
+		e.raw = h
+	}
+	if err := s.add(e); err != nil {
+		panic("rpcnet: " + err.Error())
+	}
+}
+
+// HandleStream serves a procedure of bytes that streams both ways: Recv takes
+// *[]byte, Send []byte. It panics as [Server.Register] does.
+func (s *Server) HandleStream(procedure string, h func(ctx context.Context, st ServerStream) error) {
+	s.Register(Method{&Spec{Procedure: procedure, Shape: Bidi},
+		func(ctx context.Context, _ *Spec, st ServerStream) error { return h(ctx, st) }})
+}
+
+// Specs yields what the server serves, sorted by name.
+func (s *Server) Specs() iter.Seq[*Spec] {
+	t := *s.table.Load()
+	return func(yield func(*Spec) bool) {
+		for _, name := range slices.Sorted(maps.Keys(t)) {
+			if !yield(t[name].spec) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Server) entry(spec *Spec, h ServerFunc) *entry {
+	for _, i := range slices.Backward(s.cfg.interceptors) {
+		h = i(h)
+	}
+	size := spec.MaxMessageSize
+	if size == 0 {
+		size = s.cfg.maxSize
+	}
+	return &entry{server: s, spec: spec, handler: h, maxSize: sizeLimit(size), limits: s.cfg.limits}
+}
+
+func (s *Server) add(entries ...*entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := maps.Clone(*s.table.Load())
+	for _, e := range entries {
+		name := e.spec.Procedure
+		switch {
+		case name == "" || len(name) > 255:
+			return fmt.Errorf("procedure name %.40q of %d bytes: want 1 to 255", name, len(name))
+		case t[name] != nil:
+			return fmt.Errorf("procedure %q is registered twice", name)
+		}
+		t[name] = e
+	}
+	s.table.Store(&t)
+	return nil
+}
+
+func (s *Server) remove(names ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := maps.Clone(*s.table.Load())
+	for _, n := range names {
+		delete(t, n)
+	}
+	s.table.Store(&t)
+}
+
+func (s *Server) lookup(procedure string) *entry { return (*s.table.Load())[procedure] }
+
+func (s *Server) logger(fallback *slog.Logger) *slog.Logger {
+	if s.cfg.logger != nil {
+		return s.cfg.logger
+	}
+	return fallback
+}
+
+// noRequest is the error of a unary call that ended without its request.
+func noRequest(err error) error {
+	if CodeOf(err) == CodeUnknown { // io.EOF
+		return NewError(CodeInvalidArgument, "the call ended without a request")
+	}
+	return err
+}
+
+// sizeLimit returns the limit that an option of n means.
+func sizeLimit(n int) int {
+	switch {
+	case n == 0:
+		return DefaultMaxMessageSize
+	case n < 0:
+		return 1 << 30
+	}
+	return n
+}

@@ -1,0 +1,264 @@
+package rpcnet
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+)
+
+// A ServerCall is a handler's view of its call: who calls, with what metadata,
+// and what goes back beside the messages. Its methods are safe for concurrent
+// use; after the handler has returned they answer, and change nothing.
+type ServerCall struct {
+	host     *host
+	entry    *entry
+	deadline time.Time
+	attempt  uint8
+	priority int8
+
+	stream serverStream
+
+	mu         sync.Mutex
+	metadata   []byte // encoded; nil once parsed
+	header     Header // of the request
+	out        Header // of the response
+	outSent    bool
+	trailer    Header
+	trailerErr error
+	cause      error // why the context has ended
+	inner      atomic.Pointer[innerContext]
+}
+
+// A host is what the calls of one session have in common.
+type host struct {
+	peer    Peer
+	session *session.Session
+}
+
+type serverCallKey struct{}
+
+// ServerCallFrom returns the call that a handler's context belongs to, or nil
+// outside a handler.
+func ServerCallFrom(ctx context.Context) *ServerCall {
+	c, _ := ctx.Value(serverCallKey{}).(*ServerCall)
+	return c
+}
+
+// Spec returns the procedure's description. The caller must not change it.
+func (c *ServerCall) Spec() *Spec { return c.entry.spec }
+
+// Peer returns the caller with its verified identity.
+func (c *ServerCall) Peer() Peer { return c.host.peer }
+
+// Attempt returns the number the caller gave to this try of the call: 0 for
+// the first, at most 255.
+func (c *ServerCall) Attempt() int { return int(c.attempt) }
+
+// Priority returns what the caller chose with [WithPriority].
+func (c *ServerCall) Priority() int { return int(c.priority) }
+
+// Draining returns a channel that is closed when the server begins to shut
+// down: a long stream should come to an end.
+func (c *ServerCall) Draining() <-chan struct{} { return c.host.session.Drained() }
+
+// Header returns the metadata the caller sent; never nil. It must not be
+// changed.
+func (c *ServerCall) Header() Header {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.header == nil {
+		h, err := wire.ParseMetadata(c.metadata)
+		if err != nil {
+			h = map[string][]string{}
+		}
+		c.header, c.metadata = h, nil
+	}
+	return c.header
+}
+
+// SetHeader sets metadata that goes ahead of the first response. After the
+// first Send it fails.
+func (c *ServerCall) SetHeader(key string, values ...string) error {
+	if err := (Header{key: values}).Validate(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.outSent {
+		return NewError(CodeFailedPrecondition, "SetHeader after the first response: use SetTrailer")
+	}
+	if c.out == nil {
+		c.out = Header{}
+	}
+	c.out.Set(key, values...)
+	return nil
+}
+
+// SetTrailer sets metadata that goes with the end of the call. Metadata that
+// [Header.Validate] refuses makes the call fail.
+func (c *ServerCall) SetTrailer(key string, values ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.trailer == nil {
+		c.trailer = Header{}
+	}
+	c.trailer.Set(key, values...)
+	if c.trailerErr == nil {
+		c.trailerErr = c.trailer.Validate()
+	}
+}
+
+// Cancel ends the context; the session calls it.
+func (c *callContext) Cancel(cause error) { (*ServerCall)(c).cancel(cause) }
+
+func (c *ServerCall) cancel(cause error) {
+	if errors.Is(cause, session.ErrCanceled) {
+		cause = context.Canceled
+	}
+	c.mu.Lock()
+	if c.cause == nil {
+		c.cause = cause
+	}
+	inner := c.inner.Load()
+	c.mu.Unlock()
+	if inner != nil {
+		inner.cancel(cause)
+	}
+}
+
+// A callContext is the context of a handler: the ServerCall itself under
+// another name. The real context behind it, with its channel and its timer, is
+// made when somebody asks for more than deadline and error.
+type callContext ServerCall
+
+type innerContext struct {
+	context.Context
+	cancel context.CancelCauseFunc
+}
+
+func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+
+func (c *callContext) Done() <-chan struct{} { return c.real().Done() }
+
+func (c *callContext) Err() error {
+	if inner := c.inner.Load(); inner != nil {
+		return inner.Err()
+	}
+	c.mu.Lock()
+	cause := c.cause
+	c.mu.Unlock()
+	if cause == nil && (c.deadline.IsZero() || time.Now().Before(c.deadline)) {
+		return nil
+	}
+	return c.real().Err()
+}
+
+func (c *callContext) Value(key any) any {
+	if key == (serverCallKey{}) {
+		return (*ServerCall)(c)
+	}
+	return c.real().Value(key) // package context looks for its own kind
+}
+
+// String keeps a context from being formatted with all its contents.
+func (c *callContext) String() string { return "rpcnet.ServerCall(" + c.entry.spec.Procedure + ")" }
+
+func (c *callContext) real() *innerContext {
+	if inner := c.inner.Load(); inner != nil {
+		return inner
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if inner := c.inner.Load(); inner != nil {
+		return inner
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	if !c.deadline.IsZero() {
+		var stop context.CancelFunc
+		ctx, stop = context.WithDeadline(ctx, c.deadline)
+		context.AfterFunc(ctx, stop)
+	}
+	if c.cause != nil {
+		cancel(c.cause)
+	}
+	inner := &innerContext{ctx, cancel}
+	c.inner.Store(inner)
+	return inner
+}
+
+// A serverStream is the stream of one call. Handlers see it as a ServerStream.
+type serverStream struct {
+	st       *session.Stream
+	encoding Encoding
+	done     <-chan struct{} // nil: the call has no deadline
+	response *buffer         // the single response of a unary or upload call
+	sent     bool
+}
+
+// A callStream is the ServerStream of a ServerCall, under another name.
+type callStream ServerCall
+
+// Recv decodes the next request.
+func (c *callStream) Recv(msg any) error {
+	p, err := c.stream.st.Recv(c.stream.done)
+	if err == io.EOF {
+		return err
+	}
+	if err != nil {
+		return localError((*callContext)(c), err)
+	}
+	if err := decodeMessage(&c.entry.spec.Request, c.stream.encoding, p, msg, c.entry.limits); err != nil {
+		return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
+	}
+	return nil
+}
+
+// Send encodes a response and sends it, or keeps it for the end of the call.
+func (c *callStream) Send(msg any) error {
+	spec := c.entry.spec
+	b := getBuffer()
+	var err error
+	if b.b, err = appendMessage(b.b, &spec.Response, c.stream.encoding, msg); err != nil {
+		b.put()
+		return Errorf(CodeInternal, "response: %v", err).WithCause(err)
+	}
+	if n := len(b.b); n > c.entry.maxSize {
+		b.put()
+		return localError(context.Background(), session.TooLarge(n, c.entry.maxSize))
+	}
+	if spec.Shape&Feed == 0 {
+		if c.stream.response != nil {
+			b.put()
+			return NewError(CodeInternal, "more than one response to a "+spec.Shape.String()+" call")
+		}
+		c.stream.response = b
+		return nil
+	}
+	defer b.put()
+	(*ServerCall)(c).sendHeader()
+	if err := c.stream.st.Send(b.b, false, c.stream.done); err != nil {
+		return localError((*callContext)(c), err)
+	}
+	return nil
+}
+
+// sendHeader sends the response metadata once.
+func (c *ServerCall) sendHeader() {
+	if c.stream.sent {
+		return
+	}
+	c.stream.sent = true
+	c.mu.Lock()
+	c.outSent = true
+	h := c.out
+	c.mu.Unlock()
+	if h != nil {
+		c.stream.st.SendHeader(wire.AppendMetadata(nil, h))
+	}
+}

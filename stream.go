@@ -1,0 +1,294 @@
+package rpcnet
+
+import (
+	"context"
+	"io"
+	"iter"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+)
+
+// This file is the typed side of streaming calls: what generated code calls,
+// and the handles it returns. E is the message as the contract spells it: *M
+// for a struct M, U for a union U.
+
+// A NewMessage receives one message of type E: [NewPointer] and [NewUnion] are
+// the two there are.
+type NewMessage[E any] func(recv func(any) error) (E, error)
+
+// NewPointer receives a struct M as *M.
+func NewPointer[M any](recv func(any) error) (*M, error) {
+	m := new(M)
+	if err := recv(m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// NewUnion receives a union U.
+func NewUnion[U any](recv func(any) error) (U, error) {
+	var u U
+	err := recv(&u)
+	return u, err
+}
+
+// errUsed is what ranging over a sequence a second time yields.
+var errUsed = NewError(CodeFailedPrecondition, "the sequence has been ranged over before: a stream is single-use")
+
+// ReceiveAll yields the messages of a stream until its clean end. An error is
+// yielded once, last, with a zero message. The sequence is single-use.
+func ReceiveAll[E any](recv func(any) error, next NewMessage[E]) iter.Seq2[E, error] {
+	var used atomic.Bool
+	return func(yield func(E, error) bool) {
+		var zero E
+		if used.Swap(true) {
+			yield(zero, errUsed)
+			return
+		}
+		for {
+			m, err := next(recv)
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(zero, err)
+				return
+			}
+			if !yield(m, nil) {
+				return
+			}
+		}
+	}
+}
+
+// SendAll sends the messages of seq until its end or its error, which it
+// returns.
+func SendAll[E any](seq iter.Seq2[E, error], send func(any) error) error {
+	for m, err := range seq {
+		if err != nil {
+			return err
+		}
+		if err := send(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Fail returns a sequence that yields only err.
+func Fail[E any](err error) iter.Seq2[E, error] {
+	return func(yield func(E, error) bool) {
+		var zero E
+		yield(zero, err)
+	}
+}
+
+// CallFeed makes a call with one request and many responses. The call starts
+// when the sequence is ranged over, and leaving the loop cancels it. The
+// sequence is single-use.
+func CallFeed[E any](ctx context.Context, c *Client, spec *Spec, req any, next NewMessage[E]) iter.Seq2[E, error] {
+	return streamed(ctx, c, spec, next, func(s ClientStream) (func() error, error) {
+		return nil, sendOnly(s, req)
+	})
+}
+
+// CallBidi makes a call that streams both ways. in is ranged over in a
+// goroutine that the call owns, as the body of an http.Request is: it ends when
+// the call does, at the next message at the latest. An error of in ends the
+// call and is what the loop sees.
+func CallBidi[Q, E any](ctx context.Context, c *Client, spec *Spec, in iter.Seq2[Q, error], next NewMessage[E]) iter.Seq2[E, error] {
+	return streamed(ctx, c, spec, next, func(s ClientStream) (func() error, error) {
+		return pump(s, in), nil
+	})
+}
+
+// streamed yields the responses of a call that start sends the requests of.
+// The function start returns, if any, reports why the requests failed.
+func streamed[E any](ctx context.Context, c *Client, spec *Spec, next NewMessage[E],
+	start func(ClientStream) (func() error, error)) iter.Seq2[E, error] {
+	var used atomic.Bool
+	return func(yield func(E, error) bool) {
+		var zero E
+		if used.Swap(true) {
+			yield(zero, errUsed)
+			return
+		}
+		s, err := c.open(ctx, spec)
+		if err != nil {
+			yield(zero, err)
+			return
+		}
+		defer s.Close()
+		failed, err := start(s)
+		if err != nil {
+			yield(zero, err)
+			return
+		}
+		for {
+			m, err := next(s.Recv)
+			if err != nil && failed != nil {
+				if own := failed(); own != nil {
+					err = own
+				}
+			}
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(zero, err)
+				return
+			}
+			if !yield(m, nil) {
+				return
+			}
+		}
+	}
+}
+
+// CallUpload makes a call with many requests and one response, which is
+// decoded into res. It returns when the server answers, even if in has more to
+// give; see [CallBidi] for who ranges over in.
+func CallUpload[Q any](ctx context.Context, c *Client, spec *Spec, in iter.Seq2[Q, error], res any) error {
+	s, err := c.open(ctx, spec)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	failed := pump(s, in)
+	err = recvOnly(s, res)
+	if own := failed(); own != nil && err != nil {
+		return own
+	}
+	return err
+}
+
+// pump sends in over s from a goroutine that ends with the call. The function
+// it returns reports the error of in itself, if it has had one.
+func pump[Q any](s ClientStream, in iter.Seq2[Q, error]) (failed func() error) {
+	var mu sync.Mutex
+	var own error
+	fail := func(err error) {
+		mu.Lock()
+		own = err
+		mu.Unlock()
+		s.Close()
+	}
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				fail(Errorf(CodeInternal, "the request sequence panicked: %v\n%s", r, debug.Stack()))
+			}
+		}()
+		for m, err := range in {
+			if err != nil {
+				fail(err)
+				return
+			}
+			if s.Send(m) != nil {
+				return // Recv has the reason
+			}
+		}
+		s.CloseSend()
+	}()
+	return func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		return own
+	}
+}
+
+// A FeedStream is an explicit handle on a call with many responses.
+type FeedStream[E any] struct {
+	s    ClientStream
+	next NewMessage[E]
+}
+
+// OpenFeed starts a call with one request and many responses. Close it when
+// done.
+func OpenFeed[E any](ctx context.Context, c *Client, spec *Spec, req any, next NewMessage[E]) (*FeedStream[E], error) {
+	s, err := c.open(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := sendOnly(s, req); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return &FeedStream[E]{s, next}, nil
+}
+
+// Recv returns the next response, or io.EOF at the clean end. Not safe for
+// concurrent use with itself.
+func (f *FeedStream[E]) Recv() (E, error) { return f.next(f.s.Recv) }
+
+// All yields the responses left. Leaving the loop does not end the call.
+func (f *FeedStream[E]) All() iter.Seq2[E, error] { return ReceiveAll(f.s.Recv, f.next) }
+
+// Close gives the call up if it has not ended. Safe from any goroutine.
+func (f *FeedStream[E]) Close() error { return f.s.Close() }
+
+// An UploadStream is an explicit handle on a call with many requests and one
+// response.
+type UploadStream[Q, E any] struct {
+	s    ClientStream
+	next NewMessage[E]
+}
+
+// OpenUpload starts a call with many requests. Close it when done.
+func OpenUpload[Q, E any](ctx context.Context, c *Client, spec *Spec, next NewMessage[E]) (*UploadStream[Q, E], error) {
+	s, err := c.open(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return &UploadStream[Q, E]{s, next}, nil
+}
+
+// Send sends a request. io.EOF says that the call has ended: CloseAndRecv has
+// the reason. Not safe for concurrent use with itself.
+func (u *UploadStream[Q, E]) Send(m Q) error { return u.s.Send(m) }
+
+// CloseAndRecv ends the requests and returns the response.
+func (u *UploadStream[Q, E]) CloseAndRecv() (E, error) {
+	var zero E
+	if err := u.s.CloseSend(); err != nil && err != io.EOF {
+		return zero, err
+	}
+	return u.next(func(m any) error { return recvOnly(u.s, m) })
+}
+
+// Close gives the call up if it has not ended. Safe from any goroutine.
+func (u *UploadStream[Q, E]) Close() error { return u.s.Close() }
+
+// A BidiStream is an explicit handle on a call that streams both ways, for
+// talk that does not fit two loops.
+type BidiStream[Q, E any] struct {
+	s    ClientStream
+	next NewMessage[E]
+}
+
+// OpenBidi starts a call that streams both ways. Close it when done.
+func OpenBidi[Q, E any](ctx context.Context, c *Client, spec *Spec, next NewMessage[E]) (*BidiStream[Q, E], error) {
+	s, err := c.open(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return &BidiStream[Q, E]{s, next}, nil
+}
+
+// Send sends a request. io.EOF says that the call has ended: Recv has the
+// reason. It may run at the same time as Recv, not with itself.
+func (b *BidiStream[Q, E]) Send(m Q) error { return b.s.Send(m) }
+
+// CloseSend says that no more requests follow.
+func (b *BidiStream[Q, E]) CloseSend() error { return b.s.CloseSend() }
+
+// Recv returns the next response, or io.EOF at the clean end. It may run at
+// the same time as Send, not with itself.
+func (b *BidiStream[Q, E]) Recv() (E, error) { return b.next(b.s.Recv) }
+
+// All yields the responses left. Leaving the loop does not end the call.
+func (b *BidiStream[Q, E]) All() iter.Seq2[E, error] { return ReceiveAll(b.s.Recv, b.next) }
+
+// Close gives the call up if it has not ended. Safe from any goroutine.
+func (b *BidiStream[Q, E]) Close() error { return b.s.Close() }
