@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"strings"
 	"unsafe"
 )
 
@@ -45,10 +46,11 @@ func (d *Decoder) Fail(err error) {
 	d.pos = len(d.buf)
 }
 
-// In adds a name to the path of the error, if there is one.
+// In adds a name to the path of the error, if there is one. A long name is cut.
 func (d *Decoder) In(name string) {
 	if d.err != nil {
-		d.err = &PathError{name, d.err}
+		const long = 64
+		d.err = &PathError{strings.ToValidUTF8(strings.Clone(name[:min(len(name), long)]), ""), d.err}
 	}
 }
 
@@ -78,6 +80,9 @@ func (d *Decoder) Charge(n int, size uintptr) bool {
 	d.budget -= int64(lo)
 	return true
 }
+
+// ChargeFor takes the memory of *v from the budget.
+func ChargeFor[T any](d *Decoder, v *T) { d.Charge(1, unsafe.Sizeof(*v)) }
 
 func (d *Decoder) remaining() int { return len(d.buf) - d.pos }
 
@@ -164,6 +169,9 @@ func (d *Decoder) Uint64() uint64 {
 	}
 	return v
 }
+
+// WordSize is the size in bits of int and uint.
+const WordSize = bits.UintSize
 
 // UintN reads an unsigned integer of at most n bits.
 func (d *Decoder) UintN(n int) uint64 {
@@ -323,6 +331,14 @@ func (d *Decoder) View() string {
 		return ""
 	}
 	return s
+}
+
+// Own returns a copy of s within the budget.
+func (d *Decoder) Own(s string) string {
+	if !d.Charge(len(s), 1) {
+		return ""
+	}
+	return strings.Clone(s)
 }
 
 // Bytes reads a byte string and copies it; an empty one is nil.

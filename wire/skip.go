@@ -142,3 +142,9 @@ func AppendRaw(b []byte, r Raw) ([]byte, error) {
 	d.Skip()
 	return append(b, r...), d.Finish()
 }
+
+// AppendRawMessage is [AppendRaw] for a whole message.
+func AppendRawMessage(b []byte, r *Raw) ([]byte, error) { return AppendRaw(b, *r) }
+
+// DecodeRawMessage reads a whole message as it is.
+func DecodeRawMessage(d *Decoder, r *Raw) { *r = d.RawCopy() }

@@ -1,0 +1,150 @@
+// Command rpcnet-gen writes the client, the server and the codec of contracts:
+// Go interfaces in files named *.rpc.go. Run it with -h for how to write one.
+package main
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/rpcnet-go/rpcnet/internal/gen"
+)
+
+//go:embed help.txt
+var help string
+
+// The exit statuses.
+const (
+	exitOK     = 0
+	exitWrong  = 1 // definitions are wrong, or files are not what they should be
+	exitCannot = 2 // could not run
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// printer writes diagnostics, as lines or as JSON.
+type printer struct {
+	out  io.Writer
+	json bool
+	wd   string
+}
+
+// rel shortens a path below the working directory.
+func (p *printer) rel(path string) string {
+	if r, err := filepath.Rel(p.wd, path); err == nil && !strings.HasPrefix(r, filepath.Join("..", "..")) {
+		return r
+	}
+	return path
+}
+
+// A problem is one line of -json.
+type problem struct {
+	File    string `json:"file"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Message string `json:"message"`
+}
+
+func (p *printer) problem(x problem) {
+	x.File = p.rel(x.File)
+	if p.json {
+		line, err := json.Marshal(x)
+		if err == nil {
+			fmt.Fprintf(p.out, "%s\n", line)
+		}
+		return
+	}
+	at := x.File
+	if x.Line > 0 {
+		at = fmt.Sprintf("%s:%d", at, x.Line)
+	}
+	if x.Column > 0 {
+		at = fmt.Sprintf("%s:%d", at, x.Column)
+	}
+	fmt.Fprintf(p.out, "%s: %s\n", at, x.Message)
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("rpcnet-gen", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(flags.Output(), help) }
+	check := flags.Bool("check", false, "")
+	dir := flags.String("C", "", "")
+	tags := flags.String("tags", "", "")
+	breaking := flags.String("breaking", "", "")
+	asJSON := flags.Bool("json", false, "")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return exitOK
+		}
+		return exitCannot
+	}
+	cannot := func(err error) int {
+		fmt.Fprintln(stderr, "rpcnet-gen:", err)
+		return exitCannot
+	}
+	wd, err := os.Getwd()
+	if err != nil {
+		return cannot(err)
+	}
+	out := &printer{out: stderr, json: *asJSON, wd: wd}
+	if *asJSON {
+		out.out = stdout
+	}
+	res, err := gen.Generate(gen.Options{Dir: *dir, Tags: *tags, Patterns: flags.Args()})
+	if err != nil {
+		return cannot(err)
+	}
+	for _, d := range res.Diags {
+		out.problem(problem{d.Pos.Filename, d.Pos.Line, d.Pos.Column, d.Msg})
+	}
+	if len(res.Diags) > 0 {
+		return exitWrong
+	}
+	status := exitOK
+	if *breaking != "" {
+		breaks, err := gen.Breaking(res, *breaking)
+		if err != nil {
+			return cannot(err)
+		}
+		for _, b := range breaks {
+			out.problem(problem{File: b.File, Message: b.String()})
+			if !b.Warning {
+				status = exitWrong
+			}
+		}
+	}
+	if *check {
+		wrong, err := gen.Check(res)
+		if err != nil {
+			return cannot(err)
+		}
+		for _, c := range wrong {
+			out.problem(problem{File: c.Name, Line: c.Line, Message: c.Message()})
+			status = exitWrong
+		}
+		return status
+	}
+	if status != exitOK {
+		return status // a break is to be seen before it is written
+	}
+	done, err := gen.Write(res)
+	for _, c := range done {
+		if !*asJSON {
+			fmt.Fprintf(stdout, "%s %s\n", c.What, out.rel(c.Name))
+		}
+	}
+	if err != nil {
+		return cannot(err)
+	}
+	if len(res.Files) == 0 && len(done) == 0 && !*asJSON {
+		fmt.Fprintln(stdout, "no contracts: they are files named *.rpc.go; see rpcnet-gen -h")
+	}
+	return status
+}

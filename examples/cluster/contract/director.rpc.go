@@ -1,0 +1,73 @@
+// Package contract holds the two contracts of the cluster example: what a
+// director answers and what a worker streams. rpcnet-gen makes the rest.
+package contract
+
+import (
+	"context"
+	"fmt"
+)
+
+//go:generate go tool rpcnet-gen
+
+// DirectorRegistry gives workers to clients.
+//
+//rpcnet:service cluster.v1.DirectorRegistry
+//rpcnet:errors DirectorError
+type DirectorRegistry interface {
+	// GetWorker returns the worker that a client should connect to.
+	//
+	//rpcnet:limits timeout=5s
+	GetWorker(ctx context.Context, req *GetWorkerRequest) (*GetWorkerResponse, error)
+}
+
+// GetWorkerRequest asks for a worker.
+type GetWorkerRequest struct {
+	// Selector filters workers by their tags, "gpu=h100,zone=a"; empty: any.
+	Selector string
+	// Exclude are labels of workers that have just failed the client.
+	Exclude []string
+	// ConnectionID names the client's generation in logs.
+	ConnectionID string
+}
+
+// GetWorkerResponse is the worker of one client.
+type GetWorkerResponse struct {
+	Label string
+	Addr  string
+	// NodeID is the worker's identity in the cluster.
+	NodeID string
+	// ConnectionID is the request's, or a new one if that was empty.
+	ConnectionID string
+}
+
+// DirectorError is what GetWorker fails with.
+//
+//rpcnet:errors
+type DirectorError interface {
+	error
+	isDirectorError()
+}
+
+// NoWorkers says that no worker can be given now: try again later.
+type NoWorkers struct {
+	Selector string
+	Message  string
+}
+
+// BadSelector says that the request can never be answered.
+type BadSelector struct {
+	Selector string
+	Reason   string
+}
+
+func (e *NoWorkers) Error() string {
+	if e.Selector == "" {
+		return "no workers available: " + e.Message
+	}
+	return fmt.Sprintf("no workers available for %q: %s", e.Selector, e.Message)
+}
+
+func (e *BadSelector) Error() string { return fmt.Sprintf("bad selector %q: %s", e.Selector, e.Reason) }
+
+func (*NoWorkers) isDirectorError()   {}
+func (*BadSelector) isDirectorError() {}

@@ -1,0 +1,88 @@
+package contract
+
+import (
+	"context"
+	"iter"
+	"time"
+)
+
+// Inference runs prompts on a worker.
+//
+//rpcnet:service inference.v1.Inference
+//rpcnet:errors InferenceError
+type Inference interface {
+	// Generate turns prompts into tokens. A stream that broke goes on at
+	// another worker, from the token the first request names.
+	//
+	//rpcnet:resumable Sequence
+	Generate(ctx context.Context, in iter.Seq2[*InferenceRequest, error]) iter.Seq2[InferenceResponse, error]
+}
+
+// InferenceRequest is one prompt.
+type InferenceRequest struct {
+	ConnectionID string
+	Prompt       string
+	// Seed chooses the words; 0: token n is "token-n".
+	Seed uint64
+	// MaxTokens ends the generation; 0: it is endless.
+	MaxTokens uint64
+	// TokenInterval is the pace.
+	TokenInterval time.Duration
+	// ResumeFrom is the sequence of the first token to send; 0 and 1: all.
+	ResumeFrom uint64
+}
+
+// InferenceResponse is one event of a generation.
+//
+//sumtype:decl
+//rpcnet:union
+type InferenceResponse interface{ isInferenceResponse() }
+
+// Connected is the first event of a stream.
+type Connected struct {
+	Worker       string
+	ConnectionID string
+}
+
+// Token is a piece of text. The first has sequence 1.
+type Token struct {
+	Text     string
+	Sequence uint64
+}
+
+// Error says that a prompt cannot be answered; the stream lives.
+type Error struct{ Message string }
+
+// Done says that a prompt has been answered.
+type Done struct{}
+
+func (Connected) isInferenceResponse() {}
+func (Token) isInferenceResponse()     {}
+func (Error) isInferenceResponse()     {}
+func (Done) isInferenceResponse()      {}
+
+// InferenceError is what Generate fails with.
+//
+//rpcnet:errors
+type InferenceError interface {
+	error
+	isInferenceError()
+}
+
+// WorkerFailed says that the worker cannot go on: try another one.
+type WorkerFailed struct {
+	Worker string
+	Reason string
+}
+
+// InvalidRequest says that no worker would take the request.
+type InvalidRequest struct {
+	Field  string
+	Reason string
+}
+
+func (e *WorkerFailed) Error() string   { return "worker " + e.Worker + " failed: " + e.Reason }
+func (e *InvalidRequest) Error() string { return "invalid " + e.Field + ": " + e.Reason }
+
+func (*WorkerFailed) isInferenceError()   {}
+func (*InvalidRequest) isInferenceError() {}

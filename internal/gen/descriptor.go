@@ -1,0 +1,193 @@
+package gen
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"go/constant"
+	"go/types"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/rpcnet-go/rpcnet/schema"
+)
+
+// descriptor returns the JSON description of a service, one method and one
+// type a line.
+func (e *emitter) descriptor(s *service) string {
+	d := &describer{e: e, types: map[string]*schema.Type{}}
+	var b strings.Builder
+	b.WriteString("{\"version\":1,\n\"service\":" + compact(s.wire))
+	if s.doc != "" {
+		b.WriteString(",\n\"doc\":" + compact(s.doc))
+	}
+	if s.errors != nil {
+		b.WriteString(",\n\"errors\":" + compact(d.ref(s.errors.obj.Type())) + ",\n\"errors_name\":" + compact(s.errors.wire))
+	}
+	b.WriteString(",\n\"methods\":[")
+	for i, m := range s.methods {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		b.WriteString("\n" + compact(d.method(m)))
+	}
+	b.WriteString("],\n\"types\":{")
+	for i, name := range slices.Sorted(maps.Keys(d.types)) {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		b.WriteString("\n" + compact(name) + ":" + compact(d.types[name]))
+	}
+	b.WriteString("}}")
+	return strings.ReplaceAll(b.String(), "`", `\u0060`)
+}
+
+func compact(v any) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(err) // strings and structs of strings
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// typeRef returns the name of a named type in descriptors.
+func (e *emitter) typeRef(t types.Type) string {
+	return types.TypeString(types.Unalias(t), func(p *types.Package) string {
+		if p == e.c.pkg.types {
+			return ""
+		}
+		return p.Name()
+	})
+}
+
+type describer struct {
+	e     *emitter
+	types map[string]*schema.Type
+}
+
+func (d *describer) method(m *method) *schema.Method {
+	out := &schema.Method{
+		Name: m.wire, Shape: strings.ToLower(m.shape()), Doc: m.doc,
+		Request: d.message(m.req), Response: d.message(m.res),
+		Idempotency: strings.ToLower(m.idempotency), MaxSize: m.maxSize,
+	}
+	if m.timeout > 0 {
+		out.Timeout = m.timeout.String()
+	}
+	if m.route != nil {
+		out.Route = m.route.name
+	}
+	if m.resume != nil {
+		out.ResumeFrom = m.resume.from.name
+	}
+	return out
+}
+
+func (d *describer) message(m message) string {
+	if m.kind == protoMessage {
+		return string(specialProto) + " " + typeName(m.typ.(*types.Named))
+	}
+	return d.ref(m.typ)
+}
+
+// ref returns the reference to a type and describes it if it has a name.
+func (d *describer) ref(t types.Type) string {
+	t = types.Unalias(t)
+	switch {
+	case isDuration(t):
+		return "duration"
+	case special(t) != "":
+		return string(special(t))
+	}
+	if n, ok := t.(*types.Named); ok {
+		switch u := n.Underlying().(type) {
+		case *types.Interface, *types.Struct:
+			return d.named(n)
+		case *types.Basic:
+			if values := enumValues(n); len(values) > 0 {
+				key := d.e.typeRef(n)
+				d.types[key] = &schema.Type{Kind: "enum", Doc: d.doc(n.Obj()), Base: u.Name(), Values: values}
+				return key
+			}
+		}
+	}
+	switch u := t.Underlying().(type) {
+	case *types.Pointer:
+		return "?" + d.ref(u.Elem())
+	case *types.Slice:
+		if isByte(u.Elem()) {
+			return "bytes"
+		}
+		return "[]" + d.ref(u.Elem())
+	case *types.Array:
+		if isByte(u.Elem()) {
+			return fmt.Sprintf("[%d]byte", u.Len())
+		}
+		return fmt.Sprintf("[%d]%s", u.Len(), d.ref(u.Elem()))
+	case *types.Map:
+		return "map[" + u.Key().Underlying().(*types.Basic).Name() + "]" + d.ref(u.Elem())
+	case *types.Basic:
+		return types.Typ[u.Kind()].Name() // byte is uint8
+	}
+	return t.String()
+}
+
+func (d *describer) named(n *types.Named) string {
+	key := d.e.typeRef(n)
+	if d.types[key] != nil {
+		return key
+	}
+	out := &schema.Type{Doc: d.doc(n.Obj())}
+	d.types[key] = out
+	if u := d.e.c.unions[n.Obj()]; u != nil {
+		out.Kind, out.Doc = "union", u.doc
+		for _, v := range u.variants {
+			out.Variants = append(out.Variants, schema.Field{Name: v.wire, Type: d.ref(v.obj.Type())})
+		}
+		return key
+	}
+	out.Kind = "struct"
+	for _, f := range d.e.c.knownFields(n) {
+		out.Fields = append(out.Fields, schema.Field{
+			Name: f.name, Type: d.ref(f.typ), Doc: d.fieldDoc(f), Key: f.key, Max: f.max, Packed: f.packed, OmitEmpty: f.omit,
+		})
+	}
+	return key
+}
+
+func (d *describer) doc(obj *types.TypeName) string {
+	for _, dc := range d.e.c.decls {
+		if dc.obj == obj {
+			return dc.doc
+		}
+	}
+	return ""
+}
+
+// fieldDoc returns the comment of a field of this package.
+func (d *describer) fieldDoc(f *field) string {
+	return d.e.c.fieldComments()[f.obj.Pos()]
+}
+
+// enumValues returns the exported constants of a named type.
+func enumValues(n *types.Named) (out []schema.Value) {
+	p := n.Obj().Pkg()
+	if p == nil || p.Path() == "time" {
+		return nil
+	}
+	for _, name := range p.Scope().Names() {
+		k, ok := p.Scope().Lookup(name).(*types.Const)
+		if !ok || !k.Exported() || !types.Identical(k.Type(), n) {
+			continue
+		}
+		v := k.Val().ExactString()
+		if k.Val().Kind() == constant.String {
+			v = constant.StringVal(k.Val())
+		}
+		out = append(out, schema.Value{Name: name, Value: v})
+	}
+	return out
+}

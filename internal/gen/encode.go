@@ -1,0 +1,249 @@
+package gen
+
+import (
+	"fmt"
+	"go/types"
+	"strings"
+)
+
+func (e *emitter) v() string { e.tmp++; return fmt.Sprintf("x%d", e.tmp) }
+
+// function writes a function whose body is written by f; what f finds it needs
+// is declared first.
+func (e *emitter) function(signature string, f func()) {
+	outer := e.body
+	e.body, e.tmp, e.usesOK = new(strings.Builder), 0, false
+	f()
+	body := e.body.String()
+	e.body = outer
+	e.p("\n%s {\n", signature)
+	if e.usesOK {
+		e.p("var ok bool\n")
+	}
+	e.p("%s}\n", body)
+}
+
+// structCodec writes the functions of a struct.
+func (e *emitter) structCodec(n *types.Named) {
+	fs := e.c.knownFields(n)
+	T, wire := e.typ(n), e.wire()
+	e.guard(n)
+	e.function(fmt.Sprintf("func %s(b []byte, v *%s) (_ []byte, err error)", e.appendFn(n), T), func() { e.appendStruct(n, fs) })
+	keys := "fieldsOf" + e.fn(n)
+	e.p("\nvar %s = []string{", keys)
+	for _, f := range fs {
+		e.p("%s, ", quote(f.encodedKey()))
+	}
+	e.p("}\n")
+	e.function(fmt.Sprintf("func %s(d *%s.Decoder, v *%s)", e.decodeFn(n), wire, T), func() { e.decodeStruct(keys, fs) })
+}
+
+func (e *emitter) appendStruct(n *types.Named, fs []*field) {
+	wire := e.wire()
+	pending := head(majorMap, len(fs)) // constant bytes not yet written
+	optional := 0
+	for _, f := range fs {
+		if f.omit {
+			optional++
+		}
+	}
+	if optional > 0 {
+		e.p("n := %d\n", len(fs))
+		for _, f := range fs {
+			if f.omit {
+				e.p("if %s { n-- }\n", e.isZero(f.typ, "v."+f.path))
+			}
+		}
+		e.p("b = %s.AppendMap(b, n)\n", wire)
+		pending = ""
+	}
+	for _, f := range fs {
+		expr := "v." + f.path
+		where := n.Obj().Name() + "." + f.path
+		if f.omit {
+			e.p("if !(%s) {\n", e.isZero(f.typ, expr))
+		}
+		if f.max > 0 {
+			e.p("if len(%s) > %d { return b, %s.TooLong(%q, len(%s), %d) }\n", expr, f.max, wire, where, expr, f.max)
+		}
+		e.p("b = append(b, %s...)\n", quote(pending+f.encodedKey()))
+		pending = ""
+		e.encode(f.typ, expr, where, f.packed)
+		if f.omit {
+			e.p("}\n")
+		}
+	}
+	if pending != "" {
+		e.p("b = append(b, %s...)\n", quote(pending))
+	}
+	e.p("return b, nil\n")
+}
+
+// addr returns the address of an addressable expression.
+func addr(expr string) string {
+	if p, ok := strings.CutPrefix(expr, "(*"); ok && strings.HasSuffix(p, ")") && !strings.ContainsAny(p[:len(p)-1], "()") {
+		return p[:len(p)-1]
+	}
+	return "&" + expr
+}
+
+// encode writes statements that append the addressable expr of type t to b.
+func (e *emitter) encode(t types.Type, expr, where string, packed bool) {
+	wire := e.wire()
+	t = types.Unalias(t)
+	try := func(call string) {
+		e.p("if b, err = %s; err != nil { return b, %s.In(%q, err) }\n", call, wire, where)
+	}
+	switch special(t) {
+	case specialTime:
+		try(fmt.Sprintf("%s.AppendTime(b, %s)", wire, expr))
+		return
+	case specialRaw:
+		try(fmt.Sprintf("%s.AppendRaw(b, %s)", wire, expr))
+		return
+	case specialProto:
+		try(fmt.Sprintf("%s.AppendField(b, %s)", e.imp(protoPath, "protocodec"), addr(expr)))
+		return
+	case specialText:
+		how := "AppendTextMarshaler"
+		if implements(t, textAppender) {
+			how = "AppendTextAppender"
+		}
+		try(fmt.Sprintf("%s.%s(b, %s)", wire, how, addr(expr)))
+		return
+	case specialBinary:
+		how := "AppendBinaryMarshaler"
+		if implements(t, binaryAppender) {
+			how = "AppendBinaryAppender"
+		}
+		try(fmt.Sprintf("%s.%s(b, %s)", wire, how, addr(expr)))
+		return
+	}
+	if n, ok := t.(*types.Named); ok {
+		if types.IsInterface(n) {
+			e.p("if %s == nil { b = %s.AppendNil(b) } else if b, err = %s(b, %s); err != nil { return b, err }\n", expr, wire, e.appendFn(n), expr)
+			return
+		}
+		if _, ok := n.Underlying().(*types.Struct); ok {
+			e.p("if b, err = %s(b, %s); err != nil { return b, err }\n", e.appendFn(n), addr(expr))
+			return
+		}
+	}
+	switch u := t.Underlying().(type) {
+	case *types.Basic:
+		e.encodeBasic(t, u, expr, where)
+	case *types.Pointer:
+		e.p("if %s == nil { b = %s.AppendNil(b) } else {\n", expr, wire)
+		e.encode(u.Elem(), "(*"+expr+")", where, packed)
+		e.p("}\n")
+	case *types.Slice:
+		switch {
+		case isByte(u.Elem()):
+			e.p("b = %s.AppendBytes(b, %s)\n", wire, expr)
+		case packed:
+			e.p("b = %s.AppendNumbers(b, %s)\n", wire, expr)
+		default:
+			e.encodeItems(u.Elem(), expr, where)
+		}
+	case *types.Array:
+		if isByte(u.Elem()) {
+			e.p("b = %s.AppendBytes(b, %s[:])\n", wire, expr)
+			return
+		}
+		e.encodeItems(u.Elem(), expr, where)
+	case *types.Map:
+		sorted := "SortedInts"
+		if b := u.Key().Underlying().(*types.Basic); b.Info()&types.IsString != 0 {
+			sorted = "SortedText"
+		}
+		space, k, v := e.v(), e.v(), e.v()
+		e.p("b = %s.AppendMap(b, len(%s))\n", wire, expr)
+		e.p("var %s [16]%s\nfor _, %s := range %s.%s(%s[:0], %s) {\n", space, e.typ(u.Key()), k, wire, sorted, space, expr)
+		e.encodeBasic(u.Key(), u.Key().Underlying().(*types.Basic), k, where+" key")
+		e.p("%s := %s[%s]\n", v, expr, k)
+		e.encode(u.Elem(), v, where, false)
+		e.p("}\n")
+	}
+}
+
+func (e *emitter) encodeItems(elem types.Type, expr, where string) {
+	i := e.v()
+	e.p("b = %s.AppendArray(b, len(%s))\nfor %s := range %s {\n", e.wire(), expr, i, expr)
+	e.encode(elem, expr+"["+i+"]", where, false)
+	e.p("}\n")
+}
+
+func (e *emitter) encodeBasic(t types.Type, u *types.Basic, expr, where string) {
+	wire := e.wire()
+	conv := func(to string) string {
+		if b, ok := types.Unalias(t).(*types.Basic); ok && b.Name() == to {
+			return expr
+		}
+		return to + "(" + expr + ")"
+	}
+	switch i := u.Info(); {
+	case i&types.IsString != 0:
+		e.usesOK = true
+		e.p("if b, ok = %s.AppendText(b, %s); !ok { return b, %s.NotUTF8(%q) }\n", wire, conv("string"), wire, where)
+	case i&types.IsBoolean != 0:
+		e.p("b = %s.AppendBool(b, %s)\n", wire, conv("bool"))
+	case u.Kind() == types.Float32:
+		e.p("b = %s.AppendFloat32(b, %s)\n", wire, conv("float32"))
+	case u.Kind() == types.Float64:
+		e.p("b = %s.AppendFloat64(b, %s)\n", wire, conv("float64"))
+	case i&types.IsUnsigned != 0:
+		e.p("b = %s.AppendUint(b, %s)\n", wire, conv("uint64"))
+	default:
+		e.p("b = %s.AppendInt(b, %s)\n", wire, conv("int64"))
+	}
+}
+
+// isZero returns the expression for "x need not be sent".
+func (e *emitter) isZero(t types.Type, x string) string {
+	if special(t) == specialTime || implements(t, isZeroer) {
+		return x + ".IsZero()"
+	}
+	switch u := t.Underlying().(type) {
+	case *types.Basic:
+		switch {
+		case u.Info()&types.IsString != 0:
+			return x + ` == ""`
+		case u.Info()&types.IsBoolean != 0:
+			return "!bool(" + x + ")"
+		}
+		return x + " == 0"
+	case *types.Slice, *types.Map:
+		return "len(" + x + ") == 0"
+	case *types.Pointer, *types.Interface:
+		return x + " == nil"
+	}
+	return x + " == (" + e.typ(t) + "{})"
+}
+
+// guard makes the package fail to compile when a struct has changed since
+// generation: a conversion between struct types looks at fields, not at tags.
+// Types of other modules are left alone, since who depends on both could not
+// generate again.
+func (e *emitter) guard(n *types.Named) {
+	st := n.Underlying().(*types.Struct)
+	if n.Obj().Pkg() != e.c.pkg.types {
+		r := e.c.l.byPath[n.Obj().Pkg().Path()]
+		if r == nil || r.module() == "" || r.module() != e.c.pkg.module {
+			return
+		}
+		for v := range st.Fields() {
+			if !v.Exported() {
+				return
+			}
+		}
+	}
+	var b strings.Builder
+	for v := range st.Fields() {
+		if !v.Embedded() {
+			b.WriteString(v.Name() + " ")
+		}
+		b.WriteString(e.typ(v.Type()) + "\n")
+	}
+	name := e.typ(n)
+	e.p("\n// An error here means that %s has changed: run go generate.\nvar _ = struct {\n%s}(%s{})\n", name, b.String(), name)
+}

@@ -1,0 +1,119 @@
+// Package gen reads contracts, which are marked interfaces in files named
+// *.rpc.go, and writes their clients, servers and codecs.
+//
+// The stages, each in its own files: load (list, load) parses and type-checks
+// the packages without ever compiling them; check (directive, contract,
+// method, union, walk, fields) turns marked declarations into the model and
+// collects everything that is wrong; emit (emit, service, encode, decode,
+// descriptor) writes source from the model; write puts it on disk, or compares.
+package gen
+
+import (
+	"cmp"
+	"fmt"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const (
+	defSuffix = ".rpc.go"
+	genSuffix = "_rpcnet.gen.go"
+
+	rootPath   = "github.com/rpcnet-go/rpcnet"
+	wirePath   = rootPath + "/wire"
+	schemaPath = rootPath + "/schema"
+	protoPath  = rootPath + "/protocodec"
+)
+
+// Options say what to read.
+type Options struct {
+	Dir      string   // where go list runs; "" is the current directory
+	Tags     string   // build tags, as for go build
+	Patterns []string // package patterns; none is "."
+}
+
+// A Diag is one thing that is wrong in the definitions.
+type Diag struct {
+	Pos token.Position
+	Msg string
+}
+
+// String returns "file:line:col: message".
+func (d Diag) String() string { return fmt.Sprintf("%s: %s", d.Pos, d.Msg) }
+
+// A File is a generated file.
+type File struct {
+	Name string // absolute path
+	Src  []byte
+}
+
+// A Result is what a run found.
+type Result struct {
+	Files   []File   // complete sources, in the order of their packages
+	Orphans []string // generated files whose definition is gone
+	Diags   []Diag   // if there are any, Files is not complete
+}
+
+// Generate reads the packages and returns what their generated files should
+// be. It writes nothing. The error says why it could not run; what is wrong
+// with the definitions is in the result.
+func Generate(o Options) (*Result, error) {
+	if len(o.Patterns) == 0 {
+		o.Patterns = []string{"."}
+	}
+	pkgs, l, err := load(o)
+	if err != nil {
+		return nil, err
+	}
+	var res Result
+	for _, p := range pkgs {
+		c := newChecker(l, p)
+		c.check()
+		res.Diags = append(res.Diags, c.diags...)
+		orphans, err := findOrphans(p.dir)
+		if err != nil {
+			return nil, err
+		}
+		res.Orphans = append(res.Orphans, orphans...)
+		if len(c.diags) > 0 {
+			continue
+		}
+		files, diags, err := c.emit()
+		if err != nil {
+			return nil, err
+		}
+		res.Diags = append(res.Diags, diags...)
+		res.Files = append(res.Files, files...)
+	}
+	sortDiags(res.Diags)
+	return &res, nil
+}
+
+func sortDiags(ds []Diag) {
+	slices.SortStableFunc(ds, func(a, b Diag) int {
+		return cmp.Or(
+			cmp.Compare(a.Pos.Filename, b.Pos.Filename), cmp.Compare(a.Pos.Line, b.Pos.Line),
+			cmp.Compare(a.Pos.Column, b.Pos.Column), cmp.Compare(a.Msg, b.Msg))
+	})
+}
+
+// genName returns the generated file of a definition file.
+func genName(def string) string {
+	return strings.TrimSuffix(def, defSuffix) + genSuffix
+}
+
+// defName returns the definition file of a generated file.
+func defName(gen string) string {
+	return strings.TrimSuffix(gen, genSuffix) + defSuffix
+}
+
+func isDef(name string) bool { return strings.HasSuffix(name, defSuffix) }
+func isGen(name string) bool { return strings.HasSuffix(name, genSuffix) }
+
+// short returns p with the last element of its file name.
+func short(p token.Position) string {
+	p.Filename = filepath.Base(p.Filename)
+	return p.String()
+}

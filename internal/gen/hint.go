@@ -1,0 +1,91 @@
+package gen
+
+import (
+	"fmt"
+	"go/types"
+	"strings"
+)
+
+// didYouMean returns a hint at the closest of the names, or "".
+func didYouMean(s string, among []string) string {
+	best, distance := "", 3
+	for _, k := range among {
+		if d := editDistance(strings.ToLower(s), strings.ToLower(k)); d < distance && d < len(k) {
+			best, distance = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", best)
+}
+
+// editDistance is Levenshtein's.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// snake turns GoName into go_name, HTTPServer into http_server and UserIDs
+// into user_ids.
+func snake(s string) string {
+	var b strings.Builder
+	rs := []rune(s)
+	upper := func(i int) bool { return i < len(rs) && rs[i] >= 'A' && rs[i] <= 'Z' }
+	lower := func(i int) bool { return i < len(rs) && rs[i] >= 'a' && rs[i] <= 'z' }
+	for i, r := range rs {
+		if upper(i) {
+			plural := lower(i+1) && rs[i+1] == 's' && (i+2 == len(rs) || upper(i+2))
+			inAcronym := i > 0 && upper(i-1)
+			wordStarts := i > 0 && !inAcronym && rs[i-1] != '_'
+			acronymEnds := inAcronym && lower(i+1) && !plural
+			if wordStarts || acronymEnds {
+				b.WriteByte('_')
+			}
+			r += 'a' - 'A'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
+
+// kindOf names the kind of a type with its article.
+func kindOf(t types.Type) string {
+	switch u := t.Underlying().(type) {
+	case *types.Struct:
+		return "a struct"
+	case *types.Interface:
+		return "an interface"
+	case *types.Map:
+		return "a map"
+	case *types.Slice:
+		return "a slice"
+	case *types.Array:
+		return "an array"
+	case *types.Signature:
+		return "a func"
+	case *types.Chan:
+		return "a chan"
+	case *types.Pointer:
+		return "a pointer"
+	case *types.Basic:
+		return u.Name()
+	}
+	return t.String()
+}

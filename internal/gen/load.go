@@ -1,0 +1,212 @@
+package gen
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/scanner"
+	"go/token"
+	"go/types"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A pkg is a type-checked package without function bodies and without what an
+// earlier run generated.
+type pkg struct {
+	name, path, dir, module string
+	syntax                  []*ast.File
+	types                   *types.Package
+	info                    *types.Info
+	errors                  []Diag
+	syntaxErrors            bool
+	checking                bool
+}
+
+// A loader resolves imports for the type checker.
+type loader struct {
+	fset   *token.FileSet
+	byPath map[string]*listed
+	done   map[string]*pkg
+	export types.Importer
+}
+
+// load type-checks the packages that define contracts. Function bodies and
+// earlier generated files are left out, so that neither stale output nor calls
+// to code that does not exist yet get in the way. The packages themselves are
+// never compiled; only what they import is, through the build cache.
+func load(o Options) ([]*pkg, *loader, error) {
+	fields := "-json=Dir,ImportPath,Name,GoFiles,CgoFiles,ImportMap,Module,Error"
+	roots, err := golist(o, append([]string{"-find", fields, "--"}, o.Patterns...)...)
+	if err != nil {
+		return nil, nil, err
+	}
+	l := &loader{fset: token.NewFileSet(), byPath: map[string]*listed{}, done: map[string]*pkg{}}
+	imports := map[string]bool{}
+	var keep []*listed
+	for _, r := range roots {
+		// A generated file that is a merge conflict sets Error as well.
+		if r.Error != nil && len(r.files()) == 0 {
+			return nil, nil, errors.New(strings.TrimSpace(r.Error.Err))
+		}
+		if len(roots) > 1 && !hasDefinitions(r) {
+			continue // matched by a pattern: nothing to do
+		}
+		keep = append(keep, r)
+		l.byPath[r.ImportPath] = r
+		for _, f := range l.parse(r).syntax {
+			for _, im := range f.Imports {
+				if p, err := strconv.Unquote(im.Path.Value); err == nil && p != "C" && p != "unsafe" {
+					imports[p] = true
+				}
+			}
+		}
+	}
+	if len(imports) > 0 {
+		fields = "-json=Dir,ImportPath,Name,Export,GoFiles,CgoFiles,ImportMap,Module"
+		args := append([]string{"-export", "-deps", fields, "--"}, slices.Sorted(maps.Keys(imports))...)
+		deps, err := golist(o, args...)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, d := range deps {
+			if old := l.byPath[d.ImportPath]; old == nil || l.done[d.ImportPath] == nil {
+				l.byPath[d.ImportPath] = d
+			} else {
+				old.Export = d.Export // imported by another root
+			}
+		}
+	}
+	l.export = importer.ForCompiler(l.fset, "gc", func(path string) (io.ReadCloser, error) {
+		if d := l.byPath[path]; d != nil && d.Export != "" {
+			return os.Open(d.Export)
+		}
+		return nil, fmt.Errorf("no export data for %q", path)
+	})
+	var out []*pkg
+	for _, r := range keep {
+		out = append(out, l.check(r.ImportPath))
+	}
+	return out, l, nil
+}
+
+// hasDefinitions reports whether a package has a definition file or a file
+// with a directive in the wrong place.
+func hasDefinitions(r *listed) bool {
+	for _, name := range r.files() {
+		if isDef(name) {
+			return true
+		}
+		if isGen(name) {
+			continue
+		}
+		src, err := os.ReadFile(filepath.Join(r.Dir, name))
+		if err == nil && bytes.Contains(src, []byte("\n//rpcnet:service")) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *loader) parse(r *listed) *pkg {
+	if p := l.done[r.ImportPath]; p != nil {
+		return p
+	}
+	p := &pkg{name: r.Name, path: r.ImportPath, dir: r.Dir, module: r.module()}
+	l.done[r.ImportPath] = p
+	for _, name := range r.files() {
+		if isGen(name) {
+			continue
+		}
+		f, err := parser.ParseFile(l.fset, filepath.Join(r.Dir, name), nil, parser.ParseComments|parser.SkipObjectResolution)
+		var list scanner.ErrorList
+		switch {
+		case errors.As(err, &list):
+			p.syntaxErrors = true
+			for _, e := range list {
+				p.errors = append(p.errors, Diag{e.Pos, e.Msg})
+			}
+		case err != nil:
+			p.syntaxErrors = true
+			p.errors = append(p.errors, Diag{token.Position{Filename: filepath.Join(r.Dir, name)}, err.Error()})
+		}
+		if f != nil {
+			p.syntax = append(p.syntax, f)
+			p.name = f.Name.Name
+		}
+	}
+	return p
+}
+
+// Import implements types.Importer for the packages that contracts import.
+func (l *loader) Import(path string) (*types.Package, error) {
+	if path == "unsafe" {
+		return types.Unsafe, nil
+	}
+	d := l.byPath[path]
+	if d == nil {
+		return nil, errors.New("not found")
+	}
+	if d.Export != "" {
+		// Export data of another format than this program's Go reads, or
+		// none: the source says the same.
+		if p, err := l.export.Import(path); err == nil {
+			return p, nil
+		}
+	}
+	if len(d.files()) == 0 {
+		return nil, errors.New("no Go files (try go mod tidy)")
+	}
+	p := l.check(path)
+	if p.types == nil {
+		return nil, errors.New("import cycle")
+	}
+	return p.types, nil
+}
+
+// mappedImporter applies the import map of a package, for what the standard
+// library vendors.
+type mappedImporter struct {
+	l *loader
+	m map[string]string
+}
+
+func (i mappedImporter) Import(path string) (*types.Package, error) {
+	if to, ok := i.m[path]; ok {
+		path = to
+	}
+	return i.l.Import(path)
+}
+
+// check type-checks a package from its source, without function bodies: one
+// that is to be generated, or one that does not compile because it waits for
+// generation itself.
+func (l *loader) check(path string) *pkg {
+	r := l.byPath[path]
+	p := l.parse(r)
+	if p.types != nil || p.checking {
+		return p
+	}
+	p.checking = true
+	cfg := types.Config{
+		Importer:         mappedImporter{l, r.ImportMap},
+		IgnoreFuncBodies: true,
+		FakeImportC:      true,
+		Error: func(err error) {
+			if e, ok := err.(types.Error); ok {
+				p.errors = append(p.errors, Diag{e.Fset.Position(e.Pos), e.Msg})
+			}
+		},
+	}
+	p.info = &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{}}
+	p.types, _ = cfg.Check(path, l.fset, p.syntax, p.info)
+	return p
+}

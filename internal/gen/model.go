@@ -1,0 +1,106 @@
+package gen
+
+import (
+	"go/token"
+	"go/types"
+	"time"
+)
+
+// A service is a marked interface.
+type service struct {
+	name    string // the Go interface
+	wire    string // package.Service
+	doc     string
+	file    string
+	pos     token.Pos
+	methods []*method
+	errors  *union
+}
+
+// A method is one procedure.
+type method struct {
+	name, wire string
+	doc        string
+	pos        token.Pos
+	reqStream  bool
+	resStream  bool
+	req, res   message
+
+	idempotency string // "", "Idempotent", "NoSideEffects"
+	timeout     time.Duration
+	maxSize     int64
+	inline      bool
+	route       *field // of the first request
+	resume      *resume
+}
+
+func (m *method) shape() string {
+	switch {
+	case m.reqStream && m.resStream:
+		return "Bidi"
+	case m.reqStream:
+		return "Upload"
+	case m.resStream:
+		return "Feed"
+	}
+	return "Unary"
+}
+
+// A message is what a method takes or gives.
+type message struct {
+	typ   types.Type // without the pointer
+	kind  messageKind
+	union *union // for unionMessage of this package
+}
+
+type messageKind int
+
+const (
+	structMessage messageKind = iota // *T
+	unionMessage                     // U
+	protoMessage                     // *T, a proto.Message
+	rawMessage                       // *wire.Raw
+)
+
+// A resume says how //rpcnet:resumable is done.
+type resume struct {
+	goName string // the field of the responses
+	// sequence is, for a union, the variants that have the field.
+	sequence []*variant
+	from     *field // of the first request
+	seq      *field // of a struct response
+}
+
+// A union is a sealed interface with its variants.
+type union struct {
+	obj      *types.TypeName
+	wire     string // the name, for error unions
+	isError  bool
+	foreign  bool // declared in another package
+	doc      string
+	file     string
+	pos      token.Pos
+	variants []*variant
+}
+
+// A variant is a struct that implements a union.
+type variant struct {
+	wire string
+	obj  *types.TypeName
+	ptr  bool // only *T implements
+	pos  token.Pos
+}
+
+// A field is one entry of a struct on the wire.
+type field struct {
+	path   string // Go selector below the struct, "Base.Name"
+	name   string // wire name
+	typ    types.Type
+	key    int // wire number; 0: the name is the key
+	max    int // 0: no limit
+	packed bool
+	omit   bool
+	pos    token.Pos
+	local  bool // declared in the package at hand
+	obj    *types.Var
+}

@@ -1,0 +1,123 @@
+package gen
+
+import (
+	"go/token"
+	"go/types"
+)
+
+// A specialKind is a type with a wire form of its own. Its value is the name
+// in descriptors.
+type specialKind string
+
+const (
+	specialTime   specialKind = "time"     // time.Time
+	specialRaw    specialKind = "raw"      // wire.Raw
+	specialProto  specialKind = "protobuf" // a struct whose pointer is a proto.Message
+	specialText   specialKind = "text"     // encoding.TextMarshaler and TextUnmarshaler
+	specialBinary specialKind = "binary"   // encoding.BinaryMarshaler and BinaryUnmarshaler
+)
+
+// special returns the special treatment of a type, or "".
+func special(t types.Type) specialKind {
+	n, ok := types.Unalias(t).(*types.Named)
+	if !ok || types.IsInterface(n) {
+		return ""
+	}
+	switch typeName(n) {
+	case "time.Time":
+		return specialTime
+	case wirePath + ".Raw":
+		return specialRaw
+	}
+	_, isStruct := n.Underlying().(*types.Struct)
+	switch {
+	case isStruct && isProto(n):
+		return specialProto
+	case implements(n, textMarshaler) && implements(n, textUnmarshaler):
+		return specialText
+	case implements(n, binaryMarshaler) && implements(n, binaryUnmarshaler):
+		return specialBinary
+	}
+	return ""
+}
+
+// typeName returns "import/path.Name".
+func typeName(n *types.Named) string {
+	if n.Obj().Pkg() == nil {
+		return n.Obj().Name()
+	}
+	return n.Obj().Pkg().Path() + "." + n.Obj().Name()
+}
+
+func isDuration(t types.Type) bool {
+	n, ok := types.Unalias(t).(*types.Named)
+	return ok && typeName(n) == "time.Duration"
+}
+
+// isProto reports whether *n is a proto.Message.
+func isProto(n *types.Named) bool {
+	o, _, _ := types.LookupFieldOrMethod(types.NewPointer(n), true, nil, "ProtoReflect")
+	f, ok := o.(*types.Func)
+	if !ok {
+		return false
+	}
+	res := f.Type().(*types.Signature).Results()
+	if res.Len() != 1 {
+		return false
+	}
+	r, ok := types.Unalias(res.At(0).Type()).(*types.Named)
+	return ok && typeName(r) == "google.golang.org/protobuf/reflect/protoreflect.Message"
+}
+
+// The interfaces of package encoding, made here so that they exist whether or
+// not the contract's package imports it.
+var (
+	textMarshaler     = oneMethod("MarshalText", nil, bytesType, errorType)
+	textUnmarshaler   = oneMethod("UnmarshalText", []types.Type{bytesType}, errorType)
+	textAppender      = oneMethod("AppendText", []types.Type{bytesType}, bytesType, errorType)
+	binaryMarshaler   = oneMethod("MarshalBinary", nil, bytesType, errorType)
+	binaryUnmarshaler = oneMethod("UnmarshalBinary", []types.Type{bytesType}, errorType)
+	binaryAppender    = oneMethod("AppendBinary", []types.Type{bytesType}, bytesType, errorType)
+	isZeroer          = oneMethod("IsZero", nil, types.Typ[types.Bool])
+
+	bytesType = types.NewSlice(types.Universe.Lookup("byte").Type())
+	errorType = types.Universe.Lookup("error").Type()
+)
+
+func oneMethod(name string, params []types.Type, results ...types.Type) *types.Interface {
+	tuple := func(ts []types.Type) *types.Tuple {
+		var vs []*types.Var
+		for _, t := range ts {
+			vs = append(vs, types.NewParam(token.NoPos, nil, "", t))
+		}
+		return types.NewTuple(vs...)
+	}
+	sig := types.NewSignatureType(nil, nil, nil, tuple(params), tuple(results), false)
+	it := types.NewInterfaceType([]*types.Func{types.NewFunc(token.NoPos, nil, name, sig)}, nil)
+	return it.Complete()
+}
+
+// implements reports whether *n has the method of it.
+func implements(n types.Type, it *types.Interface) bool {
+	return types.Implements(types.NewPointer(n), it)
+}
+
+// isByte reports whether t is byte itself: a slice of it is a byte string.
+func isByte(t types.Type) bool {
+	b, ok := types.Unalias(t).(*types.Basic)
+	return ok && b.Kind() == types.Uint8
+}
+
+// isNumber reports whether t can be an element of a typed array of RFC 8746.
+func isNumber(t types.Type) bool {
+	b, ok := t.Underlying().(*types.Basic)
+	if !ok || special(t) != "" {
+		return false
+	}
+	switch b.Kind() {
+	case types.Int8, types.Int16, types.Int32, types.Int64, types.Uint16, types.Uint32, types.Uint64,
+		types.Float32, types.Float64:
+		return true
+	}
+	return false
+}

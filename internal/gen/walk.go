@@ -1,0 +1,119 @@
+package gen
+
+import (
+	"go/token"
+	"go/types"
+)
+
+// A site says where a type is used, for error messages.
+type site struct {
+	pos  token.Pos
+	path string
+}
+
+// in returns the site of a field. Fields of other packages keep the position
+// of the field of this package that leads to them.
+func (s site) in(f *field) site {
+	if f.local {
+		s.pos = f.pos
+	}
+	s.path += "." + f.path
+	return s
+}
+
+// walk validates everything reachable from t.
+func (c *checker) walk(t types.Type, s site) {
+	switch u := types.Unalias(t).(type) {
+	case *types.Named:
+		c.walkNamed(u, s)
+	case *types.Pointer:
+		if _, ok := types.Unalias(u.Elem()).Underlying().(*types.Pointer); ok {
+			c.errorf(s.pos, "%s: pointer to pointer %s has no wire form", s.path, c.str(t))
+			return
+		}
+		if types.IsInterface(u.Elem()) {
+			c.errorf(s.pos, "%s: pointer to interface %s has no wire form: a union can be nil by itself", s.path, c.str(t))
+			return
+		}
+		c.walk(u.Elem(), s)
+	case *types.Slice:
+		c.walk(u.Elem(), s)
+	case *types.Array:
+		c.walk(u.Elem(), s)
+	case *types.Map:
+		b, ok := u.Key().Underlying().(*types.Basic)
+		if !ok || b.Info()&(types.IsString|types.IsInteger) == 0 || b.Kind() == types.Uintptr {
+			c.errorf(s.pos, "%s: map key %s: want a string or an integer type", s.path, c.str(u.Key()))
+		}
+		c.walk(u.Elem(), s)
+	case *types.Struct:
+		c.errorf(s.pos, "%s: anonymous struct: give it a name", s.path)
+	case *types.Basic:
+		switch {
+		case u.Kind() == types.Invalid: // the type checker has said so
+		case u.Kind() == types.Uintptr, u.Kind() == types.UnsafePointer, u.Info()&types.IsComplex != 0:
+			c.errorf(s.pos, "%s: type %s has no wire form", s.path, c.str(t))
+		}
+	case *types.Chan:
+		c.errorf(s.pos, "%s: type %s has no wire form; streams are parameters and results of methods, not fields", s.path, c.str(t))
+	case *types.Signature:
+		c.errorf(s.pos, "%s: type %s has no wire form", s.path, c.str(t))
+	case *types.Interface:
+		if u.Empty() {
+			c.errorf(s.pos, "%s: type any has no wire form: use a union, or wire.Raw", s.path)
+		} else {
+			c.errorf(s.pos, "%s: anonymous interface has no wire form: use a union", s.path)
+		}
+	case *types.TypeParam:
+		c.errorf(s.pos, "%s: type parameter %s is not instantiated", s.path, u)
+	}
+}
+
+func (c *checker) walkNamed(n *types.Named, s site) {
+	key := types.TypeString(n, nil)
+	if c.walked[key] {
+		return
+	}
+	switch u := n.Underlying().(type) {
+	case *types.Interface:
+		un := c.unionOf(n, s.pos)
+		switch {
+		case isError(n):
+			c.errorf(s.pos, "%s: error has no wire form: use string, or return it as the method's error", s.path)
+		case c.broken[n.Obj()]:
+		case un != nil && un.isError && un.foreign:
+			c.errorf(s.pos, "%s: error union %s of another package cannot be a field", s.path, c.str(n))
+		case un != nil:
+			if un.foreign {
+				c.walked[key] = true
+			}
+		case u.Empty():
+			c.errorf(s.pos, "%s: type any has no wire form: use a union, or wire.Raw", s.path)
+		case n.Obj().Pkg() != nil && n.Obj().Pkg() != c.pkg.types:
+			c.errorf(s.pos, "%s: interface %s is not marked //rpcnet:union in a *%s file of its package", s.path, c.str(n), defSuffix)
+		default:
+			c.errorf(s.pos, "%s: interface %s is not marked //rpcnet:union", s.path, c.str(n))
+		}
+		return
+	case *types.Struct:
+		if special(n) != "" {
+			return
+		}
+		c.walked[key] = true
+		if local := n.Obj().Pkg() == c.pkg.types; !local && !n.Obj().Exported() {
+			c.errorf(s.pos, "%s: type %s is not exported by its package", s.path, c.str(n))
+			return
+		}
+		for _, f := range c.fields(n, s) {
+			c.walk(f.typ, s.in(f))
+		}
+	default:
+		if special(n) != "" {
+			return
+		}
+		if _, ok := u.(*types.Basic); !ok {
+			c.walked[key] = true // type T []T
+		}
+		c.walk(u, s)
+	}
+}

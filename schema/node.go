@@ -1,0 +1,193 @@
+package schema
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/rpcnet-go/rpcnet/wire"
+)
+
+// A kind is how a value is converted.
+type kind uint8
+
+const (
+	kindBool kind = iota
+	kindOptional
+	kindInt
+	kindUint
+	kindFloat
+	kindString
+	kindBytes
+	kindFixedBytes
+	kindTime
+	kindDuration
+	kindRaw
+	kindProtobuf
+	kindList
+	kindArray
+	kindMap
+	kindStruct
+	kindUnion
+)
+
+// A node is a resolved reference.
+type node struct {
+	ref    string
+	kind   kind
+	bits   int // of numbers
+	length int // of arrays
+	elem   *node
+	key    *node    // of maps
+	fields []*entry // of structs and unions
+	values []Value  // of enums
+}
+
+// An entry is a field or a variant.
+type entry struct {
+	name   string
+	key    []byte // encoded
+	node   *node
+	packed bool // a list that is sent as a typed array
+	max    int  // length; 0: no limit
+}
+
+// nullable reports whether null is a value of n.
+func (n *node) nullable() bool {
+	return n.kind == kindOptional || n.kind == kindUnion || n.kind == kindRaw
+}
+
+func (n *node) field(name string) *entry {
+	for _, f := range n.fields {
+		if f.name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+func (n *node) names() string {
+	var names []string
+	for _, f := range n.fields {
+		names = append(names, f.name)
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+var scalars = map[string]node{
+	"bool": {kind: kindBool},
+	"int":  {kind: kindInt, bits: 64}, "int8": {kind: kindInt, bits: 8}, "int16": {kind: kindInt, bits: 16},
+	"int32": {kind: kindInt, bits: 32}, "int64": {kind: kindInt, bits: 64},
+	"uint": {kind: kindUint, bits: 64}, "uint8": {kind: kindUint, bits: 8}, "uint16": {kind: kindUint, bits: 16},
+	"uint32": {kind: kindUint, bits: 32}, "uint64": {kind: kindUint, bits: 64},
+	"float32": {kind: kindFloat, bits: 32}, "float64": {kind: kindFloat, bits: 64},
+	"string": {kind: kindString}, "text": {kind: kindString},
+	"bytes": {kind: kindBytes}, "binary": {kind: kindBytes},
+	"time": {kind: kindTime}, "duration": {kind: kindDuration}, "raw": {kind: kindRaw},
+}
+
+// maxRef bounds how deep a reference nests, since a descriptor may come from
+// a peer.
+const maxRef = 64
+
+// node resolves a reference. The caller holds s.mu, or is [Parse].
+func (s *Schema) node(ref string, depth int) (*node, error) {
+	if n := s.nodes[ref]; n != nil {
+		return n, nil
+	}
+	if depth > maxRef {
+		return nil, fmt.Errorf("type %.80s... nests too deep", ref)
+	}
+	n := &node{ref: ref}
+	s.nodes[ref] = n
+	if err := s.resolve(n, depth); err != nil {
+		delete(s.nodes, ref)
+		return nil, err
+	}
+	return n, nil
+}
+
+func (s *Schema) resolve(n *node, depth int) (err error) {
+	ref := n.ref
+	if t := s.Types[ref]; t != nil {
+		return s.resolveNamed(n, t, depth)
+	}
+	if sc, ok := scalars[ref]; ok {
+		*n = sc
+		n.ref = ref
+		return nil
+	}
+	switch {
+	case strings.HasPrefix(ref, "protobuf"):
+		n.kind = kindProtobuf
+		return nil
+	case strings.HasPrefix(ref, "?"):
+		n.kind = kindOptional
+		n.elem, err = s.node(ref[1:], depth+1)
+		return err
+	case strings.HasPrefix(ref, "map["):
+		k, v, _ := strings.Cut(ref[len("map["):], "]")
+		n.kind = kindMap
+		if n.key, err = s.node(k, depth+1); err != nil {
+			return err
+		}
+		if n.key.kind != kindString && n.key.kind != kindInt && n.key.kind != kindUint {
+			return fmt.Errorf("type %s: the key must be text or an integer", ref)
+		}
+		n.elem, err = s.node(v, depth+1)
+		return err
+	case strings.HasPrefix(ref, "[]"):
+		n.kind = kindList
+		n.elem, err = s.node(ref[2:], depth+1)
+		return err
+	case strings.HasPrefix(ref, "["):
+		size, elem, _ := strings.Cut(ref[1:], "]")
+		if n.length, err = strconv.Atoi(size); err != nil || n.length < 0 {
+			return fmt.Errorf("type %q: bad length", ref)
+		}
+		if elem == "byte" {
+			n.kind = kindFixedBytes
+			return nil
+		}
+		n.kind = kindArray
+		n.elem, err = s.node(elem, depth+1)
+		return err
+	}
+	return fmt.Errorf("no type %q", ref)
+}
+
+func (s *Schema) resolveNamed(n *node, t *Type, depth int) error {
+	switch t.Kind {
+	case "enum":
+		base, ok := scalars[t.Base]
+		if !ok {
+			return fmt.Errorf("enum %s: no type %q", n.ref, t.Base)
+		}
+		base.ref, base.values = n.ref, t.Values
+		*n = base
+		return nil
+	case "struct", "union":
+	default:
+		return fmt.Errorf("type %s has kind %q: want struct, union or enum", n.ref, t.Kind)
+	}
+	n.kind = kindStruct
+	fields := t.Fields
+	if t.Kind == "union" {
+		n.kind, fields = kindUnion, t.Variants
+	}
+	for _, f := range fields {
+		e := &entry{name: f.Name, key: wire.AppendString(nil, f.Name), packed: f.Packed, max: f.Max}
+		if f.Key > 0 {
+			e.key = wire.AppendUint(nil, uint64(f.Key))
+		}
+		var err error
+		if e.node, err = s.node(f.Type, depth+1); err != nil {
+			return fmt.Errorf("%s.%s: %w", n.ref, f.Name, err)
+		}
+		n.fields = append(n.fields, e)
+	}
+	return nil
+}

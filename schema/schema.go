@@ -1,0 +1,201 @@
+// Package schema turns messages into JSON and back with nothing but the
+// descriptor that generated code carries, so that command lines and HTTP
+// bridges need no Go types.
+//
+// The JSON form of a message: a struct is an object with the names that are on
+// the wire, a union an object with one member, time.Time RFC 3339 text, a
+// duration text such as "1.5s", bytes and binary forms standard base64, typed
+// arrays arrays, NaN and the infinities the strings "NaN", "Infinity" and
+// "-Infinity", and 64-bit integers numbers, or strings if asked for
+// ([Message.WithInt64Strings]). Reading takes 64-bit integers in both forms,
+// enumeration constants by name as well, and null for "not there".
+package schema
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// A Schema is a parsed descriptor: one service with its messages. It must not
+// be changed once used.
+type Schema struct {
+	Version    int              `json:"version"`
+	Service    string           `json:"service"`
+	Doc        string           `json:"doc,omitempty"`
+	Errors     string           `json:"errors,omitempty"`      // type of the error union
+	ErrorsName string           `json:"errors_name,omitempty"` // its wire name
+	Methods    []*Method        `json:"methods"`
+	Types      map[string]*Type `json:"types"`
+
+	mu    sync.Mutex
+	nodes map[string]*node // by reference
+}
+
+// A Method is one procedure of a service.
+type Method struct {
+	Name        string `json:"name"`
+	Shape       string `json:"shape"` // unary, upload, feed or bidi
+	Doc         string `json:"doc,omitempty"`
+	Request     string `json:"request"`
+	Response    string `json:"response"`
+	Idempotency string `json:"idempotency,omitempty"` // "", idempotent or nosideeffects
+	Timeout     string `json:"timeout,omitempty"`
+	MaxSize     int64  `json:"max_size,omitempty"`
+	Route       string `json:"route,omitempty"`       // field of the request
+	ResumeFrom  string `json:"resume_from,omitempty"` // field of the request
+}
+
+// A Type is a named type.
+//
+// References to types, in fields and methods, are the name of a type of the
+// schema or: bool, int to int64, uint to uint64, float32, float64, string,
+// bytes, [N]byte, time, duration, text, binary, raw, protobuf, ?T for what may
+// be null, []T, [N]T, map[K]T.
+type Type struct {
+	Kind     string  `json:"kind"` // struct, union or enum
+	Doc      string  `json:"doc,omitempty"`
+	Fields   []Field `json:"fields,omitempty"`   // of a struct, in the order of encoding
+	Variants []Field `json:"variants,omitempty"` // of a union
+	Base     string  `json:"base,omitempty"`     // of an enum
+	Values   []Value `json:"values,omitempty"`   // of an enum
+}
+
+// A Field is an entry of a struct, or a variant.
+type Field struct {
+	Name      string `json:"name"`
+	Type      string `json:"type"`
+	Doc       string `json:"doc,omitempty"`
+	Key       int    `json:"key,omitempty"` // number in place of the name; 0: none
+	Max       int    `json:"max,omitempty"` // length; 0: no limit
+	Packed    bool   `json:"packed,omitempty"`
+	OmitEmpty bool   `json:"omit_empty,omitempty"`
+}
+
+// A Value is a constant of an enum.
+type Value struct {
+	Name  string `json:"name"`
+	Value string `json:"value"` // as Go writes it; text without quotes
+}
+
+// Parse reads a descriptor and checks that it is complete.
+func Parse(descriptor string) (*Schema, error) {
+	s := new(Schema)
+	if err := json.Unmarshal([]byte(descriptor), s); err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	if s.Version != 1 {
+		return nil, fmt.Errorf("schema: descriptor of version %d; this program reads version 1", s.Version)
+	}
+	s.nodes = map[string]*node{}
+	refs := []string{}
+	for _, m := range s.Methods {
+		if m == nil {
+			return nil, fmt.Errorf("schema: service %s: a method is null", s.Service)
+		}
+		refs = append(refs, m.Request, m.Response)
+	}
+	if s.Errors != "" {
+		refs = append(refs, s.Errors)
+	}
+	refs = append(refs, slices.Sorted(maps.Keys(s.Types))...)
+	for _, r := range refs {
+		if _, err := s.node(r, 0); err != nil {
+			return nil, fmt.Errorf("schema: service %s: %w", s.Service, err)
+		}
+	}
+	return s, nil
+}
+
+// Method returns the method with the given name.
+func (s *Schema) Method(name string) (*Method, error) {
+	var names []string
+	for _, m := range s.Methods {
+		if m.Name == name {
+			return m, nil
+		}
+		names = append(names, m.Name)
+	}
+	return nil, fmt.Errorf("%s: no method %q; it has %s", s.Service, name, strings.Join(names, ", "))
+}
+
+// Message returns the transcoder of a type, by its reference.
+func (s *Schema) Message(ref string) (*Message, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.nodes == nil { // not from Parse
+		s.nodes = map[string]*node{}
+	}
+	n, err := s.node(ref, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &Message{node: func() (*node, error) { return n, nil }}, nil
+}
+
+// A Lazy schema is parsed when it is first used: generated code makes one when
+// the program starts.
+type Lazy struct {
+	load func() (*Schema, error)
+}
+
+// New returns the lazy schema of a descriptor.
+func New(descriptor string) *Lazy {
+	return &Lazy{sync.OnceValues(func() (*Schema, error) { return Parse(descriptor) })}
+}
+
+// Message returns the transcoder of a type. An unknown one fails when used.
+func (l *Lazy) Message(ref string) *Message {
+	return &Message{node: sync.OnceValues(func() (*node, error) {
+		s, err := l.load()
+		if err != nil {
+			return nil, err
+		}
+		m, err := s.Message(ref)
+		if err != nil {
+			return nil, err
+		}
+		return m.node()
+	})}
+}
+
+// A Message converts one type of message between CBOR and JSON. It is safe for
+// concurrent use.
+type Message struct {
+	node        func() (*node, error)
+	int64String bool
+}
+
+// WithInt64Strings returns a copy of m that writes 64-bit integers as strings,
+// for readers such as browsers whose numbers end at 2^53.
+func (m *Message) WithInt64Strings() *Message {
+	c := *m
+	c.int64String = true
+	return &c
+}
+
+// FromGenerated returns the descriptors in a generated Go file, by service
+// name.
+func FromGenerated(src []byte) (map[string]*Schema, error) {
+	out := map[string]*Schema{}
+	for rest := string(src); ; {
+		_, after, ok := strings.Cut(rest, "Descriptor = `")
+		if !ok {
+			break
+		}
+		text, next, ok := strings.Cut(after, "`")
+		if !ok {
+			return nil, fmt.Errorf("schema: the descriptor has no end")
+		}
+		s, err := Parse(text)
+		if err != nil {
+			return nil, err
+		}
+		out[s.Service] = s
+		rest = next
+	}
+	return out, nil
+}

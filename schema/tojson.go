@@ -1,0 +1,331 @@
+package schema
+
+import (
+	"encoding/base64"
+	"math"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rpcnet-go/rpcnet/wire"
+)
+
+// AppendJSON appends the JSON form of a message in CBOR to dst. Fields and
+// variants that the descriptor does not have are written as they are. It is
+// bounded as the zero [wire.Limits] say.
+func (m *Message) AppendJSON(dst, cbor []byte) ([]byte, error) {
+	n, err := m.node()
+	if err != nil {
+		return dst, err
+	}
+	w := writer{b: dst, int64String: m.int64String}
+	w.d.Reset(cbor, wire.Limits{})
+	w.value(n)
+	return w.b, w.d.Finish()
+}
+
+// AppendJSON appends the JSON form of any CBOR item to dst, without a
+// descriptor: byte strings become base64, tags are dropped.
+func AppendJSON(dst, cbor []byte) ([]byte, error) {
+	w := writer{b: dst}
+	w.d.Reset(cbor, wire.Limits{})
+	w.any()
+	return w.b, w.d.Finish()
+}
+
+type writer struct {
+	b           []byte
+	d           wire.Decoder
+	int64String bool
+}
+
+func (w *writer) byte(c byte)     { w.b = append(w.b, c) }
+func (w *writer) string(s string) { w.b = append(w.b, s...) }
+
+func (w *writer) value(n *node) {
+	d := &w.d
+	if d.Nil() {
+		w.string("null")
+		return
+	}
+	switch n.kind {
+	case kindOptional:
+		w.value(n.elem)
+	case kindBool:
+		w.b = strconv.AppendBool(w.b, d.Bool())
+	case kindInt:
+		v := d.IntN(n.bits)
+		w.integer(n.bits, func(b []byte) []byte { return strconv.AppendInt(b, v, 10) })
+	case kindUint:
+		v := d.UintN(n.bits)
+		w.integer(n.bits, func(b []byte) []byte { return strconv.AppendUint(b, v, 10) })
+	case kindFloat:
+		w.float(d.Float64(), n.bits)
+	case kindString:
+		w.text(d.View())
+	case kindBytes:
+		w.base64(d.Bytes())
+	case kindFixedBytes:
+		p := make([]byte, 0, min(n.length, 64))
+		if p = append(p, d.Bytes()...); len(p) != n.length && d.Err() == nil {
+			d.Fail(errLength(n.length, len(p)))
+		}
+		w.base64(p)
+	case kindTime:
+		w.time(d.Time())
+	case kindDuration:
+		w.text(time.Duration(d.Int64()).String())
+	case kindList:
+		if d.Peek() == wire.KindTag {
+			w.typedArray()
+			return
+		}
+		w.items(d.Array(), n.elem)
+	case kindArray:
+		d.ArrayOf(n.length)
+		w.items(n.length, n.elem)
+	case kindMap:
+		w.entries(d.Map(), func() *node {
+			w.key()
+			return n.elem
+		})
+	case kindStruct:
+		w.entries(d.Map(), func() *node {
+			if d.Peek() == wire.KindUint {
+				return w.numbered(n)
+			}
+			name := d.View()
+			w.text(name)
+			if f := n.field(name); f != nil {
+				return f.node
+			}
+			return nil
+		})
+	case kindUnion:
+		name := d.Union()
+		w.byte('{')
+		w.text(name)
+		w.byte(':')
+		if f := n.field(name); f != nil {
+			w.value(f.node)
+		} else {
+			w.any()
+		}
+		w.byte('}')
+		d.Leave()
+	default:
+		w.any()
+	}
+}
+
+// numbered reads the number of a field and writes its name.
+func (w *writer) numbered(n *node) *node {
+	k := w.d.Uint64()
+	var space [9]byte
+	key := wire.AppendUint(space[:0], k)
+	for _, f := range n.fields {
+		if string(f.key) == string(key) {
+			w.text(f.name)
+			return f.node
+		}
+	}
+	w.text(strconv.FormatUint(k, 10))
+	return nil
+}
+
+func (w *writer) integer(bits int, write func([]byte) []byte) {
+	quote := bits == 64 && w.int64String
+	if quote {
+		w.byte('"')
+	}
+	w.b = write(w.b)
+	if quote {
+		w.byte('"')
+	}
+}
+
+func (w *writer) float(f float64, bits int) {
+	switch {
+	case math.IsNaN(f):
+		w.string(`"NaN"`)
+	case math.IsInf(f, 1):
+		w.string(`"Infinity"`)
+	case math.IsInf(f, -1):
+		w.string(`"-Infinity"`)
+	default:
+		w.b = strconv.AppendFloat(w.b, f, 'g', -1, bits)
+	}
+}
+
+func (w *writer) time(t time.Time) {
+	w.byte('"')
+	w.b = t.AppendFormat(w.b, time.RFC3339Nano)
+	w.byte('"')
+}
+
+func (w *writer) base64(p []byte) {
+	w.byte('"')
+	w.b = base64.StdEncoding.AppendEncode(w.b, p)
+	w.byte('"')
+}
+
+// items writes an array that has been entered.
+func (w *writer) items(n int, elem *node) {
+	w.byte('[')
+	for i := 0; i < n && w.d.Err() == nil; i++ {
+		if i > 0 {
+			w.byte(',')
+		}
+		if elem == nil {
+			w.any()
+		} else {
+			w.value(elem)
+		}
+	}
+	w.byte(']')
+	w.d.Leave()
+}
+
+// entries writes a map that has been entered. key writes a key and returns the
+// type of its value, nil if it is not known.
+func (w *writer) entries(n int, key func() *node) {
+	w.byte('{')
+	for i := 0; i < n && w.d.Err() == nil; i++ {
+		if i > 0 {
+			w.byte(',')
+		}
+		elem := key()
+		w.byte(':')
+		if elem == nil {
+			w.any()
+		} else {
+			w.value(elem)
+		}
+	}
+	w.byte('}')
+	w.d.Leave()
+}
+
+// key writes the key of a map as text.
+func (w *writer) key() {
+	switch d := &w.d; d.Peek() {
+	case wire.KindText:
+		w.text(d.View())
+	case wire.KindUint:
+		w.byte('"')
+		w.b = strconv.AppendUint(w.b, d.Uint64(), 10)
+		w.byte('"')
+	case wire.KindNint:
+		w.byte('"')
+		w.b = strconv.AppendInt(w.b, d.Int64(), 10)
+		w.byte('"')
+	default:
+		if d.Err() == nil {
+			d.Fail(errKey)
+		}
+	}
+}
+
+// any writes an item of which nothing is known.
+func (w *writer) any() {
+	d := &w.d
+	switch d.Peek() {
+	case wire.KindUint:
+		w.b = strconv.AppendUint(w.b, d.Uint64(), 10)
+	case wire.KindNint:
+		w.b = strconv.AppendInt(w.b, d.Int64(), 10)
+	case wire.KindBytes:
+		w.base64(d.Bytes())
+	case wire.KindText:
+		w.text(d.View())
+	case wire.KindArray:
+		w.items(d.Array(), nil)
+	case wire.KindMap:
+		w.entries(d.Map(), func() *node {
+			w.key()
+			return nil
+		})
+	case wire.KindTag:
+		w.typedArray()
+	case wire.KindBool:
+		w.b = strconv.AppendBool(w.b, d.Bool())
+	case wire.KindFloat:
+		w.float(d.Float64(), 64)
+	default: // null, other simple values, and the end of the input
+		d.Skip()
+		w.string("null")
+	}
+}
+
+// typedArray writes what a typed array holds (RFC 8746); of any other tagged
+// item, the item.
+func (w *writer) typedArray() {
+	probe := w.d
+	tag := probe.Tag()
+	switch tag {
+	case 69:
+		numbers(w, func(v uint16) { w.b = strconv.AppendUint(w.b, uint64(v), 10) })
+	case 70:
+		numbers(w, func(v uint32) { w.b = strconv.AppendUint(w.b, uint64(v), 10) })
+	case 71:
+		numbers(w, func(v uint64) { w.integer(64, func(b []byte) []byte { return strconv.AppendUint(b, v, 10) }) })
+	case 72:
+		numbers(w, func(v int8) { w.b = strconv.AppendInt(w.b, int64(v), 10) })
+	case 77:
+		numbers(w, func(v int16) { w.b = strconv.AppendInt(w.b, int64(v), 10) })
+	case 78:
+		numbers(w, func(v int32) { w.b = strconv.AppendInt(w.b, int64(v), 10) })
+	case 79:
+		numbers(w, func(v int64) { w.integer(64, func(b []byte) []byte { return strconv.AppendInt(b, v, 10) }) })
+	case 85:
+		numbers(w, func(v float32) { w.float(float64(v), 32) })
+	case 86:
+		numbers(w, func(v float64) { w.float(v, 64) })
+	default:
+		w.d.Tag()
+		w.any()
+		w.d.Leave()
+	}
+}
+
+func numbers[T wire.Number](w *writer, write func(T)) {
+	vs, _ := wire.Numbers[T](&w.d)
+	w.byte('[')
+	for i, v := range vs {
+		if i > 0 {
+			w.byte(',')
+		}
+		write(v)
+	}
+	w.byte(']')
+}
+
+const hex = "0123456789abcdef"
+
+// text writes a JSON string. s is UTF-8.
+func (w *writer) text(s string) {
+	w.byte('"')
+	start := 0
+	for i := range len(s) {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf || c >= utf8.RuneSelf {
+			continue
+		}
+		w.string(s[start:i])
+		start = i + 1
+		switch c {
+		case '"', '\\':
+			w.b = append(w.b, '\\', c)
+		case '\n':
+			w.string(`\n`)
+		case '\t':
+			w.string(`\t`)
+		case '\r':
+			w.string(`\r`)
+		default:
+			w.b = append(w.b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+	}
+	w.string(s[start:])
+	w.byte('"')
+}
