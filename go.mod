@@ -20,3 +20,5 @@ require (
 	golang.org/x/net v0.57.0 // indirect
 	golang.org/x/sys v0.47.0 // indirect
 )
+
+tool github.com/rpcnet-go/rpcnet/cmd/rpcnet-gen
