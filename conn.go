@@ -46,10 +46,13 @@ type connected struct {
 	peer Peer
 }
 
-// Back-off between attempts to connect: doubling, half of it random.
+// Back-off between attempts to connect: doubling, half of it random. A
+// connection that lasted for less than lastBackoff counts as a failed attempt.
 const (
 	firstBackoff = 50 * time.Millisecond
 	lastBackoff  = 2 * time.Second
+	// attemptTimeout bounds one attempt in the background.
+	attemptTimeout = 5 * time.Second
 )
 
 // Dial connects to the endpoint at addr, a host and a port, with credentials
@@ -177,20 +180,13 @@ func (c *Conn) maintain() {
 	backoff := firstBackoff
 	for c.ctx.Err() == nil {
 		if s := c.current.Load(); s != nil {
-			backoff = firstBackoff
-			select {
-			case <-s.Closed():
-				c.cfg.logger.Debug("connection lost", "addr", c.addr, "err", s.Err())
-				c.set(nil, fmt.Errorf("connection lost: %w", s.Err()))
-			case <-s.GoingAway():
-				c.cfg.logger.Debug("server is going away", "addr", c.addr)
-				c.set(nil, errors.New("the server is draining"))
-				go c.leave(s)
-			case <-c.ctx.Done():
+			since := time.Now()
+			c.watch(s)
+			if time.Since(since) > lastBackoff {
+				backoff = firstBackoff
+				continue
 			}
-			continue
-		}
-		if err := c.connect(c.ctx); err == nil {
+		} else if c.reconnect() {
 			continue
 		}
 		pause := time.NewTimer(backoff/2 + rand.N(backoff/2+1))
@@ -206,6 +202,30 @@ func (c *Conn) maintain() {
 	}
 	c.set(nil, errConnClosed)
 	c.onClose()
+}
+
+func (c *Conn) reconnect() bool {
+	ctx, cancel := context.WithTimeout(c.ctx, attemptTimeout)
+	defer cancel()
+	err := c.connect(ctx)
+	if err != nil {
+		c.cfg.logger.Debug("cannot connect", "addr", c.addr, "err", err)
+	}
+	return err == nil
+}
+
+// watch waits until a session takes no more calls.
+func (c *Conn) watch(s *connected) {
+	select {
+	case <-s.Closed():
+		c.cfg.logger.Debug("connection lost", "addr", c.addr, "err", s.Err())
+		c.set(nil, fmt.Errorf("connection lost: %w", s.Err()))
+	case <-s.GoingAway():
+		c.cfg.logger.Debug("server is going away", "addr", c.addr)
+		c.set(nil, errors.New("the server is draining"))
+		go c.leave(s)
+	case <-c.ctx.Done():
+	}
 }
 
 var errConnClosed = NewError(CodeUnavailable, "the connection is closed").WithUnprocessed()

@@ -35,11 +35,13 @@ func (s *Session) Call(r *Request, msg []byte, done <-chan struct{}, prompt bool
 	if n > 1 {
 		mode = flushYield
 	}
+	alone := n == 1 && !prompt && len(msg) < bulk // a large request needs credit: somebody must read
+	if !alone {
+		s.wantReader()
+	}
 	if err = st.send(msg, true, done, mode); err == nil || err == io.EOF {
-		if n == 1 && !prompt {
+		if alone {
 			s.readAlone(st)
-		} else {
-			s.wantReader()
 		}
 		err = st.waitEnd(done)
 	}

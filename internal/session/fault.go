@@ -38,11 +38,7 @@ func (f *Fault) Unwrap() error { return f.Cause }
 
 // lost is the fault of everything under way when the session ends.
 func (s *Session) lost() error {
-	err := s.Err()
-	if err == nil {
-		err = s.werr // fail has begun
-	}
-	return &Fault{Code: codeUnavailable, Message: "connection lost", Cause: err}
+	return &Fault{Code: codeUnavailable, Message: "connection lost", Cause: s.Err()}
 }
 
 // unprocessed says of a fault that no handler has seen the call.
