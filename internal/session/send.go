@@ -122,7 +122,7 @@ func (st *Stream) Send(msg []byte, end bool, done <-chan struct{}) error {
 	return st.send(msg, end, done, st.streamFlush())
 }
 
-// send sends msg in parts of at most one chunk, the first with OPEN if the
+// send sends msg in parts, the first with OPEN if the
 // stream has not been opened.
 func (st *Stream) send(msg []byte, end bool, done <-chan struct{}, mode flushMode) error {
 	s := st.s
@@ -130,7 +130,7 @@ func (st *Stream) send(msg []byte, end bool, done <-chan struct{}, mode flushMod
 		return errSendClosed
 	}
 	for {
-		n := min(len(msg), wire.MaxChunk)
+		n := min(len(msg), part)
 		if err := s.reserve(st, n, done); err != nil {
 			return err
 		}

@@ -212,7 +212,7 @@ func (st *Stream) SendHeader(metadata []byte) {
 // interrupts. The stream must not be used after it.
 func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte, done <-chan struct{}) {
 	s := st.s
-	if st.inline && hasMessage && (len(msg) > wire.MaxChunk || !st.finish(msg, true, status, false)) {
+	if st.inline && hasMessage && (len(msg) > part || !st.finish(msg, true, status, false)) {
 		st.inline = false // the reader must not wait for credit
 		go st.Finish(slices.Clone(msg), true, status, nil)
 		return
@@ -221,11 +221,11 @@ func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte, done <-chan
 		st.recycle()
 		return
 	}
-	for hasMessage && len(msg) > wire.MaxChunk { // the parts before the last
-		if st.sendPart(msg[:wire.MaxChunk], done) != nil {
+	for hasMessage && len(msg) > part { // the parts before the last
+		if st.sendPart(msg[:part], done) != nil {
 			hasMessage = false // the caller or the session has gone
 		}
-		msg = msg[wire.MaxChunk:]
+		msg = msg[part:]
 	}
 	reserved := !hasMessage
 	for !st.finish(msg, hasMessage, status, reserved) {

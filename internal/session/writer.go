@@ -11,9 +11,12 @@ import (
 const (
 	// roomSmall is the size of the write buffer above which senders wait.
 	roomSmall = 512 << 10
-	// roomBulk is the same for the parts of large messages, so that a small
-	// frame never finds more than about one of them in front of it.
-	roomBulk = wire.MaxChunk
+	// part is the size of the parts of a large message.
+	part = 32 << 10
+	// roomBulk is roomSmall for such parts: one in the buffer and one being
+	// written, so that a small frame never has more than 64 KiB of large
+	// messages in front of it.
+	roomBulk = part
 	// bulk is from which size on a message is sent in such parts.
 	bulk = 16 << 10
 	// roomControl is the size at which a peer that does not read its socket
