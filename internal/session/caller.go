@@ -220,10 +220,12 @@ func (st *Stream) Header() []byte {
 	return st.header
 }
 
-// Release ends the use of a stream that has its status.
+// Release ends the use of a stream that has its status, and of the message that
+// Recv returned last. It must not run at the same time as Recv.
 func (st *Stream) Release() {
 	s := st.s
 	st.drop()
+	st.putTaken()
 	if st.pooled {
 		st.cell.Store(nil)
 		s.freeID(st.id)

@@ -228,7 +228,7 @@ func (s *Session) onPart(st *Stream, p []byte, n int, more, end bool) error {
 	}
 	st.partHeld += int64(n) + perMessage
 	size := len(st.part)
-	st.part = growPart(st.part, n, more)
+	st.part = growPart(st.part, n)
 	if n < bulk {
 		copy(st.part[size:], p)
 	} else {
@@ -273,18 +273,15 @@ func (s *Session) creditPart(st *Stream) {
 	s.sendCredit(id, n)
 }
 
-// growPart makes room for n more bytes: exactly that for a message in one
-// frame, doubling for one that goes on.
-func growPart(b []byte, n int, more bool) []byte {
-	if len(b)+n <= cap(b) {
-		return b[:len(b)+n]
+// growPart makes room for n more bytes.
+func growPart(b []byte, n int) []byte {
+	size := len(b) + n
+	if size <= cap(b) {
+		return b[:size]
 	}
-	c := len(b) + n
-	if more || len(b) > 0 {
-		c = max(2*cap(b), 4*n)
-	}
-	grown := make([]byte, len(b)+n, c)
+	grown := getBig(size)
 	copy(grown, b)
+	putBig(b)
 	return grown
 }
 

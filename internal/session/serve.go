@@ -111,7 +111,7 @@ func (s *Session) first(st *Stream, p []byte, more bool) *Fault {
 		s.pushLocked(st, p)
 		return nil
 	}
-	b := append(growPart(nil, n, more)[:0], p...)
+	b := append(getBig(n)[:0], p...)
 	cost, held := int64(n+wire.FrameCost), int64(n)+perMessage
 	if more {
 		st.part, st.inPart, st.partCost, st.partHeld = b, true, cost, held
@@ -218,6 +218,7 @@ func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte, done <-chan
 		return
 	}
 	if st.inline && hasMessage {
+		st.putTaken()
 		st.recycle()
 		return
 	}
@@ -236,6 +237,7 @@ func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte, done <-chan
 		}
 		reserved = true
 	}
+	st.putTaken()
 	st.recycle()
 }
 

@@ -79,7 +79,8 @@ type Stream struct {
 	cur       []byte // messages being taken, from q
 	at        int
 	curBigs   []bigMessage
-	credit    int64 // consumed and not yet returned
+	taken     []byte // the last large message, until the next Recv
+	credit    int64  // consumed and not yet returned
 	lastGrant int64
 	canceler  Canceler
 	canceled  error // guarded by mu
@@ -132,7 +133,7 @@ func (st *Stream) reset(s *Session, id uint32, cell *atomic.Pointer[Stream], r *
 	st.waiting, st.endOnly, st.ended = false, false, false
 	st.window = int64(s.cfg.StreamWindow)
 	st.allowance = st.window
-	st.cur, st.at, st.curBigs, st.curBuf, st.credit = st.cur[:0], 0, nil, 0, 0
+	st.cur, st.at, st.curBigs, st.taken, st.curBuf, st.credit = st.cur[:0], 0, nil, nil, 0, 0
 	st.canceler, st.canceled = nil, nil
 	st.opened.Store(s.server)
 	st.lastSend = 0
@@ -186,8 +187,12 @@ func (st *Stream) Recv(done <-chan struct{}) ([]byte, error) {
 // caller's to keep.
 func (st *Stream) RecvOwned() ([]byte, error) {
 	msg, err := st.Recv(nil)
-	if err != nil || len(msg) >= bulk {
-		return msg, err // a large message has memory of its own
+	if err != nil {
+		return nil, err
+	}
+	if st.taken != nil { // a large message has memory of its own
+		st.taken = nil
+		return msg, nil
 	}
 	return append(make([]byte, 0, len(msg)), msg...), nil
 }
@@ -196,9 +201,11 @@ func (st *Stream) RecvOwned() ([]byte, error) {
 func (st *Stream) take() []byte {
 	n := binary.LittleEndian.Uint32(st.cur[st.at:])
 	st.at += 4
+	st.putTaken()
 	if n == bigMark {
 		m := st.curBigs[0]
 		st.curBigs = st.curBigs[1:]
+		st.taken = m.b
 		st.grant(m.cost)
 		return m.b
 	}
@@ -206,6 +213,14 @@ func (st *Stream) take() []byte {
 	st.at += int(n)
 	st.grant(int64(n) + wire.FrameCost)
 	return msg
+}
+
+// putTaken gives the memory of the last large message back.
+func (st *Stream) putTaken() {
+	if st.taken != nil {
+		putBig(st.taken)
+		st.taken = nil
+	}
 }
 
 // grant returns credit to the peer, a quarter of the window at a time. A
