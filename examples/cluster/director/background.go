@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/cluster"
+)
+
+// every is the time between two looks at the pool, and between two calls of
+// compute.
+const every = 5 * time.Second
+
+// showPool logs the workers until ctx ends.
+func showPool(ctx context.Context, registry *cluster.WorkerRegistry, log *slog.Logger) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		var ready []cluster.WorkerInfo
+		for _, w := range registry.Workers() {
+			if w.Ready {
+				ready = append(ready, w)
+			}
+		}
+		if len(ready) == 0 {
+			log.Warn("⚠️  No workers available")
+		} else {
+			log.Info(fmt.Sprintf("📊 Worker pool status: %d workers available", len(ready)))
+		}
+		for _, w := range ready {
+			log.Info(fmt.Sprintf("   - %s at %s (%d connections)", w.Name, w.Addr, w.InFlight))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// callCompute calls the procedure compute of some worker, again and again, until
+// ctx ends.
+func callCompute(ctx context.Context, registry *cluster.WorkerRegistry, client *cluster.Client, log *slog.Logger) {
+	input := binary.BigEndian.AppendUint32(nil, 1000) // rounds of hashing
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if registry.Count() == 0 {
+			continue // said already
+		}
+		var worker string
+		call := cluster.WithServedBy(ctx, func(m cluster.Member) { worker = m.Name })
+		start := time.Now()
+		if _, err := client.CallWorker(call, "compute", input, "role=worker"); err != nil {
+			log.Warn("⚠️  compute failed", "error", err)
+			continue
+		}
+		log.Info("🧮 compute answered", "worker", worker, "took", time.Since(start).Round(time.Microsecond))
+	}
+}

@@ -1,0 +1,87 @@
+// Command director is the director of the cluster example: it knows the workers
+// of the cluster and gives them to clients. See "director -h".
+//
+//	DIRECTOR_ADDR=127.0.0.1:61000 go run ./examples/cluster/director
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/cluster/balance"
+	"github.com/rpcnet-go/rpcnet/examples/cluster/contract"
+	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/program"
+)
+
+func main() {
+	p := program.New("director", "knows the workers of the cluster and gives them to clients.", "the address to bind, for TCP and UDP")
+	strategy := balance.LeastConnections
+	p.Vars.Func("STRATEGY", strategy.String(), "how a worker is chosen, by the name of a strategy", func(s string) (err error) {
+		strategy, err = balance.Parse(s)
+		return err
+	})
+	p.Main(func(ctx context.Context, log *slog.Logger) error {
+		addr := *p.DirectorAddr
+		log.Info("🎯 Starting Director at " + addr)
+		creds, err := p.Credentials(log)
+		if err != nil {
+			return err
+		}
+		ep, err := program.Listen("DIRECTOR_ADDR", addr, creds, log)
+		if err != nil {
+			return err
+		}
+		defer ep.Close()
+		return run(ctx, ep, strategy, log)
+	})
+}
+
+// run makes ep the first node of the cluster and serves until ctx ends.
+func run(ctx context.Context, ep *rpcnet.Endpoint, strategy balance.Strategy, log *slog.Logger) error {
+	node, err := cluster.Join(ctx, ep, cluster.Config{
+		Name:   "director",
+		Tags:   cluster.Tags{"role": "director"},
+		Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	log.Info("✅ Director registered itself in cluster")
+	registry, err := cluster.NewWorkerRegistry(node, cluster.RegistryConfig{Strategy: strategy, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer registry.Close()
+	client, err := cluster.NewClient(registry, cluster.ClientConfig{})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	log.Info("✅ Cluster enabled - Director is now discoverable")
+	log.Info("🔄 Load balancing strategy: " + strategy.String())
+
+	srv := rpcnet.NewServer()
+	contract.RegisterDirectorRegistry(srv, &director{registry: registry, log: log})
+	served := make(chan error, 1)
+	go func() { served <- ep.Serve(context.Background(), srv) }()
+	log.Info(fmt.Sprintf("🚀 Director ready - listening on %s", ep.Addr()))
+
+	background, stop := context.WithCancel(ctx)
+	defer stop()
+	go showPool(background, registry, log)
+	go callCompute(background, registry, client, log)
+
+	<-ctx.Done()
+	log.Info("🛑 Director is draining")
+	drain, cancel := context.WithTimeout(context.Background(), program.DrainTime)
+	defer cancel()
+	node.Leave(drain)
+	ep.Shutdown(drain) // what is left at the end of the time is cut
+	<-served
+	log.Info("👋 Director has left")
+	return nil
+}
