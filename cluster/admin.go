@@ -1,0 +1,134 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+)
+
+// The admin service is served by every node, to whoever has a certificate the
+// endpoint accepts: it only reads. Messages are JSON in raw bytes, so that any
+// client can use it without a contract.
+var (
+	adminMembersSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Admin/Members", Idempotency: rpcnet.NoSideEffects,
+		Doc: "Members returns the node's view of the cluster as JSON."}
+	adminEventsSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Admin/Events", Shape: rpcnet.Feed, Idempotency: rpcnet.NoSideEffects,
+		Doc: "Events returns the members as they are and then every change, one JSON object a message."}
+)
+
+// A View is what one node sees of its cluster.
+type View struct {
+	// Cluster is the cluster's name.
+	Cluster string `json:"cluster"`
+	// Self is the node that answered.
+	Self Member `json:"self"`
+	// Time is when it did, by its clock.
+	Time time.Time `json:"time"`
+	// Seq is the number of the node's last event.
+	Seq uint64 `json:"seq"`
+	// Health is memberlist's judgement of the node itself, 0 (well) to 7.
+	Health int `json:"health"`
+	// Members are the present members and Gone those that left or failed and
+	// are not forgotten yet.
+	Members []Member `json:"members"`
+	Gone    []Member `json:"gone,omitempty"`
+	// Partition is the partition the node finds itself in, if any.
+	Partition *Partition `json:"partition,omitempty"`
+}
+
+// View returns this node's view of the cluster.
+func (n *Node) View() View {
+	v := View{Cluster: n.cfg.Cluster, Self: n.Self(), Time: time.Now(), Members: n.Members(), Gone: n.Gone()}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	v.Seq, v.Health = n.seq, n.health
+	if p, ok := n.detector.current(); ok {
+		v.Partition = &p
+	}
+	return v
+}
+
+func (n *Node) adminMethods() []rpcnet.Method {
+	return []rpcnet.Method{
+		{Spec: adminMembersSpec, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+			var req []byte
+			if err := s.Recv(&req); err != nil {
+				return err
+			}
+			return sendJSON(s, n.View())
+		}},
+		{Spec: adminEventsSpec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+			var req []byte
+			if err := s.Recv(&req); err != nil {
+				return err
+			}
+			for e := range n.Watch(ctx) {
+				if err := sendJSON(s, e); err != nil {
+					return err
+				}
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return rpcnet.NewError(rpcnet.CodeUnavailable, "the node has stopped")
+		}},
+	}
+}
+
+func sendJSON(s rpcnet.ServerStream, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return s.Send(b)
+}
+
+// AdminView asks the node at the other end of t for its view. The caller needs
+// no node of its own.
+func AdminView(ctx context.Context, t rpcnet.Transport) (View, error) {
+	var v View
+	b, err := rpcnet.CallRaw(ctx, t, adminMembersSpec.Procedure, nil)
+	if err != nil {
+		return v, err
+	}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return v, fmt.Errorf("cluster: reading the members: %w", err)
+	}
+	return v, nil
+}
+
+// AdminEvents returns the events of the node at the other end of t, as its
+// [Node.Watch] does. It ends with an error: ctx's, or that of the connection.
+func AdminEvents(ctx context.Context, t rpcnet.Transport) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		s, err := t.NewStream(ctx, adminEventsSpec)
+		if err != nil {
+			yield(Event{}, err)
+			return
+		}
+		defer s.Close()
+		err = s.Send([]byte{})
+		if err == nil {
+			err = s.CloseSend()
+		}
+		for err == nil || err == io.EOF { // after EOF, Recv has the reason
+			var b []byte
+			var e Event
+			if err = s.Recv(&b); err != nil {
+				break
+			}
+			if err = json.Unmarshal(b, &e); err != nil {
+				break
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+		yield(Event{}, err)
+	}
+}

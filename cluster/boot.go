@@ -1,0 +1,31 @@
+package cluster
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/binary"
+	"sync"
+	"time"
+)
+
+// bootEncoding keeps the order of the bytes it encodes.
+var bootEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
+
+var lastBoot struct {
+	sync.Mutex
+	ms int64
+}
+
+// newBoot returns a boot id: milliseconds since 1970 (6 bytes) and chance (4
+// bytes), 16 characters that sort by time. Two of one process never share the
+// milliseconds.
+func newBoot() string {
+	lastBoot.Lock()
+	lastBoot.ms = max(time.Now().UnixMilli(), lastBoot.ms+1)
+	ms := lastBoot.ms
+	lastBoot.Unlock()
+	var b [12]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(ms)<<16)
+	rand.Read(b[6:10]) // never fails
+	return bootEncoding.EncodeToString(b[:10])
+}

@@ -1,0 +1,88 @@
+package cluster
+
+import "time"
+
+// Whoever routes knows sooner than gossip when a member does not answer. These
+// methods feed that knowledge into this node's view, where it shows as the same
+// events that gossip causes, each once. They change this node's view alone:
+// nothing of it is gossiped, and the other members judge for themselves.
+
+// Suspect says that the member does not seem to answer: its heartbeats are late
+// (CausePhi, with the level) or its control stream broke (CauseStream). It
+// becomes StateSuspect with a NodeSuspected event if it was alive. It reports
+// whether that happened; not if the member is unknown, gone, suspect already,
+// or this node itself. The suspicion lasts until [Node.Recover], or until the
+// member is gone.
+func (n *Node) Suspect(name, boot string, cause Cause, phi float64) bool {
+	return n.judge(name, boot, func(m *member, now time.Time) bool {
+		return m.State.Present() && n.suspect(m, sourceRouting, cause, phi, now)
+	})
+}
+
+// Recover takes back what [Node.Suspect] or [Node.ReportUnreachable] said. If
+// nothing else speaks against the member and gossip still holds it alive, it
+// becomes StateAlive with a NodeRecovered event. It reports whether that
+// happened.
+func (n *Node) Recover(name, boot string) bool {
+	return n.judge(name, boot, func(m *member, now time.Time) bool {
+		if m.State == StateFailed && m.condemned && m.listed && !m.replaced {
+			n.revive(m, now)
+			return true
+		}
+		return n.clear(m, sourceRouting, now)
+	})
+}
+
+// ReportUnreachable says that the member is gone beyond doubt: its address
+// refuses connections (CauseRefused) or another boot answers there
+// (CauseReplaced). It becomes StateFailed with a NodeFailed event at once,
+// without waiting for the other members; what gossip says of its death later
+// causes no second event. It reports whether that happened. Should the member
+// answer two of this node's probes after all, or gossip hear it refute, it is
+// taken back with NodeRecovered.
+func (n *Node) ReportUnreachable(name, boot string, cause Cause) bool {
+	return n.judge(name, boot, func(m *member, now time.Time) bool {
+		if !m.State.Present() || m.ID() == n.id {
+			return false
+		}
+		n.condemn(m, cause, now)
+		return true
+	})
+}
+
+// Evict shuts a member out of this node for good, by name and boot: its keys
+// are dropped, its connections closed, its packets and hellos refused, and what
+// others gossip of it ignored. It is NodeFailed{evicted} here. Evict it on every
+// node; a new boot of it is a new member, which only its certificate keeps out
+// (rpcnet.WithAuthorize) or Config.VerifyNode.
+func (n *Node) Evict(name, boot string) bool {
+	return n.judge(name, boot, func(m *member, now time.Time) bool {
+		if m.ID() == n.id {
+			return false
+		}
+		n.transport.Evict(m.ID())
+		if m.State.Present() {
+			n.condemn(m, CauseEvicted, now)
+		}
+		m.replaced = true // never taken back
+		return true
+	})
+}
+
+func (n *Node) judge(name, boot string, f func(*member, time.Time) bool) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m := n.members[name+"@"+boot]
+	if m == nil || m.hidden || n.closing {
+		return false
+	}
+	done := f(m, time.Now())
+	n.countStates()
+	if len(n.toLog) > 0 {
+		select {
+		case n.inbox.wake <- struct{}{}: // the run goroutine writes the log
+		default:
+		}
+	}
+	return done
+}

@@ -1,0 +1,525 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+)
+
+// memberlist joins when told and never again. What is missing is done here:
+//
+//   - seeds are dialled, and their names resolved again, for ever while none of
+//     them is in the view;
+//   - views stay partial after quick joins: a node that has joined exchanges
+//     its full state with two random members after 0.3 s and after 1 s;
+//   - two sides of a healed split do not look for each other: failed members
+//     are dialled again;
+//   - a node that shows up on its own (a hello, a packet) is joined;
+//   - views that differ are noticed by the digest in every ack, and exchanged.
+
+const (
+	// reconnectIdle is the time between two attempts to reach failed members
+	// when the last failure is more than reconnectBusy ago.
+	reconnectIdle = 30 * time.Second
+	reconnectBusy = time.Minute
+	// contactInterval is the least time between two attempts to join a node
+	// that showed up; maxContacts is how many are joined at once.
+	contactInterval = 5 * time.Second
+	maxContacts     = 4
+	// Views of up to smallCluster nodes that differ for divergeSmall are
+	// exchanged, larger ones after divergeLarge.
+	smallCluster = 100
+	divergeSmall = time.Second
+	divergeLarge = 5 * time.Second
+	// firstRetry is the first wait between attempts to reach the seeds.
+	firstRetry = 250 * time.Millisecond
+)
+
+// resyncAfter is when a node that has joined exchanges state again.
+var resyncAfter = [...]time.Duration{300 * time.Millisecond, time.Second}
+
+// A healer keeps what the healing knows. The run goroutine drives it. Its lock
+// comes before the node's: whoever holds the node's must not take it.
+type healer struct {
+	packetsLost sync.Once
+
+	mu        sync.Mutex
+	contacts  map[string]string    // nodes that showed up, with their addresses
+	contacted map[string]time.Time // when they were joined last
+	diverged  map[string]divergence
+	busy      int // contacts being joined
+	lastLoss  time.Time // the loss that nextDial was planned for
+	resyncs   []time.Time
+	seedAddrs map[string]bool // what the seeds resolved to last
+	seedBusy  bool
+	seedWait  time.Duration
+	nextSeed  time.Time
+	nextDial  time.Time
+	nextSync  time.Time
+
+	snapshot []string         // addresses from the snapshot file; immutable
+	saved    []snapshotMember // what the file holds now; the run goroutine's
+	savedAt  time.Time        // the run goroutine's
+}
+
+// A divergence is a member whose view differs from this node's.
+type divergence struct {
+	addr  string
+	since time.Time
+}
+
+func (h *healer) init() {
+	h.contacts = map[string]string{}
+	h.contacted = map[string]time.Time{}
+	h.diverged = map[string]divergence{}
+	h.seedAddrs = map[string]bool{}
+	h.seedWait = firstRetry
+}
+
+func (h *healer) contact(id, addr string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.contacts) < 256 {
+		h.contacts[id] = addr
+	}
+}
+
+func (h *healer) compared(id, addr string, agrees bool, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if agrees {
+		delete(h.diverged, id)
+	} else if _, ok := h.diverged[id]; !ok && len(h.diverged) < 256 {
+		h.diverged[id] = divergence{addr, now}
+	}
+}
+
+func (h *healer) scheduleResync(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.resyncs = h.resyncs[:0]
+	for _, d := range resyncAfter {
+		h.resyncs = append(h.resyncs, now.Add(d))
+	}
+}
+
+// firstContact is Join's attempt to reach the seeds.
+func (n *Node) firstContact(ctx context.Context) error {
+	if len(n.cfg.Seeds) == 0 && len(n.heal.snapshot) == 0 {
+		n.markJoined()
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.JoinTimeout)
+	defer cancel()
+	wait := firstRetry
+	for {
+		reached, err := n.trySeeds(ctx)
+		if reached {
+			return nil
+		}
+		if len(n.cfg.Seeds) == 0 {
+			n.markJoined() // the snapshot alone is no promise
+			return nil
+		}
+		if !n.cfg.WaitForSeed {
+			n.log.Warn("no seed answers; this node goes on trying in the background", "seeds", n.cfg.Seeds, "err", err)
+			return nil
+		}
+		if !n.pauseIn(ctx, wait) {
+			return fmt.Errorf("cluster: no seed of %s answered within %v: %w", strings.Join(n.cfg.Seeds, ", "), n.cfg.JoinTimeout, err)
+		}
+		wait = min(2*wait, time.Second)
+	}
+}
+
+// pauseIn waits, and reports whether ctx is not over.
+func (n *Node) pauseIn(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (n *Node) markJoined() { n.joinOnce.Do(func() { close(n.joined) }) }
+
+// trySeeds resolves the seeds and joins all of them at once.
+func (n *Node) trySeeds(ctx context.Context) (reached bool, err error) {
+	addrs, errs := n.resolveSeeds(ctx)
+	if len(addrs) == 0 && len(errs) == 0 { // this node is the only seed
+		n.markJoined()
+		return true, nil
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, a := range addrs {
+		wg.Go(func() {
+			err := n.exchange("", a)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				reached = true
+			} else {
+				errs = append(errs, err)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done(): // the attempts end by themselves, within StreamTimeout
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if reached {
+		n.markJoined()
+		n.heal.scheduleResync(time.Now())
+	}
+	return reached, errors.Join(errs...)
+}
+
+// resolveSeeds returns the addresses of the seeds and of the snapshot but not
+// this node's own.
+func (n *Node) resolveSeeds(ctx context.Context) (addrs []string, errs []error) {
+	found := map[string]bool{}
+	for _, s := range n.cfg.Seeds {
+		host, port, _ := net.SplitHostPort(s)
+		ips := []string{host}
+		if _, err := netip.ParseAddr(host); err != nil {
+			if ips, err = n.cfg.Resolve(ctx, host); err != nil {
+				errs = append(errs, fmt.Errorf("seed %s: %w", s, err))
+				continue
+			}
+		}
+		for _, ip := range ips {
+			a, err := netip.ParseAddrPort(net.JoinHostPort(ip, port))
+			if err != nil {
+				errs = append(errs, fmt.Errorf("seed %s resolves to %q, which is no address", s, ip))
+				continue
+			}
+			found[netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String()] = true
+		}
+	}
+	delete(found, n.advertise.String())
+	n.heal.mu.Lock()
+	n.heal.seedAddrs = found
+	n.heal.mu.Unlock()
+	all := map[string]bool{}
+	for a := range found {
+		all[a] = true
+	}
+	for _, a := range n.heal.snapshot {
+		if a != n.advertise.String() {
+			all[a] = true
+		}
+	}
+	for a := range all {
+		addrs = append(addrs, a)
+	}
+	slices.Sort(addrs)
+	return addrs, errs
+}
+
+// exchange does a full exchange of state with the node at an address. With an
+// id it fails if another node answers.
+func (n *Node) exchange(id, addr string) error {
+	if !n.begin() {
+		return ErrStopped
+	}
+	defer n.work.Done()
+	target := addr
+	if id != "" {
+		target = id + "/" + addr
+	}
+	_, err := n.list.Join([]string{target})
+	n.drain()
+	if err == nil {
+		return nil
+	}
+	// memberlist's error has a line for each address and drops the cause.
+	if cause := n.transport.LastDialError(addr); cause != nil {
+		return fmt.Errorf("%s: %w", addr, cause)
+	}
+	return fmt.Errorf("%s: %w", addr, err)
+}
+
+// heals does what is due. The run goroutine calls it at every tick.
+func (n *Node) heals(now time.Time) {
+	n.healSeeds(now)
+	n.healContacts(now)
+	n.healFailed(now)
+	n.healViews(now)
+}
+
+// healSeeds tries the seeds again while none of them is in the view.
+func (n *Node) healSeeds(now time.Time) {
+	if len(n.cfg.Seeds) == 0 {
+		return
+	}
+	h := &n.heal
+	h.mu.Lock()
+	due := !h.seedBusy && now.After(h.nextSeed)
+	known := h.seedAddrs
+	h.mu.Unlock()
+	if !due {
+		return
+	}
+	inView := false
+	n.mu.Lock()
+	for _, m := range n.members {
+		if known[m.Addr] && m.listed && m.ID() != n.id {
+			inView = true
+			break
+		}
+	}
+	n.mu.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if inView || len(known) == 0 && h.onlySelf(n) {
+		h.seedWait = firstRetry
+		h.nextSeed = now.Add(firstRetry)
+		return
+	}
+	h.seedBusy = true
+	n.spawn(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), n.cfg.StreamTimeout+time.Second)
+		stop := context.AfterFunc(n.stopContext(), cancel)
+		_, err := n.trySeeds(ctx)
+		stop()
+		cancel()
+		if err != nil {
+			n.log.Debug("no seed answers yet", "err", err)
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.seedBusy = false
+		h.nextSeed = time.Now().Add(jitter(h.seedWait))
+		h.seedWait = min(2*h.seedWait, n.cfg.SeedInterval)
+	})
+}
+
+// onlySelf reports whether the seeds have been resolved, to this node alone.
+func (h *healer) onlySelf(n *Node) bool {
+	for _, s := range n.cfg.Seeds {
+		if s != n.advertise.String() {
+			return false
+		}
+	}
+	return true
+}
+
+// jitter returns a duration between half of d and d.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
+
+// healContacts joins nodes that showed up.
+func (n *Node) healContacts(now time.Time) {
+	h := &n.heal
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id, t := range h.contacted {
+		if now.Sub(t) > contactInterval {
+			delete(h.contacted, id)
+		}
+	}
+	for id, addr := range h.contacts {
+		if h.busy >= maxContacts {
+			return
+		}
+		delete(h.contacts, id)
+		if _, recently := h.contacted[id]; recently {
+			continue
+		}
+		h.contacted[id] = now
+		h.busy++
+		n.spawn(func() {
+			if !n.listed(id) {
+				n.exchange(id, addr)
+			}
+			h.mu.Lock()
+			h.busy--
+			h.mu.Unlock()
+		})
+	}
+}
+
+func (n *Node) listed(id string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m := n.members[id]
+	return m != nil && (m.listed || m.State == StateLeft || m.replaced)
+}
+
+// healFailed dials a failed member: every ReconnectInterval ±50 % in the first
+// minute after a failure, then every 30 s, with a chance of failed/alive that is
+// at least a half in small clusters (one node with a hole must not wait for the
+// law of large numbers), or a tenth in large ones.
+func (n *Node) healFailed(now time.Time) {
+	h := &n.heal
+	n.mu.Lock()
+	lastLoss := n.lastLoss
+	n.mu.Unlock()
+	h.mu.Lock()
+	newLoss, due := h.lastLoss != lastLoss, now.After(h.nextDial)
+	if newLoss || due {
+		interval := reconnectIdle
+		if now.Sub(lastLoss) < reconnectBusy {
+			interval = n.cfg.ReconnectInterval
+		}
+		h.lastLoss = lastLoss
+		if next := now.Add(interval/2 + rand.N(interval)); due || next.Before(h.nextDial) {
+			h.nextDial = next
+		}
+	}
+	h.mu.Unlock()
+	if !due {
+		return
+	}
+	var failed []Member
+	alive := 0
+	n.mu.Lock()
+	for _, m := range n.members {
+		switch {
+		case m.listed:
+			alive++
+		case m.State == StateFailed && !m.replaced && !n.hasNewer(m):
+			failed = append(failed, m.Member)
+		}
+	}
+	n.mu.Unlock()
+	if len(failed) == 0 {
+		return
+	}
+	floor := 0.5
+	if alive > smallCluster {
+		floor = 0.1
+	}
+	if alive > 1 && rand.Float64() > max(floor, float64(len(failed))/float64(alive)) {
+		return
+	}
+	m := failed[rand.N(len(failed))]
+	n.spawn(func() {
+		if n.exchange(m.ID(), m.Addr) == nil {
+			n.exchangeRandom(2)
+		}
+	})
+}
+
+// hasNewer reports whether a newer boot of the same name is present. The caller
+// holds mu.
+func (n *Node) hasNewer(m *member) bool {
+	for _, o := range n.members {
+		if o.Name == m.Name && o.Boot > m.Boot && o.State.Present() {
+			return true
+		}
+	}
+	return false
+}
+
+// exchangeRandom exchanges state with k random members.
+func (n *Node) exchangeRandom(k int) {
+	var ms []Member
+	for _, m := range n.Members() {
+		if m.ID() != n.id {
+			ms = append(ms, m)
+		}
+	}
+	rand.Shuffle(len(ms), func(i, j int) { ms[i], ms[j] = ms[j], ms[i] })
+	for _, m := range ms[:min(k, len(ms))] {
+		n.exchange(m.ID(), m.Addr)
+	}
+}
+
+// healViews exchanges state after joining, and with members whose view differs.
+func (n *Node) healViews(now time.Time) {
+	h := &n.heal
+	h.mu.Lock()
+	if len(h.resyncs) > 0 && now.After(h.resyncs[0]) {
+		h.resyncs = h.resyncs[1:]
+		h.mu.Unlock()
+		n.spawn(func() { n.exchangeRandom(2) })
+		return
+	}
+	h.mu.Unlock()
+
+	n.mu.Lock()
+	size, changed := len(n.members), n.changed
+	n.mu.Unlock()
+	patience := divergeSmall
+	if size > smallCluster {
+		patience = divergeLarge
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if now.Sub(changed) < patience || now.Before(h.nextSync) {
+		return
+	}
+	for id, d := range h.diverged {
+		if now.Sub(d.since) < patience {
+			continue
+		}
+		delete(h.diverged, id)
+		h.nextSync = now.Add(jitter(2 * patience))
+		n.spawn(func() {
+			if n.listed(id) {
+				n.exchange(id, d.addr)
+			}
+		})
+		return
+	}
+}
+
+// stopContext is done when the node stops.
+func (n *Node) stopContext() context.Context { return stopContext{n.stop} }
+
+type stopContext struct{ done <-chan struct{} }
+
+func (stopContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (c stopContext) Done() <-chan struct{}     { return c.done }
+func (stopContext) Value(any) any               { return nil }
+func (c stopContext) Err() error {
+	select {
+	case <-c.done:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+// dialed is told how each gossip dial ended: evidence about who is where.
+func (n *Node) dialed(want, addr string, err error) {
+	var other *gossip.OtherNodeError
+	refused := errors.Is(err, syscall.ECONNREFUSED)
+	if !refused && !errors.As(err, &other) {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := time.Now()
+	for _, m := range n.members {
+		if m.Addr != addr || m.ID() == n.id {
+			continue
+		}
+		switch {
+		case other != nil && m.ID() == other.Want && m.State.Present():
+			n.condemn(m, CauseReplaced, now)
+		case other != nil && m.ID() == other.Want:
+			m.replaced = true
+		case refused && !m.State.Present():
+			m.refused = true
+		}
+	}
+}

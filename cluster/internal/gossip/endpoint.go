@@ -1,0 +1,67 @@
+package gossip
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// An Endpoint is what the transport needs of the one port it shares.
+type Endpoint interface {
+	// Dial opens a mutually authenticated connection for ALPN to addr. verify
+	// says whether the certificate that answered may carry the name of a node.
+	Dial(ctx context.Context, addr string) (conn net.Conn, verify func(id string) error, err error)
+	// WritePacket sends one datagram.
+	WritePacket(b []byte, to netip.AddrPort) (int, error)
+}
+
+// ALPN is the protocol name of gossip streams.
+const ALPN = "rpcnet-gossip/1"
+
+// An Observer counts what happens. Its methods must not block.
+type Observer interface {
+	Packet(direction, kind string, bytes int)
+	Stream(direction, kind string)
+	Refused(reason string)
+}
+
+// The reasons for [Observer.Refused].
+const (
+	PacketShort         = "packet_short"          // shorter than a sealed packet
+	PacketKind          = "packet_kind"           // of a kind this version does not know
+	PacketUnknownSender = "packet_unknown_sender" // from no node whose key is known
+	PacketForged        = "packet_forged"         // did not open
+	PacketReplayed      = "packet_replayed"       // seen before, or too old to tell
+	PacketOverrun       = "packet_overrun"        // memberlist does not keep up
+	SendNoKey           = "send_no_key"           // no key for the node yet
+	SendOverrun         = "send_overrun"          // the socket does not keep up
+	SendFailed          = "send_failed"           // the socket refused
+	HelloMalformed      = "hello_malformed"       // cut off, too slow or not a hello
+	HelloCluster        = "hello_cluster"         // of another cluster
+	HelloNode           = "hello_node"            // of a node that may not join, or of this node itself
+	HelloOverrun        = "hello_overrun"         // too many at once
+	HelloOther          = "hello_other"           // dialled one node, another answered
+	AliveMalformed      = "alive_malformed"       // gossip about a node that makes no sense
+	AliveRefused        = "alive_refused"         // gossip about a node that was evicted
+)
+
+type wrapKey struct{}
+
+// WithWrap returns a context whose Joins put wrap around their endpoint: for
+// the injection of faults in tests and benchmarks.
+func WithWrap(ctx context.Context, wrap func(self string, ep Endpoint) Endpoint) context.Context {
+	return context.WithValue(ctx, wrapKey{}, wrap)
+}
+
+// Wrap applies what [WithWrap] has put into ctx to the endpoint of the node at
+// address self.
+func Wrap(ctx context.Context, self string, ep Endpoint) Endpoint {
+	if wrap, ok := ctx.Value(wrapKey{}).(func(string, Endpoint) Endpoint); ok {
+		return wrap(self, ep)
+	}
+	return ep
+}
+
+// helloTimeout is how long an accepted connection may take to say who it is.
+const helloTimeout = 5 * time.Second

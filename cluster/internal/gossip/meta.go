@@ -1,0 +1,112 @@
+package gossip
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"unicode/utf8"
+)
+
+// What a node says of itself to all others, in memberlist's meta:
+//
+//	version (1) = 1 | flags (1) | number of tags (2) | public key (32) | tags
+//
+// A tag is key and value, each with its length before it as a uvarint; keys
+// ascend strictly. Bytes after the tags are left to later versions and ignored,
+// as are unknown flags.
+const (
+	metaVersion = 1
+	metaHeader  = 4 + KeySize
+	// MaxMeta is memberlist's limit, above which it panics.
+	MaxMeta = 512
+	// MaxTagsSize is what is left for tags.
+	MaxTagsSize = MaxMeta - metaHeader
+	// KeySize is the size of a public key.
+	KeySize = 32
+
+	flagLeaving = 1 << 0
+)
+
+// Meta is the decoded form.
+type Meta struct {
+	// Leaving: the node has said that it will leave.
+	Leaving bool
+	// Key is its public key of this boot.
+	Key [KeySize]byte
+	// Tags are its tags.
+	Tags map[string]string
+}
+
+// Append appends the encoding of m to b. The caller has checked that it fits.
+func (m *Meta) Append(b []byte) []byte {
+	var flags byte
+	if m.Leaving {
+		flags |= flagLeaving
+	}
+	b = append(b, metaVersion, flags)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(m.Tags)))
+	b = append(b, m.Key[:]...)
+	for _, k := range slices.Sorted(maps.Keys(m.Tags)) {
+		b = appendString(b, k)
+		b = appendString(b, m.Tags[k])
+	}
+	return b
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// ParseMeta decodes a meta. The result does not refer to b.
+func ParseMeta(b []byte) (Meta, error) {
+	var m Meta
+	if len(b) > MaxMeta {
+		return m, fmt.Errorf("gossip: meta of %d bytes is over the limit of %d", len(b), MaxMeta)
+	}
+	if len(b) < metaHeader {
+		return m, fmt.Errorf("gossip: meta of %d bytes is shorter than its header of %d", len(b), metaHeader)
+	}
+	if b[0] != metaVersion {
+		return m, fmt.Errorf("gossip: meta of version %d, this node speaks %d", b[0], metaVersion)
+	}
+	m.Leaving = b[1]&flagLeaving != 0
+	n := int(binary.BigEndian.Uint16(b[2:]))
+	copy(m.Key[:], b[4:])
+	b = b[metaHeader:]
+	if n > len(b)/2 {
+		return m, fmt.Errorf("gossip: meta claims %d tags in %d bytes", n, len(b))
+	}
+	m.Tags = make(map[string]string, n)
+	last := ""
+	for i := range n {
+		var k, v string
+		var err error
+		if k, b, err = takeString(b); err != nil {
+			return m, err
+		}
+		if v, b, err = takeString(b); err != nil {
+			return m, err
+		}
+		if k == "" || i > 0 && k <= last {
+			return m, fmt.Errorf("gossip: meta tag %q is out of order", k)
+		}
+		m.Tags[k], last = v, k
+	}
+	return m, nil
+}
+
+var errMetaString = errors.New("gossip: meta has a string that is cut off or not UTF-8")
+
+func takeString(b []byte) (string, []byte, error) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size) {
+		return "", nil, errMetaString
+	}
+	s := b[size : size+int(n)]
+	if !utf8.Valid(s) {
+		return "", nil, errMetaString
+	}
+	return string(s), b[size+int(n):], nil
+}

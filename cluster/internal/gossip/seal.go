@@ -1,0 +1,184 @@
+package gossip
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdh"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	kindGossip  byte = 0x01 // memberlist's packets
+	kindControl byte = 0x02 // our own
+
+	packetHeader = 1 + 8 + 8
+	// Overhead is what sealing adds to a packet.
+	Overhead = packetHeader + 16
+)
+
+// An identity is this node's side of all keys.
+type identity struct {
+	id      string
+	cluster [clusterSize]byte
+	priv    *ecdh.PrivateKey
+	pub     [KeySize]byte
+	short   uint64
+}
+
+func newIdentity(id, cluster string) (*identity, error) {
+	priv, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("gossip: making a key: %w", err)
+	}
+	me := &identity{id: id, cluster: clusterHash(cluster), priv: priv}
+	copy(me.pub[:], priv.PublicKey().Bytes())
+	me.short = shortID(id, me.pub)
+	return me, nil
+}
+
+// shortID is how packets name their sender.
+func shortID(id string, key [KeySize]byte) uint64 {
+	sum := sha256.Sum256(append([]byte(id+"\x00"), key[:]...))
+	return binary.BigEndian.Uint64(sum[:8])
+}
+
+// A peer is the other side of a pair of keys. id, key and short are immutable.
+type peer struct {
+	id    string
+	key   [KeySize]byte
+	short uint64
+
+	derive sync.Once // of tx and rx: 80 µs, at first use
+	tx, rx cipher.AEAD
+
+	sent    atomic.Uint64 // counter of the last packet to it
+	window  replayWindow
+	present atomic.Bool // it is in the view
+	// proved: the key came with a certificate, in a hello. Guarded by the
+	// transport's mu, as is addr, where the hello said it is to be reached.
+	proved bool
+	addr   netip.AddrPort
+}
+
+var errKey = errors.New("gossip: not a usable public key")
+
+func newPeer(id string, key [KeySize]byte) *peer {
+	return &peer{id: id, key: key, short: shortID(id, key)}
+}
+
+// keys derives the pair's keys; nil if the peer's public key is of low order.
+func (p *peer) keys(me *identity) (tx, rx cipher.AEAD) {
+	p.derive.Do(func() {
+		pub, err := ecdh.X25519().NewPublicKey(p.key[:])
+		if err != nil {
+			return
+		}
+		secret, err := me.priv.ECDH(pub) // fails for points of low order
+		if err != nil {
+			return
+		}
+		p.tx = directionKey(secret, me.cluster, me.id, p.id, me.pub, p.key)
+		p.rx = directionKey(secret, me.cluster, p.id, me.id, p.key, me.pub)
+	})
+	return p.tx, p.rx
+}
+
+// directionKey is the key for packets between two nodes in one direction: HKDF
+// (RFC 5869) with SHA-256 over the X25519 secret, with the cluster as salt and
+// both names and both public keys bound in.
+func directionKey(secret []byte, cluster [clusterSize]byte, from, to string, fromKey, toKey [KeySize]byte) cipher.AEAD {
+	info := []byte("rpcnet-gossip/1 packets\x00")
+	info = appendString(info, from)
+	info = appendString(info, to)
+	info = append(info, fromKey[:]...)
+	info = append(info, toKey[:]...)
+	key, err := hkdf.Key(sha256.New, secret, cluster[:], string(info), 32)
+	if err != nil {
+		panic(err) // only for lengths that are wrong at compile time
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err)
+	}
+	return aead
+}
+
+// seal returns msg as a packet to p, or nil if there is no key for it.
+func (me *identity) seal(p *peer, kind byte, msg []byte) []byte {
+	tx, _ := p.keys(me)
+	if tx == nil {
+		return nil
+	}
+	n := p.sent.Add(1)
+	b := make([]byte, packetHeader, len(msg)+Overhead)
+	b[0] = kind
+	binary.BigEndian.PutUint64(b[1:], me.short)
+	binary.BigEndian.PutUint64(b[9:], n)
+	nonce := counterNonce(n)
+	return tx.Seal(b, nonce[:], msg, b)
+}
+
+// open returns the content of a packet from p. The packet has its header.
+func (me *identity) open(p *peer, b []byte) (msg []byte, replayed bool, err error) {
+	_, rx := p.keys(me)
+	if rx == nil {
+		return nil, false, errKey
+	}
+	n := binary.BigEndian.Uint64(b[9:])
+	nonce := counterNonce(n)
+	msg, err = rx.Open(nil, nonce[:], b[packetHeader:], b[:packetHeader])
+	if err != nil {
+		return nil, false, err
+	}
+	return msg, !p.window.accept(n), nil
+}
+
+func counterNonce(n uint64) (nonce [12]byte) {
+	binary.BigEndian.PutUint64(nonce[4:], n)
+	return nonce
+}
+
+// A replayWindow remembers which of the last 1024 counters have been seen
+// (RFC 6479 describes the form). The zero value has seen none.
+type replayWindow struct {
+	mu  sync.Mutex
+	top uint64
+	bit [windowSize / 64]uint64
+}
+
+const windowSize = 1024
+
+// accept reports whether n is new, and remembers it. It must be called only for
+// packets that have opened.
+func (w *replayWindow) accept(n uint64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	word, mask := &w.bit[n/64%uint64(len(w.bit))], uint64(1)<<(n%64)
+	switch {
+	case n > w.top:
+		if n-w.top >= windowSize {
+			w.bit = [len(w.bit)]uint64{}
+		} else {
+			for i := w.top + 1; i <= n; i++ {
+				w.bit[i/64%uint64(len(w.bit))] &^= 1 << (i % 64)
+			}
+		}
+		w.top = n
+	case w.top-n >= windowSize || *word&mask != 0:
+		return false
+	}
+	*word |= mask
+	return true
+}

@@ -1,0 +1,321 @@
+package gossip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// A conn is an open stream. Closing it takes it out of the transport's set.
+type conn struct {
+	net.Conn
+	t  *Transport
+	id string // the node at the other end; immutable once the hello is done
+}
+
+func (c *conn) Close() error {
+	c.t.connMu.Lock()
+	delete(c.t.conns, c)
+	c.t.connMu.Unlock()
+	return c.Conn.Close()
+}
+
+// track adds a connection to the set, or reports that the transport is closed.
+func (t *Transport) track(c *conn) error {
+	t.connMu.Lock()
+	defer t.connMu.Unlock()
+	select {
+	case <-t.done:
+		return errClosed
+	default:
+		t.conns[c] = struct{}{}
+		return nil
+	}
+}
+
+func (t *Transport) hello(kind byte) []byte {
+	h := hello{kind: kind, cluster: t.me.cluster, key: t.me.pub, id: t.me.id, addr: t.cfg.Advertise}
+	return h.append(nil)
+}
+
+// HandleStream takes an accepted connection whose peer has proved its
+// certificate, and owns it. verify says whether that certificate may carry the
+// name of a node. It returns when the hello is done.
+func (t *Transport) HandleStream(raw net.Conn, verify func(id string) error) error {
+	c := &conn{Conn: raw, t: t}
+	if err := t.accept(c, verify); err != nil {
+		c.Close() // without a byte
+		return err
+	}
+	return nil
+}
+
+func (t *Transport) accept(c *conn, verify func(id string) error) error {
+	if !t.enter() {
+		t.cfg.Observer.Refused(HelloOverrun)
+		return errors.New("gossip: too many connections at once")
+	}
+	defer t.leave()
+	if err := t.track(c); err != nil {
+		return err
+	}
+	if err := c.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
+		return err
+	}
+	h, err := readHello(c)
+	if err != nil {
+		t.cfg.Observer.Refused(HelloMalformed)
+		return err
+	}
+	if err := t.admit(h, verify); err != nil {
+		return err
+	}
+	t.connMu.Lock()
+	c.id = h.id
+	t.connMu.Unlock()
+	if _, err := c.Write(t.hello(h.kind)); err != nil {
+		return err
+	}
+	if err := c.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	t.contact(h)
+	if h.kind == kindKey {
+		t.cfg.Observer.Stream("in", "key")
+		return c.Close()
+	}
+	t.cfg.Observer.Stream("in", "state")
+	select {
+	case t.streams <- c:
+		return nil
+	case <-t.done:
+		return errClosed
+	}
+}
+
+func (t *Transport) enter() bool {
+	t.connMu.Lock()
+	defer t.connMu.Unlock()
+	if t.pending >= maxHellos {
+		return false
+	}
+	t.pending++
+	return true
+}
+
+func (t *Transport) leave() {
+	t.connMu.Lock()
+	t.pending--
+	t.connMu.Unlock()
+}
+
+// admit checks the hello of either side and learns its key.
+func (t *Transport) admit(h hello, verify func(id string) error) error {
+	if h.cluster != t.me.cluster {
+		t.cfg.Observer.Refused(HelloCluster)
+		return fmt.Errorf("gossip: %s belongs to another cluster", h.id)
+	}
+	if h.id == t.me.id {
+		t.cfg.Observer.Refused(HelloNode)
+		return errSelf
+	}
+	if err := verify(h.id); err != nil {
+		t.cfg.Observer.Refused(HelloNode)
+		return fmt.Errorf("gossip: %s is refused: %w", h.id, err)
+	}
+	if err := t.install(h.id, h.key, h.addr, true); err != nil {
+		t.cfg.Observer.Refused(HelloNode)
+		return err
+	}
+	return nil
+}
+
+func (t *Transport) contact(h hello) {
+	if p := t.peer(h.id); p != nil && !p.present.Load() {
+		t.cfg.Contact(h.id, h.addr)
+	}
+}
+
+var errSelf = errors.New("gossip: reached this node itself")
+
+// An OtherNodeError says that another node answers at an address than the one
+// that was dialled: a newer boot, most likely.
+type OtherNodeError struct {
+	Addr, Want, Got string
+}
+
+// Error implements error.
+func (e *OtherNodeError) Error() string {
+	return fmt.Sprintf("gossip: dialled %s at %s, %s answered", e.Want, e.Addr, e.Got)
+}
+
+// DialTimeout implements memberlist.Transport.
+func (t *Transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
+	return t.DialAddressTimeout(memberlist.Address{Addr: addr}, timeout)
+}
+
+// DialAddressTimeout implements memberlist.NodeAwareTransport. With a name it
+// fails if another node answers.
+func (t *Transport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	c, _, err := t.dial(a, timeout, kindState)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Identify dials an address, exchanges keys and returns who answers there.
+func (t *Transport) Identify(addr string, timeout time.Duration) (id string, err error) {
+	c, h, err := t.dial(memberlist.Address{Addr: addr}, timeout, kindKey)
+	if err != nil {
+		return "", err
+	}
+	return h.id, c.Close()
+}
+
+// LastDialError returns why the last dial of an address failed; nil if it did
+// not.
+func (t *Transport) LastDialError(addr string) error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.dialErr[addr]
+}
+
+func (t *Transport) dial(a memberlist.Address, timeout time.Duration, kind byte) (*conn, hello, error) {
+	if timeout <= 0 {
+		return nil, hello{}, context.DeadlineExceeded
+	}
+	c, h, err := t.connect(a, timeout, kind)
+	t.mu.Lock()
+	if err == nil {
+		delete(t.dialErr, a.Addr)
+	} else {
+		if len(t.dialErr) > 4096 {
+			clear(t.dialErr)
+		}
+		t.dialErr[a.Addr] = err
+	}
+	t.mu.Unlock()
+	t.cfg.Dialed(a.Name, a.Addr, err)
+	return c, h, err
+}
+
+func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind byte) (_ *conn, _ hello, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	stop := context.AfterFunc(t.doneContext(), cancel)
+	defer stop()
+	raw, verify, err := t.cfg.Endpoint.Dial(ctx, a.Addr)
+	if err != nil {
+		return nil, hello{}, err
+	}
+	c := &conn{Conn: raw, t: t}
+	defer func() {
+		if err != nil {
+			c.Close()
+		}
+	}()
+	if err := t.track(c); err != nil {
+		return nil, hello{}, err
+	}
+	deadline, _ := ctx.Deadline()
+	if err := c.SetDeadline(deadline); err != nil {
+		return nil, hello{}, err
+	}
+	if _, err := c.Write(t.hello(kind)); err != nil {
+		return nil, hello{}, err
+	}
+	h, err := readHello(c)
+	if err != nil {
+		t.cfg.Observer.Refused(HelloMalformed)
+		if errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%s closed the connection after the hello: it belongs to another cluster or refuses this node; its log says which", a.Addr)
+		}
+		return nil, h, err
+	}
+	if err := t.admit(h, verify); err != nil {
+		return nil, h, err
+	}
+	if a.Name != "" && a.Name != h.id {
+		t.cfg.Observer.Refused(HelloOther)
+		t.contact(h)
+		return nil, h, &OtherNodeError{Addr: a.Addr, Want: a.Name, Got: h.id}
+	}
+	t.connMu.Lock()
+	c.id = h.id
+	t.connMu.Unlock()
+	if err := c.SetDeadline(time.Time{}); err != nil {
+		return nil, h, err
+	}
+	if kind == kindKey {
+		t.cfg.Observer.Stream("out", "key")
+	} else {
+		t.cfg.Observer.Stream("out", "state")
+	}
+	return c, h, nil
+}
+
+// fetchKey learns the key of a node in the background, at most once a second
+// for one address.
+func (t *Transport) fetchKey(a memberlist.Address) {
+	if a.Name == t.me.id || a.Addr == t.cfg.Advertise.String() {
+		return
+	}
+	now := time.Now()
+	t.mu.Lock()
+	recent := now.Sub(t.fetched[a.Addr]) < fetchInterval
+	if !recent {
+		if len(t.fetched) > 4096 {
+			clear(t.fetched)
+		}
+		t.fetched[a.Addr] = now
+	}
+	t.mu.Unlock()
+	if recent {
+		return
+	}
+	t.connMu.Lock()
+	defer t.connMu.Unlock()
+	select {
+	case <-t.done:
+	default:
+		t.writers.Go(func() {
+			if c, _, err := t.dial(a, fetchTimeout, kindKey); err == nil {
+				c.Close()
+			}
+		})
+	}
+}
+
+// doneContext is done when the transport is.
+func (t *Transport) doneContext() context.Context { return doneContext{t.done} }
+
+type doneContext struct{ done <-chan struct{} }
+
+func (doneContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (c doneContext) Done() <-chan struct{}     { return c.done }
+func (doneContext) Value(any) any               { return nil }
+func (c doneContext) Err() error {
+	select {
+	case <-c.done:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+// Address returns the address a node gave in its hello, if it has.
+func (t *Transport) Address(id string) (netip.AddrPort, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if p := t.peers[id]; p != nil && p.addr.IsValid() {
+		return p.addr, true
+	}
+	return netip.AddrPort{}, false
+}

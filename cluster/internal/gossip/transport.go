@@ -1,0 +1,394 @@
+package gossip
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// A Config sets up a [Transport]. All fields but the functions are required.
+type Config struct {
+	// ID is this node's name in gossip, "name@boot".
+	ID string
+	// Cluster is the cluster's name.
+	Cluster string
+	// Endpoint is the port.
+	Endpoint Endpoint
+	// Advertise is where others reach this node.
+	Advertise netip.AddrPort
+	// Observer counts.
+	Observer Observer
+	// Contact is called, without locks, when a node that is not in the view has
+	// proved itself with a hello or a packet. It must not block.
+	Contact func(id string, addr netip.AddrPort)
+	// Control is called with the content of a control packet and the node that
+	// sealed it. It must not block, and owns msg.
+	Control func(from string, msg []byte)
+	// Dialed is called after each dial with the node that was wanted ("" if
+	// any), its address, and how it ended.
+	Dialed func(want, addr string, err error)
+}
+
+// A Transport is memberlist's transport over one endpoint. Its methods are safe
+// for concurrent use.
+type Transport struct {
+	cfg Config
+	me  *identity
+
+	packets chan *memberlist.Packet
+	streams chan net.Conn
+	done    chan struct{}
+	closed  sync.Once
+
+	out     chan outPacket
+	writing atomic.Bool // a goroutine is writing out
+	writers sync.WaitGroup
+
+	mu      sync.RWMutex
+	peers   map[string]*peer
+	shorts  map[uint64]*peer
+	evicted map[string]bool
+	fetched map[string]time.Time // last attempts to learn keys, by address
+	dialErr map[string]error     // how the last dial of an address failed
+
+	connMu  sync.Mutex
+	conns   map[*conn]struct{}
+	pending int // accepted, hello not done
+}
+
+type outPacket struct {
+	b    []byte
+	to   netip.AddrPort
+	kind byte
+}
+
+const (
+	packetQueue = 1024
+	sendQueue   = 1024
+	streamQueue = 32
+	maxHellos   = 128
+	// maxPeers bounds the table of keys: a member that invents names must not
+	// be able to fill the memory. Well above any cluster memberlist can carry.
+	maxPeers = 20_000
+	// fetchInterval is the least time between two attempts to learn the key of
+	// the node at one address.
+	fetchInterval = time.Second
+	fetchTimeout  = 2 * time.Second
+)
+
+// New returns a transport with a new key pair.
+func New(cfg Config) (*Transport, error) {
+	if !ValidID(cfg.ID) {
+		return nil, fmt.Errorf("gossip: bad node id %q", cfg.ID)
+	}
+	me, err := newIdentity(cfg.ID, cfg.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Contact == nil {
+		cfg.Contact = func(string, netip.AddrPort) {}
+	}
+	if cfg.Control == nil {
+		cfg.Control = func(string, []byte) {}
+	}
+	if cfg.Dialed == nil {
+		cfg.Dialed = func(string, string, error) {}
+	}
+	return &Transport{
+		cfg: cfg, me: me,
+		packets: make(chan *memberlist.Packet, packetQueue),
+		streams: make(chan net.Conn, streamQueue),
+		done:    make(chan struct{}),
+		out:     make(chan outPacket, sendQueue),
+		peers:   map[string]*peer{},
+		shorts:  map[uint64]*peer{},
+		evicted: map[string]bool{},
+		fetched: map[string]time.Time{},
+		dialErr: map[string]error{},
+		conns:   map[*conn]struct{}{},
+	}, nil
+}
+
+var _ memberlist.NodeAwareTransport = (*Transport)(nil)
+
+// PublicKey returns this boot's public key.
+func (t *Transport) PublicKey() [KeySize]byte { return t.me.pub }
+
+// Learn installs the public key of a node as gossip tells it. A key that came
+// with a certificate is not replaced; names are new at every boot, so that a
+// key never changes rightly.
+func (t *Transport) Learn(id string, key [KeySize]byte) error {
+	t.mu.RLock()
+	p, evicted := t.peers[id], t.evicted[id]
+	t.mu.RUnlock()
+	switch {
+	case evicted:
+		return fmt.Errorf("gossip: %s was evicted", id)
+	case id == t.me.id || p != nil:
+		return nil
+	}
+	return t.install(id, key, netip.AddrPort{}, false)
+}
+
+// install adds or replaces a peer.
+func (t *Transport) install(id string, key [KeySize]byte, addr netip.AddrPort, proved bool) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.evicted[id] {
+		return fmt.Errorf("gossip: %s was evicted", id)
+	}
+	if p := t.peers[id]; p != nil {
+		if p.key == key {
+			p.proved = p.proved || proved
+			if addr.IsValid() {
+				p.addr = addr
+			}
+			return nil
+		}
+		if p.proved || !proved {
+			return fmt.Errorf("gossip: %s has another key than before", id)
+		}
+		delete(t.shorts, p.short)
+	} else if len(t.peers) >= maxPeers {
+		return fmt.Errorf("gossip: more than %d nodes", maxPeers)
+	}
+	p := newPeer(id, key)
+	p.proved, p.addr = proved, addr
+	if old := t.peers[id]; old != nil {
+		p.present.Store(old.present.Load())
+	}
+	t.peers[id] = p
+	t.shorts[p.short] = p
+	return nil
+}
+
+// SetPresent says whether a node is in the view. Packets and hellos of nodes
+// that are not lead to calls of Config.Contact.
+func (t *Transport) SetPresent(id string, present bool) {
+	t.mu.RLock()
+	p := t.peers[id]
+	t.mu.RUnlock()
+	if p != nil {
+		p.present.Store(present)
+	}
+}
+
+// Forget drops the keys of a node that is gone.
+func (t *Transport) Forget(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.peers[id]; p != nil {
+		delete(t.peers, id)
+		delete(t.shorts, p.short)
+	}
+}
+
+// Evict drops the keys of a node for good: its packets do not open any more and
+// its hellos are refused.
+func (t *Transport) Evict(id string) {
+	t.mu.Lock()
+	t.evicted[id] = true
+	t.mu.Unlock()
+	t.Forget(id)
+	t.connMu.Lock()
+	defer t.connMu.Unlock()
+	for c := range t.conns {
+		if c.id == id {
+			c.Conn.Close()
+		}
+	}
+}
+
+// Knows reports whether the keys of a node are there.
+func (t *Transport) Knows(id string) bool { return t.peer(id) != nil }
+
+func (t *Transport) peer(id string) *peer {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.peers[id]
+}
+
+// FinalAdvertiseAddr implements memberlist.Transport.
+func (t *Transport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
+	return net.IP(t.cfg.Advertise.Addr().AsSlice()), int(t.cfg.Advertise.Port()), nil
+}
+
+// WriteTo implements memberlist.Transport. Without the name of a node there is
+// no key, so that it finds the node by its address.
+func (t *Transport) WriteTo(b []byte, addr string) (time.Time, error) {
+	a := memberlist.Address{Addr: addr}
+	if to, err := netip.ParseAddrPort(addr); err == nil {
+		t.mu.RLock()
+		for id, p := range t.peers {
+			if p.addr == to {
+				a.Name = id
+				break
+			}
+		}
+		t.mu.RUnlock()
+	}
+	return t.WriteToAddress(b, a)
+}
+
+// WriteToAddress implements memberlist.NodeAwareTransport. It never waits. Its
+// only error is a *net.OpError: memberlist takes any other for a reason not to
+// count the probe, and a node that cannot be reached would never be found dead
+// (state.go: failedRemote).
+func (t *Transport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
+	return time.Now(), t.send(kindGossip, b, a)
+}
+
+// SendControl sends a control packet to a node, if its key is known.
+func (t *Transport) SendControl(id, addr string, msg []byte) error {
+	return t.send(kindControl, msg, memberlist.Address{Name: id, Addr: addr})
+}
+
+func (t *Transport) send(kind byte, b []byte, a memberlist.Address) error {
+	to, err := netip.ParseAddrPort(a.Addr)
+	if err != nil {
+		t.cfg.Observer.Refused(SendFailed)
+		return &net.OpError{Op: "write", Net: "udp", Err: err}
+	}
+	p := t.peer(a.Name)
+	if p == nil {
+		t.cfg.Observer.Refused(SendNoKey)
+		t.fetchKey(a)
+		return nil
+	}
+	sealed := t.me.seal(p, kind, b)
+	if sealed == nil {
+		t.cfg.Observer.Refused(SendNoKey)
+		return nil
+	}
+	select {
+	case t.out <- outPacket{sealed, to, kind}:
+	default:
+		t.cfg.Observer.Refused(SendOverrun)
+		return nil
+	}
+	t.startWriter()
+	return nil
+}
+
+// startWriter makes sure that a goroutine writes out the queue.
+func (t *Transport) startWriter() {
+	if !t.writing.CompareAndSwap(false, true) {
+		return
+	}
+	t.connMu.Lock()
+	defer t.connMu.Unlock()
+	select {
+	case <-t.done:
+	default:
+		t.writers.Go(t.writeOut)
+	}
+}
+
+func (t *Transport) writeOut() {
+	for {
+		select {
+		case <-t.done:
+			return
+		case p := <-t.out:
+			if _, err := t.cfg.Endpoint.WritePacket(p.b, p.to); err != nil {
+				t.cfg.Observer.Refused(SendFailed)
+			} else {
+				t.cfg.Observer.Packet("out", kindName(p.kind), len(p.b))
+			}
+		default:
+			// Whoever queued while writing was set relies on this goroutine.
+			t.writing.Store(false)
+			if len(t.out) == 0 || !t.writing.CompareAndSwap(false, true) {
+				return
+			}
+		}
+	}
+}
+
+func kindName(kind byte) string {
+	if kind == kindControl {
+		return "control"
+	}
+	return "gossip"
+}
+
+// Queued returns how many packets wait to be sent.
+func (t *Transport) Queued() int { return len(t.out) }
+
+// HandlePacket takes a datagram from the endpoint's reading goroutine. It does
+// not block and does not keep b.
+func (t *Transport) HandlePacket(b []byte, from netip.AddrPort) {
+	now := time.Now()
+	refused := t.cfg.Observer.Refused
+	if len(b) < Overhead {
+		refused(PacketShort)
+		return
+	}
+	kind := b[0]
+	if kind != kindGossip && kind != kindControl {
+		refused(PacketKind)
+		return
+	}
+	t.mu.RLock()
+	p := t.shorts[binary.BigEndian.Uint64(b[1:])]
+	t.mu.RUnlock()
+	if p == nil {
+		refused(PacketUnknownSender)
+		return
+	}
+	msg, replayed, err := t.me.open(p, b)
+	switch {
+	case err != nil:
+		refused(PacketForged)
+		return
+	case replayed:
+		refused(PacketReplayed)
+		return
+	}
+	t.cfg.Observer.Packet("in", kindName(kind), len(b))
+	if !p.present.Load() {
+		t.cfg.Contact(p.id, from)
+	}
+	if kind == kindControl {
+		t.cfg.Control(p.id, msg)
+		return
+	}
+	select {
+	case <-t.done:
+	case t.packets <- &memberlist.Packet{Buf: msg, From: net.UDPAddrFromAddrPort(from), Timestamp: now}:
+	default:
+		refused(PacketOverrun)
+	}
+}
+
+// PacketCh implements memberlist.Transport.
+func (t *Transport) PacketCh() <-chan *memberlist.Packet { return t.packets }
+
+// StreamCh implements memberlist.Transport.
+func (t *Transport) StreamCh() <-chan net.Conn { return t.streams }
+
+var errClosed = errors.New("gossip: the node has stopped")
+
+// Shutdown implements memberlist.Transport. It tells nobody. It is idempotent
+// and returns when nothing of the transport uses the endpoint any more.
+func (t *Transport) Shutdown() error {
+	t.closed.Do(func() {
+		t.connMu.Lock()
+		close(t.done)
+		open := t.conns
+		t.conns = map[*conn]struct{}{}
+		t.connMu.Unlock()
+		for c := range open {
+			c.Conn.Close()
+		}
+		t.writers.Wait()
+	})
+	return nil
+}

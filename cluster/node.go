@@ -1,0 +1,460 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+)
+
+// A Node is one member's own side of a cluster: its view of the others and its
+// place among them. Its methods are safe for concurrent use. After Close or
+// Leave the view stays as it was last; changes fail with [ErrStopped].
+type Node struct {
+	cfg       Config // populated; immutable
+	ep        *rpcnet.Endpoint
+	id        string
+	advertise netip.AddrPort
+	transport *gossip.Transport
+	list      *memberlist.Memberlist
+	remove    func() // takes the node off the endpoint
+	log       *slog.Logger
+
+	inbox   inbox        // what memberlist has told; a leaf lock of its own
+	tags    atomic.Value // Tags, this node's
+	leaving atomic.Bool
+	hash    atomic.Uint64 // of the ids memberlist holds alive, for AckPayload
+	tagsMu  sync.Mutex    // one change of tags at a time
+	listMu  sync.Mutex    // keeps list.Leave and list.Shutdown apart
+	fails   probeFails    // failed probes until the next tick
+
+	mu          sync.Mutex // guards what follows
+	members     map[string]*member
+	subscribers map[*subscriber]struct{}
+	seq         uint64
+	toLog       []Event
+	counts      [StateFailed + 1]int // as last told to Metrics
+	detector    detector
+	health      int // as last told to Metrics
+	unwell      time.Time
+	degraded    bool
+	assigns     bool
+	partitions  int            // healed so far
+	asked       time.Time      // last roll call
+	silent      map[string]int // rolls in a row that did not reach a member, by id
+	changed     time.Time // last change of what memberlist holds alive
+	lastLoss    time.Time // last time a member left the view
+	selectors   map[string]Selector
+	drains      []func(context.Context)
+
+	heal healer // owned by the run goroutine, but for its own lock
+
+	joined   chan struct{} // closed when a seed has answered
+	joinOnce sync.Once
+	stop     chan struct{} // closed to stop the run goroutine and all it started
+	stopped  chan struct{} // closed when nothing of the node runs any more
+	stopOnce sync.Once
+	leaveMu  sync.Mutex
+	work     sync.WaitGroup
+	closing  bool // guarded by mu: no more work may start
+}
+
+// ErrStopped is what changes return after Close or Leave.
+var ErrStopped = errors.New("cluster: the node has stopped")
+
+// Join makes the endpoint a node of a cluster. The endpoint carries one node at
+// a time; after Close or Leave it can join again, as a new boot.
+//
+// Without seeds the node is the first. With seeds, Join waits for the first
+// attempt to reach them, at most JoinTimeout; if none answers it returns a node
+// that goes on trying in the background, or an error with WaitForSeed. ctx
+// bounds Join alone.
+func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
+	cfg = cfg.populate()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	advertise, err := advertiseAddr(ctx, &cfg, ep.Addr())
+	if err != nil {
+		return nil, err
+	}
+	boot := newBoot()
+	n := &Node{
+		cfg: cfg, ep: ep, id: cfg.Name + "@" + boot, advertise: advertise,
+		log:         cfg.Logger.With("node", cfg.Name),
+		inbox:       inbox{wake: make(chan struct{}, 1)},
+		members:     map[string]*member{},
+		subscribers: map[*subscriber]struct{}{},
+		selectors:   map[string]Selector{},
+		assigns:     true,
+		silent:      map[string]int{},
+		joined:      make(chan struct{}),
+		stop:        make(chan struct{}),
+		stopped:     make(chan struct{}),
+	}
+	n.detector = newDetector(&n.cfg)
+	n.heal.init()
+	n.tags.Store(cfg.Tags.Clone())
+	n.transport, err = gossip.New(gossip.Config{
+		ID: n.id, Cluster: cfg.Cluster, Advertise: advertise,
+		Endpoint: gossip.Wrap(ctx, advertise.String(), endpoint{n}),
+		Observer: cfg.Metrics, Contact: n.contact, Control: n.control, Dialed: n.dialed,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.remove, err = ep.Extend(n.extension())
+	if err != nil {
+		return nil, fmt.Errorf("cluster: joining: %w", err)
+	}
+	n.list, err = memberlist.Create(n.listConfig())
+	if err != nil {
+		n.remove()
+		n.transport.Shutdown()
+		return nil, fmt.Errorf("cluster: joining: %w", err)
+	}
+	n.heal.snapshot = loadSnapshot(&n.cfg, n.log)
+	n.work.Go(n.run)
+	n.drain()
+	if err := n.firstContact(ctx); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// Endpoint returns the endpoint the node was made with.
+func (n *Node) Endpoint() *rpcnet.Endpoint { return n.ep }
+
+// Joined returns a channel that is closed when the node has reached a seed, at
+// once if it has none.
+func (n *Node) Joined() <-chan struct{} { return n.joined }
+
+// Done returns a channel that is closed when the node has stopped.
+func (n *Node) Done() <-chan struct{} { return n.stopped }
+
+// Self returns this node as a member.
+func (n *Node) Self() Member {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.members[n.id].Member
+}
+
+// Members returns the members present (alive, suspect or leaving), this node
+// among them, sorted by name and boot. The slice is the caller's.
+func (n *Node) Members() []Member {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.present()
+}
+
+// Gone returns the members that have left or failed and are not forgotten yet,
+// sorted. A failed one is dialled again for Config.ReconnectFor; one that left
+// or was replaced is forgotten after a few minutes.
+func (n *Node) Gone() []Member {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var ms []Member
+	for _, m := range n.members {
+		if !m.State.Present() && !m.hidden {
+			ms = append(ms, m.Member)
+		}
+	}
+	slices.SortFunc(ms, compareMembers)
+	return ms
+}
+
+// Lookup returns the member of that name; of several, the newest boot that is
+// present, or else the newest that is gone. ok is false if there is none.
+func (n *Node) Lookup(name string) (m Member, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, o := range n.members {
+		if o.Name != name || o.hidden {
+			continue
+		}
+		better := o.State.Present() && !m.State.Present() || o.State.Present() == m.State.Present() && o.Boot > m.Boot
+		if !ok || better {
+			m, ok = o.Member, true
+		}
+	}
+	return m, ok
+}
+
+// NodesWith returns the present members whose tags match the selector, sorted.
+// The selector's text is parsed once per node; a bad one is a
+// [*SelectorError].
+func (n *Node) NodesWith(selector string) ([]Member, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s, ok := n.selectors[selector]
+	if !ok {
+		var err error
+		if s, err = ParseSelector(selector); err != nil {
+			return nil, err
+		}
+		if len(n.selectors) >= 1024 { // made from data, then: start over
+			clear(n.selectors)
+		}
+		n.selectors[selector] = s
+	}
+	return slices.DeleteFunc(n.present(), func(m Member) bool { return !s.Matches(m.Tags) }), nil
+}
+
+// Select is NodesWith for a parsed selector.
+func (n *Node) Select(s Selector) []Member {
+	return slices.DeleteFunc(n.Members(), func(m Member) bool { return !s.Matches(m.Tags) })
+}
+
+// Assigns reports whether this node may assign work: always, except on the
+// smaller side of a partition when Config.OnMinority has said no.
+func (n *Node) Assigns() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.assigns
+}
+
+// Partition returns the partition this node finds itself in, and false if there
+// is none.
+func (n *Node) Partition() (Partition, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.detector.current()
+}
+
+// present returns the members of the view, sorted. The caller holds mu.
+func (n *Node) present() []Member {
+	ms := make([]Member, 0, len(n.members))
+	for _, m := range n.members {
+		if m.State.Present() && !m.hidden {
+			ms = append(ms, m.Member)
+		}
+	}
+	slices.SortFunc(ms, compareMembers)
+	return ms
+}
+
+// SetTags replaces the node's tags. It fails, and changes nothing, if they are
+// not valid or larger than [MaxTagsSize]. It returns when this node's own view
+// shows them; the others hear of it through gossip, usually within 0.2 s.
+func (n *Node) SetTags(tags Tags) error {
+	return n.changeTags(func(Tags) Tags { return tags.Clone() })
+}
+
+// UpdateTags sets these tags and keeps the others. As [Node.SetTags].
+func (n *Node) UpdateTags(tags Tags) error {
+	return n.changeTags(func(t Tags) Tags {
+		for k, v := range tags {
+			t[k] = v
+		}
+		return t
+	})
+}
+
+// RemoveTags removes tags; those that are not there are no error. As
+// [Node.SetTags].
+func (n *Node) RemoveTags(keys ...string) error {
+	return n.changeTags(func(t Tags) Tags {
+		for _, k := range keys {
+			delete(t, k)
+		}
+		return t
+	})
+}
+
+func (n *Node) changeTags(change func(Tags) Tags) error {
+	n.tagsMu.Lock()
+	defer n.tagsMu.Unlock()
+	select {
+	case <-n.stop:
+		return ErrStopped
+	default:
+	}
+	old := n.tags.Load().(Tags)
+	copied := Tags{}
+	for k, v := range old {
+		copied[k] = v
+	}
+	tags := change(copied)
+	if err := tags.Validate(); err != nil {
+		return err
+	}
+	if tags.Equal(old) {
+		return nil
+	}
+	n.tags.Store(tags)
+	return n.announce()
+}
+
+// announce makes memberlist take and spread this node's meta. The caller holds
+// tagsMu.
+func (n *Node) announce() error {
+	if !n.begin() {
+		return ErrStopped
+	}
+	defer n.work.Done()
+	// The time-out is for waiting until the message was sent, which nobody
+	// needs; what must happen now has happened before that wait.
+	n.list.UpdateNode(time.Nanosecond)
+	n.drain()
+	return nil
+}
+
+// begin counts a piece of work that Close waits for, unless the node stops.
+func (n *Node) begin() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closing {
+		return false
+	}
+	n.work.Add(1)
+	return true
+}
+
+// spawn runs f on a goroutine that Close waits for.
+func (n *Node) spawn(f func()) {
+	if n.begin() {
+		go func() {
+			defer n.work.Done()
+			f()
+		}()
+	}
+}
+
+// onLeave registers what runs in Leave after the node has announced that it
+// leaves and before it tells that it has left.
+func (n *Node) onLeave(f func(context.Context)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.drains = append(n.drains, f)
+}
+
+// Leave takes the node out of the cluster in good order: it announces that it
+// will leave, so that nobody gives it new work; lets what runs on it finish, as
+// long as ctx allows; tells all members that it has left, which they see as
+// NodeLeft; goes on gossiping for LeaveDelay; and stops. A second call, or one
+// after Close, does nothing. The endpoint stays open.
+func (n *Node) Leave(ctx context.Context) error {
+	n.leaveMu.Lock()
+	defer n.leaveMu.Unlock()
+	select {
+	case <-n.stop:
+		return nil
+	default:
+	}
+	if err := n.announceLeaving(); err != nil {
+		return nil // closed meanwhile
+	}
+	n.mu.Lock()
+	drains := slices.Clone(n.drains)
+	n.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, f := range drains {
+		wg.Go(func() { f(ctx) })
+	}
+	wg.Wait()
+	err := n.tellLeft(ctx)
+	n.Close()
+	return err
+}
+
+// announceLeaving makes the others see this node as leaving. It is idempotent.
+func (n *Node) announceLeaving() error {
+	if n.leaving.Swap(true) {
+		return nil
+	}
+	n.tellAll(controlLeaving)
+	n.tagsMu.Lock()
+	defer n.tagsMu.Unlock()
+	return n.announce()
+}
+
+// tellLeft tells everybody that this node has left.
+func (n *Node) tellLeft(ctx context.Context) error {
+	if !n.begin() {
+		return nil
+	}
+	defer n.work.Done()
+	n.listMu.Lock() // Leave panics if the list is shut down meanwhile
+	defer n.listMu.Unlock()
+	select {
+	case <-n.stop:
+		return nil
+	default:
+	}
+	n.tellAll(controlLeft)
+	// Left and failed look alike to memberlist's callbacks, so that the flag in
+	// the meta, which announceLeaving has spread, must be everywhere first.
+	// The control packets are faster; this is for those who missed them.
+	spread := n.cfg.GossipInterval * 2
+	if !n.pause(ctx, spread) {
+		return nil
+	}
+	wait := time.Second
+	if d, ok := ctx.Deadline(); ok {
+		wait = max(time.Millisecond, min(wait, time.Until(d)))
+	}
+	err := n.list.Leave(wait)
+	n.drain()
+	if err != nil && n.alone() {
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("cluster: leaving: %w", err)
+	}
+	n.pause(ctx, n.cfg.LeaveDelay)
+	return nil
+}
+
+func (n *Node) alone() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.present()) <= 1
+}
+
+// pause waits, and reports whether neither ctx nor the node ended meanwhile.
+func (n *Node) pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return true // leave the faster
+	case <-n.stop:
+		return false
+	}
+}
+
+// Close stops the node without a word: to the others it has crashed. It
+// returns when nothing of the node runs any more and the endpoint is free to
+// join again. It is idempotent and never fails.
+func (n *Node) Close() error {
+	n.stopOnce.Do(func() {
+		n.mu.Lock()
+		n.closing = true
+		n.mu.Unlock()
+		close(n.stop)
+		n.remove()
+		n.listMu.Lock()
+		n.list.Shutdown() // shuts the transport down, which ends all dials
+		n.listMu.Unlock()
+		n.work.Wait()
+		n.mu.Lock()
+		n.logEvents()
+		n.mu.Unlock()
+		close(n.stopped)
+	})
+	<-n.stopped
+	return nil
+}

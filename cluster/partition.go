@@ -1,0 +1,310 @@
+package cluster
+
+import (
+	"slices"
+	"time"
+)
+
+// A detector tells a partition of the cluster from the death of some of its
+// nodes. It is pure: it knows neither network nor clock, and is driven by the
+// node's tick with what the node sees.
+//
+// Its states and what moves it between them:
+//
+//	calm -(a fifth of the baseline lost within the window,
+//	       or this node hears nobody: health)-> suspected
+//	suspected -(the picture is stable)-> detected
+//	suspected -(the losses turn out to be crashes, or come back)-> calm
+//	detected -(all but a tenth is back, stable)-> calm
+//
+// The baseline is the set of names known to be stable. A name that left, whose
+// address refuses connections, or whose address another boot has taken, is no
+// longer part of it: that is a crash or a farewell, not a partition. Unknown
+// ground remains: the crash of half of the machines, which refuse nothing, looks
+// like a split and is reported as one.
+type detector struct {
+	cfg *Config
+
+	voters map[string]*voter
+	state  detectorState
+	since  time.Time // of the first loss of this partition
+	stable time.Time // since when the picture has not changed
+	forced time.Time // when the side is named even if the picture still changes
+	lost   []string  // the last picture
+	named  Partition // as last told
+
+	healthSince time.Time // since when health has been bad
+}
+
+type detectorState uint8
+
+const (
+	calm detectorState = iota
+	suspected
+	detected
+)
+
+// A voter is one name of the baseline or on its way into it.
+type voter struct {
+	upSince  time.Time // present without a break
+	lostAt   time.Time // zero while present
+	expected bool      // part of the baseline
+	tags     Tags
+}
+
+// sight is what the node sees of one name: its best boot.
+type sight struct {
+	name    string
+	up      bool // present and answering, as far as anybody knows
+	crashed bool // refused or replaced, and not up
+	left    bool
+	tags    Tags
+}
+
+// thresholds of the detector.
+const (
+	lossFraction  = 5 // a fifth lost at once is a partition or worse
+	minLoss       = 2
+	badHealth     = 3
+	badHealthFor  = 500 * time.Millisecond
+	badProbes     = 2
+	healFraction  = 10 // all but a tenth back is healed
+	forcedStables = 3  // a picture that never rests is named after so many stable times
+)
+
+func newDetector(cfg *Config) detector {
+	return detector{cfg: cfg, voters: map[string]*voter{}}
+}
+
+// stableFor is how long the picture must rest.
+func (d *detector) stableFor(n int) time.Duration {
+	switch {
+	case d.cfg.PartitionStable > 0:
+		return d.cfg.PartitionStable
+	case n <= 20:
+		return 2 * time.Second
+	case n <= 100:
+		return 5 * time.Second
+	}
+	return 10 * time.Second
+}
+
+// observe takes a look at the cluster and returns the events it causes. self is
+// this node's name, health memberlist's score, probes the number of this node's
+// own probes that failed lately.
+func (d *detector) observe(now time.Time, self string, seen []sight, health, probes int) []Event {
+	d.update(now, self, seen)
+	expected, lost, recent := d.count(now)
+	if health < badHealth {
+		d.healthSince = time.Time{}
+	} else if d.healthSince.IsZero() {
+		d.healthSince = now
+	}
+	cutOff := !d.healthSince.IsZero() && now.Sub(d.healthSince) >= badHealthFor && probes >= badProbes
+
+	if !slices.Equal(lost, d.lost) {
+		d.lost, d.stable = lost, now
+	}
+	rested := now.Sub(d.stable) >= d.stableFor(expected)
+
+	switch d.state {
+	case calm:
+		if expected < 2 || recent < d.threshold(expected) && !cutOff {
+			return nil
+		}
+		d.state, d.since, d.stable = suspected, d.firstLoss(now), now
+		d.forced = now.Add(forcedStables * d.stableFor(expected))
+		d.named = d.picture(SideUnknown)
+		return []Event{d.event(PartitionSuspected, health)}
+	case suspected:
+		if len(lost) < d.threshold(expected) && !cutOff {
+			if !rested {
+				return nil
+			}
+			return d.healed(now, health)
+		}
+		if len(lost) == 0 || !rested && now.Before(d.forced) {
+			return nil
+		}
+		d.state = detected
+		d.named = d.picture(d.side(self, expected))
+		return []Event{d.event(PartitionDetected, health)}
+	case detected:
+		if len(lost)*healFraction <= expected {
+			if rested {
+				return d.healed(now, health)
+			}
+			return nil
+		}
+		// A picture that has changed for good is told again.
+		if side := d.side(self, expected); rested && (side != d.named.Side || !slices.Equal(lost, d.named.Lost)) {
+			d.named = d.picture(side)
+			return []Event{d.event(PartitionDetected, health)}
+		}
+	}
+	return nil
+}
+
+func (d *detector) threshold(expected int) int {
+	return max(minLoss, (expected+lossFraction-1)/lossFraction)
+}
+
+// update brings the voters up to date.
+func (d *detector) update(now time.Time, self string, seen []sight) {
+	known := make(map[string]bool, len(seen))
+	for _, s := range seen {
+		known[s.name] = true
+		v := d.voters[s.name]
+		switch {
+		case s.up || s.name == self:
+			if v == nil {
+				v = &voter{upSince: now}
+				d.voters[s.name] = v
+			} else if !v.lostAt.IsZero() {
+				v.upSince, v.lostAt = now, time.Time{}
+			}
+			v.tags = s.tags
+			v.expected = v.expected || now.Sub(v.upSince) >= d.cfg.PartitionBaseline
+		case v == nil:
+		case s.left || s.crashed || !v.expected:
+			delete(d.voters, s.name)
+		case v.lostAt.IsZero():
+			v.lostAt = now
+		case now.Sub(v.lostAt) > d.cfg.ForgetAfter:
+			delete(d.voters, s.name)
+		}
+	}
+	for name := range d.voters {
+		if !known[name] {
+			delete(d.voters, name)
+		}
+	}
+}
+
+// count returns the size of the baseline, the names lost, sorted, and how many
+// of them were lost within the window.
+func (d *detector) count(now time.Time) (expected int, lost []string, recent int) {
+	for name, v := range d.voters {
+		if !v.expected {
+			continue
+		}
+		expected++
+		if !v.lostAt.IsZero() {
+			lost = append(lost, name)
+			if now.Sub(v.lostAt) <= d.cfg.PartitionWindow {
+				recent++
+			}
+		}
+	}
+	slices.Sort(lost)
+	return expected, lost, recent
+}
+
+func (d *detector) firstLoss(now time.Time) time.Time {
+	first := now
+	for _, v := range d.voters {
+		if v.expected && !v.lostAt.IsZero() && now.Sub(v.lostAt) <= d.cfg.PartitionWindow && v.lostAt.Before(first) {
+			first = v.lostAt
+		}
+	}
+	return first
+}
+
+// side says where this node stands: with more than half, with fewer, or at a
+// tie with the half that has the lowest name of all.
+func (d *detector) side(self string, expected int) Side {
+	reachable, lowest, lowestHere := 0, "", false
+	for name, v := range d.voters {
+		if !v.expected && name != self {
+			continue
+		}
+		here := v.lostAt.IsZero()
+		if here && v.expected {
+			reachable++
+		}
+		if lowest == "" || name < lowest {
+			lowest, lowestHere = name, here
+		}
+	}
+	switch {
+	case 2*reachable > expected, 2*reachable == expected && lowestHere:
+		return SideMajority
+	case reachable <= 1:
+		return SideIsolated
+	}
+	return SideMinority
+}
+
+func (d *detector) picture(side Side) Partition {
+	p := Partition{Side: side, Since: d.since}
+	var here, gone []Tags
+	for name, v := range d.voters {
+		if !v.expected {
+			continue
+		}
+		p.Expected++
+		if v.lostAt.IsZero() {
+			p.Reachable = append(p.Reachable, name)
+			here = append(here, v.tags)
+		} else {
+			p.Lost = append(p.Lost, name)
+			gone = append(gone, v.tags)
+		}
+	}
+	slices.Sort(p.Reachable)
+	slices.Sort(p.Lost)
+	p.Common = common(gone, here)
+	return p
+}
+
+// common returns the first tag, in order, that all of gone and none of here
+// have.
+func common(gone, here []Tags) string {
+	if len(gone) == 0 {
+		return ""
+	}
+	var found []string
+next:
+	for k, v := range gone[0] {
+		for _, t := range gone[1:] {
+			if got, ok := t[k]; !ok || got != v {
+				continue next
+			}
+		}
+		for _, t := range here {
+			if got, ok := t[k]; ok && got == v {
+				continue next
+			}
+		}
+		found = append(found, k+"="+v)
+	}
+	if len(found) == 0 {
+		return ""
+	}
+	return slices.Min(found)
+}
+
+// healed ends the partition.
+func (d *detector) healed(now time.Time, health int) []Event {
+	p := d.picture(d.named.Side)
+	p.Duration = now.Sub(d.since)
+	for _, name := range d.named.Lost {
+		if v := d.voters[name]; v != nil && v.lostAt.IsZero() {
+			p.Returned = append(p.Returned, name)
+		} else {
+			p.Missing = append(p.Missing, name)
+		}
+	}
+	d.state, d.named = calm, p
+	e := d.event(PartitionHealed, health)
+	e.Duration = p.Duration
+	return []Event{e}
+}
+
+func (d *detector) event(kind Kind, health int) Event {
+	p := d.named
+	return Event{Kind: kind, Partition: &p, Health: health}
+}
+
+// current returns the partition this node is in.
+func (d *detector) current() (Partition, bool) { return d.named, d.state == detected }

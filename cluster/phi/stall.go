@@ -1,0 +1,55 @@
+package phi
+
+import "time"
+
+// Limits of the local-stall rule.
+const (
+	// stallTolerance is how late a tick may be before it counts as a stall.
+	stallTolerance = 20 * time.Millisecond
+	// stallHold is the stall above which ejections are held back.
+	stallHold = 250 * time.Millisecond
+)
+
+// A Stall notices that the caller itself did not run: a watcher that was
+// stopped, or starved, or collecting garbage finds all its peers late at once,
+// and none of them is to blame. The caller ticks it at a fixed interval, before
+// it checks any peer. It is not safe for concurrent use.
+type Stall struct {
+	interval time.Duration
+	next     time.Duration
+	started  bool
+	hold     time.Duration
+}
+
+// NewStall returns a Stall for a tick every interval.
+func NewStall(interval time.Duration) *Stall { return &Stall{interval: interval} }
+
+// Tick records a tick and returns by how much it was late if that is more than
+// 20 ms, else 0. The caller passes the result to the Shift of every peer's
+// [Monitor].
+func (s *Stall) Tick(at time.Duration) (late time.Duration) {
+	if s.started {
+		late = at - s.next
+	}
+	s.started = true
+	s.next = at + s.interval
+	if late <= stallTolerance {
+		return 0
+	}
+	if late > stallHold {
+		s.hold = at + s.interval + stallHold
+	}
+	return late
+}
+
+// Holding reports whether the caller should not eject anybody at the given
+// instant, because it was stalled by more than 250 ms just before: what the
+// peers sent meanwhile may still be on its way through the process.
+func (s *Stall) Holding(at time.Duration) bool { return at < s.hold }
+
+// MayEject reports whether one more of n candidates may be taken out on the
+// level alone when ejected are out already: never more than half. With more
+// than half suspect at once, the watcher or the network between is the likelier
+// cause, and taking them all out would help nobody. A single candidate is never
+// taken out.
+func MayEject(n, ejected int) bool { return 2*(ejected+1) <= n }

@@ -1,0 +1,315 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Selector chooses nodes by their tags. It is a list of conditions joined by
+// commas, all of which must hold:
+//
+//	role=worker          the tag has this value (also ==)
+//	label!=x             it has another value, or is absent
+//	zone in (a,b)        it has one of these values
+//	zone not in (a,b)    it has none of them, or is absent (also notin)
+//	gpu                  it is present
+//	!gpu                 it is absent
+//
+// Values are bare words of any characters but space and , ( ) = ! " or are
+// quoted as Go strings without escapes. The zero Selector, which "" parses to,
+// matches every node. A Selector is immutable and safe for concurrent use.
+type Selector struct {
+	terms []term
+	text  string
+}
+
+type operator uint8
+
+const (
+	opIn     operator = iota // the tag has one of the values
+	opNotIn                  // it has none of them, or is absent
+	opExists                 // it is present
+	opAbsent                 // it is absent
+)
+
+type term struct {
+	key    string
+	op     operator
+	values []string
+}
+
+// A SelectorError is what is wrong with the text of a selector, and where.
+type SelectorError struct {
+	Text   string // the whole selector
+	Offset int    // the byte the problem is at, from 0
+	Reason string
+}
+
+// Error returns the reason, the position counted in characters from 1, and the
+// selector.
+func (e *SelectorError) Error() string {
+	at := utf8.RuneCountInString(e.Text[:e.Offset]) + 1
+	return fmt.Sprintf("cluster: selector %q: at character %d: %s", e.Text, at, e.Reason)
+}
+
+const (
+	maxSelectorSize   = 4096
+	maxSelectorTerms  = 64
+	maxSelectorValues = 256
+)
+
+// ParseSelector reads a selector. An error is a [*SelectorError].
+func ParseSelector(text string) (Selector, error) {
+	p := selectorParser{text: text}
+	if len(text) > maxSelectorSize {
+		return Selector{}, p.fail(0, "%d bytes are over the limit of %d", len(text), maxSelectorSize)
+	}
+	if !utf8.ValidString(text) {
+		return Selector{}, &SelectorError{Text: strings.ToValidUTF8(text, "\uFFFD"), Reason: "not UTF-8"}
+	}
+	p.skip()
+	if p.pos == len(text) {
+		return Selector{}, nil
+	}
+	var terms []term
+	for {
+		t, err := p.term()
+		if err != nil {
+			return Selector{}, err
+		}
+		if terms = append(terms, t); len(terms) > maxSelectorTerms {
+			return Selector{}, p.fail(p.pos, "more than %d conditions", maxSelectorTerms)
+		}
+		p.skip()
+		if p.pos == len(text) {
+			return Selector{terms: terms, text: canonical(terms)}, nil
+		}
+		if !p.take(",") {
+			return Selector{}, p.fail(p.pos, "want ',' or the end, found %q", p.rest())
+		}
+	}
+}
+
+// MustSelector is [ParseSelector] for selectors written in the program: it
+// panics on a bad one.
+func MustSelector(text string) Selector {
+	s, err := ParseSelector(text)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// Matches reports whether a node with these tags is chosen. It allocates
+// nothing.
+func (s Selector) Matches(tags Tags) bool {
+	for i := range s.terms {
+		t := &s.terms[i]
+		v, ok := tags[t.key]
+		switch t.op {
+		case opIn:
+			ok = ok && slices.Contains(t.values, v)
+		case opNotIn:
+			ok = !ok || !slices.Contains(t.values, v)
+		case opAbsent:
+			ok = !ok
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// String returns the selector in a normal form: selectors that differ only in
+// spacing and spelling of operators have the same.
+func (s Selector) String() string { return s.text }
+
+// Empty reports whether s matches every node.
+func (s Selector) Empty() bool { return len(s.terms) == 0 }
+
+type selectorParser struct {
+	text string
+	pos  int
+}
+
+func (p *selectorParser) fail(at int, format string, args ...any) error {
+	return &SelectorError{Text: p.text, Offset: at, Reason: fmt.Sprintf(format, args...)}
+}
+
+func (p *selectorParser) skip() {
+	for p.pos < len(p.text) && (p.text[p.pos] == ' ' || p.text[p.pos] == '\t') {
+		p.pos++
+	}
+}
+
+func (p *selectorParser) take(s string) bool {
+	if strings.HasPrefix(p.text[p.pos:], s) {
+		p.pos += len(s)
+		return true
+	}
+	return false
+}
+
+// word takes a keyword, which must end where a bare word would.
+func (p *selectorParser) word(w string) bool {
+	rest := p.text[p.pos:]
+	if !strings.HasPrefix(rest, w) || len(rest) > len(w) && isKeyByte(rest[len(w)]) {
+		return false
+	}
+	p.pos += len(w)
+	return true
+}
+
+// rest returns what follows, for messages.
+func (p *selectorParser) rest() string {
+	r := p.text[p.pos:]
+	if utf8.RuneCountInString(r) > 12 {
+		r = string([]rune(r)[:12]) + "…"
+	}
+	return r
+}
+
+func (p *selectorParser) term() (term, error) {
+	p.skip()
+	if p.take("!") {
+		p.skip()
+		key, err := p.key()
+		return term{key: key, op: opAbsent}, err
+	}
+	key, err := p.key()
+	if err != nil {
+		return term{}, err
+	}
+	p.skip()
+	start := p.pos
+	switch {
+	case p.take("!="):
+		return p.single(key, opNotIn)
+	case p.take("=="), p.take("="):
+		return p.single(key, opIn)
+	case p.word("in"):
+		return p.list(key, opIn)
+	case p.word("notin"):
+		return p.list(key, opNotIn)
+	case p.word("not"):
+		p.skip()
+		if !p.word("in") {
+			return term{}, p.fail(p.pos, "want \"in\" after \"not\"")
+		}
+		return p.list(key, opNotIn)
+	case p.pos == len(p.text) || p.text[p.pos] == ',':
+		return term{key: key, op: opExists}, nil
+	}
+	return term{}, p.fail(start, "want =, !=, in, not in, ',' or the end after %q, found %q", key, p.rest())
+}
+
+func (p *selectorParser) key() (string, error) {
+	start := p.pos
+	for p.pos < len(p.text) && isKeyByte(p.text[p.pos]) {
+		p.pos++
+	}
+	key := p.text[start:p.pos]
+	switch {
+	case key == "" && p.pos == len(p.text):
+		return "", p.fail(start, "want a tag key, found the end")
+	case key == "":
+		return "", p.fail(start, "want a tag key, found %q", p.rest())
+	case len(key) > 63:
+		return "", p.fail(start, "tag key of %d bytes, at most 63", len(key))
+	}
+	return key, nil
+}
+
+func (p *selectorParser) single(key string, op operator) (term, error) {
+	p.skip()
+	v, err := p.value()
+	return term{key: key, op: op, values: []string{v}}, err
+}
+
+func (p *selectorParser) list(key string, op operator) (term, error) {
+	p.skip()
+	if !p.take("(") {
+		return term{}, p.fail(p.pos, "want '(' before the values of %q", key)
+	}
+	t := term{key: key, op: op}
+	for {
+		p.skip()
+		v, err := p.value()
+		if err != nil {
+			return term{}, err
+		}
+		if t.values = append(t.values, v); len(t.values) > maxSelectorValues {
+			return term{}, p.fail(p.pos, "more than %d values", maxSelectorValues)
+		}
+		p.skip()
+		switch {
+		case p.take(","):
+		case p.take(")"):
+			slices.Sort(t.values)
+			t.values = slices.Compact(t.values)
+			return t, nil
+		default:
+			return term{}, p.fail(p.pos, "want ',' or ')' in the values of %q", key)
+		}
+	}
+}
+
+func (p *selectorParser) value() (string, error) {
+	start := p.pos
+	if p.take(`"`) {
+		end := strings.IndexByte(p.text[p.pos:], '"')
+		if end < 0 {
+			return "", p.fail(start, "the quote is not closed")
+		}
+		v := p.text[p.pos : p.pos+end]
+		p.pos += end + 1
+		return v, nil
+	}
+	for p.pos < len(p.text) && !strings.ContainsRune(" \t,()=!\"", rune(p.text[p.pos])) {
+		p.pos++
+	}
+	if p.pos == start {
+		if p.pos == len(p.text) {
+			return "", p.fail(start, "want a value, found the end")
+		}
+		return "", p.fail(start, "want a value, found %q; an empty value is \"\"", p.rest())
+	}
+	return p.text[start:p.pos], nil
+}
+
+func canonical(terms []term) string {
+	var b strings.Builder
+	for i, t := range terms {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		switch {
+		case t.op == opExists:
+			b.WriteString(t.key)
+		case t.op == opAbsent:
+			b.WriteString("!" + t.key)
+		case len(t.values) == 1:
+			b.WriteString(t.key + map[operator]string{opIn: "=", opNotIn: "!="}[t.op] + quoteValue(t.values[0]))
+		default:
+			b.WriteString(t.key + map[operator]string{opIn: " in (", opNotIn: " not in ("}[t.op])
+			for j, v := range t.values {
+				if j > 0 {
+					b.WriteByte(',')
+				}
+				b.WriteString(quoteValue(v))
+			}
+			b.WriteByte(')')
+		}
+	}
+	return b.String()
+}
+
+func quoteValue(v string) string {
+	if v == "" || strings.ContainsAny(v, " \t,()=!") {
+		return `"` + v + `"`
+	}
+	return v
+}

@@ -1,0 +1,120 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+)
+
+// MaxTagsSize is the limit of a node's tags in bytes, as [Tags.Size] counts
+// them. Gossip carries them in every announcement of the node, whose size is
+// fixed by memberlist; bulk state belongs elsewhere.
+const MaxTagsSize = gossip.MaxTagsSize
+
+// ErrTagsTooLarge is what the error of a change that would exceed [MaxTagsSize]
+// wraps; its text says both sizes.
+var ErrTagsTooLarge = errors.New("cluster: tags too large")
+
+// Tags are the key=value pairs a node carries through gossip, to be selected
+// by. Keys are letters, digits, '.', '_', '-' and '/', at most 63 bytes; values
+// are UTF-8 without control characters, at most 255 bytes, and may be empty.
+//
+// The cluster package returns its own copies: a Tags value in a [Member] or
+// [Event] is shared by all who received it and must not be changed.
+type Tags map[string]string
+
+// ParseTags reads "zone=a,gpu=h100". Spaces around keys and values are
+// dropped; an empty string is no tags; a key without "=" has an empty value.
+func ParseTags(s string) (Tags, error) {
+	t := Tags{}
+	for part := range strings.SplitSeq(s, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		k, v, _ := strings.Cut(part, "=")
+		k, v = strings.TrimSpace(k), strings.TrimSpace(v)
+		if _, twice := t[k]; twice {
+			return nil, fmt.Errorf("cluster: tag %q is given twice", k)
+		}
+		t[k] = v
+	}
+	if err := t.Validate(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Validate says what is wrong with t, or nil.
+func (t Tags) Validate() error {
+	for _, k := range slices.Sorted(maps.Keys(t)) {
+		if err := validTagKey(k); err != nil {
+			return err
+		}
+		if v := t[k]; len(v) > 255 || !utf8.ValidString(v) || strings.ContainsFunc(v, isControl) {
+			return fmt.Errorf("cluster: value of tag %q: want at most 255 bytes of UTF-8 without control characters, got %q", k, v)
+		}
+	}
+	if n := t.Size(); n > MaxTagsSize {
+		return fmt.Errorf("%w: %d bytes are over the limit of %d; gossip carries names of things, not the things", ErrTagsTooLarge, n, MaxTagsSize)
+	}
+	return nil
+}
+
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
+
+func validTagKey(k string) error {
+	if k == "" || len(k) > 63 {
+		return fmt.Errorf("cluster: tag key %q: want 1 to 63 bytes", k)
+	}
+	for i := range len(k) {
+		if !isKeyByte(k[i]) {
+			return fmt.Errorf("cluster: tag key %q: %q is not a letter, digit, '.', '_', '-' or '/'", k, k[i])
+		}
+	}
+	return nil
+}
+
+func isKeyByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-' || c == '/'
+}
+
+// Size returns the bytes t takes in gossip: keys, values, and a length of one
+// or two bytes before each.
+func (t Tags) Size() int {
+	n := 0
+	for k, v := range t {
+		n += uvarintLen(len(k)) + len(k) + uvarintLen(len(v)) + len(v)
+	}
+	return n
+}
+
+func uvarintLen(n int) int {
+	var b [binary.MaxVarintLen64]byte
+	return binary.PutUvarint(b[:], uint64(n))
+}
+
+// Clone returns a copy; nil stays nil.
+func (t Tags) Clone() Tags { return maps.Clone(t) }
+
+// Equal reports whether t and u hold the same pairs.
+func (t Tags) Equal(u Tags) bool { return maps.Equal(t, u) }
+
+// String returns the tags as [ParseTags] reads them, sorted by key.
+func (t Tags) String() string {
+	var b strings.Builder
+	for i, k := range slices.Sorted(maps.Keys(t)) {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(k)
+		b.WriteByte('=')
+		b.WriteString(t[k])
+	}
+	return b.String()
+}

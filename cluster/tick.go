@@ -1,0 +1,100 @@
+package cluster
+
+import (
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/cluster/phi"
+)
+
+// tickInterval is the rhythm of everything that is not driven by a message.
+const tickInterval = 100 * time.Millisecond
+
+// Members that are gone for good are remembered this long, so that late gossip
+// about them makes no events.
+const rememberGone = 5 * time.Minute
+
+// run is the node's one goroutine of its own.
+func (n *Node) run() {
+	tick := time.NewTicker(tickInterval)
+	defer tick.Stop()
+	start := time.Now()
+	stall := phi.NewStall(tickInterval)
+	var second, minute time.Time
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-n.inbox.wake:
+			n.drain()
+			continue
+		case <-tick.C:
+		}
+		now := time.Now()
+		late := stall.Tick(now.Sub(start))
+		stalled := late > 0 && stall.Holding(now.Sub(start))
+		n.judgeProbes(stall.Holding(now.Sub(start)), now)
+		n.drain()
+		n.detect(stalled, now)
+		n.heals(now)
+		if now.Sub(second) >= time.Second {
+			second = now
+			n.measure()
+			n.saveSnapshot(now)
+		}
+		if now.Sub(minute) >= time.Minute {
+			minute = now
+			n.forget(now)
+		}
+	}
+}
+
+// judgeProbes makes suspicions of failed probes, unless this node itself did
+// not run: then the answers may have come and found nobody.
+func (n *Node) judgeProbes(stalled bool, now time.Time) {
+	ids := n.fails.take()
+	if stalled {
+		return
+	}
+	for _, id := range ids {
+		n.inbox.put(callback{kind: probeFailed, id: id})
+	}
+}
+
+// measure tells the metrics what is polled.
+func (n *Node) measure() {
+	n.cfg.Metrics.QueueDepth("packets_out", n.transport.Queued())
+	n.cfg.Metrics.QueueDepth("callbacks", n.inbox.len())
+	deepest := 0
+	n.mu.Lock()
+	for s := range n.subscribers {
+		s.mu.Lock()
+		deepest = max(deepest, len(s.queue))
+		s.mu.Unlock()
+	}
+	n.mu.Unlock()
+	n.cfg.Metrics.QueueDepth("subscribers", deepest)
+}
+
+// forget drops members that are gone for good.
+func (n *Node) forget(now time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for id, m := range n.members {
+		if m.State.Present() || m.listed {
+			continue
+		}
+		keep := n.cfg.ReconnectFor
+		if m.replaced || m.hidden || m.State == StateLeft || n.hasNewer(m) {
+			keep = rememberGone
+		}
+		if now.Sub(m.goneSince) > keep {
+			delete(n.members, id)
+			n.transport.Forget(id)
+		}
+	}
+	n.countStates()
+}
+
+func refusedError(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

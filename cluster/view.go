@@ -1,0 +1,335 @@
+package cluster
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+)
+
+// A member is one life of a node in the table of members. All fields are
+// guarded by the node's mu.
+//
+// Its State follows from what memberlist says (listed), from the evidence this
+// node has of its own (suspectedBy, condemned) and from what the member said of
+// itself (leaving):
+//
+//	listed                        alive
+//	listed, suspectedBy != 0      suspect
+//	listed, leaving               leaving
+//	condemned                     failed, whatever memberlist still thinks
+//	not listed, leaving or told   left
+//	not listed                    failed
+type member struct {
+	Member
+	listed      bool   // memberlist holds it alive
+	leaving     bool   // it said that it will leave
+	condemned   bool   // this node knows better than memberlist
+	replaced    bool   // another boot answers at its address
+	hidden      bool   // was gone before this node heard of it: no events
+	suspectedBy source // who suspects it
+	answers     int    // probes answered since it was condemned
+	goneSince   time.Time
+	presentFrom time.Time // since when it is present without a break
+	refused     bool      // its address refused a connection since it failed
+	suspectedAt time.Time
+}
+
+// A source is one kind of evidence against a member.
+type source uint8
+
+const (
+	sourceRouting source = 1 << iota // who routes: heartbeats, control streams
+	sourceProbe                      // this node's own probes
+)
+
+// hashID hashes an id (FNV-1a). Nodes compare sums of it with each other.
+func hashID(id string) uint64 {
+	const offset, prime = 14695981039346656037, 1099511628211
+	h := uint64(offset)
+	for i := range len(id) {
+		h = (h ^ uint64(id[i])) * prime
+	}
+	return h
+}
+
+// A callback is what memberlist has told about one node.
+type callback struct {
+	kind callbackKind
+	id   string
+	addr string
+	meta []byte
+}
+
+type callbackKind uint8
+
+const (
+	listJoin callbackKind = iota
+	listUpdate
+	listLeave
+	probeAnswered
+	probeFailed
+	saysLeaving
+	saysLeft
+)
+
+// drain applies what memberlist and others have told since the last call, in
+// order. Any goroutine may call it.
+func (n *Node) drain() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, c := range n.inbox.take() {
+		n.apply(c, time.Now())
+	}
+	n.countStates()
+	n.logEvents()
+}
+
+func (n *Node) apply(c callback, now time.Time) {
+	m := n.members[c.id]
+	switch c.kind {
+	case listJoin:
+		n.hash.Add(hashID(c.id))
+		n.changed = now
+		n.memberListed(c, m, now)
+	case listUpdate:
+		if m != nil {
+			n.memberUpdated(c, m, now)
+		}
+	case listLeave:
+		n.hash.Add(-hashID(c.id))
+		n.changed = now
+		if m != nil {
+			m.listed = false
+			n.transport.SetPresent(m.ID(), false)
+			n.memberGone(m, now)
+		}
+	case probeAnswered:
+		if m != nil {
+			n.answered(m, now)
+		}
+	case probeFailed:
+		if m != nil && m.State.Present() {
+			n.suspect(m, sourceProbe, CauseProbe, 0, now)
+		}
+	case saysLeaving:
+		if m != nil && m.State.Present() && !m.leaving {
+			m.leaving = true
+			n.setState(m, n.derive(m), now, Event{Kind: NodeUpdated})
+		}
+	case saysLeft:
+		if m != nil && m.State.Present() {
+			m.leaving = true
+			n.setState(m, StateLeft, now, Event{Kind: NodeLeft})
+		}
+	}
+}
+
+// derive returns the state of a listed member.
+func (n *Node) derive(m *member) State {
+	switch {
+	case m.leaving:
+		return StateLeaving
+	case m.suspectedBy != 0:
+		return StateSuspect
+	}
+	return StateAlive
+}
+
+// memberListed handles memberlist's NotifyJoin.
+func (n *Node) memberListed(c callback, m *member, now time.Time) {
+	meta, err := gossip.ParseMeta(c.meta)
+	if err != nil {
+		return // NotifyAlive has refused it
+	}
+	if m == nil {
+		name, boot, _ := splitID(c.id)
+		m = &member{Member: Member{
+			Name: name, Boot: boot, Addr: c.addr, Tags: meta.Tags, Since: now, Joined: now, State: StateFailed,
+		}, listed: true, leaving: meta.Leaving, presentFrom: now}
+		n.members[c.id] = m
+		n.transport.SetPresent(c.id, true)
+		if n.supersededBy(m) != nil {
+			// An old life of a node that this node already knows by a newer one.
+			m.hidden, m.condemned, m.replaced, m.goneSince = true, true, true, now
+			return
+		}
+		n.supersede(m, now)
+		m.State = n.derive(m)
+		n.emit(Event{Kind: NodeJoined, Member: m.Member})
+		n.findConflict(m)
+		return
+	}
+	m.listed = true
+	n.transport.SetPresent(c.id, true)
+	m.Addr, m.Tags, m.leaving = c.addr, meta.Tags, meta.Leaving
+	switch {
+	case m.State.Present(), m.State == StateLeft:
+	case m.replaced:
+		n.verify(m) // it may have been taken for dead wrongly
+	default:
+		n.revive(m, now)
+	}
+}
+
+// revive takes a failed member back.
+func (n *Node) revive(m *member, now time.Time) {
+	m.condemned, m.replaced, m.hidden, m.refused, m.suspectedBy, m.answers = false, false, false, false, 0, 0
+	m.presentFrom = now
+	n.setState(m, n.derive(m), now, Event{Kind: NodeRecovered, Duration: now.Sub(m.goneSince)})
+}
+
+// memberUpdated handles memberlist's NotifyUpdate.
+func (n *Node) memberUpdated(c callback, m *member, now time.Time) {
+	meta, err := gossip.ParseMeta(c.meta)
+	if err != nil {
+		return
+	}
+	leaving := m.leaving || meta.Leaving // never taken back
+	if m.Addr == c.addr && m.Tags.Equal(meta.Tags) && m.leaving == leaving {
+		return
+	}
+	was := m.Member
+	m.Addr, m.Tags, m.leaving = c.addr, meta.Tags, leaving
+	if m.State.Present() {
+		n.setStateWas(m, n.derive(m), now, Event{Kind: NodeUpdated, Was: was})
+	}
+}
+
+// memberGone handles memberlist's NotifyLeave.
+func (n *Node) memberGone(m *member, now time.Time) {
+	switch {
+	case !m.State.Present(): // known already
+	case m.leaving:
+		n.setState(m, StateLeft, now, Event{Kind: NodeLeft})
+	default:
+		n.fail(m, CauseDetected, now)
+	}
+}
+
+// fail makes a present member failed.
+func (n *Node) fail(m *member, cause Cause, now time.Time) {
+	m.suspectedBy, m.answers = 0, 0
+	n.setState(m, StateFailed, now, Event{Kind: NodeFailed, Cause: cause})
+}
+
+// condemn fails a member that memberlist still holds alive.
+func (n *Node) condemn(m *member, cause Cause, now time.Time) {
+	m.condemned = true
+	m.refused = m.refused || cause == CauseRefused
+	m.replaced = m.replaced || cause == CauseReplaced
+	n.fail(m, cause, now)
+}
+
+// suspect adds evidence against a present member; the first makes it suspect.
+func (n *Node) suspect(m *member, by source, cause Cause, phi float64, now time.Time) bool {
+	if m.Name == n.cfg.Name && m.ID() == n.id {
+		return false
+	}
+	first := m.suspectedBy == 0
+	m.suspectedBy |= by
+	if !first || m.State != StateAlive {
+		return false
+	}
+	m.suspectedAt = now
+	n.setState(m, StateSuspect, now, Event{Kind: NodeSuspected, Cause: cause, Phi: phi})
+	return true
+}
+
+// clear takes evidence back; without any left the member has recovered.
+func (n *Node) clear(m *member, by source, now time.Time) bool {
+	if m.suspectedBy&by == 0 {
+		return false
+	}
+	m.suspectedBy &^= by
+	if m.suspectedBy != 0 || m.State != StateSuspect {
+		return false
+	}
+	n.setState(m, n.derive(m), now, Event{Kind: NodeRecovered, Duration: now.Sub(m.suspectedAt)})
+	return true
+}
+
+// answered handles a probe that the member answered.
+func (n *Node) answered(m *member, now time.Time) {
+	n.clear(m, sourceProbe, now)
+	if m.condemned && m.listed && !m.replaced && m.State == StateFailed {
+		// It was taken for dead and yet answers: twice is proof.
+		if m.answers++; m.answers >= 2 {
+			n.revive(m, now)
+		}
+	}
+}
+
+// setState changes the state of a member and tells it.
+func (n *Node) setState(m *member, s State, now time.Time, e Event) {
+	e.Was = m.Member
+	n.setStateWas(m, s, now, e)
+}
+
+func (n *Node) setStateWas(m *member, s State, now time.Time, e Event) {
+	if m.State != s {
+		if m.State.Present() && !s.Present() {
+			m.goneSince = now
+			n.lastLoss = now
+		}
+		m.State, m.Since = s, now
+	}
+	e.Member = m.Member
+	if !m.hidden {
+		n.emit(e)
+	}
+}
+
+// emit numbers an event and gives it to everybody. The caller holds mu.
+func (n *Node) emit(e Event) {
+	n.seq++
+	e.Seq, e.Time = n.seq, time.Now()
+	for s := range n.subscribers {
+		s.push(e)
+	}
+	n.cfg.Metrics.Event(e.Kind, e.Cause)
+	n.toLog = append(n.toLog, e)
+}
+
+// logEvents writes what has happened to the log, without the lock, which the
+// caller holds before and after: a log that blocks must not hold up the view.
+func (n *Node) logEvents() {
+	for len(n.toLog) > 0 {
+		events := n.toLog
+		n.toLog = nil
+		n.mu.Unlock()
+		for _, e := range events {
+			n.logEvent(e)
+		}
+		n.mu.Lock()
+	}
+}
+
+func (n *Node) logEvent(e Event) {
+	level := slog.LevelInfo
+	switch e.Kind {
+	case NodeFailed, NameConflict, PartitionSuspected, PartitionDetected:
+		level = slog.LevelWarn
+	case NodeUpdated, NodeSuspected, SelfDegraded:
+		level = slog.LevelDebug
+	}
+	n.log.Log(backgroundCtx, level, e.String(), "seq", e.Seq)
+}
+
+// countStates tells the metrics how many members are in which state. The
+// caller holds mu.
+func (n *Node) countStates() {
+	var counts [StateFailed + 1]int
+	for _, m := range n.members {
+		if !m.hidden {
+			counts[m.State]++
+		}
+	}
+	for s, c := range counts {
+		if c != n.counts[s] {
+			n.cfg.Metrics.Members(State(s), c)
+		}
+	}
+	n.counts = counts
+}
+
