@@ -97,6 +97,10 @@ func AppendBytes(b, p []byte) []byte {
 	return append(appendHead(b, majBytes, uint64(len(p))), p...)
 }
 
+// AppendBytesHead appends the head of a byte string of n bytes, which must
+// follow.
+func AppendBytesHead(b []byte, n int) []byte { return appendHead(b, majBytes, uint64(n)) }
+
 // AppendArray appends the head of an array of n items, which must follow.
 func AppendArray(b []byte, n int) []byte { return appendHead(b, majArray, uint64(n)) }
 

@@ -22,7 +22,8 @@ type Decoder struct {
 }
 
 // Reset points d at message b, which must not change while d reads. Only
-// [Decoder.View], [Decoder.Raw] and [Decoder.Rest] return parts of b.
+// [Decoder.View], [Decoder.ViewBytes], [Decoder.Raw], [Decoder.Union] and
+// [Decoder.Rest] return parts of b.
 func (d *Decoder) Reset(b []byte, l Limits) {
 	*d = Decoder{buf: b, depth: l.depth(), budget: l.budget(len(b))}
 }
@@ -349,6 +350,10 @@ func (d *Decoder) Bytes() []byte {
 	}
 	return append([]byte(nil), p...)
 }
+
+// ViewBytes reads a byte string without copying it: the result is part of the
+// message.
+func (d *Decoder) ViewBytes() []byte { return d.span(majBytes) }
 
 // BytesInto reads a byte string that has exactly the length of dst.
 func (d *Decoder) BytesInto(dst []byte) {

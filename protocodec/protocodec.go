@@ -1,0 +1,105 @@
+// Package protocodec lets contracts use protobuf messages: generated code
+// imports it when the request and the response of a method are proto.Message,
+// which then travel as protobuf, or when a field of a struct is one, which
+// then is a byte string. The rest of rpcnet does not need protobuf.
+package protocodec
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/wire"
+)
+
+// maxDepth is how deep messages may nest. protobuf-go's own limit, 10 000,
+// lets a small message take megabytes of stack.
+const maxDepth = 100
+
+var (
+	// Maps are written in the order of their keys, so that the same message
+	// has the same bytes within one version of protobuf-go.
+	marshal   = proto.MarshalOptions{Deterministic: true}
+	unmarshal = proto.UnmarshalOptions{RecursionLimit: maxDepth}
+)
+
+// Message returns the codec of messages of type M, such as *pb.Point.
+func Message[M proto.Message]() rpcnet.Message {
+	return rpcnet.Message{
+		Append: func(dst []byte, msg any) ([]byte, error) {
+			m, ok := msg.(M)
+			if !ok || !m.ProtoReflect().IsValid() {
+				return dst, rpcnet.Errorf(rpcnet.CodeInternal, "message is %T, want a non-nil %T", msg, m)
+			}
+			return marshal.MarshalAppend(dst, m)
+		},
+		Decode: func(d *wire.Decoder, msg any) {
+			m, ok := msg.(M)
+			if !ok || !m.ProtoReflect().IsValid() {
+				d.Fail(rpcnet.Errorf(rpcnet.CodeInternal, "message goes into %T, want a non-nil %T", msg, m))
+				return
+			}
+			decode(d, d.Rest(), m)
+		},
+		Encoding: rpcnet.Proto,
+		JSON:     transcoder[M]{},
+	}
+}
+
+// AppendField appends m as a byte string.
+func AppendField(b []byte, m proto.Message) ([]byte, error) {
+	size := marshal.Size(m)
+	b = wire.AppendBytesHead(b, size)
+	start := len(b)
+	b, err := marshal.MarshalAppend(b, m)
+	if err == nil && len(b)-start != size {
+		err = fmt.Errorf("protobuf message changed while it was encoded")
+	}
+	return b, err
+}
+
+// DecodeField reads a byte string into m.
+func DecodeField(d *wire.Decoder, m proto.Message) {
+	if p := d.ViewBytes(); d.Err() == nil {
+		decode(d, p, m)
+	}
+}
+
+func decode(d *wire.Decoder, p []byte, m proto.Message) {
+	// protobuf has no budget of its own; what it keeps of the input counts.
+	if !d.Charge(len(p), 1) {
+		return
+	}
+	if err := unmarshal.Unmarshal(p, m); err != nil {
+		d.Fail(err)
+	}
+}
+
+// transcoder converts between protobuf and protobuf's JSON form.
+type transcoder[M proto.Message] struct{}
+
+func (transcoder[M]) empty() M {
+	var m M
+	return m.ProtoReflect().Type().New().Interface().(M)
+}
+
+// AppendJSON appends the JSON form of a message in protobuf to dst.
+func (t transcoder[M]) AppendJSON(dst, p []byte) ([]byte, error) {
+	m := t.empty()
+	if err := unmarshal.Unmarshal(p, m); err != nil {
+		return dst, err
+	}
+	return protojson.MarshalOptions{}.MarshalAppend(dst, m)
+}
+
+// AppendCBOR appends the protobuf form of a message in JSON to dst: for these
+// messages it stands where CBOR stands for others.
+func (t transcoder[M]) AppendCBOR(dst, json []byte) ([]byte, error) {
+	m := t.empty()
+	if err := (protojson.UnmarshalOptions{RecursionLimit: maxDepth}).Unmarshal(json, m); err != nil {
+		return dst, err
+	}
+	return marshal.MarshalAppend(dst, m)
+}

@@ -1,0 +1,126 @@
+package protocodec_test
+
+import (
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/protocodec"
+	"github.com/rpcnet-go/rpcnet/wire"
+)
+
+func TestMessageTravelsAsProtobuf(t *testing.T) {
+	t.Parallel()
+	m := protocodec.Message[*wrapperspb.StringValue]()
+	if m.Encoding != rpcnet.Proto {
+		t.Fatalf("encoding = %v", m.Encoding)
+	}
+	in := wrapperspb.String("hello")
+	b, err := m.Append([]byte("x"), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := proto.Marshal(in)
+	if string(b) != "x"+string(want) {
+		t.Fatalf("bytes = %q, want x%q", b, want)
+	}
+	var d wire.Decoder
+	d.Reset(b[1:], wire.Limits{})
+	out := wrapperspb.String("left over")
+	m.Decode(&d, out)
+	if err := d.Finish(); err != nil || out.Value != "hello" {
+		t.Fatalf("decoded %v, %v", out, err)
+	}
+}
+
+func TestMessageRefusesOtherTypesAndNil(t *testing.T) {
+	t.Parallel()
+	m := protocodec.Message[*wrapperspb.StringValue]()
+	for _, msg := range []any{nil, 1, wrapperspb.Int32(1), (*wrapperspb.StringValue)(nil)} {
+		if _, err := m.Append(nil, msg); rpcnet.CodeOf(err) != rpcnet.CodeInternal {
+			t.Errorf("Append(%T) = %v, want Internal", msg, err)
+		}
+		var d wire.Decoder
+		d.Reset(nil, wire.Limits{})
+		if m.Decode(&d, msg); d.Err() == nil {
+			t.Errorf("Decode into %T succeeded", msg)
+		}
+	}
+}
+
+func TestJSONFormIsProtobufs(t *testing.T) {
+	t.Parallel()
+	m := protocodec.Message[*wrapperspb.StringValue]()
+	p, err := m.JSON.AppendCBOR(nil, []byte(`"hello"`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := m.JSON.AppendJSON([]byte("> "), p)
+	if err != nil || string(j) != `> "hello"` {
+		t.Fatalf("JSON = %s, %v", j, err)
+	}
+	if _, err := m.JSON.AppendCBOR(nil, []byte(`{"no":1}`)); err == nil {
+		t.Error("a wrong JSON form was accepted")
+	}
+	if _, err := m.JSON.AppendJSON(nil, []byte("\xff")); err == nil {
+		t.Error("a wrong protobuf form was accepted")
+	}
+}
+
+func TestFieldIsAByteString(t *testing.T) {
+	t.Parallel()
+	in := wrapperspb.String(strings.Repeat("x", 300))
+	b, err := protocodec.AppendField(nil, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := proto.Marshal(in)
+	if string(b) != string(wire.AppendBytes(nil, want)) {
+		t.Fatalf("bytes = %x", b)
+	}
+	var d wire.Decoder
+	d.Reset(b, wire.Limits{})
+	out := new(wrapperspb.StringValue)
+	protocodec.DecodeField(&d, out)
+	if err := d.Finish(); err != nil || !proto.Equal(in, out) {
+		t.Fatalf("decoded %v, %v", out, err)
+	}
+}
+
+func TestDeepMessageIsRefused(t *testing.T) {
+	t.Parallel()
+	// Value{list_value: ListValue{values: Value{...}}}, 100 000 deep would be
+	// megabytes of stack.
+	var p []byte
+	for range 2000 {
+		v := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), p)
+		p = protowire.AppendBytes(protowire.AppendTag(nil, 6, protowire.BytesType), v)
+	}
+	m := protocodec.Message[*structpb.Value]()
+	var d wire.Decoder
+	d.Reset(p, wire.Limits{})
+	if m.Decode(&d, new(structpb.Value)); d.Err() == nil {
+		t.Fatal("accepted")
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte("\x0a\x05hello"))
+	m := protocodec.Message[*structpb.Value]()
+	f.Fuzz(func(t *testing.T, p []byte) {
+		var d wire.Decoder
+		d.Reset(p, wire.Limits{})
+		v := new(structpb.Value)
+		if m.Decode(&d, v); d.Finish() != nil {
+			return
+		}
+		if _, err := m.Append(nil, v); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

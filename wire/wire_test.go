@@ -1,0 +1,566 @@
+package wire_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/rpcnet-go/rpcnet/wire"
+)
+
+// oracle is the deterministic mode of fxamacker/cbor.
+var oracle = func() cbor.EncMode {
+	m, err := cbor.CoreDetEncOptions().EncMode()
+	if err != nil {
+		panic(err)
+	}
+	return m
+}()
+
+func decoder(b []byte) *wire.Decoder {
+	d := new(wire.Decoder)
+	d.Reset(b, wire.Limits{})
+	return d
+}
+
+func sameAsOracle(t *testing.T, got []byte, v any) {
+	t.Helper()
+	want, err := oracle.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%T %v: got %x, want %x", v, v, got, want)
+	}
+}
+
+func TestIntegersAreEncodedAsTheOracleDoes(t *testing.T) {
+	t.Parallel()
+	for shift := range 64 {
+		for off := -2; off <= 2; off++ {
+			u := uint64(1)<<shift + uint64(off)
+			sameAsOracle(t, wire.AppendUint(nil, u), u)
+			i := int64(u)
+			sameAsOracle(t, wire.AppendInt(nil, i), i)
+			if got := decoder(wire.AppendUint(nil, u)).Uint64(); got != u {
+				t.Errorf("uint %d came back as %d", u, got)
+			}
+			if got := decoder(wire.AppendInt(nil, i)).Int64(); got != i {
+				t.Errorf("int %d came back as %d", i, got)
+			}
+		}
+	}
+}
+
+func TestFloatsAreEncodedAsTheOracleDoes(t *testing.T) {
+	t.Parallel()
+	fs := []float64{0, math.Copysign(0, -1), 1, 1.5, 65504, 65505, 65520, 5.960464477539063e-8, 5.9e-8, 6.103515625e-5,
+		1e-10, 3.4e38, 1e39, math.MaxFloat32, math.MaxFloat64, math.SmallestNonzeroFloat32, math.SmallestNonzeroFloat64,
+		math.Inf(1), math.Inf(-1), math.NaN(), 0.1, float64(float32(0.1))}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		fs = append(fs, math.Float64frombits(r.Uint64()), float64(math.Float32frombits(r.Uint32())), float64(r.IntN(4096))/16)
+	}
+	for _, f := range fs {
+		same := func(got, want float64) bool { return math.Float64bits(got) == math.Float64bits(want) || got != got && want != want }
+		b := wire.AppendFloat64(nil, f)
+		sameAsOracle(t, b, f)
+		if got := decoder(b).Float64(); !same(got, f) {
+			t.Errorf("%g came back as %g", f, got)
+		}
+		b = wire.AppendFloat32(nil, float32(f))
+		sameAsOracle(t, b, float32(f))
+		if got := decoder(b).Float32(); !same(float64(got), float64(float32(f))) {
+			t.Errorf("float32 %g came back as %g", float32(f), got)
+		}
+	}
+}
+
+func TestEveryFloat16IsReadAndWrittenBack(t *testing.T) {
+	t.Parallel()
+	for h := range 1 << 16 {
+		b := []byte{0xf9, byte(h >> 8), byte(h)}
+		f := decoder(b).Float64()
+		var want float64
+		if err := cbor.Unmarshal(b, &want); err != nil {
+			t.Fatal(err)
+		}
+		if f != want && f == f {
+			t.Fatalf("%x is %g, want %g", b, f, want)
+		}
+		if got := wire.AppendFloat64(nil, f); f == f && !bytes.Equal(got, b) {
+			t.Fatalf("%g is written as %x, want %x", f, got, b)
+		}
+	}
+}
+
+func TestTextAndBytesAreEncodedAsTheOracleDoes(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, 23, 24, 31, 32, 255, 256, 65535, 65536} {
+		s := strings.Repeat("ä", n/2) + strings.Repeat("x", n%2)
+		b, ok := wire.AppendText(nil, s)
+		if !ok {
+			t.Fatalf("%d bytes of text are not UTF-8", n)
+		}
+		sameAsOracle(t, b, s)
+		if got := decoder(b).Text(); got != s {
+			t.Errorf("text of %d bytes came back with %d", len(s), len(got))
+		}
+		sameAsOracle(t, wire.AppendString(nil, s), s)
+		sameAsOracle(t, wire.AppendBytes(nil, []byte(s)), []byte(s))
+		if got := decoder(wire.AppendBytes(nil, []byte(s))).Bytes(); string(got) != s {
+			t.Errorf("bytes came back with %d of %d", len(got), len(s))
+		}
+	}
+	for _, s := range []string{"\xff", strings.Repeat("x", 40) + "\xc3", "\xed\xa0\x80"} {
+		if _, ok := wire.AppendText(nil, s); ok {
+			t.Errorf("%q passed for UTF-8", s)
+		}
+		b := append(wire.AppendBytesHead(nil, len(s)), s...)
+		b[0] |= 0x60 // text
+		for _, read := range []func(*wire.Decoder){
+			func(d *wire.Decoder) { d.Text() }, func(d *wire.Decoder) { d.View() }, func(d *wire.Decoder) { d.Skip() },
+		} {
+			d := decoder(b)
+			if read(d); !errors.Is(d.Err(), wire.ErrUTF8) {
+				t.Errorf("%q: %v, want %v", s, d.Err(), wire.ErrUTF8)
+			}
+		}
+	}
+}
+
+func TestMapsAreSortedAsTheOracleDoes(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 200 {
+		text, ints := map[string]bool{}, map[int32]bool{}
+		for range r.IntN(40) {
+			text[strings.Repeat(string(rune('a'+r.IntN(26))), r.IntN(30))] = true
+			ints[int32(r.Uint32())>>r.IntN(32)] = true
+		}
+		b := wire.AppendMap(nil, len(text))
+		for _, k := range wire.SortedText(nil, text) {
+			b = wire.AppendBool(wire.AppendString(b, k), true)
+		}
+		sameAsOracle(t, b, text)
+		b = wire.AppendMap(nil, len(ints))
+		for _, k := range wire.SortedInts(nil, ints) {
+			b = wire.AppendBool(wire.AppendInt(b, int64(k)), true)
+		}
+		sameAsOracle(t, b, ints)
+	}
+}
+
+func TestTimeKeepsTheInstantAndTheZone(t *testing.T) {
+	t.Parallel()
+	for _, in := range []time.Time{
+		{}, time.Unix(0, 0).UTC(), time.Date(2026, 11, 23, 13, 0, 0, 123456789, time.FixedZone("", -5*3600-1800)),
+		time.Date(1850, 1, 1, 0, 0, 0, 0, time.FixedZone("LMT", 53*60+28)), // not whole minutes
+		time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("far", 25*3600)),
+		time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC),
+	} {
+		b, err := wire.AppendTime([]byte{0}, in)
+		if err != nil {
+			t.Errorf("%v: %v", in, err)
+			continue
+		}
+		d := decoder(b[1:])
+		if got := d.Time(); !got.Equal(in) || d.Finish() != nil {
+			t.Errorf("%v came back as %v, %v", in, got, d.Err())
+		}
+		var std time.Time
+		if err := cbor.Unmarshal(b[1:], &std); err != nil || !std.Equal(in) {
+			t.Errorf("the oracle reads %v as %v, %v", in, std, err)
+		}
+	}
+	if _, err := wire.AppendTime(nil, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)); err == nil {
+		t.Error("the year 10000 was written")
+	}
+}
+
+func TestTimeIsReadInTheFormsOfRFC8949(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"c074323031332d30332d32315432303a30343a30305a": "2013-03-21T20:04:00Z",
+		"74323031332d30332d32315432303a30343a30305a":   "2013-03-21T20:04:00Z",
+		"c11a514b67b0":         "2013-03-21T20:04:00Z",
+		"c1fb41d452d9ec200000": "2013-03-21T20:04:00.5Z",
+		"c1f97e00":             "", "c2f97e00": "", "c0": "", "c1fb7fefffffffffffff": "", "c063666f6f": "",
+	} {
+		b, _ := hex.DecodeString(in)
+		d := decoder(b)
+		got := d.Time()
+		if err := d.Finish(); (err != nil) != (want == "") {
+			t.Errorf("%s: %v", in, err)
+		} else if err == nil && got.Format(time.RFC3339Nano) != want {
+			t.Errorf("%s is %v, want %s", in, got, want)
+		}
+	}
+}
+
+func TestTypedArraysHaveTheTagsOfRFC8746(t *testing.T) {
+	t.Parallel()
+	check := func(got []byte, want string) {
+		t.Helper()
+		if hex.EncodeToString(got) != want {
+			t.Errorf("got %x, want %s", got, want)
+		}
+	}
+	check(wire.AppendNumbers(nil, []uint16{1, 2}), "d8454401000200")
+	check(wire.AppendNumbers(nil, []uint32{1}), "d8464401000000")
+	check(wire.AppendNumbers(nil, []uint64{1}), "d847480100000000000000")
+	check(wire.AppendNumbers(nil, []int8{-1}), "d84841ff")
+	check(wire.AppendNumbers(nil, []int16{-2}), "d84d42feff")
+	check(wire.AppendNumbers(nil, []int32{-2}), "d84e44feffffff")
+	check(wire.AppendNumbers(nil, []int64{-2}), "d84f48feffffffffffffff")
+	check(wire.AppendNumbers(nil, []float32{1}), "d855440000803f")
+	check(wire.AppendNumbers(nil, []float64{1}), "d85648000000000000f03f")
+	check(wire.AppendNumbers[float64](nil, nil), "d85640")
+}
+
+func TestTypedArraysComeBack(t *testing.T) {
+	t.Parallel()
+	in := []float32{0, 1.5, -3, float32(math.Inf(1))}
+	got, ok := wire.Numbers[float32](decoder(wire.AppendNumbers(nil, in)))
+	if !ok || !slices.Equal(got, in) {
+		t.Errorf("%v came back as %v, %v", in, got, ok)
+	}
+	if _, ok := wire.Numbers[float32](decoder(wire.AppendArray(nil, 0))); ok {
+		t.Error("a plain array passed for a typed one")
+	}
+	for _, bad := range []string{"d8564443ffffff", "d85543ffffff", "d85544ffff", "d855f6", "d8"} {
+		b, _ := hex.DecodeString(bad)
+		d := decoder(b)
+		if v, ok := wire.Numbers[float32](d); !ok || v != nil || d.Err() == nil {
+			t.Errorf("%s: %v, %v, %v", bad, v, ok, d.Err())
+		}
+	}
+}
+
+func TestNumbersThatDoNotFitAreErrors(t *testing.T) {
+	t.Parallel()
+	for name, read := range map[string]func() *wire.Decoder{
+		"uint8":        func() *wire.Decoder { d := decoder(wire.AppendUint(nil, 256)); d.UintN(8); return d },
+		"uint of -1":   func() *wire.Decoder { d := decoder(wire.AppendInt(nil, -1)); d.Uint64(); return d },
+		"int8":         func() *wire.Decoder { d := decoder(wire.AppendInt(nil, -129)); d.IntN(8); return d },
+		"int64":        func() *wire.Decoder { d := decoder(wire.AppendUint(nil, 1<<63)); d.Int64(); return d },
+		"float32":      func() *wire.Decoder { d := decoder(wire.AppendFloat64(nil, 1e300)); d.Float32(); return d },
+		"exact float":  func() *wire.Decoder { d := decoder(wire.AppendUint(nil, 1<<53+1)); d.Float64(); return d },
+		"negative max": func() *wire.Decoder { d := decoder([]byte("\x3b\xff\xff\xff\xff\xff\xff\xff\xff")); d.Int64(); return d },
+	} {
+		if d := read(); !errors.Is(d.Finish(), wire.ErrRange) {
+			t.Errorf("%s: %v, want %v", name, d.Err(), wire.ErrRange)
+		}
+	}
+	if f := decoder(wire.AppendInt(nil, -7)).Float64(); f != -7 {
+		t.Errorf("an integer for a float is %g, want -7", f)
+	}
+}
+
+func TestErrorsSayWhatIsWanted(t *testing.T) {
+	t.Parallel()
+	items := []struct {
+		b    []byte
+		kind string
+	}{
+		{nil, "unexpected end of input"}, {wire.AppendUint(nil, 5), "unsigned integer"}, {wire.AppendInt(nil, -5), "negative integer"},
+		{wire.AppendBytes(nil, []byte("x")), "byte string"}, {wire.AppendString(nil, "x"), "text"},
+		{wire.AppendArray(nil, 0), "array"}, {wire.AppendMap(nil, 0), "map"}, {wire.AppendTag(nil, 5), "tag"},
+		{wire.AppendBool(nil, true), "boolean"}, {wire.AppendFloat64(nil, 0.1), "float"}, {wire.AppendNil(nil), "null"}, {[]byte{0xe0}, "simple value"},
+	}
+	for want, read := range map[string]func(*wire.Decoder){
+		"unsigned integer": func(d *wire.Decoder) { d.Uint64() }, "integer": func(d *wire.Decoder) { d.Int64() },
+		"boolean": func(d *wire.Decoder) { d.Bool() }, "float": func(d *wire.Decoder) { d.Float64() },
+		"text": func(d *wire.Decoder) { d.Text() }, "byte string": func(d *wire.Decoder) { d.Bytes() },
+		"array": func(d *wire.Decoder) { d.Array() }, "map": func(d *wire.Decoder) { d.Map() }, "tag": func(d *wire.Decoder) { d.Tag() },
+	} {
+		for _, it := range items {
+			d := decoder(it.b)
+			if read(d); d.Err() == nil {
+				continue // one of the kinds it takes
+			}
+			if msg := d.Err().Error(); !strings.Contains(msg, it.kind) && !errors.Is(d.Err(), wire.ErrRange) || !strings.Contains(msg, "(offset ") {
+				t.Errorf("want %s: %q does not name %s", want, msg, it.kind)
+			}
+		}
+	}
+}
+
+func TestMalformedItemsAreErrors(t *testing.T) {
+	t.Parallel()
+	for name, in := range map[string]struct {
+		hex  string
+		want error
+	}{
+		"nothing":              {"", wire.ErrShort},
+		"half a head":          {"19ff", wire.ErrShort},
+		"half a text":          {"65616263", wire.ErrShort},
+		"half an array":        {"820a", wire.ErrShort},
+		"array of 2^64-1":      {"9bffffffffffffffff", wire.ErrShort},
+		"map of 2^63":          {"bb8000000000000000", wire.ErrShort},
+		"text of 2^63":         {"7b8000000000000000", wire.ErrShort},
+		"tag without item":     {"c1", wire.ErrShort},
+		"indefinite text":      {"7f6161ff", wire.ErrIndef},
+		"indefinite array":     {"9fff", wire.ErrIndef},
+		"indefinite map":       {"bfff", wire.ErrIndef},
+		"break":                {"ff", wire.ErrIndef},
+		"reserved information": {"1c", nil},
+		"long simple value":    {"f814", nil},
+		"trailing":             {"0000", wire.ErrTrailing},
+	} {
+		b, _ := hex.DecodeString(in.hex)
+		d := decoder(b)
+		d.Skip()
+		if err := d.Finish(); err == nil || in.want != nil && !errors.Is(err, in.want) {
+			t.Errorf("%s: %v, want %v", name, err, in.want)
+		}
+	}
+}
+
+func TestDepthIsLimitedWhereverItIsSpent(t *testing.T) {
+	t.Parallel()
+	for _, depth := range []int{0, 1, 64, 100, -1} {
+		limit := depth
+		switch depth {
+		case 0:
+			limit = 64
+		case -1:
+			limit = 10_000
+		}
+		for _, more := range []int{0, 1} {
+			b := append(bytes.Repeat([]byte{0x81}, limit+more), 0)
+			var d wire.Decoder
+			d.Reset(b, wire.Limits{Depth: depth})
+			d.Skip()
+			if err := d.Finish(); (more == 1) != errors.Is(err, wire.ErrDepth) {
+				t.Errorf("depth %d, %d levels skipped: %v", depth, limit+more, err)
+			}
+			d.Reset(b, wire.Limits{Depth: depth})
+			for range limit + more {
+				d.Array()
+			}
+			d.Uint64()
+			if err := d.Finish(); (more == 1) != errors.Is(err, wire.ErrDepth) {
+				t.Errorf("depth %d, %d levels entered: %v", depth, limit+more, err)
+			}
+		}
+	}
+}
+
+func TestBudgetCountsWhatIsKept(t *testing.T) {
+	t.Parallel()
+	text := wire.AppendString(nil, strings.Repeat("x", 100))
+	for budget, ok := range map[int64]bool{99: false, 100: true, -1: true, 0: true} {
+		var d wire.Decoder
+		d.Reset(text, wire.Limits{Budget: budget})
+		if d.Text(); (d.Err() == nil) != ok {
+			t.Errorf("budget %d: %v", budget, d.Err())
+		}
+	}
+	var d wire.Decoder
+	d.Reset(make([]byte, 1000), wire.Limits{Budget: 4096})
+	if s := wire.Slice[[8]byte](&d, 100); cap(s) != 100 || d.Err() != nil {
+		t.Errorf("slice of cap %d, %v", cap(s), d.Err())
+	}
+	wire.MakeMap[map[int64]int64](&d, 200)
+	if !errors.Is(d.Err(), wire.ErrBudget) {
+		t.Errorf("map: %v", d.Err())
+	}
+}
+
+func TestSlicesGrowWithTheirElements(t *testing.T) {
+	t.Parallel()
+	const n = 100_000
+	var d wire.Decoder
+	d.Reset(make([]byte, n), wire.Limits{})
+	s := wire.Slice[uint64](&d, n)
+	if cap(s) > 4096/8 {
+		t.Fatalf("room for %d elements before the first was read", cap(s))
+	}
+	for i := range n {
+		s = wire.Extend(&d, s, n)
+		if s[i] != 0 {
+			t.Fatalf("element %d is %d, want 0", i, s[i])
+		}
+		s[i] = uint64(i)
+	}
+	if d.Err() != nil || len(s) != n || cap(s) != n || s[n-1] != n-1 {
+		t.Fatalf("len %d, cap %d, %v", len(s), cap(s), d.Err())
+	}
+	d.Reset(nil, wire.Limits{Budget: 7})
+	if s := wire.Extend(&d, []uint64(nil), 5); len(s) != 1 || !errors.Is(d.Err(), wire.ErrBudget) {
+		t.Errorf("without budget: len %d, %v", len(s), d.Err())
+	}
+}
+
+func TestFieldsInAnyOrderOnceEach(t *testing.T) {
+	t.Parallel()
+	keys := []string{"\x61a", "\x61b", "\x62cc"}
+	read := func(b []byte) (got []int, err error) {
+		d := decoder(b)
+		var f wire.Fields
+		for n := d.Map(); n > 0 && d.Err() == nil; n-- {
+			k := f.Next(d, keys)
+			if got = append(got, k); k != wire.Null {
+				d.Skip()
+			}
+		}
+		return got, d.Finish()
+	}
+	for in, want := range map[string][]int{
+		"\xa3\x61a\x01\x61b\x02\x62cc\x03": {0, 1, 2},
+		"\xa3\x62cc\x03\x61b\x02\x61a\x01": {2, 1, 0},
+		"\xa2\x61a\xf6\x61b\xf7":           {wire.Null, wire.Null},
+		"\xa3\x61x\x00\x61a\x01\x01\x02":   {wire.Unknown, 0, wire.Unknown},
+		"\xa1\x81\x00\x00":                 {wire.Unknown},
+	} {
+		got, err := read([]byte(in))
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%x: %v, %v; want %v", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"\xa2\x61a\x01\x61a\x01", "\xa3\x61a\x01\x61b\x01\x61a\x01", "\xa2\x62cc\x01\x62cc\x01"} {
+		if _, err := read([]byte(in)); !errors.Is(err, wire.ErrDupKey) {
+			t.Errorf("%x: %v, want %v", in, err, wire.ErrDupKey)
+		}
+	}
+}
+
+func TestDuplicateFieldsAreFoundInWideStructs(t *testing.T) {
+	t.Parallel()
+	var keys []string
+	b := wire.AppendMap(nil, 201)
+	for i := range 200 {
+		k := string(wire.AppendUint(nil, uint64(i+1)))
+		keys = append(keys, k)
+		b = append(append(b, k...), 0)
+	}
+	for dup := range 200 {
+		d := decoder(append(append(b[:len(b):len(b)], keys[dup]...), 0))
+		var f wire.Fields
+		for n := d.Map(); n > 0 && d.Err() == nil; n-- {
+			f.Next(d, keys)
+			d.Skip()
+		}
+		if !errors.Is(d.Err(), wire.ErrDupKey) {
+			t.Fatalf("field %d twice: %v", dup, d.Err())
+		}
+	}
+}
+
+func TestErrorPathIsReadable(t *testing.T) {
+	t.Parallel()
+	d := decoder(wire.AppendString(nil, "x"))
+	d.Float64()
+	d.InField([]string{"\x65price"}, 0)
+	d.InField([]string{"\x65items"}, 0)
+	if got, want := d.Err().Error(), "items: price: want float, got text (offset 0)"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	d.In(strings.Repeat("x", 1000))
+	if n := len(d.Err().Error()); n > 200 {
+		t.Errorf("a long name makes an error of %d bytes", n)
+	}
+	d.InField([]string{"\x07"}, 0)
+	if got := d.Err().Error(); !strings.HasPrefix(got, "#7: xxx") {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestMarshalersAreUsed(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"10.0.0.1", "fe80::1234:5678:9abc:def0%eth0"} {
+		in := netip.MustParseAddr(s)
+		b, err := wire.AppendTextAppender([]byte("x"), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := wire.AppendTextMarshaler([]byte("x"), in)
+		if err != nil || !bytes.Equal(b, other) {
+			t.Errorf("appender %x, marshaler %x, %v", b, other, err)
+		}
+		var out netip.Addr
+		d := decoder(b[1:])
+		if wire.UnmarshalText(d, &out); out != in || d.Finish() != nil {
+			t.Errorf("%v came back as %v, %v", in, out, d.Err())
+		}
+		b, err = wire.AppendBinaryAppender(nil, in)
+		other, err2 := wire.AppendBinaryMarshaler(nil, in)
+		if err != nil || err2 != nil || !bytes.Equal(b, other) {
+			t.Errorf("appender %x, marshaler %x, %v, %v", b, other, err, err2)
+		}
+		d = decoder(b)
+		out = netip.Addr{}
+		if wire.UnmarshalBinary(d, &out); out != in || d.Finish() != nil {
+			t.Errorf("%v came back as %v, %v", in, out, d.Err())
+		}
+	}
+	d := decoder(wire.AppendString(nil, "nonsense"))
+	if wire.UnmarshalText(d, new(netip.Addr)); d.Err() == nil {
+		t.Error("nonsense passed for an address")
+	}
+}
+
+type panicking struct{}
+
+func (panicking) UnmarshalText([]byte) error { panic("boom") }
+
+func TestPanicOfAnUnmarshalerIsAnError(t *testing.T) {
+	t.Parallel()
+	d := decoder(wire.AppendString(nil, "x"))
+	if wire.UnmarshalText(d, panicking{}); d.Err() == nil || !strings.Contains(d.Err().Error(), "boom") {
+		t.Errorf("%v", d.Err())
+	}
+}
+
+func TestRawMustBeOneItem(t *testing.T) {
+	t.Parallel()
+	if b, err := wire.AppendRaw([]byte("x"), wire.Raw("\x82\x01\x02")); err != nil || string(b) != "x\x82\x01\x02" {
+		t.Errorf("%x, %v", b, err)
+	}
+	if b, err := wire.AppendRaw(nil, nil); err != nil || string(b) != "\xf6" {
+		t.Errorf("%x, %v", b, err)
+	}
+	for _, bad := range []string{"\x82\x01", "\x01\x02", "\xff"} {
+		if _, err := wire.AppendRaw(nil, wire.Raw(bad)); err == nil {
+			t.Errorf("%x was appended", bad)
+		}
+	}
+	in := []byte("\x82\x01\x02")
+	d := decoder(in)
+	got := d.RawCopy()
+	in[1] = 9
+	if !reflect.DeepEqual(got, wire.Raw("\x82\x01\x02")) {
+		t.Errorf("%x", got)
+	}
+}
+
+func TestScalarsAreEncodedWithoutAllocation(t *testing.T) {
+	b := make([]byte, 0, 1024)
+	m := map[string]string{"b": "1", "a": "2", "cc": "3"}
+	now := time.Now()
+	addr := netip.MustParseAddr("10.0.0.1")
+	if n := testing.AllocsPerRun(100, func() {
+		b = wire.AppendFloat64(wire.AppendInt(b[:0], -5), 0.1)
+		b, _ = wire.AppendText(b, "hello")
+		b, _ = wire.AppendTime(b, now)
+		b, _ = wire.AppendTextAppender(b, &addr)
+		b = wire.AppendNumbers(b, []float32{1, 2})
+		var keys [16]string
+		for _, k := range wire.SortedText(keys[:0], m) {
+			b = wire.AppendString(b, k)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
