@@ -16,7 +16,7 @@ func TestWrongConfigurationIsOneLineAndStatusTwo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer busy.Close()
+	t.Cleanup(func() { busy.Close() }) // after the subtests
 	empty := t.TempDir()
 	mixed := t.TempDir()
 	if _, err := certs.Make(mixed, nil); err != nil {

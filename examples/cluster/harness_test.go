@@ -112,8 +112,26 @@ func (f *fleet) end() {
 		return
 	}
 	for _, n := range f.nodes {
-		f.t.Logf("%s said:\n%s", n.name, strings.Join(n.lines(), "\n"))
+		f.t.Logf("%s said:\n%s", n.name, strings.Join(shortened(n.lines()), "\n"))
 	}
+}
+
+// shortened leaves out tokens that come between others.
+func shortened(lines []string) []string {
+	isToken := func(i int) bool {
+		if i < 0 || i >= len(lines) {
+			return false
+		}
+		_, ok := transcript.ParseToken(lines[i])
+		return ok
+	}
+	var short []string
+	for i, l := range lines {
+		if !isToken(i-1) || !isToken(i) || !isToken(i+1) {
+			short = append(short, l)
+		}
+	}
+	return short
 }
 
 // A node is one process with the lines it has printed.
@@ -170,9 +188,11 @@ func (f *fleet) startWorker(label string, env ...string) *node {
 	return f.start("worker", label, addr, append([]string{"WORKER_LABEL=" + label, "WORKER_ADDR=" + addr}, env...)...)
 }
 
+// startClient runs a client that leaves a worker when it fails, and not when the
+// machine is busy, unless env says otherwise.
 func (f *fleet) startClient(env ...string) *node {
 	f.t.Helper()
-	return f.start("client", "client", "", env...)
+	return f.start("client", "client", "", append([]string{"STALL_TIMEOUT=1m"}, env...)...)
 }
 
 // startPair runs a director and two workers and waits until it lists both.
@@ -218,15 +238,12 @@ func (n *node) find(texts ...string) string {
 	return ""
 }
 
-// count returns how many lines so far contain text.
-func (n *node) count(text string) int {
-	c := 0
-	for _, l := range n.lines() {
-		if strings.Contains(l, text) {
-			c++
-		}
+// none checks that no line so far contains one of the texts.
+func (n *node) none(texts ...string) {
+	n.t.Helper()
+	if l := n.find(texts...); l != "" {
+		n.t.Errorf("%s said: %s", n.name, l)
 	}
-	return c
 }
 
 // await waits for a line that contains all of the texts, after those that it

@@ -11,6 +11,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/contract"
+	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/program"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/transcript"
 )
 
@@ -21,9 +22,6 @@ const (
 	firstPause, longestPause = 250 * time.Millisecond, 4 * time.Second
 	// How long a worker that has failed is not wanted again.
 	grudge = 5 * time.Second
-	// A stream is stalled after several intervals without a token, in these bounds.
-	stallIntervals              = 8
-	shortestStall, longestStall = time.Second, 10 * time.Second
 )
 
 // A generation is one text, from whatever workers it takes. It is for one
@@ -36,6 +34,7 @@ type generation struct {
 	seed     uint64
 	tokens   uint64 // 0: without end
 	interval time.Duration
+	stall    time.Duration // after which a silent worker is given up
 
 	conn   *rpcnet.Conn         // to the director; nil before the first contact
 	next   uint64               // the token wanted
@@ -58,7 +57,7 @@ func (g *generation) run(ctx context.Context) error {
 			pause = firstPause
 			err = g.stream(ctx, worker)
 		} else if ctx.Err() == nil {
-			if errors.As(err, new(*contract.BadSelector)) {
+			if errors.As(err, new(*contract.BadSelector)) || errors.As(err, new(program.ConfigError)) {
 				return err
 			}
 			g.log.Warn(fmt.Sprintf("⚠️  %s - asking again in %v", g.reason(err), pause))
@@ -102,6 +101,9 @@ func (g *generation) ask(ctx context.Context) (*contract.GetWorkerResponse, erro
 	defer cancel()
 	if g.conn == nil {
 		conn, err := rpcnet.Dial(ctx, g.director, g.creds, rpcnet.WithLogger(g.log))
+		if rpcnet.CodeOf(err) == rpcnet.CodeUnknown {
+			return nil, program.ConfigError{Err: err} // the certificates
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -143,7 +145,7 @@ func (g *generation) stream(ctx context.Context, worker *contract.GetWorkerRespo
 	defer conn.Close()
 	g.log.Info(transcript.Established, "worker", worker.Label, "addr", worker.Addr)
 
-	ctx, watch := watchForStall(ctx, min(max(stallIntervals*g.interval, shortestStall), longestStall))
+	ctx, watch := watchForStall(ctx, g.stall)
 	defer watch.Stop()
 	g.log.Info("📤 creating request stream")
 	req := &contract.InferenceRequest{

@@ -20,6 +20,7 @@ func main() {
 	p := program.New("client", "asks the director for a worker and streams tokens from it.", "the director to ask")
 	tokens := p.Vars.Uint("TOKENS", 100, 0, math.MaxInt64, "how many tokens to generate; 0 is without end")
 	interval := p.Vars.Duration("TOKEN_INTERVAL", 200*time.Millisecond, 0, time.Minute, "the time between two of them")
+	stall := p.Vars.Duration("STALL_TIMEOUT", 0, 0, time.Hour, "how long a worker may be silent before another one goes on; 0 is 8 intervals, at least 1s and at most 10s")
 	seed := p.Vars.Uint("SEED", 0, 0, math.MaxUint64, "what the text is drawn from; 0 numbers the tokens")
 	selector := ""
 	p.Vars.Func("SELECTOR", "", "which workers will do, by their tags, such as gpu=h100,zone in (a,b)", func(s string) error {
@@ -33,9 +34,12 @@ func main() {
 		if err != nil {
 			return err
 		}
+		if *stall == 0 {
+			*stall = min(max(8**interval, time.Second), 10*time.Second)
+		}
 		g := &generation{
 			director: *p.DirectorAddr, creds: creds, selector: selector, log: log,
-			seed: *seed, tokens: *tokens, interval: *interval, next: 1,
+			seed: *seed, tokens: *tokens, interval: *interval, stall: *stall, next: 1,
 		}
 		return g.run(ctx)
 	})
