@@ -57,7 +57,7 @@ type healer struct {
 	contacts  map[string]string    // nodes that showed up, with their addresses
 	contacted map[string]time.Time // when they were joined last
 	diverged  map[string]divergence
-	busy      int // contacts being joined
+	busy      int       // contacts being joined
 	lastLoss  time.Time // the loss that nextDial was planned for
 	resyncs   []time.Time
 	seedAddrs map[string]bool // what the seeds resolved to last

@@ -52,8 +52,8 @@ type Node struct {
 	partitions  int            // healed so far
 	asked       time.Time      // last roll call
 	silent      map[string]int // rolls in a row that did not reach a member, by id
-	changed     time.Time // last change of what memberlist holds alive
-	lastLoss    time.Time // last time a member left the view
+	changed     time.Time      // last change of what memberlist holds alive
+	lastLoss    time.Time      // last time a member left the view
 	selectors   map[string]Selector
 	drains      []func(context.Context)
 

@@ -332,4 +332,3 @@ func (n *Node) countStates() {
 	}
 	n.counts = counts
 }
-
