@@ -12,8 +12,8 @@ const (
 	ejectFor     = 5 * time.Second
 	ejectMost    = 300 * time.Second
 	healthyAfter = 60 * time.Second
-	// trialWithin is how long the outcome of the trial call is waited for
-	// before another is allowed.
+	// trialWithin is how long the trial call is waited for: one that has not
+	// failed by then is a success.
 	trialWithin = 5 * time.Second
 	// agreeWithin is how close in time the complaints of two callers must be.
 	agreeWithin = 10 * time.Second
@@ -63,6 +63,10 @@ func (h *Health) Failure(now time.Duration) bool {
 func (h *Health) Complaint(now time.Duration, by uint64) bool {
 	last := h.complaint
 	h.complaint.by, h.complaint.at = by, now
+	if h.ejected && now >= h.until {
+		h.eject(now) // the trial failed
+		return true
+	}
 	if h.ejected || last.at == 0 || last.by == by || now-last.at > agreeWithin {
 		return false
 	}
@@ -103,7 +107,11 @@ func (h *Health) Available(now time.Duration) bool {
 
 // Picked says that the worker was given a call.
 func (h *Health) Picked(now time.Duration) {
-	if h.ejected && now >= h.until {
+	switch {
+	case !h.ejected || now < h.until:
+	case h.trying:
+		h.Success(now) // no bad news of the trial in all that time
+	default:
 		h.trying, h.tried = true, now
 	}
 }

@@ -183,6 +183,15 @@ func TestTwoCallersThatAgreeEjectAndOneDoesNot(t *testing.T) {
 	if !h.Complaint(21*second, 3) || h.Available(22*second) {
 		t.Fatal("two callers agree, and it stays")
 	}
+	h.Picked(26 * second) // the trial
+	if !h.Complaint(27*second, 4) || h.Available(36*second) || !h.Available(37*second) {
+		t.Fatal("a complaint about the trial does not eject for 10 s")
+	}
+	h.Picked(37 * second)
+	h.Picked(42 * second) // nobody has complained about the second trial
+	if !h.Available(42*second) || h.Complaint(43*second, 5) {
+		t.Fatal("a trial without bad news does not bring it back")
+	}
 }
 
 // pool returns a pool of n workers with a report each, and the group of all.

@@ -1,0 +1,63 @@
+// Command routesim runs the routing simulations of internal/routesim: the gates
+// that the production code must keep, with exit status 1 if one is not kept, or
+// a comparison of rules on one workload.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/cluster/balance"
+	"github.com/rpcnet-go/rpcnet/internal/routesim"
+)
+
+func main() {
+	seeds := flag.Int("seeds", 2, "seeds the gates are averaged over")
+	compare := flag.Bool("compare", false, "compare strategies on one workload instead of running the gates")
+	workers := flag.Int("workers", 10, "with -compare: workers")
+	choosers := flag.Int("choosers", 1, "with -compare: choosers")
+	load := flag.Float64("load", 0.8, "with -compare: arrivals over what the workers can do")
+	requests := flag.Int("requests", 20000, "with -compare: requests")
+	gap := flag.Duration("gap", 0, "with -compare: least time between two reports of a worker (0: the production value)")
+	calls := flag.Bool("calls", false, "with -compare: calls of 20 ms instead of streams")
+	equal := flag.Bool("equal", false, "with -compare: equal workers")
+	flag.Parse()
+	if *compare {
+		show(routesim.Config{Workers: *workers, Choosers: *choosers, Load: *load, Requests: *requests, Gap: *gap, Calls: *calls, Equal: *equal, Seed: 1000})
+		return
+	}
+	kept := true
+	start := time.Now()
+	for _, g := range routesim.Gates {
+		measured, ok := g.Run(*seeds)
+		mark := "kept    "
+		if !ok {
+			mark, kept = "NOT KEPT", false
+		}
+		fmt.Printf("%s  %s\n          %s\n", mark, g.Name, measured)
+	}
+	fmt.Printf("%d gates in %v\n", len(routesim.Gates), time.Since(start).Round(time.Millisecond))
+	if !kept {
+		os.Exit(1)
+	}
+}
+
+func show(cfg routesim.Config) {
+	run := func(name string, choosers func(*routesim.Env, int) routesim.Chooser) {
+		cfg.New = choosers
+		fmt.Printf("%-34s %v\n", name, routesim.Run(cfg))
+	}
+	run("oracle", routesim.Oracle)
+	for _, name := range balance.Names() {
+		s, err := balance.Parse(name)
+		if err != nil {
+			panic(err) // Names are what Parse knows
+		}
+		run(name+" (director)", routesim.Ours(s, true))
+		run(name+" (client)", routesim.Ours(s, false))
+	}
+	run("own counts only", routesim.OwnOnly)
+	run("assignments, never released", routesim.Assignments)
+}

@@ -1,0 +1,101 @@
+package routesim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/cluster/balance"
+)
+
+// A Gate is a bound that the production code must keep on a simulated
+// workload.
+type Gate struct {
+	Name string
+	// Run returns what was measured, as the mean over so many seeds, and
+	// whether it is within the bound.
+	Run func(seeds int) (measured string, ok bool)
+}
+
+// mean returns the mean of a value over runs with different seeds.
+func mean(seeds int, cfg Config, value func(Result) float64) float64 {
+	sum := 0.0
+	for i := range seeds {
+		cfg.Seed = 1000 + 17*uint64(i)
+		sum += value(Run(cfg))
+	}
+	return sum / float64(seeds)
+}
+
+func p99(r Result) float64 { return ms(r.P99) }
+
+// Gates are the bounds of the design, each with a fixed seed.
+var Gates = []Gate{
+	{"p99 waiting of 10 workers at load 0.8 with 3 directors <= oracle + 100 ms, and below every other rule", func(seeds int) (string, bool) {
+		cfg := Config{Choosers: 3, New: Oracle}
+		oracle := mean(seeds, cfg, p99)
+		cfg.New = Ours(balance.LeastConnections, true)
+		got := mean(seeds, cfg, p99)
+		text, ok := fmt.Sprintf("%.0f ms, oracle %.0f ms", got, oracle), got <= oracle+100
+		for _, other := range []struct {
+			name string
+			new  func(*Env, int) Chooser
+		}{
+			{"own counts only", OwnOnly}, {"assignments never released", Assignments},
+			{"round robin", Ours(balance.RoundRobin, true)}, {"random", Ours(balance.Random, true)},
+			{"weighted round robin", Ours(balance.WeightedRoundRobin, true)},
+		} {
+			cfg.New = other.new
+			cfg.Requests = 5000 // they get worse the longer it takes
+			v := mean(seeds, cfg, p99)
+			text += fmt.Sprintf(", %s %.0f ms", other.name, v)
+			ok = ok && got < v
+		}
+		return text, ok
+	}},
+	{"a joiner's share of the assignments in its first 5 s <= 2.5 times fair", func(seeds int) (string, bool) {
+		cfg := Config{Equal: true, Load: 0.7, JoinAt: 100 * time.Second, Requests: 12000, New: Ours(balance.LeastConnections, true)}
+		fair := mean(seeds, cfg, func(r Result) float64 { return r.Joiner }) * float64(10)
+		cfg.New = Assignments
+		was := mean(seeds, cfg, func(r Result) float64 { return r.Joiner }) * float64(10)
+		return fmt.Sprintf("%.2f times fair; assignments never released %.2f", fair, was), fair > 0.5 && fair <= 2.5
+	}},
+	{"a worker that fails each call after 5 ms gets <= 10 calls per chooser in 60 s", func(seeds int) (string, bool) {
+		cfg := Config{FailAt: 60 * time.Second, FailFor: 60 * time.Second, Requests: 8000, Choosers: 2}
+		hits := func(r Result) float64 { return float64(r.Failures) / 2 }
+		cfg.New = Ours(balance.LeastConnections, true)
+		director := mean(seeds, cfg, hits)
+		cfg.New = Ours(balance.LeastConnections, false)
+		client := mean(seeds, cfg, hits)
+		return fmt.Sprintf("%.1f through a director, %.1f from a cluster client", director, client), max(director, client) <= 10 && min(director, client) > 0
+	}},
+	{"after crashes of workers and directors, broken report streams and dying callers every estimate is exact: 0", func(seeds int) (string, bool) {
+		worst := 0.0
+		schedules := 10 * seeds
+		for seed := range uint64(schedules) {
+			cfg := Config{Seed: seed, Requests: 1500, Choosers: 3, Faults: true, Dying: 0.05, New: Ours(balance.LeastConnections, true)}
+			worst = max(worst, Run(cfg).Residue)
+		}
+		return fmt.Sprintf("worst residue %g in %d fault schedules", worst, schedules), worst == 0
+	}},
+	{"5 % dying callers change p99 by at most 20 % + 10 ms", func(seeds int) (string, bool) {
+		cfg := Config{Choosers: 2, New: Ours(balance.LeastConnections, true)}
+		none := mean(seeds, cfg, p99)
+		cfg.Dying = 0.05
+		some := mean(seeds, cfg, p99)
+		return fmt.Sprintf("%.0f ms without, %.0f ms with", none, some), some <= 1.2*none+10
+	}},
+	{"sessions: StickyUntilFull keeps >= 70 % on their worker at load 0.8 with p99 below consistent hashing's", func(seeds int) (string, bool) {
+		cfg := Config{Sticky: 400, New: Ours(balance.StickyUntilFull, true)}
+		same, wait := mean(seeds, cfg, func(r Result) float64 { return r.SameWorker }), mean(seeds, cfg, p99)
+		cfg.New = Ours(balance.ConsistentHash, true)
+		sameHash, waitHash := mean(seeds, cfg, func(r Result) float64 { return r.SameWorker }), mean(seeds, cfg, p99)
+		return fmt.Sprintf("%.0f %% at %.0f ms; consistent hashing %.0f %% at %.0f ms", 100*same, wait, 100*sameHash, waitHash),
+			same >= 0.7 && wait < waitHash
+	}},
+	{"short calls made by 3 cluster clients: p99 waiting <= 50 ms", func(seeds int) (string, bool) {
+		cfg := Config{Calls: true, Choosers: 3, Connect: 200 * time.Microsecond, New: Ours(balance.LeastConnections, false)}
+		got := mean(seeds, cfg, p99)
+		cfg.New = OwnOnly
+		return fmt.Sprintf("%.1f ms; own counts only %.1f ms", got, mean(seeds, cfg, p99)), got <= 50
+	}},
+}

@@ -1,0 +1,582 @@
+// Package routesim simulates choosers, workers and callers on a virtual clock.
+// It drives the production code: the ledgers, reports, tickets, pools and
+// strategies are those of internal/load and cluster/balance. Only what is
+// between them, the network and the work, is simulated. All choosers see the
+// same workload for the same seed, so that their results compare.
+//
+// The model: each worker runs up to its capacity of calls at once and queues the
+// rest in order; a stream is tokens, bounded Pareto (1.3, 20 to 4096) at 25 ms
+// each divided by the worker's speed; arrivals are Poisson; a caller needs 1 ms
+// + Exp(4 ms) to reach its worker; a report travels 0.5 ms. Delay is the time
+// from a caller's wish to the moment its call runs.
+package routesim
+
+import (
+	"container/heap"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/load"
+)
+
+// A Config is one run. Zero fields take the defaults named.
+type Config struct {
+	Workers  int           // default 10
+	Choosers int           // default 1
+	Load     float64       // arrivals over what the workers can do; default 0.8
+	Requests int           // default 20 000
+	Seed     uint64        // of the workload
+	Calls    bool          // calls of 20 ms mean (log-normal, sigma 1.2) instead of streams
+	Equal    bool          // all workers with 8 places and speed 1; default: 4 to 16, 0.6 to 1.5
+	Burst    bool          // arrivals 2.2 times as fast in one second of five
+	Gap      time.Duration // between reports of changes; default [load.Gap]
+	Connect  time.Duration // mean of the random part of reaching a worker; default 4 ms
+
+	JoinAt  time.Duration // the last worker joins then
+	FailAt  time.Duration // from then the last worker fails every call after 5 ms, for FailFor
+	FailFor time.Duration
+	Dying   float64 // share of callers that die, half of them before they reach the worker
+	Faults  bool    // random crashes of workers, choosers and report streams in the middle half
+	Sticky  int     // callers are this many sessions, Zipf 0.9, with a hint carried along
+
+	// New makes the choosers.
+	New func(env *Env, id int) Chooser
+}
+
+// An Env is what a chooser may know of its surroundings. Truth is for oracles.
+type Env struct {
+	Gap   time.Duration
+	Rand  *rand.Rand
+	Truth func(worker int) int // calls on the worker or on the way to it
+	Cap   func(worker int) int
+}
+
+// A Chooser gives workers to callers. Workers are numbered from 0.
+type Chooser interface {
+	// Up says that a worker is there, Down that it is not any more.
+	Up(now time.Duration, worker int)
+	Down(now time.Duration, worker int)
+	// Report delivers a worker's report; lost says that the stream of reports
+	// broke instead.
+	Report(now time.Duration, worker int, r load.Report, lost bool)
+	// Choose returns the worker for r, -1 if there is none, and its ticket.
+	Choose(now time.Duration, r *Request) (worker int, t load.Ticket)
+	// Ended says how a call ended, as the caller saw it.
+	Ended(now time.Duration, worker int, r *Request, o Outcome)
+}
+
+// An Outcome is how a call ended.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Done    Outcome = iota
+	Failed          // the worker failed it
+	Refused         // the worker sent it elsewhere
+	Died            // its caller died
+)
+
+// A Request is one caller's call.
+type Request struct {
+	Session  int
+	Hint     int // worker before, -1 if none
+	Exclude  []int
+	Tries    int
+	Ticket   load.Ticket
+	Chooser  int
+	Assigned time.Duration
+	Picked   any // the chooser's
+
+	arrived time.Duration
+	work    float64 // seconds at speed 1
+	connect time.Duration
+	dies    uint8 // 1: before it reaches the worker, 2: in the middle
+	life    int   // of the worker it runs on
+}
+
+// A Result is what a run measured.
+type Result struct {
+	P50, P99, P999 time.Duration
+	// Refusals counts calls sent elsewhere, Failures those that the failing
+	// worker got while it failed, Joiner the share of the assignments in the
+	// first 5 s that went to the worker that joined.
+	Refusals, Failures int
+	Joiner             float64
+	// SameWorker is the share of a session's calls on the worker before.
+	SameWorker float64
+	// Utilisation is the highest a worker had.
+	Utilisation float64
+	// Residue is, after all is over, the largest estimate any chooser still has
+	// of any worker, plus what any worker still counts. Choosers that have an
+	// Estimate method are asked.
+	Residue float64
+	// Reports is the number of reports per worker, chooser and second.
+	Reports float64
+}
+
+const (
+	network = 500 * time.Microsecond
+	// heartbeat is longer than in production, to spend the time on changes.
+	heartbeat = 500 * time.Millisecond
+)
+
+type kind uint8
+
+const (
+	arrive kind = iota
+	reach
+	finish
+	fail
+	reportDue
+	reportArrives
+	told
+	join
+	fault
+)
+
+type event struct {
+	at      time.Duration
+	seq     uint64
+	kind    kind
+	worker  int
+	chooser int
+	life    int
+	entry   *load.Entry
+	req     *Request
+	report  load.Report
+	outcome Outcome
+}
+
+type agenda []event
+
+func (a agenda) Len() int { return len(a) }
+func (a agenda) Less(i, j int) bool {
+	return a[i].at < a[j].at || a[i].at == a[j].at && a[i].seq < a[j].seq
+}
+func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
+func (a *agenda) Push(x any)   { *a = append(*a, x.(event)) }
+func (a *agenda) Pop() any {
+	old := *a
+	e := old[len(old)-1]
+	*a = old[:len(old)-1]
+	return e
+}
+
+type worker struct {
+	capacity int
+	speed    float64
+	ledger   *load.Ledger
+	up       bool
+	life     int
+	onTheWay int
+	due      []bool // a report to the chooser is due
+	sent     []time.Duration
+	stream   []int // number of the report stream to each chooser
+	running  map[*load.Entry]*Request
+}
+
+type sim struct {
+	cfg      Config
+	env      *Env
+	now      time.Duration
+	seq      uint64
+	agenda   agenda
+	work     *rand.Rand // the workload, the same for all choosers
+	faults   *rand.Rand
+	workers  []*worker
+	choosers []Chooser
+	rate     float64
+	made     int
+	ended    int
+	delays   []float64
+	result   Result
+	joined   [2]int
+	same     [2]int
+	last     map[int]int // session to worker
+	zipf     []float64
+	reports  int
+	epoch    uint64
+}
+
+// Run runs one simulation.
+func Run(cfg Config) Result {
+	if cfg.Workers == 0 {
+		cfg.Workers = 10
+	}
+	if cfg.Choosers == 0 {
+		cfg.Choosers = 1
+	}
+	if cfg.Load == 0 {
+		cfg.Load = 0.8
+	}
+	if cfg.Requests == 0 {
+		cfg.Requests = 20000
+	}
+	if cfg.Gap == 0 {
+		cfg.Gap = load.Gap(cfg.Workers)
+	}
+	if cfg.Connect == 0 {
+		cfg.Connect = 4 * time.Millisecond
+	}
+	s := &sim{cfg: cfg, work: rand.New(rand.NewPCG(cfg.Seed, 99)), faults: rand.New(rand.NewPCG(cfg.Seed, 5)), last: map[int]int{}}
+	s.start()
+	for len(s.agenda) > 0 {
+		e := heap.Pop(&s.agenda).(event)
+		s.now = e.at
+		s.handle(e)
+	}
+	return s.finish()
+}
+
+func (s *sim) push(e event) {
+	s.seq++
+	e.seq = s.seq
+	heap.Push(&s.agenda, e)
+}
+
+var (
+	capacities = []int{4, 16, 8, 8, 4, 16, 12, 8, 4, 8}
+	speeds     = []float64{1, 1, 0.7, 1.3, 1, 0.8, 1, 1.5, 0.6, 1}
+)
+
+func (s *sim) start() {
+	c := &s.cfg
+	power := 0.0
+	for i := range c.Workers {
+		w := &worker{capacity: 8, speed: 1}
+		if !c.Equal {
+			w.capacity, w.speed = capacities[i%len(capacities)], speeds[i%len(speeds)]
+		}
+		power += float64(w.capacity) * w.speed
+		s.workers = append(s.workers, w)
+	}
+	s.rate = c.Load * power / s.meanWork()
+	s.env = &Env{Gap: c.Gap, Rand: rand.New(rand.NewPCG(c.Seed, 77)),
+		Truth: func(i int) int { return s.workers[i].ledger.InFlight() + s.workers[i].onTheWay },
+		Cap:   func(i int) int { return s.workers[i].capacity }}
+	for k := range c.Choosers {
+		s.choosers = append(s.choosers, c.New(s.env, k))
+	}
+	for i, w := range s.workers {
+		if c.JoinAt > 0 && i == c.Workers-1 {
+			w.ledger = load.NewLedger(0, load.Limits{})
+			s.push(event{at: c.JoinAt, kind: join, worker: i})
+		} else {
+			s.begin(i)
+		}
+	}
+	s.push(event{kind: arrive})
+	if c.Faults {
+		s.push(event{at: s.length() / 4, kind: fault})
+	}
+}
+
+// length is about how long the arrivals take.
+func (s *sim) length() time.Duration {
+	return time.Duration(float64(s.cfg.Requests) / s.rate * float64(time.Second))
+}
+
+// begin starts a life of a worker and a stream of reports to each chooser.
+func (s *sim) begin(i int) {
+	w := s.workers[i]
+	s.epoch++
+	w.up, w.running = true, map[*load.Entry]*Request{}
+	w.ledger = load.NewLedger(s.epoch, load.Limits{Capacity: w.capacity, Queue: 1 << 30})
+	n := len(s.choosers)
+	w.due, w.sent = make([]bool, n), make([]time.Duration, n)
+	if w.stream == nil {
+		w.stream = make([]int, n)
+	}
+	for k, c := range s.choosers {
+		c.Up(s.now, i)
+		s.connect(i, k)
+	}
+}
+
+// connect begins a stream of reports.
+func (s *sim) connect(i, k int) {
+	w := s.workers[i]
+	w.stream[k]++
+	w.ledger.Watch(uint64(k + 1))
+	s.sendReport(i, k, true)
+	s.push(event{at: s.now + heartbeat, kind: reportDue, worker: i, chooser: k, life: w.stream[k], outcome: Failed})
+}
+
+func (s *sim) sendReport(i, k int, snapshot bool) {
+	w := s.workers[i]
+	r := w.ledger.Report(uint64(k+1), snapshot)
+	r.Interval = heartbeat
+	w.due[k], w.sent[k] = false, s.now
+	s.reports++
+	s.push(event{at: s.now + network, kind: reportArrives, worker: i, chooser: k, life: w.stream[k], report: r})
+}
+
+// changed makes reports due.
+func (s *sim) changed(i int) {
+	w := s.workers[i]
+	for k := range s.choosers {
+		if !w.due[k] {
+			w.due[k] = true
+			s.push(event{at: max(s.now, w.sent[k]+s.cfg.Gap), kind: reportDue, worker: i, chooser: k, life: w.stream[k]})
+		}
+	}
+}
+
+func (s *sim) handle(e event) {
+	switch e.kind {
+	case arrive:
+		s.arrive()
+	case reach:
+		s.reach(e.worker, e.req)
+	case finish, fail:
+		if w := s.workers[e.worker]; e.life == w.life && w.running[e.entry] != nil {
+			o := e.outcome
+			if e.kind == fail {
+				o = Failed
+			}
+			s.end(e.worker, e.entry, o)
+		}
+	case reportDue:
+		w := s.workers[e.worker]
+		if !w.up || e.life != w.stream[e.chooser] {
+			return
+		}
+		beat := e.outcome == Failed // marks the chain of heartbeats
+		if beat || w.due[e.chooser] {
+			s.sendReport(e.worker, e.chooser, false)
+		}
+		if beat && !s.over() {
+			s.push(event{at: s.now + heartbeat, kind: reportDue, worker: e.worker, chooser: e.chooser, life: e.life, outcome: Failed})
+		}
+	case reportArrives:
+		if e.life == s.workers[e.worker].stream[e.chooser] {
+			s.choosers[e.chooser].Report(s.now, e.worker, e.report, false)
+		}
+	case told:
+		s.choosers[e.chooser].Ended(s.now, e.worker, e.req, e.outcome)
+		if e.outcome == Failed || e.outcome == Refused {
+			s.assign(e.req)
+		}
+	case join:
+		s.begin(e.worker)
+	case fault:
+		s.fault()
+	}
+}
+
+// over reports whether all calls have ended.
+func (s *sim) over() bool { return s.made >= s.cfg.Requests && s.ended >= s.made }
+
+func (s *sim) arrive() {
+	r := &Request{Chooser: s.work.IntN(len(s.choosers)), arrived: s.now, work: s.draw(), Hint: -1,
+		connect: time.Millisecond + time.Duration(s.work.ExpFloat64()*float64(s.cfg.Connect))}
+	if p := s.work.Float64(); p < s.cfg.Dying {
+		r.dies = 1 + uint8(s.work.IntN(2))
+	}
+	if s.cfg.Sticky > 0 {
+		r.Session = s.session()
+		if w, ok := s.last[r.Session]; ok {
+			r.Hint = w
+		}
+	}
+	s.made++
+	s.assign(r)
+	if s.made < s.cfg.Requests {
+		rate := s.rate
+		if s.cfg.Burst {
+			rate *= 0.7
+			if math.Mod(s.now.Seconds(), 5) < 1 {
+				rate *= 2.2 / 0.7
+			}
+		}
+		s.push(event{at: s.now + time.Duration(s.work.ExpFloat64()/rate*float64(time.Second)), kind: arrive})
+	}
+}
+
+func (s *sim) assign(r *Request) {
+	i, t := s.choosers[r.Chooser].Choose(s.now, r)
+	if i < 0 { // nobody: ask again
+		s.push(event{at: s.now + 100*time.Millisecond, kind: told, chooser: r.Chooser, worker: -1, req: r, outcome: Refused})
+		return
+	}
+	r.Ticket, r.Assigned = t, s.now
+	if s.cfg.JoinAt > 0 && s.now >= s.cfg.JoinAt && s.now < s.cfg.JoinAt+5*time.Second {
+		s.joined[1]++
+		if i == s.cfg.Workers-1 {
+			s.joined[0]++
+		}
+	}
+	if s.cfg.Sticky > 0 {
+		if r.Hint >= 0 && r.Tries == 0 {
+			s.same[1]++
+			if r.Hint == i {
+				s.same[0]++
+			}
+		}
+		s.last[r.Session] = i
+	}
+	if r.dies == 1 {
+		s.ended++
+		s.push(event{at: s.now + r.connect, kind: told, chooser: r.Chooser, worker: i, req: r, outcome: Died})
+		return
+	}
+	s.workers[i].onTheWay++
+	s.push(event{at: s.now + r.connect, kind: reach, worker: i, req: r})
+}
+
+// reach is a call's arrival at its worker.
+func (s *sim) reach(i int, r *Request) {
+	w := s.workers[i]
+	w.onTheWay--
+	if !w.up {
+		s.retry(i, r, Failed)
+		return
+	}
+	e, _, why := w.ledger.Admit(s.now, load.Call{Ticket: r.Ticket, Ticketed: r.Ticket.Chooser != 0, Attempt: r.Tries, Owner: r})
+	s.changed(i)
+	if why != load.Admitted {
+		s.result.Refusals++
+		s.retry(i, r, Refused)
+		return
+	}
+	r.life = w.life
+	w.running[e] = r
+	if u := float64(w.ledger.InFlight()) / float64(w.capacity); u > s.result.Utilisation {
+		s.result.Utilisation = u
+	}
+	if !e.Waiting() {
+		s.runs(i, e)
+	}
+}
+
+// runs is the moment a call gets its place.
+func (s *sim) runs(i int, e *load.Entry) {
+	w, r := s.workers[i], e.Owner().(*Request)
+	if s.made > s.cfg.Requests/10 {
+		s.delays = append(s.delays, (s.now - r.arrived).Seconds())
+	}
+	if c := &s.cfg; c.FailAt > 0 && i == c.Workers-1 && s.now >= c.FailAt && s.now < c.FailAt+c.FailFor {
+		s.result.Failures++
+		s.push(event{at: s.now + 5*time.Millisecond, kind: fail, worker: i, entry: e, life: w.life})
+		return
+	}
+	took := time.Duration(r.work / w.speed * float64(time.Second))
+	o := Done
+	if r.dies == 2 {
+		took, o = took/2, Died
+	}
+	s.push(event{at: s.now + took, kind: finish, worker: i, entry: e, life: w.life, outcome: o})
+}
+
+func (s *sim) end(i int, e *load.Entry, o Outcome) {
+	w := s.workers[i]
+	r := w.running[e]
+	delete(w.running, e)
+	next := w.ledger.Release(s.now, e)
+	s.changed(i)
+	if next != nil {
+		s.runs(i, next)
+	}
+	if o == Failed {
+		s.retry(i, r, Failed)
+		return
+	}
+	s.ended++
+	s.push(event{at: s.now + network, kind: told, chooser: r.Chooser, worker: i, req: r, outcome: o})
+}
+
+// retry sends a caller back to its chooser.
+func (s *sim) retry(i int, r *Request, o Outcome) {
+	r.Tries++
+	r.Exclude = append(r.Exclude, i)
+	s.push(event{at: s.now + network, kind: told, chooser: r.Chooser, worker: i, req: r, outcome: o})
+}
+
+// fault breaks something and plans the next.
+func (s *sim) fault() {
+	i, k := s.faults.IntN(len(s.workers)), s.faults.IntN(len(s.choosers))
+	w := s.workers[i]
+	switch s.faults.IntN(4) {
+	case 0: // the worker crashes; it is back at once as a new process
+		s.crash(i)
+		s.begin(i)
+	case 1: // the stream of reports breaks; what is under way is lost
+		w.ledger.Unwatch(uint64(k + 1))
+		s.choosers[k].Report(s.now, i, load.Report{}, true)
+		s.connect(i, k)
+	case 2: // the chooser restarts: it knows nothing, and its tickets mean nothing to it
+		s.choosers[k] = s.cfg.New(s.env, k)
+		for i, w := range s.workers {
+			if w.up {
+				s.choosers[k].Up(s.now, i)
+				w.ledger.Unwatch(uint64(k + 1))
+				s.connect(i, k)
+			}
+		}
+	case 3: // a call is given up while it runs or waits
+		var oldest *load.Entry
+		for e, r := range w.running {
+			if oldest == nil || r.arrived < oldest.Owner().(*Request).arrived {
+				oldest = e
+			}
+		}
+		if oldest != nil {
+			s.end(i, oldest, Died)
+		}
+	}
+	if s.now < s.length()*3/4 {
+		s.push(event{at: s.now + time.Duration(s.faults.ExpFloat64()*float64(s.length())/200), kind: fault})
+	}
+}
+
+// crash ends a life of a worker and all calls on it.
+func (s *sim) crash(i int) {
+	w := s.workers[i]
+	running := w.running
+	w.up, w.running = false, nil
+	w.life++
+	for _, c := range s.choosers {
+		c.Down(s.now, i)
+	}
+	reqs := make([]*Request, 0, len(running))
+	for _, r := range running {
+		reqs = append(reqs, r)
+	}
+	slices.SortFunc(reqs, func(a, b *Request) int { return int(a.arrived - b.arrived) })
+	for _, r := range reqs {
+		s.retry(i, r, Failed)
+	}
+}
+
+func (s *sim) finish() Result {
+	slices.Sort(s.delays)
+	at := func(p float64) time.Duration {
+		if len(s.delays) == 0 {
+			return 0
+		}
+		return time.Duration(s.delays[min(int(p*float64(len(s.delays))), len(s.delays)-1)] * float64(time.Second))
+	}
+	r := &s.result
+	r.P50, r.P99, r.P999 = at(.5), at(.99), at(.999)
+	if s.joined[1] > 0 {
+		r.Joiner = float64(s.joined[0]) / float64(s.joined[1])
+	}
+	if s.same[1] > 0 {
+		r.SameWorker = float64(s.same[0]) / float64(s.same[1])
+	}
+	end := s.now + load.ClaimWithin + time.Second
+	for i, w := range s.workers {
+		r.Residue = max(r.Residue, float64(w.ledger.InFlight()))
+		for _, c := range s.choosers {
+			if e, ok := c.(interface {
+				Estimate(now time.Duration, worker int) float64
+			}); ok {
+				r.Residue = max(r.Residue, e.Estimate(end, i))
+			}
+		}
+	}
+	r.Reports = float64(s.reports) / s.now.Seconds() / float64(len(s.workers)*len(s.choosers))
+	return *r
+}

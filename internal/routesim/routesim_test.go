@@ -1,0 +1,46 @@
+package routesim_test
+
+import (
+	"testing"
+
+	"github.com/rpcnet-go/rpcnet/cluster/balance"
+	"github.com/rpcnet-go/rpcnet/internal/routesim"
+)
+
+func TestProductionCodeKeepsTheGates(t *testing.T) {
+	t.Parallel()
+	for _, g := range routesim.Gates {
+		t.Run(g.Name, func(t *testing.T) {
+			t.Parallel()
+			measured, ok := g.Run(1) // the command takes more seeds
+			t.Log(measured)
+			if !ok {
+				t.Errorf("not kept: %s", measured)
+			}
+		})
+	}
+}
+
+func TestSameSeedSameResult(t *testing.T) {
+	t.Parallel()
+	cfg := routesim.Config{Seed: 3, Requests: 2000, Choosers: 2, Faults: true, New: routesim.Ours(balance.LeastConnections, true)}
+	if a, b := routesim.Run(cfg), routesim.Run(cfg); a != b {
+		t.Errorf("%v\n%v", a, b)
+	}
+}
+
+func TestEveryStrategyServesEveryCall(t *testing.T) {
+	t.Parallel()
+	for _, name := range balance.Names() {
+		s, err := balance.Parse(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, director := range []bool{true, false} {
+			r := routesim.Run(routesim.Config{Seed: 1, Load: 0.5, Requests: 800, Choosers: 4, Dying: 0.02, Sticky: 50, New: routesim.Ours(s, director)})
+			if r.Residue != 0 || r.P50 == 0 {
+				t.Errorf("%s (director %v): %v, residue %v", name, director, r, r.Residue)
+			}
+		}
+	}
+}

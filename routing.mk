@@ -1,0 +1,5 @@
+# Routing: simulation gates, the chaos test, scale. Included by the Makefile.
+
+.PHONY: routesim
+routesim: ## run the routing simulations and their gates
+	go run ./internal/cmd/routesim
