@@ -105,6 +105,12 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 	d := &dispatcher{host: host{peer: peer}, find: ep.find, logger: ep.cfg.logger}
 	cfg := ep.sessionConfig()
 	cfg.Handler, cfg.Pool = d, &ep.pool
+	cfg.Ended = func(s *session.Session) {
+		ep.mu.Lock()
+		delete(ep.sessions, s)
+		ep.mu.Unlock()
+		ep.cfg.logger.Debug("session ended", "peer", peer.ID, "addr", peer.Addr, "err", s.Err())
+	}
 	s, err := session.New(lane, cfg, settingsTimeout, func(s *session.Session) { d.host.session = s })
 	if err != nil {
 		ep.refusals.add(peer.Addr, err)
@@ -112,20 +118,16 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 	}
 	ep.mu.Lock()
 	closed, draining := ep.closed, ep.draining
-	ep.sessions[s] = true
+	if s.Err() == nil {
+		ep.sessions[s] = true
+	}
 	ep.mu.Unlock()
 	if closed {
 		s.Close()
 	} else if draining {
 		s.Drain()
 	}
-	return func() {
-		<-s.Closed()
-		ep.mu.Lock()
-		delete(ep.sessions, s)
-		ep.mu.Unlock()
-		ep.cfg.logger.Debug("session ended", "peer", peer.ID, "addr", peer.Addr, "err", s.Err())
-	}
+	return nil
 }
 
 // packetLoop reads the endpoint's datagrams.

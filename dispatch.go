@@ -27,14 +27,33 @@ func (d *dispatcher) Facts(procedure string) session.Facts {
 	return session.Facts{MaxReceive: e.maxSize, Inline: e.spec.Inline, Private: e.raw != nil}
 }
 
-// Serve implements [session.Handler].
+// Serve implements [session.Handler]. The frames between here and a handler
+// that waits stay on its stack for as long: they are kept small, and what they
+// need at the end of the call is in functions of its own.
 func (d *dispatcher) Serve(st *session.Stream) {
 	e, outer := d.find(st.Procedure)
 	if e == nil {
-		s := wire.Status{Code: byte(CodeUnimplemented), Message: fmt.Sprintf("unknown procedure %q", st.Procedure)}
-		st.Finish(nil, false, s.Append(nil), nil)
+		refuseUnknown(st)
 		return
 	}
+	c := d.begin(st, e)
+	if e.raw != nil && outer == nil {
+		d.serveRaw(c)
+		return
+	}
+	if outer == nil {
+		outer = e.handler
+	}
+	d.finish(c, nil, false, d.call(c, outer))
+}
+
+func refuseUnknown(st *session.Stream) {
+	s := wire.Status{Code: byte(CodeUnimplemented), Message: fmt.Sprintf("unknown procedure %q", st.Procedure)}
+	st.Finish(nil, false, s.Append(nil), nil)
+}
+
+// begin makes the ServerCall of a stream.
+func (d *dispatcher) begin(st *session.Stream, e *entry) *ServerCall {
 	c := newServerCall()
 	c.host, c.entry = &d.host, e
 	c.deadline, c.attempt, c.priority, c.metadata = st.Deadline, st.Attempt, st.Priority, st.Metadata
@@ -45,20 +64,12 @@ func (d *dispatcher) Serve(st *session.Stream) {
 	if !c.deadline.IsZero() && (e.raw == nil || !st.Ready()) {
 		c.stream.done = (*callContext)(c).Done()
 	}
-	var out []byte
-	var has bool
-	var err error
-	if e.raw != nil && outer == nil {
-		out, err = d.callRaw(c, e.raw)
-		has = err == nil
-	} else {
-		h := e.handler
-		if outer != nil {
-			h = outer
-		}
-		err = d.call(c, h)
-	}
-	d.finish(c, out, has, err)
+	return c
+}
+
+func (d *dispatcher) serveRaw(c *ServerCall) {
+	out, err := d.callRaw(c, c.entry.raw)
+	d.finish(c, out, err == nil, err)
 }
 
 // callRaw runs a raw handler without a stream around it.
@@ -81,7 +92,7 @@ func (d *dispatcher) callRaw(c *ServerCall, h RawHandler) (out []byte, err error
 // call runs a handler.
 func (d *dispatcher) call(c *ServerCall, h ServerFunc) (err error) {
 	defer d.recovered(c, &err)
-	if err := checkEncoding(c.entry.spec, c.stream.encoding); err != nil {
+	if err = checkEncoding(c.entry.spec, c.stream.encoding); err != nil {
 		return err
 	}
 	return h((*callContext)(c), c.entry.spec, (*callStream)(c))

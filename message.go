@@ -53,14 +53,23 @@ func appendMessage(dst []byte, m *Message, enc Encoding, msg any) ([]byte, error
 	return m.JSON.AppendJSON(dst, b.b)
 }
 
+// decodeRaw copies p into msg, a *[]byte.
+func decodeRaw(p []byte, msg any) error {
+	if b, ok := msg.(*[]byte); ok {
+		*b = append((*b)[:0], p...)
+		return nil
+	}
+	return notBytes(msg)
+}
+
+func notBytes(msg any) error {
+	return Errorf(CodeInternal, "a raw procedure receives *[]byte, not %T", msg)
+}
+
 // decodeMessage decodes p into msg, a pointer. It keeps nothing of p.
 func decodeMessage(m *Message, enc Encoding, p []byte, msg any, limits wire.Limits) error {
 	if m.raw() {
-		if b, ok := msg.(*[]byte); ok {
-			*b = append((*b)[:0], p...)
-			return nil
-		}
-		return fmt.Errorf("a raw procedure receives *[]byte, not %T", msg)
+		return decodeRaw(p, msg)
 	}
 	if enc != m.Encoding {
 		b := getBuffer()

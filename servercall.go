@@ -207,16 +207,32 @@ type callStream ServerCall
 // Recv decodes the next request.
 func (c *callStream) Recv(msg any) error {
 	p, err := c.stream.st.Recv(c.stream.done)
+	if err != nil {
+		return c.recvError(err)
+	}
+	return c.decode(p, msg)
+}
+
+func (c *callStream) recvError(err error) error {
 	if err == io.EOF {
 		return err
 	}
-	if err != nil {
-		return localError((*callContext)(c), err)
+	return localError((*callContext)(c), err)
+}
+
+func (c *callStream) decode(p []byte, msg any) error {
+	m := &c.entry.spec.Request
+	if m.raw() {
+		return decodeRaw(p, msg)
 	}
-	if err := decodeMessage(&c.entry.spec.Request, c.stream.encoding, p, msg, c.entry.limits); err != nil {
-		return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
+	if err := decodeMessage(m, c.stream.encoding, p, msg, c.entry.limits); err != nil {
+		return badRequest(err)
 	}
 	return nil
+}
+
+func badRequest(err error) error {
+	return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
 }
 
 // Send encodes a response and sends it, or keeps it for the end of the call.

@@ -183,18 +183,8 @@ func (st *Stream) waitEnd(done <-chan struct{}) error {
 		}
 		st.waiting = true
 		st.mu.Unlock()
-		select {
-		case <-st.wake:
-		case <-done:
-			st.mu.Lock()
-			if st.waiting {
-				st.waiting = false
-				st.mu.Unlock()
-			} else {
-				st.mu.Unlock()
-				<-st.wake
-			}
-			return errInterrupted
+		if err := st.wait(done); err != nil {
+			return err
 		}
 	}
 }

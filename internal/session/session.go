@@ -60,18 +60,19 @@ type Lane interface {
 
 // A Config configures a session. It must not be changed while in use.
 type Config struct {
-	MaxStreams       int           // served at a time; 0: 10 000
-	StreamWindow     int           // bytes taken on a new stream; 0: 256 KiB
-	MaxStreamWindow  int           // to which a window grows with use; 0: 1 MiB
-	SessionWindow    int           // bytes in flight on the session; 0: 4 MiB
-	SessionBuffer    int           // unread bytes above which the session stops taking more; 0: 64 MiB
-	KeepaliveIdle    time.Duration // PING after so long without a frame; 0: 3 s; negative: never
-	KeepaliveTimeout time.Duration // dead after so long without a frame; 0: 10 s
-	WriteTimeout     time.Duration // a peer that stops reading for so long is gone; 0: 10 s
-	Encodings        uint64        // bit set announced to the peer
-	Budget           *Budget       // nil: none
-	Handler          Handler       // nil on the caller's side
-	Pool             *Pool         // runs handlers; required with Handler
+	MaxStreams       int            // served at a time; 0: 10 000
+	StreamWindow     int            // bytes taken on a new stream; 0: 256 KiB
+	MaxStreamWindow  int            // to which a window grows with use; 0: 1 MiB
+	SessionWindow    int            // bytes in flight on the session; 0: 4 MiB
+	SessionBuffer    int            // unread bytes above which the session stops taking more; 0: 64 MiB
+	KeepaliveIdle    time.Duration  // PING after so long without a frame; 0: 3 s; negative: never
+	KeepaliveTimeout time.Duration  // dead after so long without a frame; 0: 10 s
+	WriteTimeout     time.Duration  // a peer that stops reading for so long is gone; 0: 10 s
+	Encodings        uint64         // bit set announced to the peer
+	Budget           *Budget        // nil: none
+	Handler          Handler        // nil on the caller's side
+	Pool             *Pool          // runs handlers; required with Handler
+	Ended            func(*Session) // nil, or runs once when the session has ended; must not block
 	Logger           *slog.Logger
 }
 
@@ -244,7 +245,9 @@ func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*
 	s.cells = make([]atomic.Pointer[cellChunk], (limit+63)/64)
 	s.now = time.Now()
 	s.lastRecv.Store(s.now.UnixNano())
+	s.tickMu.Lock() // the first tick reads timer
 	s.timer = time.AfterFunc(s.tickInterval(), s.tick)
+	s.tickMu.Unlock()
 	if before != nil {
 		before(s)
 	}
@@ -384,6 +387,9 @@ func (s *Session) fail(err error) {
 		}
 		s.idleOnce.Do(func() { close(s.idle) })
 		s.wakeParked() // so that it ends
+		if s.cfg.Ended != nil {
+			s.cfg.Ended(s)
+		}
 	})
 }
 

@@ -250,60 +250,73 @@ func (st *Stream) grant(cost int64) {
 	st.s.sendCredit(st.id, n)
 }
 
-// refill swaps in what has come, or waits for it.
+// refill swaps in what has come, or waits for it. A goroutine that waits here
+// keeps its stack: it and what it calls use little of it.
 func (st *Stream) refill(done <-chan struct{}) error {
-	st.mu.Lock()
-	if n := st.curBuf; n > 0 {
-		st.curBuf = 0
-		defer st.s.release(n)
-	}
 	for {
-		if len(st.q) > 0 {
-			st.cur, st.q = st.q, st.cur[:0]
-			st.at = 0
-			st.curBuf = int64(len(st.cur))
-			st.curBigs, st.bigs = st.bigs, nil
-			for _, m := range st.curBigs {
-				st.curBuf += m.held - perMessage // cur has the mark
-			}
-			st.mu.Unlock()
-			return nil
-		}
-		if st.err != nil {
-			err := st.err
-			st.mu.Unlock()
+		ready, err := st.swap()
+		if ready || err != nil {
 			return err
 		}
-		if st.recvEnd {
-			st.mu.Unlock()
-			return io.EOF
-		}
-		if st.partCost > 0 { // the large message that comes is next: let it
-			n := st.partCost
-			st.partCost = 0
-			st.allowance += n
-			st.mu.Unlock()
-			st.s.sendCredit(st.id, n)
-			st.mu.Lock()
-			continue
-		}
-		st.waiting = true
-		st.mu.Unlock()
-		select {
-		case <-st.wake:
-			st.mu.Lock()
-		case <-done:
-			st.mu.Lock()
-			if st.waiting {
-				st.waiting = false
-				st.mu.Unlock()
-			} else {
-				st.mu.Unlock()
-				<-st.wake
-			}
-			return errInterrupted
+		if done == nil {
+			<-st.wake
+		} else if err := st.wait(done); err != nil {
+			return err
 		}
 	}
+}
+
+// swap makes what has come cur. If there is nothing and more may come, it
+// leaves waiting set.
+func (st *Stream) swap() (ready bool, err error) {
+	st.mu.Lock()
+	taken := st.curBuf
+	st.curBuf = 0
+	var credit int64
+	switch {
+	case len(st.q) > 0:
+		st.cur, st.q = st.q, st.cur[:0]
+		st.at = 0
+		st.curBuf = int64(len(st.cur))
+		st.curBigs, st.bigs = st.bigs, nil
+		for _, m := range st.curBigs {
+			st.curBuf += m.held - perMessage // cur has the mark
+		}
+		ready = true
+	case st.err != nil:
+		err = st.err
+	case st.recvEnd:
+		err = io.EOF
+	default:
+		// The large message that comes, if one does, is next: let it.
+		credit = st.partCost
+		st.partCost = 0
+		st.allowance += credit
+		st.waiting = true
+	}
+	st.mu.Unlock()
+	if taken > 0 {
+		st.s.release(taken)
+	}
+	st.s.sendCredit(st.id, credit)
+	return ready, err
+}
+
+// wait waits until it is woken, or done is closed.
+func (st *Stream) wait(done <-chan struct{}) error {
+	select {
+	case <-st.wake:
+		return nil
+	case <-done:
+	}
+	st.mu.Lock()
+	woken := !st.waiting
+	st.waiting = false
+	st.mu.Unlock()
+	if woken {
+		<-st.wake
+	}
+	return errInterrupted
 }
 
 // sessionFailed is giveUp for all that a stream does.
