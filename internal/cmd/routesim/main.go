@@ -14,7 +14,7 @@ import (
 )
 
 func main() {
-	seeds := flag.Int("seeds", 2, "seeds the gates are averaged over")
+	seeds := flag.Int("seeds", 3, "seeds the gates are averaged over")
 	compare := flag.Bool("compare", false, "compare strategies on one workload instead of running the gates")
 	workers := flag.Int("workers", 10, "with -compare: workers")
 	choosers := flag.Int("choosers", 1, "with -compare: choosers")
