@@ -55,6 +55,13 @@ func (e *Error) Unwrap() []error {
 	return append(slices.Clip(e.details), e.cause)
 }
 
+// Is makes [errors.Is] find [context.Canceled] and [context.DeadlineExceeded] in
+// errors with those codes, whoever made them.
+func (e *Error) Is(target error) bool {
+	return target == context.Canceled && e.code == CodeCanceled ||
+		target == context.DeadlineExceeded && e.code == CodeDeadlineExceeded
+}
+
 // WithCause returns a copy of e with a cause that stays in this process: it is
 // for logs and for [errors.Is], and is never sent.
 func (e *Error) WithCause(err error) *Error {

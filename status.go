@@ -12,51 +12,52 @@ import (
 // statusOf turns a handler's error into what travels. hidden is the error whose
 // text stays behind, if any, for the log.
 func statusOf(err error, spec *Spec, showText bool) (st wire.Status, hidden error) {
-	var details []wire.Detail
-	if spec != nil && spec.Errors != nil {
+	var variant *wire.Detail
+	if spec.Errors != nil {
 		if data, ok := spec.Errors.Append(nil, err); ok {
-			details = append(details, wire.Detail{Name: spec.Errors.Name, Data: data})
+			variant = &wire.Detail{Name: spec.Errors.Name, Data: data}
+			st.Details = append(st.Details, *variant)
 		}
 	}
 	var e *Error
-	switch own := errors.As(err, &e) && !e.remote; {
-	case own:
+	switch isError := errors.As(err, &e); {
+	case isError && !e.remote:
+		st.Code, st.Message, st.Unprocessed = byte(e.code), e.message, e.unprocessed
 		for _, d := range e.details {
 			var raw *Detail
 			if errors.As(d, &raw) {
-				details = append(details, wire.Detail{Name: raw.Name, Data: raw.Data})
+				st.Details = append(st.Details, wire.Detail{Name: raw.Name, Data: raw.Data})
 			}
 		}
-		return wire.Status{Code: byte(e.code), Message: e.message, Details: details, Unprocessed: e.unprocessed}, nil
-	case details != nil: // a declared variant: its text is meant for the caller
-		code := codeOfVariant(err)
-		return wire.Status{Code: byte(code), Message: err.Error(), Details: details}, nil
-	case e == nil && errors.Is(err, context.Canceled):
-		return wire.Status{Code: byte(CodeCanceled), Message: "canceled"}, nil
-	case e == nil && errors.Is(err, context.DeadlineExceeded):
-		return wire.Status{Code: byte(CodeDeadlineExceeded), Message: "deadline exceeded"}, nil
+	case variant != nil: // the text of the variant, not of what is wrapped around it
+		st.Code = byte(CodeOf(err))
+		if v := decodeVariant(spec.Errors, variant.Data); v != nil {
+			st.Message = v.Error()
+		}
+	case !isError && errors.Is(err, context.Canceled):
+		st.Code, st.Message = byte(CodeCanceled), "canceled"
+	case !isError && errors.Is(err, context.DeadlineExceeded):
+		st.Code, st.Message = byte(CodeDeadlineExceeded), "deadline exceeded"
 	case showText:
-		return wire.Status{Code: byte(CodeUnknown), Message: err.Error()}, nil
+		st.Code, st.Message = byte(CodeUnknown), err.Error()
+	default:
+		st.Code, st.Message = byte(CodeUnknown), "the handler failed"
+		hidden = err
 	}
-	return wire.Status{Code: byte(CodeUnknown), Message: "the handler failed"}, err
+	if st.Code == 0 { // no code is not success
+		st.Code = byte(CodeUnknown)
+	}
+	return st, hidden
 }
 
-// codeOfVariant returns the code of a declared error variant: what its method
-// Code() Code says, else CodeUnknown.
-func codeOfVariant(err error) Code {
-	var c interface {
-		error
-		Code() Code
+// decodeVariant returns the variant of an error union, nil if data is none.
+func decodeVariant(u *ErrorUnion, data []byte) error {
+	var d cbor.Decoder
+	d.Reset(data, cbor.Limits{})
+	if v := u.Decode(&d); v != nil && d.Finish() == nil {
+		return v
 	}
-	for err != nil {
-		if _, remote := err.(*Error); !remote && errors.As(err, &c) {
-			if _, remote := c.(*Error); !remote {
-				return c.Code()
-			}
-		}
-		break
-	}
-	return CodeUnknown
+	return nil
 }
 
 // errorOf turns a status that came from the peer into an error; nil for
@@ -67,10 +68,8 @@ func errorOf(st *wire.Status, spec *Spec) error {
 	}
 	e := &Error{code: Code(st.Code), message: st.Message, remote: true, unprocessed: st.Unprocessed}
 	for _, d := range st.Details {
-		if spec != nil && spec.Errors != nil && spec.Errors.Name == d.Name {
-			var dec cbor.Decoder
-			dec.Reset(d.Data, cbor.Limits{})
-			if v := spec.Errors.Decode(&dec); v != nil && dec.Finish() == nil {
+		if spec.Errors != nil && spec.Errors.Name == d.Name {
+			if v := decodeVariant(spec.Errors, d.Data); v != nil {
 				e.details = append(e.details, v)
 				continue
 			}
