@@ -60,6 +60,7 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
+// nextPort is the last port that was tried.
 var nextPort atomic.Uint32
 
 func init() { nextPort.Store(20000 + rand.Uint32N(6000)) }
@@ -68,8 +69,13 @@ func init() { nextPort.Store(20000 + rand.Uint32N(6000)) }
 // range that the system gives to clients, and not given out before.
 func freeAddr(t *testing.T) string {
 	t.Helper()
+	return freeAddrOf(t, "127.0.0.1")
+}
+
+func freeAddrOf(t *testing.T, host string) string {
+	t.Helper()
 	for range 1000 {
-		addr := fmt.Sprintf("127.0.0.1:%d", nextPort.Add(1))
+		addr := fmt.Sprintf("%s:%d", host, nextPort.Add(1))
 		tcp, err := net.Listen("tcp", addr)
 		if err != nil {
 			continue
@@ -156,9 +162,15 @@ type line struct {
 // start runs a program. Variables given later win.
 func (f *fleet) start(program, name, addr string, env ...string) *node {
 	f.t.Helper()
+	return f.startCommand([]string{proc.Path(binDir, program)}, name, addr, env...)
+}
+
+// startCommand runs a program by its command line.
+func (f *fleet) startCommand(command []string, name, addr string, env ...string) *node {
+	f.t.Helper()
 	n := &node{t: f.t, name: name, addr: addr, more: make(chan struct{})}
 	env = append([]string{"CERT_DIR=" + certDir, "DIRECTOR_ADDR=" + f.director, "LOG_LEVEL=", "RUST_LOG="}, env...)
-	p, err := proc.Start(proc.Path(binDir, program), env, n.hear)
+	p, err := proc.Start(command[0], command[1:], env, n.hear)
 	if err != nil {
 		f.t.Fatal(err)
 	}

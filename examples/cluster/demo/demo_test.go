@@ -32,7 +32,11 @@ func TestWrongFlagsAreStatusTwoWithALineThatHelps(t *testing.T) {
 
 func TestChildrenAreADirectorWorkersOutOfStepAndEndlessClients(t *testing.T) {
 	t.Setenv("DIRECTOR_ADDR", "")
-	cs := children(options{workers: 3, clients: 2, failures: true, strategy: "Random"}, "dir")
+	t.Setenv("WORKER_ADDR", "")
+	cs, err := children(options{workers: 3, clients: 2, failures: true, strategy: "Random"}, "dir")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var names []string
 	for _, c := range cs {
 		names = append(names, c.name)

@@ -15,7 +15,6 @@ import (
 
 const (
 	maxOfAKind = 99
-	firstPort  = 62001 // of the workers; each next has the next
 	// The cycle of a worker with failures, by which workers are put out of step.
 	cycle = 18 * time.Second
 	// How long a child may take to end when it is asked to, before it is killed.
@@ -29,12 +28,14 @@ type child struct {
 	env     []string
 }
 
-// children returns the programs to run, in the order of their start.
-func children(o options, certDir string) []child {
+// children returns the programs to run, in the order of their start. The
+// director is at DIRECTOR_ADDR, the first worker at WORKER_ADDR and each next one
+// a port further.
+func children(o options, certDir string) ([]child, error) {
 	director := cmp.Or(os.Getenv("DIRECTOR_ADDR"), "127.0.0.1:61000")
-	host, _, err := net.SplitHostPort(director)
+	host, port, err := splitAddr(cmp.Or(os.Getenv("WORKER_ADDR"), "127.0.0.1:62001"))
 	if err != nil {
-		host = "127.0.0.1" // the director says what is wrong with it
+		return nil, fmt.Errorf("WORKER_ADDR: %w", err)
 	}
 	common := []string{"CERT_DIR=" + certDir, "DIRECTOR_ADDR=" + director}
 	cs := []child{{"director", "director", append(common[:2:2], "STRATEGY="+o.strategy)}}
@@ -43,7 +44,7 @@ func children(o options, certDir string) []child {
 		offset := cycle * time.Duration(i) / time.Duration(o.workers)
 		cs = append(cs, child{"worker", label, append(common[:2:2],
 			"WORKER_LABEL="+label,
-			"WORKER_ADDR="+net.JoinHostPort(host, strconv.Itoa(firstPort+i)),
+			"WORKER_ADDR="+net.JoinHostPort(host, strconv.Itoa(port+i)),
 			"WORKER_FAILURE_ENABLED="+strconv.FormatBool(o.failures),
 			"WORKER_FAILURE_OFFSET="+offset.String(),
 		)})
@@ -55,7 +56,16 @@ func children(o options, certDir string) []child {
 		}
 		cs = append(cs, child{"client", name, append(common[:2:2], "TOKENS=0")})
 	}
-	return cs
+	return cs, nil
+}
+
+func splitAddr(addr string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, err
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	return host, int(n), err
 }
 
 // workerLabel returns worker-a to worker-z, then worker-27.
@@ -99,7 +109,7 @@ func (f *fleet) start(c child) error {
 			printer(s)
 		}
 	}
-	p, err := proc.Start(proc.Path(f.bin, c.program), c.env, line)
+	p, err := proc.Start(proc.Path(f.bin, c.program), nil, c.env, line)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}

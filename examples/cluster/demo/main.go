@@ -104,6 +104,10 @@ func demo(ctx context.Context, o options, out *os.File) (whole bool, err error) 
 	if made {
 		terminal.say("made development certificates in " + dir)
 	}
+	all, err := children(o, dir)
+	if err != nil {
+		return false, err
+	}
 	bin, err := os.MkdirTemp("", "rpcnet-demo-")
 	if err != nil {
 		return false, err
@@ -116,7 +120,7 @@ func demo(ctx context.Context, o options, out *os.File) (whole bool, err error) 
 
 	f := &fleet{bin: bin, terminal: terminal, failed: make(chan error, 1)}
 	defer f.stop()
-	for _, c := range children(o, dir) {
+	for _, c := range all {
 		if err := f.start(c); err != nil {
 			return false, err
 		}

@@ -45,18 +45,18 @@ type Process struct {
 	done chan struct{} // closed when the process has ended and its output is read
 }
 
-// Start runs the program at path with the variables of env, in the form
-// "NAME=value", on top of this process's own. line is called with each line of
+// Start runs the program at path with args, and with the variables of env, in the
+// form "NAME=value", on top of this process's own. line is called with each line of
 // its output, standard output and standard error together, one at a time. The
 // process is the first of a group of its own, so that an interrupt from the
 // keyboard reaches only its parent; on Linux it is killed when this process
 // ends, however that happens.
-func Start(path string, env []string, line func(string)) (*Process, error) {
+func Start(path string, args, env []string, line func(string)) (*Process, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{cmd: exec.Command(path), done: make(chan struct{})}
+	p := &Process{cmd: exec.Command(path, args...), done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = w, w
 	p.cmd.SysProcAttr = attributes()

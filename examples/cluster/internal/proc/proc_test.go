@@ -42,7 +42,7 @@ func start(t *testing.T, what string, line func(string)) *proc.Process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := proc.Start(self, []string{"PROC_TEST=" + what}, line)
+	p, err := proc.Start(self, nil, []string{"PROC_TEST=" + what}, line)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestStopAsksAndKillDoesNot(t *testing.T) {
 
 func TestAProgramThatIsNotThereIsAnError(t *testing.T) {
 	t.Parallel()
-	if _, err := proc.Start("/nonexistent", nil, nil); err == nil {
+	if _, err := proc.Start("/nonexistent", nil, nil, nil); err == nil {
 		t.Error("started")
 	}
 }

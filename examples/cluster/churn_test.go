@@ -1,0 +1,145 @@
+package cluster_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDirectorRestart(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	director, a, b := f.startPair()
+	client := f.startClient("TOKENS=0", "TOKEN_INTERVAL=20ms", "SEED=9")
+	client.awaitToken(5)
+	director.Kill()
+	<-director.Done()
+	restarted := time.Now()
+	director = f.startDirector()
+	director.await("NodeJoined", "worker-")
+	director.await("NodeJoined", "worker-")
+	t.Logf("both workers were back %v after the director's start (to reach: 5 s)", time.Since(restarted))
+	director.await("2 workers available")
+	client.skip()
+	client.await("📦 received token")
+	client.none("⚠️")
+	if tally := client.tokens(0, 9); tally.Switches != 0 {
+		t.Errorf("%d switches, want none: the stream needs no director", tally.Switches)
+	}
+	// The client finds the new director when it needs one.
+	serving, other := a, b
+	if client.find("🔄 worker confirmed connection worker="+b.name) != "" {
+		serving, other = b, a
+	}
+	serving.Kill()
+	client.await("🔄 worker confirmed connection", "worker="+other.name)
+	client.await("📦 received token")
+	client.Stop()
+	client.ended(0)
+	client.tokens(0, 9)
+}
+
+func TestLateWorker(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	director, _, _ := f.startPair()
+	var clients []*node
+	stream := func() *node {
+		c := f.startClient("TOKENS=0", "TOKEN_INTERVAL=50ms")
+		clients = append(clients, c)
+		c.awaitToken(1)
+		return c
+	}
+	for range 4 {
+		stream()
+	}
+	late := f.startWorker("worker-c")
+	director.await("3 workers available")
+	served := 0
+	for range 5 {
+		if stream().find("🔄 worker confirmed connection worker="+late.name) != "" {
+			served++
+		}
+	}
+	// Nine streams on three workers: three each, give or take the one that a
+	// draw among equals decides.
+	if served < 2 || served > 4 {
+		t.Errorf("the late worker has %d of 5 new streams, want 2 to 4", served)
+	}
+	for _, c := range clients {
+		c.Stop()
+		c.ended(0)
+		c.tokens(0, 0)
+	}
+	director.skip()
+	for _, w := range []string{"worker-a", "worker-b", "worker-c"} {
+		director.await("   - "+w, "(0 connections)")
+	}
+}
+
+func TestStrategiesAreSelectable(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	director := f.startDirector("STRATEGY=roundrobin")
+	director.await("🔄 Load balancing strategy: RoundRobin")
+	f.startWorker("worker-a")
+	f.startWorker("worker-b")
+	director.await("2 workers available")
+	var labels []string
+	for range 4 {
+		c := f.startClient("TOKENS=1")
+		c.ended(0)
+		_, label, _ := strings.Cut(c.find("🔄 worker confirmed connection"), "worker=")
+		label, _, _ = strings.Cut(label, " ")
+		labels = append(labels, label)
+	}
+	if labels[0] == labels[1] || labels[0] != labels[2] || labels[1] != labels[3] {
+		t.Errorf("streams went to %q, want each worker in turn", labels)
+	}
+}
+
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	demo := f.startCommand([]string{binDir + "/demo", "-duration", "20s", "-clients", "2"}, "demo", "",
+		"WORKER_ADDR="+consecutiveAddrs(t, 2))
+	demo.ended(0)
+	for _, prefix := range []string{"director  │ ", "worker-a  │ ", "worker-b  │ ", "client-1  │ ", "client-2  │ "} {
+		if demo.find(prefix) == "" {
+			t.Errorf("no line of %q", prefix)
+		}
+	}
+	demo.await("tokens received", "lost", "received twice", "worker switches", "longest gap")
+	for i := 1; i <= 2; i++ {
+		fields := strings.Fields(demo.await(fmt.Sprintf("  client-%d ", i)).text)
+		if len(fields) != 6 || fields[1] == "0" || fields[2] != "0" || fields[3] != "0" {
+			t.Errorf("summary %q, want tokens, none lost, none twice", fields)
+		}
+	}
+	demo.none("\x1b[") // no colour into a pipe
+}
+
+// consecutiveAddrs returns the first of n free addresses with consecutive
+// ports.
+func consecutiveAddrs(t *testing.T, n int) string {
+	t.Helper()
+	for range 100 {
+		first := freeAddr(t)
+		last := first
+		consecutive := true
+		for range n - 1 {
+			var p, q int
+			next := freeAddr(t)
+			fmt.Sscanf(last, "127.0.0.1:%d", &p)
+			fmt.Sscanf(next, "127.0.0.1:%d", &q)
+			consecutive = consecutive && q == p+1
+			last = next
+		}
+		if consecutive {
+			return first
+		}
+	}
+	t.Fatal("no consecutive free ports")
+	return ""
+}
