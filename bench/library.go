@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"runtime"
+	"runtime/debug"
+	"time"
+)
+
+// A library is one way to make calls, with its own defaults.
+type library struct {
+	name string // as in the tables
+	// module is the Go module whose version is reported; "" is the standard
+	// library.
+	module string
+	// serve starts a server on a free port of 127.0.0.1. It serves until the
+	// process ends.
+	serve func(certDir) (addr string, err error)
+	// connector returns what dials the server at addr.
+	connector func(c certDir, addr string) (connector, error)
+	// leaves out are the cells that take this library too long or that it
+	// cannot do; why says so in the report.
+	skips func(cell) (why string)
+}
+
+// A connector makes connections to one server: one TLS handshake each.
+type connector func(context.Context) (conn, error)
+
+// A conn is one connection to a server.
+type conn interface {
+	// caller returns a function that makes one unary call and checks the
+	// response. It is for one goroutine.
+	caller(ctx context.Context, payload []byte) func() error
+	// feed makes one call that streams messages back, and gives each to f.
+	feed(ctx context.Context, req feedRequest, f func(data []byte)) error
+	// talk opens a stream in both directions and returns a function that sends
+	// one message and waits for its echo. The stream lives as long as ctx.
+	talk(ctx context.Context, payload []byte) (turn func() error, err error)
+	close()
+}
+
+// A feedRequest says what a stream of messages is to be.
+type feedRequest struct {
+	size     int           // of each message
+	duration time.Duration // of the stream
+	interval time.Duration // between messages; 0: as fast as they go
+}
+
+// send runs the server's side of a feed: the same for all libraries.
+func (r feedRequest) send(send func(data []byte) error) error {
+	data := make([]byte, r.size)
+	start := time.Now()
+	for i := 0; ; i++ {
+		if r.interval > 0 {
+			time.Sleep(r.interval)
+			stamp(data)
+		}
+		if (r.interval > 0 || i%16 == 0) && time.Since(start) >= r.duration {
+			return nil
+		}
+		if err := send(data); err != nil {
+			return err
+		}
+	}
+}
+
+// libraries are all there are, the reference for ratios among them.
+var libraries = []*library{rpcnetRaw, rpcnetGenerated, grpcGo, connectGo, drpcGo, netRPC, rawTLS}
+
+// reference is the library that ratios are to.
+var reference = grpcGo
+
+func findLibrary(name string) *library {
+	for _, l := range libraries {
+		if l.name == name {
+			return l
+		}
+	}
+	return nil
+}
+
+// version returns the version of l that this program is built with.
+func (l *library) version() string {
+	if l.module == "" {
+		return runtime.Version()
+	}
+	info, _ := debug.ReadBuildInfo()
+	for _, m := range info.Deps {
+		if m.Path == l.module {
+			if m.Replace != nil {
+				return "this tree"
+			}
+			return m.Version
+		}
+	}
+	return "unknown"
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/pprof"
+	"strings"
+	"time"
+)
+
+// Who runs whom: the coordinator (run.go) starts one client for each library,
+// and each client its server. All are this program. A parent talks to its child
+// over the child's standard input and output, one JSON value at a time, and the
+// child ends when its standard input does.
+
+// A job is what the coordinator asks of a client.
+type job struct {
+	Kind                   string
+	Size, Callers, Streams int
+	Slice                  time.Duration
+}
+
+// An answer is what a child says.
+type answer struct {
+	Sample sample `json:",omitzero"` // of a client
+	Usage  usage  `json:",omitzero"` // of a server
+	Addr   string `json:",omitempty"`
+	Error  string `json:",omitempty"`
+}
+
+// A child is a process that answers questions.
+type child struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	enc *json.Encoder
+	dec *json.Decoder
+}
+
+// startChild starts this program again, with arguments.
+func startChild(args ...string) (*child, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(exe, args...)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return &child{cmd, in, json.NewEncoder(in), json.NewDecoder(out)}, nil
+}
+
+// ask sends a question and waits for the answer.
+func (c *child) ask(question any) (answer, error) {
+	if err := c.enc.Encode(question); err != nil {
+		return answer{}, err
+	}
+	return c.answer()
+}
+
+func (c *child) answer() (answer, error) {
+	var a answer
+	if err := c.dec.Decode(&a); err != nil {
+		return a, fmt.Errorf("%s gave no answer: %w", strings.Join(c.cmd.Args[1:], " "), err)
+	}
+	if a.Error != "" {
+		return a, errors.New(a.Error)
+	}
+	return a, nil
+}
+
+// stop ends the child and waits for it.
+func (c *child) stop() error {
+	c.in.Close()
+	return c.cmd.Wait()
+}
+
+// questions answers those that come on standard input until it ends.
+func questions[Q any](f func(Q) answer) error {
+	dec, enc := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
+	for {
+		var q Q
+		if err := dec.Decode(&q); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := enc.Encode(f(q)); err != nil {
+			return err
+		}
+	}
+}
+
+// runServer is the server's process. It answers with its usage, settled if the
+// question is true.
+func runServer(l *library, dir certDir, profile string) error {
+	return profiled(l, "server", profile, func() error {
+		addr, err := l.serve(dir)
+		if err != nil {
+			return err
+		}
+		if err := json.NewEncoder(os.Stdout).Encode(answer{Addr: addr}); err != nil {
+			return err
+		}
+		return questions(func(settled bool) answer { return answer{Usage: usageNow(settled)} })
+	})
+}
+
+// runClient is the client's process. It answers jobs.
+func runClient(l *library, dir certDir, profile string) error {
+	server, err := startChild("-role=server", "-library="+l.name, "-certs="+string(dir), "-profile="+profile)
+	if err != nil {
+		return err
+	}
+	hello, err := server.answer()
+	if err != nil {
+		return err
+	}
+	connect, err := l.connector(dir, hello.Addr)
+	if err != nil {
+		return err
+	}
+	p := &probe{connect: connect, server: func(settled bool) (usage, error) {
+		a, err := server.ask(settled)
+		return a.Usage, err
+	}}
+	err = profiled(l, "client", profile, func() error {
+		return questions(func(j job) answer {
+			p.slice = j.Slice
+			s, err := p.measure(cell{j.Kind, j.Size, j.Callers, j.Streams})
+			if err != nil {
+				return answer{Error: err.Error()}
+			}
+			return answer{Sample: s}
+		})
+	})
+	return errors.Join(err, server.stop())
+}
+
+// profiled runs f and, if dir is not empty, writes a CPU profile of it there.
+func profiled(l *library, role, dir string, f func() error) error {
+	if dir == "" {
+		return f()
+	}
+	name := strings.NewReplacer(" ", "-", "/", "-").Replace(l.name) + "-" + role + ".pprof"
+	w, err := os.Create(filepath.Join(dir, name))
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if err := pprof.StartCPUProfile(w); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return f()
+}

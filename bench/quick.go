@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// quickLibraries are those of the main rows; raw TLS has the first alone.
+var quickLibraries = []*library{rpcnetRaw, rpcnetGenerated, grpcGo, rawTLS}
+
+// printQuick prints a line for each number: name, ours, grpc-go, ratio.
+func printQuick(w io.Writer, cells []cell, r results) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "name\tours\tgrpc-go\tratio\t")
+	for _, c := range cells {
+		for _, l := range []*library{rpcnetRaw, rpcnetGenerated} {
+			for _, m := range metricsOf(c) {
+				ours, ok := r.get(c, l)
+				theirs, ok2 := r.get(c, reference)
+				if !ok || !ok2 {
+					continue
+				}
+				fmt.Fprintf(t, "%s, %s, %s\t%s\t%s\t%s\t\n", c.name(), l.name[len("rpcnet "):], m.name,
+					number(m.of(ours)), number(m.of(theirs)), ratio(m.of(ours), m.of(theirs)))
+			}
+		}
+		if floor, ok := r.get(c, rawTLS); ok {
+			if ours, ok := r.get(c, rpcnetRaw); ok {
+				fmt.Fprintf(t, "%s, raw, p50 us, against raw TLS\t%s\t%s\t%s\t\n", c.name(), number(ours.P50), number(floor.P50), ratio(ours.P50, floor.P50))
+			}
+		}
+	}
+	return t.Flush()
+}
+
+// A column is a metric with its name.
+type column struct {
+	name string
+	of   metric
+}
+
+// metricsOf returns the numbers that a kind has.
+func metricsOf(c cell) []column {
+	switch c.kind {
+	case unary, talk:
+		what := "calls/s"
+		if c.kind == talk {
+			what = "turns/s"
+		}
+		return []column{{what, rate}, {"p50 us", p50}, {"p99 us", p99}, {"CPU us", cpu}, {"allocs", allocs}}
+	case feed:
+		return []column{{"messages/s", rate}, {"CPU us", cpu}, {"allocs", allocs}}
+	case paced:
+		return []column{{"delay p50 us", p50}, {"delay p99 us", p99}, {"CPU us", cpu}, {"messages/s", rate}}
+	case handshake:
+		return []column{{"p50 us", p50}, {"p99 us", p99}, {"CPU us", cpu}, {"allocs", allocs}}
+	}
+	return []column{{"KiB", memory}}
+}
+
+func number(v float64) string {
+	switch {
+	case v >= 1000:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+func ratio(a, b float64) string {
+	if b == 0 {
+		return "-"
+	}
+	return number(a/b) + " x"
+}
