@@ -30,7 +30,7 @@ func Slice[T any](d *Decoder, n int) []T {
 }
 
 // Extend returns s with one more element, zero, within the budget. n is the
-// length it will have in the end. After an error the element exists as well.
+// length it will have in the end. After an error the result has one element.
 func Extend[T any](d *Decoder, s []T, n int) []T {
 	if len(s) < cap(s) {
 		return s[:len(s)+1]
@@ -41,7 +41,7 @@ func Extend[T any](d *Decoder, s []T, n int) []T {
 func extend[T any](d *Decoder, s []T, n int) []T {
 	size := max(len(s)+1, min(n, 2*len(s)))
 	if !d.Charge(size-len(s), unsafe.Sizeof(*new(T))) {
-		size = len(s) + 1
+		return make([]T, 1)
 	}
 	grown := make([]T, len(s)+1, size)
 	copy(grown, s)

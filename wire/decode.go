@@ -135,16 +135,10 @@ func (d *Decoder) headSlow(major, c byte) (byte, uint64, bool) {
 	return 0, 0, false
 }
 
-// wrong records that the next item, which is still unread or whose head was
-// the last thing read, is not what was wanted.
+// wrong records that the item at offset at is not what was wanted.
 func (d *Decoder) wrong(want string, at int) {
-	pos := d.pos
 	d.pos = at
-	got := d.Peek()
-	if d.err == nil {
-		d.err = fmt.Errorf("want %s, got %s (offset %d)", want, got, pos)
-	}
-	d.pos = len(d.buf)
+	d.Fail(fmt.Errorf("want %s, got %s", want, d.Peek()))
 }
 
 // Nil takes a null, or undefined, and reports whether there was one.

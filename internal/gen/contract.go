@@ -26,6 +26,7 @@ type checker struct {
 	order    []*union                   // of this package, in source order
 	broken   map[*types.TypeName]bool   // unions that have been reported
 	walked   map[string]bool            // types, as text
+	walking  map[string]bool            // types that are not structs, being walked
 	defs     []string                   // definition files
 	quiet    int                        // above 0, nothing is reported
 	comments map[token.Pos]string       // see fieldComments
@@ -42,7 +43,7 @@ type decl struct {
 
 func newChecker(l *loader, p *pkg) *checker {
 	return &checker{
-		l: l, fset: l.fset, pkg: p, seen: map[string]bool{}, walked: map[string]bool{},
+		l: l, fset: l.fset, pkg: p, seen: map[string]bool{}, walked: map[string]bool{}, walking: map[string]bool{},
 		unions: map[*types.TypeName]*union{}, broken: map[*types.TypeName]bool{},
 	}
 }

@@ -104,7 +104,7 @@ func (c *checker) variants(p *types.Package, obj *types.TypeName, ds func(*types
 	it := obj.Type().Underlying().(*types.Interface)
 	for _, n := range p.Scope().Names() {
 		tn, ok := p.Scope().Lookup(n).(*types.TypeName)
-		if !ok || tn.IsAlias() || tn == obj {
+		if !ok || tn.IsAlias() || tn == obj || n == "Unknown"+obj.Name() {
 			continue
 		}
 		named, ok := tn.Type().(*types.Named)

@@ -100,6 +100,10 @@ func (c *checker) walkNamed(n *types.Named, s site) {
 			return
 		}
 		c.walked[key] = true
+		// What a struct holds is reached through a function of its own.
+		outer := c.walking
+		c.walking = map[string]bool{}
+		defer func() { c.walking = outer }()
 		if local := n.Obj().Pkg() == c.pkg.types; !local && !n.Obj().Exported() {
 			c.errorf(s.pos, "%s: type %s is not exported by its package", s.path, c.str(n))
 			return
@@ -111,9 +115,12 @@ func (c *checker) walkNamed(n *types.Named, s site) {
 		if special(n) != "" {
 			return
 		}
-		if _, ok := u.(*types.Basic); !ok {
-			c.walked[key] = true // type T []T
+		if c.walking[key] { // type T []T
+			c.errorf(s.pos, "%s: type %s contains itself without a struct in between: make it a struct with one field", s.path, c.str(n))
+			return
 		}
+		c.walking[key] = true
+		defer delete(c.walking, key)
 		c.walk(u, s)
 	}
 }
