@@ -2,9 +2,12 @@ package cluster_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/proc"
 )
 
 func TestDirectorRestart(t *testing.T) {
@@ -102,8 +105,11 @@ func TestStrategiesAreSelectable(t *testing.T) {
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	demo := f.startCommand([]string{binDir + "/demo", "-duration", "20s", "-clients", "2"}, "demo", "",
-		"WORKER_ADDR="+consecutiveAddrs(t, 2))
+	demo := f.startCommand([]string{proc.Path(binDir, "demo"), "-duration", "20s", "-clients", "2"}, "demo", "",
+		"WORKER_ADDR="+consecutiveAddrs(t, 2),
+		"GOFLAGS="+os.Getenv("GOFLAGS")+" "+strings.Join(buildArgs, " ")) // what it builds is built already
+	demo.await("🚀 Director ready")
+	demo.await("stopping clients, workers and the director")
 	demo.ended(0)
 	for _, prefix := range []string{"director  │ ", "worker-a  │ ", "worker-b  │ ", "client-1  │ ", "client-2  │ "} {
 		if demo.find(prefix) == "" {
