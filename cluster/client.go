@@ -1,0 +1,377 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
+	"github.com/rpcnet-go/rpcnet/internal/load"
+)
+
+// A ClientConfig says how a client calls workers. The zero value is useful.
+type ClientConfig struct {
+	// Selector restricts all calls of the client, as [WithSelector] does one.
+	// Default: any worker of the registry.
+	Selector string
+	// MaxAttempts is how often a call is made that a handler may have seen.
+	// One that no handler saw is tried on every worker. Default 4.
+	MaxAttempts int
+	// HedgeAfter makes an idempotent unary call a second time, on another
+	// worker, when the first has not answered for so long; the first answer
+	// counts. At most 5 % of the calls are hedged. Default 0: never.
+	HedgeAfter time.Duration
+	// DialTimeout bounds connecting to a worker. Default 2 s.
+	DialTimeout time.Duration
+	// DialOptions are for the connections to workers.
+	DialOptions []rpcnet.DialOption
+}
+
+// A Client calls workers. It is an rpcnet.Transport, so every generated client
+// works over it; each call goes to the worker that the registry chooses.
+//
+// A call that no handler saw, because the worker refused it or could not be
+// reached, is made again on another worker. One that a handler may have seen
+// is made again only if its procedure is idempotent (or the caller says so:
+// [WithIdempotent]), nothing of the answer has arrived, and the budget allows:
+// 10 tokens, and one more for every 10 calls that succeed. Streams that have
+// begun end with the error, unless the director package resumes them.
+//
+// Connections are made on demand, shared by all calls, and closed when the
+// worker is gone. A Client is safe for concurrent use.
+type Client struct {
+	registry *WorkerRegistry
+	cfg      ClientConfig
+	conns    connPool
+
+	mu     sync.Mutex
+	budget failover.Budget
+	hedges float64 // tokens of 1, a twentieth of one per call
+}
+
+// NewClient returns a client over the workers of a registry. An error says
+// what is wrong with cfg.
+func NewClient(r *WorkerRegistry, cfg ClientConfig) (*Client, error) {
+	if _, err := ParseSelector(cfg.Selector); err != nil {
+		return nil, err
+	}
+	if cfg.MaxAttempts < 0 || cfg.HedgeAfter < 0 || cfg.DialTimeout < 0 {
+		return nil, errors.New("cluster: ClientConfig: MaxAttempts, HedgeAfter and DialTimeout must not be negative")
+	}
+	if cfg.MaxAttempts == 0 {
+		cfg.MaxAttempts = 4
+	}
+	if cfg.DialTimeout == 0 {
+		cfg.DialTimeout = 2 * time.Second
+	}
+	c := &Client{registry: r, cfg: cfg}
+	c.conns.init(r, cfg)
+	return c, nil
+}
+
+// Close closes the client's connections; calls in flight fail. The registry
+// stays.
+func (c *Client) Close() error {
+	c.conns.close()
+	return nil
+}
+
+// Registry returns the registry the client chooses by.
+func (c *Client) Registry() *WorkerRegistry { return c.registry }
+
+type callKey struct{}
+
+// A callChoice is what a caller has said of its calls through the context.
+type callChoice struct {
+	selector   string
+	key, hint  string
+	idempotent bool
+	served     func(Member)
+}
+
+func choiceOf(ctx context.Context) callChoice {
+	c, _ := ctx.Value(callKey{}).(callChoice)
+	return c
+}
+
+func withChoice(ctx context.Context, change func(*callChoice)) context.Context {
+	c := choiceOf(ctx)
+	change(&c)
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+// WithSelector restricts the calls made with the context to workers whose tags
+// match, in addition to the client's own selector.
+func WithSelector(ctx context.Context, selector string) context.Context {
+	return withChoice(ctx, func(c *callChoice) { c.selector = selector })
+}
+
+// WithAffinity gives the calls made with the context an affinity key, as a
+// procedure's own route does.
+func WithAffinity(ctx context.Context, key string) context.Context {
+	return withChoice(ctx, func(c *callChoice) { c.key = key })
+}
+
+// WithHint names the worker that served the session before.
+func WithHint(ctx context.Context, worker string) context.Context {
+	return withChoice(ctx, func(c *callChoice) { c.hint = worker })
+}
+
+// WithIdempotent says that calls made with the context may be made twice, for
+// procedures without a contract.
+func WithIdempotent(ctx context.Context) context.Context {
+	return withChoice(ctx, func(c *callChoice) { c.idempotent = true })
+}
+
+// WithServedBy calls served with each worker that answers a call made with the
+// context, from the goroutine that receives the answer.
+func WithServedBy(ctx context.Context, served func(Member)) context.Context {
+	return withChoice(ctx, func(c *callChoice) { c.served = served })
+}
+
+// CallWorker makes a unary call of bytes on one worker that the selector
+// matches; "" takes any. The result belongs to the caller.
+func (c *Client) CallWorker(ctx context.Context, procedure string, data []byte, selector string) ([]byte, error) {
+	if selector != "" {
+		ctx = WithSelector(ctx, selector)
+	}
+	return rpcnet.CallRaw(ctx, c, procedure, data)
+}
+
+// NewStream starts a call. The worker is chosen when the first request is
+// sent, since the choice may depend on it.
+func (c *Client) NewStream(ctx context.Context, spec *rpcnet.Spec) (rpcnet.ClientStream, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, rpcnet.NewError(rpcnet.CodeOf(err), err.Error()).WithCause(err).WithUnprocessed()
+	}
+	s := c.newStream(ctx, spec)
+	if c.cfg.HedgeAfter > 0 && s.idempotent && spec.Shape == rpcnet.Unary {
+		return &hedgedStream{first: s}, nil
+	}
+	return s, nil
+}
+
+// joined returns the selector of a call: the client's and the call's.
+func (c *Client) joined(selector string) string {
+	switch {
+	case c.cfg.Selector == "":
+		return selector
+	case selector == "":
+		return c.cfg.Selector
+	}
+	return c.cfg.Selector + "," + selector
+}
+
+// A leg is one try of a call on one worker. It counts as in flight from the
+// choice to end.
+type leg struct {
+	client *Client
+	worker *workerEntry
+	member Member
+	began  time.Duration
+	once   sync.Once
+}
+
+// begin chooses a worker and counts the call on it. The ticket, with which the
+// worker tells this chooser's calls from others', goes with the call.
+func (c *Client) begin(selector string, wish *load.Wish) (*leg, load.Ticket, error) {
+	r := c.registry
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g, err := r.group(selector)
+	if err != nil {
+		return nil, load.Ticket{}, rpcnet.NewError(rpcnet.CodeInvalidArgument, err.Error()).WithCause(err).WithUnprocessed()
+	}
+	now := r.now()
+	picked, _, full := g.load.Pick(now, wish)
+	if picked == nil {
+		return nil, load.Ticket{}, r.none(selector, g, wish)
+	}
+	picked.Begin()
+	w := picked.Owner.(*workerEntry)
+	return &leg{client: c, worker: w, member: w.member, began: now}, load.Ticket{Chooser: r.pool.ID(), QueueOK: full}, nil
+}
+
+// end says how the leg ended: what the caller saw, and whether it tells about
+// the worker's speed. The first call counts.
+func (l *leg) end(err error, unary bool) {
+	l.once.Do(func() {
+		r := l.client.registry
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		w := l.worker.load
+		w.End()
+		now := r.now()
+		switch judge(err) {
+		case answered:
+			w.Health.Success(now)
+			if unary {
+				w.Latency.Observe(now, now-l.began, false)
+			}
+		case failed:
+			if w.Health.Failure(now) {
+				until, _ := w.Health.Ejected(now)
+				r.log.Warn("worker fails calls: ejected", "worker", l.member.Name, "for", until-now, "err", err)
+			}
+			if unary {
+				w.Latency.Observe(now, now-l.began, true)
+			}
+		}
+	})
+}
+
+// A judgement is what the outcome of a call says of the worker.
+type judgement uint8
+
+const (
+	nothing  judgement = iota // the caller gave up, or was sent elsewhere
+	answered                  // with a response, or an error of the application
+	failed                    // transport or availability
+)
+
+func judge(err error) judgement {
+	var e *rpcnet.Error
+	switch {
+	case err == nil:
+		return answered
+	case !errors.As(err, &e):
+		return nothing
+	case e.Remote() && e.Unprocessed():
+		return nothing
+	case e.Code() == rpcnet.CodeUnavailable:
+		if _, moved := MovedAt(err); moved {
+			return nothing
+		}
+		return failed
+	case e.Remote():
+		return answered
+	}
+	return nothing
+}
+
+// A connPool holds one connection per worker address, made on demand.
+type connPool struct {
+	registry *WorkerRegistry
+	cfg      ClientConfig
+
+	mu     sync.Mutex
+	conns  map[string]*pooledConn // by Member.ID and address
+	closed bool
+	work   sync.WaitGroup // dials
+}
+
+// A pooledConn is a connection that is there or being made.
+type pooledConn struct {
+	done chan struct{} // closed when conn or err is set
+	conn *rpcnet.Conn
+	err  error
+	gone bool // to be closed as soon as it is there
+}
+
+func (p *connPool) init(r *WorkerRegistry, cfg ClientConfig) {
+	p.registry, p.cfg, p.conns = r, cfg, map[string]*pooledConn{}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.conns[p] = struct{}{}
+}
+
+func connKey(m Member) string { return m.ID() + " " + m.Addr }
+
+// get returns the connection to a worker. Concurrent first calls share one
+// dial; the dial goes on when the caller that began it gives up.
+func (p *connPool) get(ctx context.Context, m Member) (*rpcnet.Conn, error) {
+	key := connKey(m)
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil, errClientClosed
+	}
+	c := p.conns[key]
+	if c == nil {
+		c = &pooledConn{done: make(chan struct{})}
+		p.conns[key] = c
+		p.work.Go(func() { p.dial(key, m.Addr, c) })
+	}
+	p.mu.Unlock()
+	select {
+	case <-c.done:
+		return c.conn, c.err
+	case <-ctx.Done():
+		return nil, rpcnet.NewError(rpcnet.CodeOf(ctx.Err()), "connecting to "+m.Addr+": "+ctx.Err().Error()).
+			WithCause(ctx.Err()).WithUnprocessed()
+	}
+}
+
+var errClientClosed = rpcnet.NewError(rpcnet.CodeUnavailable, "the cluster client is closed").WithUnprocessed()
+
+func (p *connPool) dial(key, addr string, c *pooledConn) {
+	ctx, cancel := context.WithTimeout(p.registry.ctx, p.cfg.DialTimeout)
+	defer cancel()
+	conn, err := p.registry.ep.Dial(ctx, addr, p.cfg.DialOptions...)
+	p.mu.Lock()
+	if err != nil {
+		var e *rpcnet.Error
+		if !errors.As(err, &e) {
+			e = rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot connect to %s: %v", addr, err).WithCause(err).WithUnprocessed()
+		}
+		c.err = e
+		if p.conns[key] == c {
+			delete(p.conns, key) // the next call tries again
+		}
+	}
+	c.conn = conn
+	gone := c.gone || p.closed
+	close(c.done)
+	p.mu.Unlock()
+	if gone && conn != nil {
+		conn.Close()
+	}
+}
+
+// drop closes the connections to a worker that is gone.
+func (p *connPool) drop(id string) {
+	p.closeIf(func(key string) bool { return len(key) > len(id) && key[:len(id)+1] == id+" " })
+}
+
+func (p *connPool) close() {
+	p.registry.mu.Lock()
+	delete(p.registry.conns, p)
+	p.registry.mu.Unlock()
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.closeIf(func(string) bool { return true })
+	p.work.Wait()
+}
+
+func (p *connPool) closeIf(match func(string) bool) {
+	var conns []*rpcnet.Conn
+	p.mu.Lock()
+	for key, c := range p.conns {
+		if match(key) {
+			delete(p.conns, key)
+			c.gone = true
+			if c.conn != nil {
+				conns = append(conns, c.conn)
+			}
+		}
+	}
+	p.mu.Unlock()
+	for _, c := range conns {
+		c.Close()
+	}
+}
+
+// String describes the client for logs.
+func (c *Client) String() string {
+	return fmt.Sprintf("cluster.Client(%s)", c.registry.cfg.Strategy)
+}
+
+// WithTicket is the call option that carries the ticket of an [Assignment] to
+// its worker.
+func WithTicket(ticket []byte) rpcnet.CallOption {
+	return rpcnet.WithHeader(ticketHeader, string(ticket))
+}

@@ -1,0 +1,142 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster/balance"
+	"github.com/rpcnet-go/rpcnet/internal/load"
+)
+
+// A Choice says what worker is wanted.
+type Choice struct {
+	// Selector restricts the choice by tags; "" takes any worker.
+	Selector string
+	// Exclude names workers that must not be chosen.
+	Exclude []string
+	// Key is the affinity key, for ConsistentHash.
+	Key string
+	// Hint names the worker that served the session before, for
+	// StickyUntilFull.
+	Hint string
+}
+
+func (c *Choice) wish() load.Wish {
+	w := load.Wish{Key: c.Key}
+	for _, name := range c.Exclude {
+		w.Exclude = append(w.Exclude, balance.ID(name))
+	}
+	if c.Hint != "" {
+		w.Hint = balance.ID(c.Hint)
+	}
+	return w
+}
+
+// An Assignment is a worker given to a caller.
+type Assignment struct {
+	// Worker is the worker chosen.
+	Worker Member
+	// Ticket goes with the caller's call to the worker (see [WithTicket]), so
+	// that the assignment counts until the worker has it and never twice. One
+	// that nobody brings counts for 5 s.
+	Ticket []byte
+	// Reason is why this worker was chosen, Score what was compared.
+	Reason balance.Reason
+	Score  float64
+	// Full says that all candidates have as many calls as they want to run.
+	Full bool
+}
+
+// Select chooses a worker that the selector matches and counts the assignment;
+// "" takes any. It is Assign with only a selector.
+func (r *WorkerRegistry) Select(selector string) (Member, error) {
+	a, err := r.Assign(Choice{Selector: selector})
+	return a.Worker, err
+}
+
+// Assign chooses a worker for a caller that will call it directly. The error
+// is [ErrNoWorker] if there is none, or says what is wrong with the selector.
+func (r *WorkerRegistry) Assign(c Choice) (Assignment, error) {
+	if !r.node.Assigns() {
+		return Assignment{}, errMinority
+	}
+	wish := c.wish()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g, err := r.group(c.Selector)
+	if err != nil {
+		return Assignment{}, err
+	}
+	now := r.now()
+	w, choice, full := g.load.Pick(now, &wish)
+	if w == nil {
+		return Assignment{}, r.none(c.Selector, g, &wish)
+	}
+	t := r.pool.Issue(now, w, full)
+	return Assignment{Worker: w.Owner.(*workerEntry).member, Ticket: t.Append(nil), Reason: choice.Reason, Score: choice.Score, Full: full}, nil
+}
+
+var errMinority = rpcnet.NewError(rpcnet.CodeUnavailable, "cluster: this node is on the smaller side of a partition and assigns no work").WithUnprocessed()
+
+// none explains why nobody can be chosen. The caller holds mu.
+func (r *WorkerRegistry) none(selector string, g *group, wish *load.Wish) error {
+	if selector == "" {
+		selector = r.selector.String()
+	}
+	msg := fmt.Sprintf("no worker matches %q among %d", selector, len(r.workers))
+	if n := len(g.load.Members()); n > 0 {
+		counts := map[load.Status]int{}
+		for _, w := range g.load.Members() {
+			counts[load.StatusOf(r.now(), w, wish)]++
+		}
+		var why []string
+		for s := load.Candidate; s <= load.Unreachable; s++ {
+			if counts[s] > 0 {
+				why = append(why, fmt.Sprintf("%d %s", counts[s], s))
+			}
+		}
+		msg = fmt.Sprintf("none of %d workers that match %q can be chosen: %s", n, selector, strings.Join(why, ", "))
+	}
+	return rpcnet.NewError(rpcnet.CodeUnavailable, msg).WithCause(ErrNoWorker).WithUnprocessed()
+}
+
+// An Explanation is what a choice would see and why.
+type Explanation struct {
+	// Strategy is the strategy's name.
+	Strategy string
+	// Workers are those that match the selector, with their status under the
+	// choice's wishes and the numbers compared, sorted by name.
+	Workers []WorkerInfo
+}
+
+// Explain returns what [WorkerRegistry.Assign] would choose from, without
+// choosing.
+func (r *WorkerRegistry) Explain(c Choice) (Explanation, error) {
+	wish := c.wish()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g, err := r.group(c.Selector)
+	if err != nil {
+		return Explanation{}, err
+	}
+	return Explanation{
+		Strategy: r.cfg.Strategy.String(),
+		Workers:  r.infos(&wish, func(w *workerEntry) bool { return g.selector.Matches(w.member.Tags) }),
+	}, nil
+}
+
+// String returns the explanation as a table.
+func (e Explanation) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "strategy %s\n", e.Strategy)
+	for _, w := range e.Workers {
+		score := 0.0
+		if w.Capacity > 0 {
+			score = (w.Estimate + 1) / w.Capacity
+		}
+		fmt.Fprintf(&b, "  %-20s utilisation %.3f = (%.1f+1)/%g  reported %d (%d queued), own %d, pending %d, report %v old, phi %.1f: %s\n",
+			w.Name, score, w.Estimate, w.Capacity, w.InFlight, w.Queued, w.Own, w.Pending, w.ReportAge.Round(1e6), w.Phi, w.Status)
+	}
+	return b.String()
+}

@@ -1,0 +1,223 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"syscall"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster/balance"
+	"github.com/rpcnet-go/rpcnet/cluster/phi"
+	"github.com/rpcnet-go/rpcnet/internal/load"
+)
+
+// checkEvery is how often deadlines of heartbeats are compared with the clock.
+const checkEvery = 20 * time.Millisecond
+
+// Pace of redialling a worker's control connection.
+const (
+	watchDialTimeout = time.Second
+	firstRedial      = 20 * time.Millisecond
+	lastRedial       = time.Second
+	// refusals in a row are proof that the process is gone.
+	refusals = 2
+)
+
+// read keeps the control connection to a worker and applies its reports, until
+// the worker is gone. It runs on a goroutine of its own.
+func (r *WorkerRegistry) read(ctx context.Context, w *workerEntry) {
+	refused, pause := 0, firstRedial
+	for ctx.Err() == nil {
+		r.mu.Lock()
+		addr := w.member.Addr
+		r.mu.Unlock()
+		err := r.watch(ctx, w, addr, func() { refused, pause = 0, 0 })
+		if ctx.Err() != nil {
+			return
+		}
+		r.lost(w, err)
+		switch {
+		case errors.Is(err, errReplaced):
+			r.node.ReportUnreachable(w.member.Name, w.member.Boot, CauseReplaced)
+		case errors.Is(err, syscall.ECONNREFUSED):
+			if refused++; refused >= refusals {
+				r.node.ReportUnreachable(w.member.Name, w.member.Boot, CauseRefused)
+			}
+		default:
+			refused = 0
+		}
+		r.log.Debug("control stream of a worker is down", "worker", w.member.Name, "addr", addr, "err", err)
+		if pause > 0 { // a stream that was up is dialled again at once
+			t := time.NewTimer(pause/2 + rand.N(pause/2+1))
+			select {
+			case <-t.C:
+			case <-w.again:
+				pause = 0
+			case <-ctx.Done():
+			}
+			t.Stop()
+		}
+		if refused >= refusals || !errors.Is(err, syscall.ECONNREFUSED) {
+			pause = min(2*pause, lastRedial)
+		}
+		pause = max(pause, firstRedial)
+	}
+}
+
+// errReplaced says that another life of the node answers at its address.
+var errReplaced = errors.New("another boot answers at this address")
+
+// watch opens the control stream and reads it until it breaks. up is called at
+// the first report.
+func (r *WorkerRegistry) watch(ctx context.Context, w *workerEntry, addr string, up func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // a new address ends the stream to the old one
+		select {
+		case <-w.again:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	dialing, stop := context.WithTimeout(ctx, watchDialTimeout)
+	conn, err := r.ep.Dial(dialing, addr)
+	stop()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	s, err := conn.NewStream(ctx, watchSpec)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	r.mu.Lock()
+	hello := watchHello{chooser: r.pool.ID(), workers: len(r.workers), heartbeat: min(r.beat, maxHeartbeat)}
+	r.mu.Unlock()
+	if err := s.Send(hello.append(nil)); err != nil {
+		return err
+	}
+	if err := s.CloseSend(); err != nil {
+		return err
+	}
+	var b []byte
+	for first := true; ; {
+		if err := s.Recv(&b); err != nil {
+			if rpcnet.CodeOf(err) == rpcnet.CodeUnimplemented {
+				err = fmt.Errorf("%s carries the tags of a worker but serves no %s: see cluster.NewWorker: %w", w.id, watchSpec.Procedure, err)
+			}
+			return err
+		}
+		switch {
+		case len(b) >= 2 && b[0] == kindHello:
+			if boot := string(b[2:]); boot != w.member.Boot {
+				return fmt.Errorf("%w: %q in place of %q", errReplaced, boot, w.member.Boot)
+			}
+		case len(b) > 1 && b[0] == kindReport:
+			rep, err := load.ParseReport(b[1:])
+			if err != nil {
+				return err
+			}
+			r.reported(w, rep)
+			if first {
+				first = false
+				up()
+			}
+		}
+	}
+}
+
+// reported takes a report over; it is a heartbeat too.
+func (r *WorkerRegistry) reported(w *workerEntry, rep load.Report) {
+	r.mu.Lock()
+	now := r.now()
+	if !w.seen {
+		w.seen = true
+		w.monitor.Reset(now) // it counts from here, not from when the node was seen
+	}
+	w.monitor.SetInterval(rep.Interval)
+	was := w.monitor.State()
+	state := w.monitor.Heartbeat(now)
+	r.pool.Apply(now, w.load, rep)
+	fresh := w.broken
+	w.broken = false
+	r.setPhase(w)
+	r.mu.Unlock()
+	if state != phi.Suspect && (fresh || was == phi.Suspect) {
+		r.node.Recover(w.member.Name, w.member.Boot)
+	}
+}
+
+// lost takes a worker out of the pool because its control stream is not there:
+// faster than any detector when a process dies.
+func (r *WorkerRegistry) lost(w *workerEntry, err error) {
+	r.mu.Lock()
+	had := !w.broken
+	w.broken = true
+	if had {
+		r.pool.Lost(w.load)
+		w.monitor.Suspect(r.now()) // it comes back by heartbeats, and slowly
+	}
+	r.setPhase(w)
+	leaving := w.left
+	r.mu.Unlock()
+	if had && !leaving {
+		r.log.Info("worker does not answer", "worker", w.member.Name, "addr", w.member.Addr, "err", err)
+		r.node.Suspect(w.member.Name, w.member.Boot, CauseStream, 0)
+	}
+}
+
+// check moves workers through their phases as their heartbeats fail to come.
+func (r *WorkerRegistry) check() {
+	t := time.NewTicker(checkEvery)
+	defer t.Stop()
+	type verdict struct {
+		name, boot string
+		phi        float64
+		recovered  bool
+	}
+	var told []verdict
+	for {
+		select {
+		case <-t.C:
+		case <-r.ctx.Done():
+			return
+		}
+		told = told[:0]
+		r.mu.Lock()
+		now := r.now()
+		late := r.stall.Tick(now)
+		for _, w := range r.workers {
+			if late > 0 {
+				w.monitor.Shift(late)
+			}
+			if w.broken || r.stall.Holding(now) {
+				continue
+			}
+			was := w.monitor.State()
+			state := w.monitor.Check(now)
+			if state == phi.Suspect && was != phi.Suspect {
+				told = append(told, verdict{name: w.member.Name, boot: w.member.Boot, phi: w.monitor.Phi(now)})
+			}
+			w.load.Weight = r.weight(w, now)
+			r.setPhase(w)
+		}
+		r.mu.Unlock()
+		for _, v := range told {
+			r.node.Suspect(v.name, v.boot, CausePhi, v.phi)
+		}
+	}
+}
+
+// weight returns the share of its capacity that w counts with: less while it
+// recovers, and while it is new if the registry is told so.
+func (r *WorkerRegistry) weight(w *workerEntry, now time.Duration) float64 {
+	weight := w.monitor.Weight(now)
+	if r.cfg.SlowStart > 0 {
+		weight *= balance.SlowStart(now-w.since, r.cfg.SlowStart, 1)
+	}
+	return weight
+}
