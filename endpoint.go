@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -219,7 +220,7 @@ func (ep *Endpoint) Close() error {
 		return nil
 	}
 	ep.closed = true
-	pending := ep.pending
+	pending := slices.Clone(ep.pending) // its handshakes take themselves out of the original
 	conns := make([]*Conn, 0, len(ep.conns))
 	for c := range ep.conns {
 		conns = append(conns, c)
