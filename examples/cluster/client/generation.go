@@ -78,13 +78,23 @@ func (g *generation) run(ctx context.Context) error {
 		case moved(err):
 			g.log.Info("👋 worker is leaving", "worker", worker.Label)
 		default:
-			g.log.Warn("⚠️  worker failed - will request new worker from director", "worker", worker.Label, "error", err)
+			g.log.Warn("⚠️  worker failed - will request new worker from director", "worker", worker.Label, "error", plain(err))
 		}
 		g.failed[worker.Label] = time.Now()
 		g.log.Info("🔄 returning to director for new worker assignment", "next", g.next)
 	}
 }
 
+// plain returns the worker's own error if err carries one.
+func plain(err error) error {
+	var failed *contract.WorkerFailed
+	if errors.As(err, &failed) {
+		return failed
+	}
+	return err
+}
+
+// reason says why the director has given no worker.
 func (g *generation) reason(err error) string {
 	var none *contract.NoWorkers
 	if errors.As(err, &none) {

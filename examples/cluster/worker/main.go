@@ -119,6 +119,9 @@ func (w *worker) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if !reached(node) {
 		w.log.Warn(fmt.Sprintf("⏳ Director at %s does not answer - still trying", w.director))
 		select {
