@@ -45,7 +45,7 @@ var connectGo = &library{
 		}, nil
 	},
 	skips: func(c cell) string {
-		if c.callers > 64 && (c.kind == unary) {
+		if c.callers > 64 {
 			return "too slow for the time there is"
 		}
 		return ""

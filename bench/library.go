@@ -18,8 +18,8 @@ type library struct {
 	serve func(certDir) (addr string, err error)
 	// connector returns what dials the server at addr.
 	connector func(c certDir, addr string) (connector, error)
-	// leaves out are the cells that take this library too long or that it
-	// cannot do; why says so in the report.
+	// skips says why a cell is left out for this library: it cannot do it, or
+	// takes too long. "" and a nil function: it is not.
 	skips func(cell) (why string)
 }
 

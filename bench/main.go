@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"io"
@@ -28,6 +29,7 @@ func run() error {
 	slice := flag.Duration("slice", 200*time.Millisecond, "how long to measure each time")
 	repetitions := flag.Int("repetitions", 5, "how often to measure; the medians are reported")
 	profile := flag.String("profile", "", "`directory` for CPU profiles of clients and servers")
+	write := flag.String("write", "", "`file` for the report, beside standard output")
 	role := flag.String("role", "", "internal: client or server")
 	name := flag.String("library", "", "internal: of the client or server")
 	dir := flag.String("certs", "", "internal: directory of the certificates")
@@ -78,5 +80,16 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	return printQuick(os.Stdout, p.cells, res)
+	if *quick {
+		return printQuick(os.Stdout, p.cells, res)
+	}
+	var report bytes.Buffer
+	writeReport(&report, &p, res)
+	if *write != "" {
+		if err := os.WriteFile(*write, report.Bytes(), 0o644); err != nil {
+			return err
+		}
+	}
+	_, err = os.Stdout.Write(report.Bytes())
+	return err
 }

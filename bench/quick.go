@@ -59,10 +59,9 @@ func metricsOf(c cell) []column {
 	return []column{{"KiB", memory}}
 }
 
+// number writes a number with three digits at least.
 func number(v float64) string {
 	switch {
-	case v >= 1000:
-		return fmt.Sprintf("%.0f", v)
 	case v >= 100:
 		return fmt.Sprintf("%.0f", v)
 	case v >= 10:

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary be the clients and servers of a run.
+func TestMain(m *testing.M) {
+	if slices.ContainsFunc(os.Args, func(a string) bool { return strings.HasPrefix(a, "-role=") }) {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestEachLibraryDoesTheWorkItIsMeasuredBy(t *testing.T) {
+	t.Parallel()
+	dir, err := makeCertificates(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range libraries {
+		t.Run(strings.ReplaceAll(l.name, "/", "-"), func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), callTimeout)
+			defer cancel()
+			addr, err := l.serve(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			connect, err := l.connector(dir, addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn, err := connect(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.close()
+			for _, n := range []int{1, 32, 1 << 20} {
+				call := conn.caller(ctx, payload(n, 7))
+				for range 2 {
+					if err := call(); err != nil {
+						t.Fatalf("echo of %d bytes: %v", n, err)
+					}
+				}
+			}
+			if l.skips != nil && l.skips(oneStream) != "" {
+				return
+			}
+			n := 0
+			req := feedRequest{size: 32, duration: 20 * time.Millisecond, interval: time.Millisecond}
+			err = conn.feed(ctx, req, func(data []byte) {
+				n++
+				if len(data) != 32 || age(data) < 0 || age(data) > time.Minute {
+					t.Errorf("message %d: % x, %v old", n, data, age(data))
+				}
+			})
+			if err != nil || n == 0 || n > 20 {
+				t.Errorf("feed of 20 ms: %d messages, %v", n, err)
+			}
+			turn, err := conn.talk(ctx, payload(32, 9))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				if err := turn(); err != nil {
+					t.Fatalf("turn: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func TestARunMeasuresEveryKindAndReportsIt(t *testing.T) {
+	t.Parallel()
+	dir, err := makeCertificates(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := plan{
+		libraries:   []*library{rpcnetRaw, netRPC, grpcGo},
+		cells:       append([]cell{unaryCell(32, 1), unaryCell(32, 16)}, otherCells...),
+		repetitions: 1, slice: 20 * time.Millisecond, certs: dir, progress: io.Discard,
+	}
+	r, err := p.run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range p.cells {
+		for _, l := range []*library{rpcnetRaw, grpcGo} {
+			s, ok := r.get(c, l)
+			if !ok {
+				t.Errorf("%s, %s: not measured", l.name, c.name())
+				continue
+			}
+			for _, m := range metricsOf(c) {
+				if m.of(s) <= 0 {
+					t.Errorf("%s, %s: %s is %v", l.name, c.name(), m.name, m.of(s))
+				}
+			}
+		}
+	}
+	if _, ok := r.get(oneStream, netRPC); ok {
+		t.Error("net/rpc has no streams, and yet was measured")
+	}
+	var report bytes.Buffer
+	writeReport(&report, &p, r)
+	for _, want := range []string{"## To reach", "## Unary calls of 32 B", "## Memory of an idle stream", "net/rpc, 5 measurements: no streams"} {
+		if !strings.Contains(report.String(), want) {
+			t.Errorf("the report lacks %q", want)
+		}
+	}
+}
+
+func TestMedianAndQuantile(t *testing.T) {
+	t.Parallel()
+	if m := median([]sample{{Rate: 9, P99: 1}, {Rate: 1, P99: 3}, {Rate: 5, P99: 2}}); m.Rate != 5 || m.P99 != 2 {
+		t.Errorf("median of three: %+v", m)
+	}
+	if m := median([]sample{{Rate: 4}, {Rate: 2}}); m.Rate != 3 {
+		t.Errorf("median of two: %+v", m)
+	}
+	v := make([]int, 100)
+	for i := range v {
+		v[i] = i
+	}
+	if p50, p99, p100 := quantile(v, 0.5), quantile(v, 0.99), quantile(v, 1); p50 != 50 || p99 != 99 || p100 != 99 {
+		t.Errorf("quantiles of 0..99: %d %d %d", p50, p99, p100)
+	}
+}
+
+func TestGoalComparesWithWhatItNames(t *testing.T) {
+	t.Parallel()
+	c := unaryCell(32, 64)
+	r := results{c: {rpcnetRaw: {Rate: 80, P99: 36, Allocs: 2}, grpcGo: {Rate: 10, P99: 100}}}
+	for _, test := range []struct {
+		goal   goal
+		text   string
+		enough bool
+	}{
+		{goal{cell: c, ours: rpcnetRaw, of: rate, against: grpcGo, limit: 8, atLeast: true}, "8 x", true},
+		{goal{cell: c, ours: rpcnetRaw, of: rate, against: grpcGo, limit: 8.1, atLeast: true}, "8 x", false},
+		{goal{cell: c, ours: rpcnetRaw, of: p99, against: grpcGo, limit: 0.35}, "0.36 x", false},
+		{goal{cell: c, ours: rpcnetRaw, of: allocs, limit: 2}, "2.00", true},
+	} {
+		text, enough, ok := test.goal.reached(r)
+		if text != test.text || enough != test.enough || !ok {
+			t.Errorf("%s: got %q %v %v, want %q %v", test.goal.limitText(), text, enough, ok, test.text, test.enough)
+		}
+	}
+	if _, _, ok := (goal{cell: c, ours: rpcnetRaw, of: rate, against: rawTLS}).reached(r); ok {
+		t.Error("a goal against what was not measured counts")
+	}
+}
+
+func TestRotatedKeepsAll(t *testing.T) {
+	t.Parallel()
+	if got := rotated([]int{1, 2, 3}, 4); !slices.Equal(got, []int{2, 3, 1}) {
+		t.Errorf("rotated by 4: %v", got)
+	}
+}

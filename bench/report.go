@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// writeReport writes a run as a page of documentation.
+func writeReport(b *bytes.Buffer, p *plan, r results) {
+	fmt.Fprintf(b, `# Performance
+
+Written by `+"`make bench`"+` on %s; do not edit. The same work, done by rpcnet
+and by others, in turns within one run: two processes on one machine, one
+connection over loopback, TLS 1.3 with certificates on both sides, the defaults
+of each library, a deadline on each call.
+
+| | |
+|---|---|
+`, time.Now().UTC().Format(time.DateOnly))
+	for _, f := range machine() {
+		fmt.Fprintf(b, "| %s | %s |\n", f[0], f[1])
+	}
+	for _, l := range p.libraries {
+		fmt.Fprintf(b, "| %s | %s |\n", l.name, l.version())
+	}
+	fmt.Fprintf(b, `| repetitions | %d, in turns, the order rotates; medians |
+| one measurement | %v after %v of warming up, on a fresh connection |
+
+Compare numbers within a table only, and trust ratios more than numbers: they
+were taken at the same time. In parentheses: the ratio to %s.
+
+`, p.repetitions, p.slice, p.slice/4, reference.name)
+	writeGoals(b, r)
+	for _, s := range sizes {
+		var of []cell
+		for _, c := range p.cells {
+			if c.kind == unary && c.size == s {
+				of = append(of, c)
+			}
+		}
+		writeTable(b, "Unary calls of "+bytesName(s), p, r, of)
+	}
+	writeTable(b, "Unary calls of 1 MiB", p, r, only(p.cells, func(c cell) bool { return c == mebibyteEcho }))
+	for _, k := range []struct{ kind, title string }{
+		{feed, "Server streaming"},
+		{talk, "Ping-pong on a stream"},
+		{paced, "Streams of a message each millisecond: the delay of delivery"},
+		{handshake, "Handshake: connect, one call, close"},
+		{idleSession, "Memory of an idle session"},
+		{idleStream, "Memory of an idle stream"},
+	} {
+		writeTable(b, k.title, p, r, only(p.cells, func(c cell) bool { return c.kind == k.kind }))
+	}
+	writeMethod(b, p)
+}
+
+func only(cells []cell, keep func(cell) bool) []cell {
+	var kept []cell
+	for _, c := range cells {
+		if keep(c) {
+			kept = append(kept, c)
+		}
+	}
+	return kept
+}
+
+// writeGoals writes what is to be reached and what was.
+func writeGoals(b *bytes.Buffer, r results) {
+	rows := [][]string{{"measure", "by", "to reach", "measured", ""}}
+	for _, g := range goals {
+		text, enough, ok := g.reached(r)
+		if !ok {
+			continue
+		}
+		verdict := "**missed**"
+		if enough {
+			verdict = "reached"
+		}
+		rows = append(rows, []string{g.cell.name() + ", " + g.what, g.ours.name, g.limitText(), text, verdict})
+	}
+	if len(rows) > 1 {
+		b.WriteString("## To reach\n\n")
+		writeRows(b, rows)
+	}
+}
+
+// writeTable writes the results of cells that have the same metrics.
+func writeTable(b *bytes.Buffer, title string, p *plan, r results, of []cell) {
+	if len(of) == 0 {
+		return
+	}
+	columns := metricsOf(of[0])
+	head := []string{"library"}
+	if len(of) > 1 {
+		head = []string{"at a time", "library"}
+	}
+	for _, m := range columns {
+		head = append(head, m.name)
+	}
+	rows := [][]string{head}
+	for _, c := range of {
+		base, compare := r.get(c, reference)
+		for _, l := range p.libraries {
+			s, ok := r.get(c, l)
+			if !ok {
+				continue
+			}
+			row := []string{l.name}
+			if len(of) > 1 {
+				row = []string{fmt.Sprint(max(c.callers, c.streams)), l.name}
+			}
+			for _, m := range columns {
+				text := number(m.of(s))
+				if compare && l != reference && m.of(base) != 0 {
+					text += " (" + number(m.of(s)/m.of(base)) + ")"
+				}
+				row = append(row, text)
+			}
+			rows = append(rows, row)
+		}
+	}
+	fmt.Fprintf(b, "## %s\n\n", title)
+	writeRows(b, rows)
+}
+
+// writeRows writes a table; the first row is its head. Columns are padded, so
+// that the text reads as well as the page.
+func writeRows(b *bytes.Buffer, rows [][]string) {
+	width := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, s := range row {
+			width[i] = max(width[i], len(s))
+		}
+	}
+	line := func(row []string, pad string) {
+		for i, s := range row {
+			fmt.Fprintf(b, "| %s%s ", s, strings.Repeat(pad, width[i]-len(s)))
+		}
+		b.WriteString("|\n")
+	}
+	line(rows[0], " ")
+	line(make([]string, len(rows[0])), "-")
+	for _, row := range rows[1:] {
+		line(row, " ")
+	}
+	b.WriteByte('\n')
+}
+
+// writeMethod says how the numbers were taken and what was left out.
+func writeMethod(b *bytes.Buffer, p *plan) {
+	b.WriteString(`## How it was measured
+
+- Calls: a closed loop of callers, each in a goroutine and with a context of its
+  own that has a deadline. Handlers send back what they get. Each response is
+  checked for its length and its ends. p50 and p99 are of one call in
+` + fmt.Sprintf("  %d, or of each if there is one caller.\n", latencyEvery) + `- CPU and allocations are those of both processes together, from getrusage and
+  the runtime, from before the first call to after the last.
+- Server streaming: one call, messages as fast as they go for the time of the
+  measurement, counted at the client until the end of the stream.
+- Delay of delivery: the server writes the time of the machine's monotonic clock
+  into each message before it sends it, and sleeps for 1 ms between two.
+- Memory: heap and stacks after garbage collection, client and server together,
+` + fmt.Sprintf("  of %d sessions after one call each, and of %d streams after one message each\n  way.\n", idleSessions, idleStreams) + `- Handshakes are full ones; no session is resumed.
+- connect-go: without its compression of each message. net/rpc has neither
+  deadlines nor cancellation. raw TLS is the floor: a length and bytes, one call
+  at a time, no goroutine but the caller's.
+- Left out:
+`)
+	for _, l := range p.libraries {
+		var reasons []string
+		left := map[string][]string{}
+		for _, c := range p.cells {
+			if l.skips == nil {
+				continue
+			}
+			if why := l.skips(c); why != "" {
+				if left[why] == nil {
+					reasons = append(reasons, why)
+				}
+				left[why] = append(left[why], c.name())
+			}
+		}
+		for _, why := range reasons {
+			fmt.Fprintf(b, "  - %s, %d measurements: %s.\n", l.name, len(left[why]), why)
+		}
+	}
+}
+
+// machine describes where this runs.
+func machine() [][2]string {
+	var u unix.Utsname
+	release := "unknown"
+	if unix.Uname(&u) == nil {
+		parts := strings.SplitN(unix.ByteSliceToString(u.Release[:]), ".", 3)
+		release = strings.Join(parts[:min(2, len(parts))], ".")
+	}
+	return [][2]string{
+		{"processor", fmt.Sprintf("%s, %s", processor(), count(runtime.NumCPU(), "core"))},
+		{"system", fmt.Sprintf("%s %s, %s", runtime.GOOS, release, runtime.GOARCH)},
+		{"Go", runtime.Version()},
+	}
+}
+
+// processor returns the model of the processor, as Linux knows it.
+func processor() string {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err == nil {
+		for line := range strings.Lines(string(info)) {
+			if name, model, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				return strings.TrimSpace(model)
+			}
+		}
+	}
+	return "unknown processor"
+}
