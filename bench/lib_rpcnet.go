@@ -78,11 +78,16 @@ func rawFeed(_ context.Context, s rpcnet.ServerStream) error {
 	if len(in) != 24 {
 		return rpcnet.NewError(rpcnet.CodeInvalidArgument, "want 24 bytes")
 	}
-	return feedRequest{
+	req := feedRequest{
 		size:     int(binary.LittleEndian.Uint64(in)),
 		duration: time.Duration(binary.LittleEndian.Uint64(in[8:])),
 		interval: time.Duration(binary.LittleEndian.Uint64(in[16:])),
-	}.send(func(data []byte) error { return s.Send(data) })
+	}
+	var out []byte // one for all: a []byte in an interface is an allocation, a *[]byte is not
+	return req.send(func(data []byte) error {
+		out = data
+		return s.Send(&out)
+	})
 }
 
 func rawTalk(_ context.Context, s rpcnet.ServerStream) error {
@@ -93,7 +98,7 @@ func rawTalk(_ context.Context, s rpcnet.ServerStream) error {
 		} else if err != nil {
 			return err
 		}
-		if err := s.Send(in); err != nil {
+		if err := s.Send(&in); err != nil {
 			return err
 		}
 	}
@@ -149,7 +154,7 @@ func (c rawConn) talk(ctx context.Context, payload []byte) (func() error, error)
 	}
 	var in []byte
 	return func() error {
-		if err := s.Send(payload); err != nil {
+		if err := s.Send(&payload); err != nil {
 			return err
 		}
 		if err := s.Recv(&in); err != nil {

@@ -150,20 +150,27 @@ func runClient(l *library, dir certDir, profile string) error {
 	return errors.Join(err, server.stop())
 }
 
-// profiled runs f and, if dir is not empty, writes a CPU profile of it there.
+// profiled runs f and, if dir is not empty, writes profiles of its CPU time and
+// its allocations there.
 func profiled(l *library, role, dir string, f func() error) error {
 	if dir == "" {
 		return f()
 	}
-	name := strings.NewReplacer(" ", "-", "/", "-").Replace(l.name) + "-" + role + ".pprof"
-	w, err := os.Create(filepath.Join(dir, name))
+	name := strings.NewReplacer(" ", "-", "/", "-").Replace(l.name) + "-" + role
+	w, err := os.Create(filepath.Join(dir, name+".cpu.pprof"))
 	if err != nil {
 		return err
 	}
 	defer w.Close()
+	heap, err := os.Create(filepath.Join(dir, name+".allocs.pprof"))
+	if err != nil {
+		return err
+	}
+	defer heap.Close()
 	if err := pprof.StartCPUProfile(w); err != nil {
 		return err
 	}
-	defer pprof.StopCPUProfile()
-	return f()
+	err = f()
+	pprof.StopCPUProfile()
+	return errors.Join(err, pprof.Lookup("allocs").WriteTo(heap, 0))
 }

@@ -14,7 +14,7 @@ type plan struct {
 	repetitions int
 	slice       time.Duration
 	certs       certDir
-	profile     string    // directory for CPU profiles; "": none
+	profile     string    // directory for profiles; "": none
 	progress    io.Writer // what is being done
 }
 
