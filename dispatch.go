@@ -24,7 +24,7 @@ func (d *dispatcher) Facts(procedure string) session.Facts {
 	if e == nil {
 		return session.Facts{MaxReceive: DefaultMaxMessageSize}
 	}
-	return session.Facts{MaxReceive: e.maxSize, Inline: e.spec.Inline, Private: e.raw != nil}
+	return session.Facts{MaxReceive: e.maxSize, Inline: e.spec.Inline, Private: e.spec.Shape&Feed == 0}
 }
 
 // Serve implements [session.Handler]. The frames between here and a handler
@@ -57,11 +57,11 @@ func (d *dispatcher) begin(st *session.Stream, e *entry) *ServerCall {
 	c := newServerCall()
 	c.host, c.entry = &d.host, e
 	c.deadline, c.attempt, c.priority, c.metadata = st.Deadline, st.Attempt, st.Priority, st.Metadata
-	c.stream.st, c.stream.encoding = st, Encoding(st.Encoding)
+	c.stream.st, c.stream.encoding, c.stream.whole = st, Encoding(st.Encoding), st.Pooled()
 	if cause := st.OnCancel((*callContext)(c)); cause != nil {
 		c.cancel(cause)
 	}
-	if !c.deadline.IsZero() && (e.raw == nil || !st.Ready()) {
+	if !c.deadline.IsZero() && !c.stream.whole {
 		c.stream.done = (*callContext)(c).Done()
 	}
 	return c
@@ -109,8 +109,8 @@ func (d *dispatcher) recovered(c *ServerCall, err *error) {
 
 // finish ends a call with its outcome.
 func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
-	st := c.stream.st
 	spec := c.entry.spec
+	st := c.takeStream()
 	if b := c.stream.response; b != nil {
 		defer b.put()
 		out, has = b.b, err == nil
@@ -130,6 +130,9 @@ func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
 		if err != nil {
 			var hidden error
 			s, hidden = statusOf(err, spec, c.entry.server.cfg.errorText)
+			if s.Code == 0 { // an error is never success
+				s.Code = byte(CodeUnknown)
+			}
 			if hidden != nil {
 				c.entry.server.logger(d.logger).Warn("handler failed; its caller sees no text",
 					"procedure", spec.Procedure, "peer", c.host.peer.ID, "err", hidden)
@@ -140,7 +143,7 @@ func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
 		}
 		status = s.Append(nil)
 	}
-	c.sendHeader()
+	c.sendHeader(st)
 	st.Finish(out, has, status, c.stream.done)
 	if inner := c.inner.Load(); inner != nil {
 		inner.cancel(context.Canceled)

@@ -10,8 +10,9 @@ import (
 // A buffer is a pooled byte slice. It has one owner at a time.
 type buffer struct{ b []byte }
 
-// keepBuffer is the largest buffer that goes back to the pool.
-const keepBuffer = 256 << 10
+// keepBuffer is the largest buffer that goes back to the pool: one for a
+// message of the default limit.
+const keepBuffer = DefaultMaxMessageSize + 64<<10
 
 var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 512)} }}
 

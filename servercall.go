@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,18 +86,20 @@ func (c *ServerCall) Header() Header {
 // SetHeader sets metadata that goes ahead of the first response. After the
 // first Send it fails.
 func (c *ServerCall) SetHeader(key string, values ...string) error {
-	if err := (Header{key: values}).Validate(); err != nil {
-		return err
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.outSent {
 		return NewError(CodeFailedPrecondition, "SetHeader after the first response: use SetTrailer")
 	}
-	if c.out == nil {
-		c.out = Header{}
+	h := maps.Clone(c.out)
+	if h == nil {
+		h = Header{}
 	}
-	c.out.Set(key, values...)
+	h.Set(key, values...)
+	if err := h.Validate(); err != nil {
+		return err
+	}
+	c.out = h
 	return nil
 }
 
@@ -109,9 +112,7 @@ func (c *ServerCall) SetTrailer(key string, values ...string) {
 		c.trailer = Header{}
 	}
 	c.trailer.Set(key, values...)
-	if c.trailerErr == nil {
-		c.trailerErr = c.trailer.Validate()
-	}
+	c.trailerErr = c.trailer.Validate()
 }
 
 // Cancel ends the context; the session calls it.
@@ -197,6 +198,7 @@ type serverStream struct {
 	st       *session.Stream
 	encoding Encoding
 	done     <-chan struct{} // nil: the call has no deadline
+	whole    bool            // all requests have come; st is used again after the call
 	response *buffer         // the single response of a unary or upload call
 	sent     bool
 }
@@ -206,11 +208,43 @@ type callStream ServerCall
 
 // Recv decodes the next request.
 func (c *callStream) Recv(msg any) error {
+	if c.stream.whole {
+		return c.recvWhole(msg)
+	}
 	p, err := c.stream.st.Recv(c.stream.done)
 	if err != nil {
 		return c.recvError(err)
 	}
 	return c.decode(p, msg)
+}
+
+// recvWhole is Recv of a call whose requests are all there: it does not wait.
+// The stream behind it is used again after the call, so it is out of reach of
+// a handler that calls Recv when it must not.
+func (c *callStream) recvWhole(msg any) error {
+	c.mu.Lock()
+	if c.stream.st == nil {
+		c.mu.Unlock()
+		return NewError(CodeFailedPrecondition, "Recv after the handler has returned")
+	}
+	p, err := c.stream.st.Recv(nil)
+	if err != nil {
+		c.mu.Unlock()
+		return c.recvError(err)
+	}
+	defer c.mu.Unlock()
+	return c.decode(p, msg)
+}
+
+// takeStream ends the handler's use of the stream.
+func (c *ServerCall) takeStream() *session.Stream {
+	st := c.stream.st
+	if c.stream.whole {
+		c.mu.Lock()
+		c.stream.st = nil
+		c.mu.Unlock()
+	}
+	return st
 }
 
 func (c *callStream) recvError(err error) error {
@@ -257,7 +291,7 @@ func (c *callStream) Send(msg any) error {
 		return nil
 	}
 	defer b.put()
-	(*ServerCall)(c).sendHeader()
+	(*ServerCall)(c).sendHeader(c.stream.st)
 	if err := c.stream.st.Send(b.b, false, c.stream.done); err != nil {
 		return localError((*callContext)(c), err)
 	}
@@ -265,7 +299,7 @@ func (c *callStream) Send(msg any) error {
 }
 
 // sendHeader sends the response metadata once.
-func (c *ServerCall) sendHeader() {
+func (c *ServerCall) sendHeader(st *session.Stream) {
 	if c.stream.sent {
 		return
 	}
@@ -275,6 +309,6 @@ func (c *ServerCall) sendHeader() {
 	h := c.out
 	c.mu.Unlock()
 	if h != nil {
-		c.stream.st.SendHeader(wire.AppendMetadata(nil, h))
+		st.SendHeader(wire.AppendMetadata(nil, h))
 	}
 }

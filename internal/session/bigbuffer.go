@@ -21,7 +21,7 @@ var bigBuffers [maxBigBits - minBigBits + 1]sync.Pool
 func getBig(n int) []byte {
 	class := max(bits.Len(uint(n-1)), minBigBits)
 	if class > maxBigBits {
-		return make([]byte, n)
+		return make([]byte, n, 1<<class) // not n: it may grow part by part
 	}
 	if b, ok := bigBuffers[class-minBigBits].Get().(*[]byte); ok {
 		return (*b)[:n]

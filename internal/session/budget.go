@@ -34,22 +34,36 @@ func (s *Session) hold(n int64) bool {
 	if s.cfg.Budget == nil {
 		return true
 	}
-	for b > s.reserved {
+	for b > s.reserved.Load() {
 		if !s.cfg.Budget.take(budgetBlock) {
 			return false
 		}
-		s.reserved += budgetBlock
-	}
-	if s.reserved-b > 4*budgetBlock {
-		s.cfg.Budget.give(2 * budgetBlock)
-		s.reserved -= 2 * budgetBlock
+		s.reserved.Add(budgetBlock)
 	}
 	return true
+}
+
+// keepReserved is how much more than it needs a session keeps of the budget.
+const keepReserved = 4 * budgetBlock
+
+// giveBack returns what the session has reserved and, with b bytes buffered,
+// does not need.
+func (s *Session) giveBack(b int64) {
+	r := s.reserved.Load()
+	for r-b > keepReserved {
+		n := (r - b - keepReserved/2) / budgetBlock * budgetBlock
+		if s.reserved.CompareAndSwap(r, r-n) {
+			s.cfg.Budget.give(n)
+			return
+		}
+		r = s.reserved.Load()
+	}
 }
 
 // release accounts for n bytes that were consumed or dropped.
 func (s *Session) release(n int64) {
 	b := s.buffered.Add(-n)
+	s.giveBack(b)
 	if s.withheld.Load() > 0 && b < int64(s.cfg.SessionBuffer) {
 		if w := s.withheld.Swap(0); w > 0 {
 			s.sendCredit(0, w)

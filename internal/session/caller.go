@@ -78,6 +78,12 @@ func (s *Session) admit(st *Stream, r *Request, done <-chan struct{}) (int64, er
 	s.imu.Unlock()
 	st.reset(s, id, cell, r)
 	n := s.inflight.Add(1)
+	if s.draining.Load() { // after Add: Drain looks at inflight after it sets draining
+		s.inflight.Add(-1)
+		s.freeID(id)
+		s.checkIdle()
+		return 0, errDraining
+	}
 	cell.Store(st)
 	if err := s.Err(); err != nil { // after Store: fail looks at all cells after it closes closed
 		st.sessionFailed(s)
@@ -269,6 +275,7 @@ func (st *Stream) Abandon(code byte, err error) {
 		cell.Store(nil)
 		if free {
 			s.inflight.Add(-1)
+			s.checkIdle()
 		}
 		s.freeID(id)
 		st.recycle()

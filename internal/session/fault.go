@@ -12,6 +12,7 @@ const (
 	codeCanceled          = 1
 	codeUnknown           = 2
 	codeInvalidArgument   = 3
+	codeDeadlineExceeded  = 4
 	codeResourceExhausted = 8
 	codeInternal          = 13
 	codeUnavailable       = 14
@@ -79,6 +80,8 @@ func trimZero(s string) string {
 	}
 	return s
 }
+
+var errDraining = &Fault{Code: codeUnavailable, Message: "the session is draining", Unprocessed: true}
 
 var errOverBudget = &Fault{Code: codeResourceExhausted,
 	Message: "the endpoint's memory budget is used up: see rpcnet.WithMemoryBudget"}

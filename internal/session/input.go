@@ -17,10 +17,11 @@ const (
 
 // An input reads frames from a lane. One goroutine at a time uses it.
 type input struct {
-	lane io.Reader
-	b    []byte
-	s, e int    // what b holds that was not taken
-	read func() // runs after each read of the lane
+	lane   io.Reader
+	b      []byte
+	s, e   int    // what b holds that was not taken
+	read   func() // runs after each read of the lane
+	resume func() // makes the lane readable again after a time-out
 }
 
 // need makes n bytes available at b[s:]. After a time-out it can be called
@@ -64,15 +65,13 @@ func (in *input) whole() bool {
 	return n >= wire.HeaderLen && n >= wire.HeaderLen+wire.ParseHeader(in.b[in.s:]).Len()
 }
 
-// header waits for the header of the next frame, checks it and takes it.
+// header waits for the header of the next frame and takes it. The caller checks
+// it.
 func (in *input) header() (wire.Header, error) {
 	if err := in.need(wire.HeaderLen); err != nil {
 		return 0, err
 	}
 	h := wire.ParseHeader(in.b[in.s:])
-	if err := h.Check(); err != nil {
-		return 0, err
-	}
 	in.s += wire.HeaderLen
 	return h, nil
 }
@@ -102,13 +101,22 @@ func (in *input) into(dst []byte) error {
 			if k > 0 && in.read != nil {
 				in.read()
 			}
-			if err != nil && len(dst) > 0 && !isTimeout(err) {
+			if err != nil && len(dst) > 0 && !in.again(err) {
 				return err
 			}
-		} else if err := in.need(1); err != nil && !isTimeout(err) {
+		} else if err := in.need(1); err != nil && !in.again(err) {
 			return err
 		}
 	}
+}
+
+// again reports whether reading goes on after err, a time-out.
+func (in *input) again(err error) bool {
+	if !isTimeout(err) {
+		return false
+	}
+	in.resume()
+	return true
 }
 
 // skip drops n bytes.
@@ -116,7 +124,7 @@ func (in *input) skip(n int) error {
 	for n > 0 {
 		if in.s == in.e {
 			if err := in.need(1); err != nil {
-				if isTimeout(err) {
+				if in.again(err) {
 					continue
 				}
 				return err

@@ -29,6 +29,11 @@ func (s *Session) read(lone *Stream) error {
 			}
 		}
 		h, err := s.in.header()
+		if err == nil {
+			if err := h.Check(); err != nil {
+				return s.protocolError(err)
+			}
+		}
 		var p []byte
 		if err == nil && h.Type() != wire.TypeData {
 			if p, err = s.payload(h.Len()); err != nil {
@@ -65,7 +70,7 @@ func (s *Session) read(lone *Stream) error {
 		case wire.TypePing:
 			s.control(wire.MakeHeader(wire.TypePong, 0, 0, len(p)), p)
 		case wire.TypeGoAway:
-			s.onGoAway(p)
+			err = s.onGoAway(p)
 		case wire.TypeSettings:
 			err = errors.New("a second SETTINGS frame")
 		}
@@ -155,6 +160,11 @@ func (s *Session) onData(h wire.Header) error {
 		st.mu.Unlock()
 		return errors.New("DATA after the end of the stream")
 	}
+	more, end := h.Has(wire.FlagMore), h.Has(wire.FlagEnd)
+	if more && end {
+		st.mu.Unlock()
+		return errors.New("DATA that is the end and goes on")
+	}
 	if st.allowance -= cost; st.allowance < 0 {
 		st.mu.Unlock()
 		return errWindow
@@ -162,7 +172,6 @@ func (s *Session) onData(h wire.Header) error {
 	if f := s.admitBytes(st, n); f != nil {
 		return s.reject(st, f, n-len(p))
 	}
-	more, end := h.Has(wire.FlagMore), h.Has(wire.FlagEnd)
 	if more || st.inPart || n >= bulk {
 		return s.onPart(st, p, n, more, end)
 	}
@@ -261,16 +270,14 @@ func (s *Session) onPart(st *Stream, p []byte, n int, more, end bool) error {
 // creditPart unlocks st. If the receiver waits for the message that comes, its
 // parts are credited as they come, so that it may be larger than the window.
 func (s *Session) creditPart(st *Stream) {
+	defer st.mu.Unlock()
 	n := st.partCost
 	if !st.waiting && !st.endOnly || n < st.window/4 {
-		st.mu.Unlock()
 		return
 	}
 	st.partCost = 0
 	st.allowance += n
-	id := st.id
-	st.mu.Unlock()
-	s.sendCredit(id, n)
+	s.sendCredit(st.id, n) // under mu: later the id may be another call's
 }
 
 // growPart makes room for n more bytes.
@@ -321,6 +328,9 @@ func (s *Session) onStatus(h wire.Header, p []byte) error {
 		st.stopSend(io.EOF)
 	}
 	st.hasStatus, st.recvEnd = true, true
+	if st.inPart && len(p) == 0 {
+		p = brokenStatus
+	}
 	if n := st.partHeld; n > 0 {
 		defer s.release(n) // the server gave up in the midst of a message
 		st.part, st.inPart, st.partHeld = nil, false, 0
@@ -385,9 +395,10 @@ func (s *Session) onCredit(h wire.Header, p []byte) error {
 	return s.addCredit(st, n)
 }
 
-func (s *Session) onGoAway(p []byte) {
-	s.awayOnce.Do(func() {
-		s.awayText = goAwayError(p).Error()
-		close(s.away)
-	})
+func (s *Session) onGoAway(p []byte) error {
+	s.awayOnce.Do(func() { close(s.away) })
+	if len(p) > 0 && p[0] != wire.ReasonDrain {
+		return &laneError{goAwayError(p)} // the peer closes the lane
+	}
+	return nil
 }

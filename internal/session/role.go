@@ -13,10 +13,8 @@ func (s *Session) readLoop() {
 		err := s.read(nil)
 		if err != errRole {
 			s.fail(err)
-			if s.cfg.Budget != nil { // reserved is the role's
-				s.cfg.Budget.give(s.reserved)
-				s.reserved = 0
-				s.cfg.Budget = nil
+			if s.cfg.Budget != nil { // nothing is read any more
+				s.cfg.Budget.give(s.reserved.Swap(0))
 			}
 			s.role.Unlock()
 			return

@@ -26,6 +26,7 @@ func (s *Session) reserve(st *Stream, n int, done <-chan struct{}) error {
 			return s.lost()
 		case st.sendErr != nil:
 			err := st.sendErr
+			s.wakeSendersLocked() // the room st was woken for is another's
 			s.wmu.Unlock()
 			return err
 		case len(s.wbuf) < room && st.sendCredit >= cost && s.credit >= cost:
@@ -51,6 +52,7 @@ func (s *Session) reserve(st *Stream, n int, done <-chan struct{}) error {
 				st.sendWaits = false
 				s.waiters = slices.DeleteFunc(s.waiters, func(w *Stream) bool { return w == st })
 			}
+			s.wakeSendersLocked() // the room st was woken for is another's
 			s.wmu.Unlock()
 			return errInterrupted
 		}
@@ -129,9 +131,12 @@ func (st *Stream) send(msg []byte, end bool, done <-chan struct{}, mode flushMod
 	if st.sendDone.Load() {
 		return errSendClosed
 	}
-	for {
+	for first := true; ; first = false {
 		n := min(len(msg), part)
 		if err := s.reserve(st, n, done); err != nil {
+			if !first { // nothing may follow half a message
+				st.stopSend(err)
+			}
 			return err
 		}
 		var flags uint64

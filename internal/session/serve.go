@@ -14,6 +14,10 @@ var (
 	errFinished = errors.New("the handler has returned")
 	errReset    = &Fault{Code: codeCanceled, Message: "the caller has gone"}
 	resetStatus = statusOf(&Fault{Code: codeCanceled, Message: "canceled by the caller"})
+	// brokenStatus stands for success after a part of a message.
+	brokenStatus = statusOf(&Fault{Code: codeInternal, Message: "the last response ends in its midst"})
+	// lateStatus is the end of a response that found no room in time.
+	lateStatus  = statusOf(&Fault{Code: codeDeadlineExceeded, Message: "deadline exceeded"})
 	drainStatus = statusOf(&Fault{Code: codeUnavailable, Message: "the server is draining", Unprocessed: true})
 )
 
@@ -62,7 +66,7 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 	}
 	facts := s.cfg.Handler.Facts(name)
 	st := streamPool.Get().(*Stream)
-	st.pooled = facts.Private
+	st.pooled = facts.Private && end
 	st.reset(s, h.ID(), cell, &Request{
 		Procedure: name, Encoding: o.Encoding, Attempt: o.Attempt, Priority: o.Priority, MaxReceive: facts.MaxReceive,
 	})
@@ -200,9 +204,8 @@ func (st *Stream) serve() { st.s.cfg.Handler.Serve(st) }
 // SendHeader sends metadata ahead of the first message. It does not wait.
 func (st *Stream) SendHeader(metadata []byte) {
 	st.mu.Lock()
-	ended := st.ended
-	st.mu.Unlock()
-	if !ended {
+	defer st.mu.Unlock()
+	if !st.ended { // under mu: later the id is another call's
 		st.s.control(wire.MakeHeader(wire.TypeHeader, 0, st.id, len(metadata)), metadata)
 	}
 }
@@ -224,7 +227,7 @@ func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte, done <-chan
 	}
 	for hasMessage && len(msg) > part { // the parts before the last
 		if st.sendPart(msg[:part], done) != nil {
-			hasMessage = false // the caller or the session has gone
+			hasMessage, status = false, lateStatus // if not, the caller or the session has gone
 		}
 		msg = msg[part:]
 	}
@@ -233,7 +236,7 @@ func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte, done <-chan
 		if s.reserve(st, len(msg), done) == nil {
 			s.wmu.Unlock()
 		} else {
-			hasMessage = false
+			hasMessage, status = false, lateStatus
 		}
 		reserved = true
 	}
@@ -269,8 +272,13 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 	st.sendErr = errFinished
 	st.cell.Store(nil) // before the caller can see STATUS and use the id again
 	busy := s.inflight.Add(-1) > 0
+	s.running.Add(-1) // as cell: the next call may come at once
 	lead := false
-	if s.werr == nil {
+	switch {
+	case s.werr != nil:
+	case len(s.wbuf) > roomControl:
+		go s.fail(errNotReading)
+	default:
 		if hasMessage {
 			s.wbuf = wire.MakeHeader(wire.TypeData, 0, st.id, len(msg)).Append(s.wbuf)
 			s.wbuf = append(s.wbuf, msg...)
@@ -285,7 +293,6 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 	}
 	s.wmu.Unlock()
 	st.mu.Unlock()
-	s.running.Add(-1)
 	if n > 0 {
 		s.release(n)
 	}
@@ -328,9 +335,6 @@ func (s *Session) flushLazy() {
 	}
 }
 
-// Ready reports whether Recv would not wait.
-func (st *Stream) Ready() bool {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return len(st.q) > 0 || st.recvEnd || st.err != nil
-}
+// Pooled reports whether the stream is used again after Finish; then all its
+// requests have come and Recv does not wait.
+func (st *Stream) Pooled() bool { return st.pooled }

@@ -78,7 +78,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	def := func(v *int, d int) {
-		if *v == 0 {
+		if *v <= 0 {
 			*v = d
 		}
 	}
@@ -94,10 +94,10 @@ func (c Config) withDefaults() Config {
 	if c.KeepaliveIdle == 0 {
 		c.KeepaliveIdle = 3 * time.Second
 	}
-	if c.KeepaliveTimeout == 0 {
+	if c.KeepaliveTimeout <= 0 {
 		c.KeepaliveTimeout = 10 * time.Second
 	}
-	if c.WriteTimeout == 0 {
+	if c.WriteTimeout <= 0 {
 		c.WriteTimeout = 10 * time.Second
 	}
 	if c.Logger == nil {
@@ -119,8 +119,8 @@ type Handler interface {
 type Facts struct {
 	MaxReceive int  // most bytes of one request
 	Inline     bool // the handler never blocks and runs on the reader
-	// Private says that nothing keeps the Stream after Finish, so that it may
-	// be used again.
+	// Private says that nothing uses the Stream after Finish, so that it may be
+	// used again, if the whole of the request came with OPEN.
 	Private bool
 }
 
@@ -155,7 +155,7 @@ type Session struct {
 	now      time.Time    // clock at the last read of the lane
 	lastRecv atomic.Int64 // the same for the tick
 	buffered atomic.Int64 // bytes received and not consumed
-	reserved int64        // of buffered, taken from the budget; reader's
+	reserved atomic.Int64 // of buffered, taken from the budget, in blocks
 	withheld atomic.Int64 // session credit held back while buffered is high
 
 	role       sync.Mutex    // the reading role, caller's side
@@ -179,7 +179,6 @@ type Session struct {
 	awayOnce  sync.Once
 	drain     chan struct{} // closed when this side drains
 	drainOnce sync.Once
-	awayText  string // valid once away is closed
 
 	failOnce sync.Once
 	err      error // why the session ended; valid once closed is closed
@@ -217,7 +216,7 @@ func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*
 		closed: make(chan struct{}), kick: make(chan struct{}, 1), wakeReader: make(chan struct{}, 1),
 		away: make(chan struct{}), drain: make(chan struct{}), idle: make(chan struct{}),
 	}
-	s.in = input{lane: lane, b: make([]byte, firstBuffer)}
+	s.in = input{lane: lane, b: make([]byte, firstBuffer), resume: s.resumeReading}
 	own := wire.Settings{
 		Version: wire.Version, MaxStreams: uint64(s.cfg.MaxStreams), StreamWindow: uint64(s.cfg.StreamWindow),
 		SessionWindow: uint64(s.cfg.SessionWindow), Encodings: s.cfg.Encodings,
@@ -233,6 +232,9 @@ func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*
 		err = fmt.Errorf("no SETTINGS within %v", timeout)
 	}
 	if err != nil {
+		if errors.Is(err, wire.ErrVersion) {
+			lane.Write(goAwayFrame(wire.ReasonVersion, err.Error()))
+		}
 		lane.Close()
 		return nil, fmt.Errorf("session handshake: %w", err)
 	}
@@ -258,8 +260,12 @@ func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*
 
 // Refuse tells a peer on a new lane that it is not welcome, and why.
 func Refuse(lane Lane, why string) {
-	p := append([]byte{wire.ReasonRefused}, why[:min(len(why), 512)]...)
-	lane.Write(append(wire.MakeHeader(wire.TypeGoAway, 0, 0, len(p)).Append(nil), p...))
+	lane.Write(goAwayFrame(wire.ReasonRefused, why))
+}
+
+func goAwayFrame(reason byte, text string) []byte {
+	p := append([]byte{reason}, text[:min(len(text), 512)]...)
+	return append(wire.MakeHeader(wire.TypeGoAway, 0, 0, len(p)).Append(nil), p...)
 }
 
 // CutAll ends every served stream at once with an outcome; the handlers'
@@ -279,6 +285,9 @@ func (s *Session) CutAll(code byte, message string, cause error) {
 
 func (s *Session) readSettings() error {
 	h, err := s.in.header()
+	if err == nil {
+		err = h.Check()
+	}
 	if err != nil {
 		return err
 	}

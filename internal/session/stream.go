@@ -236,8 +236,8 @@ func (st *Stream) grant(cost int64) {
 	quick := now-st.lastGrant < int64(10*time.Millisecond)
 	st.lastGrant = now
 	st.mu.Lock()
-	if st.recvEnd {
-		st.mu.Unlock()
+	defer st.mu.Unlock()
+	if st.recvEnd || st.ended {
 		return
 	}
 	if limit := int64(st.s.cfg.MaxStreamWindow); quick && st.window < limit {
@@ -246,8 +246,7 @@ func (st *Stream) grant(cost int64) {
 		n += grow
 	}
 	st.allowance += n
-	st.mu.Unlock()
-	st.s.sendCredit(st.id, n)
+	st.s.sendCredit(st.id, n) // under mu: later the id may be another call's
 }
 
 // refill swaps in what has come, or waits for it. A goroutine that waits here
@@ -272,7 +271,6 @@ func (st *Stream) swap() (ready bool, err error) {
 	st.mu.Lock()
 	taken := st.curBuf
 	st.curBuf = 0
-	var credit int64
 	switch {
 	case len(st.q) > 0:
 		st.cur, st.q = st.q, st.cur[:0]
@@ -289,16 +287,15 @@ func (st *Stream) swap() (ready bool, err error) {
 		err = io.EOF
 	default:
 		// The large message that comes, if one does, is next: let it.
-		credit = st.partCost
+		st.allowance += st.partCost
+		st.s.sendCredit(st.id, st.partCost) // under mu: later the id may be another call's
 		st.partCost = 0
-		st.allowance += credit
 		st.waiting = true
 	}
 	st.mu.Unlock()
 	if taken > 0 {
 		st.s.release(taken)
 	}
-	st.s.sendCredit(st.id, credit)
 	return ready, err
 }
 

@@ -63,7 +63,7 @@ const (
 	// MaxPayload is the longest payload: an OPEN with everything in it.
 	MaxPayload = MaxChunk + MaxMetadata + MaxProcedure + 64
 	// MaxStatus is the longest STATUS payload: message, details, trailers.
-	MaxStatus = 4<<10 + 64<<10 + MaxMetadata - 1<<10
+	MaxStatus = MaxMessage + MaxDetails + MaxMetadata + 1<<10
 	// FrameCost is what a frame with message bytes costs beside them.
 	FrameCost = HeaderLen
 )

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// maxMetadataEntries is the most values of one block of metadata.
-const maxMetadataEntries = 1024
+// MaxMetadataEntries is the most keys and values of one block of metadata.
+const MaxMetadataEntries = 1024
 
 // AppendMetadata appends metadata: for each key, in any order, the length of
 // the key and the key, the number of values, and each value's length and bytes.
@@ -27,7 +27,10 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-var errMetadataShort = errors.New("metadata ends early")
+var (
+	errMetadataShort = errors.New("metadata ends early")
+	errMetadataMany  = fmt.Errorf("metadata has over %d keys and values", MaxMetadataEntries)
+)
 
 // ParseMetadata reads what [AppendMetadata] wrote, at most [MaxMetadata] bytes
 // of it.
@@ -51,12 +54,15 @@ func ParseMetadata(b []byte) (map[string][]string, error) {
 			return nil, fmt.Errorf("metadata key %q is there twice", k)
 		}
 		m[k] = nil
+		if entries++; entries > MaxMetadataEntries {
+			return nil, errMetadataMany
+		}
 		for ; n > 0; n-- {
 			if v, b, ok = parseString(b); !ok {
 				return nil, errMetadataShort
 			}
-			if entries++; entries > maxMetadataEntries {
-				return nil, fmt.Errorf("metadata has over %d values", maxMetadataEntries)
+			if entries++; entries > MaxMetadataEntries {
+				return nil, errMetadataMany
 			}
 			m[k] = append(m[k], v)
 		}
