@@ -99,14 +99,12 @@ func (c *Client) matching(selector string) ([]target, error) {
 func (c *Client) callOn(ctx context.Context, w target, procedure string, data []byte) (out []byte, err error) {
 	r := c.registry
 	r.mu.Lock()
-	w.entry.load.Begin()
-	l := &leg{client: c, worker: w.entry, member: w.member, began: r.now()}
-	t := load.Ticket{Chooser: r.pool.ID(), QueueOK: true}
+	l := c.begin(w.entry, true)
 	r.mu.Unlock()
-	defer func() { l.end(err, false) }()
-	conn, err := c.conns.get(ctx, w.member)
+	defer func() { l.End(err, false) }()
+	conn, err := c.conns.get(ctx, l.member)
 	if err != nil {
 		return nil, err
 	}
-	return rpcnet.CallRaw(ctx, rpcnet.NewClient(conn, rpcnet.WithHeader(ticketHeader, string(t.Append(nil)))), procedure, data)
+	return rpcnet.CallRaw(ctx, l.via(conn, 0), procedure, data)
 }

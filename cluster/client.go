@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster/balance"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
 
 // A ClientConfig says how a client calls workers. The zero value is useful.
@@ -24,6 +26,9 @@ type ClientConfig struct {
 	// worker, when the first has not answered for so long; the first answer
 	// counts. At most 5 % of the calls are hedged. Default 0: never.
 	HedgeAfter time.Duration
+	// Patience is how long a resumable stream waits when there is no worker to
+	// go on. Default 10 s. Negative: not at all.
+	Patience time.Duration
 	// DialTimeout bounds connecting to a worker. Default 2 s.
 	DialTimeout time.Duration
 	// DialOptions are for the connections to workers.
@@ -38,7 +43,8 @@ type ClientConfig struct {
 // is made again only if its procedure is idempotent (or the caller says so:
 // [WithIdempotent]), nothing of the answer has arrived, and the budget allows:
 // 10 tokens, and one more for every 10 calls that succeed. Streams that have
-// begun end with the error, unless the director package resumes them.
+// begun go on at another worker if their procedure is resumable, and end with
+// the error if not.
 //
 // Connections are made on demand, shared by all calls, and closed when the
 // worker is gone. A Client is safe for concurrent use.
@@ -63,6 +69,9 @@ func NewClient(r *WorkerRegistry, cfg ClientConfig) (*Client, error) {
 	}
 	if cfg.MaxAttempts == 0 {
 		cfg.MaxAttempts = 4
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = 10 * time.Second
 	}
 	if cfg.DialTimeout == 0 {
 		cfg.DialTimeout = 2 * time.Second
@@ -147,11 +156,17 @@ func (c *Client) NewStream(ctx context.Context, spec *rpcnet.Spec) (rpcnet.Clien
 	if err := ctx.Err(); err != nil {
 		return nil, rpcnet.NewError(rpcnet.CodeOf(err), err.Error()).WithCause(err).WithUnprocessed()
 	}
-	s := c.newStream(ctx, spec)
-	if c.cfg.HedgeAfter > 0 && s.idempotent && spec.Shape == rpcnet.Unary {
-		return &hedgedStream{first: s}, nil
+	choice := choiceOf(ctx)
+	src := &callSource{c, choice.served}
+	wish := routed.Wish{Selector: c.joined(choice.selector), Key: choice.key, Hint: choice.hint}
+	if routed.CanResume(spec) {
+		return routed.NewResumable(ctx, src, spec, wish), nil
 	}
-	return s, nil
+	idempotent := choice.idempotent || spec.Idempotency != rpcnet.MayHaveSideEffects
+	if c.cfg.HedgeAfter > 0 && idempotent && spec.Shape == rpcnet.Unary {
+		return &hedgedStream{client: c, ctx: ctx, spec: spec, src: src, wish: wish}, nil
+	}
+	return routed.NewStream(ctx, src, spec, wish, idempotent), nil
 }
 
 // joined returns the selector of a call: the client's and the call's.
@@ -165,39 +180,122 @@ func (c *Client) joined(selector string) string {
 	return c.cfg.Selector + "," + selector
 }
 
+// A callSource chooses workers for one call of a client.
+type callSource struct {
+	*Client
+	served func(Member)
+}
+
+// Next chooses a worker and counts the call on it.
+func (s *callSource) Next(_ context.Context, wish *routed.Wish) (routed.Leg, error) {
+	r := s.registry
+	w := load.Wish{Key: wish.Key}
+	for _, name := range wish.Exclude {
+		w.Exclude = append(w.Exclude, balance.ID(name))
+	}
+	if wish.Hint != "" {
+		w.Hint = balance.ID(wish.Hint)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g, err := r.group(wish.Selector)
+	if err != nil {
+		return nil, rpcnet.NewError(rpcnet.CodeInvalidArgument, err.Error()).WithCause(err).WithUnprocessed()
+	}
+	picked, _, full := g.load.Pick(r.now(), &w)
+	if picked == nil {
+		return nil, r.none(wish.Selector, g, &w)
+	}
+	return s.begin(picked.Owner.(*workerEntry), full || wish.QueueOK), nil
+}
+
+// begin counts a call on w. The ticket, with which the worker tells this
+// chooser's calls from others', goes with the call. The caller holds the
+// registry's mu.
+func (c *Client) begin(w *workerEntry, queueOK bool) *leg {
+	w.load.Begin()
+	r := c.registry
+	return &leg{client: c, worker: w, member: w.member, began: r.now(), ticket: load.Ticket{Chooser: r.pool.ID(), QueueOK: queueOK}}
+}
+
+// Retry takes a token of the budget.
+func (s *callSource) Retry() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.budget.Take()
+}
+
+// Answered gives the budget what a success is worth.
+func (s *callSource) Answered(l routed.Leg) {
+	s.mu.Lock()
+	s.budget.Success()
+	s.hedges = min(s.hedges+hedgeShare, 5)
+	s.mu.Unlock()
+	if s.served != nil {
+		s.served(l.(*leg).member)
+	}
+}
+
+// Tell logs what happens to a resumable stream.
+func (s *callSource) Tell(_ context.Context, e routed.Event) {
+	switch e.Kind {
+	case routed.Failed:
+		s.registry.log.Info("stream goes on elsewhere", "failed", e.Worker, "next", e.Next, "err", e.Err)
+	case routed.Moved:
+		s.registry.log.Debug("stream moves", "from", e.Worker, "next", e.Next)
+	}
+}
+
+// Patience is how long a resumable stream waits for a worker.
+func (s *callSource) Patience() time.Duration { return s.cfg.Patience }
+
+// MaxAttempts is how often a call is made that a handler may have seen.
+func (s *callSource) MaxAttempts() int { return s.cfg.MaxAttempts }
+
+// Retryable reports whether another worker may do better.
+func (s *callSource) Retryable(err error) bool { return rpcnet.CodeOf(err) == rpcnet.CodeUnavailable }
+
 // A leg is one try of a call on one worker. It counts as in flight from the
-// choice to end.
+// choice to its end.
 type leg struct {
 	client *Client
 	worker *workerEntry
 	member Member
+	ticket load.Ticket
 	began  time.Duration
 	once   sync.Once
 }
 
-// begin chooses a worker and counts the call on it. The ticket, with which the
-// worker tells this chooser's calls from others', goes with the call.
-func (c *Client) begin(selector string, wish *load.Wish) (*leg, load.Ticket, error) {
-	r := c.registry
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	g, err := r.group(selector)
+// Worker returns the worker's name.
+func (l *leg) Worker() string { return l.member.Name }
+
+// Open opens the call on the worker.
+func (l *leg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.ClientStream, error) {
+	conn, err := l.client.conns.get(ctx, l.member)
 	if err != nil {
-		return nil, load.Ticket{}, rpcnet.NewError(rpcnet.CodeInvalidArgument, err.Error()).WithCause(err).WithUnprocessed()
+		return nil, err
 	}
-	now := r.now()
-	picked, _, full := g.load.Pick(now, wish)
-	if picked == nil {
-		return nil, load.Ticket{}, r.none(selector, g, wish)
-	}
-	picked.Begin()
-	w := picked.Owner.(*workerEntry)
-	return &leg{client: c, worker: w, member: w.member, began: now}, load.Ticket{Chooser: r.pool.ID(), QueueOK: full}, nil
+	return l.via(conn, attempt).NewStream(ctx, spec)
 }
 
-// end says how the leg ended: what the caller saw, and whether it tells about
-// the worker's speed. The first call counts.
-func (l *leg) end(err error, unary bool) {
+// via returns conn with what goes with the call. A client's options keep the
+// caller's own record of the call.
+func (l *leg) via(conn *rpcnet.Conn, attempt int) *rpcnet.Client {
+	var b [load.MaxTicketSize]byte
+	return rpcnet.NewClient(conn, WithTicket(l.ticket.Append(b[:0])), rpcnet.WithAttempt(attempt))
+}
+
+// Probe asks the worker whether it lives.
+func (l *leg) Probe(ctx context.Context) error {
+	conn, err := l.client.conns.get(ctx, l.member)
+	if err != nil {
+		return err
+	}
+	return routed.Probe(ctx, conn)
+}
+
+// End says how the try ended.
+func (l *leg) End(err error, unary bool) {
 	l.once.Do(func() {
 		r := l.client.registry
 		r.mu.Lock()
@@ -205,13 +303,13 @@ func (l *leg) end(err error, unary bool) {
 		w := l.worker.load
 		w.End()
 		now := r.now()
-		switch judge(err) {
-		case answered:
+		switch routed.Judge(err) {
+		case routed.Fine:
 			w.Health.Success(now)
 			if unary {
 				w.Latency.Observe(now, now-l.began, false)
 			}
-		case failed:
+		case routed.Bad:
 			if w.Health.Failure(now) {
 				until, _ := w.Health.Ejected(now)
 				r.log.Warn("worker fails calls: ejected", "worker", l.member.Name, "for", until-now, "err", err)
@@ -221,35 +319,6 @@ func (l *leg) end(err error, unary bool) {
 			}
 		}
 	})
-}
-
-// A judgement is what the outcome of a call says of the worker.
-type judgement uint8
-
-const (
-	nothing  judgement = iota // the caller gave up, or was sent elsewhere
-	answered                  // with a response, or an error of the application
-	failed                    // transport or availability
-)
-
-func judge(err error) judgement {
-	var e *rpcnet.Error
-	switch {
-	case err == nil:
-		return answered
-	case !errors.As(err, &e):
-		return nothing
-	case e.Remote() && e.Unprocessed():
-		return nothing
-	case e.Code() == rpcnet.CodeUnavailable:
-		if _, moved := MovedAt(err); moved {
-			return nothing
-		}
-		return failed
-	case e.Remote():
-		return answered
-	}
-	return nothing
 }
 
 // A connPool holds one connection per worker address, made on demand.

@@ -1,51 +1,68 @@
 package cluster
 
 import (
+	"context"
 	"io"
 	"reflect"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
+
+// hedgeShare is how many hedges a call that succeeds is worth.
+const hedgeShare = 0.05
 
 // A hedgedStream is an idempotent unary call that is made a second time, on
 // another worker, when the first has not answered for a while. The first
 // answer wins and the other try is given up.
 type hedgedStream struct {
-	first  *clientStream
-	second *clientStream
-	req    []byte // encoded
-	key    string
-	done   bool
+	client *Client
+	ctx    context.Context
+	spec   *rpcnet.Spec
+	src    routed.Source
+	wish   routed.Wish
+
+	first, second *routed.Stream
+	req           []byte // encoded
+	done          bool
 }
 
-// Send sends the request on the first worker and remembers it for the second.
-func (h *hedgedStream) Send(msg any) error {
-	b, err := encode(h.first.spec, msg)
-	if err != nil {
+// Send makes the call on the first worker and keeps the request for the
+// second.
+func (h *hedgedStream) Send(msg any) (err error) {
+	if h.req, err = routed.Encode(h.spec, msg); err != nil {
 		return err
 	}
-	h.req = b
-	err = h.first.Send(msg)
-	h.key = h.first.wish.Key
-	return err
+	if h.wish.Key == "" && h.spec.Route != nil {
+		h.wish.Key = h.spec.Route(msg)
+	}
+	h.first = routed.NewStream(h.ctx, h.src, h.spec, h.wish, true).Encoded()
+	return h.first.Send(h.req)
 }
 
 // CloseSend ends the requests.
-func (h *hedgedStream) CloseSend() error { return h.first.CloseSend() }
+func (h *hedgedStream) CloseSend() error {
+	if h.first == nil {
+		return errNoRequest
+	}
+	return h.first.CloseSend()
+}
+
+var errNoRequest = rpcnet.NewError(rpcnet.CodeInternal, "a unary call needs a request")
 
 // Close gives both tries up.
 func (h *hedgedStream) Close() error {
-	h.first.Close()
-	if h.second != nil {
-		h.second.Close()
+	for _, s := range [...]*routed.Stream{h.first, h.second} {
+		if s != nil {
+			s.Close()
+		}
 	}
 	return nil
 }
 
 // An answer is what one try has brought.
 type answer struct {
-	from  *clientStream
 	value reflect.Value // of a new variable like the one Recv was given
 	err   error
 }
@@ -55,20 +72,23 @@ func (h *hedgedStream) Recv(msg any) error {
 	if h.done {
 		return io.EOF
 	}
+	if h.first == nil {
+		return errNoRequest
+	}
 	h.done = true
 	into := reflect.ValueOf(msg)
 	if into.Kind() != reflect.Pointer || into.IsNil() {
-		return rpcnet.Errorf(rpcnet.CodeInternal, "%s: Recv into %T, want a pointer", h.first.spec.Procedure, msg)
+		return rpcnet.Errorf(rpcnet.CodeInternal, "%s: Recv into %T, want a pointer", h.spec.Procedure, msg)
 	}
 	answers := make(chan answer, 2)
-	receive := func(s *clientStream) {
+	receive := func(s *routed.Stream) {
 		v := reflect.New(into.Type().Elem())
 		err := s.Recv(v.Interface())
-		answers <- answer{s, v, err}
+		answers <- answer{v, err}
 	}
 	go receive(h.first)
 	tries := 1
-	timer := time.NewTimer(h.first.client.cfg.HedgeAfter)
+	timer := time.NewTimer(h.client.cfg.HedgeAfter)
 	defer timer.Stop()
 	for {
 		select {
@@ -95,22 +115,19 @@ func (h *hedgedStream) Recv(msg any) error {
 }
 
 // hedge makes the call on another worker, nil if it may not or cannot.
-func (h *hedgedStream) hedge() *clientStream {
-	c := h.first.client
-	h.first.mu.Lock()
-	l := h.first.leg
-	h.first.mu.Unlock()
-	if l == nil || !c.mayHedge() {
+func (h *hedgedStream) hedge() *routed.Stream {
+	l := h.first.Leg()
+	if l == nil || !h.client.mayHedge() {
 		return nil
 	}
-	// The request is encoded already.
-	s := c.newStream(h.first.ctx, encoded(h.first.spec))
-	s.wish.Key, s.wish.Exclude = h.key, []uint64{l.worker.load.ID}
-	h.second = s
+	wish := h.wish
+	wish.Exclude = []string{l.Worker()}
+	s := routed.NewStream(h.ctx, h.src, h.spec, wish, true).Encoded()
 	if s.Send(h.req) != nil || s.CloseSend() != nil {
 		s.Close()
 		return nil
 	}
+	h.second = s
 	return s
 }
 

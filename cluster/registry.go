@@ -3,7 +3,6 @@ package cluster
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -16,6 +15,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster/balance"
 	"github.com/rpcnet-go/rpcnet/cluster/phi"
 	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
 
 // A RegistryConfig says which nodes are workers and how one is chosen. Zero
@@ -40,7 +40,7 @@ type RegistryConfig struct {
 // ErrNoWorker is what a choice fails with when no worker can be chosen; the
 // error's text says what was asked for and what is wrong with those there are.
 // Its code is Unavailable, and the call was not made.
-var ErrNoWorker = errors.New("cluster: no worker available")
+var ErrNoWorker = routed.ErrNoWorker
 
 // A WorkerRegistry is a node's live view of the workers of its cluster: who is
 // there, whether they answer, what they have to do. It chooses among them.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
 
 // A WorkerConfig says how much a worker takes on. The zero value is a worker
@@ -103,7 +104,7 @@ func newWorker(ep *rpcnet.Endpoint, boot string, cfg WorkerConfig) (*Worker, err
 	}
 	var err error
 	w.remove, err = ep.Extend(rpcnet.Extension{
-		Methods:     []rpcnet.Method{{Spec: watchSpec, Handler: w.serveWatch}},
+		Methods:     []rpcnet.Method{{Spec: watchSpec, Handler: w.serveWatch}, {Spec: routed.ProbeSpec, Handler: routed.ServeProbe}},
 		Interceptor: w.intercept,
 		Drain:       w.drain,
 	})

@@ -2,45 +2,24 @@ package cluster
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"sync/atomic"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
 
 // Moving a resumable stream is planned: the worker stops the handler after a
 // whole message and ends the call with a detail that says which was the last,
 // and the caller goes on elsewhere without any time to detect a failure.
 
-// MovedDetail is the name of the [rpcnet.Detail] of the error that a resumable
-// stream ends with when its worker drains. Its data is the last sequence sent,
-// as a varint.
-const MovedDetail = "cluster.v1.Moved"
-
 // errMoved is the cause of a handler's context when its stream moves.
 var errMoved = errors.New("cluster: the stream moves to another worker")
 
-// movedError ends a stream that moves. last is the last sequence sent.
-func movedError(last uint64) error {
-	return rpcnet.NewError(rpcnet.CodeUnavailable, "worker is draining: the stream moves").
-		WithDetail(&rpcnet.Detail{Name: MovedDetail, Data: binary.AppendUvarint(nil, last)})
-}
-
-// MovedAt reports whether err is the end of a stream that moves, and the last
-// sequence its worker sent.
-func MovedAt(err error) (last uint64, ok bool) {
-	var d *rpcnet.Detail
-	if errors.As(err, &d) && d.Name == MovedDetail {
-		last, n := binary.Uvarint(d.Data)
-		return last, n > 0
-	}
-	return 0, false
-}
-
-// lastHeader is the trailer in which a resumable stream's end says which
-// sequence was its last, as decimal text.
-const lastHeader = "rpcnet-last-sequence"
+// MovedAt reports whether err is the end of a resumable stream whose worker
+// drains and hands it over, and the last sequence that was sent. Clients of
+// this package and of director see to it themselves.
+func MovedAt(err error) (last uint64, ok bool) { return routed.MovedAt(err) }
 
 // A movable is a resumable stream as its handler sees it: it notes the
 // sequences sent, and sends nothing more once the stream moves.
@@ -92,7 +71,7 @@ func (w *Worker) serveMovable(ctx context.Context, spec *rpcnet.Spec, s rpcnet.S
 	if m.moved.Load() && ctx.Err() == nil {
 		// The handler may have come to its end all the same; then the next
 		// worker has nothing left to send.
-		return movedError(m.last.Load())
+		return routed.MovedError(m.last.Load())
 	}
 	return err
 }

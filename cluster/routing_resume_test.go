@@ -1,0 +1,380 @@
+package cluster_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/cluster/balance"
+)
+
+// countSpec is a resumable stream of bytes: the request is the first number
+// wanted and the last, the responses are the numbers.
+var countSpec = &rpcnet.Spec{
+	Procedure: "count", Shape: rpcnet.Feed,
+	Resume: &rpcnet.Resume{
+		Sequence: func(res any) uint64 {
+			b, ok := res.([]byte)
+			if !ok {
+				b = *res.(*[]byte)
+			}
+			return binary.BigEndian.Uint64(b)
+		},
+		From: func(req any, next uint64) any { return numbers(next, binary.BigEndian.Uint64(req.([]byte)[8:])) },
+	},
+}
+
+func numbers(ns ...uint64) (b []byte) {
+	for _, n := range ns {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
+}
+
+// counting serves countSpec, a number every pace; at may do something before a
+// number is sent, and its error ends the stream.
+func counting(pace time.Duration, at func(w *testWorker, n uint64) error) func(*testWorker, *rpcnet.Server) {
+	return func(w *testWorker, srv *rpcnet.Server) {
+		srv.Register(rpcnet.Method{Spec: countSpec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+			w.calls.Add(1)
+			var req []byte
+			if err := s.Recv(&req); err != nil {
+				return err
+			}
+			for n := binary.BigEndian.Uint64(req); n <= binary.BigEndian.Uint64(req[8:]); n++ {
+				if at != nil {
+					if err := at(w, n); err != nil {
+						return err
+					}
+				}
+				if err := s.Send(numbers(n)); err != nil {
+					return err
+				}
+				select {
+				case <-time.After(pace):
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			return nil
+		}})
+	}
+}
+
+// count reads numbers 1 to last and fails unless each comes once, in order.
+// each is called with every number.
+func count(t *testing.T, tr rpcnet.Transport, last uint64, each func(n uint64)) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	s, err := tr.NewStream(ctx, countSpec)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Send(numbers(1, last)); err != nil {
+		return err
+	}
+	if err := s.CloseSend(); err != nil {
+		return err
+	}
+	for want := uint64(1); ; want++ {
+		var b []byte
+		if err := s.Recv(&b); err == io.EOF {
+			if want != last+1 {
+				t.Errorf("the stream ended before %d of %d", want, last)
+			}
+			return nil
+		} else if err != nil {
+			return err
+		}
+		n := binary.BigEndian.Uint64(b)
+		if n != want {
+			t.Fatalf("got %d, want %d", n, want)
+		}
+		if each != nil {
+			each(n)
+		}
+	}
+}
+
+func TestResumableStreamOutlivesItsWorkers(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, cluster.RegistryConfig{Strategy: balance.RoundRobin}, cluster.ClientConfig{})
+	workers := map[string]*testWorker{}
+	for _, name := range []string{"worker-a", "worker-b", "worker-c"} {
+		workers[name] = startWorker(t, name, d.history, workerOptions{serve: counting(time.Millisecond, nil)})
+	}
+	d.ready(t, 3)
+	serving := func() *testWorker {
+		for _, w := range workers {
+			if w.worker.InFlight() > 0 {
+				return w
+			}
+		}
+		return nil
+	}
+	err := count(t, d.client, 300, func(n uint64) {
+		if n == 50 || n == 150 {
+			w := serving()
+			if w == nil {
+				t.Error("nobody serves the stream")
+				return
+			}
+			delete(workers, w.name)
+			w.kill()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, w := range workers {
+		within(t, "nothing is counted at the end", func() bool { return w.worker.InFlight() == 0 && d.inFlight(name) == 0 })
+	}
+}
+
+func TestDrainMovesResumableStreamsWithoutAnyErrorOrPause(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, cluster.RegistryConfig{}, cluster.ClientConfig{})
+	quick := cluster.WorkerConfig{DrainTimeout: -1}
+	workers := []*testWorker{
+		startWorker(t, "worker-a", d.history, workerOptions{config: quick, serve: counting(2*time.Millisecond, nil)}),
+		startWorker(t, "worker-b", d.history, workerOptions{config: quick, serve: counting(2*time.Millisecond, nil)}),
+	}
+	d.ready(t, 2)
+	left := make(chan error, 1)
+	var last time.Time
+	var longest time.Duration
+	err := count(t, d.client, 300, func(n uint64) {
+		if n > 100 {
+			longest = max(longest, time.Since(last))
+		}
+		last = time.Now()
+		if n == 100 {
+			for _, w := range workers {
+				if w.worker.InFlight() > 0 {
+					go func() {
+						ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+						defer cancel()
+						left <- w.ep.Shutdown(ctx)
+					}()
+					return
+				}
+			}
+			t.Error("nobody serves the stream")
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-left; err != nil {
+		t.Errorf("the worker left with %v", err)
+	}
+	if workers[0].calls.Load()+workers[1].calls.Load() != 2 {
+		t.Errorf("the stream was opened %d and %d times, want once each", workers[0].calls.Load(), workers[1].calls.Load())
+	}
+	t.Logf("longest gap %v", longest)
+}
+
+func TestStreamThatKillsItsWorkersEnds(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, cluster.RegistryConfig{}, cluster.ClientConfig{})
+	poison := counting(0, func(_ *testWorker, n uint64) error {
+		if n == 5 {
+			return rpcnet.NewError(rpcnet.CodeUnavailable, "poison")
+		}
+		return nil
+	})
+	a := startWorker(t, "worker-a", d.history, workerOptions{serve: poison})
+	b := startWorker(t, "worker-b", d.history, workerOptions{serve: poison})
+	d.ready(t, 2)
+	seen := uint64(0)
+	err := count(t, d.client, 10, func(n uint64) { seen = n })
+	if rpcnet.CodeOf(err) != rpcnet.CodeUnavailable || seen != 4 {
+		t.Errorf("after %d numbers: %v", seen, err)
+	}
+	if n := a.calls.Load() + b.calls.Load(); n != 4 {
+		t.Errorf("the stream was opened %d times, want 1 and 3 resumes", n)
+	}
+}
+
+func TestErrorOfTheApplicationIsNotResumed(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, cluster.RegistryConfig{}, cluster.ClientConfig{})
+	w := startWorker(t, "worker-a", d.history, workerOptions{serve: counting(0, func(_ *testWorker, n uint64) error {
+		if n == 3 {
+			return rpcnet.NewError(rpcnet.CodeFailedPrecondition, "no more")
+		}
+		return nil
+	})})
+	d.ready(t, 1)
+	if err := count(t, d.client, 10, nil); rpcnet.CodeOf(err) != rpcnet.CodeFailedPrecondition || w.calls.Load() != 1 {
+		t.Errorf("%v after %d calls", err, w.calls.Load())
+	}
+}
+
+func TestSlowStreamOfALivingWorkerIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, cluster.RegistryConfig{}, cluster.ClientConfig{})
+	w := startWorker(t, "worker-a", d.history, workerOptions{serve: counting(time.Millisecond, func(_ *testWorker, n uint64) error {
+		if n == 20 {
+			time.Sleep(1200 * time.Millisecond) // far over 8 times the rhythm
+		}
+		return nil
+	})})
+	d.ready(t, 1)
+	if err := count(t, d.client, 30, nil); err != nil || w.calls.Load() != 1 {
+		t.Errorf("%v, opened %d times", err, w.calls.Load())
+	}
+}
+
+func TestMissingMessageIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, cluster.RegistryConfig{}, cluster.ClientConfig{})
+	var skipped atomic.Bool
+	lossy := func(w *testWorker, srv *rpcnet.Server) {
+		srv.Register(rpcnet.Method{Spec: countSpec, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+			w.calls.Add(1)
+			var req []byte
+			if err := s.Recv(&req); err != nil {
+				return err
+			}
+			for n := binary.BigEndian.Uint64(req); n <= binary.BigEndian.Uint64(req[8:]); n++ {
+				if n == 4 && !skipped.Swap(true) {
+					continue
+				}
+				if n == 7 { // and one comes twice
+					s.Send(numbers(6))
+				}
+				if err := s.Send(numbers(n)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}})
+	}
+	startWorker(t, "worker-a", d.history, workerOptions{serve: lossy})
+	startWorker(t, "worker-b", d.history, workerOptions{serve: lossy})
+	d.ready(t, 2)
+	if err := count(t, d.client, 12, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// talkSpec is a resumable stream both ways: each request is a number of
+// messages wanted, the first preceded by where to begin.
+var talkSpec = &rpcnet.Spec{
+	Procedure: "talk", Shape: rpcnet.Bidi,
+	Resume: &rpcnet.Resume{Sequence: countSpec.Resume.Sequence, From: countSpec.Resume.From},
+}
+
+func TestRequestsAreSentAgainWhenATwoWayStreamIsResumed(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, cluster.RegistryConfig{}, cluster.ClientConfig{})
+	var broken atomic.Bool
+	serve := func(w *testWorker, srv *rpcnet.Server) {
+		srv.Register(rpcnet.Method{Spec: talkSpec, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+			w.calls.Add(1)
+			next, at := uint64(1), uint64(1)
+			for first := true; ; first = false {
+				var req []byte
+				if err := s.Recv(&req); err != nil {
+					if err == io.EOF {
+						return nil
+					}
+					return err
+				}
+				want := binary.BigEndian.Uint64(req[len(req)-8:])
+				if first {
+					next = binary.BigEndian.Uint64(req)
+				}
+				for range want {
+					if at >= next {
+						if at == 25 && !broken.Swap(true) {
+							return rpcnet.NewError(rpcnet.CodeUnavailable, "lost it")
+						}
+						if err := s.Send(numbers(at)); err != nil {
+							return err
+						}
+					}
+					at++
+				}
+			}
+		}})
+	}
+	a := startWorker(t, "worker-a", d.history, workerOptions{serve: serve})
+	b := startWorker(t, "worker-b", d.history, workerOptions{serve: serve})
+	d.ready(t, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	s, err := d.client.NewStream(ctx, talkSpec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	want := uint64(1)
+	for i := range 4 { // 10 messages each; the worker breaks in the third
+		req := numbers(10)
+		if i == 0 {
+			req = numbers(1, 10)
+		}
+		if err := s.Send(req); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			var got []byte
+			if err := s.Recv(&got); err != nil {
+				t.Fatal(err)
+			}
+			if n := binary.BigEndian.Uint64(got); n != want {
+				t.Fatalf("got %d, want %d", n, want)
+			}
+			want++
+		}
+	}
+	if err := s.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	var b2 []byte
+	if err := s.Recv(&b2); err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+	if n := a.calls.Load() + b.calls.Load(); n != 2 {
+		t.Errorf("opened %d times, want twice", n)
+	}
+}
+
+func TestStreamWithoutTheMarkEndsWithTheError(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, cluster.RegistryConfig{}, cluster.ClientConfig{})
+	plain := *countSpec
+	plain.Resume = nil
+	w := startWorker(t, "worker-a", d.history, workerOptions{serve: counting(time.Millisecond, nil)})
+	d.ready(t, 1)
+	s, err := d.client.NewStream(t.Context(), &plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Send(numbers(1, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	var b []byte
+	if err := s.Recv(&b); err != nil {
+		t.Fatal(err)
+	}
+	w.kill()
+	for err == nil {
+		err = s.Recv(&b)
+	}
+	var e *rpcnet.Error
+	if !errors.As(err, &e) || e.Code() != rpcnet.CodeUnavailable || e.Unprocessed() {
+		t.Errorf("got %v", err)
+	}
+}

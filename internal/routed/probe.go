@@ -1,0 +1,33 @@
+package routed
+
+import (
+	"context"
+	"errors"
+
+	"github.com/rpcnet-go/rpcnet"
+)
+
+// ProbeSpec is what a caller asks with whether a silent worker lives: bytes in,
+// the same bytes out, where frames are read.
+var ProbeSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Probe", Idempotency: rpcnet.NoSideEffects, Inline: true, MaxMessageSize: 64}
+
+// ServeProbe serves [ProbeSpec].
+func ServeProbe(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+	var b []byte
+	if err := s.Recv(&b); err != nil {
+		return err
+	}
+	return s.Send(b)
+}
+
+// Probe asks the worker behind t whether it lives. Any answer, even an error
+// of a server that knows no probes, is nil.
+func Probe(ctx context.Context, t rpcnet.Transport) error {
+	var out []byte
+	err := rpcnet.NewClient(t).Unary(ctx, ProbeSpec, []byte{}, &out)
+	var e *rpcnet.Error
+	if errors.As(err, &e) && e.Remote() {
+		return nil
+	}
+	return err
+}

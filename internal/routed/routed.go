@@ -1,0 +1,185 @@
+// Package routed makes calls over workers that somebody chooses: a registry in
+// the same process, or a director. It knows when a call may be made again on
+// another worker, and how a resumable stream goes on there; who chooses, and
+// how to connect, is a [Source]'s.
+//
+// A [Stream] is a call that stays where its first response came from. A
+// [Resumable] is one that goes on elsewhere. Both have no goroutine of their
+// own; their methods run on the caller's, and Recv does the failing over.
+package routed
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+)
+
+// ErrNoWorker says that nobody can be chosen.
+var ErrNoWorker = errors.New("no worker available")
+
+// A Wish says what worker is wanted.
+type Wish struct {
+	Selector string
+	Exclude  []string // names
+	Key      string   // affinity
+	Hint     string   // the worker before
+	QueueOK  bool     // all are full: wait in a queue
+	// Failed is the worker that has just failed this call, "" if none. It is
+	// among Exclude.
+	Failed string
+}
+
+func (w *Wish) exclude(name string) {
+	if !slices.Contains(w.Exclude, name) {
+		w.Exclude = append(w.Exclude, name)
+	}
+	if w.Hint == name {
+		w.Hint = ""
+	}
+}
+
+// A Source chooses workers. It is safe for concurrent use.
+type Source interface {
+	// Next chooses a worker. The error is [ErrNoWorker] if there is none now.
+	Next(ctx context.Context, w *Wish) (Leg, error)
+	// Retry takes a token of the budget of calls made again.
+	Retry() bool
+	// Answered says that the first response has come.
+	Answered(Leg)
+	// Tell reports what happens to a resumable stream.
+	Tell(ctx context.Context, e Event)
+	// Patience is how long a resumable stream waits for a worker.
+	Patience() time.Duration
+	// MaxAttempts is how often a call is made that a handler may have seen.
+	MaxAttempts() int
+	// Retryable reports whether another worker may do better after err.
+	Retryable(err error) bool
+}
+
+// A Leg is one try of a call on one worker. It counts as in flight until End.
+type Leg interface {
+	// Worker returns the worker's name.
+	Worker() string
+	// Open connects if need be and opens the stream.
+	Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.ClientStream, error)
+	// Probe asks the worker whether it lives. Any answer is nil.
+	Probe(ctx context.Context) error
+	// End says how the try ended; unary, that its duration tells about the
+	// worker's speed. Only the first call counts.
+	End(err error, unary bool)
+}
+
+// An Event is a turn in the life of a resumable stream.
+type Event struct {
+	Kind   Kind
+	Worker string
+	Err    error
+	Next   uint64        // the sequence it goes on with
+	Pause  time.Duration // with Waiting
+}
+
+// A Kind is what an [Event] tells.
+type Kind uint8
+
+// The kinds.
+const (
+	Failed  Kind = iota // Worker failed with Err
+	Moved               // Worker is leaving and hands over
+	Resumed             // Worker goes on from Next
+	Waiting             // nobody is there (Err): the next question is in Pause
+)
+
+// MovedDetail is the name of the detail of the error that a resumable stream
+// ends with when its worker drains. Its data is the last sequence sent, as a
+// varint.
+const MovedDetail = "cluster.v1.Moved"
+
+// MovedError ends a stream that moves. last is the last sequence sent.
+func MovedError(last uint64) error {
+	return rpcnet.NewError(rpcnet.CodeUnavailable, "worker is draining: the stream moves").
+		WithDetail(&rpcnet.Detail{Name: MovedDetail, Data: binary.AppendUvarint(nil, last)})
+}
+
+// MovedAt reports whether err is the end of a stream that moves, and the last
+// sequence its worker sent.
+func MovedAt(err error) (last uint64, ok bool) {
+	var d *rpcnet.Detail
+	if errors.As(err, &d) && d.Name == MovedDetail {
+		last, n := binary.Uvarint(d.Data)
+		return last, n > 0
+	}
+	return 0, false
+}
+
+// LastHeader is the trailer in which the end of a resumable stream says which
+// sequence was its last, in decimal.
+const LastHeader = "rpcnet-last-sequence"
+
+// A Judgement is what the outcome of a call says of its worker.
+type Judgement uint8
+
+// The judgements.
+const (
+	Nothing Judgement = iota // the caller gave up, or was sent elsewhere
+	Fine                     // a response, or an error of the application
+	Bad                      // transport or availability
+)
+
+// Judge returns what err, the outcome of a call, says of the worker.
+func Judge(err error) Judgement {
+	var e *rpcnet.Error
+	switch {
+	case err == nil:
+		return Fine
+	case errors.Is(err, ErrStalled), errors.Is(err, ErrGap):
+		return Bad
+	case !errors.As(err, &e):
+		return Nothing
+	case e.Remote() && e.Unprocessed():
+		return Nothing
+	case e.Code() == rpcnet.CodeUnavailable:
+		if _, moved := MovedAt(err); moved {
+			return Nothing
+		}
+		return Bad
+	case e.Remote():
+		return Fine
+	}
+	return Nothing
+}
+
+// encoded returns the description of the same procedure for requests that are
+// encoded already.
+func encoded(spec *rpcnet.Spec) *rpcnet.Spec {
+	if spec.Request.Append == nil {
+		return spec // raw
+	}
+	raw := *spec
+	raw.Request.Append = func(dst []byte, msg any) ([]byte, error) { return append(dst, msg.([]byte)...), nil }
+	return &raw
+}
+
+// Encode returns the encoding of a request.
+func Encode(spec *rpcnet.Spec, msg any) ([]byte, error) {
+	if spec.Request.Append != nil {
+		return spec.Request.Append(nil, msg)
+	}
+	switch b := msg.(type) {
+	case []byte:
+		return slices.Clone(b), nil
+	case *[]byte:
+		return slices.Clone(*b), nil
+	}
+	return nil, rpcnet.Errorf(rpcnet.CodeInternal, "%s takes bytes, got %T", spec.Procedure, msg)
+}
+
+// contextError is the error of a call whose context has ended.
+func contextError(ctx context.Context) error {
+	return rpcnet.NewError(rpcnet.CodeOf(ctx.Err()), ctx.Err().Error()).WithCause(ctx.Err())
+}
+
+var errClosed = rpcnet.NewError(rpcnet.CodeCanceled, "the stream is closed")
