@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
@@ -215,7 +216,7 @@ func collect[T any](seq iter.Seq2[T, error]) (out []T, err error) {
 
 func TestEveryShapeWithEveryOutcome(t *testing.T) {
 	t.Parallel()
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
 	kinds.RegisterKinds(srv, echo{})
 	onTransports(t, srv, func(t *testing.T, tr rpcnet.Transport) {
 		everyShape(t, kinds.NewKindsClient(tr))
@@ -226,7 +227,7 @@ func TestEveryShapeWithEveryOutcome(t *testing.T) {
 // TestAClientServesAsProxy registers a client as the implementation, twice.
 func TestAClientServesAsProxy(t *testing.T) {
 	t.Parallel()
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
 	kinds.RegisterKinds(srv, echo{})
 	first := inproc.New(srv)
 	defer first.Close()
@@ -389,7 +390,7 @@ func TestFuncsAndUnimplementedStandIn(t *testing.T) {
 
 func TestWrongMessageEndsItsCallOnly(t *testing.T) {
 	t.Parallel()
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
 	kinds.RegisterKinds(srv, echo{})
 	onTransports(t, srv, func(t *testing.T, tr rpcnet.Transport) {
 		_, err := rpcnet.CallRaw(t.Context(), tr, kinds.KindsUnaryProcedure, []byte("\xa1eitems\x01\x02"))
@@ -408,7 +409,7 @@ func TestWrongMessageEndsItsCallOnly(t *testing.T) {
 
 func TestJSONIsAnEncodingOfEveryMethod(t *testing.T) {
 	t.Parallel()
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
 	kinds.RegisterKinds(srv, echo{})
 	onTransports(t, srv, func(t *testing.T, tr rpcnet.Transport) {
 		c := kinds.NewKindsClient(tr, rpcnet.WithEncoding(rpcnet.JSON))

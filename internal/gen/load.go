@@ -201,9 +201,15 @@ func (l *loader) check(path string) *pkg {
 		IgnoreFuncBodies: true,
 		FakeImportC:      true,
 		Error: func(err error) {
-			if e, ok := err.(types.Error); ok {
-				p.errors = append(p.errors, Diag{e.Fset.Position(e.Pos), e.Msg})
+			e, ok := err.(types.Error)
+			if !ok {
+				return
 			}
+			if n := len(p.errors); n > 0 && strings.HasPrefix(e.Msg, "\t") {
+				p.errors[n-1].Msg += "\n" + e.Msg // more about the one before
+				return
+			}
+			p.errors = append(p.errors, Diag{e.Fset.Position(e.Pos), e.Msg})
 		},
 	}
 	p.info = &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{}}

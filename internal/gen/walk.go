@@ -74,6 +74,11 @@ func (c *checker) walkNamed(n *types.Named, s site) {
 	if c.walked[key] {
 		return
 	}
+	if nested(n) > maxTypeArgs {
+		path := s.path[:min(len(s.path), 60)]
+		c.errorf(s.pos, "%s...: type arguments of %s nest without end", path, n.Obj().Name())
+		return
+	}
 	switch u := n.Underlying().(type) {
 	case *types.Interface:
 		un := c.unionOf(n, s.pos)
@@ -123,4 +128,29 @@ func (c *checker) walkNamed(n *types.Named, s site) {
 		defer delete(c.walking, key)
 		c.walk(u, s)
 	}
+}
+
+// maxTypeArgs is how deep type arguments may nest: a generic type that refers
+// to itself with larger arguments has no end.
+const maxTypeArgs = 20
+
+// nested returns how deep the type arguments of t nest.
+func nested(t types.Type) int {
+	switch u := types.Unalias(t).(type) {
+	case *types.Named:
+		deepest := 0
+		for a := range u.TypeArgs().Types() {
+			deepest = max(deepest, 1+nested(a))
+		}
+		return deepest
+	case *types.Pointer:
+		return 1 + nested(u.Elem())
+	case *types.Slice:
+		return 1 + nested(u.Elem())
+	case *types.Array:
+		return 1 + nested(u.Elem())
+	case *types.Map:
+		return 1 + max(nested(u.Key()), nested(u.Elem()))
+	}
+	return 0
 }

@@ -1,0 +1,7 @@
+package bad
+
+//rpcnet:union
+type U interface{ isU() }
+type V struct{}
+
+func (V) isU() {}

@@ -1,0 +1,20 @@
+package bad
+
+import (
+	"context"
+)
+
+var _ context.Context
+
+//rpcnet:service
+type S interface {
+	M(ctx context.Context, req *Req) (*Resp, error)
+}
+
+type Req struct{ A string }
+type Resp struct{ B string }
+
+//rpcnet:service
+type s2 interface {
+	M(ctx context.Context, req *Req) (*Resp, error)
+}

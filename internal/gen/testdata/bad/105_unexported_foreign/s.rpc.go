@@ -1,0 +1,15 @@
+package bad
+
+import (
+	"context"
+)
+
+var _ context.Context
+
+//rpcnet:service
+type S interface {
+	M(ctx context.Context, req *Req) (*Resp, error)
+}
+
+type Req struct{ C chan int }
+type Resp struct{ B string }

@@ -1,0 +1,17 @@
+package bad
+
+import (
+	"context"
+	"iter"
+)
+
+var _ context.Context
+
+//rpcnet:service
+type S interface {
+	//rpcnet:resumable Seq
+	M(ctx context.Context, req *Req) iter.Seq2[*Resp, error]
+}
+
+type Req struct{ ResumeForm uint64 }
+type Resp struct{ Seq uint64 }

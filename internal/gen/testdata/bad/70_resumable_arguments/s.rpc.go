@@ -1,0 +1,19 @@
+package bad
+
+import (
+	"context"
+	"iter"
+)
+
+var _ context.Context
+
+//rpcnet:service
+type S interface {
+	//rpcnet:resumable
+	M(ctx context.Context, req *Req) iter.Seq2[*Resp, error]
+	//rpcnet:resumable Seq form=X
+	N(ctx context.Context, req *Req) iter.Seq2[*Resp, error]
+}
+
+type Req struct{ ResumeFrom uint64 }
+type Resp struct{ Seq uint64 }

@@ -1,0 +1,19 @@
+package bad
+
+import (
+	"context"
+)
+
+var _ context.Context
+
+//rpcnet:service
+type S interface {
+	M(ctx context.Context, req *Req) (*Resp, error)
+}
+
+type Req struct{ A string }
+type Resp struct{ B string }
+
+type SClient struct{}
+
+func RegisterS() {}

@@ -1,0 +1,16 @@
+package bad
+
+import (
+	"context"
+)
+
+var _ context.Context
+
+//rpcnet:service
+type S interface {
+	M(ctx context.Context, req *Req) (*Resp, error)
+}
+
+type Req struct{ T Tree }
+type Tree []Tree
+type Resp struct{ B string }

@@ -1,0 +1,21 @@
+package bad
+
+import (
+	"context"
+)
+
+var _ context.Context
+
+//rpcnet:service
+type S interface {
+	M(ctx context.Context, req *Req) (*Resp, error)
+}
+
+type Req struct{ A string }
+type Resp struct{ B string }
+
+//rpcnet:service
+type T = S
+
+//rpcnet:service
+type W S
