@@ -15,8 +15,12 @@ const (
 	callTimeout = time.Minute
 	// pace is the interval of paced messages.
 	pace = time.Millisecond
-	// latencyEvery is how many calls one is timed of, when many callers call.
+	// latencyEvery is how many calls one is timed of, when many callers make
+	// small calls: two readings of the clock are a part of what those cost.
 	latencyEvery = 4
+	// heavy is from how many bytes in flight on a measurement takes heavySlices
+	// times as long, so that each caller makes several calls.
+	heavy, heavySlices = 16 << 20, 3
 	// idleSessions and idleStreams are how many are opened to see what one
 	// takes. A server of net/http allows 250 streams.
 	idleSessions, idleStreams = 100, 200
@@ -56,13 +60,21 @@ func (p *probe) measure(c cell) (sample, error) {
 			defer cancel()
 			work[i] = conn.caller(ctx, payload(c.size, i))
 		}
-		return p.loop(work)
+		every := 1
+		if c.callers > 1 && c.size < 64<<10 {
+			every = latencyEvery
+		}
+		slice := p.slice
+		if c.callers*c.size >= heavy {
+			slice *= heavySlices
+		}
+		return p.loop(work, every, slice)
 	case talk:
 		turn, err := conn.talk(ctx, payload(c.size, 0))
 		if err != nil {
 			return sample{}, err
 		}
-		return p.loop([]func() error{turn})
+		return p.loop([]func() error{turn}, 1, p.slice)
 	case feed, paced:
 		return p.feed(ctx, conn, c)
 	case idleStream:
@@ -119,12 +131,9 @@ func (s *sample) setLatencies(times []time.Duration) {
 	s.P50, s.P99 = micros(quantile(times, 0.50)), micros(quantile(times, 0.99))
 }
 
-// loop runs each function in a goroutine of its own again and again.
-func (p *probe) loop(work []func() error) (sample, error) {
-	every := latencyEvery
-	if len(work) == 1 {
-		every = 1
-	}
+// loop runs each function in a goroutine of its own again and again, for about
+// the time of slice, and takes the time of one run in every.
+func (p *probe) loop(work []func() error, every int, slice time.Duration) (sample, error) {
 	times := make([][]time.Duration, len(work))
 	round := func(d time.Duration) (ops int, err error) {
 		var stop atomic.Bool
@@ -162,7 +171,7 @@ func (p *probe) loop(work []func() error) (sample, error) {
 	if _, err := round(p.slice / 4); err != nil { // warm up
 		return sample{}, err
 	}
-	s, err := p.accounted(func() (int, error) { return round(p.slice) })
+	s, err := p.accounted(func() (int, error) { return round(slice) })
 	s.setLatencies(slices.Concat(times...))
 	return s, err
 }
@@ -225,7 +234,7 @@ func (p *probe) handshake(c cell) (sample, error) {
 		}
 		defer conn.close()
 		return conn.caller(ctx, payload(c.size, 0))()
-	}})
+	}}, 1, p.slice)
 }
 
 // idleSession opens connections and makes one call on each.

@@ -30,12 +30,12 @@ of each library, a deadline on each call.
 		fmt.Fprintf(b, "| %s | %s |\n", l.name, l.version())
 	}
 	fmt.Fprintf(b, `| repetitions | %d, in turns, the order rotates; medians |
-| one measurement | %v after %v of warming up, on a fresh connection |
+| one measurement | %v (%v from %s in flight on) after %v of warming up, on a fresh connection |
 
 Compare numbers within a table only, and trust ratios more than numbers: they
 were taken at the same time. In parentheses: the ratio to %s.
 
-`, p.repetitions, p.slice, p.slice/4, reference.name)
+`, p.repetitions, p.slice, heavySlices*p.slice, bytesName(heavy), p.slice/4, reference.name)
 	writeGoals(b, r)
 	for _, s := range sizes {
 		var of []cell
@@ -159,7 +159,7 @@ func writeMethod(b *bytes.Buffer, p *plan) {
 - Calls: a closed loop of callers, each in a goroutine and with a context of its
   own that has a deadline. Handlers send back what they get. Each response is
   checked for its length and its ends. p50 and p99 are of one call in
-` + fmt.Sprintf("  %d, or of each if there is one caller.\n", latencyEvery) + `- CPU and allocations are those of both processes together, from getrusage and
+` + fmt.Sprintf("  %d; of each if there is one caller, or from 64 KiB on.\n", latencyEvery) + `- CPU and allocations are those of both processes together, from getrusage and
   the runtime, from before the first call to after the last.
 - Server streaming: one call, messages as fast as they go for the time of the
   measurement, counted at the client until the end of the stream.
