@@ -7,6 +7,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
 
 // A Result is what one worker answered to [Client.CallAll].
@@ -28,7 +29,7 @@ const callAllAtOnce = 64
 // sequence is ranged over; leaving the loop gives the rest up.
 func (c *Client) CallAll(ctx context.Context, procedure string, data []byte, selector string) iter.Seq[Result] {
 	return func(yield func(Result) bool) {
-		workers, err := c.matching(c.joined(selector))
+		workers, err := c.matching(routed.Choice{Selector: selector}.Wish(c.cfg.Selector).Selector)
 		if err != nil {
 			yield(Result{Err: err})
 			return
@@ -102,7 +103,7 @@ func (c *Client) callOn(ctx context.Context, w target, procedure string, data []
 	l := c.begin(w.entry, true)
 	r.mu.Unlock()
 	defer func() { l.End(err, false) }()
-	conn, err := c.conns.get(ctx, l.member)
+	conn, err := c.conns.Get(ctx, l.key())
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ type ClientConfig struct {
 type Client struct {
 	registry *WorkerRegistry
 	cfg      ClientConfig
-	conns    connPool
+	conns    *routed.Conns
 
 	mu     sync.Mutex
 	budget failover.Budget
@@ -77,68 +77,58 @@ func NewClient(r *WorkerRegistry, cfg ClientConfig) (*Client, error) {
 		cfg.DialTimeout = 2 * time.Second
 	}
 	c := &Client{registry: r, cfg: cfg}
-	c.conns.init(r, cfg)
+	c.conns = routed.NewConns(cfg.DialTimeout, func(ctx context.Context, addr string) (*rpcnet.Conn, error) {
+		return r.ep.Dial(ctx, addr, cfg.DialOptions...)
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.conns[c.conns] = struct{}{}
 	return c, nil
 }
 
 // Close closes the client's connections; calls in flight fail. The registry
 // stays.
 func (c *Client) Close() error {
-	c.conns.close()
+	c.registry.mu.Lock()
+	delete(c.registry.conns, c.conns)
+	c.registry.mu.Unlock()
+	c.conns.Close()
 	return nil
 }
 
 // Registry returns the registry the client chooses by.
 func (c *Client) Registry() *WorkerRegistry { return c.registry }
 
-type callKey struct{}
-
-// A callChoice is what a caller has said of its calls through the context.
-type callChoice struct {
-	selector   string
-	key, hint  string
-	idempotent bool
-	served     func(Member)
-}
-
-func choiceOf(ctx context.Context) callChoice {
-	c, _ := ctx.Value(callKey{}).(callChoice)
-	return c
-}
-
-func withChoice(ctx context.Context, change func(*callChoice)) context.Context {
-	c := choiceOf(ctx)
-	change(&c)
-	return context.WithValue(ctx, callKey{}, c)
-}
-
 // WithSelector restricts the calls made with the context to workers whose tags
 // match, in addition to the client's own selector.
 func WithSelector(ctx context.Context, selector string) context.Context {
-	return withChoice(ctx, func(c *callChoice) { c.selector = selector })
+	return routed.With(ctx, func(c *routed.Choice) { c.Selector = selector })
 }
 
 // WithAffinity gives the calls made with the context an affinity key, as a
 // procedure's own route does.
 func WithAffinity(ctx context.Context, key string) context.Context {
-	return withChoice(ctx, func(c *callChoice) { c.key = key })
+	return routed.With(ctx, func(c *routed.Choice) { c.Key = key })
 }
 
 // WithHint names the worker that served the session before.
 func WithHint(ctx context.Context, worker string) context.Context {
-	return withChoice(ctx, func(c *callChoice) { c.hint = worker })
+	return routed.With(ctx, func(c *routed.Choice) { c.Hint = worker })
 }
 
 // WithIdempotent says that calls made with the context may be made twice, for
 // procedures without a contract.
 func WithIdempotent(ctx context.Context) context.Context {
-	return withChoice(ctx, func(c *callChoice) { c.idempotent = true })
+	return routed.With(ctx, func(c *routed.Choice) { c.Idempotent = true })
 }
 
 // WithServedBy calls served with each worker that answers a call made with the
-// context, from the goroutine that receives the answer.
+// context, from the goroutine that receives the answer. Through a director
+// only the member's name, boot and address are known.
 func WithServedBy(ctx context.Context, served func(Member)) context.Context {
-	return withChoice(ctx, func(c *callChoice) { c.served = served })
+	return routed.With(ctx, func(c *routed.Choice) {
+		c.Served = func(name, boot, addr string) { served(Member{Name: name, Boot: boot, Addr: addr}) }
+	})
 }
 
 // CallWorker makes a unary call of bytes on one worker that the selector
@@ -156,34 +146,22 @@ func (c *Client) NewStream(ctx context.Context, spec *rpcnet.Spec) (rpcnet.Clien
 	if err := ctx.Err(); err != nil {
 		return nil, rpcnet.NewError(rpcnet.CodeOf(err), err.Error()).WithCause(err).WithUnprocessed()
 	}
-	choice := choiceOf(ctx)
-	src := &callSource{c, choice.served}
-	wish := routed.Wish{Selector: c.joined(choice.selector), Key: choice.key, Hint: choice.hint}
+	choice := routed.ChoiceOf(ctx)
+	src, wish := &callSource{c, choice}, choice.Wish(c.cfg.Selector)
 	if routed.CanResume(spec) {
 		return routed.NewResumable(ctx, src, spec, wish), nil
 	}
-	idempotent := choice.idempotent || spec.Idempotency != rpcnet.MayHaveSideEffects
+	idempotent := choice.Idempotent || spec.Idempotency != rpcnet.MayHaveSideEffects
 	if c.cfg.HedgeAfter > 0 && idempotent && spec.Shape == rpcnet.Unary {
 		return &hedgedStream{client: c, ctx: ctx, spec: spec, src: src, wish: wish}, nil
 	}
 	return routed.NewStream(ctx, src, spec, wish, idempotent), nil
 }
 
-// joined returns the selector of a call: the client's and the call's.
-func (c *Client) joined(selector string) string {
-	switch {
-	case c.cfg.Selector == "":
-		return selector
-	case selector == "":
-		return c.cfg.Selector
-	}
-	return c.cfg.Selector + "," + selector
-}
-
 // A callSource chooses workers for one call of a client.
 type callSource struct {
 	*Client
-	served func(Member)
+	choice routed.Choice
 }
 
 // Next chooses a worker and counts the call on it.
@@ -231,8 +209,8 @@ func (s *callSource) Answered(l routed.Leg) {
 	s.budget.Success()
 	s.hedges = min(s.hedges+hedgeShare, 5)
 	s.mu.Unlock()
-	if s.served != nil {
-		s.served(l.(*leg).member)
+	if m := l.(*leg).member; s.choice.Served != nil {
+		s.choice.Served(m.Name, m.Boot, m.Addr)
 	}
 }
 
@@ -269,9 +247,11 @@ type leg struct {
 // Worker returns the worker's name.
 func (l *leg) Worker() string { return l.member.Name }
 
+func (l *leg) key() routed.Key { return routed.Key{ID: l.member.ID(), Addr: l.member.Addr} }
+
 // Open opens the call on the worker.
 func (l *leg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.ClientStream, error) {
-	conn, err := l.client.conns.get(ctx, l.member)
+	conn, err := l.client.conns.Get(ctx, l.key())
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +267,7 @@ func (l *leg) via(conn *rpcnet.Conn, attempt int) *rpcnet.Client {
 
 // Probe asks the worker whether it lives.
 func (l *leg) Probe(ctx context.Context) error {
-	conn, err := l.client.conns.get(ctx, l.member)
+	conn, err := l.client.conns.Get(ctx, l.key())
 	if err != nil {
 		return err
 	}
@@ -319,119 +299,6 @@ func (l *leg) End(err error, unary bool) {
 			}
 		}
 	})
-}
-
-// A connPool holds one connection per worker address, made on demand.
-type connPool struct {
-	registry *WorkerRegistry
-	cfg      ClientConfig
-
-	mu     sync.Mutex
-	conns  map[string]*pooledConn // by Member.ID and address
-	closed bool
-	work   sync.WaitGroup // dials
-}
-
-// A pooledConn is a connection that is there or being made.
-type pooledConn struct {
-	done chan struct{} // closed when conn or err is set
-	conn *rpcnet.Conn
-	err  error
-	gone bool // to be closed as soon as it is there
-}
-
-func (p *connPool) init(r *WorkerRegistry, cfg ClientConfig) {
-	p.registry, p.cfg, p.conns = r, cfg, map[string]*pooledConn{}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.conns[p] = struct{}{}
-}
-
-func connKey(m Member) string { return m.ID() + " " + m.Addr }
-
-// get returns the connection to a worker. Concurrent first calls share one
-// dial; the dial goes on when the caller that began it gives up.
-func (p *connPool) get(ctx context.Context, m Member) (*rpcnet.Conn, error) {
-	key := connKey(m)
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return nil, errClientClosed
-	}
-	c := p.conns[key]
-	if c == nil {
-		c = &pooledConn{done: make(chan struct{})}
-		p.conns[key] = c
-		p.work.Go(func() { p.dial(key, m.Addr, c) })
-	}
-	p.mu.Unlock()
-	select {
-	case <-c.done:
-		return c.conn, c.err
-	case <-ctx.Done():
-		return nil, rpcnet.NewError(rpcnet.CodeOf(ctx.Err()), "connecting to "+m.Addr+": "+ctx.Err().Error()).
-			WithCause(ctx.Err()).WithUnprocessed()
-	}
-}
-
-var errClientClosed = rpcnet.NewError(rpcnet.CodeUnavailable, "the cluster client is closed").WithUnprocessed()
-
-func (p *connPool) dial(key, addr string, c *pooledConn) {
-	ctx, cancel := context.WithTimeout(p.registry.ctx, p.cfg.DialTimeout)
-	defer cancel()
-	conn, err := p.registry.ep.Dial(ctx, addr, p.cfg.DialOptions...)
-	p.mu.Lock()
-	if err != nil {
-		var e *rpcnet.Error
-		if !errors.As(err, &e) {
-			e = rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot connect to %s: %v", addr, err).WithCause(err).WithUnprocessed()
-		}
-		c.err = e
-		if p.conns[key] == c {
-			delete(p.conns, key) // the next call tries again
-		}
-	}
-	c.conn = conn
-	gone := c.gone || p.closed
-	close(c.done)
-	p.mu.Unlock()
-	if gone && conn != nil {
-		conn.Close()
-	}
-}
-
-// drop closes the connections to a worker that is gone.
-func (p *connPool) drop(id string) {
-	p.closeIf(func(key string) bool { return len(key) > len(id) && key[:len(id)+1] == id+" " })
-}
-
-func (p *connPool) close() {
-	p.registry.mu.Lock()
-	delete(p.registry.conns, p)
-	p.registry.mu.Unlock()
-	p.mu.Lock()
-	p.closed = true
-	p.mu.Unlock()
-	p.closeIf(func(string) bool { return true })
-	p.work.Wait()
-}
-
-func (p *connPool) closeIf(match func(string) bool) {
-	var conns []*rpcnet.Conn
-	p.mu.Lock()
-	for key, c := range p.conns {
-		if match(key) {
-			delete(p.conns, key)
-			c.gone = true
-			if c.conn != nil {
-				conns = append(conns, c.conn)
-			}
-		}
-	}
-	p.mu.Unlock()
-	for _, c := range conns {
-		c.Close()
-	}
 }
 
 // String describes the client for logs.

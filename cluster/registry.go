@@ -77,8 +77,8 @@ type WorkerRegistry struct {
 	groups  map[string]*group       // by selector
 	uses    uint64                  // clock of groups
 	stall   *phi.Stall
-	changed chan struct{}          // closed and replaced when the set of ready workers changes
-	conns   map[*connPool]struct{} // connections to close when a worker is gone
+	changed chan struct{}              // closed and replaced when the set of ready workers changes
+	conns   map[*routed.Conns]struct{} // connections to close when a worker is gone
 }
 
 // A workerEntry is the registry's record of one worker; mu of the registry
@@ -126,7 +126,7 @@ func NewWorkerRegistry(node *Node, cfg RegistryConfig) (*WorkerRegistry, error) 
 	r := &WorkerRegistry{
 		cfg: cfg, selector: selector, node: node, ep: node.Endpoint(), phi: node.cfg.Phi, beat: node.cfg.HealthCheckInterval,
 		origin: time.Now(), log: cfg.Logger, zone: cfg.Zone,
-		workers: map[string]*workerEntry{}, groups: map[string]*group{}, conns: map[*connPool]struct{}{},
+		workers: map[string]*workerEntry{}, groups: map[string]*group{}, conns: map[*routed.Conns]struct{}{},
 		stall: phi.NewStall(checkEvery), changed: make(chan struct{}),
 	}
 	r.pool = load.NewPool(randomID(), rand.New(rand.NewPCG(randomID(), randomID())))
@@ -246,7 +246,7 @@ func (r *WorkerRegistry) remove(w *workerEntry) {
 	r.regroup()
 	r.signal()
 	for p := range r.conns {
-		r.work.Go(func() { p.drop(w.id) }) // which waits; mu is held here
+		r.work.Go(func() { p.DropID(w.id) }) // which waits; mu is held here
 	}
 }
 

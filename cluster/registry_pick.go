@@ -20,6 +20,12 @@ type Choice struct {
 	// Hint names the worker that served the session before, for
 	// StickyUntilFull.
 	Hint string
+	// QueueOK says that the caller was refused by full workers and would rather
+	// wait in a queue.
+	QueueOK bool
+	// Alternates is how many further workers to name, for when the chosen one
+	// fails and nobody can be asked. They are not counted.
+	Alternates int
 }
 
 func (c *Choice) wish() load.Wish {
@@ -46,6 +52,8 @@ type Assignment struct {
 	Score  float64
 	// Full says that all candidates have as many calls as they want to run.
 	Full bool
+	// Alternates are other workers, the least loaded first.
+	Alternates []Member
 }
 
 // Select chooses a worker that the selector matches and counts the assignment;
@@ -73,8 +81,48 @@ func (r *WorkerRegistry) Assign(c Choice) (Assignment, error) {
 	if w == nil {
 		return Assignment{}, r.none(c.Selector, g, &wish)
 	}
-	t := r.pool.Issue(now, w, full)
-	return Assignment{Worker: w.Owner.(*workerEntry).member, Ticket: t.Append(nil), Reason: choice.Reason, Score: choice.Score, Full: full}, nil
+	a := Assignment{Worker: w.Owner.(*workerEntry).member, Reason: choice.Reason, Score: choice.Score, Full: full,
+		Ticket: r.pool.Issue(now, w, full || c.QueueOK).Append(nil)}
+	for _, other := range g.load.Others(now, &wish, w, c.Alternates) {
+		a.Alternates = append(a.Alternates, other.Owner.(*workerEntry).member)
+	}
+	return a, nil
+}
+
+// Return takes an assignment back that its caller will not use.
+func (r *WorkerRegistry) Return(worker string, ticket []byte) {
+	t, err := load.ParseTicket(ticket)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w := r.named(worker); w != nil && err == nil && t.Chooser == r.pool.ID() {
+		w.load.Drop(t.Number)
+	}
+}
+
+// ReportFailure says that a life of a worker has failed a caller whose calls
+// this process does not see. The caller is told apart from others by a number.
+// One caller may have a bad network; when two agree within 10 s, the worker is
+// ejected for a while.
+func (r *WorkerRegistry) ReportFailure(worker, boot string, caller uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.named(worker)
+	if w == nil || w.member.Boot != boot {
+		return
+	}
+	now := r.now()
+	if w.load.Health.Complaint(now, caller) {
+		until, _ := w.load.Health.Ejected(now)
+		r.log.Warn("callers agree that a worker fails: ejected", "worker", worker, "for", until-now)
+	}
+}
+
+// named returns the worker of that name. The caller holds mu.
+func (r *WorkerRegistry) named(name string) *workerEntry {
+	if w := r.pool.Named(name); w != nil {
+		return w.Owner.(*workerEntry)
+	}
+	return nil
 }
 
 var errMinority = rpcnet.NewError(rpcnet.CodeUnavailable, "cluster: this node is on the smaller side of a partition and assigns no work").WithUnprocessed()

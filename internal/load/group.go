@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -108,6 +109,31 @@ func (g *Group) Pick(now time.Duration, wish *Wish) (w *Worker, c balance.Choice
 	w = g.from[c.Index]
 	w.Health.Picked(now)
 	return w, c, w.report.Capacity > 0 && g.cs[c.Index].Load+1 > g.cs[c.Index].Capacity
+}
+
+// Others returns up to n candidates beside w, the least utilised first.
+func (g *Group) Others(now time.Duration, wish *Wish, w *Worker, n int) []*Worker {
+	if n <= 0 {
+		return nil
+	}
+	worst := g.worst(now, wish)
+	type scored struct {
+		w     *Worker
+		score float64
+	}
+	var others []scored
+	for _, o := range g.members {
+		if o != w && StatusOf(now, o, wish) <= worst {
+			others = append(others, scored{o, g.pool.Estimate(now, o) / g.pool.Capacity(o)})
+		}
+	}
+	g.pool.rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	slices.SortStableFunc(others, func(a, b scored) int { return cmp.Compare(a.score, b.score) })
+	ws := make([]*Worker, 0, n)
+	for _, o := range others[:min(n, len(others))] {
+		ws = append(ws, o.w)
+	}
+	return ws
 }
 
 // worst returns the worst status that still makes a candidate. Suspicion alone

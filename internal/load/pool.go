@@ -71,6 +71,15 @@ func (p *Pool) Len() int { return len(p.workers) }
 // slice.
 func (p *Pool) Workers() []*Worker { return p.workers }
 
+// Named returns the worker of that name, nil if there is none.
+func (p *Pool) Named(name string) *Worker {
+	i, found := slices.BinarySearchFunc(p.workers, balance.ID(name), compareID)
+	if !found || p.workers[i].Name != name {
+		return nil
+	}
+	return p.workers[i]
+}
+
 // Add adds a worker under its name.
 func (p *Pool) Add(w *Worker) {
 	w.ID = balance.ID(w.Name)

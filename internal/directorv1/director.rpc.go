@@ -1,0 +1,65 @@
+// Package directorv1 is the contract between a director and its clients. See
+// package director.
+package directorv1
+
+import "context"
+
+//go:generate go tool rpcnet-gen
+
+// Director gives workers to clients.
+//
+//rpcnet:service director.v1.Director
+type Director interface {
+	// GetWorker returns a worker for one call.
+	//
+	//rpcnet:limits timeout=5s
+	GetWorker(ctx context.Context, req *GetWorkerRequest) (*GetWorkerResponse, error)
+}
+
+// GetWorkerRequest says what worker is wanted and what has happened.
+type GetWorkerRequest struct {
+	// Selector filters workers by their tags; empty: any.
+	Selector string `rpc:"selector,max=4096"`
+	// Exclude are names of workers not wanted.
+	Exclude []string `rpc:"exclude,max=256"`
+	// Key is the affinity key, Hint the worker that served the session before.
+	Key  string `rpc:"key,max=1024"`
+	Hint string `rpc:"hint,max=256"`
+	// QueueOK says that the call has been refused by full workers and would
+	// rather wait.
+	QueueOK bool
+	// Client is a random number of the asking process.
+	Client uint64
+	// Failures are what the client has seen since it last asked.
+	Failures []Failure `rpc:"failures,max=256"`
+	// Unused are tickets that will not be used.
+	Unused []Unused `rpc:"unused,max=256"`
+}
+
+// Failure is a worker that failed the client.
+type Failure struct {
+	Worker string
+	Boot   string
+}
+
+// Unused is a ticket that its client will not use.
+type Unused struct {
+	Worker string
+	Ticket []byte `rpc:"ticket,max=64"`
+}
+
+// GetWorkerResponse is the assignment.
+type GetWorkerResponse struct {
+	Worker Worker
+	// Ticket goes with the call to the worker.
+	Ticket []byte `rpc:"ticket,max=64"`
+	// Alternates may be called when the worker fails and no director answers.
+	Alternates []Worker `rpc:"alternates,max=8"`
+}
+
+// Worker is where to find a worker.
+type Worker struct {
+	Name string
+	Boot string
+	Addr string
+}
