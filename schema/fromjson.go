@@ -26,7 +26,7 @@ func (m *Message) AppendCBOR(dst, json []byte) ([]byte, error) {
 	}
 	r := reader{scanner{src: string(json)}}
 	out, err := r.value(dst, n, &path{name: n.ref}, 0)
-	if err == nil && r.peek() != 0 {
+	if err == nil && !r.end() {
 		err = fmt.Errorf("%s: %w", n.ref, r.syntax("the end"))
 	}
 	if err != nil {
@@ -57,11 +57,11 @@ func (p *path) errorf(format string, a ...any) error {
 // wrong is the error for a value of another kind than wanted.
 func (r *reader) wrong(n *node, p *path) error {
 	got := "nothing"
-	switch c := r.peek(); c {
-	case 0:
-	case '{':
+	switch c := r.peek(); {
+	case r.end():
+	case c == '{':
 		got = "an object"
-	case '[':
+	case c == '[':
 		got = "an array"
 	default:
 		start := r.pos

@@ -33,13 +33,19 @@ func (s *scanner) space() {
 	}
 }
 
-// peek returns the first byte of the next token, 0 at the end.
+// peek returns the first byte of the next token, 0 also at the end.
 func (s *scanner) peek() byte {
 	s.space()
 	if s.pos >= len(s.src) {
 		return 0
 	}
 	return s.src[s.pos]
+}
+
+// end reports whether nothing but space is left.
+func (s *scanner) end() bool {
+	s.space()
+	return s.pos >= len(s.src)
 }
 
 // take takes c if it comes next.
@@ -62,7 +68,7 @@ func (s *scanner) literal(word string) bool {
 
 // syntax returns the error for what comes next.
 func (s *scanner) syntax(want string) error {
-	if s.peek() == 0 {
+	if s.end() {
 		return fmt.Errorf("JSON ends where %s should come", want)
 	}
 	r, _ := utf8.DecodeRuneInString(s.src[s.pos:])

@@ -101,6 +101,7 @@ func TestJSONErrorsNameTheFieldAndWhatWouldBeRight(t *testing.T) {
 		`{"int":-}`:         `where a value should come`,
 		`[]`:                `All: want an object with the fields of All, got an array`,
 		``:                  `All: want an object with the fields of All, got nothing`,
+		"{}\x00":            `JSON has '\x00' at offset 2 where the end should come`,
 		`nonsense`:          `JSON has 'n' at offset 0 where a value should come`,
 	} {
 		_, err := m.JSON.AppendCBOR(nil, []byte(in))
