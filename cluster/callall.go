@@ -103,7 +103,7 @@ func (c *Client) callOn(ctx context.Context, w target, procedure string, data []
 	l := c.begin(w.entry, true)
 	r.mu.Unlock()
 	defer func() { l.End(err, false) }()
-	conn, err := c.conns.Get(ctx, l.key())
+	conn, err := l.lease.Take(ctx, c.conns, l.key())
 	if err != nil {
 		return nil, err
 	}

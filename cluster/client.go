@@ -241,6 +241,7 @@ type leg struct {
 	member Member
 	ticket load.Ticket
 	began  time.Duration
+	lease  routed.Lease
 	once   sync.Once
 }
 
@@ -251,7 +252,7 @@ func (l *leg) key() routed.Key { return routed.Key{ID: l.member.ID(), Addr: l.me
 
 // Open opens the call on the worker.
 func (l *leg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.ClientStream, error) {
-	conn, err := l.client.conns.Get(ctx, l.key())
+	conn, err := l.lease.Take(ctx, l.client.conns, l.key())
 	if err != nil {
 		return nil, err
 	}
@@ -266,17 +267,12 @@ func (l *leg) via(conn *rpcnet.Conn, attempt int) *rpcnet.Client {
 }
 
 // Probe asks the worker whether it lives.
-func (l *leg) Probe(ctx context.Context) error {
-	conn, err := l.client.conns.Get(ctx, l.key())
-	if err != nil {
-		return err
-	}
-	return routed.Probe(ctx, conn)
-}
+func (l *leg) Probe(ctx context.Context) error { return l.lease.Probe(ctx) }
 
 // End says how the try ended.
 func (l *leg) End(err error, unary bool) {
 	l.once.Do(func() {
+		l.lease.Return(err != nil)
 		r := l.client.registry
 		r.mu.Lock()
 		defer r.mu.Unlock()

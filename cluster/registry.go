@@ -188,6 +188,7 @@ func (r *WorkerRegistry) update(m Member) {
 	switch {
 	case !m.State.Present() || !r.selector.Matches(m.Tags):
 		if w != nil {
+			w.member.State = m.State
 			r.remove(w)
 		}
 		return
@@ -245,8 +246,9 @@ func (r *WorkerRegistry) remove(w *workerEntry) {
 	r.pool.Remove(w.load)
 	r.regroup()
 	r.signal()
+	gone := w.member.State != StateLeft && w.member.State != StateLeaving
 	for p := range r.conns {
-		r.work.Go(func() { p.DropID(w.id) }) // which waits; mu is held here
+		r.work.Go(func() { p.Drop(w.id, gone) }) // which waits; mu is held here
 	}
 }
 

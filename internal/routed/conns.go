@@ -30,7 +30,8 @@ type pooled struct {
 	done chan struct{} // closed when conn or err is set
 	conn *rpcnet.Conn
 	err  error
-	gone bool // to be closed as soon as it is there
+	gone bool // not in the pool any more: closed when nobody uses it
+	refs int  // calls that use it
 	used time.Time
 }
 
@@ -51,9 +52,18 @@ func NewConns(timeout time.Duration, dial func(ctx context.Context, addr string)
 
 var errConnsClosed = rpcnet.NewError(rpcnet.CodeUnavailable, "the client is closed").WithUnprocessed()
 
-// Get returns the connection to a worker. Concurrent first calls share one
+// A Lease is one call's use of a connection: the connection is not closed
+// while the call runs, unless its worker is gone. The zero value is ready.
+type Lease struct {
+	conns *Conns
+
+	mu sync.Mutex
+	p  *pooled
+}
+
+// Take returns the connection to a worker. Concurrent first calls share one
 // dial, which goes on when the caller that began it gives up.
-func (c *Conns) Get(ctx context.Context, key Key) (*rpcnet.Conn, error) {
+func (l *Lease) Take(ctx context.Context, c *Conns, key Key) (*rpcnet.Conn, error) {
 	c.mu.Lock()
 	if c.ctx.Err() != nil {
 		c.mu.Unlock()
@@ -66,19 +76,67 @@ func (c *Conns) Get(ctx context.Context, key Key) (*rpcnet.Conn, error) {
 		c.work.Go(func() { c.make(key, p) })
 		c.reap()
 	}
+	p.refs++
 	p.used = time.Now()
 	c.mu.Unlock()
-	select {
-	case <-p.done:
-		return p.conn, p.err
-	default:
-	}
+	l.mu.Lock()
+	l.conns, l.p = c, p
+	l.mu.Unlock()
 	select {
 	case <-p.done:
 		return p.conn, p.err
 	case <-ctx.Done():
 		return nil, rpcnet.NewError(rpcnet.CodeOf(ctx.Err()), "connecting to "+key.Addr+": "+ctx.Err().Error()).
 			WithCause(ctx.Err()).WithUnprocessed()
+	}
+}
+
+// Probe asks the worker whether it lives.
+func (l *Lease) Probe(ctx context.Context) error {
+	l.mu.Lock()
+	p := l.p
+	l.mu.Unlock()
+	if p == nil {
+		return errConnsClosed
+	}
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if p.err != nil {
+		return p.err
+	}
+	return probe(ctx, p.conn)
+}
+
+// Return ends the use. failed says that the call did: if the connection is down
+// it leaves the pool, so that the next call dials at once instead of waiting
+// for the connection's own pace. Returning twice does nothing.
+func (l *Lease) Return(failed bool) {
+	l.mu.Lock()
+	c, p := l.conns, l.p
+	l.conns, l.p = nil, nil
+	l.mu.Unlock()
+	if p == nil {
+		return
+	}
+	c.mu.Lock()
+	p.refs--
+	if failed && p.conn != nil && !p.gone {
+		if ready, _ := p.conn.Ready(); !ready {
+			p.gone = true
+			for key, o := range c.conns {
+				if o == p {
+					delete(c.conns, key)
+				}
+			}
+		}
+	}
+	last := p.gone && p.refs == 0 && p.conn != nil
+	c.mu.Unlock()
+	if last {
+		p.conn.Close()
 	}
 }
 
@@ -96,7 +154,7 @@ func (c *Conns) make(key Key, p *pooled) {
 		}
 	}
 	p.conn = conn
-	gone := p.gone
+	gone := p.gone && p.refs == 0
 	close(p.done)
 	c.mu.Unlock()
 	if gone && conn != nil {
@@ -107,47 +165,35 @@ func (c *Conns) make(key Key, p *pooled) {
 // reap closes connections that were not used for long. The caller holds mu.
 func (c *Conns) reap() {
 	for key, p := range c.conns {
-		if p.conn != nil && time.Since(p.used) > idleAfter && p.conn.Stats().InFlight == 0 {
+		if p.conn != nil && p.refs == 0 && time.Since(p.used) > idleAfter {
 			delete(c.conns, key)
+			p.gone = true
 			c.work.Go(func() { p.conn.Close() })
 		}
 	}
 }
 
-// DropID closes the connections to a worker that is gone.
-func (c *Conns) DropID(id string) { c.closeIf(func(k Key) bool { return k.ID == id }) }
-
-// DropDown forgets the connection of key if it is down, so that the next call
-// dials at once instead of waiting for the connection's own pace.
-func (c *Conns) DropDown(key Key) {
-	c.closeIf(func(k Key) bool {
-		if k != key {
-			return false
-		}
-		p := c.conns[k]
-		if p.conn == nil {
-			return false
-		}
-		ready, _ := p.conn.Ready()
-		return !ready
-	})
+// Drop forgets the connections to a worker that is gone. They are closed at
+// once, or when the last call on them has ended.
+func (c *Conns) Drop(id string, atOnce bool) {
+	c.forget(atOnce, func(k Key) bool { return k.ID == id })
 }
 
 // Close closes all connections and waits for dials under way.
 func (c *Conns) Close() {
 	c.stop()
-	c.closeIf(func(Key) bool { return true })
+	c.forget(true, func(Key) bool { return true })
 	c.work.Wait()
 }
 
-func (c *Conns) closeIf(match func(Key) bool) {
+func (c *Conns) forget(atOnce bool, match func(Key) bool) {
 	var conns []*rpcnet.Conn
 	c.mu.Lock()
 	for key, p := range c.conns {
 		if match(key) {
 			delete(c.conns, key)
 			p.gone = true
-			if p.conn != nil {
+			if p.conn != nil && (atOnce || p.refs == 0) {
 				conns = append(conns, p.conn)
 			}
 		}

@@ -338,12 +338,9 @@ func (s *Resumable) next(err error, l Leg) error {
 	default:
 		return err
 	}
-	s.wish.Failed, s.wish.Hint = "", ""
+	s.wish.Hint = ""
 	if elsewhere && e.Code() == rpcnet.CodeResourceExhausted {
 		s.wish.QueueOK = s.cursor.Attempt() > 2
-	}
-	if Judge(err) == Bad {
-		s.wish.Failed = l.Worker()
 	}
 	grudge := grudgeFor
 	if elsewhere {

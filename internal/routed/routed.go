@@ -28,9 +28,6 @@ type Wish struct {
 	Key      string   // affinity
 	Hint     string   // the worker before
 	QueueOK  bool     // all are full: wait in a queue
-	// Failed is the worker that has just failed this call, "" if none. It is
-	// among Exclude.
-	Failed string
 }
 
 func (w *Wish) exclude(name string) {

@@ -209,7 +209,6 @@ func (s *Stream) again(err error, l Leg) bool {
 		return false
 	}
 	_, moved := MovedAt(err)
-	s.wish.Failed = ""
 	switch {
 	case e.Unprocessed() || moved:
 		if e.Remote() && e.Code() == rpcnet.CodeResourceExhausted {
@@ -224,9 +223,6 @@ func (s *Stream) again(err error, l Leg) bool {
 		}
 	default:
 		return false
-	}
-	if Judge(err) == Bad {
-		s.wish.Failed = l.Worker()
 	}
 	s.wish.exclude(l.Worker())
 	return true

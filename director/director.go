@@ -1,0 +1,124 @@
+// Package director gives workers to callers that are not part of the cluster,
+// and is the caller's side of it.
+//
+// A director is any node with a registry of workers ([New]). Several may run
+// side by side: each counts what it has given away until the workers report
+// it, so they need not know of each other.
+//
+// A client ([Dial]) is an rpcnet.Transport, so every generated client works
+// over it. For each call it asks a director for a worker and calls that worker
+// directly. When the worker fails, it returns to the director and says so; a
+// call that no handler saw, or an idempotent one, is made again elsewhere, and a
+// resumable stream goes on with the next message on another worker. While no
+// director answers, the client goes on with the workers it has been told of.
+//
+// Goroutines: a director has none. A client has those of its connections, one
+// per director and worker, and a goroutine per question while it asks.
+package director
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"log/slog"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/directorv1"
+)
+
+// Alternates is how many further workers a director names with each
+// assignment.
+const Alternates = 2
+
+// A Director answers clients with workers of a registry. It is safe for
+// concurrent use.
+type Director struct {
+	registry *cluster.WorkerRegistry
+	log      *slog.Logger
+}
+
+// New returns a director over a registry. logger receives assignments at
+// Debug; nil is slog.Default.
+func New(registry *cluster.WorkerRegistry, logger *slog.Logger) *Director {
+	if logger == nil {
+		logger = slog.Default()
+	}
+	return &Director{registry, logger}
+}
+
+// Register makes a server answer clients.
+func (d *Director) Register(srv *rpcnet.Server) { directorv1.RegisterDirector(srv, service{d}) }
+
+// A Request says what worker is wanted and what has happened before.
+type Request struct {
+	cluster.Choice
+	// Caller tells the asking process from others; any number.
+	Caller uint64
+	// Failures are workers that have failed the caller since it last asked.
+	Failures []Failure
+	// Unused are tickets that will not be used, with their workers' names.
+	Unused map[string][]byte
+}
+
+// A Failure is a life of a worker that has failed a caller.
+type Failure struct{ Worker, Boot string }
+
+// GetWorker chooses a worker for a caller, for programs with a contract of
+// their own. The error is as that of cluster.WorkerRegistry.Assign.
+func (d *Director) GetWorker(_ context.Context, req Request) (cluster.Assignment, error) {
+	for name, ticket := range req.Unused {
+		d.registry.Return(name, ticket)
+	}
+	for _, f := range req.Failures {
+		d.registry.ReportFailure(f.Worker, f.Boot, req.Caller)
+	}
+	if req.Alternates == 0 {
+		req.Alternates = Alternates
+	}
+	a, err := d.registry.Assign(req.Choice)
+	if err == nil {
+		d.log.Debug("assigned", "worker", a.Worker.Name, "reason", a.Reason, "score", a.Score)
+	}
+	return a, err
+}
+
+// service is the wire form of a Director.
+type service struct{ d *Director }
+
+func (s service) GetWorker(ctx context.Context, req *directorv1.GetWorkerRequest) (*directorv1.GetWorkerResponse, error) {
+	r := Request{
+		Choice: cluster.Choice{Selector: req.Selector, Exclude: req.Exclude, Key: req.Key, Hint: req.Hint, QueueOK: req.QueueOK},
+		Caller: req.Client,
+	}
+	if call := rpcnet.ServerCallFrom(ctx); call != nil {
+		h := fnv.New64a() // a caller cannot pass for two by two numbers under two names
+		h.Write([]byte(call.Peer().ID))
+		r.Caller ^= h.Sum64()
+	}
+	for _, f := range req.Failures {
+		r.Failures = append(r.Failures, Failure{f.Worker, f.Boot})
+	}
+	if len(req.Unused) > 0 {
+		r.Unused = map[string][]byte{}
+		for _, u := range req.Unused {
+			r.Unused[u.Worker] = u.Ticket
+		}
+	}
+	a, err := s.d.GetWorker(ctx, r)
+	if errors.As(err, new(*cluster.SelectorError)) {
+		return nil, rpcnet.NewError(rpcnet.CodeInvalidArgument, err.Error()).WithCause(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	res := &directorv1.GetWorkerResponse{Worker: worker(a.Worker), Ticket: a.Ticket}
+	for _, m := range a.Alternates {
+		res.Alternates = append(res.Alternates, worker(m))
+	}
+	return res, nil
+}
+
+func worker(m cluster.Member) directorv1.Worker {
+	return directorv1.Worker{Name: m.Name, Boot: m.Boot, Addr: m.Addr}
+}

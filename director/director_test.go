@@ -1,0 +1,476 @@
+package director_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/director"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var authority = sync.OnceValue(func() *rpcnet.DevCA {
+	ca, err := rpcnet.NewDevCA()
+	if err != nil {
+		panic(err)
+	}
+	return ca
+})
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func credentials(t testing.TB) rpcnet.Credentials {
+	t.Helper()
+	creds, err := authority().Credentials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return creds
+}
+
+// countSpec is a resumable stream of bytes: the request is the first number
+// wanted and the last, the responses are the numbers.
+var countSpec = &rpcnet.Spec{
+	Procedure: "count", Shape: rpcnet.Feed,
+	Resume: &rpcnet.Resume{
+		Sequence: func(res any) uint64 {
+			b, ok := res.([]byte)
+			if !ok {
+				b = *res.(*[]byte)
+			}
+			return binary.BigEndian.Uint64(b)
+		},
+		From: func(req any, next uint64) any { return numbers(next, binary.BigEndian.Uint64(req.([]byte)[8:])) },
+	},
+}
+
+func numbers(ns ...uint64) (b []byte) {
+	for _, n := range ns {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
+}
+
+// A process is a node with what runs on it. Its death is kill.
+type process struct {
+	name     string
+	addr     string
+	ep       *rpcnet.Endpoint
+	node     *cluster.Node
+	worker   *cluster.Worker
+	registry *cluster.WorkerRegistry
+	calls    atomic.Int64
+	stop     func()
+	once     sync.Once
+}
+
+func (p *process) kill() {
+	p.once.Do(func() {
+		p.ep.Close()
+		if p.registry != nil {
+			p.registry.Close()
+		}
+		p.node.Close()
+		p.stop()
+	})
+}
+
+func start(t testing.TB, name, addr, seed string, tags cluster.Tags, setup func(p *process, srv *rpcnet.Server)) *process {
+	t.Helper()
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	ep, err := rpcnet.Listen(addr, credentials(t), rpcnet.WithLogger(quiet))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := cluster.Config{Name: name, Tags: tags, Logger: quiet}
+	if seed != "" {
+		cfg.Seeds = []string{seed}
+	}
+	node, err := cluster.Join(t.Context(), ep, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{name: name, addr: ep.Addr().String(), ep: ep, node: node}
+	srv := rpcnet.NewServer()
+	setup(p, srv)
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		ep.Serve(ctx, srv)
+	}()
+	p.stop = func() { cancel(); <-served }
+	t.Cleanup(p.kill)
+	return p
+}
+
+func startDirector(t testing.TB, name, addr, seed string) *process {
+	t.Helper()
+	return start(t, name, addr, seed, cluster.Tags{"role": "director"}, func(p *process, srv *rpcnet.Server) {
+		var err error
+		if p.registry, err = cluster.NewWorkerRegistry(p.node, cluster.RegistryConfig{Logger: quiet}); err != nil {
+			t.Fatal(err)
+		}
+		director.New(p.registry, quiet).Register(srv)
+	})
+}
+
+func startWorker(t testing.TB, name, addr, seed string, cfg cluster.WorkerConfig, extra ...func(*process, *rpcnet.Server)) *process {
+	t.Helper()
+	return start(t, name, addr, seed, cluster.Tags{"role": "worker", "label": name}, func(p *process, srv *rpcnet.Server) {
+		cfg.Logger = quiet
+		var err error
+		if p.worker, err = cluster.NewWorker(p.node, cfg); err != nil {
+			t.Fatal(err)
+		}
+		srv.Register(rpcnet.Method{Spec: countSpec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+			p.calls.Add(1)
+			var req []byte
+			if err := s.Recv(&req); err != nil {
+				return err
+			}
+			for n := binary.BigEndian.Uint64(req); n <= binary.BigEndian.Uint64(req[8:]); n++ {
+				if err := s.Send(numbers(n)); err != nil {
+					return err
+				}
+				select {
+				case <-time.After(time.Millisecond):
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			return nil
+		}})
+		srv.Handle("name", func(context.Context, []byte) ([]byte, error) {
+			p.calls.Add(1)
+			return []byte(name), nil
+		})
+		for _, f := range extra {
+			f(p, srv)
+		}
+	})
+}
+
+func dial(t testing.TB, cfg director.Config, addrs ...string) *director.Client {
+	t.Helper()
+	cfg.Credentials, cfg.Logger = credentials(t), quiet
+	c, err := director.Dial(t.Context(), cfg, addrs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func ready(t testing.TB, d *process, n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	if err := d.registry.WaitReady(ctx, n); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func within(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); !cond(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 15 s: %s", what)
+		}
+	}
+}
+
+// count reads numbers 1 to last and fails unless each comes once, in order.
+func count(t testing.TB, tr rpcnet.Transport, last uint64, each func(n uint64)) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	s, err := tr.NewStream(ctx, countSpec)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Send(numbers(1, last)); err != nil {
+		return err
+	}
+	if err := s.CloseSend(); err != nil {
+		return err
+	}
+	for want := uint64(1); ; want++ {
+		var b []byte
+		if err := s.Recv(&b); err == io.EOF {
+			if want != last+1 {
+				return fmt.Errorf("the stream ended before %d of %d", want, last)
+			}
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if n := binary.BigEndian.Uint64(b); n != want {
+			return fmt.Errorf("got %d, want %d", n, want)
+		}
+		if each != nil {
+			each(want)
+		}
+	}
+}
+
+// serving returns the worker that has a call.
+func serving(t testing.TB, ws []*process) *process {
+	t.Helper()
+	for _, w := range ws {
+		if w.worker.InFlight() > 0 {
+			return w
+		}
+	}
+	t.Error("nobody serves the stream")
+	return ws[0]
+}
+
+func TestStreamsGoOnThroughDeathsOfWorkersAndDirectors(t *testing.T) {
+	t.Parallel()
+	d1 := startDirector(t, "director-1", "", "")
+	d2 := startDirector(t, "director-2", "", d1.addr)
+	var ws []*process
+	for i := range 4 {
+		ws = append(ws, startWorker(t, fmt.Sprint("worker-", i), "", d1.addr, cluster.WorkerConfig{Capacity: 8}))
+	}
+	ready(t, d1, 4)
+	ready(t, d2, 4)
+	c := dial(t, director.Config{}, d1.addr, d2.addr)
+	err := count(t, c, 400, func(n uint64) {
+		switch n {
+		case 50, 150:
+			serving(t, ws).kill()
+		case 100:
+			d1.kill()
+		case 200:
+			d2.kill() // from here the client has nobody to ask
+		case 300:
+			serving(t, ws).kill()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range ws {
+		within(t, "no call is left", func() bool { return w.worker.InFlight() == 0 })
+	}
+}
+
+func TestAssignmentsOfSeveralDirectorsAddUpAndGoBackToNothing(t *testing.T) {
+	t.Parallel()
+	d1 := startDirector(t, "director-1", "", "")
+	d2 := startDirector(t, "director-2", "", d1.addr)
+	var ws []*process
+	for i := range 3 {
+		ws = append(ws, startWorker(t, fmt.Sprint("worker-", i), "", d1.addr, cluster.WorkerConfig{Capacity: 16}))
+	}
+	ready(t, d1, 3)
+	ready(t, d2, 3)
+	var wg sync.WaitGroup
+	for i := range 12 {
+		c := dial(t, director.Config{}, []string{d1.addr, d2.addr}[i%2])
+		wg.Go(func() {
+			if err := count(t, c, 600, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	within(t, "the streams are spread evenly", func() bool {
+		total := 0
+		for _, w := range ws {
+			if n := w.worker.InFlight(); n > 6 {
+				t.Fatalf("%s has %d of 12", w.name, n)
+			} else {
+				total += n
+			}
+		}
+		return total == 12
+	})
+	wg.Wait()
+	for _, d := range []*process{d1, d2} {
+		within(t, "every estimate is 0", func() bool {
+			return !slices.ContainsFunc(d.registry.Workers(), func(w cluster.WorkerInfo) bool { return w.Estimate != 0 || w.InFlight != 0 })
+		})
+	}
+}
+
+func TestUnaryCallsThroughADirectorSurviveAKill(t *testing.T) {
+	t.Parallel()
+	d := startDirector(t, "director", "", "")
+	a := startWorker(t, "worker-a", "", d.addr, cluster.WorkerConfig{})
+	startWorker(t, "worker-b", "", d.addr, cluster.WorkerConfig{})
+	ready(t, d, 2)
+	c := dial(t, director.Config{}, d.addr)
+	var served string
+	ctx := cluster.WithServedBy(cluster.WithIdempotent(t.Context()), func(m cluster.Member) { served = m.Name })
+	seen := map[string]int{}
+	for i := range 60 {
+		if i == 30 {
+			a.kill()
+		}
+		out, err := c.CallWorker(ctx, "name", nil)
+		if err != nil {
+			t.Fatalf("call %d: %v", i, err)
+		}
+		if string(out) != served {
+			t.Errorf("%q answered, %q is named", out, served)
+		}
+		seen[served]++
+	}
+	if seen["worker-a"] == 0 || seen["worker-b"] < 30 {
+		t.Errorf("served by %v", seen)
+	}
+}
+
+func TestDrainOfAWorkerIsNoEventForItsStreams(t *testing.T) {
+	t.Parallel()
+	d := startDirector(t, "director", "", "")
+	ws := []*process{
+		startWorker(t, "worker-a", "", d.addr, cluster.WorkerConfig{DrainTimeout: -1}),
+		startWorker(t, "worker-b", "", d.addr, cluster.WorkerConfig{DrainTimeout: -1}),
+	}
+	ready(t, d, 2)
+	var mu sync.Mutex
+	var kinds []director.Kind
+	c := dial(t, director.Config{OnEvent: func(_ context.Context, e director.Event) {
+		mu.Lock()
+		kinds = append(kinds, e.Kind)
+		mu.Unlock()
+	}}, d.addr)
+	left := make(chan error, 1)
+	err := count(t, c, 200, func(n uint64) {
+		if n == 60 {
+			w := serving(t, ws)
+			go func() {
+				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				defer cancel()
+				left <- errors.Join(w.node.Leave(ctx), w.ep.Shutdown(ctx))
+			}()
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-left; err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	want := []director.Kind{director.Asking, director.Assigned, director.Connected, director.Moved,
+		director.Asking, director.Assigned, director.Connected, director.Resumed}
+	if !slices.Equal(kinds, want) {
+		t.Errorf("events %v, want %v", kinds, want)
+	}
+}
+
+func TestStreamWaitsForTheFirstWorkerAndDirector(t *testing.T) {
+	t.Parallel()
+	// An address where a director will be.
+	ep, err := rpcnet.Listen("127.0.0.1:0", credentials(t), rpcnet.WithLogger(quiet))
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ep.Addr().String()
+	ep.Close()
+	waiting := make(chan struct{})
+	var once sync.Once
+	c := dial(t, director.Config{OnEvent: func(_ context.Context, e director.Event) {
+		if e.Kind == director.Waiting && e.Err != nil && e.Pause > 0 {
+			once.Do(func() { close(waiting) })
+		}
+	}}, addr)
+	done := make(chan error, 1)
+	go func() { done <- count(t, c, 20, nil) }()
+	<-waiting
+	d := startDirector(t, "director", addr, "")
+	startWorker(t, "worker-a", "", d.addr, cluster.WorkerConfig{})
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCallsWithoutPatienceFailClearly(t *testing.T) {
+	t.Parallel()
+	d := startDirector(t, "director", "", "")
+	startWorker(t, "worker-a", "", d.addr, cluster.WorkerConfig{})
+	ready(t, d, 1)
+	c := dial(t, director.Config{Patience: -1}, d.addr)
+	ctx := cluster.WithSelector(t.Context(), "gpu=h100")
+	if _, err := c.CallWorker(ctx, "name", nil); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable || !errors.Is(err, cluster.ErrNoWorker) {
+		t.Errorf("nobody matches: %v", err)
+	}
+	if _, err := c.CallWorker(cluster.WithSelector(t.Context(), "zone in"), "name", nil); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
+		t.Errorf("a bad selector: %v", err)
+	}
+	if err := count(t, c, 10, nil); err != nil {
+		t.Errorf("a stream: %v", err)
+	}
+	d.kill()
+	gone := dial(t, director.Config{Patience: -1, AskTimeout: 50 * time.Millisecond}, d.addr)
+	if err := count(t, gone, 10, nil); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable {
+		t.Errorf("no director: %v", err)
+	}
+}
+
+func TestTwoCallersThatAgreeEjectAWorker(t *testing.T) {
+	t.Parallel()
+	d := startDirector(t, "director", "", "")
+	broken := func(p *process, srv *rpcnet.Server) {
+		srv.Handle("work", func(context.Context, []byte) ([]byte, error) {
+			if p.name == "worker-a" {
+				return nil, rpcnet.NewError(rpcnet.CodeUnavailable, "disk is full")
+			}
+			return nil, nil
+		})
+	}
+	startWorker(t, "worker-a", "", d.addr, cluster.WorkerConfig{}, broken)
+	startWorker(t, "worker-b", "", d.addr, cluster.WorkerConfig{}, broken)
+	ready(t, d, 2)
+	one, two := dial(t, director.Config{}, d.addr), dial(t, director.Config{}, d.addr)
+	ejected := func() bool {
+		return slices.ContainsFunc(d.registry.Workers(), func(w cluster.WorkerInfo) bool { return w.Status == "ejected" })
+	}
+	failures := 0
+	for range 30 {
+		if _, err := one.CallWorker(t.Context(), "work", nil); err != nil {
+			failures++
+		}
+	}
+	if failures == 0 || ejected() {
+		t.Fatalf("one caller: %d failures, ejected %v", failures, ejected())
+	}
+	within(t, "the second caller's complaint ejects it", func() bool {
+		two.CallWorker(t.Context(), "work", nil)
+		two.CallWorker(t.Context(), "work", nil)
+		return ejected()
+	})
+}
+
+func TestDialRefusesWhatCannotWork(t *testing.T) {
+	t.Parallel()
+	if _, err := director.Dial(t.Context(), director.Config{Credentials: credentials(t)}); err == nil {
+		t.Error("no address was accepted")
+	}
+	if _, err := director.Dial(t.Context(), director.Config{Credentials: credentials(t), AskTimeout: -1}, "127.0.0.1:1"); err == nil {
+		t.Error("a negative time-out was accepted")
+	}
+	if _, err := director.Dial(t.Context(), director.Config{Credentials: credentials(t)}, "nonsense"); err == nil {
+		t.Error("an address without a port was accepted")
+	}
+}

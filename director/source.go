@@ -1,0 +1,266 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/directorv1"
+	"github.com/rpcnet-go/rpcnet/internal/routed"
+)
+
+// A source gets workers for one call.
+type source struct {
+	*Client
+	choice routed.Choice
+}
+
+// Next asks the directors for a worker, and takes an alternate if none answers.
+func (s *source) Next(ctx context.Context, wish *routed.Wish) (routed.Leg, error) {
+	s.tell(ctx, Event{Kind: Asking})
+	res, err := s.ask(ctx, wish)
+	if err == nil {
+		s.tell(ctx, Event{Kind: Assigned, Worker: res.Worker.Name, Addr: res.Worker.Addr})
+		return &leg{client: s.Client, worker: res.Worker, ticket: res.Ticket}, nil
+	}
+	if !errors.Is(err, errNoAnswer) {
+		return nil, err
+	}
+	// An alternate fits only a call without wishes that need a director.
+	if w, ok := s.alternate(wish); ok {
+		s.tell(ctx, Event{Kind: Alternate, Worker: w.Name, Addr: w.Addr})
+		return &leg{client: s.Client, worker: w}, nil
+	}
+	return nil, rpcnet.Errorf(rpcnet.CodeUnavailable, "no director answers and no other worker is known: %v", err).
+		WithCause(errors.Join(routed.ErrNoWorker, err)).WithUnprocessed()
+}
+
+// errNoAnswer says that no director could be asked.
+var errNoAnswer = errors.New("no answer from any director")
+
+// ask asks one director after the other, the one that answered last first.
+// When none is connected it waits a while for one.
+func (c *Client) ask(ctx context.Context, wish *routed.Wish) (*directorv1.GetWorkerResponse, error) {
+	c.mu.Lock()
+	first := c.current
+	req := &directorv1.GetWorkerRequest{Selector: wish.Selector, Exclude: slices.Clone(wish.Exclude), Key: wish.Key, Hint: wish.Hint,
+		QueueOK: wish.QueueOK, Client: c.id, Failures: c.failures, Unused: c.unused}
+	c.failures, c.unused = nil, nil
+	c.mu.Unlock()
+	var last error
+	for try := range 2 * len(c.directors) {
+		i := (first + try) % len(c.directors)
+		if try == len(c.directors) && (last != nil && !errors.Is(last, errNoAnswer) || !c.waitForDirector(ctx)) {
+			break
+		}
+		res, err := c.askOne(ctx, c.directors[i], req)
+		if err == nil {
+			c.learn(i, res)
+			return res, nil
+		}
+		if ctx.Err() != nil {
+			return nil, rpcnet.NewError(rpcnet.CodeOf(ctx.Err()), "asking a director: "+ctx.Err().Error()).WithCause(ctx.Err()).WithUnprocessed()
+		}
+		var e *rpcnet.Error
+		if errors.As(err, &e) && e.Remote() {
+			switch e.Code() {
+			case rpcnet.CodeUnavailable: // it has no worker, or assigns none: another may
+				last = err
+				continue
+			case rpcnet.CodeInvalidArgument, rpcnet.CodePermissionDenied, rpcnet.CodeUnimplemented:
+				return nil, rpcnet.NewError(e.Code(), e.Message()).WithCause(err).WithUnprocessed()
+			}
+		}
+		if last == nil || rpcnet.CodeOf(err) != rpcnet.CodeUnavailable {
+			last = errors.Join(errNoAnswer, err)
+		}
+	}
+	if last == nil {
+		last = errNoAnswer
+	}
+	c.keep(req) // tell it next time
+	if errors.Is(last, errNoAnswer) {
+		return nil, last
+	}
+	return nil, rpcnet.NewError(rpcnet.CodeUnavailable, last.Error()).WithCause(errors.Join(routed.ErrNoWorker, last)).WithUnprocessed()
+}
+
+func (c *Client) askOne(ctx context.Context, conn *rpcnet.Conn, req *directorv1.GetWorkerRequest) (*directorv1.GetWorkerResponse, error) {
+	// The question is a call of its own: nothing of the caller's goes with it.
+	asking, cancel := context.WithTimeout(context.Background(), c.cfg.AskTimeout)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	return directorv1.NewDirectorClient(conn).GetWorker(asking, req)
+}
+
+// waitForDirector waits until a director is connected, as long as it may take
+// to answer, and reports whether one is.
+func (c *Client) waitForDirector(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.AskTimeout)
+	defer cancel()
+	ready := make(chan struct{}, len(c.directors))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for _, d := range c.directors {
+		wg.Go(func() {
+			for {
+				ok, changed := d.Ready()
+				if ok {
+					ready <- struct{}{}
+					return
+				}
+				select {
+				case <-changed:
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	select {
+	case <-ready:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// learn remembers who has answered and which workers there are.
+func (c *Client) learn(director int, res *directorv1.GetWorkerResponse) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.current = director
+	now := time.Now()
+	for _, w := range append(slices.Clone(res.Alternates), res.Worker) {
+		c.known[w.Name] = known{w, now}
+	}
+	if len(c.known) > 256 {
+		for name, k := range c.known {
+			if now.Sub(k.at) > knownFor {
+				delete(c.known, name)
+			}
+		}
+	}
+}
+
+// keep puts back what could not be told.
+func (c *Client) keep(req *directorv1.GetWorkerRequest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failures = lastOf(append(req.Failures, c.failures...), maxReports)
+	c.unused = lastOf(append(req.Unused, c.unused...), maxReports)
+}
+
+func lastOf[T any](s []T, n int) []T { return s[max(0, len(s)-n):] }
+
+// alternate returns a worker heard of lately that the wish does not exclude. A
+// selector other than the client's own needs a director.
+func (s *source) alternate(wish *routed.Wish) (directorv1.Worker, bool) {
+	if wish.Selector != s.cfg.Selector {
+		return directorv1.Worker{}, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var fit []directorv1.Worker
+	for name, k := range s.known {
+		if time.Since(k.at) < knownFor && !slices.Contains(wish.Exclude, name) {
+			fit = append(fit, k.Worker)
+		}
+	}
+	if len(fit) == 0 {
+		return directorv1.Worker{}, false
+	}
+	return fit[rand.IntN(len(fit))], true
+}
+
+// Retry takes a token of the budget.
+func (s *source) Retry() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.budget.Take()
+}
+
+// Answered gives the budget what a success is worth.
+func (s *source) Answered(l routed.Leg) {
+	s.mu.Lock()
+	s.budget.Success()
+	s.mu.Unlock()
+	if w := l.(*leg).worker; s.choice.Served != nil {
+		s.choice.Served(w.Name, w.Boot, w.Addr)
+	}
+}
+
+// Tell reports what happens to a resumable stream.
+func (s *source) Tell(ctx context.Context, e routed.Event) {
+	kind := [...]Kind{routed.Failed: Failed, routed.Moved: Moved, routed.Resumed: Resumed, routed.Waiting: Waiting}[e.Kind]
+	s.tell(ctx, Event{Kind: kind, Worker: e.Worker, Err: e.Err, Next: e.Next, Pause: e.Pause})
+}
+
+// Patience is how long a resumable stream waits for a worker.
+func (s *source) Patience() time.Duration { return s.cfg.Patience }
+
+// MaxAttempts is how often a call is made that a handler may have seen.
+func (s *source) MaxAttempts() int { return s.cfg.MaxAttempts }
+
+// Retryable reports whether another worker may do better.
+func (s *source) Retryable(err error) bool { return s.cfg.Retryable(err) }
+
+// A leg is one try on one worker.
+type leg struct {
+	client *Client
+	worker directorv1.Worker
+	ticket []byte
+	opened atomic.Bool
+	lease  routed.Lease
+	once   sync.Once
+}
+
+// Worker returns the worker's name.
+func (l *leg) Worker() string { return l.worker.Name }
+
+func (l *leg) key() routed.Key { return routed.Key{Addr: l.worker.Addr} }
+
+// Open connects to the worker and opens the call there.
+func (l *leg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.ClientStream, error) {
+	conn, err := l.lease.Take(ctx, l.client.conns, l.key())
+	if err != nil {
+		return nil, err
+	}
+	opts := []rpcnet.ClientOption{rpcnet.WithAttempt(attempt)}
+	if len(l.ticket) > 0 {
+		opts = append(opts, cluster.WithTicket(l.ticket))
+	}
+	s, err := rpcnet.NewClient(conn, opts...).NewStream(ctx, spec)
+	if err == nil {
+		l.opened.Store(true)
+		l.client.tell(ctx, Event{Kind: Connected, Worker: l.worker.Name, Addr: l.worker.Addr})
+	}
+	return s, err
+}
+
+// Probe asks the worker whether it lives.
+func (l *leg) Probe(ctx context.Context) error { return l.lease.Probe(ctx) }
+
+// End keeps for the director what the outcome says of the worker.
+func (l *leg) End(err error, _ bool) {
+	l.once.Do(func() {
+		c := l.client
+		l.lease.Return(err != nil)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if routed.Judge(err) == routed.Bad {
+			c.failures = lastOf(append(c.failures, directorv1.Failure{Worker: l.worker.Name, Boot: l.worker.Boot}), maxReports)
+			delete(c.known, l.worker.Name)
+		}
+		if !l.opened.Load() && len(l.ticket) > 0 {
+			c.unused = lastOf(append(c.unused, directorv1.Unused{Worker: l.worker.Name, Ticket: l.ticket}), maxReports)
+		}
+	})
+}
