@@ -34,9 +34,7 @@ func TestFrozenWorker(t *testing.T) {
 	director.await("Node", serving.name+" (") // recovered, or joined
 	t.Logf("the director knew that the worker was back after %v", time.Since(thawed))
 	director.await("2 workers available")
-	third := f.startClient("TOKENS=1") // to the one without a stream
-	third.await("🔄 worker confirmed connection", "worker="+serving.name)
-	third.ended(0)
+	f.untilServedBy(serving.name)
 
 	client.Stop()
 	client.ended(0)

@@ -217,6 +217,20 @@ func (f *fleet) startPair(env ...string) (director, a, b *node) {
 	return director, a, b
 }
 
+// untilServedBy runs clients one after another until a worker has served one:
+// it is chosen again.
+func (f *fleet) untilServedBy(worker string, env ...string) {
+	f.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		client := f.startClient(append([]string{"TOKENS=1"}, env...)...)
+		client.ended(0)
+		if client.find("🔄 worker confirmed connection worker="+worker+" ") != "" {
+			return
+		}
+	}
+	f.t.Fatalf("%s has not been chosen in %v", worker, patience)
+}
+
 func (n *node) hear(s string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

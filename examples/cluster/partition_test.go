@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -15,7 +16,7 @@ import (
 // A network is a network namespace with a wire to this one, which can be cut.
 type network struct {
 	t           *testing.T
-	name        string
+	name        string // of the namespace, and of our end of the wire
 	here, there string // addresses of the two ends of the wire
 }
 
@@ -30,15 +31,17 @@ func newNetwork(t *testing.T) *network {
 			t.Skipf("making a network namespace needs the command %s", tool)
 		}
 	}
-	n := &network{t: t, name: "rpcnet-e2e", here: "10.213.77.1", there: "10.213.77.2"}
-	exec.Command("ip", "netns", "del", n.name).Run() // of a run that was killed
+	// Names and addresses of this run alone.
+	pid := os.Getpid()
+	subnet := fmt.Sprintf("10.213.%d.", pid%256)
+	n := &network{t: t, name: fmt.Sprint("rpcnet", pid), here: subnet + "1", there: subnet + "2"}
 	if out, err := exec.Command("ip", "netns", "add", n.name).CombinedOutput(); err != nil {
 		t.Skipf("this system lets nobody make a network namespace: %s", out)
 	}
 	t.Cleanup(func() { n.run("ip netns del " + n.name) }) // and the wire with it
-	n.run("ip link add rpcnet-e2e type veth peer name wire netns " + n.name)
-	n.run("ip addr add " + n.here + "/30 dev rpcnet-e2e")
-	n.run("ip link set rpcnet-e2e up")
+	n.run("ip link add " + n.name + " type veth peer name wire netns " + n.name)
+	n.run("ip addr add " + n.here + "/30 dev " + n.name)
+	n.run("ip link set " + n.name + " up")
 	n.run("ip -n " + n.name + " addr add " + n.there + "/30 dev wire")
 	n.run("ip -n " + n.name + " link set wire up")
 	n.run("ip -n " + n.name + " link set lo up")
@@ -57,13 +60,13 @@ func (n *network) run(command string) {
 // of length 0 drops everything.
 func (n *network) cut() {
 	n.t.Helper()
-	n.run("tc qdisc replace dev rpcnet-e2e root pfifo limit 0")
+	n.run("tc qdisc replace dev " + n.name + " root pfifo limit 0")
 	n.run("tc -n " + n.name + " qdisc replace dev wire root pfifo limit 0")
 }
 
 func (n *network) mend() {
 	n.t.Helper()
-	n.run("tc qdisc del dev rpcnet-e2e root")
+	n.run("tc qdisc del dev " + n.name + " root")
 	n.run("tc -n " + n.name + " qdisc del dev wire root")
 }
 
@@ -104,9 +107,7 @@ func TestPartition(t *testing.T) {
 	director.await("Node", "worker-far (") // recovered, or joined
 	t.Logf("the director knew that the worker was back after %v", time.Since(mended))
 	director.await("2 workers available")
-	second := f.startClient(common, "TOKENS=1") // to the one without a stream
-	second.await("🔄 worker confirmed connection", "worker=worker-far")
-	second.ended(0)
+	f.untilServedBy("worker-far", common)
 	client.Stop()
 	client.ended(0)
 	client.tokens(0, 13)
