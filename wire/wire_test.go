@@ -72,7 +72,9 @@ func TestFloatsAreEncodedAsTheOracleDoes(t *testing.T) {
 		fs = append(fs, math.Float64frombits(r.Uint64()), float64(math.Float32frombits(r.Uint32())), float64(r.IntN(4096))/16)
 	}
 	for _, f := range fs {
-		same := func(got, want float64) bool { return math.Float64bits(got) == math.Float64bits(want) || got != got && want != want }
+		same := func(got, want float64) bool {
+			return math.Float64bits(got) == math.Float64bits(want) || got != got && want != want
+		}
 		b := wire.AppendFloat64(nil, f)
 		sameAsOracle(t, b, f)
 		if got := decoder(b).Float64(); !same(got, f) {
@@ -250,13 +252,17 @@ func TestTypedArraysComeBack(t *testing.T) {
 func TestNumbersThatDoNotFitAreErrors(t *testing.T) {
 	t.Parallel()
 	for name, read := range map[string]func() *wire.Decoder{
-		"uint8":        func() *wire.Decoder { d := decoder(wire.AppendUint(nil, 256)); d.UintN(8); return d },
-		"uint of -1":   func() *wire.Decoder { d := decoder(wire.AppendInt(nil, -1)); d.Uint64(); return d },
-		"int8":         func() *wire.Decoder { d := decoder(wire.AppendInt(nil, -129)); d.IntN(8); return d },
-		"int64":        func() *wire.Decoder { d := decoder(wire.AppendUint(nil, 1<<63)); d.Int64(); return d },
-		"float32":      func() *wire.Decoder { d := decoder(wire.AppendFloat64(nil, 1e300)); d.Float32(); return d },
-		"exact float":  func() *wire.Decoder { d := decoder(wire.AppendUint(nil, 1<<53+1)); d.Float64(); return d },
-		"negative max": func() *wire.Decoder { d := decoder([]byte("\x3b\xff\xff\xff\xff\xff\xff\xff\xff")); d.Int64(); return d },
+		"uint8":       func() *wire.Decoder { d := decoder(wire.AppendUint(nil, 256)); d.UintN(8); return d },
+		"uint of -1":  func() *wire.Decoder { d := decoder(wire.AppendInt(nil, -1)); d.Uint64(); return d },
+		"int8":        func() *wire.Decoder { d := decoder(wire.AppendInt(nil, -129)); d.IntN(8); return d },
+		"int64":       func() *wire.Decoder { d := decoder(wire.AppendUint(nil, 1<<63)); d.Int64(); return d },
+		"float32":     func() *wire.Decoder { d := decoder(wire.AppendFloat64(nil, 1e300)); d.Float32(); return d },
+		"exact float": func() *wire.Decoder { d := decoder(wire.AppendUint(nil, 1<<53+1)); d.Float64(); return d },
+		"negative max": func() *wire.Decoder {
+			d := decoder([]byte("\x3b\xff\xff\xff\xff\xff\xff\xff\xff"))
+			d.Int64()
+			return d
+		},
 	} {
 		if d := read(); !errors.Is(d.Finish(), wire.ErrRange) {
 			t.Errorf("%s: %v, want %v", name, d.Err(), wire.ErrRange)
