@@ -3,3 +3,14 @@
 .PHONY: routesim
 routesim: ## run the routing simulations and their gates
 	go run ./internal/cmd/routesim
+
+DURATION ?= 2m
+SEED ?= $(shell date +%s)
+
+.PHONY: chaos
+chaos: ## break directors and workers for DURATION (2m) under 50 clients, in the order of SEED
+	go run ./internal/cmd/chaos -duration $(DURATION) -seed $(SEED)
+
+.PHONY: rolling
+rolling: ## restart every worker and director under 50 clients that must see no error
+	go run ./internal/cmd/chaos -rolling
