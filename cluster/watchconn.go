@@ -32,24 +32,24 @@ func (r *WorkerRegistry) read(ctx context.Context, w *workerEntry) {
 	refused, pause := 0, firstRedial
 	for ctx.Err() == nil {
 		r.mu.Lock()
-		addr := w.member.Addr
+		m := w.member
 		r.mu.Unlock()
-		err := r.watch(ctx, w, addr, func() { refused, pause = 0, 0 })
+		err := r.watch(ctx, w, m, func() { refused, pause = 0, 0 })
 		if ctx.Err() != nil {
 			return
 		}
 		r.lost(w, err)
 		switch {
 		case errors.Is(err, errReplaced):
-			r.node.ReportUnreachable(w.member.Name, w.member.Boot, CauseReplaced)
+			r.node.ReportUnreachable(m.Name, m.Boot, CauseReplaced)
 		case errors.Is(err, syscall.ECONNREFUSED):
 			if refused++; refused >= refusals {
-				r.node.ReportUnreachable(w.member.Name, w.member.Boot, CauseRefused)
+				r.node.ReportUnreachable(m.Name, m.Boot, CauseRefused)
 			}
 		default:
 			refused = 0
 		}
-		r.log.Debug("control stream of a worker is down", "worker", w.member.Name, "addr", addr, "err", err)
+		r.log.Debug("control stream of a worker is down", "worker", m.Name, "addr", m.Addr, "err", err)
 		if pause > 0 { // a stream that was up is dialled again at once
 			t := time.NewTimer(pause/2 + rand.N(pause/2+1))
 			select {
@@ -72,7 +72,7 @@ var errReplaced = errors.New("another boot answers at this address")
 
 // watch opens the control stream and reads it until it breaks. up is called at
 // the first report.
-func (r *WorkerRegistry) watch(ctx context.Context, w *workerEntry, addr string, up func()) error {
+func (r *WorkerRegistry) watch(ctx context.Context, w *workerEntry, m Member, up func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() { // a new address ends the stream to the old one
@@ -83,7 +83,7 @@ func (r *WorkerRegistry) watch(ctx context.Context, w *workerEntry, addr string,
 		}
 	}()
 	dialing, stop := context.WithTimeout(ctx, watchDialTimeout)
-	conn, err := r.ep.Dial(dialing, addr)
+	conn, err := r.ep.Dial(dialing, m.Addr)
 	stop()
 	if err != nil {
 		return err
@@ -113,8 +113,8 @@ func (r *WorkerRegistry) watch(ctx context.Context, w *workerEntry, addr string,
 		}
 		switch {
 		case len(b) >= 2 && b[0] == kindHello:
-			if boot := string(b[2:]); boot != w.member.Boot {
-				return fmt.Errorf("%w: %q in place of %q", errReplaced, boot, w.member.Boot)
+			if boot := string(b[2:]); boot != m.Boot {
+				return fmt.Errorf("%w: %q in place of %q", errReplaced, boot, m.Boot)
 			}
 		case len(b) > 1 && b[0] == kindReport:
 			rep, err := load.ParseReport(b[1:])
@@ -145,9 +145,10 @@ func (r *WorkerRegistry) reported(w *workerEntry, rep load.Report) {
 	fresh := w.broken
 	w.broken = false
 	r.setPhase(w)
+	m := w.member
 	r.mu.Unlock()
 	if state != phi.Suspect && (fresh || was == phi.Suspect) {
-		r.node.Recover(w.member.Name, w.member.Boot)
+		r.node.Recover(m.Name, m.Boot)
 	}
 }
 
@@ -162,11 +163,11 @@ func (r *WorkerRegistry) lost(w *workerEntry, err error) {
 		w.monitor.Suspect(r.now()) // it comes back by heartbeats, and slowly
 	}
 	r.setPhase(w)
-	leaving := w.left
+	leaving, m := w.left, w.member
 	r.mu.Unlock()
 	if had && !leaving {
-		r.log.Info("worker does not answer", "worker", w.member.Name, "addr", w.member.Addr, "err", err)
-		r.node.Suspect(w.member.Name, w.member.Boot, CauseStream, 0)
+		r.log.Info("worker does not answer", "worker", m.Name, "addr", m.Addr, "err", err)
+		r.node.Suspect(m.Name, m.Boot, CauseStream, 0)
 	}
 }
 
