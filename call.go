@@ -33,9 +33,9 @@ type callKey struct{}
 // handler never sees its caller's record: nothing is passed on by accident.
 func NewCall(ctx context.Context, opts ...CallOption) (context.Context, *Call) {
 	c := new(Call)
-	if outer := callFrom(ctx); outer != nil {
-		c.opts = outer.opts
-		c.opts.header = maps.Clone(outer.opts.header)
+	if _, outer := callOptions(ctx); outer != &noCallOptions {
+		c.opts = *outer
+		c.opts.header = maps.Clone(outer.header)
 	}
 	for _, o := range opts {
 		o.applyCall(&c.opts)
@@ -51,7 +51,7 @@ func callFrom(ctx context.Context) *Call {
 // withDefaults applies a client's options to the calls made with ctx, below
 // those ctx brings itself.
 func withDefaults(ctx context.Context, opts []CallOption) context.Context {
-	outer := callFrom(ctx)
+	outer, chosen := callOptions(ctx)
 	if outer == nil {
 		ctx, _ = NewCall(ctx, opts...)
 		return ctx
@@ -60,7 +60,7 @@ func withDefaults(ctx context.Context, opts []CallOption) context.Context {
 	for _, o := range opts {
 		o.applyCall(&merged.opts)
 	}
-	merged.opts.override(&outer.opts)
+	merged.opts.override(chosen)
 	return context.WithValue(ctx, mergedKey{}, merged)
 }
 
@@ -76,13 +76,14 @@ type mergedKey struct{}
 // callOptions returns the record (nil if the caller keeps none) and the
 // options of a call made with ctx.
 func callOptions(ctx context.Context) (*Call, *callConfig) {
-	if m, ok := ctx.Value(mergedKey{}).(*mergedCall); ok {
-		return m.outer, &m.opts
+	c := callFrom(ctx)
+	if c == nil {
+		return nil, &noCallOptions
 	}
-	if c := callFrom(ctx); c != nil {
-		return c, &c.opts
+	if m, ok := ctx.Value(mergedKey{}).(*mergedCall); ok && m.outer == c { // not of before c
+		return c, &m.opts
 	}
-	return nil, &noCallOptions
+	return c, &c.opts
 }
 
 var noCallOptions callConfig

@@ -21,6 +21,9 @@ const promptWithin = 100 * time.Millisecond
 
 // request fills in what the OPEN frame says of a call with context ctx.
 func request(ctx context.Context, r *session.Request, spec *Spec, opts *callConfig) (prompt bool, err error) {
+	if n := len(spec.Procedure); n == 0 || n > wire.MaxProcedure {
+		return false, Errorf(CodeInvalidArgument, "procedure name %.40q of %d bytes: want 1 to 255", spec.Procedure, n)
+	}
 	r.Procedure = spec.Procedure
 	r.Encoding = byte(spec.Request.Encoding)
 	size := opts.maxSize
@@ -111,9 +114,6 @@ func (c *Conn) call(ctx context.Context, spec *Spec, rec *Call, opts *callConfig
 
 // callRaw is the short cut of [CallRaw].
 func (c *Conn) callRaw(ctx context.Context, procedure string, in []byte) ([]byte, error) {
-	if procedure == "" || len(procedure) > wire.MaxProcedure {
-		return nil, Errorf(CodeInvalidArgument, "procedure name %.40q of %d bytes: want 1 to 255", procedure, len(procedure))
-	}
 	rec, opts := callOptions(ctx)
 	spec := Spec{Procedure: procedure}
 	st, err := c.call(ctx, &spec, rec, opts, in)

@@ -5,17 +5,24 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
 // A Header is the metadata of a call. Keys are lower-case ASCII letters,
 // digits, '-', '_' and '.'; values are UTF-8, or any bytes when the key ends in
-// "-bin". All keys and values together are at most 16 KiB ([MaxMetadataSize]).
+// "-bin". All keys and values together are at most 16 KiB ([MaxMetadataSize])
+// and 1024 in number.
 // A Header is not safe for concurrent use; one that this package returns is the
 // receiver's to read and not to change.
 type Header map[string][]string
 
 // MaxMetadataSize is the limit, in bytes, of the keys and values of one Header.
 const MaxMetadataSize = 16 << 10
+
+// maxMetadataEntries is the limit of the keys and values of one Header, which
+// keeps their lengths on the wire within what a frame may be larger.
+const maxMetadataEntries = wire.MaxMetadataEntries
 
 // Get returns the first value of key, or "".
 func (h Header) Get(key string) string {
@@ -30,18 +37,22 @@ func (h Header) Set(key string, values ...string) { h[key] = slices.Clone(values
 
 // Validate says what is wrong with h, or nil.
 func (h Header) Validate() error {
-	size := 0
+	size, entries := 0, 0
 	for k, vs := range h {
 		if err := validKey(k); err != nil {
 			return err
 		}
 		size += len(k)
+		entries += 1 + len(vs)
 		for _, v := range vs {
 			size += len(v)
 			if !strings.HasSuffix(k, "-bin") && !utf8.ValidString(v) {
 				return Errorf(CodeInvalidArgument, "metadata %q: the value is not UTF-8; name the key %q to send bytes", k, k+"-bin")
 			}
 		}
+	}
+	if entries > maxMetadataEntries {
+		return Errorf(CodeResourceExhausted, "metadata of %d keys and values is over the limit of %d", entries, maxMetadataEntries)
 	}
 	if size > MaxMetadataSize {
 		return Errorf(CodeResourceExhausted, "metadata of %d bytes is over the limit of %d", size, MaxMetadataSize)

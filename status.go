@@ -67,6 +67,12 @@ func errorOf(st *wire.Status, spec *Spec) error {
 		return nil
 	}
 	e := &Error{code: Code(st.Code), message: st.Message, remote: true, unprocessed: st.Unprocessed}
+	switch e.code {
+	case CodeCanceled:
+		e.cause = context.Canceled
+	case CodeDeadlineExceeded:
+		e.cause = context.DeadlineExceeded
+	}
 	for _, d := range st.Details {
 		if spec.Errors != nil && spec.Errors.Name == d.Name {
 			if v := decodeVariant(spec.Errors, d.Data); v != nil {

@@ -64,7 +64,7 @@ func (s *Session) giveBack(b int64) {
 func (s *Session) release(n int64) {
 	b := s.buffered.Add(-n)
 	s.giveBack(b)
-	if s.withheld.Load() > 0 && b < int64(s.cfg.SessionBuffer) {
+	if s.withheld.Load() > 0 && s.unread.Load() < int64(s.cfg.SessionBuffer) {
 		if w := s.withheld.Swap(0); w > 0 {
 			s.sendCredit(0, w)
 		}

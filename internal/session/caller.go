@@ -180,10 +180,7 @@ func (st *Stream) waitEnd(done <-chan struct{}) error {
 	for {
 		st.mu.Lock()
 		if st.hasStatus || st.err != nil {
-			err := st.err
-			if st.hasStatus {
-				err = nil
-			}
+			err := st.err // also with a status: a response could not be taken
 			st.mu.Unlock()
 			return err
 		}

@@ -127,7 +127,7 @@ func (s *Session) spent(cost int64) error {
 	}
 	n := s.owed
 	s.owed = 0
-	if s.buffered.Load() < int64(s.cfg.SessionBuffer) {
+	if s.unread.Load() < int64(s.cfg.SessionBuffer) {
 		s.sendCredit(0, n)
 		return nil
 	}
@@ -217,6 +217,14 @@ func (s *Session) admitBytes(st *Stream, n int) *Fault {
 func (s *Session) pushLocked(st *Stream, p []byte) {
 	st.q = binary.LittleEndian.AppendUint32(st.q, uint32(len(p)))
 	st.q = append(st.q, p...)
+	s.unread.Add(perMessage + int64(len(p)))
+}
+
+// pushBigLocked is pushLocked for a large message.
+func (s *Session) pushBigLocked(st *Stream, m bigMessage) {
+	st.bigs = append(st.bigs, m)
+	st.q = appendUint32(st.q, bigMark)
+	s.unread.Add(m.held)
 }
 
 // wakeForMessage unlocks st, and wakes its receiver unless it waits for the
@@ -257,8 +265,7 @@ func (s *Session) onPart(st *Stream, p []byte, n int, more, end bool) error {
 		s.creditPart(st)
 		return nil
 	}
-	st.bigs = append(st.bigs, bigMessage{st.part, st.partCost, st.partHeld})
-	st.q = binary.LittleEndian.AppendUint32(st.q, bigMark)
+	s.pushBigLocked(st, bigMessage{st.part, st.partCost, st.partHeld})
 	st.part, st.inPart, st.partHeld = nil, false, 0
 	if end {
 		st.recvEnd = true

@@ -121,8 +121,7 @@ func (s *Session) first(st *Stream, p []byte, more bool) *Fault {
 		st.part, st.inPart, st.partCost, st.partHeld = b, true, cost, held
 		return nil
 	}
-	st.bigs = append(st.bigs, bigMessage{b, cost, held})
-	st.q = appendUint32(st.q, bigMark)
+	s.pushBigLocked(st, bigMessage{b, cost, held})
 	return nil
 }
 

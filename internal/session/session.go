@@ -156,7 +156,8 @@ type Session struct {
 	lastRecv atomic.Int64 // the same for the tick
 	buffered atomic.Int64 // bytes received and not consumed
 	reserved atomic.Int64 // of buffered, taken from the budget, in blocks
-	withheld atomic.Int64 // session credit held back while buffered is high
+	unread   atomic.Int64 // of buffered: whole messages that wait for a Recv
+	withheld atomic.Int64 // session credit held back while unread is high
 
 	role       sync.Mutex    // the reading role, caller's side
 	wakeReader chan struct{} // the reader goroutine takes the role

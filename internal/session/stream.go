@@ -280,6 +280,7 @@ func (st *Stream) swap() (ready bool, err error) {
 		for _, m := range st.curBigs {
 			st.curBuf += m.held - perMessage // cur has the mark
 		}
+		st.s.unread.Add(-st.curBuf)
 		ready = true
 	case st.err != nil:
 		err = st.err
@@ -293,7 +294,7 @@ func (st *Stream) swap() (ready bool, err error) {
 		st.waiting = true
 	}
 	st.mu.Unlock()
-	if taken > 0 {
+	if taken > 0 || ready {
 		st.s.release(taken)
 	}
 	return ready, err
@@ -351,10 +352,12 @@ func (st *Stream) drop() {
 // forgetLocked empties what was received and not taken, and returns how many
 // buffered bytes that were. What Recv returned last stays readable.
 func (st *Stream) forgetLocked() int64 {
-	n := st.curBuf + int64(len(st.q)) + st.partHeld
+	unread := int64(len(st.q))
 	for _, m := range st.bigs {
-		n += m.held - perMessage // q has the mark
+		unread += m.held - perMessage // q has the mark
 	}
+	st.s.unread.Add(-unread)
+	n := st.curBuf + unread + st.partHeld
 	st.curBuf, st.q, st.bigs, st.part, st.inPart, st.partHeld = 0, st.q[:0], nil, nil, false, 0
 	return n
 }
