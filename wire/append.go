@@ -1,10 +1,12 @@
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"math"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // The major types of RFC 8949, section 3.1, in place in the first byte.
@@ -59,37 +61,46 @@ func AppendInt(b []byte, v int64) []byte {
 	return appendHead(b, majUint, uint64(v))
 }
 
+func appendTextHead(b []byte, n int) []byte {
+	switch {
+	case n < 24:
+		return append(b, majText|byte(n))
+	case n < 256:
+		return append(b, majText|24, byte(n))
+	}
+	return appendHead(b, majText, uint64(n))
+}
+
 // AppendString appends text that is known to be UTF-8.
 func AppendString(b []byte, s string) []byte {
-	if len(s) < 24 {
-		b = append(b, majText|byte(len(s)))
-	} else {
-		b = appendHead(b, majText, uint64(len(s)))
-	}
-	return append(b, s...)
+	return append(appendTextHead(b, len(s)), s...)
 }
 
 // AppendText appends s as text; ok reports whether it is UTF-8, without which
 // the result must not be sent.
 func AppendText(b []byte, s string) (_ []byte, ok bool) {
-	if len(s) < 24 {
-		b = append(b, majText|byte(len(s)))
-	} else {
-		b = appendHead(b, majText, uint64(len(s)))
-	}
-	return append(b, s...), validText(s)
+	return append(appendTextHead(b, len(s)), s...), validText(s)
 }
 
-// validText is utf8.ValidString with a short way for short ASCII.
-func validText(s string) bool {
-	if len(s) >= 32 {
-		return utf8.ValidString(s)
+// validText is utf8.ValidString with a short way for ASCII.
+func validText(s string) bool { return isASCII(s) || utf8.ValidString(s) }
+
+// isASCII looks at eight bytes at a time.
+func isASCII(s string) bool {
+	const high = 0x8080808080808080
+	p := unsafe.Slice(unsafe.StringData(s), len(s))
+	if len(p) >= 8 {
+		or := binary.LittleEndian.Uint64(p[len(p)-8:])
+		for ; len(p) > 8; p = p[8:] {
+			or |= binary.LittleEndian.Uint64(p)
+		}
+		return or&high == 0
 	}
 	var or byte
-	for i := range len(s) {
-		or |= s[i]
+	for _, c := range p {
+		or |= c
 	}
-	return or < utf8.RuneSelf || utf8.ValidString(s)
+	return or < utf8.RuneSelf
 }
 
 // AppendBytes appends a byte string.
@@ -175,14 +186,13 @@ func toHalf(f float32) (_ uint16, ok bool) {
 // fromHalf returns the value of an IEEE 754 binary16.
 func fromHalf(h uint16) float32 {
 	sign, exp, mant := uint32(h&0x8000)<<16, uint32(h>>10&31), uint32(h&1023)
-	switch exp {
-	case 0:
-		f := float32(mant) / (1 << 24)
-		return math.Float32frombits(math.Float32bits(f) | sign)
-	case 31:
+	if exp-1 < 30 {
+		return math.Float32frombits(sign | (exp+112)<<23 | mant<<13)
+	}
+	if exp == 31 {
 		return math.Float32frombits(sign | 0xff<<23 | mant<<13)
 	}
-	return math.Float32frombits(sign | (exp+112)<<23 | mant<<13)
+	return math.Float32frombits(math.Float32bits(float32(mant)/(1<<24)) | sign)
 }
 
 // errYear is what encoding a time returns that RFC 3339 cannot hold.

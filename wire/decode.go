@@ -25,7 +25,11 @@ type Decoder struct {
 // [Decoder.View], [Decoder.ViewBytes], [Decoder.Raw], [Decoder.Union] and
 // [Decoder.Rest] return parts of b.
 func (d *Decoder) Reset(b []byte, l Limits) {
-	*d = Decoder{buf: b, depth: l.depth(), budget: l.budget(len(b))}
+	// Field by field: a copy of the whole has the garbage collector look at it.
+	d.buf, d.pos, d.depth, d.budget = b, 0, l.depth(), l.budget(len(b))
+	if d.err != nil {
+		d.err = nil
+	}
 }
 
 // Err returns the first error.
@@ -152,6 +156,14 @@ func (d *Decoder) Nil() bool {
 
 // Uint64 reads an unsigned integer.
 func (d *Decoder) Uint64() uint64 {
+	if d.pos < len(d.buf) && d.buf[d.pos] < 24 {
+		d.pos++
+		return uint64(d.buf[d.pos-1])
+	}
+	return d.uint64()
+}
+
+func (d *Decoder) uint64() uint64 {
 	at := d.pos
 	major, v, ok := d.head()
 	if ok && major != majUint {
@@ -180,6 +192,14 @@ func (d *Decoder) UintN(n int) uint64 {
 
 // Int64 reads an integer.
 func (d *Decoder) Int64() int64 {
+	if d.pos < len(d.buf) && d.buf[d.pos] < 24 {
+		d.pos++
+		return int64(d.buf[d.pos-1])
+	}
+	return d.int64()
+}
+
+func (d *Decoder) int64() int64 {
 	at := d.pos
 	major, v, ok := d.head()
 	if !ok {
@@ -259,10 +279,15 @@ func (d *Decoder) Float64() float64 {
 // Float32 reads a float as [Decoder.Float64] does and rounds it; one that is
 // too large is an error.
 func (d *Decoder) Float32() float32 {
-	p := d.buf[d.pos:]
-	if len(p) >= 5 && p[0] == byteFloat32 {
-		d.pos += 5
-		return math.Float32frombits(binary.BigEndian.Uint32(p[1:]))
+	if p := d.buf[d.pos:]; len(p) >= 3 {
+		switch {
+		case p[0] == byteFloat32 && len(p) >= 5:
+			d.pos += 5
+			return math.Float32frombits(binary.BigEndian.Uint32(p[1:]))
+		case p[0] == byteFloat16:
+			d.pos += 3
+			return fromHalf(binary.BigEndian.Uint16(p[1:]))
+		}
 	}
 	f := d.Float64()
 	n := float32(f)
@@ -298,14 +323,7 @@ func (d *Decoder) span(want byte) []byte {
 
 // Text reads text and copies it.
 func (d *Decoder) Text() string {
-	var p []byte
-	if d.pos < len(d.buf) && d.buf[d.pos]-majText < 24 && d.pos+1+int(d.buf[d.pos]-majText) <= len(d.buf) {
-		n := int(d.buf[d.pos] - majText)
-		p = d.buf[d.pos+1 : d.pos+1+n]
-		d.pos += 1 + n
-	} else {
-		p = d.span(majText)
-	}
+	p := d.text()
 	if !validText(view(p)) {
 		d.Fail(ErrUTF8)
 		return ""
@@ -317,9 +335,28 @@ func (d *Decoder) Text() string {
 	return string(p)
 }
 
+// text is span for text, with a short way for lengths of at most one byte.
+func (d *Decoder) text() []byte {
+	b := d.buf[d.pos:]
+	if len(b) < 2 {
+		return d.span(majText)
+	}
+	head, n := 1, int(b[0])-majText
+	if n == 24 {
+		head, n = 2, int(b[1])
+	} else if uint(n) > 24 {
+		return d.span(majText)
+	}
+	if head+n > len(b) {
+		return d.span(majText)
+	}
+	d.pos += head + n
+	return b[head : head+n]
+}
+
 // View reads text without copying it: the result is part of the message.
 func (d *Decoder) View() string {
-	p := d.span(majText)
+	p := d.text()
 	s := view(p)
 	if !validText(s) {
 		d.Fail(ErrUTF8)
@@ -392,6 +429,17 @@ func (d *Decoder) stringAtMost(major byte, limit int) {
 
 // Map enters a map and returns the number of its entries.
 func (d *Decoder) Map() int {
+	if d.pos < len(d.buf) {
+		if n := int(d.buf[d.pos]) - majMap; uint(n) < 24 && n <= (len(d.buf)-d.pos-1)/2 && d.depth > 0 {
+			d.pos++
+			d.depth--
+			return n
+		}
+	}
+	return d.mapHead()
+}
+
+func (d *Decoder) mapHead() int {
 	at := d.pos
 	major, n, ok := d.head()
 	if !ok {

@@ -24,14 +24,9 @@ const (
 // error.
 func (f *Fields) Next(d *Decoder, keys []string) int {
 	i := f.next
-	if i < len(keys) && i < 64 && d.key(keys[i]) {
+	if uint(i) < uint(len(keys)) && i < 64 && f.seen>>i == 0 && d.key(keys[i]) {
 		f.next = i + 1
-		bit := uint64(1) << i
-		if f.seen&bit != 0 {
-			d.Fail(ErrDupKey)
-			return Unknown
-		}
-		f.seen |= bit
+		f.seen |= 1 << i
 		if d.Nil() {
 			return Null
 		}

@@ -1,0 +1,2 @@
+// Package pb is the four messages in protobuf.
+package pb
