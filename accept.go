@@ -1,13 +1,13 @@
 package rpcnet
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/link"
@@ -82,7 +82,11 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 	w := ep.wired.Load()
 	lane, err := link.Accept(ep.base, c, ep.source.ServerConfig(w.alpn))
 	if err != nil {
-		if ep.base.Err() == nil {
+		switch {
+		case ep.base.Err() != nil:
+		case harmless(err):
+			ep.cfg.logger.Debug("connection without a session", "addr", c.RemoteAddr(), "err", err)
+		default:
 			ep.refusals.add(c.RemoteAddr(), err)
 		}
 		return nil
@@ -185,10 +189,12 @@ func (r *refusalLog) add(addr net.Addr, err error) {
 		args = append(args, "skipped", r.skipped)
 		r.skipped = 0
 	}
-	level := slog.LevelWarn
-	var alert tls.AlertError
-	if errors.Is(err, context.Canceled) || errors.As(err, &alert) && alert == 0 {
-		level = slog.LevelDebug // it hung up
-	}
-	r.logger.Log(context.Background(), level, "refused a connection", args...)
+	r.logger.Warn("refused a connection", args...)
+}
+
+// harmless reports whether a handshake failed because the peer hung up, as a
+// port scan and a health check do, or wanted a protocol that is not served now,
+// as the cluster does from a node that has just left it.
+func harmless(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, link.ErrProtocol)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -34,15 +35,28 @@ func Bind(addr string) (net.Listener, *net.UDPConn, error) {
 // HandshakeTimeout bounds a TLS handshake.
 const HandshakeTimeout = 10 * time.Second
 
-// Accept runs the server's side of a handshake on c, which it owns, and
-// returns the lane and the protocol agreed on.
+// ErrProtocol says that a client wants none of the protocols that are served.
+var ErrProtocol = errors.New("no common protocol")
+
+// Accept runs the server's side of a handshake on c, which it owns. cfg is of
+// [Source.ServerConfig].
 func Accept(ctx context.Context, c net.Conn, cfg *tls.Config) (*Lane, error) {
 	tune(c)
+	var wanted []string
+	forClient := cfg.GetConfigForClient
+	cfg.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		wanted = h.SupportedProtos
+		return forClient(h)
+	}
 	lane := newServer(c, cfg)
 	ctx, cancel := context.WithTimeout(ctx, HandshakeTimeout)
 	defer cancel()
 	if err := lane.HandshakeContext(ctx); err != nil {
 		c.Close()
+		served := func(p string) bool { return slices.Contains(cfg.NextProtos, p) }
+		if len(wanted) > 0 && !slices.ContainsFunc(wanted, served) {
+			err = fmt.Errorf("%w: the client wants %q, %q are served", ErrProtocol, wanted, cfg.NextProtos)
+		}
 		return nil, err
 	}
 	return lane, nil

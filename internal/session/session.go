@@ -143,7 +143,6 @@ type Session struct {
 	waiters    []*Stream // senders that wait for credit or room, in order
 	credit     int64     // bytes the peer takes on the session
 	procedures map[string]procedure
-	goawaySent bool
 	kick       chan struct{}
 	writeSeq   atomic.Uint64 // odd while the lane is written
 
