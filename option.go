@@ -158,8 +158,8 @@ type dialOption func(*dialConfig)
 
 func (f dialOption) applyDial(c *dialConfig) { f(c) }
 
-// WithServerName says which name or SPIFFE id the server's certificate must
-// carry. Default: the host that is dialled.
+// WithServerName says which DNS name or IP address the server's certificate
+// must carry. Default: the host that is dialled.
 func WithServerName(name string) DialOption {
 	return dialOption(func(c *dialConfig) { c.serverName = name })
 }

@@ -132,7 +132,7 @@ func (s *Source) look() {
 // about it.
 func (s *Source) use(m *material) {
 	s.current.Store(m)
-	if err := m.verify(m.chain, x509.ExtKeyUsageAny); err != nil {
+	if err := m.verify(); err != nil {
 		s.log.Warn("this node's certificate is not signed by an authority it accepts itself: peers with the same CA file will refuse it",
 			"cert", s.files.Cert, "ca", s.files.CA, "error", err)
 	}
@@ -148,4 +148,14 @@ func (s *Source) warnOfExpiry(m *material) {
 	case left < expiryWarning:
 		s.log.Warn("the TLS certificate expires soon", "cert", s.files.Cert, "expires", utc(leaf.NotAfter), "in", left.Round(time.Minute))
 	}
+}
+
+// verify checks the material's own certificate against its own authorities.
+func (m *material) verify() error {
+	intermediates := x509.NewCertPool()
+	for _, c := range m.chain[1:] {
+		intermediates.AddCert(c)
+	}
+	_, err := m.chain[0].Verify(x509.VerifyOptions{Roots: m.pool, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	return err
 }

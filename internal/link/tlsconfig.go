@@ -2,10 +2,7 @@ package link
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"strings"
 )
 
 // config is what both directions have in common: TLS 1.3, and sessions that are
@@ -40,31 +37,16 @@ func (s *Source) ServerConfig(alpn []string) *tls.Config {
 }
 
 // ClientConfig returns the configuration of one dial to the host called
-// serverName, a DNS name, an IP address or a SPIFFE id (spiffe://...), which the
-// server's certificate must carry. Make a new one for each dial: the
-// authorities are those of the moment it is made.
+// serverName, a DNS name or an IP address, which the server's certificate must
+// carry. Make a new one for each dial: the authorities are those of the moment
+// it is made.
 func (s *Source) ClientConfig(serverName string, alpn []string) *tls.Config {
 	m := s.current.Load()
 	c := m.config(alpn)
 	c.Certificates = []tls.Certificate{m.cert}
+	c.RootCAs = m.pool
+	c.ServerName = serverName
 	c.VerifyConnection = agreed(alpn)
-	if !strings.HasPrefix(serverName, "spiffe://") {
-		c.RootCAs = m.pool
-		c.ServerName = serverName
-		return c
-	}
-	// crypto/tls compares DNS names and IP addresses only: for a SPIFFE id the
-	// same verification is made here, with the comparison of the id.
-	c.InsecureSkipVerify = true
-	c.VerifyConnection = func(cs tls.ConnectionState) error {
-		if err := m.verify(cs.PeerCertificates, x509.ExtKeyUsageServerAuth); err != nil {
-			return err
-		}
-		if id := spiffeID(cs.PeerCertificates[0]); id != serverName {
-			return fmt.Errorf("the server's certificate is for %q, want %q", id, serverName)
-		}
-		return agreed(alpn)(cs)
-	}
 	return c
 }
 
@@ -77,16 +59,4 @@ func agreed(alpn []string) func(tls.ConnectionState) error {
 		}
 		return nil
 	}
-}
-
-func (m *material) verify(chain []*x509.Certificate, usage x509.ExtKeyUsage) error {
-	if len(chain) == 0 {
-		return errors.New("no certificate")
-	}
-	intermediates := x509.NewCertPool()
-	for _, c := range chain[1:] {
-		intermediates.AddCert(c)
-	}
-	_, err := chain[0].Verify(x509.VerifyOptions{Roots: m.pool, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{usage}})
-	return err
 }
