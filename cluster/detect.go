@@ -20,7 +20,7 @@ func (n *Node) detect(stalled bool, now time.Time) {
 		n.cfg.Metrics.HealthScore(health)
 	}
 	n.noteDegraded(health, now)
-	events := n.detector.observe(now, n.cfg.Name, n.sights(), health, probes)
+	events := n.detector.observe(now, look{n.cfg.Name, n.sights(), health, probes, n.rolls})
 	for _, e := range events {
 		n.emit(e)
 		switch e.Kind {
@@ -30,12 +30,12 @@ func (n *Node) detect(stalled bool, now time.Time) {
 			n.assigns, n.partitions = true, n.partitions+1
 		}
 	}
-	asking := n.detector.state != calm && now.Sub(n.asked) >= time.Second
-	if asking {
-		n.asked = now
-	}
+	asking := false
 	if n.detector.state == calm {
 		clear(n.silent)
+		n.rolls = 0
+	} else if !n.rolling && now.Sub(n.asked) >= time.Second {
+		n.asked, n.rolling, asking = now, true, true
 	}
 	n.logEvents()
 	n.mu.Unlock()
@@ -94,10 +94,9 @@ func (n *Node) sights() []sight {
 	}
 	seen := make([]sight, 0, len(best))
 	for name, m := range best {
-		silent := n.silent[m.ID()] >= 2
 		seen = append(seen, sight{
 			name:    name,
-			up:      m.State.Present() && m.State != StateSuspect && !silent,
+			up:      m.State.Present() && n.heard(m),
 			crashed: !m.State.Present() && (m.refused || m.replaced || m.condemned),
 			left:    m.State == StateLeft || m.State == StateLeaving,
 			tags:    m.Tags,
@@ -106,11 +105,20 @@ func (n *Node) sights() []sight {
 	return seen
 }
 
+// heard reports whether a present member answers: as the last roll call found
+// it, or else if nothing is held against it.
+func (n *Node) heard(m *member) bool {
+	if silent, called := n.silent[m.ID()]; called {
+		return !silent
+	}
+	return m.State != StateSuspect
+}
+
 // callRoll asks every member of the baseline directly whether it is there: while
 // a partition is suspected, gossip's own verdicts come too slowly on the smaller
-// side, which has many dead to bury and few to confirm them. A member that two
-// rolls do not reach counts as lost; one that is held dead and refuses the
-// connection is a crash.
+// side, which has many dead to bury and few to confirm them. A member that answers
+// neither a packet nor a connection counts as lost; one that is held dead and
+// refuses the connection is a crash.
 func (n *Node) callRoll() {
 	type call struct {
 		Member
@@ -130,29 +138,43 @@ func (n *Node) callRoll() {
 		wg.Go(func() {
 			limit <- struct{}{}
 			defer func() { <-limit }()
-			ok := c.present && n.pings(c.Member)
-			if !ok {
-				got, err := n.transport.Identify(c.Addr, min(time.Second, n.cfg.StreamTimeout))
-				ok = err == nil && got == c.ID()
-			}
+			ok := c.present && n.pings(c.Member, 1) || n.reaches(c.Member)
 			n.mu.Lock()
 			defer n.mu.Unlock()
-			if ok {
-				delete(n.silent, c.ID())
-			} else {
-				n.silent[c.ID()]++
+			n.silent[c.ID()] = !ok
+			if m := n.members[c.ID()]; ok && m != nil {
+				n.answered(m, time.Now())
 			}
 		})
 	}
 	wg.Wait()
+	n.mu.Lock()
+	n.rolls++
+	n.rolling = false
+	n.mu.Unlock()
 }
 
-// pings reports whether the member answers one packet.
-func (n *Node) pings(m Member) bool {
+// reaches reports whether the member answers a packet or a connection.
+func (n *Node) reaches(m Member) bool {
+	answered := make(chan bool, 1)
+	go func() { answered <- n.pings(m, 3) }()
+	got, err := n.transport.Identify(m.Addr, min(rollTimeout, n.cfg.StreamTimeout))
+	return <-answered || err == nil && got == m.ID()
+}
+
+// rollTimeout is how long a member has to answer a connection in a roll call.
+const rollTimeout = 1500 * time.Millisecond
+
+// pings reports whether the member answers one of so many packets.
+func (n *Node) pings(m Member, tries int) bool {
 	addr, err := netip.ParseAddrPort(m.Addr)
 	if err != nil {
 		return false
 	}
-	_, err = n.list.Ping(m.ID(), net.UDPAddrFromAddrPort(addr))
-	return err == nil
+	for range tries {
+		if _, err := n.list.Ping(m.ID(), net.UDPAddrFromAddrPort(addr)); err == nil {
+			return true
+		}
+	}
+	return false
 }

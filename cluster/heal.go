@@ -157,34 +157,30 @@ func (n *Node) pauseIn(ctx context.Context, d time.Duration) bool {
 func (n *Node) markJoined() { n.joinOnce.Do(func() { close(n.joined) }) }
 
 // trySeeds resolves the seeds and joins all of them at once.
-func (n *Node) trySeeds(ctx context.Context) (reached bool, err error) {
+func (n *Node) trySeeds(ctx context.Context) (reached bool, _ error) {
 	addrs, errs := n.resolveSeeds(ctx)
 	if len(addrs) == 0 && len(errs) == 0 { // this node is the only seed
 		n.markJoined()
 		return true, nil
 	}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
+	results := make(chan error, len(addrs))
 	for _, a := range addrs {
-		wg.Go(func() {
-			err := n.exchange("", a)
-			mu.Lock()
-			defer mu.Unlock()
+		go func() { results <- n.exchange("", a) }()
+	}
+wait:
+	for i := range addrs {
+		select {
+		case err := <-results:
 			if err == nil {
 				reached = true
 			} else {
 				errs = append(errs, err)
 			}
-		})
+		case <-ctx.Done(): // the attempts end by themselves, within StreamTimeout
+			errs = append(errs, fmt.Errorf("still waiting for %d of %s: %w", len(addrs)-i, strings.Join(addrs, ", "), ctx.Err()))
+			break wait
+		}
 	}
-	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-ctx.Done(): // the attempts end by themselves, within StreamTimeout
-	}
-	mu.Lock()
-	defer mu.Unlock()
 	if reached {
 		n.markJoined()
 		n.heal.scheduleResync(time.Now())

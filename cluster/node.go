@@ -49,11 +49,13 @@ type Node struct {
 	unwell      time.Time
 	degraded    bool
 	assigns     bool
-	partitions  int            // healed so far
-	asked       time.Time      // last roll call
-	silent      map[string]int // rolls in a row that did not reach a member, by id
-	changed     time.Time      // last change of what memberlist holds alive
-	lastLoss    time.Time      // last time a member left the view
+	partitions  int             // healed so far
+	asked       time.Time       // last roll call
+	rolling     bool            // one is under way
+	rolls       int             // complete ones since the detector was calm
+	silent      map[string]bool // whom the last one did not reach, by id
+	changed     time.Time       // last change of what memberlist holds alive
+	lastLoss    time.Time       // last time a member left the view
 	selectors   map[string]Selector
 	drains      []func(context.Context)
 
@@ -97,7 +99,7 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 		subscribers: map[*subscriber]struct{}{},
 		selectors:   map[string]Selector{},
 		assigns:     true,
-		silent:      map[string]int{},
+		silent:      map[string]bool{},
 		joined:      make(chan struct{}),
 		stop:        make(chan struct{}),
 		stopped:     make(chan struct{}),
@@ -437,8 +439,9 @@ func (n *Node) pause(ctx context.Context, d time.Duration) bool {
 }
 
 // Close stops the node without a word: to the others it has crashed. It
-// returns when nothing of the node runs any more and the endpoint is free to
-// join again. It is idempotent and never fails.
+// returns when nothing of the node uses the endpoint any more, which is then free
+// to join again; a probe that was under way sleeps on for a moment. It is
+// idempotent and never fails.
 func (n *Node) Close() error {
 	n.stopOnce.Do(func() {
 		n.mu.Lock()

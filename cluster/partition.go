@@ -13,7 +13,7 @@ import (
 //
 //	calm -(a fifth of the baseline lost within the window,
 //	       or this node hears nobody: health)-> suspected
-//	suspected -(the picture is stable)-> detected
+//	suspected -(everybody was asked twice and the picture is stable)-> detected
 //	suspected -(the losses turn out to be crashes, or come back)-> calm
 //	detected -(all but a tenth is back, stable)-> calm
 //
@@ -69,6 +69,7 @@ const (
 	badHealthFor  = 500 * time.Millisecond
 	badProbes     = 2
 	healFraction  = 10 // all but a tenth back is healed
+	minRolls      = 2  // roll calls before a side is named
 	forcedStables = 3  // a picture that never rests is named after so many stable times
 )
 
@@ -89,18 +90,26 @@ func (d *detector) stableFor(n int) time.Duration {
 	return 10 * time.Second
 }
 
-// observe takes a look at the cluster and returns the events it causes. self is
-// this node's name, health memberlist's score, probes the number of this node's
-// own probes that failed lately.
-func (d *detector) observe(now time.Time, self string, seen []sight, health, probes int) []Event {
-	d.update(now, self, seen)
+// A look is what the detector is shown at each tick.
+type look struct {
+	self   string  // this node's name
+	seen   []sight // what it sees of everybody, itself included
+	health int     // memberlist's score
+	probes int     // how many of this node's own probes failed lately
+	rolls  int     // how many roll calls are complete since calm ended
+}
+
+// observe takes a look at the cluster and returns the events it causes.
+func (d *detector) observe(now time.Time, l look) []Event {
+	self, health := l.self, l.health
+	d.update(now, self, l.seen)
 	expected, lost, recent := d.count(now)
 	if health < badHealth {
 		d.healthSince = time.Time{}
 	} else if d.healthSince.IsZero() {
 		d.healthSince = now
 	}
-	cutOff := !d.healthSince.IsZero() && now.Sub(d.healthSince) >= badHealthFor && probes >= badProbes
+	cutOff := !d.healthSince.IsZero() && now.Sub(d.healthSince) >= badHealthFor && l.probes >= badProbes
 
 	if !slices.Equal(lost, d.lost) {
 		d.lost, d.stable = lost, now
@@ -123,7 +132,7 @@ func (d *detector) observe(now time.Time, self string, seen []sight, health, pro
 			}
 			return d.healed(now, health)
 		}
-		if len(lost) == 0 || !rested && now.Before(d.forced) {
+		if len(lost) == 0 || (!rested || l.rolls < minRolls) && now.Before(d.forced) {
 			return nil
 		}
 		d.state = detected

@@ -41,6 +41,7 @@ func (n *Node) run() {
 		if now.Sub(second) >= time.Second {
 			second = now
 			n.measure()
+			n.acquit(now)
 			n.saveSnapshot(now)
 		}
 		if now.Sub(minute) >= time.Minute {
@@ -60,6 +61,23 @@ func (n *Node) judgeProbes(stalled bool, now time.Time) {
 	for _, id := range ids {
 		n.inbox.put(callback{kind: probeFailed, id: id})
 	}
+}
+
+// acquit ends suspicions by this node's own probes that no further probe has
+// confirmed. memberlist tells of probes that a packet answered in time, but not
+// of those answered through others; that a probe did not fail is all there is to
+// know of these. Each member is probed once in as many intervals as there are
+// members, more slowly while this node is unwell.
+func (n *Node) acquit(now time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	round := time.Duration(len(n.members)+1) * n.cfg.ProbeInterval * time.Duration(1+n.health)
+	for _, m := range n.members {
+		if m.suspectedBy&sourceProbe != 0 && m.listed && now.Sub(m.probeFailed) > max(2*round, time.Second) {
+			n.clear(m, sourceProbe, now)
+		}
+	}
+	n.logEvents()
 }
 
 // measure tells the metrics what is polled.

@@ -33,6 +33,7 @@ type member struct {
 	presentFrom time.Time // since when it is present without a break
 	refused     bool      // its address refused a connection since it failed
 	suspectedAt time.Time
+	probeFailed time.Time // the last probe of this node's own that failed
 }
 
 // A source is one kind of evidence against a member.
@@ -110,6 +111,7 @@ func (n *Node) apply(c callback, now time.Time) {
 		}
 	case probeFailed:
 		if m != nil && m.State.Present() {
+			m.probeFailed = now
 			n.suspect(m, sourceProbe, CauseProbe, 0, now)
 		}
 	case saysLeaving:

@@ -1,0 +1,141 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"net"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/cluster/phi"
+)
+
+func TestEveryFieldOfConfigHasADefaultOrMayBeZero(t *testing.T) {
+	t.Parallel()
+	zero := map[string]bool{
+		"Name": true, "Seeds": true, "Tags": true, "Profile": true, "Advertise": true, "WaitForSeed": true,
+		"SnapshotFile": true, "HealthCheckInterval": true, "Phi": true, "PartitionStable": true,
+	}
+	for p := range profiles {
+		v := reflect.ValueOf(Config{Profile: Profile(p)}.populate())
+		for i := range v.NumField() {
+			if name := v.Type().Field(i).Name; v.Field(i).IsZero() && !zero[name] {
+				t.Errorf("%v: no default for %s", Profile(p), name)
+			}
+		}
+		c := Config{Name: "n", Profile: Profile(p)}.populate()
+		if err := c.validate(); err != nil {
+			t.Errorf("%v: the defaults do not fit together: %v", Profile(p), err)
+		}
+	}
+}
+
+func TestValuesThatCannotWorkTogetherAreRefusedWithBothNames(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		cfg  Config
+		want []string
+	}{
+		{Config{ProbeTimeout: time.Second}, []string{"ProbeTimeout 1s", "ProbeInterval 200ms"}},
+		{Config{GossipInterval: time.Second}, []string{"GossipInterval 1s", "ProbeInterval 200ms"}},
+		{Config{StreamTimeout: 50 * time.Millisecond}, []string{"StreamTimeout 50ms", "ProbeTimeout 100ms"}},
+		{Config{PartitionWindow: time.Second}, []string{"PartitionWindow 1s", "SuspicionMult", "ProbeInterval"}},
+		{Config{PartitionStable: time.Hour}, []string{"PartitionStable 1h0m0s", "ForgetAfter 10m0s"}},
+		{Config{Phi: phi.Config{Interval: time.Second}}, []string{"Phi.Interval 1s", "HealthCheckInterval 0s"}},
+		{Config{Phi: phi.Config{Threshold: -1}}, []string{"Config.Phi", "Threshold"}},
+		{Config{SuspicionMult: 1}, []string{"SuspicionMult 1: want 2 to 100"}},
+		{Config{ProbeInterval: time.Millisecond}, []string{"ProbeInterval 1ms: want at least 10ms"}},
+		{Config{HealthCheckInterval: time.Minute}, []string{"HealthCheckInterval 1m0s"}},
+		{Config{ReconnectInterval: time.Hour}, []string{"ReconnectInterval 1h0m0s: want at most 30s"}},
+		{Config{Seeds: []string{"nowhere"}}, []string{"Seeds", `"nowhere" is not host:port`}},
+		{Config{Seeds: []string{"host:0"}}, []string{"Seeds", `"host:0"`}},
+		{Config{Profile: 9}, []string{"Profile 9"}},
+		{Config{Name: "a b"}, []string{`"a b"`, "without spaces"}},
+		{Config{Name: "a@b"}, []string{"'@'"}},
+		{Config{Name: "-"}, nil},
+		{Config{Cluster: strings.Repeat("x", 129)}, []string{"Cluster"}},
+		{Config{Tags: Tags{"": ""}}, []string{"tag key"}},
+	} {
+		if c.cfg.Name == "" {
+			c.cfg.Name = "n"
+		}
+		cfg := c.cfg.populate()
+		err := cfg.validate()
+		if (err == nil) != (c.want == nil) {
+			t.Errorf("%v: %v", c.want, err)
+			continue
+		}
+		for _, w := range c.want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("got %v, want %q", err, w)
+			}
+		}
+	}
+	empty := Config{}.populate()
+	if err := empty.validate(); err == nil || !strings.Contains(err.Error(), "Name is empty") {
+		t.Errorf("no name: %v", err)
+	}
+}
+
+func TestHeartbeatsComeMoreSlowlyTheMoreAreWatched(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]time.Duration{1: 50, 200: 50, 201: 100, 1000: 100, 1001: 250} {
+		if got := (&Config{}).heartbeat(n); got != want*time.Millisecond {
+			t.Errorf("%d workers: %v", n, got)
+		}
+	}
+	if got := (&Config{HealthCheckInterval: time.Second}).heartbeat(5000); got != time.Second {
+		t.Errorf("chosen: %v", got)
+	}
+}
+
+func TestAdvertisedAddress(t *testing.T) {
+	t.Parallel()
+	tcp := func(s string) net.Addr {
+		a, err := net.ResolveTCPAddr("tcp", s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	resolve := func(_ context.Context, host string) ([]string, error) {
+		if host == "node.example" {
+			return []string{"10.1.2.3", "10.1.2.4"}, nil
+		}
+		return nil, errors.New("no such host")
+	}
+	for _, c := range []struct{ bound, advertise, want string }{
+		{"127.0.0.1:5000", "", "127.0.0.1:5000"},
+		{"[::1]:5000", "", "[::1]:5000"},
+		{"127.0.0.1:5000", "10.0.0.1", "10.0.0.1:5000"},
+		{"127.0.0.1:5000", "10.0.0.1:0", "10.0.0.1:5000"},
+		{"127.0.0.1:5000", "10.0.0.1:6000", "10.0.0.1:6000"},
+		{"0.0.0.0:5000", "node.example:6000", "10.1.2.3:6000"},
+		{"0.0.0.0:5000", "other.example", "other.example"},
+		{"0.0.0.0:5000", "0.0.0.0", "nobody can reach"},
+		{"0.0.0.0:5000", "10.0.0.1:x", `port "x"`},
+	} {
+		got, err := advertiseAddr(t.Context(), &Config{Advertise: c.advertise, Resolve: resolve}, tcp(c.bound))
+		if text := got.String(); err == nil && text != c.want || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s advertised as %q: %v, %v", c.bound, c.advertise, got, err)
+		}
+	}
+	got, err := advertiseAddr(t.Context(), &Config{}, tcp("0.0.0.0:5000"))
+	if err != nil || got.Addr().IsUnspecified() || got.Port() != 5000 {
+		t.Errorf("all interfaces: %v, %v", got, err)
+	}
+}
+
+func TestBootsSortByTimeAndNeverRepeat(t *testing.T) {
+	t.Parallel()
+	last := ""
+	for range 1000 {
+		b := newBoot()
+		if b <= last || len(b) != 16 {
+			t.Fatalf("%s after %s", b, last)
+		}
+		last = b
+	}
+}

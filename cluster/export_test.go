@@ -1,0 +1,36 @@
+package cluster
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Expected returns how many names the node's partition detector counts as
+// stable.
+func Expected(n *Node) (c int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, v := range n.detector.voters {
+		if v.expected && v.lostAt.IsZero() {
+			c++
+		}
+	}
+	return c
+}
+
+// Listed reports whether memberlist holds the member alive.
+func Listed(n *Node, id string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.members[id] != nil && n.members[id].listed
+}
+
+// SnapshotHas returns nil if the file has the address.
+func SnapshotHas(file, addr string) error {
+	b, err := os.ReadFile(file)
+	if err == nil && !strings.Contains(string(b), addr) {
+		err = fmt.Errorf("no %s in %s", addr, b)
+	}
+	return err
+}

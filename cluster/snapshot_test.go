@@ -1,0 +1,61 @@
+package cluster
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestTheSnapshotComesBackAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "members.json")
+	for range 2 { // made, then replaced
+		err := writeSnapshot(file, snapshot{Version: snapshotVersion, Cluster: "c", Members: []snapshotMember{
+			{"a", "127.0.0.1:1"}, {"b", "[::1]:2"}, {"a", "127.0.0.1:1"},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got, err := readSnapshot(f, "c"); err != nil || !slices.Equal(got, []string{"127.0.0.1:1", "[::1]:2"}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if info, err := f.Stat(); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(file), "*")); len(left) != 1 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestABadSnapshotIsNoReasonNotToStart(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":              "unexpected end",
+		"{}":            "version 0",
+		`{"version":1}`: `of cluster ""`,
+		`{"version":1,"cluster":"c","members":[{"addr":"x"}]}`:           `"x" is not an address`,
+		`{"version":1,"cluster":"c","members":[{"addr":"127.0.0.1:0"}]}`: "not an address",
+		strings.Repeat(" ", maxSnapshotSize+1):                           "larger than",
+	} {
+		if _, err := readSnapshot(strings.NewReader(text), "c"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40q: %v", text, err)
+		}
+	}
+}
+
+func FuzzSnapshot(f *testing.F) {
+	f.Add(`{"version":1,"cluster":"c","members":[{"name":"a","addr":"127.0.0.1:1"}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		if addrs, err := readSnapshot(strings.NewReader(text), "c"); err == nil && len(addrs) > maxSnapshotAddrs {
+			t.Errorf("%d addresses", len(addrs))
+		}
+	})
+}
