@@ -225,7 +225,9 @@ type leg struct {
 // Worker returns the worker's name.
 func (l *leg) Worker() string { return l.worker.Name }
 
-func (l *leg) key() routed.Key { return routed.Key{Addr: l.worker.Addr} }
+// key tells the lives of a worker apart: a connection to an earlier one may
+// still be waiting to dial again.
+func (l *leg) key() routed.Key { return routed.Key{ID: l.worker.Boot, Addr: l.worker.Addr} }
 
 // Open connects to the worker and opens the call there.
 func (l *leg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.ClientStream, error) {
