@@ -3,8 +3,8 @@ package wire
 // Limits bound what one message may cost to decode. The zero value means the
 // defaults.
 type Limits struct {
-	// Depth is how deep arrays, maps and tags may nest. 0 is 64; 10 000, which
-	// is also what a negative number means, is the most.
+	// Depth is how deep arrays, maps and tags may nest. 0 is 64; the most is
+	// [MaxDepth], which is also what a negative number means.
 	Depth int
 	// Budget is how many bytes of memory the decoded value may take, counted
 	// with Go's sizes. 0 is 1 MiB + 32 times the length of the message; a
@@ -12,9 +12,12 @@ type Limits struct {
 	Budget int64
 }
 
+// MaxDepth is how deep a value may nest at most, whatever the limits. Encoders
+// refuse what is deeper, such as a value that contains itself.
+const MaxDepth = 10_000
+
 const (
 	defaultDepth  = 64
-	maxDepth      = 10_000
 	defaultBudget = 1 << 20
 	budgetFactor  = 32
 )
@@ -23,8 +26,8 @@ func (l Limits) depth() int {
 	switch {
 	case l.Depth == 0:
 		return defaultDepth
-	case l.Depth < 0 || l.Depth > maxDepth:
-		return maxDepth
+	case l.Depth < 0 || l.Depth > MaxDepth:
+		return MaxDepth
 	}
 	return l.Depth
 }

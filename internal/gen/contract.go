@@ -20,16 +20,17 @@ type checker struct {
 	diags []Diag
 	seen  map[string]bool // diags, as text
 
-	decls    []*decl
-	services []*service
-	unions   map[*types.TypeName]*union // of this package and others
-	order    []*union                   // of this package, in source order
-	broken   map[*types.TypeName]bool   // unions that have been reported
-	walked   map[string]bool            // types, as text
-	walking  map[string]bool            // types that are not structs, being walked
-	defs     []string                   // definition files
-	quiet    int                        // above 0, nothing is reported
-	comments map[token.Pos]string       // see fieldComments
+	decls     []*decl
+	services  []*service
+	unions    map[*types.TypeName]*union // of this package and others
+	order     []*union                   // of this package, in source order
+	broken    map[*types.TypeName]bool   // unions that have been reported
+	walked    map[string]bool            // types, as text
+	walking   map[string]bool            // types that are not structs, being walked
+	defs      []string                   // definition files
+	quiet     int                        // above 0, nothing is reported
+	comments  map[token.Pos]string       // see fieldComments
+	recursion map[string]bool            // see recursive
 }
 
 // A decl is a type declaration of the package.
@@ -44,7 +45,7 @@ type decl struct {
 func newChecker(l *loader, p *pkg) *checker {
 	return &checker{
 		l: l, fset: l.fset, pkg: p, seen: map[string]bool{}, walked: map[string]bool{}, walking: map[string]bool{},
-		unions: map[*types.TypeName]*union{}, broken: map[*types.TypeName]bool{},
+		recursion: map[string]bool{}, unions: map[*types.TypeName]*union{}, broken: map[*types.TypeName]bool{},
 	}
 }
 

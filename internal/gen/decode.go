@@ -179,13 +179,13 @@ func (e *emitter) union(n *types.Named, u *union) {
 		}
 	}
 	e.p("\n// %s appends the encoding of v, for generated code that uses the union.", e.appendFn(n))
-	e.function(fmt.Sprintf("func %s(b []byte, v %s) ([]byte, error)", e.appendFn(n), T), func() {
+	e.appendFunction(n, T, "([]byte, error)", func() {
 		e.p("switch v := v.(type) {\n")
 		for _, v := range u.variants {
-			prefix := quote(head(majorMap, 1) + encodedText(v.wire))
-			e.p("case *%s:\nif v != nil { return %s(append(b, %s...), v) }\n", v.obj.Name(), e.appendFn(v.obj.Type()), prefix)
+			start := "append(b, " + quote(head(majorMap, 1)+encodedText(v.wire)) + "...)"
+			e.p("case *%s:\nif v != nil { return %s }\n", v.obj.Name(), e.appendCall(v.obj.Type(), start, "v"))
 			if !v.ptr {
-				e.p("case %s:\nreturn %s(append(b, %s...), &v)\n", v.obj.Name(), e.appendFn(v.obj.Type()), prefix)
+				e.p("case %s:\nreturn %s\n", v.obj.Name(), e.appendCall(v.obj.Type(), start, "&v"))
 			}
 		}
 		e.p("case *Unknown%s:\nif v != nil {\nb, ok := %s.AppendText(%s.AppendMap(b, 1), v.Name)\n", T, wire, wire)

@@ -21,6 +21,7 @@ type emitter struct {
 	body    *strings.Builder
 	tmp     int  // temporary variables of the function at hand
 	usesOK  bool // it needs a variable ok
+	depth   bool // it has a parameter depth
 }
 
 // A namespace gives functions their names. The files of a package share one,
@@ -164,7 +165,7 @@ func (e *emitter) fn(t types.Type) string {
 				return true
 			}
 		}
-		for _, f := range []string{"append" + n + "CBOR", "decode" + n + "CBOR", "fieldsOf" + n} {
+		for _, f := range []string{"append" + n + "CBOR", "append" + n + "CBORAt", "decode" + n + "CBOR", "fieldsOf" + n} {
 			if e.names.scope.Lookup(f) != nil {
 				return true
 			}
@@ -208,6 +209,35 @@ func (e *emitter) codecFn(verb string, t types.Type) string {
 	}
 	e.fn(t)
 	return name
+}
+
+// appendCall returns a call that appends value, of the struct or union t, to
+// dst.
+func (e *emitter) appendCall(t types.Type, dst, value string) string {
+	if e.depth && e.c.recursive(t) {
+		return fmt.Sprintf("%s(%s, %s, depth+1)", e.innerFn(t), dst, value)
+	}
+	return fmt.Sprintf("%s(%s, %s)", e.appendFn(t), dst, value)
+}
+
+// innerFn returns the name of the append function of a recursive type that
+// counts its depth.
+func (e *emitter) innerFn(t types.Type) string { return "append" + e.fn(t) + "CBORAt" }
+
+// appendFunction writes the append function of t, whose parameter v has type
+// T, and for a recursive type the one that counts.
+func (e *emitter) appendFunction(t types.Type, T, results string, body func()) {
+	if !e.c.recursive(t) {
+		e.function(fmt.Sprintf("func %s(b []byte, v %s) %s", e.appendFn(t), T, results), body)
+		return
+	}
+	e.p("\nfunc %s(b []byte, v %s) ([]byte, error) {\nreturn %s(b, v, 0)\n}\n", e.appendFn(t), T, e.innerFn(t))
+	e.function(fmt.Sprintf("func %s(b []byte, v %s, depth int) %s", e.innerFn(t), T, results), func() {
+		e.depth = true
+		e.p("if depth > %s.MaxDepth { return b, %s.ErrDepth }\n", e.wire(), e.wire())
+		body()
+		e.depth = false
+	})
 }
 
 // codecs writes the functions queued so far, and those that these queue.

@@ -28,7 +28,7 @@ func (e *emitter) structCodec(n *types.Named) {
 	fs := e.c.knownFields(n)
 	T, wire := e.typ(n), e.wire()
 	e.guard(n)
-	e.function(fmt.Sprintf("func %s(b []byte, v *%s) (_ []byte, err error)", e.appendFn(n), T), func() { e.appendStruct(n, fs) })
+	e.appendFunction(n, "*"+T, "(_ []byte, err error)", func() { e.appendStruct(n, fs) })
 	keys := "fieldsOf" + e.fn(n)
 	e.p("\nvar %s = []string{", keys)
 	for _, f := range fs {
@@ -121,11 +121,11 @@ func (e *emitter) encode(t types.Type, expr, where string, packed bool) {
 	}
 	if n, ok := t.(*types.Named); ok {
 		if types.IsInterface(n) {
-			e.p("if %s == nil { b = %s.AppendNil(b) } else if b, err = %s(b, %s); err != nil { return b, err }\n", expr, wire, e.appendFn(n), expr)
+			e.p("if %s == nil { b = %s.AppendNil(b) } else if b, err = %s; err != nil { return b, err }\n", expr, wire, e.appendCall(n, "b", expr))
 			return
 		}
 		if _, ok := n.Underlying().(*types.Struct); ok {
-			e.p("if b, err = %s(b, %s); err != nil { return b, err }\n", e.appendFn(n), addr(expr))
+			e.p("if b, err = %s; err != nil { return b, err }\n", e.appendCall(n, "b", addr(expr)))
 			return
 		}
 	}

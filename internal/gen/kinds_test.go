@@ -2,6 +2,7 @@ package gen_test
 
 import (
 	"context"
+	"errors"
 	"math"
 	"math/big"
 	"net/netip"
@@ -246,5 +247,30 @@ func TestUnknownVariantIsCarriedUnchanged(t *testing.T) {
 	}
 	if b := mustAppend(t, spec.Response, got); string(b) != in {
 		t.Errorf("%q, want %q", b, in)
+	}
+}
+
+func TestValueThatContainsItselfIsAnError(t *testing.T) {
+	t.Parallel()
+	m := allSpec(t).Request
+	node := &kinds.Node{}
+	node.Next = node
+	many := kinds.AnswerMany{Answers: make([]kinds.Answer, 1)}
+	many.Answers[0] = many
+	for name, in := range map[string]*kinds.All{"struct": {Node: node}, "union": {Union: many}} {
+		if _, err := m.Append(nil, in); !errors.Is(err, wire.ErrDepth) {
+			t.Errorf("%s: %v, want %v", name, err, wire.ErrDepth)
+		}
+	}
+	deep := &kinds.All{}
+	for range 1000 {
+		deep.Node = &kinds.Node{Next: deep.Node}
+	}
+	b := mustAppend(t, m, deep)
+	var d wire.Decoder
+	d.Reset(b, wire.Limits{Depth: -1})
+	got := new(kinds.All)
+	if m.Decode(&d, got); d.Finish() != nil || !reflect.DeepEqual(got, deep) {
+		t.Errorf("a deep value did not come back: %v", d.Err())
 	}
 }

@@ -889,12 +889,19 @@ var _ = struct {
 	C *Node
 }(Node{})
 
-func appendNodeCBOR(b []byte, v *Node) (_ []byte, err error) {
+func appendNodeCBOR(b []byte, v *Node) ([]byte, error) {
+	return appendNodeCBORAt(b, v, 0)
+}
+
+func appendNodeCBORAt(b []byte, v *Node, depth int) (_ []byte, err error) {
+	if depth > wire.MaxDepth {
+		return b, wire.ErrDepth
+	}
 	b = append(b, "\xa1ac"...)
 	if v.C == nil {
 		b = wire.AppendNil(b)
 	} else {
-		if b, err = appendNodeCBOR(b, v.C); err != nil {
+		if b, err = appendNodeCBORAt(b, v.C, depth+1); err != nil {
 			return b, err
 		}
 	}
@@ -927,11 +934,18 @@ var _ = struct {
 	K []Tree
 }(Tree{})
 
-func appendTreeCBOR(b []byte, v *Tree) (_ []byte, err error) {
+func appendTreeCBOR(b []byte, v *Tree) ([]byte, error) {
+	return appendTreeCBORAt(b, v, 0)
+}
+
+func appendTreeCBORAt(b []byte, v *Tree, depth int) (_ []byte, err error) {
+	if depth > wire.MaxDepth {
+		return b, wire.ErrDepth
+	}
 	b = append(b, "\xa1ak"...)
 	b = wire.AppendArray(b, len(v.K))
 	for x1 := range v.K {
-		if b, err = appendTreeCBOR(b, &v.K[x1]); err != nil {
+		if b, err = appendTreeCBORAt(b, &v.K[x1], depth+1); err != nil {
 			return b, err
 		}
 	}

@@ -1437,6 +1437,13 @@ func (*UnknownAnswer) isAnswer() {}
 
 // AppendAnswerCBOR appends the encoding of v, for generated code that uses the union.
 func AppendAnswerCBOR(b []byte, v Answer) ([]byte, error) {
+	return appendAnswerCBORAt(b, v, 0)
+}
+
+func appendAnswerCBORAt(b []byte, v Answer, depth int) ([]byte, error) {
+	if depth > wire.MaxDepth {
+		return b, wire.ErrDepth
+	}
 	switch v := v.(type) {
 	case *AnswerText:
 		if v != nil {
@@ -1456,10 +1463,10 @@ func AppendAnswerCBOR(b []byte, v Answer) ([]byte, error) {
 		return appendAnswerNothingCBOR(append(b, "\xa1gnothing"...), &v)
 	case *AnswerMany:
 		if v != nil {
-			return appendAnswerManyCBOR(append(b, "\xa1dmany"...), v)
+			return appendAnswerManyCBORAt(append(b, "\xa1dmany"...), v, depth+1)
 		}
 	case AnswerMany:
-		return appendAnswerManyCBOR(append(b, "\xa1dmany"...), &v)
+		return appendAnswerManyCBORAt(append(b, "\xa1dmany"...), &v, depth+1)
 	case *UnknownAnswer:
 		if v != nil {
 			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
@@ -1634,13 +1641,20 @@ var _ = struct {
 	Children map[string]*Node
 }(Node{})
 
-func appendNodeCBOR(b []byte, v *Node) (_ []byte, err error) {
+func appendNodeCBOR(b []byte, v *Node) ([]byte, error) {
+	return appendNodeCBORAt(b, v, 0)
+}
+
+func appendNodeCBORAt(b []byte, v *Node, depth int) (_ []byte, err error) {
 	var ok bool
+	if depth > wire.MaxDepth {
+		return b, wire.ErrDepth
+	}
 	b = append(b, "\xa3dnext"...)
 	if v.Next == nil {
 		b = wire.AppendNil(b)
 	} else {
-		if b, err = appendNodeCBOR(b, v.Next); err != nil {
+		if b, err = appendNodeCBORAt(b, v.Next, depth+1); err != nil {
 			return b, err
 		}
 	}
@@ -1659,7 +1673,7 @@ func appendNodeCBOR(b []byte, v *Node) (_ []byte, err error) {
 		if x3 == nil {
 			b = wire.AppendNil(b)
 		} else {
-			if b, err = appendNodeCBOR(b, x3); err != nil {
+			if b, err = appendNodeCBORAt(b, x3, depth+1); err != nil {
 				return b, err
 			}
 		}
@@ -1914,7 +1928,14 @@ var _ = struct {
 	Seq     uint16
 }(AnswerMany{})
 
-func appendAnswerManyCBOR(b []byte, v *AnswerMany) (_ []byte, err error) {
+func appendAnswerManyCBOR(b []byte, v *AnswerMany) ([]byte, error) {
+	return appendAnswerManyCBORAt(b, v, 0)
+}
+
+func appendAnswerManyCBORAt(b []byte, v *AnswerMany, depth int) (_ []byte, err error) {
+	if depth > wire.MaxDepth {
+		return b, wire.ErrDepth
+	}
 	b = append(b, "\xa2cseq"...)
 	b = wire.AppendUint(b, uint64(v.Seq))
 	b = append(b, "ganswers"...)
@@ -1922,7 +1943,7 @@ func appendAnswerManyCBOR(b []byte, v *AnswerMany) (_ []byte, err error) {
 	for x1 := range v.Answers {
 		if v.Answers[x1] == nil {
 			b = wire.AppendNil(b)
-		} else if b, err = AppendAnswerCBOR(b, v.Answers[x1]); err != nil {
+		} else if b, err = appendAnswerCBORAt(b, v.Answers[x1], depth+1); err != nil {
 			return b, err
 		}
 	}

@@ -585,15 +585,22 @@ var _ = struct {
 	Kids  []*Node
 }(Node{})
 
-func appendNodeCBOR(b []byte, v *Node) (_ []byte, err error) {
+func appendNodeCBOR(b []byte, v *Node) ([]byte, error) {
+	return appendNodeCBORAt(b, v, 0)
+}
+
+func appendNodeCBORAt(b []byte, v *Node, depth int) (_ []byte, err error) {
 	var ok bool
+	if depth > wire.MaxDepth {
+		return b, wire.ErrDepth
+	}
 	b = append(b, "\xa3dkids"...)
 	b = wire.AppendArray(b, len(v.Kids))
 	for x1 := range v.Kids {
 		if v.Kids[x1] == nil {
 			b = wire.AppendNil(b)
 		} else {
-			if b, err = appendNodeCBOR(b, v.Kids[x1]); err != nil {
+			if b, err = appendNodeCBORAt(b, v.Kids[x1], depth+1); err != nil {
 				return b, err
 			}
 		}
@@ -602,7 +609,7 @@ func appendNodeCBOR(b []byte, v *Node) (_ []byte, err error) {
 	if v.Next == nil {
 		b = wire.AppendNil(b)
 	} else {
-		if b, err = appendNodeCBOR(b, v.Next); err != nil {
+		if b, err = appendNodeCBORAt(b, v.Next, depth+1); err != nil {
 			return b, err
 		}
 	}

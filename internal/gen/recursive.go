@@ -1,0 +1,71 @@
+package gen
+
+import "go/types"
+
+// recursive reports whether a struct or a union can contain itself. The
+// functions that encode such a type count their depth, since a value that
+// contains itself would take all of the stack, which cannot be recovered from.
+func (c *checker) recursive(t types.Type) bool {
+	key := types.TypeString(t, nil)
+	if r, ok := c.recursion[key]; ok {
+		return r
+	}
+	found := false
+	seen := map[string]bool{}
+	var visit func(types.Type)
+	visit = func(t types.Type) {
+		for _, in := range c.contains(t) {
+			k := types.TypeString(in, nil)
+			found = found || k == key
+			if !found && !seen[k] {
+				seen[k] = true
+				visit(in)
+			}
+		}
+	}
+	visit(t)
+	c.recursion[key] = found
+	return found
+}
+
+// contains returns the structs and unions directly within a struct or union
+// that have functions in this package.
+func (c *checker) contains(t types.Type) (out []types.Type) {
+	n := types.Unalias(t).(*types.Named)
+	if u := c.unions[n.Obj()]; u != nil {
+		if !u.foreign {
+			for _, v := range u.variants {
+				out = append(out, v.obj.Type())
+			}
+		}
+		return out
+	}
+	var add func(types.Type)
+	add = func(t types.Type) {
+		t = types.Unalias(t)
+		if special(t) != "" {
+			return
+		}
+		if n, ok := t.(*types.Named); ok {
+			switch n.Underlying().(type) {
+			case *types.Struct, *types.Interface:
+				out = append(out, n)
+				return
+			}
+		}
+		switch u := t.Underlying().(type) {
+		case *types.Pointer:
+			add(u.Elem())
+		case *types.Slice:
+			add(u.Elem())
+		case *types.Array:
+			add(u.Elem())
+		case *types.Map:
+			add(u.Elem())
+		}
+	}
+	for _, f := range c.knownFields(n) {
+		add(f.typ)
+	}
+	return out
+}
