@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/certs"
+)
+
+// startNode makes a node with certificates in a folder of its own, and returns
+// it and the flags to reach it.
+func startNode(t *testing.T) (*cluster.Node, []string) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "certs")
+	if _, err := certs.Make(dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.WithLogger(quiet),
+		rpcnet.CertFiles(filepath.Join(dir, "test_cert.pem"), filepath.Join(dir, "test_key.pem"), filepath.Join(dir, "ca.pem")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ep.Close() })
+	n, err := cluster.Join(t.Context(), ep, cluster.Config{Name: "worker-a", Tags: cluster.Tags{"role": "worker"}, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	return n, []string{"-dir", dir, "-addr", ep.Addr().String()}
+}
+
+func TestMembersListsTheClusterWithoutJoining(t *testing.T) {
+	t.Parallel()
+	n, flags := startNode(t)
+	status, out, errs := runCommand(t, append([]string{"members"}, flags...)...)
+	if status != 0 || !strings.Contains(out, "worker-a") || !strings.Contains(out, "alive") || !strings.Contains(out, "role=worker") ||
+		!strings.Contains(out, "1 present, 0 gone") {
+		t.Errorf("status %d, %q, %q", status, out, errs)
+	}
+	status, out, errs = runCommand(t, append([]string{"members", "-o", "json"}, flags...)...)
+	var v cluster.View
+	if err := json.Unmarshal([]byte(out), &v); status != 0 || err != nil {
+		t.Fatalf("status %d, %q, %q: %v", status, out, errs, err)
+	}
+	if len(v.Members) != 1 || v.Members[0].ID() != n.Self().ID() || v.Members[0].State != cluster.StateAlive || v.Cluster != "rpcnet" {
+		t.Errorf("%+v", v)
+	}
+	if _, out, _ = runCommand(t, append([]string{"members", "-select", "role=director"}, flags...)...); strings.Contains(out, "role=worker") {
+		t.Errorf("-select shows %q", out)
+	}
+	if ms := n.Members(); len(ms) != 1 {
+		t.Errorf("asking made a member: %v", ms)
+	}
+}
+
+// follow runs a command until the test ends and returns the lines it prints.
+func follow(t *testing.T, args []string) <-chan string {
+	t.Helper()
+	r, w := io.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	lines, done := make(chan string), make(chan int)
+	go func() {
+		status := run(ctx, args, w, w)
+		w.Close()
+		done <- status
+	}()
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(r); s.Scan(); {
+			select {
+			case lines <- s.Text():
+			case <-ctx.Done():
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if status := <-done; status != 0 {
+			t.Errorf("%q: status %d after an interrupt", args, status)
+		}
+	})
+	return lines
+}
+
+// until waits for a line with these words.
+func until(t *testing.T, lines <-chan string, words ...string) string {
+	t.Helper()
+	timeout := time.After(20 * time.Second)
+next:
+	for {
+		select {
+		case l, ok := <-lines:
+			if !ok {
+				t.Fatalf("the command ended without a line with %q", words)
+			}
+			for _, w := range words {
+				if !strings.Contains(l, w) {
+					continue next
+				}
+			}
+			return l
+		case <-timeout:
+			t.Fatalf("no line with %q", words)
+		}
+	}
+}
+
+func TestEventsAndWatchFollowTheCluster(t *testing.T) {
+	t.Parallel()
+	n, flags := startNode(t)
+	text := follow(t, append([]string{"events"}, flags...))
+	data := follow(t, append([]string{"events", "-o", "json", "-initial=false"}, flags...))
+	table := follow(t, append([]string{"members", "-watch"}, flags...))
+	until(t, text, "NodeJoined", "worker-a", "(present)")
+	until(t, table, "1 present")
+	// The streams are open once they have shown something; -initial=false shows
+	// nothing, so that it may need more than one change.
+	deadline := time.Now().Add(20 * time.Second)
+	for i := 0; ; i++ {
+		if err := n.UpdateTags(cluster.Tags{"round": strings.Repeat("x", i%50+1)}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case l := <-data:
+			var e cluster.Event
+			if err := json.Unmarshal([]byte(l), &e); err != nil || e.Kind != cluster.NodeUpdated || e.Initial {
+				t.Fatalf("%q: %v", l, err)
+			}
+		case <-time.After(50 * time.Millisecond):
+			if time.Now().Before(deadline) {
+				continue
+			}
+			t.Fatal("no event")
+		}
+		break
+	}
+	until(t, text, "NodeUpdated", "round=x")
+	until(t, table, "worker-a", "round=x")
+}
+
+func TestCommandsThatReadAClusterSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	_, flags := startNode(t)
+	for _, c := range []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{[]string{"members", "-o", "xml"}, 2, "want table or json"},
+		{[]string{"events", "-o", "table"}, 2, "want text or json"},
+		{[]string{"members", "more"}, 2, `unexpected argument "more"`},
+		{append([]string{"members", "-select", "a="}, flags...), 2, "character 3"},
+		{append(append([]string{"members"}, flags...), "-dir", "nowhere"), 1, "nowhere"},
+		{append(append([]string{"members"}, flags...), "-addr", "127.0.0.1:1"), 1, "127.0.0.1:1"},
+		{append(append([]string{"events"}, flags...), "-server-name", "other.example"), 1, "other.example"},
+	} {
+		status, _, errs := runCommand(t, c.args...)
+		if status != c.status || !strings.Contains(errs, c.want) {
+			t.Errorf("%q: status %d, %q, want %d and %q", c.args, status, errs, c.status, c.want)
+		}
+	}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+)
+
+// A target is the flags of a command that talks to a node.
+type target struct {
+	addr, dir, cert, key, ca, name string
+	timeout                        time.Duration
+}
+
+func targetFlags(fs *flag.FlagSet) *target {
+	t := new(target)
+	fs.StringVar(&t.addr, "addr", "127.0.0.1:61000", "the `host:port` of any node of the cluster")
+	fs.StringVar(&t.dir, "dir", "certs", "the `folder` with ca.pem, test_cert.pem and test_key.pem, as rpcnet certs makes it")
+	fs.StringVar(&t.cert, "cert", "", "the certificate's `file`, in place of the one in -dir")
+	fs.StringVar(&t.key, "key", "", "the key's `file`, in place of the one in -dir")
+	fs.StringVar(&t.ca, "ca", "", "the authority's `file`, in place of the one in -dir")
+	fs.StringVar(&t.name, "server-name", "", "the `name` the node's certificate must carry, in place of the host of -addr")
+	fs.DurationVar(&t.timeout, "timeout", 5*time.Second, "how long to wait for the connection and for one answer")
+	return t
+}
+
+// dial connects to the node. The caller closes the connection.
+func (t *target) dial(ctx context.Context) (*rpcnet.Conn, error) {
+	file := func(chosen, name string) string {
+		if chosen != "" {
+			return chosen
+		}
+		return filepath.Join(t.dir, name)
+	}
+	creds := rpcnet.CertFiles(file(t.cert, "test_cert.pem"), file(t.key, "test_key.pem"), file(t.ca, "ca.pem"))
+	var opts []rpcnet.DialOption
+	if t.name != "" {
+		opts = append(opts, rpcnet.WithServerName(t.name))
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	return rpcnet.Dial(ctx, t.addr, creds, opts...)
+}
+
+// A format is the value of -o.
+type format string
+
+func formatFlag(fs *flag.FlagSet, text string) *format {
+	f := format(text)
+	fs.Func("o", fmt.Sprintf("the `form` of the output: %s or json (default %s)", text, text), func(s string) error {
+		if s != text && s != "json" {
+			return fmt.Errorf("want %s or json", text)
+		}
+		f = format(s)
+		return nil
+	})
+	return &f
+}
+
+func noArguments(args []string) error {
+	if len(args) > 0 {
+		return usageError(fmt.Sprintf("unexpected argument %q", args[0]))
+	}
+	return nil
+}

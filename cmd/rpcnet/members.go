@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+)
+
+var membersCommand = command{
+	name:    "members",
+	summary: "list the members of a cluster as one of its nodes sees them; it does not join",
+	setup: func(fs *flag.FlagSet) runFunc {
+		t := targetFlags(fs)
+		form := formatFlag(fs, "table")
+		watch := fs.Bool("watch", false, "print the list again at every change, until interrupted")
+		selector := fs.String("select", "", "only members that match this `selector`, such as role=worker,zone in (a,b)")
+		return func(ctx context.Context, args []string, out io.Writer) error {
+			if err := noArguments(args); err != nil {
+				return err
+			}
+			s, err := cluster.ParseSelector(*selector)
+			if err != nil {
+				return usageError(err.Error())
+			}
+			conn, err := t.dial(ctx)
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			show := func() error { return showMembers(ctx, conn, t.timeout, s, *form, out) }
+			if !*watch {
+				return show()
+			}
+			return onEveryChange(ctx, conn, show)
+		}
+	},
+}
+
+// showMembers asks for the members and prints them.
+func showMembers(ctx context.Context, conn *rpcnet.Conn, timeout time.Duration, s cluster.Selector, form format, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	v, err := cluster.AdminView(ctx, conn)
+	if err != nil {
+		return err
+	}
+	v.Members, v.Gone = matching(v.Members, s), matching(v.Gone, s)
+	if form == "json" {
+		return json.NewEncoder(out).Encode(v)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tADDRESS\tSTATE\tSINCE\tBOOT\tTAGS")
+	for _, m := range append(v.Members, v.Gone...) {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.Addr, m.State, age(v.Time.Sub(m.Since)), m.Boot, m.Tags)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d present, %d gone, in cluster %q as %s sees it", len(v.Members), len(v.Gone), v.Cluster, v.Self.Name)
+	if v.Health > 0 {
+		fmt.Fprintf(out, "; its own health is %d of 7, 0 is well", v.Health)
+	}
+	if v.Partition != nil {
+		fmt.Fprintf(out, "; PARTITION: %v", v.Partition)
+	}
+	_, err = fmt.Fprintln(out)
+	return err
+}
+
+func matching(ms []cluster.Member, s cluster.Selector) []cluster.Member {
+	var kept []cluster.Member
+	for _, m := range ms {
+		if s.Matches(m.Tags) {
+			kept = append(kept, m)
+		}
+	}
+	return kept
+}
+
+// age returns a duration as a person reads it.
+func age(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return "now"
+	case d < time.Hour:
+		return d.Round(time.Second).String()
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%.1fh", d.Hours())
+	}
+	return fmt.Sprintf("%.1fd", d.Hours()/24)
+}
+
+// settle is how long changes may follow each other before the list is printed
+// again.
+const settle = 100 * time.Millisecond
+
+// onEveryChange calls show at once and after every change, until ctx ends,
+// which is no error.
+func onEveryChange(ctx context.Context, conn *rpcnet.Conn, show func() error) error {
+	changed := make(chan error)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer close(changed)
+		for e, err := range cluster.AdminEvents(ctx, conn) {
+			if err == nil && e.Initial {
+				continue
+			}
+			select {
+			case changed <- err:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-changed:
+			if err != nil {
+				return err
+			}
+			timer.Reset(settle)
+		case <-timer.C:
+			if err := show(); err != nil {
+				return err
+			}
+		}
+	}
+}
