@@ -1,0 +1,134 @@
+// Package prom is an implementation of cluster.Metrics for Prometheus.
+//
+//	m, err := prom.New(prometheus.DefaultRegisterer)
+//	node, err := cluster.Join(ctx, ep, cluster.Config{Name: "a", Metrics: m})
+//
+// The metrics, all with the prefix rpcnet_cluster_:
+//
+//	probe_seconds                histogram  round trip of answered probes
+//	probes_total                 counter    probes, by result: answered, failed
+//	probe_fallbacks_total        counter    probes answered over a stream only: UDP is dropped
+//	health_score                 gauge      0 (well) to 7
+//	packets_total                counter    by direction (in, out) and kind (gossip, control)
+//	packet_bytes_total           counter    likewise, on the wire
+//	streams_total                counter    by direction and kind (state, key)
+//	refused_total                counter    packets and connections not accepted, or not sent, by reason
+//	members                      gauge      by state
+//	queue_depth                  gauge      by queue
+//	events_total                 counter    by kind and cause
+package prom
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rpcnet-go/rpcnet/cluster"
+)
+
+// Metrics implements [cluster.Metrics]. It is safe for concurrent use. One
+// serves one node: two nodes of a process need registerers that tell them apart
+// ([prometheus.WrapRegistererWith]).
+type Metrics struct {
+	probeSeconds prometheus.Histogram
+	answered     prometheus.Counter
+	failed       prometheus.Counter
+	fallbacks    prometheus.Counter
+	health       prometheus.Gauge
+	packets      *prometheus.CounterVec
+	bytes        *prometheus.CounterVec
+	streams      *prometheus.CounterVec
+	refused      *prometheus.CounterVec
+	members      *prometheus.GaugeVec
+	queues       *prometheus.GaugeVec
+	events       *prometheus.CounterVec
+}
+
+var _ cluster.Metrics = (*Metrics)(nil)
+
+// New makes the metrics and registers them. It fails, and leaves nothing
+// registered, if one of them is registered already.
+func New(r prometheus.Registerer) (*Metrics, error) {
+	opts := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Namespace: "rpcnet", Subsystem: "cluster", Name: name, Help: help}
+	}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts(opts(name, help)), labels)
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts(opts(name, help)), labels)
+	}
+	probes := counter("probes_total", "Probes of members, by result.", "result")
+	m := &Metrics{
+		probeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "rpcnet", Subsystem: "cluster", Name: "probe_seconds", Help: "Round trip of answered probes.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5},
+		}),
+		answered:  probes.WithLabelValues("answered"),
+		failed:    probes.WithLabelValues("failed"),
+		fallbacks: prometheus.NewCounter(prometheus.CounterOpts(opts("probe_fallbacks_total", "Probes answered over a stream only: UDP is dropped somewhere."))),
+		health:    prometheus.NewGauge(prometheus.GaugeOpts(opts("health_score", "Judgement of this node itself, 0 (well) to 7."))),
+		packets:   counter("packets_total", "Packets sent and accepted.", "direction", "kind"),
+		bytes:     counter("packet_bytes_total", "Bytes of packets sent and accepted, as UDP carries them.", "direction", "kind"),
+		streams:   counter("streams_total", "Gossip connections opened.", "direction", "kind"),
+		refused:   counter("refused_total", "Packets and connections not accepted, or packets not sent, by reason.", "reason"),
+		members:   gauge("members", "Members in each state.", "state"),
+		queues:    gauge("queue_depth", "Entries waiting in a queue.", "queue"),
+		events:    counter("events_total", "Events of the node.", "kind", "cause"),
+	}
+	var done []prometheus.Collector
+	for _, c := range []prometheus.Collector{
+		m.probeSeconds, probes, m.fallbacks, m.health, m.packets, m.bytes, m.streams, m.refused, m.members, m.queues, m.events,
+	} {
+		if err := r.Register(c); err != nil {
+			for _, c := range done {
+				r.Unregister(c)
+			}
+			return nil, errors.Join(errors.New("prom: registering the metrics of a cluster node"), err)
+		}
+		done = append(done, c)
+	}
+	return m, nil
+}
+
+// Probe implements [cluster.Metrics].
+func (m *Metrics) Probe(rtt time.Duration, ok bool) {
+	if !ok {
+		m.failed.Inc()
+		return
+	}
+	m.answered.Inc()
+	m.probeSeconds.Observe(rtt.Seconds())
+}
+
+// Fallback implements [cluster.Metrics].
+func (m *Metrics) Fallback() { m.fallbacks.Inc() }
+
+// HealthScore implements [cluster.Metrics].
+func (m *Metrics) HealthScore(score int) { m.health.Set(float64(score)) }
+
+// Packet implements [cluster.Metrics].
+func (m *Metrics) Packet(direction, kind string, bytes int) {
+	m.packets.WithLabelValues(direction, kind).Inc()
+	m.bytes.WithLabelValues(direction, kind).Add(float64(bytes))
+}
+
+// Stream implements [cluster.Metrics].
+func (m *Metrics) Stream(direction, kind string) { m.streams.WithLabelValues(direction, kind).Inc() }
+
+// Refused implements [cluster.Metrics].
+func (m *Metrics) Refused(reason string) { m.refused.WithLabelValues(reason).Inc() }
+
+// Members implements [cluster.Metrics].
+func (m *Metrics) Members(state cluster.State, n int) {
+	m.members.WithLabelValues(state.String()).Set(float64(n))
+}
+
+// QueueDepth implements [cluster.Metrics].
+func (m *Metrics) QueueDepth(queue string, n int) { m.queues.WithLabelValues(queue).Set(float64(n)) }
+
+// Event implements [cluster.Metrics].
+func (m *Metrics) Event(kind cluster.Kind, cause cluster.Cause) {
+	m.events.WithLabelValues(kind.String(), cause.String()).Inc()
+}
