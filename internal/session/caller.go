@@ -23,11 +23,11 @@ type Request struct {
 // prompt the call reacts to done at once; without, a call that is alone on its
 // session may take a tick of 10 ms to notice, and is faster.
 func (s *Session) Call(r *Request, msg []byte, done <-chan struct{}, prompt bool) (*Stream, error) {
-	st := streamPool.Get().(*Stream)
+	st := s.pooledStream()
 	st.pooled = true
 	n, err := s.admit(st, r, done)
 	if err != nil {
-		streamPool.Put(st)
+		s.streams.Put(st)
 		return nil, err
 	}
 	st.endOnly = true // nothing comes before the OPEN: no lock
@@ -58,7 +58,7 @@ func (s *Session) Call(r *Request, msg []byte, done <-chan struct{}, prompt bool
 // NewStream makes a stream for a call of any shape. Nothing is sent before the
 // first Send, CloseSend or Open. It must be ended with Release or Abandon.
 func (s *Session) NewStream(r *Request, done <-chan struct{}) (*Stream, error) {
-	st := &Stream{wake: make(chan struct{}, 1)}
+	st := newStream()
 	if _, err := s.admit(st, r, done); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,23 @@ package session
 
 import "time"
 
+// A role is held by one goroutine at a time. It is not a mutex because whoever
+// waits for it waits long: for a frame, which in a synctest bubble may need time
+// to pass.
+type role chan struct{}
+
+func (r role) lock()   { r <- struct{}{} }
+func (r role) unlock() { <-r }
+
+func (r role) tryLock() bool {
+	select {
+	case r <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
 // readLoop is the reader goroutine. On a server it reads until the end. On a
 // caller's side it shares the reading role with lone callers: it parks when
 // nothing is in flight, and reads again when there is more than one call, or
@@ -9,18 +26,18 @@ import "time"
 func (s *Session) readLoop() {
 	s.in.read = s.wasRead
 	for {
-		s.role.Lock()
+		s.role.lock()
 		err := s.read(nil)
 		if err != errRole {
 			s.fail(err)
 			if s.cfg.Budget != nil { // nothing is read any more
 				s.cfg.Budget.give(s.reserved.Swap(0))
 			}
-			s.role.Unlock()
+			s.role.unlock()
 			return
 		}
 		s.parked.Store(true)
-		s.role.Unlock()
+		s.role.unlock()
 		s.hurryTick()
 		if s.inflight.Load() > 0 { // came between errRole and parked
 			s.unpark()
@@ -53,7 +70,7 @@ func (s *Session) wantReader() {
 // ends. If somebody else reads, or the tick finds that it takes long, the
 // reader goroutine does.
 func (s *Session) readAlone(st *Stream) {
-	if !s.parked.Load() || !s.role.TryLock() {
+	if !s.parked.Load() || !s.role.tryLock() {
 		s.wantReader()
 		return
 	}
@@ -61,7 +78,7 @@ func (s *Session) readAlone(st *Stream) {
 	s.hurryTick()
 	err := s.read(st)
 	s.lone.Add(1)
-	s.role.Unlock()
+	s.role.unlock()
 	switch {
 	case err != errRole:
 		s.fail(err)

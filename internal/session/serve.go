@@ -65,7 +65,7 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 		return nil
 	}
 	facts := s.cfg.Handler.Facts(name)
-	st := streamPool.Get().(*Stream)
+	st := s.pooledStream()
 	st.pooled = facts.Private && end
 	st.reset(s, h.ID(), cell, &Request{
 		Procedure: name, Encoding: o.Encoding, Attempt: o.Attempt, Priority: o.Priority, MaxReceive: facts.MaxReceive,

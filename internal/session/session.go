@@ -158,12 +158,13 @@ type Session struct {
 	unread   atomic.Int64 // of buffered: whole messages that wait for a Recv
 	withheld atomic.Int64 // session credit held back while unread is high
 
-	role       sync.Mutex    // the reading role, caller's side
+	role       role          // of reading, caller's side
 	wakeReader chan struct{} // the reader goroutine takes the role
 	lone       atomic.Uint64 // counts calls that read for themselves; odd while one does
 	parked     atomic.Bool
 
 	// Streams.
+	streams   sync.Pool // of *Stream
 	cells     []atomic.Pointer[cellChunk]
 	imu       sync.Mutex
 	freeIDs   []uint32
@@ -213,7 +214,7 @@ var ErrClosed = errors.New("session closed")
 func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*Session, error) {
 	s := &Session{
 		lane: lane, cfg: cfg.withDefaults(), server: cfg.Handler != nil,
-		closed: make(chan struct{}), kick: make(chan struct{}, 1), wakeReader: make(chan struct{}, 1),
+		closed: make(chan struct{}), kick: make(chan struct{}, 1), wakeReader: make(chan struct{}, 1), role: make(role, 1),
 		away: make(chan struct{}), drain: make(chan struct{}), idle: make(chan struct{}),
 	}
 	s.in = input{lane: lane, b: make([]byte, firstBuffer), resume: s.resumeReading}

@@ -50,7 +50,7 @@ type Stream struct {
 	// Facts of the OPEN frame; on the caller's side set by who opens.
 	Request
 	Deadline time.Time // server: when the caller stops waiting; zero: never
-	pooled   bool      // goes back to streamPool at its end
+	pooled   bool      // goes back to the session's pool at its end
 	inline   bool      // server: the handler runs on the reader
 
 	// What has come; guarded by mu. The reader fills the end of part unlocked.
@@ -117,7 +117,16 @@ const (
 	perMessage = 4
 )
 
-var streamPool = sync.Pool{New: func() any { return &Stream{wake: make(chan struct{}, 1)} }}
+func newStream() *Stream { return &Stream{wake: make(chan struct{}, 1)} }
+
+// pooledStream returns a stream of the session's pool. There is one pool for
+// each session because a channel may not leave its synctest bubble.
+func (s *Session) pooledStream() *Stream {
+	if st, ok := s.streams.Get().(*Stream); ok {
+		return st
+	}
+	return newStream()
+}
 
 // reset prepares a stream for a call on s.
 func (st *Stream) reset(s *Session, id uint32, cell *atomic.Pointer[Stream], r *Request) {
@@ -155,7 +164,7 @@ func (st *Stream) recycle() {
 	st.owner = nil
 	st.Request, st.canceler, st.curBigs, st.header = Request{}, nil, nil, nil
 	st.mu.Unlock()
-	streamPool.Put(st)
+	st.s.streams.Put(st)
 }
 
 // unlockWake wakes the receiver if it waits, and unlocks mu.
