@@ -12,7 +12,7 @@ func TestFrozenWorker(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	director, a, b := f.startPair()
-	client := f.startClient("TOKENS=0", "TOKEN_INTERVAL=20ms", "SEED=11", "STALL_TIMEOUT=2s")
+	client := f.startClient("TOKENS=0", "TOKEN_INTERVAL=20ms", "SEED=11")
 	serving, other := pair(client, a, b)
 	client.awaitToken(5)
 	director.skip()

@@ -200,11 +200,9 @@ func (f *fleet) startWorker(label string, env ...string) *node {
 	return f.start("worker", label, addr, append([]string{"WORKER_LABEL=" + label, "WORKER_ADDR=" + addr}, env...)...)
 }
 
-// startClient runs a client that leaves a worker when it fails, and not when the
-// machine is busy, unless env says otherwise.
 func (f *fleet) startClient(env ...string) *node {
 	f.t.Helper()
-	return f.start("client", "client", "", append([]string{"STALL_TIMEOUT=1m"}, env...)...)
+	return f.start("client", "client", "", env...)
 }
 
 // startPair runs a director and two workers and waits until it lists both.

@@ -85,7 +85,7 @@ func TestPartition(t *testing.T) {
 	far := f.startCommand([]string{"ip", "netns", "exec", wire.name, proc.Path(binDir, "worker")}, "worker-far", "",
 		common, "WORKER_LABEL=worker-far", "WORKER_ADDR="+wire.there+":62001")
 	director.await("1 workers available")
-	client := f.startClient(common, "TOKENS=0", "TOKEN_INTERVAL=20ms", "SEED=13", "STALL_TIMEOUT=2s")
+	client := f.startClient(common, "TOKENS=0", "TOKEN_INTERVAL=20ms", "SEED=13")
 	client.awaitToken(5)
 	f.startWorker("worker-near", common, "WORKER_ADDR="+freeAddrOf(t, wire.here))
 	director.await("2 workers available")

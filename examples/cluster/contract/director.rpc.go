@@ -5,6 +5,8 @@ package contract
 import (
 	"context"
 	"fmt"
+
+	"github.com/rpcnet-go/rpcnet"
 )
 
 //go:generate go tool rpcnet-gen
@@ -38,6 +40,18 @@ type GetWorkerResponse struct {
 	NodeID string
 	// ConnectionID is the request's, or a new one if that was empty.
 	ConnectionID string
+	// Ticket goes with the call to the worker (cluster.WithTicket), so that the
+	// assignment counts until the worker has it, and never twice.
+	Ticket []byte `rpc:"ticket,max=64"`
+	// Alternates are other workers, for when this one fails and no director
+	// answers.
+	Alternates []Alternate `rpc:"alternates,max=8"`
+}
+
+// Alternate is a worker that would have done as well.
+type Alternate struct {
+	Label string
+	Addr  string
 }
 
 // DirectorError is what GetWorker fails with.
@@ -68,6 +82,12 @@ func (e *NoWorkers) Error() string {
 }
 
 func (e *BadSelector) Error() string { return fmt.Sprintf("bad selector %q: %s", e.Selector, e.Reason) }
+
+// Code is that of the errors a call may be made again after.
+func (*NoWorkers) Code() rpcnet.Code { return rpcnet.CodeUnavailable }
+
+// Code is that of requests that are wrong whoever they go to.
+func (*BadSelector) Code() rpcnet.Code { return rpcnet.CodeInvalidArgument }
 
 func (*NoWorkers) isDirectorError()   {}
 func (*BadSelector) isDirectorError() {}

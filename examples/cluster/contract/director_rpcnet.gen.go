@@ -125,10 +125,11 @@ const DirectorRegistryDescriptor = `{"version":1,
 "methods":[
 {"name":"GetWorker","shape":"unary","doc":"GetWorker returns the worker that a client should connect to.","request":"GetWorkerRequest","response":"GetWorkerResponse","timeout":"5s"}],
 "types":{
+"Alternate":{"kind":"struct","doc":"Alternate is a worker that would have done as well.","fields":[{"name":"addr","type":"string"},{"name":"label","type":"string"}]},
 "BadSelector":{"kind":"struct","doc":"BadSelector says that the request can never be answered.","fields":[{"name":"reason","type":"string"},{"name":"selector","type":"string"}]},
 "DirectorError":{"kind":"union","doc":"DirectorError is what GetWorker fails with.","variants":[{"name":"no_workers","type":"NoWorkers"},{"name":"bad_selector","type":"BadSelector"}]},
 "GetWorkerRequest":{"kind":"struct","doc":"GetWorkerRequest asks for a worker.","fields":[{"name":"exclude","type":"[]string","doc":"Exclude are labels of workers that have just failed the client."},{"name":"selector","type":"string","doc":"Selector filters workers by their tags, \"gpu=h100,zone=a\"; empty: any."},{"name":"connection_id","type":"string","doc":"ConnectionID names the client's generation in logs."}]},
-"GetWorkerResponse":{"kind":"struct","doc":"GetWorkerResponse is the worker of one client.","fields":[{"name":"addr","type":"string"},{"name":"label","type":"string"},{"name":"node_id","type":"string","doc":"NodeID is the worker's identity in the cluster."},{"name":"connection_id","type":"string","doc":"ConnectionID is the request's, or a new one if that was empty."}]},
+"GetWorkerResponse":{"kind":"struct","doc":"GetWorkerResponse is the worker of one client.","fields":[{"name":"addr","type":"string"},{"name":"label","type":"string"},{"name":"ticket","type":"bytes","doc":"Ticket goes with the call to the worker (cluster.WithTicket), so that the\nassignment counts until the worker has it, and never twice.","max":64},{"name":"node_id","type":"string","doc":"NodeID is the worker's identity in the cluster."},{"name":"alternates","type":"[]Alternate","doc":"Alternates are other workers, for when this one fails and no director\nanswers.","max":8},{"name":"connection_id","type":"string","doc":"ConnectionID is the request's, or a new one if that was empty."}]},
 "NoWorkers":{"kind":"struct","doc":"NoWorkers says that no worker can be given now: try again later.","fields":[{"name":"message","type":"string"},{"name":"selector","type":"string"}]}}}`
 
 // An error here means that GetWorkerRequest has changed: run go generate.
@@ -198,11 +199,13 @@ var _ = struct {
 	Addr         string
 	NodeID       string
 	ConnectionID string
+	Ticket       []byte
+	Alternates   []Alternate
 }(GetWorkerResponse{})
 
 func appendGetWorkerResponseCBOR(b []byte, v *GetWorkerResponse) (_ []byte, err error) {
 	var ok bool
-	b = append(b, "\xa4daddr"...)
+	b = append(b, "\xa6daddr"...)
 	if b, ok = wire.AppendText(b, v.Addr); !ok {
 		return b, wire.NotUTF8("GetWorkerResponse.Addr")
 	}
@@ -210,9 +213,24 @@ func appendGetWorkerResponseCBOR(b []byte, v *GetWorkerResponse) (_ []byte, err 
 	if b, ok = wire.AppendText(b, v.Label); !ok {
 		return b, wire.NotUTF8("GetWorkerResponse.Label")
 	}
+	if len(v.Ticket) > 64 {
+		return b, wire.TooLong("GetWorkerResponse.Ticket", len(v.Ticket), 64)
+	}
+	b = append(b, "fticket"...)
+	b = wire.AppendBytes(b, v.Ticket)
 	b = append(b, "gnode_id"...)
 	if b, ok = wire.AppendText(b, v.NodeID); !ok {
 		return b, wire.NotUTF8("GetWorkerResponse.NodeID")
+	}
+	if len(v.Alternates) > 8 {
+		return b, wire.TooLong("GetWorkerResponse.Alternates", len(v.Alternates), 8)
+	}
+	b = append(b, "jalternates"...)
+	b = wire.AppendArray(b, len(v.Alternates))
+	for x1 := range v.Alternates {
+		if b, err = appendAlternateCBOR(b, &v.Alternates[x1]); err != nil {
+			return b, err
+		}
 	}
 	b = append(b, "mconnection_id"...)
 	if b, ok = wire.AppendText(b, v.ConnectionID); !ok {
@@ -221,7 +239,7 @@ func appendGetWorkerResponseCBOR(b []byte, v *GetWorkerResponse) (_ []byte, err 
 	return b, nil
 }
 
-var fieldsOfGetWorkerResponse = []string{"daddr", "elabel", "gnode_id", "mconnection_id"}
+var fieldsOfGetWorkerResponse = []string{"daddr", "elabel", "fticket", "gnode_id", "jalternates", "mconnection_id"}
 
 func decodeGetWorkerResponseCBOR(d *wire.Decoder, v *GetWorkerResponse) {
 	var f wire.Fields
@@ -233,8 +251,22 @@ func decodeGetWorkerResponseCBOR(d *wire.Decoder, v *GetWorkerResponse) {
 		case 1:
 			v.Label = d.Text()
 		case 2:
-			v.NodeID = d.Text()
+			v.Ticket = d.BytesAtMost(64)
 		case 3:
+			v.NodeID = d.Text()
+		case 4:
+			x1 := d.AtMost(d.Array(), 8)
+			x2 := wire.Slice[Alternate](d, x1)
+			for len(x2) < x1 {
+				x2 = wire.Extend(d, x2, x1)
+				decodeAlternateCBOR(d, &x2[len(x2)-1])
+				if d.Err() != nil {
+					break
+				}
+			}
+			d.Leave()
+			v.Alternates = x2
+		case 5:
 			v.ConnectionID = d.Text()
 		case wire.Unknown:
 			d.Skip()
@@ -305,6 +337,47 @@ func DecodeDirectorErrorCBOR(d *wire.Decoder, v *DirectorError) {
 	if d.Err() != nil {
 		d.In(name)
 		return
+	}
+	d.Leave()
+}
+
+// An error here means that Alternate has changed: run go generate.
+var _ = struct {
+	Label string
+	Addr  string
+}(Alternate{})
+
+func appendAlternateCBOR(b []byte, v *Alternate) (_ []byte, err error) {
+	var ok bool
+	b = append(b, "\xa2daddr"...)
+	if b, ok = wire.AppendText(b, v.Addr); !ok {
+		return b, wire.NotUTF8("Alternate.Addr")
+	}
+	b = append(b, "elabel"...)
+	if b, ok = wire.AppendText(b, v.Label); !ok {
+		return b, wire.NotUTF8("Alternate.Label")
+	}
+	return b, nil
+}
+
+var fieldsOfAlternate = []string{"daddr", "elabel"}
+
+func decodeAlternateCBOR(d *wire.Decoder, v *Alternate) {
+	var f wire.Fields
+	for n := d.Map(); n > 0; n-- {
+		k := f.Next(d, fieldsOfAlternate)
+		switch k {
+		case 0:
+			v.Addr = d.Text()
+		case 1:
+			v.Label = d.Text()
+		case wire.Unknown:
+			d.Skip()
+		}
+		if d.Err() != nil {
+			d.InField(fieldsOfAlternate, k)
+			return
+		}
 	}
 	d.Leave()
 }

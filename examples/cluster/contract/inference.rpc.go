@@ -4,6 +4,8 @@ import (
 	"context"
 	"iter"
 	"time"
+
+	"github.com/rpcnet-go/rpcnet"
 )
 
 // Inference runs prompts on a worker.
@@ -83,6 +85,12 @@ type InvalidRequest struct {
 
 func (e *WorkerFailed) Error() string   { return "worker " + e.Worker + " failed: " + e.Reason }
 func (e *InvalidRequest) Error() string { return "invalid " + e.Field + ": " + e.Reason }
+
+// Code says that another worker may do better: a resumable stream goes on there.
+func (*WorkerFailed) Code() rpcnet.Code { return rpcnet.CodeUnavailable }
+
+// Code says that no other worker would do better.
+func (*InvalidRequest) Code() rpcnet.Code { return rpcnet.CodeInvalidArgument }
 
 func (*WorkerFailed) isInferenceError()   {}
 func (*InvalidRequest) isInferenceError() {}

@@ -31,7 +31,7 @@ func showPool(ctx context.Context, registry *cluster.WorkerRegistry, log *slog.L
 			log.Info(fmt.Sprintf("📊 Worker pool status: %d workers available", len(ready)))
 		}
 		for _, w := range ready {
-			log.Info(fmt.Sprintf("   - %s at %s (%d connections)", w.Name, w.Addr, w.InFlight))
+			log.Info(fmt.Sprintf("   - %s at %s (%d connections)", w.Name, w.Addr, w.InFlight), "capacity", w.Declared, "queued", w.Queued, "tags", w.Tags.String())
 		}
 		select {
 		case <-tick.C:

@@ -5,33 +5,34 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"log/slog"
 
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/contract"
 )
 
-// director implements contract.DirectorRegistry.
-type director struct {
-	registry *cluster.WorkerRegistry
-	log      *slog.Logger
-}
+// directory implements contract.DirectorRegistry, for clients that connect to
+// their worker by themselves. Those of package director have a contract of
+// their own.
+type directory struct{ *director.Director }
 
 // GetWorker chooses a worker for a client that will call it directly.
-func (d *director) GetWorker(_ context.Context, req *contract.GetWorkerRequest) (*contract.GetWorkerResponse, error) {
-	id := cmp.Or(req.ConnectionID, rand.Text()[:8])
-	log := d.log.With("connection", id)
-	log.Info("📨 client requesting worker assignment", "selector", req.Selector, "exclude", req.Exclude)
-	a, err := d.registry.Assign(cluster.Choice{Selector: req.Selector, Exclude: req.Exclude})
+func (d *directory) GetWorker(ctx context.Context, req *contract.GetWorkerRequest) (*contract.GetWorkerResponse, error) {
+	a, err := d.Director.GetWorker(ctx, director.Request{Choice: cluster.Choice{Selector: req.Selector, Exclude: req.Exclude}})
 	switch {
 	case errors.Is(err, cluster.ErrNoWorker):
-		log.Warn("⚠️  No workers available", "reason", err)
 		return nil, &contract.NoWorkers{Selector: req.Selector, Message: err.Error()}
 	case errors.As(err, new(*cluster.SelectorError)):
 		return nil, &contract.BadSelector{Selector: req.Selector, Reason: err.Error()}
 	case err != nil:
 		return nil, err
 	}
-	log.Info("✅ assigned worker to client", "worker", a.Worker.Name, "addr", a.Worker.Addr, "reason", a.Reason)
-	return &contract.GetWorkerResponse{Label: a.Worker.Name, Addr: a.Worker.Addr, NodeID: a.Worker.ID(), ConnectionID: id}, nil
+	res := &contract.GetWorkerResponse{
+		Label: a.Worker.Name, Addr: a.Worker.Addr, NodeID: a.Worker.ID(), Ticket: a.Ticket,
+		ConnectionID: cmp.Or(req.ConnectionID, rand.Text()[:8]),
+	}
+	for _, w := range a.Alternates {
+		res.Alternates = append(res.Alternates, contract.Alternate{Label: w.Name, Addr: w.Addr})
+	}
+	return res, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/cluster/balance"
+	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/contract"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/program"
 )
@@ -23,6 +24,7 @@ func main() {
 		strategy, err = balance.Parse(s)
 		return err
 	})
+	zone := p.Vars.Name("DIRECTOR_ZONE", "", "prefer workers whose tag zone is this one")
 	p.Main(func(ctx context.Context, log *slog.Logger) error {
 		addr := *p.DirectorAddr
 		log.Info("🎯 Starting Director at " + addr)
@@ -35,21 +37,22 @@ func main() {
 			return err
 		}
 		defer ep.Close()
-		return run(ctx, ep, strategy, log)
+		tags := cluster.Tags{"role": "director"}
+		if *zone != "" {
+			tags["zone"] = *zone
+		}
+		return run(ctx, ep, tags, strategy, log)
 	})
 }
 
 // run makes ep the first node of the cluster and serves until ctx ends.
-func run(ctx context.Context, ep *rpcnet.Endpoint, strategy balance.Strategy, log *slog.Logger) error {
-	node, err := cluster.Join(ctx, ep, cluster.Config{
-		Name:   "director",
-		Tags:   cluster.Tags{"role": "director"},
-		Logger: log,
-	})
+func run(ctx context.Context, ep *rpcnet.Endpoint, tags cluster.Tags, strategy balance.Strategy, log *slog.Logger) error {
+	node, err := cluster.Join(ctx, ep, cluster.Config{Name: "director", Tags: tags, Logger: log})
 	if err != nil {
 		return err
 	}
 	defer node.Close()
+	go program.LogEvents(node, log)
 	log.Info("✅ Director registered itself in cluster")
 	registry, err := cluster.NewWorkerRegistry(node, cluster.RegistryConfig{Strategy: strategy, Logger: log})
 	if err != nil {
@@ -64,8 +67,10 @@ func run(ctx context.Context, ep *rpcnet.Endpoint, strategy balance.Strategy, lo
 	log.Info("✅ Cluster enabled - Director is now discoverable")
 	log.Info("🔄 Load balancing strategy: " + strategy.String())
 
-	srv := rpcnet.NewServer()
-	contract.RegisterDirectorRegistry(srv, &director{registry: registry, log: log})
+	srv := rpcnet.NewServer(rpcnet.WithServerInterceptors(logAssignments(log)))
+	assigns := director.New(registry, log)
+	assigns.Register(srv)
+	contract.RegisterDirectorRegistry(srv, &directory{assigns})
 	served := make(chan error, 1)
 	go func() { served <- ep.Serve(context.Background(), srv) }()
 	log.Info(fmt.Sprintf("🚀 Director ready - listening on %s", ep.Addr()))

@@ -97,8 +97,7 @@ func (w *worker) run(ctx context.Context, life func(context.Context) error) erro
 	return nil
 }
 
-// join makes the endpoint a node of the cluster and a worker. The node logs the
-// events of the cluster.
+// join makes the endpoint a node of the cluster and a worker.
 func (w *worker) join(ctx context.Context) error {
 	w.log.Info(fmt.Sprintf("🌐 Enabling cluster, connecting to director at %s...", w.director))
 	node, err := cluster.Join(ctx, w.ep, cluster.Config{
@@ -111,6 +110,7 @@ func (w *worker) join(ctx context.Context) error {
 		return err
 	}
 	w.node = node
+	go program.LogEvents(node, w.log)
 	_, err = cluster.NewWorker(node, cluster.WorkerConfig{
 		Capacity:     w.capacity,
 		DrainTimeout: -1, // streams go on elsewhere as soon as we leave
