@@ -80,6 +80,8 @@ func (c *checker) method(s *service, f *ast.Field, fn *types.Func) *method {
 		switch {
 		case name == "":
 			return t, false, true
+		case len(args) != map[string]int{"Seq": 1, "Seq2": 2}[name]:
+			return nil, false, false // the type checker has said so
 		case name == "Seq":
 			bad(p, "%s type %s: use iter.Seq2[%s, error], which can tell an error", what, c.str(t), c.str(args[0]))
 			return nil, false, false
@@ -113,7 +115,7 @@ func (c *checker) method(s *service, f *ast.Field, fn *types.Func) *method {
 		return bad(result(0), "%d results: put them into one struct", rs.Len()-1)
 	default:
 		res = rs.At(0).Type()
-		if name, args := iterSeq(res); name != "" {
+		if name, args := iterSeq(res); name != "" && len(args) > 0 {
 			return bad(result(0), "a sequence tells its error itself: return iter.Seq2[%s, error] alone", c.str(args[0]))
 		}
 		if ch, ok := res.Underlying().(*types.Chan); ok {
