@@ -14,3 +14,7 @@ chaos: ## break directors and workers for DURATION (2m) under 50 clients, in the
 .PHONY: rolling
 rolling: ## restart every worker and director under 50 clients that must see no error
 	go run ./internal/cmd/chaos -rolling
+
+.PHONY: scale
+scale: ## what a registry of 10, 100 and 1000 workers costs
+	go run ./internal/cmd/scale

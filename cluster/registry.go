@@ -59,7 +59,7 @@ var ErrNoWorker = routed.ErrNoWorker
 type WorkerRegistry struct {
 	cfg      RegistryConfig
 	selector Selector
-	node     *Node
+	node     membership
 	ep       *rpcnet.Endpoint
 	phi      phi.Config
 	beat     time.Duration // asked of workers; 0: by the number of workers
@@ -110,6 +110,11 @@ const maxGroups = 256
 // NewWorkerRegistry returns a registry that follows the node until it stops or
 // Close is called.
 func NewWorkerRegistry(node *Node, cfg RegistryConfig) (*WorkerRegistry, error) {
+	return newRegistry(node.Endpoint(), node, node.cfg, cfg)
+}
+
+// newRegistry takes the detector's settings from those of a node.
+func newRegistry(ep *rpcnet.Endpoint, members membership, of Config, cfg RegistryConfig) (*WorkerRegistry, error) {
 	if cfg.Selector == "" {
 		cfg.Selector = "role=worker"
 	}
@@ -124,7 +129,7 @@ func NewWorkerRegistry(node *Node, cfg RegistryConfig) (*WorkerRegistry, error) 
 		return nil, err
 	}
 	r := &WorkerRegistry{
-		cfg: cfg, selector: selector, node: node, ep: node.Endpoint(), phi: node.cfg.Phi, beat: node.cfg.HealthCheckInterval,
+		cfg: cfg, selector: selector, node: members, ep: ep, phi: of.Phi, beat: of.HealthCheckInterval,
 		origin: time.Now(), log: cfg.Logger, zone: cfg.Zone,
 		workers: map[string]*workerEntry{}, groups: map[string]*group{}, conns: map[*routed.Conns]struct{}{},
 		stall: phi.NewStall(checkEvery), changed: make(chan struct{}),
@@ -375,6 +380,17 @@ func (r *WorkerRegistry) Workers() []WorkerInfo {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.infos(&load.Wish{}, func(*workerEntry) bool { return true })
+}
+
+// Worker returns the worker of that name as it is known now.
+func (r *WorkerRegistry) Worker(name string) (WorkerInfo, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.named(name)
+	if w == nil {
+		return WorkerInfo{}, false
+	}
+	return r.info(w, &load.Wish{}), true
 }
 
 func (r *WorkerRegistry) infos(wish *load.Wish, want func(*workerEntry) bool) []WorkerInfo {
