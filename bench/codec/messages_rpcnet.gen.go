@@ -40,7 +40,8 @@ var (
 	}
 )
 
-// MessagesClient calls a remote [Messages]. It is a Messages itself, safe for concurrent use.
+// MessagesClient calls a remote [Messages] and implements it. It is safe for concurrent
+// use.
 type MessagesClient struct{ c *rpcnet.Client }
 
 var _ Messages = (*MessagesClient)(nil)
@@ -68,8 +69,8 @@ func (c *MessagesClient) Embed(ctx context.Context, req *Embed) (*Order, error) 
 	return res, nil
 }
 
-// RegisterMessages serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterMessages serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterMessages(srv *rpcnet.Server, impl Messages) {
 	srv.Register(
 		rpcnet.Method{Spec: messagesRequestSpec, Handler: rpcnet.HandleUnary(impl.Request, rpcnet.NewPointer[Req])},
@@ -77,8 +78,8 @@ func RegisterMessages(srv *rpcnet.Server, impl Messages) {
 	)
 }
 
-// UnimplementedMessages fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedMessages fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedMessages struct{}
 
 var _ Messages = UnimplementedMessages{}
@@ -93,7 +94,7 @@ func (UnimplementedMessages) Embed(context.Context, *Embed) (*Order, error) {
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "bench.v1.Messages/Embed is not implemented")
 }
 
-// MessagesFuncs is a Messages made of functions, for tests. A nil function fails with
+// MessagesFuncs implements [Messages] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type MessagesFuncs struct {
 	RequestFunc func(context.Context, *Req) (*Token, error)
@@ -118,8 +119,8 @@ func (f *MessagesFuncs) Embed(ctx context.Context, req *Embed) (*Order, error) {
 	return f.EmbedFunc(ctx, req)
 }
 
-// MessagesDescriptor describes Messages and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// MessagesDescriptor describes [Messages] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const MessagesDescriptor = `{"version":1,
 "service":"bench.v1.Messages",
 "doc":"Messages sends each of them.",

@@ -48,7 +48,8 @@ var (
 	}
 )
 
-// GreetingClient calls a remote [Greeting]. It is a Greeting itself, safe for concurrent use.
+// GreetingClient calls a remote [Greeting] and implements it. It is safe for concurrent
+// use.
 type GreetingClient struct{ c *rpcnet.Client }
 
 var _ Greeting = (*GreetingClient)(nil)
@@ -72,13 +73,14 @@ func (c *GreetingClient) Count(ctx context.Context, req *CountRequest) iter.Seq2
 	return rpcnet.CallFeed(ctx, c.c, greetingCountSpec, req, rpcnet.NewPointer[HelloResponse])
 }
 
-// CountStream is [GreetingClient.Count] with an explicit handle. Close it when done.
+// CountStream is [GreetingClient.Count] with an explicit handle. Close it when
+// done.
 func (c *GreetingClient) CountStream(ctx context.Context, req *CountRequest) (*rpcnet.FeedStream[*HelloResponse], error) {
 	return rpcnet.OpenFeed(ctx, c.c, greetingCountSpec, req, rpcnet.NewPointer[HelloResponse])
 }
 
-// RegisterGreeting serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterGreeting serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterGreeting(srv *rpcnet.Server, impl Greeting) {
 	srv.Register(
 		rpcnet.Method{Spec: greetingHelloSpec, Handler: rpcnet.HandleUnary(impl.Hello, rpcnet.NewPointer[HelloRequest])},
@@ -86,8 +88,8 @@ func RegisterGreeting(srv *rpcnet.Server, impl Greeting) {
 	)
 }
 
-// UnimplementedGreeting fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedGreeting fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedGreeting struct{}
 
 var _ Greeting = UnimplementedGreeting{}
@@ -102,7 +104,7 @@ func (UnimplementedGreeting) Count(context.Context, *CountRequest) iter.Seq2[*He
 	return rpcnet.Fail[*HelloResponse](rpcnet.NewError(rpcnet.CodeUnimplemented, "greeting.v1.Greeting/Count is not implemented"))
 }
 
-// GreetingFuncs is a Greeting made of functions, for tests. A nil function fails with
+// GreetingFuncs implements [Greeting] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type GreetingFuncs struct {
 	HelloFunc func(context.Context, *HelloRequest) (*HelloResponse, error)
@@ -151,8 +153,8 @@ var greetingErrors = &rpcnet.ErrorUnion{
 	},
 }
 
-// GreetingDescriptor describes Greeting and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// GreetingDescriptor describes [Greeting] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const GreetingDescriptor = `{"version":1,
 "service":"greeting.v1.Greeting",
 "doc":"Greeting greets people.",
@@ -275,8 +277,8 @@ func decodeCountRequestCBOR(d *wire.Decoder, v *CountRequest) {
 	d.Leave()
 }
 
-// UnknownGreetingError is a variant of GreetingError that a peer with a newer contract sent.
-// It can be sent on as it is.
+// UnknownGreetingError is a variant of [GreetingError] that a peer with a newer contract
+// sent. It can be sent on as it is.
 type UnknownGreetingError struct {
 	// Name is the wire name of the variant.
 	Name string
@@ -289,7 +291,8 @@ func (u *UnknownGreetingError) Error() string { return "unknown GreetingError " 
 
 func (*UnknownGreetingError) isGreetingError() {}
 
-// AppendGreetingErrorCBOR appends the encoding of v, for generated code that uses the union.
+// AppendGreetingErrorCBOR appends the encoding of v, for generated code that
+// uses the union.
 func AppendGreetingErrorCBOR(b []byte, v GreetingError) ([]byte, error) {
 	switch v := v.(type) {
 	case *NoName:
@@ -308,7 +311,8 @@ func AppendGreetingErrorCBOR(b []byte, v GreetingError) ([]byte, error) {
 	return b, wire.NotVariant("GreetingError", v)
 }
 
-// DecodeGreetingErrorCBOR decodes a GreetingError, for generated code that uses the union.
+// DecodeGreetingErrorCBOR decodes into v, a [GreetingError], for generated code that
+// uses the union.
 func DecodeGreetingErrorCBOR(d *wire.Decoder, v *GreetingError) {
 	name := d.Union()
 	if d.Err() != nil {

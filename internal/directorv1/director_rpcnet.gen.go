@@ -35,7 +35,8 @@ var (
 	}
 )
 
-// DirectorClient calls a remote [Director]. It is a Director itself, safe for concurrent use.
+// DirectorClient calls a remote [Director] and implements it. It is safe for concurrent
+// use.
 type DirectorClient struct{ c *rpcnet.Client }
 
 var _ Director = (*DirectorClient)(nil)
@@ -54,16 +55,16 @@ func (c *DirectorClient) GetWorker(ctx context.Context, req *GetWorkerRequest) (
 	return res, nil
 }
 
-// RegisterDirector serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterDirector serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterDirector(srv *rpcnet.Server, impl Director) {
 	srv.Register(
 		rpcnet.Method{Spec: directorGetWorkerSpec, Handler: rpcnet.HandleUnary(impl.GetWorker, rpcnet.NewPointer[GetWorkerRequest])},
 	)
 }
 
-// UnimplementedDirector fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedDirector fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedDirector struct{}
 
 var _ Director = UnimplementedDirector{}
@@ -73,7 +74,7 @@ func (UnimplementedDirector) GetWorker(context.Context, *GetWorkerRequest) (*Get
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "director.v1.Director/GetWorker is not implemented")
 }
 
-// DirectorFuncs is a Director made of functions, for tests. A nil function fails with
+// DirectorFuncs implements [Director] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type DirectorFuncs struct {
 	GetWorkerFunc func(context.Context, *GetWorkerRequest) (*GetWorkerResponse, error)
@@ -89,8 +90,8 @@ func (f *DirectorFuncs) GetWorker(ctx context.Context, req *GetWorkerRequest) (*
 	return f.GetWorkerFunc(ctx, req)
 }
 
-// DirectorDescriptor describes Director and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// DirectorDescriptor describes [Director] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const DirectorDescriptor = `{"version":1,
 "service":"director.v1.Director",
 "doc":"Director gives workers to clients.",

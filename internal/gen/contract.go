@@ -30,6 +30,7 @@ type checker struct {
 	defs      []string                   // definition files
 	quiet     int                        // above 0, nothing is reported
 	comments  map[token.Pos]string       // see fieldComments
+	refs      map[string]string          // names in descriptors, see typeRef
 	recursion map[string]bool            // see recursive
 }
 
@@ -45,7 +46,7 @@ type decl struct {
 func newChecker(l *loader, p *pkg) *checker {
 	return &checker{
 		l: l, fset: l.fset, pkg: p, seen: map[string]bool{}, walked: map[string]bool{}, walking: map[string]bool{},
-		recursion: map[string]bool{}, unions: map[*types.TypeName]*union{}, broken: map[*types.TypeName]bool{},
+		recursion: map[string]bool{}, refs: map[string]string{}, unions: map[*types.TypeName]*union{}, broken: map[*types.TypeName]bool{},
 	}
 }
 

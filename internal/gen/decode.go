@@ -168,7 +168,7 @@ func (e *emitter) decodeBasic(t types.Type, u *types.Basic, expr string, max int
 func (e *emitter) union(n *types.Named, u *union) {
 	wire := e.wire()
 	T := n.Obj().Name()
-	e.p("\n// Unknown%s is a variant of %s that a peer with a newer contract sent.\n// It can be sent on as it is.\n", T, T)
+	e.p("\n// Unknown%s is a variant of [%s] that a peer with a newer contract\n// sent. It can be sent on as it is.\n", T, T)
 	e.p("type Unknown%s struct {\n// Name is the wire name of the variant.\nName string\n// Raw is its value.\nRaw %s.Raw\n}\n", T, wire)
 	it := n.Underlying().(*types.Interface)
 	for i := range it.NumMethods() {
@@ -178,7 +178,7 @@ func (e *emitter) union(n *types.Named, u *union) {
 			e.p("\nfunc (*Unknown%s) %s() {}\n", T, m.Name())
 		}
 	}
-	e.p("\n// %s appends the encoding of v, for generated code that uses the union.", e.appendFn(n))
+	e.p("\n// %s appends the encoding of v, for generated code that\n// uses the union.", e.appendFn(n))
 	e.appendFunction(n, T, "([]byte, error)", func() {
 		e.p("switch v := v.(type) {\n")
 		for _, v := range u.variants {
@@ -192,7 +192,7 @@ func (e *emitter) union(n *types.Named, u *union) {
 		e.p("if !ok { return b, %s.NotUTF8(%q) }\nreturn %s.AppendRaw(b, v.Raw)\n}\n}\n", wire, "Unknown"+T+".Name", wire)
 		e.p("return b, %s.NotVariant(%q, v)\n", wire, T)
 	})
-	e.p("\n// %s decodes a %s, for generated code that uses the union.", e.decodeFn(n), T)
+	e.p("\n// %s decodes into v, a [%s], for generated code that\n// uses the union.", e.decodeFn(n), T)
 	e.function(fmt.Sprintf("func %s(d *%s.Decoder, v *%s)", e.decodeFn(n), wire, T), func() {
 		e.p("name := d.Union()\nif d.Err() != nil { return }\nswitch name {\n")
 		for _, v := range u.variants {

@@ -53,14 +53,22 @@ func compact(v any) string {
 	return strings.TrimSpace(b.String())
 }
 
-// typeRef returns the name of a named type in descriptors.
+// typeRef returns the name of a named type in descriptors: with the name of
+// its package, or the path if two packages have one name.
 func (e *emitter) typeRef(t types.Type) string {
-	return types.TypeString(types.Unalias(t), func(p *types.Package) string {
+	t = types.Unalias(t)
+	byName := func(p *types.Package) string {
 		if p == e.c.pkg.types {
 			return ""
 		}
 		return p.Name()
-	})
+	}
+	ref, full := types.TypeString(t, byName), types.TypeString(t, nil)
+	if other, taken := e.c.refs[ref]; taken && other != full {
+		return full
+	}
+	e.c.refs[ref] = full
+	return ref
 }
 
 type describer struct {

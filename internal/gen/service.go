@@ -18,7 +18,7 @@ func (e *emitter) service(s *service) {
 	if s.errors != nil {
 		e.errorUnion(s)
 	}
-	e.p("\n// %sDescriptor describes %s and its messages in JSON, for programs that do\n// not have the Go types: see package schema.\nconst %sDescriptor = `%s`\n",
+	e.p("\n// %sDescriptor describes [%s] and its messages in JSON, for programs\n// that do not have the Go types: see package schema.\nconst %sDescriptor = `%s`\n",
 		s.name, s.name, s.name, e.descriptor(s))
 }
 
@@ -162,7 +162,7 @@ func (e *emitter) seq(T string) string {
 
 func (e *emitter) client(s *service) {
 	rpcnet := e.rpcnet()
-	e.p("\n// %sClient calls a remote [%s]. It is a %s itself, safe for concurrent use.\ntype %sClient struct{ c *%s.Client }\n", s.name, s.name, s.name, s.name, rpcnet)
+	e.p("\n// %sClient calls a remote [%s] and implements it. It is safe for concurrent\n// use.\ntype %sClient struct{ c *%s.Client }\n", s.name, s.name, s.name, rpcnet)
 	e.p("\nvar _ %s = (*%sClient)(nil)\n", s.name, s.name)
 	e.p("\n// New%sClient returns a client that makes its calls over t.\nfunc New%sClient(t %s.Transport, opts ...%s.ClientOption) *%sClient {\nreturn &%sClient{%s.NewClient(t, opts...)}\n}\n",
 		s.name, s.name, rpcnet, rpcnet, s.name, s.name, rpcnet)
@@ -184,7 +184,7 @@ func (e *emitter) client(s *service) {
 		if m.shape() == "Unary" {
 			continue
 		}
-		e.p("\n// %sStream is [%sClient.%s] with an explicit handle. Close it when done.\n", m.name, s.name, m.name)
+		e.p("\n// %sStream is [%sClient.%s] with an explicit handle. Close it when\n// done.\n", m.name, s.name, m.name)
 		ctx := e.imp("context", "context")
 		switch req := e.msgType(m.req); m.shape() {
 		case "Feed":
@@ -216,7 +216,7 @@ func methodComment(s *service, m *method) string {
 
 func (e *emitter) server(s *service) {
 	rpcnet := e.rpcnet()
-	e.p("\n// Register%s serves impl on srv. It panics if srv serves one of the procedures\n// already.\nfunc Register%s(srv *%s.Server, impl %s) {\nsrv.Register(\n", s.name, s.name, rpcnet, s.name)
+	e.p("\n// Register%s serves impl on srv. It panics if srv has one of the\n// procedures already.\nfunc Register%s(srv *%s.Server, impl %s) {\nsrv.Register(\n", s.name, s.name, rpcnet, s.name)
 	for _, m := range s.methods {
 		e.p("%s.Method{Spec: %s, Handler: %s.Handle%s(impl.%s, %s)},\n", rpcnet, s.specName(m), rpcnet, m.shape(), m.name, e.newMessage(m.req))
 	}
@@ -225,7 +225,7 @@ func (e *emitter) server(s *service) {
 
 func (e *emitter) unimplemented(s *service) {
 	rpcnet := e.rpcnet()
-	e.p("\n// Unimplemented%s fails every call with CodeUnimplemented. Embed it to keep\n// compiling when the interface grows.\ntype Unimplemented%s struct{}\n\nvar _ %s = Unimplemented%s{}\n", s.name, s.name, s.name, s.name)
+	e.p("\n// Unimplemented%s fails every call with CodeUnimplemented. Embed it to\n// keep compiling when the interface grows.\ntype Unimplemented%s struct{}\n\nvar _ %s = Unimplemented%s{}\n", s.name, s.name, s.name, s.name)
 	for _, m := range s.methods {
 		e.p("\n// %s fails.\nfunc (Unimplemented%s) %s(%s) %s {\n", m.name, s.name, m.name, e.params(m, "", "", ""), e.results(m))
 		err := fmt.Sprintf("%s.NewError(%s.CodeUnimplemented, %q)", rpcnet, rpcnet, s.wire+"/"+m.wire+" is not implemented")
@@ -238,7 +238,7 @@ func (e *emitter) unimplemented(s *service) {
 }
 
 func (e *emitter) funcs(s *service) {
-	e.p("\n// %sFuncs is a %s made of functions, for tests. A nil function fails with\n// CodeUnimplemented.\ntype %sFuncs struct {\n", s.name, s.name, s.name)
+	e.p("\n// %sFuncs implements [%s] with functions, for tests. A nil function fails with\n// CodeUnimplemented.\ntype %sFuncs struct {\n", s.name, s.name, s.name)
 	for _, m := range s.methods {
 		e.p("%sFunc func(%s) %s\n", m.name, e.params(m, "", "", ""), e.results(m))
 	}

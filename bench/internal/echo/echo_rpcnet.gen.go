@@ -52,7 +52,8 @@ var (
 	}
 )
 
-// EchoClient calls a remote [Echo]. It is a Echo itself, safe for concurrent use.
+// EchoClient calls a remote [Echo] and implements it. It is safe for concurrent
+// use.
 type EchoClient struct{ c *rpcnet.Client }
 
 var _ Echo = (*EchoClient)(nil)
@@ -76,7 +77,8 @@ func (c *EchoClient) Feed(ctx context.Context, req *FeedRequest) iter.Seq2[*Payl
 	return rpcnet.CallFeed(ctx, c.c, echoFeedSpec, req, rpcnet.NewPointer[Payload])
 }
 
-// FeedStream is [EchoClient.Feed] with an explicit handle. Close it when done.
+// FeedStream is [EchoClient.Feed] with an explicit handle. Close it when
+// done.
 func (c *EchoClient) FeedStream(ctx context.Context, req *FeedRequest) (*rpcnet.FeedStream[*Payload], error) {
 	return rpcnet.OpenFeed(ctx, c.c, echoFeedSpec, req, rpcnet.NewPointer[Payload])
 }
@@ -86,13 +88,14 @@ func (c *EchoClient) Talk(ctx context.Context, in iter.Seq2[*Payload, error]) it
 	return rpcnet.CallBidi(ctx, c.c, echoTalkSpec, in, rpcnet.NewPointer[Payload])
 }
 
-// TalkStream is [EchoClient.Talk] with an explicit handle. Close it when done.
+// TalkStream is [EchoClient.Talk] with an explicit handle. Close it when
+// done.
 func (c *EchoClient) TalkStream(ctx context.Context) (*rpcnet.BidiStream[*Payload, *Payload], error) {
 	return rpcnet.OpenBidi[*Payload](ctx, c.c, echoTalkSpec, rpcnet.NewPointer[Payload])
 }
 
-// RegisterEcho serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterEcho serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterEcho(srv *rpcnet.Server, impl Echo) {
 	srv.Register(
 		rpcnet.Method{Spec: echoUnarySpec, Handler: rpcnet.HandleUnary(impl.Unary, rpcnet.NewPointer[Payload])},
@@ -101,8 +104,8 @@ func RegisterEcho(srv *rpcnet.Server, impl Echo) {
 	)
 }
 
-// UnimplementedEcho fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedEcho fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedEcho struct{}
 
 var _ Echo = UnimplementedEcho{}
@@ -122,7 +125,7 @@ func (UnimplementedEcho) Talk(context.Context, iter.Seq2[*Payload, error]) iter.
 	return rpcnet.Fail[*Payload](rpcnet.NewError(rpcnet.CodeUnimplemented, "bench.Echo/Talk is not implemented"))
 }
 
-// EchoFuncs is a Echo made of functions, for tests. A nil function fails with
+// EchoFuncs implements [Echo] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type EchoFuncs struct {
 	UnaryFunc func(context.Context, *Payload) (*Payload, error)
@@ -156,8 +159,8 @@ func (f *EchoFuncs) Talk(ctx context.Context, in iter.Seq2[*Payload, error]) ite
 	return f.TalkFunc(ctx, in)
 }
 
-// EchoDescriptor describes Echo and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// EchoDescriptor describes [Echo] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const EchoDescriptor = `{"version":1,
 "service":"bench.Echo",
 "doc":"Echo sends back what it gets.",

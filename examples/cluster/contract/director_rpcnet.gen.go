@@ -37,7 +37,8 @@ var (
 	}
 )
 
-// DirectorRegistryClient calls a remote [DirectorRegistry]. It is a DirectorRegistry itself, safe for concurrent use.
+// DirectorRegistryClient calls a remote [DirectorRegistry] and implements it. It is safe for concurrent
+// use.
 type DirectorRegistryClient struct{ c *rpcnet.Client }
 
 var _ DirectorRegistry = (*DirectorRegistryClient)(nil)
@@ -56,16 +57,16 @@ func (c *DirectorRegistryClient) GetWorker(ctx context.Context, req *GetWorkerRe
 	return res, nil
 }
 
-// RegisterDirectorRegistry serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterDirectorRegistry serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterDirectorRegistry(srv *rpcnet.Server, impl DirectorRegistry) {
 	srv.Register(
 		rpcnet.Method{Spec: directorRegistryGetWorkerSpec, Handler: rpcnet.HandleUnary(impl.GetWorker, rpcnet.NewPointer[GetWorkerRequest])},
 	)
 }
 
-// UnimplementedDirectorRegistry fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedDirectorRegistry fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedDirectorRegistry struct{}
 
 var _ DirectorRegistry = UnimplementedDirectorRegistry{}
@@ -75,7 +76,7 @@ func (UnimplementedDirectorRegistry) GetWorker(context.Context, *GetWorkerReques
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "cluster.v1.DirectorRegistry/GetWorker is not implemented")
 }
 
-// DirectorRegistryFuncs is a DirectorRegistry made of functions, for tests. A nil function fails with
+// DirectorRegistryFuncs implements [DirectorRegistry] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type DirectorRegistryFuncs struct {
 	GetWorkerFunc func(context.Context, *GetWorkerRequest) (*GetWorkerResponse, error)
@@ -115,8 +116,8 @@ var directorRegistryErrors = &rpcnet.ErrorUnion{
 	},
 }
 
-// DirectorRegistryDescriptor describes DirectorRegistry and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// DirectorRegistryDescriptor describes [DirectorRegistry] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const DirectorRegistryDescriptor = `{"version":1,
 "service":"cluster.v1.DirectorRegistry",
 "doc":"DirectorRegistry gives workers to clients.",
@@ -279,8 +280,8 @@ func decodeGetWorkerResponseCBOR(d *wire.Decoder, v *GetWorkerResponse) {
 	d.Leave()
 }
 
-// UnknownDirectorError is a variant of DirectorError that a peer with a newer contract sent.
-// It can be sent on as it is.
+// UnknownDirectorError is a variant of [DirectorError] that a peer with a newer contract
+// sent. It can be sent on as it is.
 type UnknownDirectorError struct {
 	// Name is the wire name of the variant.
 	Name string
@@ -293,7 +294,8 @@ func (u *UnknownDirectorError) Error() string { return "unknown DirectorError " 
 
 func (*UnknownDirectorError) isDirectorError() {}
 
-// AppendDirectorErrorCBOR appends the encoding of v, for generated code that uses the union.
+// AppendDirectorErrorCBOR appends the encoding of v, for generated code that
+// uses the union.
 func AppendDirectorErrorCBOR(b []byte, v DirectorError) ([]byte, error) {
 	switch v := v.(type) {
 	case *NoWorkers:
@@ -316,7 +318,8 @@ func AppendDirectorErrorCBOR(b []byte, v DirectorError) ([]byte, error) {
 	return b, wire.NotVariant("DirectorError", v)
 }
 
-// DecodeDirectorErrorCBOR decodes a DirectorError, for generated code that uses the union.
+// DecodeDirectorErrorCBOR decodes into v, a [DirectorError], for generated code that
+// uses the union.
 func DecodeDirectorErrorCBOR(d *wire.Decoder, v *DirectorError) {
 	name := d.Union()
 	if d.Err() != nil {

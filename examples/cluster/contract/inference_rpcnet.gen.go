@@ -63,7 +63,8 @@ var (
 	}
 )
 
-// InferenceClient calls a remote [Inference]. It is a Inference itself, safe for concurrent use.
+// InferenceClient calls a remote [Inference] and implements it. It is safe for concurrent
+// use.
 type InferenceClient struct{ c *rpcnet.Client }
 
 var _ Inference = (*InferenceClient)(nil)
@@ -79,21 +80,22 @@ func (c *InferenceClient) Generate(ctx context.Context, in iter.Seq2[*InferenceR
 	return rpcnet.CallBidi(ctx, c.c, inferenceGenerateSpec, in, rpcnet.NewUnion[InferenceResponse])
 }
 
-// GenerateStream is [InferenceClient.Generate] with an explicit handle. Close it when done.
+// GenerateStream is [InferenceClient.Generate] with an explicit handle. Close it when
+// done.
 func (c *InferenceClient) GenerateStream(ctx context.Context) (*rpcnet.BidiStream[*InferenceRequest, InferenceResponse], error) {
 	return rpcnet.OpenBidi[*InferenceRequest](ctx, c.c, inferenceGenerateSpec, rpcnet.NewUnion[InferenceResponse])
 }
 
-// RegisterInference serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterInference serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterInference(srv *rpcnet.Server, impl Inference) {
 	srv.Register(
 		rpcnet.Method{Spec: inferenceGenerateSpec, Handler: rpcnet.HandleBidi(impl.Generate, rpcnet.NewPointer[InferenceRequest])},
 	)
 }
 
-// UnimplementedInference fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedInference fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedInference struct{}
 
 var _ Inference = UnimplementedInference{}
@@ -103,7 +105,7 @@ func (UnimplementedInference) Generate(context.Context, iter.Seq2[*InferenceRequ
 	return rpcnet.Fail[InferenceResponse](rpcnet.NewError(rpcnet.CodeUnimplemented, "inference.v1.Inference/Generate is not implemented"))
 }
 
-// InferenceFuncs is a Inference made of functions, for tests. A nil function fails with
+// InferenceFuncs implements [Inference] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type InferenceFuncs struct {
 	GenerateFunc func(context.Context, iter.Seq2[*InferenceRequest, error]) iter.Seq2[InferenceResponse, error]
@@ -143,8 +145,8 @@ var inferenceErrors = &rpcnet.ErrorUnion{
 	},
 }
 
-// InferenceDescriptor describes Inference and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// InferenceDescriptor describes [Inference] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const InferenceDescriptor = `{"version":1,
 "service":"inference.v1.Inference",
 "doc":"Inference runs prompts on a worker.",
@@ -224,8 +226,8 @@ func decodeInferenceRequestCBOR(d *wire.Decoder, v *InferenceRequest) {
 	d.Leave()
 }
 
-// UnknownInferenceResponse is a variant of InferenceResponse that a peer with a newer contract sent.
-// It can be sent on as it is.
+// UnknownInferenceResponse is a variant of [InferenceResponse] that a peer with a newer contract
+// sent. It can be sent on as it is.
 type UnknownInferenceResponse struct {
 	// Name is the wire name of the variant.
 	Name string
@@ -235,7 +237,8 @@ type UnknownInferenceResponse struct {
 
 func (*UnknownInferenceResponse) isInferenceResponse() {}
 
-// AppendInferenceResponseCBOR appends the encoding of v, for generated code that uses the union.
+// AppendInferenceResponseCBOR appends the encoding of v, for generated code that
+// uses the union.
 func AppendInferenceResponseCBOR(b []byte, v InferenceResponse) ([]byte, error) {
 	switch v := v.(type) {
 	case *Connected:
@@ -274,7 +277,8 @@ func AppendInferenceResponseCBOR(b []byte, v InferenceResponse) ([]byte, error) 
 	return b, wire.NotVariant("InferenceResponse", v)
 }
 
-// DecodeInferenceResponseCBOR decodes a InferenceResponse, for generated code that uses the union.
+// DecodeInferenceResponseCBOR decodes into v, a [InferenceResponse], for generated code that
+// uses the union.
 func DecodeInferenceResponseCBOR(d *wire.Decoder, v *InferenceResponse) {
 	name := d.Union()
 	if d.Err() != nil {
@@ -311,8 +315,8 @@ func DecodeInferenceResponseCBOR(d *wire.Decoder, v *InferenceResponse) {
 	d.Leave()
 }
 
-// UnknownInferenceError is a variant of InferenceError that a peer with a newer contract sent.
-// It can be sent on as it is.
+// UnknownInferenceError is a variant of [InferenceError] that a peer with a newer contract
+// sent. It can be sent on as it is.
 type UnknownInferenceError struct {
 	// Name is the wire name of the variant.
 	Name string
@@ -325,7 +329,8 @@ func (u *UnknownInferenceError) Error() string { return "unknown InferenceError 
 
 func (*UnknownInferenceError) isInferenceError() {}
 
-// AppendInferenceErrorCBOR appends the encoding of v, for generated code that uses the union.
+// AppendInferenceErrorCBOR appends the encoding of v, for generated code that
+// uses the union.
 func AppendInferenceErrorCBOR(b []byte, v InferenceError) ([]byte, error) {
 	switch v := v.(type) {
 	case *WorkerFailed:
@@ -348,7 +353,8 @@ func AppendInferenceErrorCBOR(b []byte, v InferenceError) ([]byte, error) {
 	return b, wire.NotVariant("InferenceError", v)
 }
 
-// DecodeInferenceErrorCBOR decodes a InferenceError, for generated code that uses the union.
+// DecodeInferenceErrorCBOR decodes into v, a [InferenceError], for generated code that
+// uses the union.
 func DecodeInferenceErrorCBOR(d *wire.Decoder, v *InferenceError) {
 	name := d.Union()
 	if d.Err() != nil {

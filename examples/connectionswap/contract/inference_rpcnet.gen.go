@@ -52,7 +52,8 @@ var (
 	}
 )
 
-// InferenceClient calls a remote [Inference]. It is a Inference itself, safe for concurrent use.
+// InferenceClient calls a remote [Inference] and implements it. It is safe for concurrent
+// use.
 type InferenceClient struct{ c *rpcnet.Client }
 
 var _ Inference = (*InferenceClient)(nil)
@@ -67,21 +68,22 @@ func (c *InferenceClient) Generate(ctx context.Context, req *GenerateRequest) it
 	return rpcnet.CallFeed(ctx, c.c, inferenceGenerateSpec, req, rpcnet.NewPointer[Token])
 }
 
-// GenerateStream is [InferenceClient.Generate] with an explicit handle. Close it when done.
+// GenerateStream is [InferenceClient.Generate] with an explicit handle. Close it when
+// done.
 func (c *InferenceClient) GenerateStream(ctx context.Context, req *GenerateRequest) (*rpcnet.FeedStream[*Token], error) {
 	return rpcnet.OpenFeed(ctx, c.c, inferenceGenerateSpec, req, rpcnet.NewPointer[Token])
 }
 
-// RegisterInference serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterInference serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterInference(srv *rpcnet.Server, impl Inference) {
 	srv.Register(
 		rpcnet.Method{Spec: inferenceGenerateSpec, Handler: rpcnet.HandleFeed(impl.Generate, rpcnet.NewPointer[GenerateRequest])},
 	)
 }
 
-// UnimplementedInference fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedInference fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedInference struct{}
 
 var _ Inference = UnimplementedInference{}
@@ -91,7 +93,7 @@ func (UnimplementedInference) Generate(context.Context, *GenerateRequest) iter.S
 	return rpcnet.Fail[*Token](rpcnet.NewError(rpcnet.CodeUnimplemented, "swap.v1.Inference/Generate is not implemented"))
 }
 
-// InferenceFuncs is a Inference made of functions, for tests. A nil function fails with
+// InferenceFuncs implements [Inference] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type InferenceFuncs struct {
 	GenerateFunc func(context.Context, *GenerateRequest) iter.Seq2[*Token, error]
@@ -107,8 +109,8 @@ func (f *InferenceFuncs) Generate(ctx context.Context, req *GenerateRequest) ite
 	return f.GenerateFunc(ctx, req)
 }
 
-// InferenceDescriptor describes Inference and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// InferenceDescriptor describes [Inference] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const InferenceDescriptor = `{"version":1,
 "service":"swap.v1.Inference",
 "doc":"Inference is the work of a worker.",

@@ -45,7 +45,8 @@ var (
 	}
 )
 
-// RegistryClient calls a remote [Registry]. It is a Registry itself, safe for concurrent use.
+// RegistryClient calls a remote [Registry] and implements it. It is safe for concurrent
+// use.
 type RegistryClient struct{ c *rpcnet.Client }
 
 var _ Registry = (*RegistryClient)(nil)
@@ -73,8 +74,8 @@ func (c *RegistryClient) GetWorker(ctx context.Context, req *GetWorkerRequest) (
 	return res, nil
 }
 
-// RegisterRegistry serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterRegistry serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterRegistry(srv *rpcnet.Server, impl Registry) {
 	srv.Register(
 		rpcnet.Method{Spec: registryRegisterSpec, Handler: rpcnet.HandleUnary(impl.Register, rpcnet.NewPointer[RegisterRequest])},
@@ -82,8 +83,8 @@ func RegisterRegistry(srv *rpcnet.Server, impl Registry) {
 	)
 }
 
-// UnimplementedRegistry fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedRegistry fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedRegistry struct{}
 
 var _ Registry = UnimplementedRegistry{}
@@ -98,7 +99,7 @@ func (UnimplementedRegistry) GetWorker(context.Context, *GetWorkerRequest) (*Get
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "swap.v1.Registry/GetWorker is not implemented")
 }
 
-// RegistryFuncs is a Registry made of functions, for tests. A nil function fails with
+// RegistryFuncs implements [Registry] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type RegistryFuncs struct {
 	RegisterFunc  func(context.Context, *RegisterRequest) (*RegisterResponse, error)
@@ -123,8 +124,8 @@ func (f *RegistryFuncs) GetWorker(ctx context.Context, req *GetWorkerRequest) (*
 	return f.GetWorkerFunc(ctx, req)
 }
 
-// RegistryDescriptor describes Registry and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// RegistryDescriptor describes [Registry] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const RegistryDescriptor = `{"version":1,
 "service":"swap.v1.Registry",
 "doc":"Registry is where workers register and clients ask.",
@@ -163,7 +164,8 @@ var (
 	}
 )
 
-// HealthClient calls a remote [Health]. It is a Health itself, safe for concurrent use.
+// HealthClient calls a remote [Health] and implements it. It is safe for concurrent
+// use.
 type HealthClient struct{ c *rpcnet.Client }
 
 var _ Health = (*HealthClient)(nil)
@@ -182,16 +184,16 @@ func (c *HealthClient) Ping(ctx context.Context, req *PingRequest) (*PingRespons
 	return res, nil
 }
 
-// RegisterHealth serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterHealth serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterHealth(srv *rpcnet.Server, impl Health) {
 	srv.Register(
 		rpcnet.Method{Spec: healthPingSpec, Handler: rpcnet.HandleUnary(impl.Ping, rpcnet.NewPointer[PingRequest])},
 	)
 }
 
-// UnimplementedHealth fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedHealth fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedHealth struct{}
 
 var _ Health = UnimplementedHealth{}
@@ -201,7 +203,7 @@ func (UnimplementedHealth) Ping(context.Context, *PingRequest) (*PingResponse, e
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "swap.v1.Health/Ping is not implemented")
 }
 
-// HealthFuncs is a Health made of functions, for tests. A nil function fails with
+// HealthFuncs implements [Health] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type HealthFuncs struct {
 	PingFunc func(context.Context, *PingRequest) (*PingResponse, error)
@@ -217,8 +219,8 @@ func (f *HealthFuncs) Ping(ctx context.Context, req *PingRequest) (*PingResponse
 	return f.PingFunc(ctx, req)
 }
 
-// HealthDescriptor describes Health and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// HealthDescriptor describes [Health] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const HealthDescriptor = `{"version":1,
 "service":"swap.v1.Health",
 "doc":"Health is what the director pings.",

@@ -96,7 +96,8 @@ var (
 	}
 )
 
-// SClient calls a remote [S]. It is a S itself, safe for concurrent use.
+// SClient calls a remote [S] and implements it. It is safe for concurrent
+// use.
 type SClient struct{ c *rpcnet.Client }
 
 var _ S = (*SClient)(nil)
@@ -196,8 +197,8 @@ func (c *SClient) Opt(ctx context.Context, req *Opt) (*KOpt, error) {
 	return res, nil
 }
 
-// RegisterS serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterS serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterS(srv *rpcnet.Server, impl S) {
 	srv.Register(
 		rpcnet.Method{Spec: sV1Spec, Handler: rpcnet.HandleUnary(impl.V1, rpcnet.NewPointer[V1])},
@@ -213,8 +214,8 @@ func RegisterS(srv *rpcnet.Server, impl S) {
 	)
 }
 
-// UnimplementedS fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedS fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedS struct{}
 
 var _ S = UnimplementedS{}
@@ -269,7 +270,7 @@ func (UnimplementedS) Opt(context.Context, *Opt) (*KOpt, error) {
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "evo.S/Opt is not implemented")
 }
 
-// SFuncs is a S made of functions, for tests. A nil function fails with
+// SFuncs implements [S] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type SFuncs struct {
 	V1Func   func(context.Context, *V1) (*KV1, error)
@@ -366,8 +367,8 @@ func (f *SFuncs) Opt(ctx context.Context, req *Opt) (*KOpt, error) {
 	return f.OptFunc(ctx, req)
 }
 
-// SDescriptor describes S and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// SDescriptor describes [S] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const SDescriptor = `{"version":1,
 "service":"evo.S",
 "doc":"S sends each of them.",

@@ -40,7 +40,8 @@ var (
 	}
 )
 
-// SClient calls a remote [S]. It is a S itself, safe for concurrent use.
+// SClient calls a remote [S] and implements it. It is safe for concurrent
+// use.
 type SClient struct{ c *rpcnet.Client }
 
 var _ S = (*SClient)(nil)
@@ -68,8 +69,8 @@ func (c *SClient) Wide(ctx context.Context, req *Wide) (*H, error) {
 	return res, nil
 }
 
-// RegisterS serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterS serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterS(srv *rpcnet.Server, impl S) {
 	srv.Register(
 		rpcnet.Method{Spec: sMSpec, Handler: rpcnet.HandleUnary(impl.M, rpcnet.NewPointer[H])},
@@ -77,8 +78,8 @@ func RegisterS(srv *rpcnet.Server, impl S) {
 	)
 }
 
-// UnimplementedS fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedS fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedS struct{}
 
 var _ S = UnimplementedS{}
@@ -93,7 +94,7 @@ func (UnimplementedS) Wide(context.Context, *Wide) (*H, error) {
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "hostile.S/Wide is not implemented")
 }
 
-// SFuncs is a S made of functions, for tests. A nil function fails with
+// SFuncs implements [S] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type SFuncs struct {
 	MFunc    func(context.Context, *H) (*H, error)
@@ -118,8 +119,8 @@ func (f *SFuncs) Wide(ctx context.Context, req *Wide) (*H, error) {
 	return f.WideFunc(ctx, req)
 }
 
-// SDescriptor describes S and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// SDescriptor describes [S] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const SDescriptor = `{"version":1,
 "service":"hostile.S",
 "doc":"S takes it.",
@@ -766,8 +767,8 @@ func decodeWideCBOR(d *wire.Decoder, v *Wide) {
 	d.Leave()
 }
 
-// UnknownU is a variant of U that a peer with a newer contract sent.
-// It can be sent on as it is.
+// UnknownU is a variant of [U] that a peer with a newer contract
+// sent. It can be sent on as it is.
 type UnknownU struct {
 	// Name is the wire name of the variant.
 	Name string
@@ -777,7 +778,8 @@ type UnknownU struct {
 
 func (*UnknownU) isU() {}
 
-// AppendUCBOR appends the encoding of v, for generated code that uses the union.
+// AppendUCBOR appends the encoding of v, for generated code that
+// uses the union.
 func AppendUCBOR(b []byte, v U) ([]byte, error) {
 	switch v := v.(type) {
 	case *Big:
@@ -798,7 +800,8 @@ func AppendUCBOR(b []byte, v U) ([]byte, error) {
 	return b, wire.NotVariant("U", v)
 }
 
-// DecodeUCBOR decodes a U, for generated code that uses the union.
+// DecodeUCBOR decodes into v, a [U], for generated code that
+// uses the union.
 func DecodeUCBOR(d *wire.Decoder, v *U) {
 	name := d.Union()
 	if d.Err() != nil {

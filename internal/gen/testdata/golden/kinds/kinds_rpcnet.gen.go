@@ -177,7 +177,8 @@ var (
 	}
 )
 
-// KindsClient calls a remote [Kinds]. It is a Kinds itself, safe for concurrent use.
+// KindsClient calls a remote [Kinds] and implements it. It is safe for concurrent
+// use.
 type KindsClient struct{ c *rpcnet.Client }
 
 var _ Kinds = (*KindsClient)(nil)
@@ -201,7 +202,8 @@ func (c *KindsClient) Feed(ctx context.Context, req *FeedRequest) iter.Seq2[*Tic
 	return rpcnet.CallFeed(ctx, c.c, kindsFeedSpec, req, rpcnet.NewPointer[Tick])
 }
 
-// FeedStream is [KindsClient.Feed] with an explicit handle. Close it when done.
+// FeedStream is [KindsClient.Feed] with an explicit handle. Close it when
+// done.
 func (c *KindsClient) FeedStream(ctx context.Context, req *FeedRequest) (*rpcnet.FeedStream[*Tick], error) {
 	return rpcnet.OpenFeed(ctx, c.c, kindsFeedSpec, req, rpcnet.NewPointer[Tick])
 }
@@ -215,7 +217,8 @@ func (c *KindsClient) Upload(ctx context.Context, in iter.Seq2[*Tick, error]) (*
 	return res, nil
 }
 
-// UploadStream is [KindsClient.Upload] with an explicit handle. Close it when done.
+// UploadStream is [KindsClient.Upload] with an explicit handle. Close it when
+// done.
 func (c *KindsClient) UploadStream(ctx context.Context) (*rpcnet.UploadStream[*Tick, *Count], error) {
 	return rpcnet.OpenUpload[*Tick](ctx, c.c, kindsUploadSpec, rpcnet.NewPointer[Count])
 }
@@ -225,7 +228,8 @@ func (c *KindsClient) Bidi(ctx context.Context, in iter.Seq2[*Empty, error]) ite
 	return rpcnet.CallBidi(ctx, c.c, kindsBidiSpec, in, rpcnet.NewUnion[Answer])
 }
 
-// BidiStream is [KindsClient.Bidi] with an explicit handle. Close it when done.
+// BidiStream is [KindsClient.Bidi] with an explicit handle. Close it when
+// done.
 func (c *KindsClient) BidiStream(ctx context.Context) (*rpcnet.BidiStream[*Empty, Answer], error) {
 	return rpcnet.OpenBidi[*Empty](ctx, c.c, kindsBidiSpec, rpcnet.NewUnion[Answer])
 }
@@ -262,7 +266,8 @@ func (c *KindsClient) ProtoFeed(ctx context.Context, req *wrapperspb.StringValue
 	return rpcnet.CallFeed(ctx, c.c, kindsProtoFeedSpec, req, rpcnet.NewPointer[wrapperspb.Int64Value])
 }
 
-// ProtoFeedStream is [KindsClient.ProtoFeed] with an explicit handle. Close it when done.
+// ProtoFeedStream is [KindsClient.ProtoFeed] with an explicit handle. Close it when
+// done.
 func (c *KindsClient) ProtoFeedStream(ctx context.Context, req *wrapperspb.StringValue) (*rpcnet.FeedStream[*wrapperspb.Int64Value], error) {
 	return rpcnet.OpenFeed(ctx, c.c, kindsProtoFeedSpec, req, rpcnet.NewPointer[wrapperspb.Int64Value])
 }
@@ -276,8 +281,8 @@ func (c *KindsClient) Raw(ctx context.Context, req *wire.Raw) (*wire.Raw, error)
 	return res, nil
 }
 
-// RegisterKinds serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterKinds serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterKinds(srv *rpcnet.Server, impl Kinds) {
 	srv.Register(
 		rpcnet.Method{Spec: kindsUnarySpec, Handler: rpcnet.HandleUnary(impl.Unary, rpcnet.NewPointer[All])},
@@ -292,8 +297,8 @@ func RegisterKinds(srv *rpcnet.Server, impl Kinds) {
 	)
 }
 
-// UnimplementedKinds fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedKinds fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedKinds struct{}
 
 var _ Kinds = UnimplementedKinds{}
@@ -343,7 +348,7 @@ func (UnimplementedKinds) Raw(context.Context, *wire.Raw) (*wire.Raw, error) {
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "kinds.v1.Kinds/Raw is not implemented")
 }
 
-// KindsFuncs is a Kinds made of functions, for tests. A nil function fails with
+// KindsFuncs implements [Kinds] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type KindsFuncs struct {
 	UnaryFunc     func(context.Context, *All) (*All, error)
@@ -455,8 +460,8 @@ var kindsErrors = &rpcnet.ErrorUnion{
 	},
 }
 
-// KindsDescriptor describes Kinds and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// KindsDescriptor describes [Kinds] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const KindsDescriptor = `{"version":1,
 "service":"kinds.v1.Kinds",
 "doc":"Kinds has a method of each shape.\n\nIts comment has a second paragraph with a \u0060quoted\u0060 word.",
@@ -1424,8 +1429,8 @@ func decodeEmptyCBOR(d *wire.Decoder, v *Empty) {
 	d.Leave()
 }
 
-// UnknownAnswer is a variant of Answer that a peer with a newer contract sent.
-// It can be sent on as it is.
+// UnknownAnswer is a variant of [Answer] that a peer with a newer contract
+// sent. It can be sent on as it is.
 type UnknownAnswer struct {
 	// Name is the wire name of the variant.
 	Name string
@@ -1435,7 +1440,8 @@ type UnknownAnswer struct {
 
 func (*UnknownAnswer) isAnswer() {}
 
-// AppendAnswerCBOR appends the encoding of v, for generated code that uses the union.
+// AppendAnswerCBOR appends the encoding of v, for generated code that
+// uses the union.
 func AppendAnswerCBOR(b []byte, v Answer) ([]byte, error) {
 	return appendAnswerCBORAt(b, v, 0)
 }
@@ -1479,7 +1485,8 @@ func appendAnswerCBORAt(b []byte, v Answer, depth int) ([]byte, error) {
 	return b, wire.NotVariant("Answer", v)
 }
 
-// DecodeAnswerCBOR decodes a Answer, for generated code that uses the union.
+// DecodeAnswerCBOR decodes into v, a [Answer], for generated code that
+// uses the union.
 func DecodeAnswerCBOR(d *wire.Decoder, v *Answer) {
 	name := d.Union()
 	if d.Err() != nil {
@@ -1569,8 +1576,8 @@ func decodeSharedPageNodeCBOR(d *wire.Decoder, v *shared.Page[Node]) {
 	d.Leave()
 }
 
-// UnknownFailure is a variant of Failure that a peer with a newer contract sent.
-// It can be sent on as it is.
+// UnknownFailure is a variant of [Failure] that a peer with a newer contract
+// sent. It can be sent on as it is.
 type UnknownFailure struct {
 	// Name is the wire name of the variant.
 	Name string
@@ -1583,7 +1590,8 @@ func (u *UnknownFailure) Error() string { return "unknown Failure " + u.Name }
 
 func (*UnknownFailure) isFailure() {}
 
-// AppendFailureCBOR appends the encoding of v, for generated code that uses the union.
+// AppendFailureCBOR appends the encoding of v, for generated code that
+// uses the union.
 func AppendFailureCBOR(b []byte, v Failure) ([]byte, error) {
 	switch v := v.(type) {
 	case *NotFound:
@@ -1608,7 +1616,8 @@ func AppendFailureCBOR(b []byte, v Failure) ([]byte, error) {
 	return b, wire.NotVariant("Failure", v)
 }
 
-// DecodeFailureCBOR decodes a Failure, for generated code that uses the union.
+// DecodeFailureCBOR decodes into v, a [Failure], for generated code that
+// uses the union.
 func DecodeFailureCBOR(d *wire.Decoder, v *Failure) {
 	name := d.Union()
 	if d.Err() != nil {

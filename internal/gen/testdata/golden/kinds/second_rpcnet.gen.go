@@ -34,7 +34,8 @@ var (
 	}
 )
 
-// SecondClient calls a remote [Second]. It is a Second itself, safe for concurrent use.
+// SecondClient calls a remote [Second] and implements it. It is safe for concurrent
+// use.
 type SecondClient struct{ c *rpcnet.Client }
 
 var _ Second = (*SecondClient)(nil)
@@ -53,16 +54,16 @@ func (c *SecondClient) Count(ctx context.Context, req *Count) (*Tick, error) {
 	return res, nil
 }
 
-// RegisterSecond serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterSecond serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterSecond(srv *rpcnet.Server, impl Second) {
 	srv.Register(
 		rpcnet.Method{Spec: secondCountSpec, Handler: rpcnet.HandleUnary(impl.Count, rpcnet.NewPointer[Count])},
 	)
 }
 
-// UnimplementedSecond fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedSecond fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedSecond struct{}
 
 var _ Second = UnimplementedSecond{}
@@ -72,7 +73,7 @@ func (UnimplementedSecond) Count(context.Context, *Count) (*Tick, error) {
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "kinds.Second/Count is not implemented")
 }
 
-// SecondFuncs is a Second made of functions, for tests. A nil function fails with
+// SecondFuncs implements [Second] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type SecondFuncs struct {
 	CountFunc func(context.Context, *Count) (*Tick, error)
@@ -88,8 +89,8 @@ func (f *SecondFuncs) Count(ctx context.Context, req *Count) (*Tick, error) {
 	return f.CountFunc(ctx, req)
 }
 
-// SecondDescriptor describes Second and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// SecondDescriptor describes [Second] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const SecondDescriptor = `{"version":1,
 "service":"kinds.Second",
 "doc":"Second shares messages with Kinds, and Third a file with Second.",
@@ -123,7 +124,8 @@ var (
 	}
 )
 
-// ThirdClient calls a remote [Third]. It is a Third itself, safe for concurrent use.
+// ThirdClient calls a remote [Third] and implements it. It is safe for concurrent
+// use.
 type ThirdClient struct{ c *rpcnet.Client }
 
 var _ Third = (*ThirdClient)(nil)
@@ -142,16 +144,16 @@ func (c *ThirdClient) Count(ctx context.Context, req *Nothing) (*Count, error) {
 	return res, nil
 }
 
-// RegisterThird serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterThird serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterThird(srv *rpcnet.Server, impl Third) {
 	srv.Register(
 		rpcnet.Method{Spec: thirdCountSpec, Handler: rpcnet.HandleUnary(impl.Count, rpcnet.NewPointer[Nothing])},
 	)
 }
 
-// UnimplementedThird fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedThird fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedThird struct{}
 
 var _ Third = UnimplementedThird{}
@@ -161,7 +163,7 @@ func (UnimplementedThird) Count(context.Context, *Nothing) (*Count, error) {
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "kinds.v1.Third/Count is not implemented")
 }
 
-// ThirdFuncs is a Third made of functions, for tests. A nil function fails with
+// ThirdFuncs implements [Third] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type ThirdFuncs struct {
 	CountFunc func(context.Context, *Nothing) (*Count, error)
@@ -201,8 +203,8 @@ var thirdErrors = &rpcnet.ErrorUnion{
 	},
 }
 
-// ThirdDescriptor describes Third and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// ThirdDescriptor describes [Third] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const ThirdDescriptor = `{"version":1,
 "service":"kinds.v1.Third",
 "doc":"Third has a name of its own.",

@@ -34,7 +34,8 @@ var (
 	}
 )
 
-// SClient calls a remote [S]. It is a S itself, safe for concurrent use.
+// SClient calls a remote [S] and implements it. It is safe for concurrent
+// use.
 type SClient struct{ c *rpcnet.Client }
 
 var _ S = (*SClient)(nil)
@@ -53,16 +54,16 @@ func (c *SClient) M(ctx context.Context, req *Value) (*Value, error) {
 	return res, nil
 }
 
-// RegisterS serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterS serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterS(srv *rpcnet.Server, impl S) {
 	srv.Register(
 		rpcnet.Method{Spec: sMSpec, Handler: rpcnet.HandleUnary(impl.M, rpcnet.NewPointer[Value])},
 	)
 }
 
-// UnimplementedS fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedS fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedS struct{}
 
 var _ S = UnimplementedS{}
@@ -72,7 +73,7 @@ func (UnimplementedS) M(context.Context, *Value) (*Value, error) {
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "oracle.S/M is not implemented")
 }
 
-// SFuncs is a S made of functions, for tests. A nil function fails with
+// SFuncs implements [S] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type SFuncs struct {
 	MFunc func(context.Context, *Value) (*Value, error)
@@ -88,8 +89,8 @@ func (f *SFuncs) M(ctx context.Context, req *Value) (*Value, error) {
 	return f.MFunc(ctx, req)
 }
 
-// SDescriptor describes S and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// SDescriptor describes [S] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const SDescriptor = `{"version":1,
 "service":"oracle.S",
 "doc":"S sends it.",

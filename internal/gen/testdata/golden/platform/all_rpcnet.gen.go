@@ -33,7 +33,8 @@ var (
 	}
 )
 
-// AllClient calls a remote [All]. It is a All itself, safe for concurrent use.
+// AllClient calls a remote [All] and implements it. It is safe for concurrent
+// use.
 type AllClient struct{ c *rpcnet.Client }
 
 var _ All = (*AllClient)(nil)
@@ -52,16 +53,16 @@ func (c *AllClient) Get(ctx context.Context, req *Both) (*Both, error) {
 	return res, nil
 }
 
-// RegisterAll serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterAll serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterAll(srv *rpcnet.Server, impl All) {
 	srv.Register(
 		rpcnet.Method{Spec: allGetSpec, Handler: rpcnet.HandleUnary(impl.Get, rpcnet.NewPointer[Both])},
 	)
 }
 
-// UnimplementedAll fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedAll fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedAll struct{}
 
 var _ All = UnimplementedAll{}
@@ -71,7 +72,7 @@ func (UnimplementedAll) Get(context.Context, *Both) (*Both, error) {
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "platform.All/Get is not implemented")
 }
 
-// AllFuncs is a All made of functions, for tests. A nil function fails with
+// AllFuncs implements [All] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type AllFuncs struct {
 	GetFunc func(context.Context, *Both) (*Both, error)
@@ -87,8 +88,8 @@ func (f *AllFuncs) Get(ctx context.Context, req *Both) (*Both, error) {
 	return f.GetFunc(ctx, req)
 }
 
-// AllDescriptor describes All and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// AllDescriptor describes [All] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const AllDescriptor = `{"version":1,
 "service":"platform.All",
 "doc":"All exists everywhere, and sends a message that Unix sends as well.",

@@ -35,7 +35,8 @@ var (
 	}
 )
 
-// UnixClient calls a remote [Unix]. It is a Unix itself, safe for concurrent use.
+// UnixClient calls a remote [Unix] and implements it. It is safe for concurrent
+// use.
 type UnixClient struct{ c *rpcnet.Client }
 
 var _ Unix = (*UnixClient)(nil)
@@ -54,16 +55,16 @@ func (c *UnixClient) Get(ctx context.Context, req *Both) (*Both, error) {
 	return res, nil
 }
 
-// RegisterUnix serves impl on srv. It panics if srv serves one of the procedures
-// already.
+// RegisterUnix serves impl on srv. It panics if srv has one of the
+// procedures already.
 func RegisterUnix(srv *rpcnet.Server, impl Unix) {
 	srv.Register(
 		rpcnet.Method{Spec: unixGetSpec, Handler: rpcnet.HandleUnary(impl.Get, rpcnet.NewPointer[Both])},
 	)
 }
 
-// UnimplementedUnix fails every call with CodeUnimplemented. Embed it to keep
-// compiling when the interface grows.
+// UnimplementedUnix fails every call with CodeUnimplemented. Embed it to
+// keep compiling when the interface grows.
 type UnimplementedUnix struct{}
 
 var _ Unix = UnimplementedUnix{}
@@ -73,7 +74,7 @@ func (UnimplementedUnix) Get(context.Context, *Both) (*Both, error) {
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "platform.Unix/Get is not implemented")
 }
 
-// UnixFuncs is a Unix made of functions, for tests. A nil function fails with
+// UnixFuncs implements [Unix] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type UnixFuncs struct {
 	GetFunc func(context.Context, *Both) (*Both, error)
@@ -89,8 +90,8 @@ func (f *UnixFuncs) Get(ctx context.Context, req *Both) (*Both, error) {
 	return f.GetFunc(ctx, req)
 }
 
-// UnixDescriptor describes Unix and its messages in JSON, for programs that do
-// not have the Go types: see package schema.
+// UnixDescriptor describes [Unix] and its messages in JSON, for programs
+// that do not have the Go types: see package schema.
 const UnixDescriptor = `{"version":1,
 "service":"platform.Unix",
 "doc":"Unix exists on some platforms.",

@@ -6,8 +6,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
-// UnknownEvent is a variant of Event that a peer with a newer contract sent.
-// It can be sent on as it is.
+// UnknownEvent is a variant of [Event] that a peer with a newer contract
+// sent. It can be sent on as it is.
 type UnknownEvent struct {
 	// Name is the wire name of the variant.
 	Name string
@@ -17,7 +17,8 @@ type UnknownEvent struct {
 
 func (*UnknownEvent) isEvent() {}
 
-// AppendEventCBOR appends the encoding of v, for generated code that uses the union.
+// AppendEventCBOR appends the encoding of v, for generated code that
+// uses the union.
 func AppendEventCBOR(b []byte, v Event) ([]byte, error) {
 	switch v := v.(type) {
 	case *Created:
@@ -42,7 +43,8 @@ func AppendEventCBOR(b []byte, v Event) ([]byte, error) {
 	return b, wire.NotVariant("Event", v)
 }
 
-// DecodeEventCBOR decodes a Event, for generated code that uses the union.
+// DecodeEventCBOR decodes into v, a [Event], for generated code that
+// uses the union.
 func DecodeEventCBOR(d *wire.Decoder, v *Event) {
 	name := d.Union()
 	if d.Err() != nil {

@@ -1,0 +1,135 @@
+package schema_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/rpcnet-go/rpcnet/schema"
+)
+
+const descriptor = `{"version":1,"service":"greeting.v1.Greeting",
+"methods":[{"name":"Hello","shape":"unary","request":"HelloRequest","response":"HelloResponse"}],
+"types":{
+"HelloRequest":{"kind":"struct","fields":[{"name":"name","type":"string","max":20},{"name":"times","type":"int"},{"name":"friends","type":"[]HelloRequest"}]},
+"HelloResponse":{"kind":"struct","fields":[{"name":"text","type":"string","key":1},{"name":"scores","type":"[]float32","key":2,"packed":true}]}}}`
+
+func Example() {
+	s, err := schema.Parse(descriptor)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	m, err := s.Message("HelloRequest")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	cbor, err := m.AppendCBOR(nil, []byte(`{"times": 2, "name": "Ada"}`))
+	fmt.Printf("%x %v\n", cbor, err)
+	json, err := m.AppendJSON(nil, cbor)
+	fmt.Printf("%s %v\n", json, err)
+
+	_, err = m.AppendCBOR(nil, []byte(`{"nmae": "Ada"}`))
+	fmt.Println(err)
+	_, err = m.AppendCBOR(nil, []byte(`{"friends": [{}, {"times": 1.5}]}`))
+	fmt.Println(err)
+	// Output:
+	// a2646e616d65634164616574696d657302 <nil>
+	// {"name":"Ada","times":2} <nil>
+	// HelloRequest: no field "nmae"; it has name, times, friends
+	// HelloRequest.friends[1].times: want int, got 1.5
+}
+
+func TestNumberedAndPackedFieldsHaveNamesInJSON(t *testing.T) {
+	t.Parallel()
+	s, err := schema.Parse(descriptor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.Message("HelloResponse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := `{"text":"x","scores":[1,"NaN",-0.5]}`
+	cbor, err := m.AppendCBOR(nil, []byte(in))
+	if want := "\xa2\x01\x61x\x02\xd8\x55\x4c\x00\x00\x80\x3f\x00\x00\xc0\x7f\x00\x00\x00\xbf"; err != nil || string(cbor) != want {
+		t.Errorf("%x, %v; want %x", cbor, err, want)
+	}
+	if j, err := m.AppendJSON(nil, cbor); err != nil || string(j) != in {
+		t.Errorf("%s, %v", j, err)
+	}
+	if j, err := schema.AppendJSON(nil, cbor); err != nil || string(j) != `{"1":"x","2":[1,"NaN",-0.5]}` {
+		t.Errorf("without descriptor: %s, %v", j, err)
+	}
+}
+
+func TestWrongDescriptorsAreErrors(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		``:                               "unexpected end",
+		`{"version":2}`:                  "descriptor of version 2",
+		`{"version":1,"methods":[null]}`: "a method is null",
+		`{"version":1,"methods":[{"request":"X"}]}`:                                                                             `no type "X"`,
+		`{"version":1,"types":{"T":{"kind":"tuple"}}}`:                                                                          `type T has kind "tuple"`,
+		`{"version":1,"types":{"T":{"kind":"enum","base":"X"}}}`:                                                                `enum T: no type "X"`,
+		`{"version":1,"types":{"T":{"kind":"struct","fields":[{"name":"a","type":"[]"}]}}}`:                                     `T.a: no type ""`,
+		`{"version":1,"types":{"T":{"kind":"struct","fields":[{"name":"a","type":"[x]int"}]}}}`:                                 `bad length`,
+		`{"version":1,"types":{"T":{"kind":"struct","fields":[{"name":"a","type":"map[bool]int"}]}}}`:                           `the key must be text or an integer`,
+		`{"version":1,"types":{"T":{"kind":"struct","fields":[{"name":"a","type":"` + strings.Repeat("[]", 10000) + `int"}]}}}`: `nests too deep`,
+	} {
+		if _, err := schema.Parse(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.100s: %v, want %s", in, err, want)
+		}
+	}
+	if _, err := schema.New("nonsense").Message("X").AppendJSON(nil, nil); err == nil {
+		t.Error("a lazy schema of nonsense worked")
+	}
+}
+
+func TestDescriptorsAreFoundInGeneratedFiles(t *testing.T) {
+	t.Parallel()
+	src, err := os.ReadFile("../examples/greeting/greeting_rpcnet.gen.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ss, err := schema.FromGenerated(src)
+	if err != nil || len(ss) != 1 || ss["greeting.v1.Greeting"] == nil {
+		t.Fatalf("%v, %v", ss, err)
+	}
+	m, err := ss["greeting.v1.Greeting"].Method("Count")
+	if err != nil || m.Shape != "feed" || m.Doc != "Count greets as often as it is asked to." {
+		t.Errorf("%+v, %v", m, err)
+	}
+	for _, bad := range []string{"const XDescriptor = `{", "const XDescriptor = `{}`"} {
+		if _, err := schema.FromGenerated([]byte(bad)); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+// FuzzParse takes any descriptor, and any JSON for its types.
+func FuzzParse(f *testing.F) {
+	f.Add(descriptor, `{"text":"x","scores":[1]}`)
+	f.Add(`{"version":1,"types":{"T":{"kind":"union","variants":[{"name":"a","type":"?T"}]},"U":{"kind":"enum","base":"string"}}}`, `{"a":{"a":null}}`)
+	f.Fuzz(func(t *testing.T, descriptor, json string) {
+		s, err := schema.Parse(descriptor)
+		if err != nil {
+			return
+		}
+		for name := range s.Types {
+			m, err := s.Message(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := m.AppendCBOR(nil, []byte(json))
+			if err != nil {
+				continue
+			}
+			if _, err := m.AppendJSON(nil, b); err != nil {
+				t.Fatalf("%s: %s -> %x: %v", name, json, b, err)
+			}
+		}
+	})
+}
