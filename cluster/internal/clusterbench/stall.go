@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/certs"
+)
+
+// childVar makes this program a single node: its value is the folder with the
+// certificates, the name of the node and the seed, joined by newlines.
+const childVar = "CLUSTERBENCH_NODE"
+
+func credentials(dir string) rpcnet.Credentials {
+	return rpcnet.CertFiles(filepath.Join(dir, "test_cert.pem"), filepath.Join(dir, "test_key.pem"), filepath.Join(dir, "ca.pem"))
+}
+
+// child runs a node until it is killed.
+func child(args string) error {
+	parts := strings.Split(args, "\n")
+	if len(parts) != 3 {
+		return fmt.Errorf("%s: want three lines", childVar)
+	}
+	ep, err := rpcnet.Listen("127.0.0.1:0", credentials(parts[0]), rpcnet.WithLogger(quiet))
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	n, err := cluster.Join(ctx, ep, cluster.Config{Name: parts[1], Seeds: []string{parts[2]}, WaitForSeed: true, Logger: quiet})
+	if err != nil {
+		return err
+	}
+	fmt.Println("joined")
+	<-ctx.Done()
+	n.Close()
+	return ep.Close()
+}
+
+// stalls stops a node of its own process with SIGSTOP for a second and counts
+// who takes it for dead.
+func stalls() row {
+	return row{"false NodeFailed for a stall of 1 s (SIGSTOP), N=5", "events", "0", 0, 0, true, 20, func() (_ []float64, err error) {
+		dir, err := os.MkdirTemp("", "clusterbench")
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		if _, err := certs.Make(dir, nil); err != nil {
+			return nil, err
+		}
+		var nodes []*cluster.Node
+		defer func() {
+			for _, n := range nodes {
+				n.Close()
+				n.Endpoint().Close()
+			}
+		}()
+		failed := make(chan cluster.Event, 64)
+		for i := range 4 {
+			ep, err := rpcnet.Listen("127.0.0.1:0", credentials(dir), rpcnet.WithLogger(quiet))
+			if err != nil {
+				return nil, err
+			}
+			cfg := cluster.Config{Name: fmt.Sprint("n", i), Logger: quiet}
+			if i > 0 {
+				cfg.Seeds = []string{nodes[0].Self().Addr}
+			}
+			n, err := cluster.Join(context.Background(), ep, cfg)
+			if err != nil {
+				return nil, errors.Join(err, ep.Close())
+			}
+			nodes = append(nodes, n)
+			go func() {
+				for e := range n.Watch(context.Background()) {
+					if e.Kind == cluster.NodeFailed {
+						failed <- e
+					}
+				}
+			}()
+		}
+		exe, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		cmd := exec.Command(exe)
+		cmd.Env = append(os.Environ(), childVar+"="+strings.Join([]string{dir, "child", nodes[0].Self().Addr}, "\n"))
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			return nil, err
+		}
+		if err := cmd.Start(); err != nil {
+			return nil, err
+		}
+		defer func() {
+			cmd.Process.Kill()
+			cmd.Wait()
+		}()
+		if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+			return nil, fmt.Errorf("the node process: %w", err)
+		}
+		if err := poll(10*time.Second, func() bool {
+			for _, n := range nodes {
+				if len(n.Members()) != 5 {
+					return false
+				}
+			}
+			return true
+		}); err != nil {
+			return nil, err
+		}
+		time.Sleep(1200 * time.Millisecond) // the exchanges after joining
+		if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			return nil, err
+		}
+		time.Sleep(time.Second)
+		if err := cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			return nil, err
+		}
+		time.Sleep(2 * time.Second)
+		return []float64{float64(len(failed))}, nil
+	}}
+}
