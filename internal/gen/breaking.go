@@ -49,21 +49,20 @@ func Breaking(res *Result, rev string) ([]Break, error) {
 	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
 		// A service may move from one file of its package to another.
 		now := map[string]*schema.Schema{}
-		file := ""
 		for _, f := range dirs[dir] {
 			ss, err := schema.FromGenerated(f.Src)
 			if err != nil {
 				return nil, err
 			}
 			maps.Copy(now, ss)
-			file = f.Name
 		}
 		old, names, err := atRevision(dir, rev)
 		if err != nil {
 			return nil, err
 		}
 		for _, service := range slices.Sorted(maps.Keys(old)) {
-			if file = names[service]; now[service] == nil {
+			file := names[service]
+			if now[service] == nil {
 				out = append(out, Break{File: file, Where: service, What: "the service is gone; its callers get Unimplemented"})
 				continue
 			}
