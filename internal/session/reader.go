@@ -245,7 +245,7 @@ func (s *Session) onPart(st *Stream, p []byte, n int, more, end bool) error {
 	}
 	st.partHeld += int64(n) + perMessage
 	size := len(st.part)
-	st.part = growPart(st.part, n)
+	st.part = growPart(st.part, n, more)
 	if n < bulk {
 		copy(st.part[size:], p)
 	} else {
@@ -287,13 +287,22 @@ func (s *Session) creditPart(st *Stream) {
 	s.sendCredit(st.id, n) // under mu: later the id may be another call's
 }
 
-// growPart makes room for n more bytes.
-func growPart(b []byte, n int) []byte {
+// growPart makes room for n more bytes, and if more follow for four times as
+// much while it is little, so that little is copied.
+func growPart(b []byte, n int, more bool) []byte {
 	size := len(b) + n
 	if size <= cap(b) {
 		return b[:size]
 	}
-	grown := getBig(size)
+	room := size
+	switch c := cap(b); {
+	case !more:
+	case c == 0:
+		room = max(size, 2*part)
+	case c < 1<<20:
+		room = max(size, 4*c)
+	}
+	grown := getBig(room)[:size]
 	copy(grown, b)
 	putBig(b)
 	return grown

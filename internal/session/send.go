@@ -19,6 +19,7 @@ func (s *Session) reserve(st *Stream, n int, done <-chan struct{}) error {
 		room = roomBulk
 	}
 	s.wmu.Lock()
+	turn := n < bulk || len(s.waiters) == 0 // large parts go in the order they came
 	for {
 		switch {
 		case s.werr != nil:
@@ -29,7 +30,7 @@ func (s *Session) reserve(st *Stream, n int, done <-chan struct{}) error {
 			s.wakeSendersLocked() // the room st was woken for is another's
 			s.wmu.Unlock()
 			return err
-		case len(s.wbuf) < room && st.sendCredit >= cost && s.credit >= cost:
+		case turn && len(s.wbuf) < room && st.sendCredit >= cost && s.credit >= cost:
 			st.sendCredit -= cost
 			s.credit -= cost
 			return nil
@@ -46,6 +47,7 @@ func (s *Session) reserve(st *Stream, n int, done <-chan struct{}) error {
 		s.wmu.Unlock()
 		select {
 		case <-wake:
+			turn = true
 		case <-done:
 			s.wmu.Lock()
 			if st.sendWaits {
@@ -65,12 +67,12 @@ func (s *Session) wakeSendersLocked() {
 	if len(s.waiters) == 0 {
 		return
 	}
-	credit, room := s.credit, roomSmall-len(s.wbuf)
+	credit, size := s.credit, len(s.wbuf)
 	s.waiters = slices.DeleteFunc(s.waiters, func(st *Stream) bool {
-		ok := st.sendErr != nil || st.sendCredit >= st.want && credit >= st.want && room > 0 && len(s.wbuf) < st.wantRoom
+		ok := st.sendErr != nil || st.sendCredit >= st.want && credit >= st.want && size < st.wantRoom
 		if ok {
 			credit -= st.want
-			room -= int(st.want)
+			size += int(st.want)
 			st.sendWaits = false
 			st.wakeSender()
 		}
@@ -121,7 +123,7 @@ func (st *Stream) stopSend(err error) {
 // and keeps nothing of msg; done interrupts. io.EOF says that the peer has
 // ended the stream. Not safe for concurrent use with itself.
 func (st *Stream) Send(msg []byte, end bool, done <-chan struct{}) error {
-	return st.send(msg, end, done, st.streamFlush())
+	return st.send(msg, end, done, flushStream)
 }
 
 // send sends msg in parts, the first with OPEN if the
@@ -152,14 +154,13 @@ func (st *Stream) send(msg []byte, end bool, done <-chan struct{}, mode flushMod
 				s.wmu.Unlock()
 				return err
 			}
+			lead := s.leadLocked()
+			s.wmu.Unlock()
+			if lead {
+				s.flush(mode)
+			}
 		} else {
-			s.wbuf = wire.MakeHeader(wire.TypeData, flags, st.id, n).Append(s.wbuf)
-			s.wbuf = append(s.wbuf, msg[:n]...)
-		}
-		lead := s.leadLocked()
-		s.wmu.Unlock()
-		if lead {
-			s.flush(mode)
+			s.writeDataLocked(st, wire.MakeHeader(wire.TypeData, flags, st.id, n), msg[:n], mode)
 		}
 		if msg = msg[n:]; flags != wire.FlagMore {
 			return nil
@@ -167,14 +168,38 @@ func (st *Stream) send(msg []byte, end bool, done <-chan struct{}, mode flushMod
 	}
 }
 
-// streamFlush decides who writes a message of a stream: the sender while it
-// sends now and then, for the sake of latency; the writer goroutine when one
-// message follows another, so that many share a write.
+// writeDataLocked sends a DATA frame: a large one straight from p if nobody
+// writes, others through the buffer. wmu is held before, not after.
+func (s *Session) writeDataLocked(st *Stream, h wire.Header, p []byte, mode flushMode) {
+	if len(p) >= bulk && s.parts != nil && !s.writing && len(s.wbuf) == 0 {
+		s.writing = true
+		s.wmu.Unlock()
+		s.writeParts(h, p)
+		s.flush(flushNow) // what others have added
+		return
+	}
+	s.wbuf = append(h.Append(s.wbuf), p...)
+	lead := s.leadLocked()
+	s.wmu.Unlock()
+	switch {
+	case lead && mode == flushStream:
+		s.flush(st.streamFlush())
+	case lead:
+		s.flush(mode)
+	default:
+		st.joined = true
+	}
+}
+
+// streamFlush decides who writes a message of a stream that finds nobody
+// writing: the sender while it sends now and then, for the sake of latency; the
+// writer goroutine when one message follows another, so that many share a
+// write.
 func (st *Stream) streamFlush() flushMode {
 	now := nanotime()
-	since := now - st.lastSend
-	st.lastSend = now
-	if since < int64(streamPause) {
+	quick := st.joined || now-st.lastLead < int64(streamPause)
+	st.joined, st.lastLead = false, now
+	if quick && !st.turned.Swap(false) {
 		return flushAsync
 	}
 	return flushNow

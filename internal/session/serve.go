@@ -312,13 +312,7 @@ func (st *Stream) sendPart(p []byte, done <-chan struct{}) error {
 	if err := s.reserve(st, len(p), done); err != nil {
 		return err
 	}
-	s.wbuf = wire.MakeHeader(wire.TypeData, wire.FlagMore, st.id, len(p)).Append(s.wbuf)
-	s.wbuf = append(s.wbuf, p...)
-	lead := s.leadLocked()
-	s.wmu.Unlock()
-	if lead {
-		s.flush(flushNow)
-	}
+	s.writeDataLocked(st, wire.MakeHeader(wire.TypeData, wire.FlagMore, st.id, len(p)), p, flushNow)
 	return nil
 }
 

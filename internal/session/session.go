@@ -58,6 +58,9 @@ type Lane interface {
 	SetReadDeadline(time.Time) error
 }
 
+// A partsWriter is a lane that writes two slices as one.
+type partsWriter interface{ WriteParts(a, b []byte) error }
+
 // A Config configures a session. It must not be changed while in use.
 type Config struct {
 	MaxStreams       int            // served at a time; 0: 10 000
@@ -136,6 +139,8 @@ type Session struct {
 
 	// The send side, guarded by wmu: see writer.go and send.go.
 	wmu        sync.Mutex
+	parts      partsWriter          // the lane, if it is one
+	head       [wire.HeaderLen]byte // of who has the writing role
 	wbuf       []byte
 	wspare     []byte
 	writing    bool
@@ -217,6 +222,7 @@ func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*
 		closed: make(chan struct{}), kick: make(chan struct{}, 1), wakeReader: make(chan struct{}, 1), role: make(role, 1),
 		away: make(chan struct{}), drain: make(chan struct{}), idle: make(chan struct{}),
 	}
+	s.parts, _ = lane.(partsWriter)
 	s.in = input{lane: lane, b: make([]byte, firstBuffer), resume: s.resumeReading}
 	own := wire.Settings{
 		Version: wire.Version, MaxStreams: uint64(s.cfg.MaxStreams), StreamWindow: uint64(s.cfg.StreamWindow),

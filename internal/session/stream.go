@@ -86,7 +86,9 @@ type Stream struct {
 	canceled  error // guarded by mu
 
 	// The sender's.
-	lastSend int64
+	lastLead int64       // when a message last found nobody writing
+	joined   bool        // a message since then found somebody
+	turned   atomic.Bool // a message has been received since then
 	sendDone atomic.Bool // nothing more is to be sent
 	opened   atomic.Bool // OPEN is in the write buffer or further; set under wmu
 
@@ -145,7 +147,8 @@ func (st *Stream) reset(s *Session, id uint32, cell *atomic.Pointer[Stream], r *
 	st.cur, st.at, st.curBigs, st.taken, st.curBuf, st.credit = st.cur[:0], 0, nil, nil, 0, 0
 	st.canceler, st.canceled = nil, nil
 	st.opened.Store(s.server)
-	st.lastSend = 0
+	st.lastLead, st.joined = 0, false
+	st.turned.Store(false)
 	st.sendDone.Store(false)
 	st.sendCredit, st.sendErr = int64(s.peer.StreamWindow), nil
 	st.mu.Unlock()
@@ -286,6 +289,7 @@ func (st *Stream) swap() (ready bool, err error) {
 		st.at = 0
 		st.curBuf = int64(len(st.cur))
 		st.curBigs, st.bigs = st.bigs, nil
+		st.turned.Store(true)
 		for _, m := range st.curBigs {
 			st.curBuf += m.held - perMessage // cur has the mark
 		}

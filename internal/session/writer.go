@@ -33,9 +33,10 @@ var errNotReading = errors.New("the peer does not read what it asked for")
 type flushMode uint8
 
 const (
-	flushNow   flushMode = iota // the appending goroutine, at once
-	flushYield                  // the same, after others have run once
-	flushAsync                  // the writer goroutine
+	flushNow    flushMode = iota // the appending goroutine, at once
+	flushYield                   // the same, after others have run once
+	flushAsync                   // the writer goroutine
+	flushStream                  // as [Stream.streamFlush] decides
 )
 
 // leadLocked takes the writing role if it is free, and reports whether the
@@ -102,6 +103,17 @@ func (s *Session) writeOnceLocked() {
 	s.wmu.Lock()
 	if cap(b) <= keepBuffer {
 		s.wspare = b
+	}
+}
+
+// writeParts writes a frame without copying its payload. The caller has the
+// writing role.
+func (s *Session) writeParts(h wire.Header, p []byte) {
+	s.writeSeq.Add(1)
+	err := s.parts.WriteParts(h.Append(s.head[:0]), p)
+	s.writeSeq.Add(1)
+	if err != nil {
+		s.fail(err)
 	}
 }
 
