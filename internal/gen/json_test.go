@@ -198,7 +198,7 @@ func TestRandomMessagesKeepTheirBytesThroughJSON(t *testing.T) {
 	t.Parallel()
 	m := specOf(t, func(tr rpcnet.Transport) { oracle.NewSClient(tr).M(t.Context(), nil) }).Request
 	r := filler{rand.New(rand.NewPCG(11, 12))}
-	for i := range 1000 {
+	for i := range 300 {
 		v := new(oracle.Value)
 		r.fill(reflect.ValueOf(v).Elem(), 0)
 		b := mustAppend(t, m, v)
