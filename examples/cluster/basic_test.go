@@ -28,8 +28,8 @@ func TestBasic(t *testing.T) {
 	a, b := f.startWorker("worker-a"), f.startWorker("worker-b")
 	director.await("2 workers available")
 	// Long enough for the pool to be shown meanwhile.
-	const tokens = 80
-	client := f.startClient(fmt.Sprint("TOKENS=", tokens), "TOKEN_INTERVAL=80ms")
+	const tokens = 30
+	client := f.startClient(fmt.Sprint("TOKENS=", tokens), "TOKEN_INTERVAL=200ms")
 	serving := client.await("🔄 worker confirmed connection").text
 	label := "worker-a"
 	if !strings.Contains(serving, label) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rpcnet-go/rpcnet/cluster/balance"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/proc"
 )
 
@@ -14,7 +15,7 @@ func TestDirectorRestart(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	director, a, b := f.startPair()
-	client := f.startClient("TOKENS=0", "TOKEN_INTERVAL=20ms", "SEED=9")
+	client := f.startClient("TOKENS=0", "TOKEN_INTERVAL=200ms", "SEED=9")
 	client.awaitToken(5)
 	director.Kill()
 	<-director.Done()
@@ -49,7 +50,7 @@ func TestLateWorker(t *testing.T) {
 	director, _, _ := f.startPair()
 	var clients []*node
 	stream := func() *node {
-		c := f.startClient("TOKENS=0", "TOKEN_INTERVAL=50ms")
+		c := f.startClient("TOKENS=0", "TOKEN_INTERVAL=500ms")
 		clients = append(clients, c)
 		c.awaitToken(1)
 		return c
@@ -83,9 +84,18 @@ func TestLateWorker(t *testing.T) {
 
 func TestStrategiesAreSelectable(t *testing.T) {
 	t.Parallel()
+	for _, name := range balance.Names() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			director := newFleet(t).startDirector("STRATEGY=" + strings.ToLower(name))
+			director.await("🔄 Load balancing strategy: " + name)
+			director.await("🚀 Director ready")
+			director.Stop()
+			director.ended(0)
+		})
+	}
 	f := newFleet(t)
-	director := f.startDirector("STRATEGY=roundrobin")
-	director.await("🔄 Load balancing strategy: RoundRobin")
+	director := f.startDirector("STRATEGY=RoundRobin")
 	f.startWorker("worker-a")
 	f.startWorker("worker-b")
 	director.await("2 workers available")

@@ -96,7 +96,7 @@ func TestGracefulStop(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	director, a, b := f.startPair()
-	client := f.startClient("TOKENS=0", "TOKEN_INTERVAL=20ms", "SEED=5")
+	client := f.startClient("TOKENS=0", "TOKEN_INTERVAL=50ms", "SEED=5")
 	serving, other := pair(client, a, b)
 	client.awaitToken(10)
 	director.skip()
@@ -104,6 +104,7 @@ func TestGracefulStop(t *testing.T) {
 	client.await("🔄 worker confirmed connection", "worker="+other.name)
 	client.await("📦 received token")
 	serving.ended(0)
+	other.await("NodeUpdated", serving.name) // it says that it leaves
 	director.await("NodeLeft", serving.name)
 	director.await("1 workers available")
 	director.none("NodeFailed{detected} "+serving.name, "NodeFailed{refused} "+serving.name, "compute failed")
@@ -111,7 +112,7 @@ func TestGracefulStop(t *testing.T) {
 	client.ended(0)
 	client.none("⚠️", " WRN ", " ERR ")
 	tally := client.tokens(0, 5)
-	t.Logf("longest gap between two tokens %v (to reach: 100 ms)", tally.Gap)
+	t.Logf("longest gap between two tokens, which are 50 ms apart, %v (to reach: 100 ms)", tally.Gap)
 }
 
 func TestASecondInterruptEndsTheProgramAtOnce(t *testing.T) {
