@@ -18,3 +18,12 @@ rolling: ## restart every worker and director under 50 clients that must see no 
 .PHONY: scale
 scale: ## what a registry of 10, 100 and 1000 workers costs
 	go run ./internal/cmd/scale
+
+.PHONY: bench-routing
+bench-routing: ## grpc-go's load balancing policies on the traces of routesim
+	cd bench && go test -v ./routing -requests 20000 | grep -v '^=== \|^---'
+
+.PHONY: compare
+compare: ## the worker pool by hand and with the cluster under the same faults
+	go run ./examples/connectionswap/compare -lines
+	go run ./examples/connectionswap/compare

@@ -100,10 +100,10 @@ func (c *Client) matching(selector string) ([]target, error) {
 func (c *Client) callOn(ctx context.Context, w target, procedure string, data []byte) (out []byte, err error) {
 	r := c.registry
 	r.mu.Lock()
-	l := c.begin(w.entry, true)
+	l := c.begin(w.entry, true, true)
 	r.mu.Unlock()
 	defer func() { l.End(err, false) }()
-	conn, err := l.lease.Take(ctx, c.conns, l.key())
+	conn, err := l.lease.Take(ctx, c.conns, l.key(), true)
 	if err != nil {
 		return nil, err
 	}

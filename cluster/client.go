@@ -184,16 +184,16 @@ func (s *callSource) Next(_ context.Context, wish *routed.Wish) (routed.Leg, err
 	if picked == nil {
 		return nil, r.none(wish.Selector, g, &w)
 	}
-	return s.begin(picked.Owner.(*workerEntry), full || wish.QueueOK), nil
+	return s.begin(picked.Owner.(*workerEntry), full || wish.Patient, wish.Patient), nil
 }
 
 // begin counts a call on w. The ticket, with which the worker tells this
 // chooser's calls from others', goes with the call. The caller holds the
 // registry's mu.
-func (c *Client) begin(w *workerEntry, queueOK bool) *leg {
+func (c *Client) begin(w *workerEntry, queueOK, patient bool) *leg {
 	w.load.Begin()
 	r := c.registry
-	return &leg{client: c, worker: w, member: w.member, began: r.now(), ticket: load.Ticket{Chooser: r.pool.ID(), QueueOK: queueOK}}
+	return &leg{client: c, worker: w, member: w.member, began: r.now(), patient: patient, ticket: load.Ticket{Chooser: r.pool.ID(), QueueOK: queueOK}}
 }
 
 // Retry takes a token of the budget.
@@ -236,13 +236,14 @@ func (s *callSource) Retryable(err error) bool { return rpcnet.CodeOf(err) == rp
 // A leg is one try of a call on one worker. It counts as in flight from the
 // choice to its end.
 type leg struct {
-	client *Client
-	worker *workerEntry
-	member Member
-	ticket load.Ticket
-	began  time.Duration
-	lease  routed.Lease
-	once   sync.Once
+	client  *Client
+	worker  *workerEntry
+	member  Member
+	ticket  load.Ticket
+	began   time.Duration
+	lease   routed.Lease
+	patient bool // there is no other worker to try
+	once    sync.Once
 }
 
 // Worker returns the worker's name.
@@ -252,7 +253,7 @@ func (l *leg) key() routed.Key { return routed.Key{ID: l.member.ID(), Addr: l.me
 
 // Open opens the call on the worker.
 func (l *leg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.ClientStream, error) {
-	conn, err := l.lease.Take(ctx, l.client.conns, l.key())
+	conn, err := l.lease.Take(ctx, l.client.conns, l.key(), l.patient)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func (s *source) Next(ctx context.Context, wish *routed.Wish) (routed.Leg, error
 	res, err := s.ask(ctx, wish)
 	if err == nil {
 		s.tell(ctx, Event{Kind: Assigned, Worker: res.Worker.Name, Addr: res.Worker.Addr})
-		return &leg{client: s.Client, worker: res.Worker, ticket: res.Ticket}, nil
+		return &leg{client: s.Client, worker: res.Worker, ticket: res.Ticket, patient: wish.Patient}, nil
 	}
 	if !errors.Is(err, errNoAnswer) {
 		return nil, err
@@ -35,7 +35,7 @@ func (s *source) Next(ctx context.Context, wish *routed.Wish) (routed.Leg, error
 	// An alternate fits only a call without wishes that need a director.
 	if w, ok := s.alternate(wish); ok {
 		s.tell(ctx, Event{Kind: Alternate, Worker: w.Name, Addr: w.Addr})
-		return &leg{client: s.Client, worker: w}, nil
+		return &leg{client: s.Client, worker: w, patient: wish.Patient}, nil
 	}
 	return nil, rpcnet.Errorf(rpcnet.CodeUnavailable, "no director answers and no other worker is known: %v", err).
 		WithCause(errors.Join(routed.ErrNoWorker, err)).WithUnprocessed()
@@ -50,7 +50,7 @@ func (c *Client) ask(ctx context.Context, wish *routed.Wish) (*directorv1.GetWor
 	c.mu.Lock()
 	first := c.current
 	req := &directorv1.GetWorkerRequest{Selector: wish.Selector, Exclude: slices.Clone(wish.Exclude), Key: wish.Key, Hint: wish.Hint,
-		QueueOK: wish.QueueOK, Client: c.id, Failures: c.failures, Unused: c.unused}
+		QueueOK: wish.Patient, Client: c.id, Failures: c.failures, Unused: c.unused}
 	c.failures, c.unused = nil, nil
 	c.mu.Unlock()
 	var last error
@@ -214,12 +214,13 @@ func (s *source) Retryable(err error) bool { return s.cfg.Retryable(err) }
 
 // A leg is one try on one worker.
 type leg struct {
-	client *Client
-	worker directorv1.Worker
-	ticket []byte
-	opened atomic.Bool
-	lease  routed.Lease
-	once   sync.Once
+	client  *Client
+	worker  directorv1.Worker
+	ticket  []byte
+	opened  atomic.Bool
+	lease   routed.Lease
+	patient bool // there is no other worker to try
+	once    sync.Once
 }
 
 // Worker returns the worker's name.
@@ -231,7 +232,7 @@ func (l *leg) key() routed.Key { return routed.Key{ID: l.worker.Boot, Addr: l.wo
 
 // Open connects to the worker and opens the call there.
 func (l *leg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.ClientStream, error) {
-	conn, err := l.lease.Take(ctx, l.client.conns, l.key())
+	conn, err := l.lease.Take(ctx, l.client.conns, l.key(), l.patient)
 	if err != nil {
 		return nil, err
 	}

@@ -61,9 +61,18 @@ type Lease struct {
 	p  *pooled
 }
 
+// dialPatience is how long a call waits for a connection before it tries another
+// worker; the dial goes on.
+const dialPatience = 400 * time.Millisecond
+
+// errSlow says that a worker has not accepted a connection within
+// dialPatience: it may be frozen, or far away.
+var errSlow = errors.New("still connecting")
+
 // Take returns the connection to a worker. Concurrent first calls share one
-// dial, which goes on when the caller that began it gives up.
-func (l *Lease) Take(ctx context.Context, c *Conns, key Key) (*rpcnet.Conn, error) {
+// dial, which goes on when the caller that began it gives up. patient is for
+// calls that have no other worker to try.
+func (l *Lease) Take(ctx context.Context, c *Conns, key Key, patient bool) (*rpcnet.Conn, error) {
 	c.mu.Lock()
 	if c.ctx.Err() != nil {
 		c.mu.Unlock()
@@ -85,6 +94,20 @@ func (l *Lease) Take(ctx context.Context, c *Conns, key Key) (*rpcnet.Conn, erro
 	select {
 	case <-p.done:
 		return p.conn, p.err
+	default:
+	}
+	var slow <-chan time.Time
+	if !patient {
+		t := time.NewTimer(dialPatience)
+		defer t.Stop()
+		slow = t.C
+	}
+	select {
+	case <-p.done:
+		return p.conn, p.err
+	case <-slow:
+		return nil, rpcnet.Errorf(rpcnet.CodeUnavailable, "%s has not accepted a connection for %v", key.Addr, dialPatience).
+			WithCause(errSlow).WithUnprocessed()
 	case <-ctx.Done():
 		return nil, rpcnet.NewError(rpcnet.CodeOf(ctx.Err()), "connecting to "+key.Addr+": "+ctx.Err().Error()).
 			WithCause(ctx.Err()).WithUnprocessed()

@@ -199,6 +199,7 @@ func (s *Resumable) open(last error) error {
 				return s.fail(err)
 			}
 			clear(s.excluded) // better one of those than nobody
+			s.wish.Patient = true
 			s.pauses++
 			pause := failover.Backoff(s.pauses+1, rand.New(pauseSource{}))
 			s.source.Tell(s.ctx, Event{Kind: Waiting, Err: err, Next: s.cursor.Next(), Pause: pause})
@@ -211,6 +212,7 @@ func (s *Resumable) open(last error) error {
 		s.pauses = 0
 		cur, err := s.openOn(l)
 		if err == nil {
+			s.wish.Patient = false
 			if s.cursor.Attempt() > 0 {
 				s.source.Tell(s.ctx, Event{Kind: Resumed, Worker: l.Worker(), Next: s.cursor.Next()})
 			}
@@ -329,7 +331,7 @@ func (s *Resumable) next(err error, l Leg) error {
 		return err
 	case tooMany:
 		return rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot resume: more than %d bytes of requests were not acknowledged: %v", resumeKeep, err).WithCause(err)
-	case moved, elsewhere:
+	case moved, elsewhere, errors.Is(err, errSlow):
 		s.cursor.Move()
 	case e != nil && e.Unprocessed(), errors.Is(err, ErrStalled), errors.Is(err, ErrGap), s.source.Retryable(err):
 		if _, rerr := s.cursor.Resume(); rerr != nil {
@@ -339,9 +341,6 @@ func (s *Resumable) next(err error, l Leg) error {
 		return err
 	}
 	s.wish.Hint = ""
-	if elsewhere && e.Code() == rpcnet.CodeResourceExhausted {
-		s.wish.QueueOK = s.cursor.Attempt() > 2
-	}
 	grudge := grudgeFor
 	if elsewhere {
 		grudge = fullFor

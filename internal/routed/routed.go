@@ -27,7 +27,7 @@ type Wish struct {
 	Exclude  []string // names
 	Key      string   // affinity
 	Hint     string   // the worker before
-	QueueOK  bool     // all are full: wait in a queue
+	Patient  bool     // all are full or slow to connect: wait for one
 }
 
 func (w *Wish) exclude(name string) {

@@ -38,7 +38,7 @@ type Stream struct {
 	keptSize   int
 	sendClosed bool
 	wish       Wish
-	full       []string // workers excluded because they were full
+	full       []string // workers excluded because they were full or slow to connect
 	attempt    int      // tries so far
 	processed  int      // of those, tries that a handler may have seen
 
@@ -137,9 +137,9 @@ func (s *Stream) open(last error) error {
 	for {
 		l, err := s.source.Next(s.ctx, &s.wish)
 		if err != nil && len(s.full) > 0 && errors.Is(err, ErrNoWorker) {
-			// All that are left were full: wait in a queue.
+			// All that are left were full, or slow to connect: wait.
 			s.wish.Exclude = slices.DeleteFunc(s.wish.Exclude, func(name string) bool { return slices.Contains(s.full, name) })
-			s.full, s.wish.QueueOK = nil, true
+			s.full, s.wish.Patient = nil, true
 			continue
 		}
 		if err != nil {
@@ -211,8 +211,8 @@ func (s *Stream) again(err error, l Leg) bool {
 	_, moved := MovedAt(err)
 	switch {
 	case e.Unprocessed() || moved:
-		if e.Remote() && e.Code() == rpcnet.CodeResourceExhausted {
-			if s.wish.QueueOK {
+		if e.Remote() && e.Code() == rpcnet.CodeResourceExhausted || errors.Is(err, errSlow) {
+			if s.wish.Patient {
 				return false // it was told to wait, and even the queue is full
 			}
 			s.full = append(s.full, l.Worker())
