@@ -138,7 +138,7 @@ func AppendRaw(b []byte, r Raw) ([]byte, error) {
 		return AppendNil(b), nil
 	}
 	var d Decoder
-	d.Reset(r, Limits{})
+	d.Reset(r, Limits{Depth: MaxDepth})
 	d.Skip()
 	return append(b, r...), d.Finish()
 }

@@ -110,7 +110,14 @@ func (e *emitter) file(def, build string) ([]byte, error) {
 func (e *emitter) p(format string, a ...any) { fmt.Fprintf(e.body, format, a...) }
 
 // locals are the variables of generated functions: imports get other names.
-var locals = strings.Fields("b c d err f h impl in k keys m n name next ok opts req res srv s t u v x")
+var locals = strings.Fields("b c ctx d depth err f from impl in k m n name next ok old opts out req res s srv t u v x")
+
+// isLocalName reports whether a variable of a generated function may have the
+// name: one of locals, or a temporary such as x1.
+func isLocalName(name string) bool {
+	digits, ok := strings.CutPrefix(name, "x")
+	return slices.Contains(locals, name) || ok && digits != "" && strings.Trim(digits, "0123456789") == ""
+}
 
 // imp returns the name by which an import is used in the file.
 func (e *emitter) imp(path, name string) string {
@@ -123,7 +130,7 @@ func (e *emitter) imp(path, name string) string {
 				return true
 			}
 		}
-		return slices.Contains(locals, n) || e.c.pkg.types.Scope().Lookup(n) != nil || types.Universe.Lookup(n) != nil || token.IsKeyword(n)
+		return isLocalName(n) || e.c.pkg.types.Scope().Lookup(n) != nil || types.Universe.Lookup(n) != nil || token.IsKeyword(n)
 	}
 	n := name
 	for i := 2; taken(n); i++ {

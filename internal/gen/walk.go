@@ -74,6 +74,10 @@ func (c *checker) walkNamed(n *types.Named, s site) {
 	if c.walked[key] {
 		return
 	}
+	if n.Obj().Pkg() == c.pkg.types && isLocalName(n.Obj().Name()) {
+		c.errorf(s.pos, "%s: type %s has the name of a variable in generated code: rename it", s.path, n.Obj().Name())
+		return
+	}
 	if nested(n) > maxTypeArgs {
 		path := s.path[:min(len(s.path), 60)]
 		c.errorf(s.pos, "%s...: type arguments of %s nest without end", path, n.Obj().Name())
