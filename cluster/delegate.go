@@ -213,7 +213,7 @@ func (n *Node) listConfig() *memberlist.Config {
 	c.GossipInterval = n.cfg.GossipInterval
 	c.GossipNodes = n.cfg.GossipNodes
 	c.RetransmitMult = n.cfg.RetransmitMult
-	c.PushPullInterval = n.cfg.PushPullInterval
+	c.PushPullInterval = 0 // heal.go does it: one goroutine less for every node
 	c.TCPTimeout = n.cfg.StreamTimeout
 	c.GossipToTheDeadTime = n.cfg.DeadGossipTime
 	c.EnableCompression = false // pings of 100 bytes

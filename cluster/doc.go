@@ -33,7 +33,7 @@
 //
 // # Goroutines and locks
 //
-// memberlist has seven goroutines of its own. A Node has one, run, which takes
+// memberlist has six goroutines of its own. A Node has one, run, which takes
 // what memberlist told from the inbox and ticks every 100 ms; what may block
 // (dials, exchanges of state) runs on short-lived goroutines that Close waits
 // for.

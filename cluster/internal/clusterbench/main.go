@@ -28,7 +28,7 @@ func main() {
 	}
 	quick := flag.Bool("quick", false, "five nodes, one run of each row")
 	doc := flag.String("doc", "", "the `file` whose table is replaced by what was measured")
-	runs := flag.Int("runs", 0, "how many `runs` of each row, instead of each row's own number")
+	runs := flag.Int("runs", 0, "at most so many `runs` of each row")
 	only := flag.String("only", "", "a regular `expression`: the rows to run")
 	soak := flag.Duration("soak", 0, "run 100 nodes with churn and 5 % loss for so `long` instead")
 	nodes := flag.Int("nodes", 100, "how many `nodes` -soak runs")
@@ -98,7 +98,7 @@ func runTable(quick bool, runs int, only, doc string) error {
 			n = 1
 		}
 		if runs > 0 {
-			n = runs
+			n = min(n, runs)
 		}
 		for range n {
 			xs, err := r.run()

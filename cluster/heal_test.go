@@ -1,0 +1,293 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+)
+
+func TestAPartitionIsNamedOnBothSidesAndHeals(t *testing.T) {
+	t.Parallel()
+	f := newField(t, 7, cluster.Config{OnMinority: cluster.RejectAssignments})
+	for i, h := range f.nodes {
+		if err := h.node.SetTags(cluster.Tags{"zone": map[bool]string{true: "a", false: "b"}[i < 5]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.calm()
+	f.net.Split(f.side(5, 7))
+	for i, h := range f.nodes {
+		h.wait(t, cluster.PartitionSuspected, "")
+		p := h.wait(t, cluster.PartitionDetected, "").Partition
+		want := cluster.SideMajority
+		if i >= 5 {
+			want = cluster.SideMinority
+		}
+		if p.Side != want || p.Expected != 7 {
+			t.Errorf("n%02d is told: %v", i, p)
+		}
+		if i < 5 && p.Common != "zone=b" {
+			t.Errorf("n%02d: lost %v have %q in common", i, p.Lost, p.Common)
+		}
+		eventually(t, func() error {
+			if got := h.node.Assigns(); got != (i < 5) {
+				return fmt.Errorf("n%02d assigns: %v", i, got)
+			}
+			return nil
+		})
+		if _, in := h.node.Partition(); !in {
+			t.Errorf("n%02d does not know that it is in a partition", i)
+		}
+	}
+	f.net.Heal()
+	f.whole()
+	for i, h := range f.nodes {
+		e := h.wait(t, cluster.PartitionHealed, "")
+		if len(e.Partition.Missing) > 0 || e.Duration <= 0 {
+			t.Errorf("n%02d: %v", i, e)
+		}
+		if !h.node.Assigns() {
+			t.Errorf("n%02d does not assign after the heal", i)
+		}
+	}
+	for _, name := range []string{"n05", "n06"} {
+		if e := f.nodes[0].wait(t, cluster.NodeRecovered, name); e.Was.State == cluster.StateAlive {
+			t.Errorf("%v", e)
+		}
+	}
+	// The same boots came back: nobody joined anew.
+	for _, h := range f.nodes {
+		for _, e := range h.events(cluster.NodeJoined, "") {
+			if e.Time.After(h.events(cluster.PartitionDetected, "")[0].Time) {
+				t.Errorf("%s: %v", h.node.Self().Name, e)
+			}
+		}
+	}
+}
+
+func TestAQuietClusterHealsAfterItsDeadWereReaped(t *testing.T) {
+	t.Parallel()
+	f := newField(t, 4, cluster.Config{DeadGossipTime: 100 * time.Millisecond, ReconnectInterval: 300 * time.Millisecond})
+	f.net.Split(f.side(0, 2))
+	for _, h := range f.nodes {
+		h.sees(t, 2)
+	}
+	time.Sleep(2 * time.Second) // memberlist forgets the dead meanwhile
+	f.net.Heal()
+	f.whole()
+}
+
+func TestSeedsAreLookedUpAgainWhenTheyMove(t *testing.T) {
+	t.Parallel()
+	old := listen(t, "127.0.0.1:0")
+	port := netip.MustParseAddrPort(old.Addr().String()).Port()
+	var mu sync.Mutex
+	where := "127.0.0.1"
+	resolve := func(_ context.Context, host string) ([]string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if host != "seed.example" {
+			return nil, errors.New("no such host")
+		}
+		return []string{where}, nil
+	}
+	d := join(t, old, cluster.Config{Name: "director"})
+	w := join(t, listen(t, "127.0.0.1:0"), cluster.Config{
+		Name: "worker", Seeds: []string{fmt.Sprintf("seed.example:%d", port)}, Resolve: resolve, SeedInterval: 500 * time.Millisecond,
+	})
+	w.sees(t, 2)
+	d.node.Close()
+	old.Close()
+	w.wait(t, cluster.NodeFailed, "director")
+	creds, err := shared().Credentials("127.0.0.2", "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved, err := rpcnet.Listen(fmt.Sprintf("127.0.0.2:%d", port), creds, rpcnet.WithLogger(quiet()))
+	if err != nil {
+		t.Skipf("this machine has no second loopback address: %v", err)
+	}
+	defer moved.Close()
+	mu.Lock()
+	where = "127.0.0.2"
+	mu.Unlock()
+	d2 := join(t, moved, cluster.Config{Name: "director"})
+	w.sees(t, 2)
+	d2.sees(t, 2)
+}
+
+func TestASnapshotBringsANodeBackWithoutItsSeed(t *testing.T) {
+	t.Parallel()
+	file := t.TempDir() + "/members.json"
+	a := start(t, "a")
+	b := start(t, "b", a)
+	ep := listen(t, "127.0.0.1:0")
+	c := join(t, ep, cluster.Config{Name: "c", Seeds: addrs(a), SnapshotFile: file})
+	c.sees(t, 3)
+	b.sees(t, 3)
+	eventually(t, func() error { return cluster.SnapshotHas(file, addrs(b)[0]) })
+	c.node.Close()
+	a.node.Close() // the only seed
+	c = join(t, ep, cluster.Config{Name: "c", Seeds: addrs(a), SnapshotFile: file})
+	c.sees(t, 2)
+	b.sees(t, 2)
+}
+
+func TestLeaveDuringAPartitionIsSeenAsLeftWhereItCanBe(t *testing.T) {
+	t.Parallel()
+	f := newField(t, 5, cluster.Config{})
+	f.net.Split(f.side(3, 5))
+	for _, h := range f.nodes[:3] {
+		h.sees(t, 3)
+	}
+	for _, h := range f.nodes[3:] {
+		h.sees(t, 2)
+	}
+	if err := f.nodes[4].node.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.nodes[3].wait(t, cluster.NodeLeft, "n04")
+	f.net.Heal()
+	for _, h := range f.nodes[:4] {
+		h.sees(t, 4)
+	}
+}
+
+func TestLeaveAndRestartAtOnceIsLeftAndJoined(t *testing.T) {
+	t.Parallel()
+	f := newField(t, 3, cluster.Config{LeaveDelay: time.Millisecond})
+	ep := f.nodes[2].node.Endpoint()
+	if err := f.nodes[2].node.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cfg := f.cfg
+	cfg.Name, cfg.Seeds = "n02", addrs(f.nodes[0])
+	f.nodes[2] = joinContext(t, f.net.Context(t.Context()), ep, cfg)
+	f.whole()
+	for _, h := range f.nodes[:2] {
+		h.wait(t, cluster.NodeLeft, "n02")
+		if es := h.events(cluster.NodeFailed, ""); len(es) > 0 {
+			t.Errorf("%v", es)
+		}
+	}
+}
+
+func TestASubscriberThatDoesNotReadGetsTheWholeViewInstead(t *testing.T) {
+	t.Parallel()
+	a := start(t, "a")
+	b := start(t, "b", a)
+	a.sees(t, 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	first, resume, resynced := make(chan struct{}), make(chan struct{}), make(chan cluster.Event)
+	done := make(chan error, 1)
+	go func() {
+		last, n := uint64(0), 0
+		var err error
+		for e := range a.node.Watch(ctx) {
+			if n++; n == 1 {
+				close(first)
+				<-resume // does not read for long
+			}
+			switch {
+			case e.Initial:
+			case e.Kind == cluster.Resync:
+				resynced <- e
+			case last != 0 && e.Seq != last+1 && err == nil:
+				err = fmt.Errorf("event %d after %d", e.Seq, last)
+			}
+			last = e.Seq
+		}
+		done <- err
+	}()
+	<-first
+	for i := range 1200 {
+		if err := a.node.SetTags(cluster.Tags{"i": fmt.Sprint(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(resume)
+	e := <-resynced
+	if len(e.Members) != 2 || e.Members[0].Tags["i"] != "1199" {
+		t.Errorf("resync with %v", e.Members)
+	}
+	for i := range 10 {
+		if err := a.node.SetTags(cluster.Tags{"j": fmt.Sprint(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The other node was not held up by any of this.
+	eventually(t, func() error {
+		if m, _ := b.node.Lookup("a"); m.Tags["j"] != "9" {
+			return fmt.Errorf("b sees %v", m.Tags)
+		}
+		return nil
+	})
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if es := b.events(cluster.NodeFailed, ""); len(es) > 0 {
+		t.Errorf("%v", es)
+	}
+}
+
+func TestEvidenceOfThoseWhoRouteCausesEachEventOnce(t *testing.T) {
+	t.Parallel()
+	a := start(t, "a")
+	b := start(t, "b", a)
+	a.sees(t, 2)
+	m := b.node.Self()
+	if !a.node.Suspect("b", m.Boot, cluster.CausePhi, 9.5) || a.node.Suspect("b", m.Boot, cluster.CauseStream, 0) {
+		t.Error("the first suspicion counts, the second does not")
+	}
+	if e := a.wait(t, cluster.NodeSuspected, "b"); e.Cause != cluster.CausePhi || e.Phi != 9.5 || e.Member.State != cluster.StateSuspect {
+		t.Errorf("%v", e)
+	}
+	if !a.node.Recover("b", m.Boot) || a.node.Recover("b", m.Boot) {
+		t.Error("the first recovery counts, the second does not")
+	}
+	a.wait(t, cluster.NodeRecovered, "b")
+	if !a.node.ReportUnreachable("b", m.Boot, cluster.CauseRefused) || a.node.ReportUnreachable("b", m.Boot, cluster.CauseRefused) {
+		t.Error("the first report counts, the second does not")
+	}
+	if e := a.wait(t, cluster.NodeFailed, "b"); e.Cause != cluster.CauseRefused {
+		t.Errorf("%v", e)
+	}
+	// It answers probes all the same, and is taken back.
+	eventually(t, func() error {
+		if n := len(a.events(cluster.NodeRecovered, "b")); n != 2 {
+			return fmt.Errorf("%d NodeRecovered", n)
+		}
+		return nil
+	})
+	a.sees(t, 2)
+	// And a real death after a report is not told twice.
+	b.node.Close()
+	a.node.ReportUnreachable("b", m.Boot, cluster.CauseRefused)
+	eventually(t, func() error {
+		if gone := a.node.Gone(); len(gone) != 1 || gone[0].State != cluster.StateFailed {
+			return fmt.Errorf("gone: %v", gone)
+		}
+		return nil
+	})
+	eventually(t, func() error {
+		if cluster.Listed(a.node, m.ID()) {
+			return errors.New("memberlist still holds it alive")
+		}
+		return nil
+	})
+	if es := a.events(cluster.NodeFailed, "b"); len(es) != 2 {
+		t.Errorf("%d NodeFailed:\n%s", len(es), lines(es))
+	}
+	if a.node.Suspect("nobody", "x", cluster.CausePhi, 1) || a.node.Suspect("a", a.node.Self().Boot, cluster.CausePhi, 1) {
+		t.Error("an unknown node, or this node itself, became suspect")
+	}
+}

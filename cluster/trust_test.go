@@ -1,0 +1,167 @@
+package cluster_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+)
+
+func TestRecordedPacketsPlayedBackHaveNoEffect(t *testing.T) {
+	t.Parallel()
+	f := newField(t, 4, cluster.Config{DeadGossipTime: 100 * time.Millisecond})
+	type packet struct {
+		to string
+		b  []byte
+	}
+	var mu sync.Mutex
+	var recorded []packet
+	f.net.Tap(func(_, to string, b []byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		recorded = append(recorded, packet{to, append([]byte(nil), b...)})
+	})
+	// A life worth recording: a change of tags, a fifth node that joins, leaves
+	// and fails in turn.
+	if err := f.nodes[1].node.SetTags(cluster.Tags{"v": "1"}); err != nil {
+		t.Fatal(err)
+	}
+	f.add()
+	f.whole()
+	f.nodes[4].node.Close()
+	for _, h := range f.nodes[:4] {
+		h.wait(t, cluster.NodeFailed, "n04")
+	}
+	if err := f.nodes[1].node.SetTags(cluster.Tags{"v": "2"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range f.nodes[:4] {
+		eventually(t, func() error {
+			if m, _ := h.node.Lookup("n01"); m.Tags["v"] != "2" {
+				return fmt.Errorf("%v", m.Tags)
+			}
+			return nil
+		})
+	}
+	f.net.Tap(nil)
+	before := make([]int, 4)
+	for i, h := range f.nodes[:4] {
+		before[i] = len(h.events(cluster.NodeJoined, "")) + len(h.events(cluster.NodeUpdated, "")) + len(h.events(cluster.NodeFailed, ""))
+	}
+	out, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	sent := map[string]int{}
+	mu.Lock()
+	defer mu.Unlock()
+	for range 2 {
+		for i, p := range recorded {
+			to, err := net.ResolveUDPAddr("udp", p.to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := out.WriteTo(p.b, to); err != nil {
+				t.Fatal(err)
+			}
+			sent[p.to]++
+			if i%50 == 0 {
+				time.Sleep(time.Millisecond) // not to overrun the socket's buffer
+			}
+		}
+	}
+	if len(recorded) < 100 {
+		t.Fatalf("only %d packets recorded", len(recorded))
+	}
+	for i, h := range f.nodes[:4] {
+		eventually(t, func() error {
+			if got, want := f.tally[i].get("packet_replayed"), sent[addrs(h)[0]]*9/10; got < want {
+				return fmt.Errorf("n%02d has counted %d replayed packets of %d", i, got, want)
+			}
+			return nil
+		})
+		after := len(h.events(cluster.NodeJoined, "")) + len(h.events(cluster.NodeUpdated, "")) + len(h.events(cluster.NodeFailed, ""))
+		if after != before[i] {
+			h.mu.Lock()
+			t.Errorf("n%02d has had events from the past:\n%s", i, lines(h.all))
+			h.mu.Unlock()
+		}
+		h.sees(t, 4)
+	}
+}
+
+func TestNodesOfAnotherClusterAreNotHeard(t *testing.T) {
+	t.Parallel()
+	m := &tally{}
+	a := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a", Cluster: "prod", Metrics: m})
+	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), cluster.Config{
+		Name: "b", Cluster: "test", Seeds: addrs(a), WaitForSeed: true, JoinTimeout: 2 * time.Second, Logger: quiet(),
+	})
+	if err == nil || !strings.Contains(err.Error(), "another cluster") {
+		t.Errorf("got %v", err)
+	}
+	eventually(t, func() error {
+		if m.get("hello_cluster") == 0 {
+			return errors.New("not counted")
+		}
+		return nil
+	})
+	if es := a.events(cluster.NodeJoined, ""); len(es) > 0 || len(a.node.Members()) != 1 {
+		t.Errorf("%v", es)
+	}
+}
+
+func TestAnEvictedMemberStaysOut(t *testing.T) {
+	t.Parallel()
+	f := newField(t, 3, cluster.Config{})
+	bad := f.nodes[2].node.Self()
+	for _, h := range f.nodes[:2] {
+		if !h.node.Evict(bad.Name, bad.Boot) {
+			t.Error("not evicted")
+		}
+		if e := h.wait(t, cluster.NodeFailed, "n02"); e.Cause != cluster.CauseEvicted {
+			t.Errorf("%v", e)
+		}
+	}
+	for i := range 2 {
+		eventually(t, func() error {
+			if f.tally[i].get("packet_unknown_sender") == 0 {
+				return errors.New("its packets are not refused")
+			}
+			return nil
+		})
+	}
+	for _, h := range f.nodes[:2] {
+		h.sees(t, 2)
+		if es := h.events(cluster.NodeRecovered, "n02"); len(es) > 0 {
+			t.Errorf("%v", es)
+		}
+	}
+}
+
+func TestVerifyNodeKeepsANameForItsCertificate(t *testing.T) {
+	t.Parallel()
+	verify := func(_ rpcnet.Peer, name string) error {
+		if strings.HasPrefix(name, "director") {
+			return errors.New("this certificate is no director's")
+		}
+		return nil
+	}
+	m := &tally{}
+	a := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a", VerifyNode: verify, Metrics: m})
+	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), cluster.Config{
+		Name: "director-9", Seeds: addrs(a), WaitForSeed: true, JoinTimeout: 2 * time.Second, Logger: quiet(),
+	})
+	if err == nil || m.get("hello_node") == 0 || len(a.node.Members()) != 1 {
+		t.Errorf("%v, %v", err, a.node.Members())
+	}
+	b := start(t, "b", a)
+	b.sees(t, 2)
+}
