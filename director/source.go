@@ -26,6 +26,11 @@ func (s *source) Next(ctx context.Context, wish *routed.Wish) (routed.Leg, error
 	s.tell(ctx, Event{Kind: Asking})
 	res, err := s.ask(ctx, wish)
 	if err == nil {
+		if wish.Standby {
+			for _, w := range res.Alternates {
+				s.conns.Warm(routed.Key{ID: w.Boot, Addr: w.Addr})
+			}
+		}
 		s.tell(ctx, Event{Kind: Assigned, Worker: res.Worker.Name, Addr: res.Worker.Addr})
 		return &leg{client: s.Client, worker: res.Worker, ticket: res.Ticket, patient: wish.Patient}, nil
 	}

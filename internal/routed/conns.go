@@ -78,15 +78,8 @@ func (l *Lease) Take(ctx context.Context, c *Conns, key Key, patient bool) (*rpc
 		c.mu.Unlock()
 		return nil, errConnsClosed
 	}
-	p := c.conns[key]
-	if p == nil {
-		p = &pooled{done: make(chan struct{})}
-		c.conns[key] = p
-		c.work.Go(func() { c.make(key, p) })
-		c.reap()
-	}
+	p := c.pooled(key)
 	p.refs++
-	p.used = time.Now()
 	c.mu.Unlock()
 	l.mu.Lock()
 	l.conns, l.p = c, p
@@ -131,6 +124,30 @@ func (l *Lease) Probe(ctx context.Context) error {
 		return p.err
 	}
 	return probe(ctx, p.conn)
+}
+
+// pooled returns the connection of key, which it begins to make if there is
+// none. The caller holds mu.
+func (c *Conns) pooled(key Key) *pooled {
+	p := c.conns[key]
+	if p == nil {
+		p = &pooled{done: make(chan struct{})}
+		c.conns[key] = p
+		c.work.Go(func() { c.make(key, p) })
+		c.reap()
+	}
+	p.used = time.Now()
+	return p
+}
+
+// Warm makes the connection of key, so that a stream can go on there without
+// the time of a handshake.
+func (c *Conns) Warm(key Key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx.Err() == nil {
+		c.pooled(key)
+	}
 }
 
 // Return ends the use. failed says that the call did: if the connection is down

@@ -81,6 +81,7 @@ type Resumable struct {
 func NewResumable(ctx context.Context, src Source, spec *rpcnet.Spec, wish Wish) *Resumable {
 	s := &Resumable{source: src, spec: spec, raw: encoded(spec), wish: wish, opened: make(chan struct{}), origin: time.Now(),
 		excluded: map[string]time.Time{}}
+	s.wish.Standby = true
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	s.watch = time.AfterFunc(time.Hour, s.watchdog)
 	s.watch.Stop()

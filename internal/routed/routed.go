@@ -27,6 +27,7 @@ type Wish struct {
 	Exclude  []string // names
 	Key      string   // affinity
 	Hint     string   // the worker before
+	Standby  bool     // the call may move: have a connection to another worker ready
 	Patient  bool     // all are full or slow to connect: wait for one
 }
 
