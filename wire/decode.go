@@ -180,9 +180,13 @@ func (d *Decoder) uint64() uint64 {
 // WordSize is the size in bits of int and uint.
 const WordSize = bits.UintSize
 
-// UintN reads an unsigned integer of at most n bits.
+// UintN reads an unsigned integer of at most n bits, 8 to 64.
 func (d *Decoder) UintN(n int) uint64 {
-	v := d.Uint64()
+	if d.pos < len(d.buf) && d.buf[d.pos] < 24 { // n is 8 at least
+		d.pos++
+		return uint64(d.buf[d.pos-1])
+	}
+	v := d.uint64()
 	if n < 64 && v>>n != 0 {
 		d.Fail(fmt.Errorf("%w: %d does not fit into uint%d", ErrRange, v, n))
 		return 0
@@ -219,9 +223,13 @@ func (d *Decoder) int64() int64 {
 	return int64(v)
 }
 
-// IntN reads an integer of at most n bits, sign included.
+// IntN reads an integer of at most n bits, 8 to 64, sign included.
 func (d *Decoder) IntN(n int) int64 {
-	v := d.Int64()
+	if d.pos < len(d.buf) && d.buf[d.pos] < 24 {
+		d.pos++
+		return int64(d.buf[d.pos-1])
+	}
+	v := d.int64()
 	if s := 64 - n; v<<s>>s != v {
 		d.Fail(fmt.Errorf("%w: %d does not fit into int%d", ErrRange, v, n))
 		return 0

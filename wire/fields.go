@@ -28,15 +28,21 @@ const (
 // error.
 func (f *Fields) Next(d *Decoder, keys []string) int {
 	i := f.next
-	if uint(i) < uint(len(keys)) && i < 64 && f.seen>>i == 0 && d.key(keys[i]) {
-		f.next = i + 1
-		f.seen |= 1 << i
-		if d.Nil() {
-			return Null
-		}
-		return i
+	if uint(i) >= uint(len(keys)) || i >= 64 || f.seen>>i != 0 {
+		return f.search(d, keys)
 	}
-	return f.search(d, keys)
+	k, b := keys[i], d.buf[d.pos:]
+	if len(k) >= len(b) || !sameKey(b[:len(k)], k) {
+		return f.search(d, keys)
+	}
+	f.next = i + 1
+	f.seen |= 1 << i
+	if b[len(k)]|1 == byteNull|1 {
+		d.pos += len(k) + 1
+		return Null
+	}
+	d.pos += len(k)
+	return i
 }
 
 func (f *Fields) search(d *Decoder, keys []string) int {
@@ -86,36 +92,22 @@ func (f *Fields) first(i, n int) bool {
 // key takes k, an encoded key, if it comes next.
 func (d *Decoder) key(k string) bool {
 	b := d.buf[d.pos:]
-	if len(k) > len(b) {
+	if len(k) > len(b) || !sameKey(b[:len(k)], k) {
 		return false
-	}
-	// Most keys are short: two overlapping words say more quickly what a call
-	// of memequal would.
-	switch n := len(k); {
-	case n >= 8 && n <= 16:
-		if load64(b, 0) != load64s(k, 0) || load64(b, n-8) != load64s(k, n-8) {
-			return false
-		}
-	case n >= 4 && n < 8:
-		if load32(b, 0) != load32s(k, 0) || load32(b, n-4) != load32s(k, n-4) {
-			return false
-		}
-	default:
-		if string(b[:n]) != k {
-			return false
-		}
 	}
 	d.pos += len(k)
 	return true
 }
 
-func load64(b []byte, i int) uint64 { return binary.LittleEndian.Uint64(b[i:]) }
-func load32(b []byte, i int) uint32 { return binary.LittleEndian.Uint32(b[i:]) }
-
-func load64s(s string, i int) uint64 {
-	return load64(unsafe.Slice(unsafe.StringData(s), len(s)), i)
-}
-
-func load32s(s string, i int) uint32 {
-	return load32(unsafe.Slice(unsafe.StringData(s), len(s)), i)
+// sameKey reports whether b, of the same length, is k. Most keys are short: two
+// overlapping words say more quickly what a call of memequal would.
+func sameKey(b []byte, k string) bool {
+	n, q, e := len(b), unsafe.Slice(unsafe.StringData(k), len(k)), binary.LittleEndian
+	switch {
+	case n >= 8 && n <= 16:
+		return e.Uint64(b) == e.Uint64(q) && e.Uint64(b[n-8:]) == e.Uint64(q[n-8:])
+	case n >= 4 && n < 8:
+		return e.Uint32(b) == e.Uint32(q) && e.Uint32(b[n-4:]) == e.Uint32(q[n-4:])
+	}
+	return string(b) == k
 }
