@@ -2,6 +2,7 @@ package rpcnet
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -67,6 +68,40 @@ func withTimeout(ctx context.Context, spec *Spec) (context.Context, context.Canc
 // call makes a unary call of encoded messages. The stream it returns has all
 // that came and must be released.
 func (c *Conn) call(ctx context.Context, spec *Spec, rec *Call, opts *callConfig, in []byte) (*session.Stream, error) {
+	st, err := c.try(ctx, spec, rec, opts, in)
+	for pause := firstRetry; opts.waitForReady && refused(err) && c.pause(ctx, &pause); {
+		st, err = c.try(ctx, spec, rec, opts, in)
+	}
+	return st, err
+}
+
+// firstRetry is how long a call that waits for a server lets one be that has
+// refused it; the pauses double, up to lastBackoff.
+const firstRetry = 5 * time.Millisecond
+
+// refused reports whether a call has met a server that was about to go, or not
+// yet there, and no handler.
+func refused(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.code == CodeUnavailable && e.unprocessed
+}
+
+// pause waits for d and doubles it. It reports false if the Conn is closed; the
+// end of ctx is for the next try to tell.
+func (c *Conn) pause(ctx context.Context, d *time.Duration) bool {
+	t := time.NewTimer(*d)
+	defer t.Stop()
+	*d = min(2**d, lastBackoff)
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	case <-c.ctx.Done():
+	}
+	return c.ctx.Err() == nil
+}
+
+// try is call, once.
+func (c *Conn) try(ctx context.Context, spec *Spec, rec *Call, opts *callConfig, in []byte) (*session.Stream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, contextError(ctx)
 	}
@@ -182,6 +217,17 @@ func noResponse(err error) error {
 // NewStream implements [Transport].
 func (c *Conn) NewStream(ctx context.Context, spec *Spec) (ClientStream, error) {
 	rec, opts := callOptions(ctx)
+	cs, err := c.newStream(ctx, spec, rec, opts)
+	for pause := firstRetry; opts.waitForReady && refused(err) && c.pause(ctx, &pause); {
+		cs, err = c.newStream(ctx, spec, rec, opts)
+	}
+	if err != nil {
+		return nil, err // cs would be a nil in a ClientStream
+	}
+	return cs, nil
+}
+
+func (c *Conn) newStream(ctx context.Context, spec *Spec, rec *Call, opts *callConfig) (*clientStream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, contextError(ctx)
 	}

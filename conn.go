@@ -34,6 +34,7 @@ type Conn struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed at the next change of current
 	lastErr error         // of the last attempt to connect
+	peer    Peer          // of the last connection
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -169,6 +170,9 @@ func (c *Conn) set(s *connected, err error) {
 	if s == nil && c.current.Load() == nil {
 		return
 	}
+	if s != nil {
+		c.peer = s.peer
+	}
 	c.current.Store(s)
 	close(c.changed)
 	c.changed = make(chan struct{})
@@ -284,10 +288,9 @@ func (c *Conn) Addr() string { return c.addr }
 
 // Peer returns the server, as of the last connection; zero before the first.
 func (c *Conn) Peer() Peer {
-	if s := c.current.Load(); s != nil {
-		return s.peer
-	}
-	return Peer{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.peer
 }
 
 // Ready reports whether there is a connection, and returns a channel that is

@@ -1,0 +1,296 @@
+package rpcnet_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/rpctest"
+)
+
+// proxied serves echoServer behind a proxy and dials through it.
+func proxied(t *testing.T, opts ...rpcnet.DialOption) (*rpctest.Proxy, *rpcnet.Conn) {
+	t.Helper()
+	ep := rpctest.Serve(t, echoServer())
+	p := rpctest.NewProxy(t, ep.Addr().String())
+	return p, rpctest.Dial(t, p.Addr(), opts...)
+}
+
+func TestSlowNetwork(t *testing.T) {
+	t.Parallel()
+	p, conn := proxied(t)
+	p.Delay(20 * time.Millisecond)
+	for _, n := range []int{0, 100, 40_000, 1 << 20} { // large ones arrive in the midst of frames
+		mustEcho(t, conn, make([]byte, n))
+	}
+	st := open(t, within(t), conn, "talk")
+	for i := range 100 {
+		if err := st.Send(numbered(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 100 {
+		var m []byte
+		if err := st.Recv(&m); err != nil || !bytes.Equal(m, numbered(i)) {
+			t.Fatalf("message %d: %d bytes, %v", i, len(m), err)
+		}
+	}
+}
+
+// A lost connection is an error, wherever in a frame it is cut: a truncated
+// stream never looks complete, and no call gets another's bytes.
+func TestTransportErrorIsNotACleanEnd(t *testing.T) {
+	t.Parallel()
+	p, conn := proxied(t)
+	cut, whole := 0, 0
+	for round := range 40 {
+		p.CutAfter(int64(rand.N(400_000)))
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+		var callers sync.WaitGroup
+		for range 2 {
+			callers.Go(func() {
+				in := bytes.Repeat([]byte{byte(round)}, rand.N(50_000))
+				out, err := rpcnet.CallRaw(ctx, conn, "echo", in)
+				if err != nil {
+					wantCode(t, err, rpcnet.CodeUnavailable)
+				} else if !bytes.Equal(in, out) {
+					t.Error("a call got other bytes than its own")
+				}
+			})
+		}
+		const n = 300
+		st, err := conn.NewStream(ctx, bidi("count"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.Send(make([]byte, n))
+		st.CloseSend()
+		got := 0
+		for err == nil {
+			var m []byte
+			if err = st.Recv(&m); err == nil {
+				if !bytes.Equal(m, numbered(got)) {
+					t.Fatalf("message %d has %d bytes", got, len(m))
+				}
+				got++
+			}
+		}
+		switch {
+		case err == io.EOF && got != n:
+			t.Fatalf("a clean end after %d of %d messages", got, n)
+		case err == io.EOF:
+			whole++
+		default:
+			wantCode(t, err, rpcnet.CodeUnavailable)
+			cut++
+		}
+		st.Close()
+		callers.Wait()
+	}
+	if cut == 0 {
+		t.Errorf("no stream was cut, %d came whole: the test proves nothing", whole)
+	}
+}
+
+// Nothing but the context ends a call on a network that stands still, and it
+// does so for every phase of the call.
+func TestContextEndsCallsOnAStalledNetwork(t *testing.T) {
+	t.Parallel()
+	p, conn := proxied(t, rpcnet.WithKeepalive(-1, 0), rpcnet.WithWriteTimeout(time.Hour))
+	mustEcho(t, conn, nil)
+	p.Stall()
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	var callers sync.WaitGroup
+	check := func(err error) {
+		if !errors.Is(err, context.DeadlineExceeded) || rpcnet.CodeOf(err) != rpcnet.CodeDeadlineExceeded {
+			t.Errorf("on a stalled network: %v", err)
+		}
+	}
+	for i := range 8 {
+		callers.Go(func() {
+			_, err := rpcnet.CallRaw(ctx, conn, "echo", make([]byte, i*500_000))
+			check(err)
+		})
+		callers.Go(func() {
+			st, err := conn.NewStream(ctx, bidi("talk"))
+			for err == nil {
+				err = st.Send(make([]byte, 50_000))
+			}
+			check(err)
+		})
+		callers.Go(func() {
+			st, err := conn.NewStream(ctx, bidi("talk"))
+			if err == nil {
+				err = st.Recv(new([]byte))
+			}
+			check(err)
+		})
+	}
+	ended := make(chan struct{})
+	go func() { callers.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(patience / 2):
+		t.Error("calls outlive their context")
+	}
+	p.Resume()
+	<-ended
+	mustEcho(t, conn, make([]byte, 100_000)) // the same session goes on
+	if n := p.Connections(); n != 1 {
+		t.Errorf("%d connections, want the first to have lasted", n)
+	}
+}
+
+// A network that stands still for longer than keepalive allows costs the
+// session, and the connection comes back by itself.
+func TestKeepaliveFindsADeadNetwork(t *testing.T) {
+	t.Parallel()
+	p, conn := proxied(t, rpcnet.WithKeepalive(50*time.Millisecond, 300*time.Millisecond))
+	mustEcho(t, conn, nil)
+	p.Stall()
+	_, err := rpcnet.CallRaw(within(t), conn, "wait", nil)
+	wantCode(t, err, rpcnet.CodeUnavailable)
+	p.Cut()
+	p.Resume()
+	ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+	if _, err := rpcnet.CallRaw(ctx, conn, "echo", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// Connections may be served in another order than they were made.
+func TestConnectionsOutOfOrder(t *testing.T) {
+	t.Parallel()
+	ep := rpctest.Serve(t, echoServer())
+	p := rpctest.NewProxy(t, ep.Addr().String())
+	p.HoldConnections(func(n int) time.Duration { return time.Duration(3-n) * 100 * time.Millisecond })
+	var dials sync.WaitGroup
+	for range 4 {
+		dials.Go(func() { mustEcho(t, rpctest.Dial(t, p.Addr()), []byte("x")) })
+	}
+	dials.Wait()
+}
+
+func TestReconnect(t *testing.T) {
+	t.Parallel()
+	p, conn := proxied(t)
+	mustEcho(t, conn, nil)
+	for range 3 {
+		ready, changed := conn.Ready()
+		if !ready {
+			t.Fatal("a connection that works is not ready")
+		}
+		p.Refuse(true)
+		p.Cut()
+		<-changed
+		// At once, and without doubt that nobody saw it, where the caller does not wait.
+		_, err := rpcnet.CallRaw(within(t), conn, "echo", nil)
+		wantCode(t, err, rpcnet.CodeUnavailable)
+		if !unprocessed(err) {
+			t.Errorf("not sent, and may be processed: %v", err)
+		}
+		_, err = conn.NewStream(within(t), bidi("talk"))
+		wantCode(t, err, rpcnet.CodeUnavailable)
+		if conn.Peer().ID != "localhost" {
+			t.Errorf("the peer of the last connection is forgotten: %+v", conn.Peer())
+		}
+		// Waiting is bounded by the context.
+		short, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		wait, _ := rpcnet.NewCall(short, rpcnet.WithWaitForReady())
+		_, err = rpcnet.CallRaw(wait, conn, "echo", nil)
+		wantCode(t, err, rpcnet.CodeDeadlineExceeded)
+		cancel()
+		// And ends with a connection.
+		answered := make(chan error, 1)
+		go func() {
+			wait, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+			_, err := rpcnet.CallRaw(wait, conn, "echo", nil)
+			answered <- err
+		}()
+		p.Refuse(false)
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A server that accepts and hangs up is not dialled in a busy loop.
+func TestReconnectBacksOff(t *testing.T) {
+	t.Parallel()
+	p, conn := proxied(t)
+	p.Refuse(true)
+	p.Cut()
+	before := p.Connections()
+	time.Sleep(time.Second) // what is counted is what does not happen in it
+	if n := p.Connections() - before; n > 12 {
+		t.Errorf("%d attempts in a second", n)
+	}
+	_ = conn
+}
+
+// Callers that wait for a connection lose no call to a server that restarts in
+// good order.
+func TestRestartLosesNoCall(t *testing.T) {
+	t.Parallel()
+	ep := rpctest.Serve(t, echoServer())
+	addr := ep.Addr().String()
+	conn := rpctest.Dial(t, addr)
+	stop := make(chan struct{})
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+				if _, err := rpcnet.CallRaw(ctx, conn, "echo", []byte("x")); err != nil {
+					t.Error(err)
+					return
+				}
+				st, err := conn.NewStream(ctx, bidi("talk"))
+				if err == nil {
+					if err = st.Send([]byte("x")); err == nil || err == io.EOF {
+						err = st.Recv(new([]byte))
+					}
+					st.Close()
+				}
+				if err != nil && !unprocessed(err) {
+					t.Errorf("a stream: %v", err)
+					return
+				}
+			}
+		})
+	}
+	for range 3 {
+		if err := ep.Shutdown(within(t)); err != nil {
+			t.Error(err)
+		}
+		creds := rpctest.Credentials(t)
+		var err error
+		for ep = nil; ep == nil; { // another test may have the port for a moment
+			if ep, err = rpcnet.Listen(addr, creds); err != nil {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		go ep.Serve(context.Background(), echoServer())
+		mustEcho(t, rpctest.Dial(t, addr), nil)
+		ready, _ := conn.Ready()
+		for !ready {
+			time.Sleep(time.Millisecond)
+			ready, _ = conn.Ready()
+		}
+	}
+	close(stop)
+	callers.Wait()
+	ep.Close()
+}
