@@ -10,6 +10,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if arg := os.Getenv(childVar); arg != "" {
+		if err := runChild(arg); err != nil {
+			fmt.Fprintln(os.Stderr, "node process:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	status := m.Run()
 	// A probe that memberlist has under way when a node is closed waits for its
 	// timer: ProbeInterval times up to 8.

@@ -1,0 +1,422 @@
+package cluster_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/certs"
+)
+
+// childVar makes the test binary a single node, which prints its events as JSON.
+// Its value is a childConfig as JSON.
+const childVar = "CLUSTER_TEST_NODE"
+
+type childConfig struct {
+	Dir, Name, Listen string
+	Seeds             []string
+	Baseline          time.Duration
+}
+
+// runChild is the node process. SIGTERM makes it leave.
+func runChild(arg string) error {
+	var c childConfig
+	if err := json.Unmarshal([]byte(arg), &c); err != nil {
+		return err
+	}
+	ep, err := rpcnet.Listen(c.Listen, fileCredentials(c.Dir), rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return err
+	}
+	defer ep.Close()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	n, err := cluster.Join(ctx, ep, cluster.Config{Name: c.Name, Seeds: c.Seeds, PartitionBaseline: c.Baseline,
+		Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	done := make(chan error)
+	go func() {
+		out := json.NewEncoder(os.Stdout)
+		for e := range n.Watch(context.Background()) {
+			if err := out.Encode(e); err != nil {
+				break
+			}
+		}
+		done <- nil
+	}()
+	<-ctx.Done()
+	err = n.Leave(context.Background())
+	<-done
+	return err
+}
+
+func fileCredentials(dir string) rpcnet.Credentials {
+	return rpcnet.CertFiles(filepath.Join(dir, "test_cert.pem"), filepath.Join(dir, "test_key.pem"), filepath.Join(dir, "ca.pem"))
+}
+
+// A process is a node of its own process, with what it has printed.
+type process struct {
+	cmd  *exec.Cmd
+	name string
+	mu   sync.Mutex
+	all  []cluster.Event
+}
+
+// launch starts a node process, by way of the given command line if any.
+func launch(t testing.TB, c childConfig, through ...string) *process {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	arg, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := append(slices.Clone(through), exe)
+	p := &process{cmd: exec.Command(line[0], line[1:]...), name: c.Name}
+	p.cmd.Env = append(os.Environ(), childVar+"="+string(arg))
+	p.cmd.Stderr = os.Stderr
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			var e cluster.Event
+			if json.Unmarshal(s.Bytes(), &e) == nil {
+				p.mu.Lock()
+				p.all = append(p.all, e)
+				p.mu.Unlock()
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		p.cmd.Process.Signal(syscall.SIGCONT)
+		p.cmd.Process.Kill()
+		<-read
+		p.cmd.Wait()
+	})
+	return p
+}
+
+func (p *process) signal(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// events returns the events of a kind about a member ("" any), the initial ones
+// too.
+func (p *process) events(kind cluster.Kind, name string) (es []cluster.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.all {
+		if e.Kind == kind && (name == "" || e.Member.Name == name) {
+			es = append(es, e)
+		}
+	}
+	return es
+}
+
+func (p *process) wait(t testing.TB, kind cluster.Kind, name string) cluster.Event {
+	t.Helper()
+	var es []cluster.Event
+	eventuallyWithin(t, 40*time.Second, func() error {
+		if es = p.events(kind, name); len(es) == 0 {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return fmt.Errorf("process %s has no %v of %q:\n%s", p.name, kind, name, lines(p.all))
+		}
+		return nil
+	})
+	return es[0]
+}
+
+// certDir makes certificates in files; hosts come in addition to loopback.
+func certDir(t testing.TB, hosts ...string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "certs")
+	if _, err := certs.Make(dir, hosts); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// local makes a node in this process with certificates from files.
+func local(t testing.TB, dir, name string, seeds ...*history) *history {
+	t.Helper()
+	ep, err := rpcnet.Listen("127.0.0.1:0", fileCredentials(dir), rpcnet.WithLogger(quiet()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ep.Close() })
+	return join(t, ep, cluster.Config{Name: name, Seeds: addrs(seeds...)})
+}
+
+// long skips a test that takes long or needs a quiet machine.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv("CLUSTER_TEST") != "long" {
+		t.Skip("takes long and wants a quiet machine: set CLUSTER_TEST=long, as make cluster-test does")
+	}
+}
+
+func TestAProcessKilledIsFailedAndItsSuccessorJoins(t *testing.T) {
+	t.Parallel()
+	dir := certDir(t)
+	a := local(t, dir, "a")
+	b := local(t, dir, "b", a)
+	cfg := childConfig{Dir: dir, Name: "worker", Listen: "127.0.0.1:0", Seeds: addrs(a)}
+	p := launch(t, cfg)
+	a.sees(t, 3)
+	b.sees(t, 3)
+	m, _ := a.node.Lookup("worker")
+	p.signal(t, syscall.SIGKILL)
+	for _, h := range []*history{a, b} {
+		h.wait(t, cluster.NodeFailed, "worker")
+	}
+	cfg.Listen = m.Addr
+	p = launch(t, cfg)
+	for _, h := range []*history{a, b} {
+		eventually(t, func() error {
+			if now, _ := h.node.Lookup("worker"); now.Boot <= m.Boot || now.State != cluster.StateAlive || now.Addr != m.Addr {
+				return fmt.Errorf("%s sees %+v", h.node.Self().Name, now)
+			}
+			return nil
+		})
+	}
+	p.signal(t, syscall.SIGTERM) // leaves and exits at once
+	for _, h := range []*history{a, b} {
+		h.wait(t, cluster.NodeLeft, "worker")
+	}
+}
+
+func TestAProcessStoppedForLongFailsAndRecovers(t *testing.T) {
+	t.Parallel()
+	dir := certDir(t)
+	a := local(t, dir, "a")
+	b := local(t, dir, "b", a)
+	p := launch(t, childConfig{Dir: dir, Name: "worker", Listen: "127.0.0.1:0", Seeds: addrs(a)})
+	for _, h := range []*history{a, b} {
+		h.sees(t, 3)
+	}
+	m, _ := a.node.Lookup("worker")
+	p.signal(t, syscall.SIGSTOP)
+	for _, h := range []*history{a, b} {
+		h.wait(t, cluster.NodeFailed, "worker")
+	}
+	p.signal(t, syscall.SIGCONT)
+	for _, h := range []*history{a, b} {
+		eventually(t, func() error {
+			for _, e := range h.events(cluster.NodeRecovered, "worker") {
+				if e.Member.Boot == m.Boot && e.Was.State == cluster.StateFailed && e.Duration > 0 {
+					return nil
+				}
+			}
+			return fmt.Errorf("%s has not taken it back", h.node.Self().Name)
+		})
+		h.sees(t, 3)
+	}
+}
+
+func TestAShortStopFailsNobodyOnEitherSide(t *testing.T) {
+	long(t)
+	for _, stop := range []time.Duration{300 * time.Millisecond, time.Second} {
+		dir := certDir(t)
+		a := local(t, dir, "a")
+		hs := []*history{a, local(t, dir, "b", a), local(t, dir, "c", a), local(t, dir, "d", a)}
+		p := launch(t, childConfig{Dir: dir, Name: "stopped", Listen: "127.0.0.1:0", Seeds: addrs(a)})
+		for _, h := range hs {
+			h.sees(t, 5)
+		}
+		p.wait(t, cluster.NodeJoined, "d")
+		time.Sleep(2 * time.Second)
+		for range 5 {
+			p.signal(t, syscall.SIGSTOP)
+			time.Sleep(stop)
+			p.signal(t, syscall.SIGCONT)
+			time.Sleep(2 * time.Second)
+		}
+		for _, h := range hs {
+			if es := h.events(cluster.NodeFailed, ""); len(es) > 0 {
+				t.Errorf("stopped for %v: %s\n%s", stop, h.node.Self().Name, lines(es))
+			}
+		}
+		// And the one that was stopped blames nobody.
+		if es := append(p.events(cluster.NodeFailed, ""), p.events(cluster.NodeSuspected, "")...); len(es) > 0 {
+			t.Errorf("stopped for %v, it has:\n%s", stop, lines(es))
+		}
+	}
+}
+
+func TestARollingAndAMassRestartLeaveNoZombies(t *testing.T) {
+	long(t)
+	f := newField(t, 20, cluster.Config{ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond, SuspicionMult: 4})
+	restart := func(i int) {
+		old := f.nodes[i].node
+		old.Close()
+		cfg := f.cfg
+		cfg.Name = old.Self().Name
+		cfg.Seeds = addrs(f.nodes[(i+1)%20], f.nodes[(i+7)%20])
+		f.nodes[i] = joinContext(t, f.net.Context(t.Context()), old.Endpoint(), cfg)
+	}
+	live := func() {
+		t.Helper()
+		boots := map[string]bool{}
+		for _, h := range f.nodes {
+			boots[h.node.Self().Boot] = true
+		}
+		f.whole()
+		for _, h := range f.nodes {
+			for _, m := range h.node.Members() {
+				if !boots[m.Boot] {
+					t.Errorf("%s sees the zombie %v %s", h.node.Self().Name, m, m.Boot)
+				}
+			}
+		}
+	}
+	for i := range f.nodes {
+		restart(i)
+		time.Sleep(time.Second)
+	}
+	live()
+	var wg sync.WaitGroup
+	for i := range f.nodes { // all within a second
+		wg.Go(func() { restart(i) })
+		time.Sleep(40 * time.Millisecond)
+	}
+	wg.Wait()
+	live()
+	time.Sleep(35 * time.Second) // longer than gossip remembers the dead
+	live()
+}
+
+func TestLossForAMinuteFailsNobody(t *testing.T) {
+	long(t)
+	for _, loss := range []float64{0.05, 0.15, 0.30} {
+		f := newField(t, 20, cluster.Config{ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond, SuspicionMult: 4})
+		f.net.Loss(loss)
+		time.Sleep(time.Minute)
+		f.none(cluster.NodeFailed)
+		for _, h := range f.nodes {
+			h.node.Close()
+		}
+	}
+}
+
+func TestLargeSplitsAreNamedAndHeal(t *testing.T) {
+	long(t)
+	for _, c := range []struct {
+		n, k int
+		cut  time.Duration
+	}{{10, 7, 10 * time.Second}, {20, 10, 10 * time.Second}, {20, 16, 10 * time.Second}, {10, 7, time.Minute}, {20, 10, time.Minute}, {20, 16, time.Minute}} {
+		f := newField(t, c.n, cluster.Config{ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond, SuspicionMult: 4})
+		f.calm()
+		start := time.Now()
+		f.net.Split(f.side(0, c.k))
+		for i, h := range f.nodes {
+			eventually(t, func() error {
+				want := cluster.SideMajority
+				if i >= c.k {
+					want = cluster.SideMinority
+				}
+				for _, e := range h.events(cluster.PartitionDetected, "") {
+					if e.Partition.Side == want {
+						return nil
+					}
+				}
+				return fmt.Errorf("%d/%d: n%02d does not know its side", c.k, c.n-c.k, i)
+			})
+		}
+		time.Sleep(time.Until(start.Add(c.cut)))
+		f.net.Heal()
+		f.whole()
+		for _, h := range f.nodes {
+			h.node.Close()
+		}
+	}
+}
+
+// The same with the kernel's own network: two namespaces joined by a wire that
+// is pulled.
+func TestAPulledWireIsAPartition(t *testing.T) {
+	long(t)
+	if os.Geteuid() != 0 {
+		t.Skip("network namespaces need root")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("the command ip of iproute2 is not installed")
+	}
+	ip := func(args string) {
+		t.Helper()
+		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v: %s", args, err, out)
+		}
+	}
+	tag := fmt.Sprintf("rn%d", os.Getpid()%100000)
+	one, two := tag+"a", tag+"b"
+	ip("netns add " + one)
+	t.Cleanup(func() { exec.Command("ip", "netns", "del", one).Run() })
+	ip("netns add " + two)
+	t.Cleanup(func() { exec.Command("ip", "netns", "del", two).Run() })
+	ip(fmt.Sprintf("link add %s netns %s type veth peer name %s netns %s", one, one, two, two))
+	for ns, addr := range map[string]string{one: "10.199.7.1/24", two: "10.199.7.2/24"} {
+		ip("-n " + ns + " addr add " + addr + " dev " + ns)
+		ip("-n " + ns + " link set " + ns + " up")
+		ip("-n " + ns + " link set lo up")
+	}
+	dir := certDir(t, "10.199.7.1", "10.199.7.2")
+	node := func(ns, name, listen string) *process {
+		return launch(t, childConfig{Dir: dir, Name: name, Listen: listen, Seeds: []string{"10.199.7.1:7001"}, Baseline: 2 * time.Second},
+			"ip", "netns", "exec", ns)
+	}
+	ps := []*process{node(one, "a", "10.199.7.1:7001"), node(one, "b", "10.199.7.1:7002"), node(one, "c", "10.199.7.1:7003"),
+		node(two, "d", "10.199.7.2:7001"), node(two, "e", "10.199.7.2:7002")}
+	for _, p := range ps {
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			p.wait(t, cluster.NodeJoined, name)
+		}
+	}
+	time.Sleep(3 * time.Second) // until all are stable
+	ip("-n " + one + " link set " + one + " down")
+	for i, p := range ps {
+		want := cluster.SideMajority
+		if i >= 3 {
+			want = cluster.SideMinority
+		}
+		if e := p.wait(t, cluster.PartitionDetected, ""); e.Partition.Side != want {
+			t.Errorf("%s is told %v", p.name, e)
+		}
+	}
+	ip("-n " + one + " link set " + one + " up")
+	for _, p := range ps {
+		if e := p.wait(t, cluster.PartitionHealed, ""); len(e.Partition.Missing) > 0 {
+			t.Errorf("%s: %v", p.name, e)
+		}
+	}
+	ps[0].wait(t, cluster.NodeRecovered, "e")
+	ps[4].wait(t, cluster.NodeRecovered, "a")
+}
