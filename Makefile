@@ -43,3 +43,5 @@ certs: ## make development certificates in certs/
 
 ci: ## what .ci/run does
 	.ci/run
+
+-include *.mk
