@@ -32,16 +32,34 @@ func (f *Fields) Next(d *Decoder, keys []string) int {
 		return f.search(d, keys)
 	}
 	k, b := keys[i], d.buf[d.pos:]
-	if len(k) >= len(b) || !sameKey(b[:len(k)], k) {
+	n := len(k)
+	if n >= len(b) {
+		return f.search(d, keys)
+	}
+	// Most keys are short: two overlapping words say more quickly what a call
+	// of memequal would.
+	var same bool
+	p, q := b[:n], unsafe.Slice(unsafe.StringData(k), n)
+	switch {
+	case n >= 8 && n <= 16:
+		same = binary.LittleEndian.Uint64(p) == binary.LittleEndian.Uint64(q) &&
+			binary.LittleEndian.Uint64(p[n-8:]) == binary.LittleEndian.Uint64(q[n-8:])
+	case n >= 4 && n < 8:
+		same = binary.LittleEndian.Uint32(p) == binary.LittleEndian.Uint32(q) &&
+			binary.LittleEndian.Uint32(p[n-4:]) == binary.LittleEndian.Uint32(q[n-4:])
+	default:
+		same = string(p) == k
+	}
+	if !same {
 		return f.search(d, keys)
 	}
 	f.next = i + 1
 	f.seen |= 1 << i
-	if b[len(k)]|1 == byteNull|1 {
-		d.pos += len(k) + 1
+	if b[n]|1 == byteNull|1 {
+		d.pos += n + 1
 		return Null
 	}
-	d.pos += len(k)
+	d.pos += n
 	return i
 }
 
@@ -91,23 +109,10 @@ func (f *Fields) first(i, n int) bool {
 
 // key takes k, an encoded key, if it comes next.
 func (d *Decoder) key(k string) bool {
-	b := d.buf[d.pos:]
-	if len(k) > len(b) || !sameKey(b[:len(k)], k) {
+	e := d.pos + len(k)
+	if e > len(d.buf) || string(d.buf[d.pos:e]) != k {
 		return false
 	}
-	d.pos += len(k)
+	d.pos = e
 	return true
-}
-
-// sameKey reports whether b, of the same length, is k. Most keys are short: two
-// overlapping words say more quickly what a call of memequal would.
-func sameKey(b []byte, k string) bool {
-	n, q, e := len(b), unsafe.Slice(unsafe.StringData(k), len(k)), binary.LittleEndian
-	switch {
-	case n >= 8 && n <= 16:
-		return e.Uint64(b) == e.Uint64(q) && e.Uint64(b[n-8:]) == e.Uint64(q[n-8:])
-	case n >= 4 && n < 8:
-		return e.Uint32(b) == e.Uint32(q) && e.Uint32(b[n-4:]) == e.Uint32(q[n-4:])
-	}
-	return string(b) == k
 }
