@@ -100,14 +100,14 @@ func TestLimitsAreOptions(t *testing.T) {
 	t.Parallel()
 	m := hostileSpec(t).Request
 	deep := field("n", strings.Repeat("\xa1\x61c", 100)+"\xf6")
-	large := field("l", "\x9a\x00\x10\x00\x00"+strings.Repeat("\xa0", 1<<20))
+	large := field("l", "\x9a\x00\x02\x00\x00"+strings.Repeat("\xa0", 1<<17))
 	for _, c := range []struct {
 		in     []byte
 		limits wire.Limits
 		ok     bool
 	}{
 		{deep, wire.Limits{}, false}, {deep, wire.Limits{Depth: 101}, true}, {deep, wire.Limits{Depth: 100}, false},
-		{large, wire.Limits{}, false}, {large, wire.Limits{Budget: 100 << 20}, true}, {large, wire.Limits{Budget: -1}, true},
+		{large, wire.Limits{}, false}, {large, wire.Limits{Budget: 16 << 20}, true}, {large, wire.Limits{Budget: -1}, true},
 		{field("s", "\x63abc"), wire.Limits{Budget: 2}, false}, {field("s", "\x63abc"), wire.Limits{Budget: 3}, true},
 	} {
 		var d wire.Decoder

@@ -108,7 +108,7 @@ func TestBytesAreThoseOfTheOracle(t *testing.T) {
 	enc, dec := oracleMode(t)
 	r := filler{rand.New(rand.NewPCG(7, 8))}
 	size := 0
-	for i := range 1000 {
+	for i := range 500 {
 		v := new(oracle.Value)
 		r.fill(reflect.ValueOf(v).Elem(), 0)
 		got := mustAppend(t, m, v)
@@ -137,7 +137,7 @@ func TestBytesAreThoseOfTheOracle(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("1000 values, %d bytes", size)
+	t.Logf("500 values, %d bytes", size)
 }
 
 // FuzzDecode feeds any bytes to a generated decoder: what it takes must be
