@@ -131,6 +131,19 @@ func WithServedBy(ctx context.Context, served func(Member)) context.Context {
 	})
 }
 
+// told returns the load that came with the end of a unary call.
+func (l *leg) told(err error) (r load.Report, ok bool) {
+	if l.record == nil || err != nil {
+		return r, false
+	}
+	text := l.record.Trailer().Get(loadTrailer)
+	if text == "" {
+		return r, false
+	}
+	r, perr := load.ParseReport([]byte(text))
+	return r, perr == nil && r.InFlight > 0 && r.Yours > 0
+}
+
 // CallWorker makes a unary call of bytes on one worker that the selector
 // matches; "" takes any. The result belongs to the caller.
 func (c *Client) CallWorker(ctx context.Context, procedure string, data []byte, selector string) ([]byte, error) {
@@ -242,7 +255,8 @@ type leg struct {
 	ticket  load.Ticket
 	began   time.Duration
 	lease   routed.Lease
-	patient bool // there is no other worker to try
+	patient bool         // there is no other worker to try
+	record  *rpcnet.Call // of a unary call; nil if the caller keeps one itself
 	once    sync.Once
 }
 
@@ -256,6 +270,9 @@ func (l *leg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.
 	conn, err := l.lease.Take(ctx, l.client.conns, l.key(), l.patient)
 	if err != nil {
 		return nil, err
+	}
+	if spec.Shape == rpcnet.Unary && rpcnet.CallFrom(ctx) == nil {
+		ctx, l.record = rpcnet.NewCall(ctx)
 	}
 	return l.via(conn, attempt).NewStream(ctx, spec)
 }
@@ -274,12 +291,18 @@ func (l *leg) Probe(ctx context.Context) error { return l.lease.Probe(ctx) }
 func (l *leg) End(err error, unary bool) {
 	l.once.Do(func() {
 		l.lease.Return(err != nil)
+		told, tells := l.told(err)
 		r := l.client.registry
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		w := l.worker.load
 		w.End()
 		now := r.now()
+		if tells {
+			// The worker counted this call still; it is over.
+			told.InFlight, told.Yours = told.InFlight-1, told.Yours-1
+			r.pool.Overhear(now, w, told)
+		}
 		switch routed.Judge(err) {
 		case routed.Fine:
 			w.Health.Success(now)

@@ -207,8 +207,22 @@ func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 		if spec.Resume != nil && spec.Shape&rpcnet.Feed != 0 {
 			return w.serveMovable(ctx, spec, s, next)
 		}
-		return next(ctx, spec, s)
+		err = next(ctx, spec, s)
+		if call.Ticketed && call.Ticket.Number == 0 && spec.Shape == rpcnet.Unary {
+			w.tellLoad(ctx, call.Ticket.Chooser)
+		}
+		return err
 	}
+}
+
+// tellLoad sends the numbers along with the end of a call, so that a caller of
+// many short calls knows more than reports can tell.
+func (w *Worker) tellLoad(ctx context.Context, chooser uint64) {
+	w.mu.Lock()
+	r := w.ledger.Numbers(chooser)
+	w.mu.Unlock()
+	var b [64]byte
+	rpcnet.ServerCallFrom(ctx).SetTrailer(loadTrailer, string(r.Append(b[:0])))
 }
 
 func (w *Worker) admit(call load.Call, p *place) (*load.Entry, error) {

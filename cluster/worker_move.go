@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/rpcnet-go/rpcnet"
@@ -68,6 +69,9 @@ func (w *Worker) serveMovable(ctx context.Context, spec *rpcnet.Spec, s rpcnet.S
 		m.move()
 	}
 	err := next(inner, spec, m)
+	if call := rpcnet.ServerCallFrom(ctx); call != nil && err == nil {
+		call.SetTrailer(routed.LastTrailer, strconv.FormatUint(m.last.Load(), 10))
+	}
 	if m.moved.Load() && ctx.Err() == nil {
 		// The handler may have come to its end all the same; then the next
 		// worker has nothing left to send.

@@ -39,6 +39,10 @@ var watchSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Watch", Shape: rpcne
 // ticketHeader carries the ticket of a call.
 const ticketHeader = "rpcnet-ticket-bin"
 
+// loadTrailer carries a load.Report with the end of a unary call that its
+// chooser has made itself.
+const loadTrailer = "rpcnet-load-bin"
+
 // A watchHello is what a chooser opens the control stream with.
 type watchHello struct {
 	chooser   uint64

@@ -294,13 +294,8 @@ func (l *Ledger) Unwatch(chooser uint64) {
 // snapshot, the first on each stream, names all its live tickets. The tickets
 // claimed count as told.
 func (l *Ledger) Report(chooser uint64, snapshot bool) Report {
-	l.seq++
-	r := Report{
-		Epoch: l.epoch, Seq: l.seq, State: l.state, Snapshot: snapshot,
-		Capacity: uint32(l.capacity), InFlight: uint32(l.running + l.queued), Queued: uint32(l.queued),
-		Yours: uint32(l.own[chooser]), Choosers: uint32(len(l.watchers)),
-		MeanService: seconds(l.service.mean), QueueDelay: seconds(l.delay.mean),
-	}
+	r := l.Numbers(chooser)
+	r.Snapshot = snapshot
 	if w := l.watchers[chooser]; w != nil {
 		r.Claimed, w.claimed = w.claimed, nil
 	}
@@ -312,6 +307,18 @@ func (l *Ledger) Report(chooser uint64, snapshot bool) Report {
 		}
 	}
 	return r
+}
+
+// Numbers is a Report without tickets, for the way back of a call that the
+// chooser has made itself.
+func (l *Ledger) Numbers(chooser uint64) Report {
+	l.seq++
+	return Report{
+		Epoch: l.epoch, Seq: l.seq, State: l.state,
+		Capacity: uint32(l.capacity), InFlight: uint32(l.running + l.queued), Queued: uint32(l.queued),
+		Yours: uint32(l.own[chooser]), Choosers: uint32(len(l.watchers)),
+		MeanService: seconds(l.service.mean), QueueDelay: seconds(l.delay.mean),
+	}
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -122,6 +122,14 @@ func (p *Pool) Apply(now time.Duration, w *Worker, r Report) bool {
 	return true
 }
 
+// Overhear takes over numbers that came with the end of a call on w.
+func (p *Pool) Overhear(now time.Duration, w *Worker, r Report) {
+	before := w.others()
+	if w.View.Overhear(now, r) {
+		p.others += w.others() - before
+	}
+}
+
 // Lost says that w reports no more.
 func (p *Pool) Lost(w *Worker) {
 	w.View.Lost()

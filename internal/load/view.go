@@ -25,19 +25,32 @@ type issued struct {
 
 // Apply takes a report over, unless it is older than what is known, and
 // reports whether it did. A report of another epoch, a restarted worker, voids
-// all that was pending.
+// all that was pending. Tickets that a late report names have been claimed all
+// the same.
 func (v *View) Apply(now time.Duration, r Report) bool {
 	if v.report.Epoch != r.Epoch {
 		v.pending, v.queue = nil, nil
-	} else if r.Seq <= v.report.Seq {
-		return false
 	}
 	for _, n := range r.Claimed {
 		delete(v.pending, n)
 	}
+	if v.report.Epoch == r.Epoch && r.Seq <= v.report.Seq {
+		return false
+	}
 	r.Claimed = nil
 	v.report, v.at, v.known = r, now, true
 	v.silence = 2*r.Interval + 10*time.Millisecond
+	return true
+}
+
+// Overhear takes over numbers that came with the end of a call, if reports of
+// the same life arrive too and these are newer. It reports whether it did.
+func (v *View) Overhear(now time.Duration, r Report) bool {
+	if !v.known || r.Epoch != v.report.Epoch || r.Seq <= v.report.Seq {
+		return false
+	}
+	r.Claimed, r.Interval = nil, v.report.Interval
+	v.report, v.at = r, now
 	return true
 }
 

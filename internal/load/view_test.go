@@ -65,6 +65,29 @@ func TestLateOrReorderedReportIsIgnored(t *testing.T) {
 	}
 }
 
+func TestLateReportStillClaimsItsTickets(t *testing.T) {
+	t.Parallel()
+	var v load.View
+	v.Apply(0, load.Report{Epoch: 1, Seq: 1})
+	v.Issue(0, 1)
+	if !v.Overhear(ms, load.Report{Epoch: 1, Seq: 3, InFlight: 1}) {
+		t.Fatal("numbers that came with a call were refused")
+	}
+	if v.Apply(2*ms, load.Report{Epoch: 1, Seq: 2, InFlight: 1, Claimed: []uint64{1}}) {
+		t.Error("an older report was taken")
+	}
+	if e := v.Estimate(2*ms, 0, 1, 0); e != 1 {
+		t.Errorf("estimate %v: the ticket counts twice", e)
+	}
+	if v.Overhear(3*ms, load.Report{Epoch: 2, Seq: 9}) {
+		t.Error("numbers of another life were taken")
+	}
+	v.Lost()
+	if v.Overhear(4*ms, load.Report{Epoch: 1, Seq: 9}) {
+		t.Error("numbers count although the worker reports no more")
+	}
+}
+
 func TestRestartedWorkerStartsFromTruthNotFromHistory(t *testing.T) {
 	t.Parallel()
 	var v load.View

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"reflect"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,6 +67,7 @@ type Resumable struct {
 	tooMany  bool   // kept was over the limit and is gone
 	current  rpcnet.ClientStream
 	leg      Leg
+	record   *rpcnet.Call // of the try; nil if the caller keeps one itself
 	answered bool
 	closed   bool
 	final    error
@@ -273,7 +275,8 @@ func (s *Resumable) openOn(l Leg) (rpcnet.ClientStream, error) {
 			return nil, err
 		}
 	}
-	cur, err := l.Open(s.ctx, s.raw, min(s.cursor.Attempt(), 255))
+	ctx, record := recorded(s.ctx)
+	cur, err := l.Open(ctx, s.raw, min(s.cursor.Attempt(), 255))
 	if err != nil {
 		return nil, err
 	}
@@ -293,7 +296,7 @@ func (s *Resumable) openOn(l Leg) (rpcnet.ClientStream, error) {
 		sent = make(chan struct{})
 		cur = &replaying{cur, sent}
 	}
-	s.current, s.leg = cur, l
+	s.current, s.leg, s.record = cur, l, record
 	s.mu.Unlock()
 	s.stall.Start(s.now())
 	if small {
@@ -392,9 +395,13 @@ func (s *Resumable) Recv(msg any) error {
 			}
 			err = fmt.Errorf("%w: %d in place of %d", ErrGap, s.spec.Resume.Sequence(msg), s.cursor.Next())
 		case err == io.EOF:
-			s.answer(l)
-			l.End(nil, false)
-			return s.finish(io.EOF)
+			last := s.lastSent()
+			if s.cursor.End(s.cursor.Attempt(), last) == failover.Accept {
+				s.answer(l)
+				l.End(nil, false)
+				return s.finish(io.EOF)
+			}
+			err = fmt.Errorf("%w: the end at %d, the last was %d", ErrGap, s.cursor.Last(), last)
 		}
 		l.End(err, false)
 		cur.Close()
@@ -408,6 +415,22 @@ func (s *Resumable) Recv(msg any) error {
 			return s.finish(nerr)
 		}
 	}
+}
+
+// lastSent returns the last sequence that the worker says it has sent, 0 if it
+// does not say.
+func (s *Resumable) lastSent() uint64 {
+	s.mu.Lock()
+	record := s.record
+	s.mu.Unlock()
+	if record == nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(record.Trailer().Get(LastTrailer), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // receive waits for the next message. When that takes longer than the stream's

@@ -113,9 +113,9 @@ func MovedAt(err error) (last uint64, ok bool) {
 	return 0, false
 }
 
-// LastHeader is the trailer in which the end of a resumable stream says which
+// LastTrailer is the trailer in which the end of a resumable stream says which
 // sequence was its last, in decimal.
-const LastHeader = "rpcnet-last-sequence"
+const LastTrailer = "rpcnet-last-sequence"
 
 // A Judgement is what the outcome of a call says of its worker.
 type Judgement uint8
@@ -173,6 +173,15 @@ func Encode(spec *rpcnet.Spec, msg any) ([]byte, error) {
 		return slices.Clone(*b), nil
 	}
 	return nil, rpcnet.Errorf(rpcnet.CodeInternal, "%s takes bytes, got %T", spec.Procedure, msg)
+}
+
+// recorded returns a context with a record of the call, and the record: nil if
+// the caller keeps one of its own, which may serve several calls at once.
+func recorded(ctx context.Context) (context.Context, *rpcnet.Call) {
+	if rpcnet.CallFrom(ctx) != nil {
+		return ctx, nil
+	}
+	return rpcnet.NewCall(ctx)
 }
 
 // contextError is the error of a call whose context has ended.
