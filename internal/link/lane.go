@@ -3,6 +3,7 @@ package link
 import (
 	"crypto/tls"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -41,13 +42,23 @@ func (l *Lane) Write(p []byte) (int, error) {
 	if len(p) <= gatherFrom {
 		return l.Conn.Write(p)
 	}
-	l.raw.gather = true
-	n, err := l.Conn.Write(p)
-	l.raw.gather = false
-	if e := l.raw.flush(); err == nil {
+	if err := l.WriteParts(p, nil); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// WriteParts writes a and b with one system call, if they are not very large.
+func (l *Lane) WriteParts(a, b []byte) error {
+	l.raw.setGather(true)
+	_, err := l.Conn.Write(a)
+	if err == nil && len(b) > 0 {
+		_, err = l.Conn.Write(b)
+	}
+	if e := l.raw.setGather(false); err == nil {
 		err = e
 	}
-	return n, err
+	return err
 }
 
 // SetReadDeadline sets the deadline of reads only. After a time-out reads go
@@ -57,13 +68,15 @@ func (l *Lane) SetReadDeadline(t time.Time) error { return l.raw.SetReadDeadline
 // Close closes the connection at once, without waiting for a write under way.
 func (l *Lane) Close() error { return l.raw.Close() }
 
-// gathered is the connection below TLS. crypto/tls writes only from Write, one
-// at a time, except for alerts, which go out at once when nothing is gathered.
+// gathered is the connection below TLS. crypto/tls writes from Write, and from
+// Read what the handshake protocol asks for: alerts and key updates.
 type gathered struct {
 	net.Conn
-	rb     []byte // read buffer: rb[r:w] is unread
-	r, w   int
-	full   bool // the last read filled rb
+	rb   []byte // read buffer: rb[r:w] is unread
+	r, w int
+	full bool // the last read filled rb
+
+	mu     sync.Mutex // of what follows, and of writes
 	wb     []byte
 	gather bool
 }
@@ -92,6 +105,8 @@ func (g *gathered) Read(p []byte) (int, error) {
 
 // Write writes p, or keeps it for flush.
 func (g *gathered) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if !g.gather {
 		return g.Conn.Write(p)
 	}
@@ -102,6 +117,15 @@ func (g *gathered) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// setGather begins to gather, or ends it and writes what was gathered.
+func (g *gathered) setGather(on bool) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.gather = on
+	return g.flush()
+}
+
+// flush writes what was gathered. mu is held.
 func (g *gathered) flush() error {
 	if len(g.wb) == 0 {
 		return nil

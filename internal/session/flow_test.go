@@ -16,9 +16,10 @@ import (
 // does must not send frames with it.
 func TestNothingIsSentOnAStreamAfterItsStatus(t *testing.T) {
 	t.Parallel()
-	received, reset := make(chan struct{}), make(chan struct{})
+	came, received, reset := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	h := handlers()
 	h.serve["slow"] = func(st *session.Stream) {
+		<-came
 		if _, err := st.Recv(nil); err != nil { // takes all that has come
 			t.Error(err)
 		}
@@ -43,6 +44,7 @@ func TestNothingIsSentOnAStreamAfterItsStatus(t *testing.T) {
 	}
 	p.write(append(raw(wire.TypeOpen, 0, 1, open(1, "slow", nil)), b...))
 	p.sync()
+	close(came)
 	<-received
 	p.send(wire.TypeReset, 0, 1, []byte{1})
 	p.status(1)

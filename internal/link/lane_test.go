@@ -1,0 +1,222 @@
+package link_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/link"
+)
+
+// lanes returns the two ends of a lane over loopback TCP, and the caller's bare
+// connection.
+func lanes(t testing.TB) (server, client *link.Lane) {
+	t.Helper()
+	src := source(t, issue(t, newCA(t), link.Leaf{}))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	accepted := make(chan error, 1)
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			server, err = link.Accept(context.Background(), c, src.ServerConfig(alpn))
+		}
+		accepted <- err
+	}()
+	client, err = link.Dial(context.Background(), l.Addr().String(), src.ClientConfig("127.0.0.1", alpn))
+	if err := errors.Join(err, <-accepted); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close(); client.Close() })
+	return server, client
+}
+
+func TestLaneCarriesWritesOfEverySizeInOrder(t *testing.T) {
+	t.Parallel()
+	server, client := lanes(t)
+	var want []byte
+	sizes := []int{1, 0, 100, 16<<10 - 1, 16 << 10, 16<<10 + 1, 40_000, 128 << 10, 300_000, 1, 1 << 20}
+	for i, n := range sizes {
+		want = append(want, bytes.Repeat([]byte{byte(i + 1)}, n)...)
+	}
+	go func() {
+		rest := want
+		for _, n := range sizes {
+			if _, err := server.Write(rest[:n]); err != nil {
+				t.Error(err)
+			}
+			rest = rest[n:]
+		}
+	}()
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("other bytes, %v", err)
+	}
+}
+
+// The read deadline interrupts a read and loses nothing.
+func TestLaneReadsGoOnAfterAnInterruption(t *testing.T) {
+	t.Parallel()
+	server, client := lanes(t)
+	read := make(chan error, 1)
+	b := make([]byte, 10)
+	go func() { _, err := io.ReadFull(client, b); read <- err }()
+	client.SetReadDeadline(time.Unix(1, 0))
+	if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	client.SetReadDeadline(time.Time{})
+	if _, err := server.Write([]byte("0123456789")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(client, b); err != nil || string(b) != "0123456789" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+func TestLaneCloseEndsReadsAndWrites(t *testing.T) {
+	t.Parallel()
+	server, client := lanes(t)
+	var both sync.WaitGroup
+	both.Go(func() {
+		if _, err := io.Copy(io.Discard, server); err == nil {
+			t.Log("the other side saw an end") // without close_notify: an error or an end
+		}
+	})
+	both.Go(func() {
+		for {
+			if _, err := client.Write(make([]byte, 1<<20)); err != nil {
+				return
+			}
+		}
+	})
+	client.Close()
+	both.Wait()
+}
+
+// crypto/tls answers a broken record from the reading goroutine, while another
+// writes.
+func TestLaneAlertWhileWriting(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		src := source(t, issue(t, newCA(t), link.Leaf{}))
+		near, far := net.Pipe()
+		accepted := make(chan *link.Lane, 1)
+		go func() {
+			lane, err := link.Accept(context.Background(), far, src.ServerConfig(alpn))
+			if err != nil {
+				t.Error(err)
+			}
+			accepted <- lane
+		}()
+		client := tls.Client(near, src.ClientConfig("localhost", alpn))
+		if err := client.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		server := <-accepted
+		var all sync.WaitGroup
+		all.Go(func() { io.Copy(io.Discard, near) })
+		all.Go(func() {
+			for {
+				if _, err := server.Write(make([]byte, 200_000)); err != nil {
+					return
+				}
+			}
+		})
+		all.Go(func() { io.Copy(io.Discard, server); server.Close() })
+		near.Write(append([]byte{23, 3, 3, 0, 64}, make([]byte, 64)...))
+		all.Wait()
+		near.Close()
+	}
+}
+
+func TestDialReports(t *testing.T) {
+	t.Parallel()
+	src := source(t, issue(t, newCA(t), link.Leaf{}))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	// It listens, and nobody answers.
+	if _, err := link.Dial(ctx, addr, src.ClientConfig("127.0.0.1", alpn)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a mute server: %v", err)
+	}
+	l.Close()
+	if _, err := link.Dial(context.Background(), addr, src.ClientConfig("127.0.0.1", alpn)); err == nil {
+		t.Error("a lane to nobody")
+	}
+}
+
+func TestAcceptOwnsTheConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := source(t, issue(t, newCA(t), link.Leaf{}))
+		near, far := net.Pipe()
+		begin := time.Now()
+		if _, err := link.Accept(context.Background(), far, src.ServerConfig(alpn)); err == nil {
+			t.Error("a lane with a peer that says nothing")
+		}
+		if d := time.Since(begin); d != link.HandshakeTimeout {
+			t.Errorf("gave up after %v, want %v", d, link.HandshakeTimeout)
+		}
+		if _, err := near.Read(make([]byte, 1)); err == nil {
+			t.Error("the connection is still open")
+		}
+		near.Close()
+	})
+}
+
+func TestBindTakesOnePortForBoth(t *testing.T) {
+	t.Parallel()
+	l, u, err := link.Bind("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	defer u.Close()
+	tcp, udp := l.Addr().(*net.TCPAddr), u.LocalAddr().(*net.UDPAddr)
+	if tcp.Port != udp.Port || !tcp.IP.Equal(udp.IP) {
+		t.Errorf("TCP %v, UDP %v", tcp, udp)
+	}
+	if _, _, err := link.Bind(l.Addr().String()); err == nil {
+		t.Error("the port is taken and bound again")
+	}
+	// UDP alone is taken: TCP is given back.
+	l.Close()
+	if _, _, err := link.Bind(l.Addr().String()); err == nil || !strings.Contains(err.Error(), "udp") {
+		t.Errorf("%v", err)
+	}
+	if again, err := net.Listen("tcp", l.Addr().String()); err != nil {
+		t.Errorf("TCP was not given back: %v", err)
+	} else {
+		again.Close()
+	}
+	if _, _, err := link.Bind("no such host.invalid:0"); err == nil {
+		t.Error("a bind to nowhere")
+	}
+}
+
+func TestUnmap(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{"[::ffff:127.0.0.1]:5": "127.0.0.1:5", "127.0.0.1:5": "127.0.0.1:5", "[::1]:5": "[::1]:5"} {
+		if got := link.Unmap(netip.MustParseAddrPort(in)); got.String() != want {
+			t.Errorf("Unmap(%s) = %v, want %s", in, got, want)
+		}
+	}
+}
