@@ -88,9 +88,10 @@ type workerEntry struct {
 	member  Member
 	load    *load.Worker
 	monitor *phi.Monitor
-	broken  bool // the control stream is not there
-	seen    bool // there was one
-	left    bool // says that it leaves, or is gone by the node's view
+	conn    *rpcnet.Conn // of the control stream, present or last
+	broken  bool         // the control stream is not there
+	seen    bool         // there was one
+	left    bool         // says that it leaves, or is gone by the node's view
 	since   time.Duration
 	stop    context.CancelFunc // ends its goroutine
 	again   chan struct{}      // its address has changed: dial again; capacity 1

@@ -12,6 +12,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster/balance"
 	"github.com/rpcnet-go/rpcnet/cluster/phi"
 	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
 
 // checkEvery is how often deadlines of heartbeats are compared with the clock.
@@ -89,6 +90,9 @@ func (r *WorkerRegistry) watch(ctx context.Context, w *workerEntry, m Member, up
 		return err
 	}
 	defer conn.Close()
+	r.mu.Lock()
+	w.conn = conn
+	r.mu.Unlock()
 	s, err := conn.NewStream(ctx, watchSpec)
 	if err != nil {
 		return err
@@ -200,6 +204,10 @@ func (r *WorkerRegistry) check() {
 			}
 			was := w.monitor.State()
 			state := w.monitor.Check(now)
+			if state == phi.Late && was == phi.Alive {
+				conn := w.conn
+				r.work.Go(func() { r.ping(w, conn) })
+			}
 			if state == phi.Suspect && was != phi.Suspect {
 				told = append(told, verdict{name: w.member.Name, boot: w.member.Boot, phi: w.monitor.Phi(now)})
 			}
@@ -210,6 +218,47 @@ func (r *WorkerRegistry) check() {
 		for _, v := range told {
 			r.node.Suspect(v.name, v.boot, CausePhi, v.phi)
 		}
+	}
+}
+
+// Pings of a worker whose heartbeats are late.
+const (
+	pings       = 2
+	pingTimeout = 100 * time.Millisecond
+)
+
+// ping asks a worker directly whether it lives. An answer is a sign of life;
+// two that do not come are proof enough to suspect it without waiting for the
+// second deadline.
+func (r *WorkerRegistry) ping(w *workerEntry, conn *rpcnet.Conn) {
+	for range pings {
+		ctx, cancel := context.WithTimeout(r.ctx, pingTimeout)
+		err := routed.Ping(ctx, conn)
+		cancel()
+		r.mu.Lock()
+		if w.broken || w.left || w.monitor.State() != phi.Late || r.ctx.Err() != nil {
+			r.mu.Unlock()
+			return
+		}
+		if err == nil {
+			w.monitor.Touch(r.now())
+			r.setPhase(w)
+			r.mu.Unlock()
+			return
+		}
+		r.mu.Unlock()
+	}
+	r.mu.Lock()
+	now := r.now()
+	suspect := w.monitor.State() == phi.Late && !w.broken && !r.stall.Holding(now)
+	level := w.monitor.Phi(now)
+	if suspect {
+		w.monitor.Suspect(now)
+		r.setPhase(w)
+	}
+	r.mu.Unlock()
+	if suspect {
+		r.node.Suspect(w.member.Name, w.member.Boot, CausePhi, level)
 	}
 }
 

@@ -123,7 +123,7 @@ func (l *Lease) Probe(ctx context.Context) error {
 	if p.err != nil {
 		return p.err
 	}
-	return probe(ctx, p.conn)
+	return Ping(ctx, p.conn)
 }
 
 // pooled returns the connection of key, which it begins to make if there is

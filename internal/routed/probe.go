@@ -20,9 +20,9 @@ func ServeProbe(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error 
 	return s.Send(b)
 }
 
-// probe asks the worker behind t whether it lives. Any answer, even an error
+// Ping asks the worker behind t whether it lives. Any answer, even an error
 // of a server that knows no probes, is nil.
-func probe(ctx context.Context, t rpcnet.Transport) error {
+func Ping(ctx context.Context, t rpcnet.Transport) error {
 	var out []byte
 	err := rpcnet.NewClient(t).Unary(ctx, ProbeSpec, []byte{}, &out)
 	var e *rpcnet.Error

@@ -278,7 +278,13 @@ func measure(tmp, version string, sc scenario, tokens int) (r result, err error)
 					workers = map[string]*proc{worker: workers[worker]}
 					sc.do(workers[worker])
 				}
-				go func() { fresh <- s.newClients() }()
+				go func() {
+					if sc.do == nil {
+						fresh <- 0 // nobody is there to give a new client a worker
+						return
+					}
+					fresh <- s.newClients()
+				}()
 			}
 		case <-deadline:
 			return r, fmt.Errorf("the client is at token %d after 40 s", next)
