@@ -67,6 +67,7 @@ func (s *Session) flush(mode flushMode) {
 		s.writeOnceLocked()
 	}
 	s.writing = false
+	s.wakeSendersLocked() // who writes its own large part wakes nobody else
 	s.wmu.Unlock()
 }
 
