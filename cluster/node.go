@@ -61,6 +61,7 @@ type Node struct {
 
 	heal healer // owned by the run goroutine, but for its own lock
 
+	calls    chan struct{} // a token for each last call under way
 	joined   chan struct{} // closed when a seed has answered
 	joinOnce sync.Once
 	stop     chan struct{} // closed to stop the run goroutine and all it started
@@ -100,6 +101,7 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 		selectors:   map[string]Selector{},
 		assigns:     true,
 		silent:      map[string]bool{},
+		calls:       make(chan struct{}, maxLastCalls),
 		joined:      make(chan struct{}),
 		stop:        make(chan struct{}),
 		stopped:     make(chan struct{}),

@@ -26,6 +26,7 @@ type member struct {
 	leaving     bool   // it said that it will leave
 	condemned   bool   // this node knows better than memberlist
 	replaced    bool   // another boot answers at its address
+	dying       bool   // memberlist has buried it, its last call is under way
 	hidden      bool   // was gone before this node heard of it: no events
 	suspectedBy source // who suspects it
 	answers     int    // probes answered since it was condemned
@@ -205,7 +206,7 @@ func (n *Node) memberGone(m *member, now time.Time) {
 	case m.leaving:
 		n.setState(m, StateLeft, now, Event{Kind: NodeLeft})
 	default:
-		n.fail(m, CauseDetected, now)
+		n.lastCall(m)
 	}
 }
 

@@ -1,0 +1,93 @@
+package cluster
+
+import "time"
+
+// maxLastCalls is how many members are called at once.
+const maxLastCalls = 64
+
+// lastCall asks a member that the others have declared dead one last time,
+// before this node says so: a process that was stopped for a second has often
+// come back when the verdict falls, and needs only the chance to refute it. A
+// killed process refuses the connection, which costs no time; a lost host costs
+// one ProbeTimeout. The caller holds mu.
+func (n *Node) lastCall(m *member) {
+	if m.dying {
+		return
+	}
+	m.dying = true
+	who := m.Member
+	go n.spawn(func() {
+		select {
+		case n.calls <- struct{}{}:
+			defer func() { <-n.calls }()
+		case <-n.stop:
+			return
+		}
+		alive, refused := n.answersAtAll(who)
+		if alive {
+			// Its view of itself is what the others must hear: an exchange shows
+			// it the verdict, which it then refutes.
+			n.exchange(who.ID(), who.Addr)
+			n.awaitListed(who.ID(), n.cfg.ProbeInterval*5)
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		m.dying = false
+		if m.listed || !m.State.Present() || n.closing {
+			return
+		}
+		m.refused = m.refused || refused
+		n.fail(m, CauseDetected, time.Now())
+		n.countStates()
+		n.logEvents()
+	})
+}
+
+// answersAtAll reports whether the member answers a packet or a connection, and
+// whether its address refuses connections. It returns at the first certainty, or
+// after ProbeTimeout.
+func (n *Node) answersAtAll(m Member) (alive, refused bool) {
+	type answer struct{ alive, refused bool }
+	answers := make(chan answer, 2)
+	n.spawn(func() { answers <- answer{alive: n.pings(m, 1)} })
+	n.spawn(func() {
+		got, err := n.transport.Identify(m.Addr, n.cfg.ProbeTimeout)
+		// Another boot at the address refuses for this one.
+		answers <- answer{err == nil && got == m.ID(), refusedError(err) || err == nil && got != m.ID()}
+	})
+	for range 2 {
+		select {
+		case a := <-answers:
+			if a.alive || a.refused {
+				return a.alive, a.refused
+			}
+		case <-n.stop:
+			return false, false
+		}
+	}
+	return false, false
+}
+
+// awaitListed waits until memberlist holds the member alive, for d at most.
+func (n *Node) awaitListed(id string, d time.Duration) {
+	deadline := time.After(d)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		n.drain()
+		n.mu.Lock()
+		m := n.members[id]
+		listed := m == nil || m.listed
+		n.mu.Unlock()
+		if listed {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return
+		case <-n.stop:
+			return
+		}
+	}
+}
