@@ -182,7 +182,6 @@ func (r *WorkerRegistry) check() {
 	type verdict struct {
 		name, boot string
 		phi        float64
-		recovered  bool
 	}
 	var told []verdict
 	for {

@@ -494,62 +494,6 @@ func (s *sim) retry(i int, r *Request, o Outcome) {
 	s.push(event{at: s.now + network, kind: told, chooser: r.Chooser, worker: i, req: r, outcome: o})
 }
 
-// fault breaks something and plans the next.
-func (s *sim) fault() {
-	i, k := s.faults.IntN(len(s.workers)), s.faults.IntN(len(s.choosers))
-	w := s.workers[i]
-	switch s.faults.IntN(4) {
-	case 0: // the worker crashes; it is back at once as a new process
-		s.crash(i)
-		s.begin(i)
-	case 1: // the stream of reports breaks; what is under way is lost
-		w.ledger.Unwatch(uint64(k + 1))
-		s.choosers[k].Report(s.now, i, load.Report{}, true)
-		s.connect(i, k)
-	case 2: // the chooser restarts: it knows nothing, and its tickets mean nothing to it
-		s.choosers[k] = s.cfg.New(s.env, k)
-		for i, w := range s.workers {
-			if w.up {
-				s.choosers[k].Up(s.now, i)
-				w.ledger.Unwatch(uint64(k + 1))
-				s.connect(i, k)
-			}
-		}
-	case 3: // a call is given up while it runs or waits
-		var oldest *load.Entry
-		for e, r := range w.running {
-			if oldest == nil || r.arrived < oldest.Owner().(*Request).arrived {
-				oldest = e
-			}
-		}
-		if oldest != nil {
-			s.end(i, oldest, Died)
-		}
-	}
-	if s.now < s.length()*3/4 {
-		s.push(event{at: s.now + time.Duration(s.faults.ExpFloat64()*float64(s.length())/200), kind: fault})
-	}
-}
-
-// crash ends a life of a worker and all calls on it.
-func (s *sim) crash(i int) {
-	w := s.workers[i]
-	running := w.running
-	w.up, w.running = false, nil
-	w.life++
-	for _, c := range s.choosers {
-		c.Down(s.now, i)
-	}
-	reqs := make([]*Request, 0, len(running))
-	for _, r := range running {
-		reqs = append(reqs, r)
-	}
-	slices.SortFunc(reqs, func(a, b *Request) int { return int(a.arrived - b.arrived) })
-	for _, r := range reqs {
-		s.retry(i, r, Failed)
-	}
-}
-
 func (s *sim) finish() Result {
 	slices.Sort(s.delays)
 	at := func(p float64) time.Duration {
