@@ -1,0 +1,275 @@
+package rpcnet_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/rpctest"
+)
+
+// held serves echoServer with "hold" beside it, which reports its context and
+// ends when release is closed.
+func held(srv *rpcnet.Server) (entered chan context.Context, release chan struct{}) {
+	entered, release = make(chan context.Context, 100), make(chan struct{})
+	srv.Handle("hold", func(ctx context.Context, in []byte) ([]byte, error) {
+		entered <- ctx
+		select {
+		case <-release:
+			return in, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	})
+	return entered, release
+}
+
+func TestShutdownLetsCallsFinishAndRefusesNewOnes(t *testing.T) {
+	t.Parallel()
+	srv := echoServer()
+	entered, release := held(srv)
+	heard := make(chan struct{})
+	srv.HandleStream("polite", func(ctx context.Context, st rpcnet.ServerStream) error {
+		if err := st.Send([]byte("hello")); err != nil {
+			return err
+		}
+		<-rpcnet.ServerCallFrom(ctx).Draining()
+		close(heard)
+		return st.Send([]byte("goodbye"))
+	})
+	ep := rpctest.Listen(t)
+	served := make(chan error, 1)
+	go func() { served <- ep.Serve(context.Background(), srv) }()
+	conn := rpctest.Dial(t, ep.Addr().String())
+	held := make(chan error, 1)
+	ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+	go func() {
+		out, err := rpcnet.CallRaw(ctx, conn, "hold", []byte("to the end"))
+		if err == nil && string(out) != "to the end" {
+			err = errors.New(string(out))
+		}
+		held <- err
+	}()
+	hctx := <-entered
+	st := open(t, within(t), conn, "polite")
+	var m []byte
+	if err := st.Recv(&m); err != nil {
+		t.Fatal(err)
+	}
+	late := open(t, within(t), conn, "talk") // made before, sent after
+	shut := make(chan error, 1)
+	go func() { shut <- ep.Shutdown(within(t)) }()
+	<-heard
+	if err := st.Recv(&m); err != nil || string(m) != "goodbye" {
+		t.Errorf("%q, %v", m, err)
+	}
+	if err := st.Recv(&m); err != io.EOF {
+		t.Error(err)
+	}
+	err := late.Recv(&m)
+	wantCode(t, err, rpcnet.CodeUnavailable)
+	if !unprocessed(err) {
+		t.Errorf("a refusal by a draining server leaves doubt: %v", err)
+	}
+	_, err = rpcnet.CallRaw(within(t), conn, "echo", nil)
+	wantCode(t, err, rpcnet.CodeUnavailable)
+	if !unprocessed(err) {
+		t.Errorf("a call to a draining server leaves doubt: %v", err)
+	}
+	if hctx.Err() != nil {
+		t.Errorf("the drain cancelled a call: %v", context.Cause(hctx))
+	}
+	select {
+	case err := <-shut:
+		t.Errorf("Shutdown returned %v with a call in flight", err)
+	default:
+	}
+	close(release)
+	for what, c := range map[string]chan error{"the call": held, "Shutdown": shut, "Serve": served} {
+		if err := <-c; err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := ep.Shutdown(within(t)); err != nil {
+		t.Errorf("a second Shutdown: %v", err)
+	}
+}
+
+func TestShutdownCutsAtTheEndOfItsContext(t *testing.T) {
+	t.Parallel()
+	srv := echoServer()
+	entered, release := held(srv)
+	stubborn := make(chan struct{})
+	srv.Handle("stubborn", func(ctx context.Context, _ []byte) ([]byte, error) {
+		entered <- ctx
+		<-stubborn
+		return nil, nil
+	})
+	defer close(release)
+	defer close(stubborn)
+	ep := rpctest.Serve(t, srv)
+	conn := rpctest.Dial(t, ep.Addr().String())
+	errs := make(chan error, 2)
+	for _, name := range []string{"hold", "stubborn"} {
+		go func() {
+			_, err := rpcnet.CallRaw(within(t), conn, name, nil)
+			errs <- err
+		}()
+	}
+	a, b := <-entered, <-entered
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
+	defer cancel()
+	if err := ep.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Shutdown: %v", err)
+	}
+	for _, ctx := range []context.Context{a, b} {
+		<-ctx.Done()
+		if !errors.Is(context.Cause(ctx), rpcnet.ErrDraining) || !errors.Is(ctx.Err(), context.Canceled) {
+			t.Errorf("the handler's context: %v because of %v", ctx.Err(), context.Cause(ctx))
+		}
+	}
+	for range 2 {
+		err := <-errs
+		wantCode(t, err, rpcnet.CodeUnavailable)
+		if unprocessed(err) {
+			t.Errorf("a call that a handler saw is said not to be: %v", err)
+		}
+	}
+}
+
+func TestServeEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	srv := echoServer()
+	entered, release := held(srv)
+	ep := rpctest.Listen(t, rpcnet.WithDrainTimeout(patience))
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- ep.Serve(ctx, srv) }()
+	conn := rpctest.Dial(t, ep.Addr().String())
+	held := make(chan error, 1)
+	wait, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+	go func() { _, err := rpcnet.CallRaw(wait, conn, "hold", nil); held <- err }()
+	<-entered
+	cancel()
+	_, changed := conn.Ready()
+	<-changed
+	close(release)
+	if err := <-held; err != nil {
+		t.Errorf("the call in flight: %v", err)
+	}
+	if err := <-served; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if err := ep.Serve(context.Background(), srv); err == nil {
+		t.Error("an endpoint serves twice")
+	}
+	if _, err := ep.Dial(within(t), ep.Addr().String()); err == nil {
+		t.Error("a closed endpoint dials")
+	}
+}
+
+func TestDrainTimeoutBoundsServe(t *testing.T) {
+	t.Parallel()
+	srv := echoServer()
+	entered, _ := held(srv)
+	ep := rpctest.Listen(t, rpcnet.WithDrainTimeout(20*time.Millisecond))
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- ep.Serve(ctx, srv) }()
+	conn := rpctest.Dial(t, ep.Addr().String())
+	wait, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+	failed := make(chan error, 1)
+	go func() { _, err := rpcnet.CallRaw(wait, conn, "hold", nil); failed <- err }()
+	hctx := <-entered
+	cancel()
+	if err := <-served; !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Serve: %v", err)
+	}
+	if !errors.Is(context.Cause(hctx), rpcnet.ErrDraining) {
+		t.Error(context.Cause(hctx))
+	}
+	wantCode(t, <-failed, rpcnet.CodeUnavailable)
+}
+
+func TestCloseCutsAtOnce(t *testing.T) {
+	t.Parallel()
+	srv := echoServer()
+	entered, _ := held(srv)
+	ep := rpctest.Serve(t, srv)
+	out := rpctest.Serve(t, echoServer())
+	conn, err := ep.Dial(within(t), out.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller := rpctest.Dial(t, ep.Addr().String())
+	failed := make(chan error, 1)
+	go func() { _, err := rpcnet.CallRaw(within(t), caller, "hold", nil); failed <- err }()
+	hctx := <-entered
+	var closers sync.WaitGroup
+	for range 3 {
+		closers.Go(func() { ep.Close() })
+	}
+	closers.Wait()
+	<-hctx.Done()
+	wantCode(t, <-failed, rpcnet.CodeUnavailable)
+	_, err = rpcnet.CallRaw(within(t), conn, "echo", nil)
+	wantCode(t, err, rpcnet.CodeUnavailable) // what it dialled closed with it
+	if _, err := ep.Extend(rpcnet.Extension{}); err == nil {
+		t.Error("a closed endpoint is extended")
+	}
+}
+
+// The death of a caller cancels its handlers at once.
+func TestCallerThatGoesAwayCancelsItsHandlers(t *testing.T) {
+	t.Parallel()
+	srv := echoServer()
+	entered, release := held(srv)
+	defer close(release)
+	ep := rpctest.Serve(t, srv)
+	p := rpctest.NewProxy(t, ep.Addr().String())
+	conn := rpctest.Dial(t, p.Addr())
+	failed := make(chan error, 1)
+	go func() { _, err := rpcnet.CallRaw(within(t), conn, "hold", nil); failed <- err }()
+	ctx := <-entered
+	p.Cut()
+	select {
+	case <-ctx.Done():
+	case <-time.After(patience):
+		t.Error("the handler was not told")
+	}
+	err := <-failed
+	wantCode(t, err, rpcnet.CodeUnavailable)
+	if unprocessed(err) {
+		t.Errorf("a call that a handler saw is said not to be: %v", err)
+	}
+}
+
+func TestCallsBeforeServeAreRefused(t *testing.T) {
+	t.Parallel()
+	ep := rpctest.Listen(t)
+	conn := rpctest.Dial(t, ep.Addr().String())
+	_, err := rpcnet.CallRaw(within(t), conn, "echo", nil)
+	wantCode(t, err, rpcnet.CodeUnavailable)
+	if !unprocessed(err) {
+		t.Error(err)
+	}
+	answered := make(chan error, 1)
+	go func() {
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+		_, err := rpcnet.CallRaw(ctx, conn, "echo", nil)
+		answered <- err
+	}()
+	served := make(chan error, 1)
+	go func() { served <- ep.Serve(context.Background(), echoServer()) }()
+	if err := <-answered; err != nil {
+		t.Errorf("a call that waits for the server: %v", err)
+	}
+	ep.Close()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
