@@ -591,3 +591,41 @@ func TestHedgedCallIsAnsweredByTheSecondWorker(t *testing.T) {
 	}
 	within(t, "the slow try was given up", func() bool { return slow.calls.Load() > 0 && slow.worker.InFlight() == 0 })
 }
+
+func TestCallsOfAKeyOrAHintStayOnTheirWorker(t *testing.T) {
+	t.Parallel()
+	h := start(t, "director")
+	hashed := routingOn(t, h, cluster.RegistryConfig{Strategy: balance.ConsistentHash}, cluster.ClientConfig{})
+	sticky := routingOn(t, h, cluster.RegistryConfig{Strategy: balance.StickyUntilFull}, cluster.ClientConfig{})
+	for i := range 3 {
+		startWorker(t, fmt.Sprint("worker-", i), h, workerOptions{config: cluster.WorkerConfig{Capacity: 8}})
+	}
+	hashed.ready(t, 3)
+	sticky.ready(t, 3)
+	owners := map[string]bool{}
+	for k := range 12 {
+		ctx := cluster.WithAffinity(t.Context(), fmt.Sprint("session-", k))
+		var first string
+		for i := range 5 {
+			out, err := hashed.client.CallWorker(ctx, "compute", nil, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i == 0 {
+				first = string(out)
+			} else if string(out) != first {
+				t.Errorf("a call of session %d went to %s, the first to %s", k, out, first)
+			}
+		}
+		owners[first] = true
+	}
+	if len(owners) < 2 {
+		t.Errorf("12 keys are all owned by %v", owners)
+	}
+	for range 20 {
+		out, err := sticky.client.CallWorker(cluster.WithHint(t.Context(), "worker-1"), "compute", nil, "")
+		if err != nil || string(out) != "worker-1" {
+			t.Errorf("with a hint: %q, %v", out, err)
+		}
+	}
+}
