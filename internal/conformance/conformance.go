@@ -315,13 +315,4 @@ func (s *suite) entered(g *gate) context.Context {
 	}
 }
 
-func (s *suite) done(ctx context.Context) {
-	s.Helper()
-	select {
-	case <-ctx.Done():
-	case <-time.After(patience):
-		s.Fatal("the context did not end")
-	}
-}
-
 func isEOF(err error) bool { return errors.Is(err, io.EOF) }

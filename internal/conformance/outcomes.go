@@ -246,7 +246,7 @@ var _ = register("PanicIsOneFailedCall", func(s *suite) {
 			return err
 		}
 		var none map[string]int
-		none["x"] = 1
+		none["x"] = 1 //lint:ignore SA5000 it panics
 		return nil
 	}
 	r := s.rig(append(s.shapes(), s.method("boom", rpcnet.Feed, boom), s.method("bang", rpcnet.Unary, boom)))
