@@ -45,3 +45,5 @@ ci: ## what .ci/run does
 	.ci/run
 
 -include *.mk
+
+include cluster.mk

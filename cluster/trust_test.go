@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/link"
 )
 
 func TestRecordedPacketsPlayedBackHaveNoEffect(t *testing.T) {
@@ -164,4 +167,52 @@ func TestVerifyNodeKeepsANameForItsCertificate(t *testing.T) {
 	}
 	b := start(t, "b", a)
 	b.sees(t, 2)
+}
+
+func TestANodeWithAnExpiredCertificateIsRefused(t *testing.T) {
+	t.Parallel()
+	authority, err := link.NewDevCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	issue := func(l link.Leaf) *rpcnet.Endpoint {
+		t.Helper()
+		b, err := authority.Issue(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		for name, data := range map[string][]byte{"test_cert.pem": b.Cert, "test_key.pem": b.Key, "ca.pem": b.CA} {
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ep, err := rpcnet.Listen("127.0.0.1:0", fileCredentials(dir), rpcnet.WithLogger(quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ep.Close() })
+		return ep
+	}
+	a := join(t, issue(link.Leaf{}), cluster.Config{Name: "a"})
+	end := time.Now().Add(2 * time.Second)
+	expired := issue(link.Leaf{NotBefore: end.Add(-24 * time.Hour), NotAfter: end})
+	time.Sleep(time.Until(end.Add(time.Second))) // certificates count in seconds
+	_, err = cluster.Join(t.Context(), expired, cluster.Config{
+		Name: "old", Seeds: addrs(a), WaitForSeed: true, JoinTimeout: 500 * time.Millisecond, Logger: quiet(),
+	})
+	if err == nil {
+		t.Error("it joined")
+	}
+	// Nor does it get in by being dialled.
+	b := join(t, expired, cluster.Config{Name: "old"})
+	_, err = cluster.Join(t.Context(), issue(link.Leaf{}), cluster.Config{
+		Name: "c", Seeds: addrs(b), WaitForSeed: true, JoinTimeout: 500 * time.Millisecond, Logger: quiet(),
+	})
+	if err == nil || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("dialling it: %v", err)
+	}
+	if len(a.node.Members()) != 1 || len(b.node.Members()) != 1 {
+		t.Errorf("%v, %v", a.node.Members(), b.node.Members())
+	}
 }
