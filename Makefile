@@ -45,5 +45,3 @@ ci: ## what .ci/run does
 	.ci/run
 
 -include *.mk
-
-include cluster.mk
