@@ -51,8 +51,8 @@ func TestChildrenAreADirectorWorkersOutOfStepAndEndlessClients(t *testing.T) {
 	}
 	for i, want := range [][]string{
 		{"STRATEGY=Random"},
-		{"WORKER_LABEL=worker-a", "WORKER_ADDR=127.0.0.1:62001", "WORKER_FAILURE_ENABLED=true", "WORKER_FAILURE_OFFSET=0s"},
-		{"WORKER_LABEL=worker-b", "WORKER_ADDR=127.0.0.1:62002", "WORKER_FAILURE_OFFSET=6s"},
+		{"WORKER_LABEL=worker-a", "WORKER_ADDR=127.0.0.1:62001", "WORKER_TAGS=zone=a", "WORKER_FAILURE_ENABLED=true", "WORKER_FAILURE_OFFSET=0s"},
+		{"WORKER_LABEL=worker-b", "WORKER_ADDR=127.0.0.1:62002", "WORKER_TAGS=zone=b", "WORKER_FAILURE_OFFSET=6s"},
 		{"WORKER_LABEL=worker-c", "WORKER_ADDR=127.0.0.1:62003", "WORKER_FAILURE_OFFSET=12s"},
 		{"TOKENS=0"},
 	} {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,6 +46,7 @@ func children(o options, certDir string) ([]child, error) {
 		cs = append(cs, child{"worker", label, append(common[:2:2],
 			"WORKER_LABEL="+label,
 			"WORKER_ADDR="+net.JoinHostPort(host, strconv.Itoa(port+i)),
+			"WORKER_TAGS=zone="+string("ab"[i%2]),
 			"WORKER_FAILURE_ENABLED="+strconv.FormatBool(o.failures),
 			"WORKER_FAILURE_OFFSET="+offset.String(),
 		)})
@@ -98,10 +100,21 @@ type running struct {
 	*proc.Process
 }
 
+// start starts a child, and waits for a director to be ready.
 func (f *fleet) start(c child) error {
 	printer := f.terminal.printer(c.name)
 	line := printer
-	if c.program == "client" {
+	ready := make(chan struct{})
+	switch c.program {
+	case "director":
+		var once sync.Once
+		line = func(s string) {
+			printer(s)
+			if strings.Contains(s, "🚀 Director ready") {
+				once.Do(func() { close(ready) })
+			}
+		}
+	case "client":
 		counted := &client{name: c.name}
 		f.clients = append(f.clients, counted)
 		line = func(s string) {
@@ -122,6 +135,13 @@ func (f *fleet) start(c child) error {
 			}
 		}
 	}()
+	if c.program == "director" {
+		select {
+		case <-ready:
+		case <-p.Done():
+		case <-time.After(patience): // the others wait for it too
+		}
+	}
 	return nil
 }
 
