@@ -335,9 +335,9 @@ func (s *Resumable) next(err error, l Leg) error {
 		return err
 	case tooMany:
 		return rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot resume: more than %d bytes of requests were not acknowledged: %v", resumeKeep, err).WithCause(err)
-	case moved, elsewhere, errors.Is(err, errSlow):
-		s.cursor.Move()
-	case e != nil && e.Unprocessed(), errors.Is(err, ErrStalled), errors.Is(err, ErrGap), s.source.Retryable(err):
+	case moved, e != nil && e.Unprocessed():
+		s.cursor.Move() // no handler has seen this try: it counts for nothing
+	case errors.Is(err, ErrStalled), errors.Is(err, ErrGap), s.source.Retryable(err):
 		if _, rerr := s.cursor.Resume(); rerr != nil {
 			return rpcnet.Errorf(rpcnet.CodeOf(err), "%v: %v", rerr, err).WithCause(errors.Join(rerr, err))
 		}
