@@ -237,8 +237,14 @@ func repeat(n int, next func(i int) []byte) attack {
 	}
 }
 
+// greeting is the SETTINGS of a caller that takes window bytes.
+func greeting(window uint64) []byte {
+	s := wire.Settings{Version: wire.Version, StreamWindow: window, SessionWindow: window}
+	return frame(wire.TypeSettings, 0, 0, s.Append(nil))
+}
+
 func attacks() map[string]attack {
-	greet := frame(wire.TypeSettings, 0, 0, (&wire.Settings{Version: wire.Version}).Append(nil))
+	greet := greeting(wire.DefaultStreamWindow)
 	after := func(a attack) attack {
 		return func(c net.Conn, stop <-chan struct{}) {
 			c.Write(greet)

@@ -98,7 +98,7 @@ type keepalive struct{ idle, dead time.Duration }
 const defaultMemoryBudget = 1 << 30
 
 func (c *endpointConfig) memoryBudget() int64 {
-	if c.memory == 0 {
+	if c.memory <= 0 {
 		return defaultMemoryBudget
 	}
 	return c.memory
@@ -108,7 +108,7 @@ func (c *endpointConfig) memoryBudget() int64 {
 func (c *endpointConfig) sessionBuffer() int { return int(min(c.memoryBudget()/4, 64<<20)) }
 
 func (c *endpointConfig) drainTimeout() time.Duration {
-	if c.drain == 0 {
+	if c.drain <= 0 {
 		return 5 * time.Second
 	}
 	return c.drain

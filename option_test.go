@@ -1,0 +1,426 @@
+package rpcnet_test
+
+import (
+	"context"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/rpctest"
+	"github.com/rpcnet-go/rpcnet/stub"
+	"github.com/rpcnet-go/rpcnet/wire"
+)
+
+// optionTests has a test for each option, which fails when it is ignored.
+var optionTests = map[string]func(*testing.T){
+	"WithHeader": func(t *testing.T) {
+		srv := rpcnet.NewServer()
+		srv.Handle("h", func(ctx context.Context, _ []byte) ([]byte, error) {
+			return []byte(rpcnet.ServerCallFrom(ctx).Header().Get("k")), nil
+		})
+		conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithHeader("k", "call"))
+		for want, c := range map[string]struct {
+			ctx context.Context
+			tr  rpcnet.Transport
+		}{
+			"call":   {ctx, conn},
+			"client": {within(t), rpcnet.NewClient(conn, rpcnet.WithHeader("k", "client"))},
+			"":       {within(t), conn},
+		} {
+			if out, err := rpcnet.CallRaw(c.ctx, c.tr, "h", nil); err != nil || string(out) != want {
+				t.Errorf("%q, %v, want %q", out, err, want)
+			}
+		}
+	},
+	"WithPriority": func(t *testing.T) {
+		if got := facts(t, rpcnet.WithPriority(-7)); got.Priority() != -7 {
+			t.Error(got.Priority())
+		}
+	},
+	"WithAttempt": func(t *testing.T) {
+		for n, want := range map[int]int{3: 3, 1000: 255, -1: 0} {
+			if got := facts(t, rpcnet.WithAttempt(n)); got.Attempt() != want {
+				t.Errorf("attempt %d arrives as %d", n, got.Attempt())
+			}
+		}
+	},
+	"WithEncoding": func(t *testing.T) {
+		conn := rpctest.Dial(t, rpctest.Serve(t, echoServer()).Addr().String())
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithEncoding(rpcnet.JSON))
+		_, err := rpcnet.CallRaw(ctx, conn, "echo", nil)
+		wantCode(t, err, rpcnet.CodeUnimplemented)
+	},
+	"WithWaitForReady": func(t *testing.T) {
+		p, conn := proxied(t)
+		p.Refuse(true)
+		_, changed := conn.Ready()
+		p.Cut()
+		<-changed
+		_, err := rpcnet.CallRaw(within(t), conn, "echo", nil)
+		wantCode(t, err, rpcnet.CodeUnavailable)
+		time.AfterFunc(20*time.Millisecond, func() { p.Refuse(false) })
+		if _, err := rpcnet.CallRaw(within(t), rpcnet.NewClient(conn, rpcnet.WithWaitForReady()), "echo", nil); err != nil {
+			t.Error(err)
+		}
+	},
+	"WithClientInterceptors": func(t *testing.T) {
+		conn := rpctest.Dial(t, rpctest.Serve(t, echoServer()).Addr().String())
+		var order []string
+		mark := func(name string) rpcnet.ClientInterceptor {
+			return func(next rpcnet.ClientFunc) rpcnet.ClientFunc {
+				return func(ctx context.Context, spec *rpcnet.Spec) (rpcnet.ClientStream, error) {
+					order = append(order, name)
+					return next(ctx, spec)
+				}
+			}
+		}
+		c := rpcnet.NewClient(conn, rpcnet.WithClientInterceptors(mark("a"), mark("b")), rpcnet.WithClientInterceptors(mark("c")))
+		mustEcho(t, c, nil)
+		if got := strings.Join(order, ""); got != "abc" {
+			t.Errorf("order %q", got)
+		}
+	},
+	"WithServerInterceptors": func(t *testing.T) {
+		srv := echoServer(rpcnet.WithServerInterceptors(func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
+			return func(context.Context, *rpcnet.Spec, rpcnet.ServerStream) error {
+				return rpcnet.NewError(rpcnet.CodePermissionDenied, "no")
+			}
+		}))
+		conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+		_, err := rpcnet.CallRaw(within(t), conn, "echo", nil)
+		wantCode(t, err, rpcnet.CodePermissionDenied)
+	},
+	"WithErrorText": func(t *testing.T) {
+		for _, shown := range []bool{true, false} {
+			var opts []rpcnet.ServerOption
+			if shown {
+				opts = append(opts, rpcnet.WithErrorText())
+			}
+			srv := rpcnet.NewServer(opts...)
+			srv.Handle("fail", func(context.Context, []byte) ([]byte, error) { return nil, errors.New("the text") })
+			_, err := rpcnet.CallRaw(within(t), rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String()), "fail", nil)
+			wantCode(t, err, rpcnet.CodeUnknown)
+			if strings.Contains(err.Error(), "the text") != shown {
+				t.Errorf("shown %v: %v", shown, err)
+			}
+		}
+	},
+	"WithMaxMessageSize": func(t *testing.T) {
+		small := rpctest.Dial(t, rpctest.Serve(t, echoServer(rpcnet.WithMaxMessageSize(1000))).Addr().String())
+		_, err := rpcnet.CallRaw(within(t), small, "echo", make([]byte, 1001))
+		wantCode(t, err, rpcnet.CodeResourceExhausted)
+		mustEcho(t, small, make([]byte, 1000))
+		large := rpctest.Dial(t, rpctest.Serve(t, echoServer(rpcnet.WithMaxMessageSize(-1))).Addr().String())
+		_, err = rpcnet.CallRaw(within(t), large, "echo", make([]byte, rpcnet.DefaultMaxMessageSize+1))
+		wantCode(t, err, rpcnet.CodeResourceExhausted) // the caller's default
+		mustEcho(t, rpcnet.NewClient(large, rpcnet.WithMaxMessageSize(-1)), make([]byte, 5<<20))
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithMaxMessageSize(10))
+		_, err = rpcnet.CallRaw(ctx, large, "echo", make([]byte, 11))
+		wantCode(t, err, rpcnet.CodeResourceExhausted)
+		// A procedure's own limit replaces the server's.
+		srv := rpcnet.NewServer(rpcnet.WithMaxMessageSize(10))
+		srv.Register(rpcnet.Method{Spec: &rpcnet.Spec{Procedure: "big", MaxMessageSize: 1000}, Handler: func(_ context.Context, _ *rpcnet.Spec, st rpcnet.ServerStream) error {
+			var m []byte
+			if err := st.Recv(&m); err != nil {
+				return err
+			}
+			return st.Send(m)
+		}})
+		own := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+		if out, err := rpcnet.CallRaw(within(t), own, "big", make([]byte, 1000)); err != nil || len(out) != 1000 {
+			t.Error(len(out), err)
+		}
+		_, err = rpcnet.CallRaw(within(t), own, "big", make([]byte, 1001))
+		wantCode(t, err, rpcnet.CodeResourceExhausted)
+	},
+	"WithDecodeLimits": func(t *testing.T) {
+		deep := stub.StructMessage(
+			func(b []byte, n *int) ([]byte, error) {
+				for range *n {
+					b = wire.AppendArray(b, 1)
+				}
+				return wire.AppendUint(b, 1), nil
+			},
+			func(d *wire.Decoder, n *int) {
+				for d.Peek() == wire.KindArray && d.Err() == nil {
+					*n += d.Array()
+				}
+				d.Uint64()
+				for range *n {
+					d.Leave()
+				}
+			}, nil)
+		spec := &rpcnet.Spec{Procedure: "deep", Request: deep, Response: deep}
+		h := func(_ context.Context, _ *rpcnet.Spec, st rpcnet.ServerStream) error {
+			var n int
+			if err := st.Recv(&n); err != nil {
+				return err
+			}
+			return st.Send(&n)
+		}
+		call := func(srv *rpcnet.Server, n int, opts ...rpcnet.ClientOption) error {
+			srv.Register(rpcnet.Method{Spec: spec, Handler: h})
+			c := rpcnet.NewClient(rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String()), opts...)
+			var out int
+			err := c.Unary(within(t), spec, &n, &out)
+			if err == nil && out != n {
+				t.Errorf("%d levels came back as %d", n, out)
+			}
+			return err
+		}
+		if err := call(rpcnet.NewServer(), 50); err != nil {
+			t.Error(err)
+		}
+		tight := rpcnet.WithDecodeLimits(wire.Limits{Depth: 10})
+		wantCode(t, call(rpcnet.NewServer(tight), 50), rpcnet.CodeInvalidArgument)
+		wantCode(t, call(rpcnet.NewServer(), 50, tight), rpcnet.CodeInternal)
+	},
+	"WithAuthorize": func(t *testing.T) {
+		ep := rpctest.Serve(t, echoServer(), rpcnet.WithAuthorize(func(p rpcnet.Peer) error {
+			if p.ID == "spy" {
+				return errors.New("no spies")
+			}
+			return nil
+		}))
+		if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, "spy")); err == nil {
+			t.Error("a spy is in")
+		}
+	},
+	"WithMaxConcurrentStreams": func(t *testing.T) {
+		conn := rpctest.Dial(t, rpctest.Serve(t, echoServer(), rpcnet.WithMaxConcurrentStreams(2)).Addr().String())
+		for range 2 {
+			if err := open(t, within(t), conn, "talk").Send([]byte{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(within(t), 20*time.Millisecond)
+		defer cancel()
+		_, err := rpcnet.CallRaw(ctx, conn, "echo", nil)
+		wantCode(t, err, rpcnet.CodeDeadlineExceeded)
+		go conn.NewStream(within(t), bidi("talk"))
+		eventually(t, "the caller that waits is seen", func() bool { return conn.Stats().Queued == 1 })
+		conn.Close()
+	},
+	"WithMemoryBudget": func(t *testing.T) {
+		ep := rpctest.Serve(t, echoServer(rpcnet.WithMaxMessageSize(16<<20)), rpcnet.WithMemoryBudget(2<<20))
+		conn := rpctest.Dial(t, ep.Addr().String())
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithMaxMessageSize(16<<20))
+		_, err := rpcnet.CallRaw(ctx, conn, "echo", make([]byte, 8<<20))
+		wantCode(t, err, rpcnet.CodeResourceExhausted)
+		if err == nil || !strings.Contains(err.Error(), "rpcnet.WithMemoryBudget") {
+			t.Errorf("the error does not name the option: %v", err)
+		}
+		mustEcho(t, conn, make([]byte, 1<<20))
+	},
+	"WithDrainTimeout": drainTimeoutBoundsServe,
+	"WithServerName": func(t *testing.T) {
+		ep, err := rpcnet.Listen("127.0.0.1:0", rpctest.Credentials(t, "other.example.org"), rpcnet.WithLogger(rpctest.Logger(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ep.Close()
+		creds := rpctest.Credentials(t)
+		if _, err := rpcnet.Dial(within(t), ep.Addr().String(), creds); err == nil {
+			t.Error("the name is not checked")
+		}
+		conn, err := rpcnet.Dial(within(t), ep.Addr().String(), creds, rpcnet.WithServerName("other.example.org"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	},
+	"WithLazyDial": func(t *testing.T) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := l.Addr().String()
+		l.Close()
+		creds := rpctest.Credentials(t)
+		if _, err := rpcnet.Dial(within(t), addr, creds); err == nil {
+			t.Error("Dial without a server succeeds")
+		}
+		conn, err := rpcnet.Dial(within(t), addr, creds, rpcnet.WithLazyDial())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, err = rpcnet.CallRaw(within(t), conn, "echo", nil)
+		wantCode(t, err, rpcnet.CodeUnavailable)
+		ep, err := rpcnet.Listen(addr, creds)
+		if err != nil {
+			t.Skipf("another program took the port meanwhile: %v", err)
+		}
+		defer ep.Close()
+		go ep.Serve(context.Background(), echoServer())
+		mustEcho(t, rpcnet.NewClient(conn, rpcnet.WithWaitForReady()), nil)
+	},
+	"WithKeepalive": func(t *testing.T) {
+		p, conn := proxied(t, rpcnet.WithKeepalive(20*time.Millisecond, 100*time.Millisecond))
+		_, changed := conn.Ready()
+		p.Stall()
+		select {
+		case <-changed:
+		case <-time.After(9 * time.Second): // the default is 10 s
+			t.Error("a dial's keepalive is ignored")
+		}
+		p.Resume()
+		srv := echoServer()
+		entered, _ := held(srv)
+		ep := rpctest.Serve(t, srv, rpcnet.WithKeepalive(20*time.Millisecond, 100*time.Millisecond))
+		q := rpctest.NewProxy(t, ep.Addr().String())
+		quiet := rpctest.Dial(t, q.Addr(), rpcnet.WithKeepalive(-1, 0))
+		go rpcnet.CallRaw(within(t), quiet, "hold", nil)
+		ctx := <-entered
+		q.Stall()
+		select {
+		case <-ctx.Done():
+		case <-time.After(9 * time.Second):
+			t.Error("an endpoint's keepalive is ignored")
+		}
+		quiet.Close()
+	},
+	"WithWriteTimeout": func(t *testing.T) {
+		// The server floods a caller that stops reading: only the time-out ends it.
+		srv := rpcnet.NewServer()
+		ended := make(chan error, 1)
+		srv.HandleStream("flood", func(_ context.Context, st rpcnet.ServerStream) error {
+			var err error
+			for err == nil {
+				err = st.Send(make([]byte, 100_000))
+			}
+			ended <- err
+			return err
+		})
+		node := newParty(t, newCA(t), link.Leaf{})
+		ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithWriteTimeout(200*time.Millisecond), rpcnet.WithKeepalive(-1, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ep.Close()
+		go ep.Serve(context.Background(), srv)
+		c, err := dialTLS(t, ep.Addr().String(), node.source.ClientConfig("127.0.0.1", []string{"rpcnet/1"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.NetConn().(*net.TCPConn).SetReadBuffer(4096)
+		c.Write(greeting(1 << 30))
+		c.Write(openFrame(1, true, "flood"))
+		select {
+		case <-ended:
+		case <-time.After(9 * time.Second): // the default is 10 s
+			t.Error("an endpoint's write time-out is ignored")
+		}
+	},
+	"WithLogger": func(t *testing.T) {
+		var endpoint, server, dial logs
+		srv := rpcnet.NewServer(rpcnet.WithLogger(server.logger()))
+		srv.Handle("panic", func(context.Context, []byte) ([]byte, error) { panic("for the log") })
+		ep := rpctest.Serve(t, srv, rpcnet.WithLogger(endpoint.logger()))
+		conn := rpctest.Dial(t, ep.Addr().String(), rpcnet.WithLogger(dial.logger()))
+		rpcnet.CallRaw(within(t), conn, "panic", nil)
+		if s := server.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "for the log") || !strings.Contains(s, "option_test.go") {
+			t.Errorf("want one line with the panic and its stack, got %q", s)
+		}
+		c, err := net.Dial("tcp", ep.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		io.WriteString(c, "nonsense nonsense nonsense")
+		eventually(t, "the endpoint logs a refusal", func() bool { return strings.Contains(endpoint.String(), "refused") })
+		if strings.Contains(endpoint.String(), "for the log") {
+			t.Error("the server's line is in the endpoint's log")
+		}
+	},
+}
+
+func drainTimeoutBoundsServe(t *testing.T) {
+	ep := rpctest.Listen(t, rpcnet.WithDrainTimeout(time.Millisecond))
+	srv := echoServer()
+	entered, _ := held(srv)
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- ep.Serve(ctx, srv) }()
+	c := rpcnet.NewClient(rpctest.Dial(t, ep.Addr().String()), rpcnet.WithWaitForReady())
+	go rpcnet.CallRaw(within(t), c, "hold", nil)
+	<-entered
+	cancel()
+	if err := <-served; !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+// facts returns what a handler sees of a call with options.
+func facts(t *testing.T, opts ...rpcnet.CallOption) *rpcnet.ServerCall {
+	t.Helper()
+	seen := make(chan *rpcnet.ServerCall, 1)
+	srv := rpcnet.NewServer()
+	srv.Handle("facts", func(ctx context.Context, _ []byte) ([]byte, error) {
+		seen <- rpcnet.ServerCallFrom(ctx)
+		return nil, nil
+	})
+	ctx, _ := rpcnet.NewCall(within(t), opts...)
+	if _, err := rpcnet.CallRaw(ctx, rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String()), "facts", nil); err != nil {
+		t.Fatal(err)
+	}
+	return <-seen
+}
+
+func TestOptionsAreNotIgnored(t *testing.T) {
+	t.Parallel()
+	for name, f := range optionTests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f(t)
+		})
+	}
+}
+
+// Every option of the package is in optionTests, and nothing else.
+func TestEveryOptionHasATest(t *testing.T) {
+	t.Parallel()
+	packages, err := parser.ParseDir(token.NewFileSet(), ".", func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, p := range packages {
+		for _, file := range p.Files {
+			for _, d := range file.Decls {
+				if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "With") {
+					found[f.Name.Name] = true
+				}
+			}
+		}
+	}
+	for name := range found {
+		if optionTests[name] == nil {
+			t.Errorf("%s has no test in optionTests", name)
+		}
+	}
+	for name := range optionTests {
+		if !found[name] {
+			t.Errorf("optionTests tests %s, which does not exist", name)
+		}
+	}
+}
+
+// Options that make no sense mean their defaults.
+func TestNonsensicalOptionsMeanDefaults(t *testing.T) {
+	t.Parallel()
+	ep := rpctest.Serve(t, echoServer(), rpcnet.WithMaxConcurrentStreams(-1), rpcnet.WithMemoryBudget(-1), rpcnet.WithWriteTimeout(-1),
+		rpcnet.WithKeepalive(0, -1), rpcnet.WithDrainTimeout(-1), rpcnet.WithAuthorize(nil))
+	conn := rpctest.Dial(t, ep.Addr().String(), rpcnet.WithWriteTimeout(-1), rpcnet.WithKeepalive(0, -1))
+	mustEcho(t, conn, make([]byte, 1<<20))
+}
