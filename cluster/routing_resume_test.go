@@ -222,15 +222,16 @@ func TestErrorOfTheApplicationIsNotResumed(t *testing.T) {
 func TestSlowStreamOfALivingWorkerIsNotGivenUp(t *testing.T) {
 	t.Parallel()
 	d := startRouting(t, cluster.RegistryConfig{}, cluster.ClientConfig{})
-	w := startWorker(t, "worker-a", d.history, workerOptions{serve: counting(time.Millisecond, func(_ *testWorker, n uint64) error {
+	// Far over 8 times the rhythm, in every try: who gives it up never gets past.
+	startWorker(t, "worker-a", d.history, workerOptions{serve: counting(time.Millisecond, func(_ *testWorker, n uint64) error {
 		if n == 20 {
-			time.Sleep(1200 * time.Millisecond) // far over 8 times the rhythm
+			time.Sleep(1200 * time.Millisecond)
 		}
 		return nil
 	})})
 	d.ready(t, 1)
-	if err := count(t, d.client, 30, nil); err != nil || w.calls.Load() != 1 {
-		t.Errorf("%v, opened %d times", err, w.calls.Load())
+	if err := count(t, d.client, 30, nil); err != nil {
+		t.Error(err)
 	}
 }
 
