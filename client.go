@@ -56,14 +56,15 @@ func (c *Client) Unary(ctx context.Context, spec *Spec, req, res any) error {
 		return err
 	}
 	defer s.Close()
-	if err := sendOnly(s, req); err != nil {
+	if err := SendOne(s, req); err != nil {
 		return err
 	}
-	return recvOnly(s, res)
+	return RecvOne(s, res)
 }
 
-// sendOnly sends the single request of a unary or feed call.
-func sendOnly(s ClientStream, req any) error {
+// SendOne sends the single request of a unary or feed call and ends the
+// requests. It is no error that the call has ended: Recv has the reason.
+func SendOne(s ClientStream, req any) error {
 	if err := s.Send(req); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
@@ -73,9 +74,9 @@ func sendOnly(s ClientStream, req any) error {
 	return nil
 }
 
-// recvOnly reads the single response of a unary or upload call and the end
-// after it.
-func recvOnly(s ClientStream, res any) error {
+// RecvOne receives the single response of a unary or upload call into res, a
+// pointer, and the end after it.
+func RecvOne(s ClientStream, res any) error {
 	if err := s.Recv(res); err != nil {
 		if err == io.EOF {
 			return NewError(CodeInternal, "the call ended without a response")

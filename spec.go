@@ -35,10 +35,6 @@ const (
 	NoSideEffects
 )
 
-// GeneratedV1 is named by generated files of the first format, which do not
-// compile against a runtime that no longer supports it.
-const GeneratedV1 = true
-
 // A Spec describes one procedure. Generated code makes one per method; it is
 // immutable once used and shared by all calls.
 type Spec struct {

@@ -7,12 +7,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // MessagesName is the wire name of [Messages].
 const MessagesName = "bench.v1.Messages"
@@ -29,14 +30,14 @@ var (
 	messagesRequestSpec = &rpcnet.Spec{
 		Procedure: MessagesRequestProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendReqCBOR, decodeReqCBOR, messagesSchema.Message("Req")),
-		Response:  rpcnet.StructMessage(appendTokenCBOR, decodeTokenCBOR, messagesSchema.Message("Token")),
+		Request:   stub.StructMessage(appendReqCBOR, decodeReqCBOR, messagesSchema.Message("Req")),
+		Response:  stub.StructMessage(appendTokenCBOR, decodeTokenCBOR, messagesSchema.Message("Token")),
 	}
 	messagesEmbedSpec = &rpcnet.Spec{
 		Procedure: MessagesEmbedProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendEmbedCBOR, decodeEmbedCBOR, messagesSchema.Message("Embed")),
-		Response:  rpcnet.StructMessage(appendOrderCBOR, decodeOrderCBOR, messagesSchema.Message("Order")),
+		Request:   stub.StructMessage(appendEmbedCBOR, decodeEmbedCBOR, messagesSchema.Message("Embed")),
+		Response:  stub.StructMessage(appendOrderCBOR, decodeOrderCBOR, messagesSchema.Message("Order")),
 	}
 )
 
@@ -73,8 +74,8 @@ func (c *MessagesClient) Embed(ctx context.Context, req *Embed) (*Order, error) 
 // procedures already.
 func RegisterMessages(srv *rpcnet.Server, impl Messages) {
 	srv.Register(
-		rpcnet.Method{Spec: messagesRequestSpec, Handler: rpcnet.HandleUnary(impl.Request, rpcnet.NewPointer[Req])},
-		rpcnet.Method{Spec: messagesEmbedSpec, Handler: rpcnet.HandleUnary(impl.Embed, rpcnet.NewPointer[Embed])},
+		rpcnet.Method{Spec: messagesRequestSpec, Handler: stub.HandleUnary(impl.Request, stub.NewPointer[Req])},
+		rpcnet.Method{Spec: messagesEmbedSpec, Handler: stub.HandleUnary(impl.Embed, stub.NewPointer[Embed])},
 	)
 }
 

@@ -9,12 +9,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // GreetingName is the wire name of [Greeting].
 const GreetingName = "greeting.v1.Greeting"
@@ -33,16 +34,16 @@ var (
 		Shape:       rpcnet.Unary,
 		Idempotency: rpcnet.NoSideEffects,
 		Timeout:     2000000000, // 2s
-		Request:     rpcnet.StructMessage(appendHelloRequestCBOR, decodeHelloRequestCBOR, greetingSchema.Message("HelloRequest")),
-		Response:    rpcnet.StructMessage(appendHelloResponseCBOR, decodeHelloResponseCBOR, greetingSchema.Message("HelloResponse")),
+		Request:     stub.StructMessage(appendHelloRequestCBOR, decodeHelloRequestCBOR, greetingSchema.Message("HelloRequest")),
+		Response:    stub.StructMessage(appendHelloResponseCBOR, decodeHelloResponseCBOR, greetingSchema.Message("HelloResponse")),
 		Errors:      greetingErrors,
 		Doc:         "Hello greets once.",
 	}
 	greetingCountSpec = &rpcnet.Spec{
 		Procedure: GreetingCountProcedure,
 		Shape:     rpcnet.Feed,
-		Request:   rpcnet.StructMessage(appendCountRequestCBOR, decodeCountRequestCBOR, greetingSchema.Message("CountRequest")),
-		Response:  rpcnet.StructMessage(appendHelloResponseCBOR, decodeHelloResponseCBOR, greetingSchema.Message("HelloResponse")),
+		Request:   stub.StructMessage(appendCountRequestCBOR, decodeCountRequestCBOR, greetingSchema.Message("CountRequest")),
+		Response:  stub.StructMessage(appendHelloResponseCBOR, decodeHelloResponseCBOR, greetingSchema.Message("HelloResponse")),
 		Errors:    greetingErrors,
 		Doc:       "Count greets as often as it is asked to.",
 	}
@@ -70,21 +71,21 @@ func (c *GreetingClient) Hello(ctx context.Context, req *HelloRequest) (*HelloRe
 
 // Count greets as often as it is asked to.
 func (c *GreetingClient) Count(ctx context.Context, req *CountRequest) iter.Seq2[*HelloResponse, error] {
-	return rpcnet.CallFeed(ctx, c.c, greetingCountSpec, req, rpcnet.NewPointer[HelloResponse])
+	return stub.CallFeed(ctx, c.c, greetingCountSpec, req, stub.NewPointer[HelloResponse])
 }
 
 // CountStream is [GreetingClient.Count] with an explicit handle. Close it when
 // done.
-func (c *GreetingClient) CountStream(ctx context.Context, req *CountRequest) (*rpcnet.FeedStream[*HelloResponse], error) {
-	return rpcnet.OpenFeed(ctx, c.c, greetingCountSpec, req, rpcnet.NewPointer[HelloResponse])
+func (c *GreetingClient) CountStream(ctx context.Context, req *CountRequest) (*stub.FeedStream[*HelloResponse], error) {
+	return stub.OpenFeed(ctx, c.c, greetingCountSpec, req, stub.NewPointer[HelloResponse])
 }
 
 // RegisterGreeting serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterGreeting(srv *rpcnet.Server, impl Greeting) {
 	srv.Register(
-		rpcnet.Method{Spec: greetingHelloSpec, Handler: rpcnet.HandleUnary(impl.Hello, rpcnet.NewPointer[HelloRequest])},
-		rpcnet.Method{Spec: greetingCountSpec, Handler: rpcnet.HandleFeed(impl.Count, rpcnet.NewPointer[CountRequest])},
+		rpcnet.Method{Spec: greetingHelloSpec, Handler: stub.HandleUnary(impl.Hello, stub.NewPointer[HelloRequest])},
+		rpcnet.Method{Spec: greetingCountSpec, Handler: stub.HandleFeed(impl.Count, stub.NewPointer[CountRequest])},
 	)
 }
 
@@ -101,7 +102,7 @@ func (UnimplementedGreeting) Hello(context.Context, *HelloRequest) (*HelloRespon
 
 // Count fails.
 func (UnimplementedGreeting) Count(context.Context, *CountRequest) iter.Seq2[*HelloResponse, error] {
-	return rpcnet.Fail[*HelloResponse](rpcnet.NewError(rpcnet.CodeUnimplemented, "greeting.v1.Greeting/Count is not implemented"))
+	return stub.Fail[*HelloResponse](rpcnet.NewError(rpcnet.CodeUnimplemented, "greeting.v1.Greeting/Count is not implemented"))
 }
 
 // GreetingFuncs implements [Greeting] with functions, for tests. A nil function fails with

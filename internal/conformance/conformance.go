@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
@@ -71,7 +72,7 @@ func (raw) bytes(m any) []byte { return *m.(*[]byte) }
 // A note is the message of the typed procedures.
 type note struct{ Body []byte }
 
-var noteMessage = rpcnet.StructMessage(
+var noteMessage = stub.StructMessage(
 	func(b []byte, n *note) ([]byte, error) {
 		b = wire.AppendMap(b, 1)
 		b = wire.AppendString(b, "body")

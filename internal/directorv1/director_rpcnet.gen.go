@@ -7,12 +7,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // DirectorName is the wire name of [Director].
 const DirectorName = "director.v1.Director"
@@ -29,8 +30,8 @@ var (
 		Procedure: DirectorGetWorkerProcedure,
 		Shape:     rpcnet.Unary,
 		Timeout:   5000000000, // 5s
-		Request:   rpcnet.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorSchema.Message("GetWorkerRequest")),
-		Response:  rpcnet.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorSchema.Message("GetWorkerResponse")),
+		Request:   stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorSchema.Message("GetWorkerRequest")),
+		Response:  stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorSchema.Message("GetWorkerResponse")),
 		Doc:       "GetWorker returns a worker for one call.",
 	}
 )
@@ -59,7 +60,7 @@ func (c *DirectorClient) GetWorker(ctx context.Context, req *GetWorkerRequest) (
 // procedures already.
 func RegisterDirector(srv *rpcnet.Server, impl Director) {
 	srv.Register(
-		rpcnet.Method{Spec: directorGetWorkerSpec, Handler: rpcnet.HandleUnary(impl.GetWorker, rpcnet.NewPointer[GetWorkerRequest])},
+		rpcnet.Method{Spec: directorGetWorkerSpec, Handler: stub.HandleUnary(impl.GetWorker, stub.NewPointer[GetWorkerRequest])},
 	)
 }
 

@@ -141,6 +141,7 @@ func (e *emitter) imp(path, name string) string {
 }
 
 func (e *emitter) rpcnet() string { return e.imp(rootPath, "rpcnet") }
+func (e *emitter) stub() string   { return e.imp(stubPath, "stub") }
 func (e *emitter) wire() string   { return e.imp(wirePath, "wire") }
 
 // typ writes a type as the file sees it.

@@ -22,6 +22,7 @@ const (
 	genSuffix = "_rpcnet.gen.go"
 
 	rootPath   = "github.com/rpcnet-go/rpcnet"
+	stubPath   = rootPath + "/stub"
 	wirePath   = rootPath + "/wire"
 	schemaPath = rootPath + "/schema"
 	protoPath  = rootPath + "/protocodec"

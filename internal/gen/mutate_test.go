@@ -20,7 +20,7 @@ import (
 // imports are what fuzzed definitions, and what is generated from them, may
 // import.
 var imports = []string{"context", "errors", "iter", "math/big", "net/netip", "net/url", "strconv", "time",
-	"google.golang.org/protobuf/types/known/wrapperspb", rootPath, wirePath, schemaPath, protoPath,
+	"google.golang.org/protobuf/types/known/wrapperspb", rootPath, stubPath, wirePath, schemaPath, protoPath,
 	rootPath + "/internal/gen/testdata/golden/shared"}
 
 // A workshop generates from sources in memory, with imports loaded once.

@@ -23,7 +23,7 @@ func (e *emitter) service(s *service) {
 }
 
 func (e *emitter) constants(s *service) {
-	e.p("\n// An error here means that the rpcnet module is older than the rpcnet-gen that\n// wrote this file.\nconst _ = %s.GeneratedV1\n", e.rpcnet())
+	e.p("\n// An error here means that the rpcnet module is older than the rpcnet-gen that\n// wrote this file.\nconst _ = %s.GeneratedV1\n", e.stub())
 	e.p("\n// %sName is the wire name of [%s].\nconst %sName = %q\n", s.name, s.name, s.name, s.wire)
 	e.p("\n// The procedures of [%s].\nconst (\n", s.name)
 	for _, m := range s.methods {
@@ -109,7 +109,7 @@ func (e *emitter) message(s *service, m message) string {
 	T := e.typ(m.typ)
 	codec := func(kind string) string {
 		return fmt.Sprintf("%s.%s(%s, %s, %sSchema.Message(%q))",
-			e.rpcnet(), kind, e.appendFn(m.typ), e.decodeFn(m.typ), lowerFirst(s.name), e.typeRef(m.typ))
+			e.stub(), kind, e.appendFn(m.typ), e.decodeFn(m.typ), lowerFirst(s.name), e.typeRef(m.typ))
 	}
 	switch m.kind {
 	case structMessage:
@@ -120,7 +120,7 @@ func (e *emitter) message(s *service, m message) string {
 		return fmt.Sprintf("%s.Message[*%s]()", e.imp(protoPath, "protocodec"), T)
 	}
 	return fmt.Sprintf("%s.StructMessage(%s.AppendRawMessage, %s.DecodeRawMessage, %sSchema.Message(%q))",
-		e.rpcnet(), e.wire(), e.wire(), lowerFirst(s.name), specialRaw)
+		e.stub(), e.wire(), e.wire(), lowerFirst(s.name), specialRaw)
 }
 
 // msgType returns the message as signatures spell it.
@@ -131,12 +131,12 @@ func (e *emitter) msgType(m message) string {
 	return "*" + e.typ(m.typ)
 }
 
-// newMessage returns the expression of a rpcnet.NewMessage.
+// newMessage returns the expression of a stub.NewMessage.
 func (e *emitter) newMessage(m message) string {
 	if m.kind == unionMessage {
-		return fmt.Sprintf("%s.NewUnion[%s]", e.rpcnet(), e.typ(m.typ))
+		return fmt.Sprintf("%s.NewUnion[%s]", e.stub(), e.typ(m.typ))
 	}
-	return fmt.Sprintf("%s.NewPointer[%s]", e.rpcnet(), e.typ(m.typ))
+	return fmt.Sprintf("%s.NewPointer[%s]", e.stub(), e.typ(m.typ))
 }
 
 // params and results return the parts of a method's signature.
@@ -174,11 +174,11 @@ func (e *emitter) client(s *service) {
 		case "Unary":
 			e.response(m.res, fmt.Sprintf("c.c.Unary(ctx, %s, req, %%s)", spec))
 		case "Upload":
-			e.response(m.res, fmt.Sprintf("%s.CallUpload(ctx, c.c, %s, in, %%s)", rpcnet, spec))
+			e.response(m.res, fmt.Sprintf("%s.CallUpload(ctx, c.c, %s, in, %%s)", e.stub(), spec))
 		case "Feed":
-			e.p("return %s.CallFeed(ctx, c.c, %s, req, %s)\n", rpcnet, spec, get)
+			e.p("return %s.CallFeed(ctx, c.c, %s, req, %s)\n", e.stub(), spec, get)
 		case "Bidi":
-			e.p("return %s.CallBidi(ctx, c.c, %s, in, %s)\n", rpcnet, spec, get)
+			e.p("return %s.CallBidi(ctx, c.c, %s, in, %s)\n", e.stub(), spec, get)
 		}
 		e.p("}\n")
 		if m.shape() == "Unary" {
@@ -188,11 +188,11 @@ func (e *emitter) client(s *service) {
 		ctx := e.imp("context", "context")
 		switch req := e.msgType(m.req); m.shape() {
 		case "Feed":
-			e.p("func (c *%sClient) %sStream(ctx %s.Context, req %s) (*%s.FeedStream[%s], error) {\nreturn %s.OpenFeed(ctx, c.c, %s, req, %s)\n}\n", s.name, m.name, ctx, req, rpcnet, res, rpcnet, spec, get)
+			e.p("func (c *%sClient) %sStream(ctx %s.Context, req %s) (*%s.FeedStream[%s], error) {\nreturn %s.OpenFeed(ctx, c.c, %s, req, %s)\n}\n", s.name, m.name, ctx, req, e.stub(), res, e.stub(), spec, get)
 		case "Upload":
-			e.p("func (c *%sClient) %sStream(ctx %s.Context) (*%s.UploadStream[%s, %s], error) {\nreturn %s.OpenUpload[%s](ctx, c.c, %s, %s)\n}\n", s.name, m.name, ctx, rpcnet, req, res, rpcnet, req, spec, get)
+			e.p("func (c *%sClient) %sStream(ctx %s.Context) (*%s.UploadStream[%s, %s], error) {\nreturn %s.OpenUpload[%s](ctx, c.c, %s, %s)\n}\n", s.name, m.name, ctx, e.stub(), req, res, e.stub(), req, spec, get)
 		case "Bidi":
-			e.p("func (c *%sClient) %sStream(ctx %s.Context) (*%s.BidiStream[%s, %s], error) {\nreturn %s.OpenBidi[%s](ctx, c.c, %s, %s)\n}\n", s.name, m.name, ctx, rpcnet, req, res, rpcnet, req, spec, get)
+			e.p("func (c *%sClient) %sStream(ctx %s.Context) (*%s.BidiStream[%s, %s], error) {\nreturn %s.OpenBidi[%s](ctx, c.c, %s, %s)\n}\n", s.name, m.name, ctx, e.stub(), req, res, e.stub(), req, spec, get)
 		}
 	}
 }
@@ -218,7 +218,7 @@ func (e *emitter) server(s *service) {
 	rpcnet := e.rpcnet()
 	e.p("\n// Register%s serves impl on srv. It panics if srv has one of the\n// procedures already.\nfunc Register%s(srv *%s.Server, impl %s) {\nsrv.Register(\n", s.name, s.name, rpcnet, s.name)
 	for _, m := range s.methods {
-		e.p("%s.Method{Spec: %s, Handler: %s.Handle%s(impl.%s, %s)},\n", rpcnet, s.specName(m), rpcnet, m.shape(), m.name, e.newMessage(m.req))
+		e.p("%s.Method{Spec: %s, Handler: %s.Handle%s(impl.%s, %s)},\n", rpcnet, s.specName(m), e.stub(), m.shape(), m.name, e.newMessage(m.req))
 	}
 	e.p(")\n}\n")
 }
@@ -230,7 +230,7 @@ func (e *emitter) unimplemented(s *service) {
 		e.p("\n// %s fails.\nfunc (Unimplemented%s) %s(%s) %s {\n", m.name, s.name, m.name, e.params(m, "", "", ""), e.results(m))
 		err := fmt.Sprintf("%s.NewError(%s.CodeUnimplemented, %q)", rpcnet, rpcnet, s.wire+"/"+m.wire+" is not implemented")
 		if m.resStream {
-			e.p("return %s.Fail[%s](%s)\n}\n", rpcnet, e.msgType(m.res), err)
+			e.p("return %s.Fail[%s](%s)\n}\n", e.stub(), e.msgType(m.res), err)
 		} else {
 			e.p("return nil, %s\n}\n", err)
 		}

@@ -9,12 +9,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // EchoName is the wire name of [Echo].
 const EchoName = "bench.Echo"
@@ -32,22 +33,22 @@ var (
 	echoUnarySpec = &rpcnet.Spec{
 		Procedure: EchoUnaryProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema.Message("Payload")),
-		Response:  rpcnet.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema.Message("Payload")),
+		Request:   stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema.Message("Payload")),
+		Response:  stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema.Message("Payload")),
 		Doc:       "Unary returns its request.",
 	}
 	echoFeedSpec = &rpcnet.Spec{
 		Procedure: EchoFeedProcedure,
 		Shape:     rpcnet.Feed,
-		Request:   rpcnet.StructMessage(appendFeedRequestCBOR, decodeFeedRequestCBOR, echoSchema.Message("FeedRequest")),
-		Response:  rpcnet.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema.Message("Payload")),
+		Request:   stub.StructMessage(appendFeedRequestCBOR, decodeFeedRequestCBOR, echoSchema.Message("FeedRequest")),
+		Response:  stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema.Message("Payload")),
 		Doc:       "Feed sends messages of one size for some time.",
 	}
 	echoTalkSpec = &rpcnet.Spec{
 		Procedure: EchoTalkProcedure,
 		Shape:     rpcnet.Bidi,
-		Request:   rpcnet.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema.Message("Payload")),
-		Response:  rpcnet.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema.Message("Payload")),
+		Request:   stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema.Message("Payload")),
+		Response:  stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema.Message("Payload")),
 		Doc:       "Talk returns each message.",
 	}
 )
@@ -74,33 +75,33 @@ func (c *EchoClient) Unary(ctx context.Context, req *Payload) (*Payload, error) 
 
 // Feed sends messages of one size for some time.
 func (c *EchoClient) Feed(ctx context.Context, req *FeedRequest) iter.Seq2[*Payload, error] {
-	return rpcnet.CallFeed(ctx, c.c, echoFeedSpec, req, rpcnet.NewPointer[Payload])
+	return stub.CallFeed(ctx, c.c, echoFeedSpec, req, stub.NewPointer[Payload])
 }
 
 // FeedStream is [EchoClient.Feed] with an explicit handle. Close it when
 // done.
-func (c *EchoClient) FeedStream(ctx context.Context, req *FeedRequest) (*rpcnet.FeedStream[*Payload], error) {
-	return rpcnet.OpenFeed(ctx, c.c, echoFeedSpec, req, rpcnet.NewPointer[Payload])
+func (c *EchoClient) FeedStream(ctx context.Context, req *FeedRequest) (*stub.FeedStream[*Payload], error) {
+	return stub.OpenFeed(ctx, c.c, echoFeedSpec, req, stub.NewPointer[Payload])
 }
 
 // Talk returns each message.
 func (c *EchoClient) Talk(ctx context.Context, in iter.Seq2[*Payload, error]) iter.Seq2[*Payload, error] {
-	return rpcnet.CallBidi(ctx, c.c, echoTalkSpec, in, rpcnet.NewPointer[Payload])
+	return stub.CallBidi(ctx, c.c, echoTalkSpec, in, stub.NewPointer[Payload])
 }
 
 // TalkStream is [EchoClient.Talk] with an explicit handle. Close it when
 // done.
-func (c *EchoClient) TalkStream(ctx context.Context) (*rpcnet.BidiStream[*Payload, *Payload], error) {
-	return rpcnet.OpenBidi[*Payload](ctx, c.c, echoTalkSpec, rpcnet.NewPointer[Payload])
+func (c *EchoClient) TalkStream(ctx context.Context) (*stub.BidiStream[*Payload, *Payload], error) {
+	return stub.OpenBidi[*Payload](ctx, c.c, echoTalkSpec, stub.NewPointer[Payload])
 }
 
 // RegisterEcho serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterEcho(srv *rpcnet.Server, impl Echo) {
 	srv.Register(
-		rpcnet.Method{Spec: echoUnarySpec, Handler: rpcnet.HandleUnary(impl.Unary, rpcnet.NewPointer[Payload])},
-		rpcnet.Method{Spec: echoFeedSpec, Handler: rpcnet.HandleFeed(impl.Feed, rpcnet.NewPointer[FeedRequest])},
-		rpcnet.Method{Spec: echoTalkSpec, Handler: rpcnet.HandleBidi(impl.Talk, rpcnet.NewPointer[Payload])},
+		rpcnet.Method{Spec: echoUnarySpec, Handler: stub.HandleUnary(impl.Unary, stub.NewPointer[Payload])},
+		rpcnet.Method{Spec: echoFeedSpec, Handler: stub.HandleFeed(impl.Feed, stub.NewPointer[FeedRequest])},
+		rpcnet.Method{Spec: echoTalkSpec, Handler: stub.HandleBidi(impl.Talk, stub.NewPointer[Payload])},
 	)
 }
 
@@ -117,12 +118,12 @@ func (UnimplementedEcho) Unary(context.Context, *Payload) (*Payload, error) {
 
 // Feed fails.
 func (UnimplementedEcho) Feed(context.Context, *FeedRequest) iter.Seq2[*Payload, error] {
-	return rpcnet.Fail[*Payload](rpcnet.NewError(rpcnet.CodeUnimplemented, "bench.Echo/Feed is not implemented"))
+	return stub.Fail[*Payload](rpcnet.NewError(rpcnet.CodeUnimplemented, "bench.Echo/Feed is not implemented"))
 }
 
 // Talk fails.
 func (UnimplementedEcho) Talk(context.Context, iter.Seq2[*Payload, error]) iter.Seq2[*Payload, error] {
-	return rpcnet.Fail[*Payload](rpcnet.NewError(rpcnet.CodeUnimplemented, "bench.Echo/Talk is not implemented"))
+	return stub.Fail[*Payload](rpcnet.NewError(rpcnet.CodeUnimplemented, "bench.Echo/Talk is not implemented"))
 }
 
 // EchoFuncs implements [Echo] with functions, for tests. A nil function fails with

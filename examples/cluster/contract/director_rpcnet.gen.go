@@ -8,12 +8,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // DirectorRegistryName is the wire name of [DirectorRegistry].
 const DirectorRegistryName = "cluster.v1.DirectorRegistry"
@@ -30,8 +31,8 @@ var (
 		Procedure: DirectorRegistryGetWorkerProcedure,
 		Shape:     rpcnet.Unary,
 		Timeout:   5000000000, // 5s
-		Request:   rpcnet.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorRegistrySchema.Message("GetWorkerRequest")),
-		Response:  rpcnet.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorRegistrySchema.Message("GetWorkerResponse")),
+		Request:   stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorRegistrySchema.Message("GetWorkerRequest")),
+		Response:  stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorRegistrySchema.Message("GetWorkerResponse")),
 		Errors:    directorRegistryErrors,
 		Doc:       "GetWorker returns the worker that a client should connect to.",
 	}
@@ -61,7 +62,7 @@ func (c *DirectorRegistryClient) GetWorker(ctx context.Context, req *GetWorkerRe
 // procedures already.
 func RegisterDirectorRegistry(srv *rpcnet.Server, impl DirectorRegistry) {
 	srv.Register(
-		rpcnet.Method{Spec: directorRegistryGetWorkerSpec, Handler: rpcnet.HandleUnary(impl.GetWorker, rpcnet.NewPointer[GetWorkerRequest])},
+		rpcnet.Method{Spec: directorRegistryGetWorkerSpec, Handler: stub.HandleUnary(impl.GetWorker, stub.NewPointer[GetWorkerRequest])},
 	)
 }
 

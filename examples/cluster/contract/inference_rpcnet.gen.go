@@ -10,12 +10,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // InferenceName is the wire name of [Inference].
 const InferenceName = "inference.v1.Inference"
@@ -31,8 +32,8 @@ var (
 	inferenceGenerateSpec = &rpcnet.Spec{
 		Procedure: InferenceGenerateProcedure,
 		Shape:     rpcnet.Bidi,
-		Request:   rpcnet.StructMessage(appendInferenceRequestCBOR, decodeInferenceRequestCBOR, inferenceSchema.Message("InferenceRequest")),
-		Response:  rpcnet.UnionMessage(AppendInferenceResponseCBOR, DecodeInferenceResponseCBOR, inferenceSchema.Message("InferenceResponse")),
+		Request:   stub.StructMessage(appendInferenceRequestCBOR, decodeInferenceRequestCBOR, inferenceSchema.Message("InferenceRequest")),
+		Response:  stub.UnionMessage(AppendInferenceResponseCBOR, DecodeInferenceResponseCBOR, inferenceSchema.Message("InferenceResponse")),
 		Errors:    inferenceErrors,
 		Resume: &rpcnet.Resume{
 			Sequence: func(res any) uint64 {
@@ -77,20 +78,20 @@ func NewInferenceClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *Infere
 // Generate turns prompts into tokens. A stream that broke goes on at
 // another worker, from the token the first request names.
 func (c *InferenceClient) Generate(ctx context.Context, in iter.Seq2[*InferenceRequest, error]) iter.Seq2[InferenceResponse, error] {
-	return rpcnet.CallBidi(ctx, c.c, inferenceGenerateSpec, in, rpcnet.NewUnion[InferenceResponse])
+	return stub.CallBidi(ctx, c.c, inferenceGenerateSpec, in, stub.NewUnion[InferenceResponse])
 }
 
 // GenerateStream is [InferenceClient.Generate] with an explicit handle. Close it when
 // done.
-func (c *InferenceClient) GenerateStream(ctx context.Context) (*rpcnet.BidiStream[*InferenceRequest, InferenceResponse], error) {
-	return rpcnet.OpenBidi[*InferenceRequest](ctx, c.c, inferenceGenerateSpec, rpcnet.NewUnion[InferenceResponse])
+func (c *InferenceClient) GenerateStream(ctx context.Context) (*stub.BidiStream[*InferenceRequest, InferenceResponse], error) {
+	return stub.OpenBidi[*InferenceRequest](ctx, c.c, inferenceGenerateSpec, stub.NewUnion[InferenceResponse])
 }
 
 // RegisterInference serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterInference(srv *rpcnet.Server, impl Inference) {
 	srv.Register(
-		rpcnet.Method{Spec: inferenceGenerateSpec, Handler: rpcnet.HandleBidi(impl.Generate, rpcnet.NewPointer[InferenceRequest])},
+		rpcnet.Method{Spec: inferenceGenerateSpec, Handler: stub.HandleBidi(impl.Generate, stub.NewPointer[InferenceRequest])},
 	)
 }
 
@@ -102,7 +103,7 @@ var _ Inference = UnimplementedInference{}
 
 // Generate fails.
 func (UnimplementedInference) Generate(context.Context, iter.Seq2[*InferenceRequest, error]) iter.Seq2[InferenceResponse, error] {
-	return rpcnet.Fail[InferenceResponse](rpcnet.NewError(rpcnet.CodeUnimplemented, "inference.v1.Inference/Generate is not implemented"))
+	return stub.Fail[InferenceResponse](rpcnet.NewError(rpcnet.CodeUnimplemented, "inference.v1.Inference/Generate is not implemented"))
 }
 
 // InferenceFuncs implements [Inference] with functions, for tests. A nil function fails with

@@ -8,12 +8,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // InferenceName is the wire name of [Inference].
 const InferenceName = "swap.v1.Inference"
@@ -29,8 +30,8 @@ var (
 	inferenceGenerateSpec = &rpcnet.Spec{
 		Procedure: InferenceGenerateProcedure,
 		Shape:     rpcnet.Feed,
-		Request:   rpcnet.StructMessage(appendGenerateRequestCBOR, decodeGenerateRequestCBOR, inferenceSchema.Message("GenerateRequest")),
-		Response:  rpcnet.StructMessage(appendTokenCBOR, decodeTokenCBOR, inferenceSchema.Message("Token")),
+		Request:   stub.StructMessage(appendGenerateRequestCBOR, decodeGenerateRequestCBOR, inferenceSchema.Message("GenerateRequest")),
+		Response:  stub.StructMessage(appendTokenCBOR, decodeTokenCBOR, inferenceSchema.Message("Token")),
 		Resume: &rpcnet.Resume{
 			Sequence: func(res any) uint64 {
 				if res, ok := res.(*Token); ok && res != nil {
@@ -65,20 +66,20 @@ func NewInferenceClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *Infere
 
 // Generate streams tokens.
 func (c *InferenceClient) Generate(ctx context.Context, req *GenerateRequest) iter.Seq2[*Token, error] {
-	return rpcnet.CallFeed(ctx, c.c, inferenceGenerateSpec, req, rpcnet.NewPointer[Token])
+	return stub.CallFeed(ctx, c.c, inferenceGenerateSpec, req, stub.NewPointer[Token])
 }
 
 // GenerateStream is [InferenceClient.Generate] with an explicit handle. Close it when
 // done.
-func (c *InferenceClient) GenerateStream(ctx context.Context, req *GenerateRequest) (*rpcnet.FeedStream[*Token], error) {
-	return rpcnet.OpenFeed(ctx, c.c, inferenceGenerateSpec, req, rpcnet.NewPointer[Token])
+func (c *InferenceClient) GenerateStream(ctx context.Context, req *GenerateRequest) (*stub.FeedStream[*Token], error) {
+	return stub.OpenFeed(ctx, c.c, inferenceGenerateSpec, req, stub.NewPointer[Token])
 }
 
 // RegisterInference serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterInference(srv *rpcnet.Server, impl Inference) {
 	srv.Register(
-		rpcnet.Method{Spec: inferenceGenerateSpec, Handler: rpcnet.HandleFeed(impl.Generate, rpcnet.NewPointer[GenerateRequest])},
+		rpcnet.Method{Spec: inferenceGenerateSpec, Handler: stub.HandleFeed(impl.Generate, stub.NewPointer[GenerateRequest])},
 	)
 }
 
@@ -90,7 +91,7 @@ var _ Inference = UnimplementedInference{}
 
 // Generate fails.
 func (UnimplementedInference) Generate(context.Context, *GenerateRequest) iter.Seq2[*Token, error] {
-	return rpcnet.Fail[*Token](rpcnet.NewError(rpcnet.CodeUnimplemented, "swap.v1.Inference/Generate is not implemented"))
+	return stub.Fail[*Token](rpcnet.NewError(rpcnet.CodeUnimplemented, "swap.v1.Inference/Generate is not implemented"))
 }
 
 // InferenceFuncs implements [Inference] with functions, for tests. A nil function fails with

@@ -7,12 +7,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // RegistryName is the wire name of [Registry].
 const RegistryName = "swap.v1.Registry"
@@ -31,16 +32,16 @@ var (
 		Shape:       rpcnet.Unary,
 		Idempotency: rpcnet.Idempotent,
 		Timeout:     2000000000, // 2s
-		Request:     rpcnet.StructMessage(appendRegisterRequestCBOR, decodeRegisterRequestCBOR, registrySchema.Message("RegisterRequest")),
-		Response:    rpcnet.StructMessage(appendRegisterResponseCBOR, decodeRegisterResponseCBOR, registrySchema.Message("RegisterResponse")),
+		Request:     stub.StructMessage(appendRegisterRequestCBOR, decodeRegisterRequestCBOR, registrySchema.Message("RegisterRequest")),
+		Response:    stub.StructMessage(appendRegisterResponseCBOR, decodeRegisterResponseCBOR, registrySchema.Message("RegisterResponse")),
 		Doc:         "Register adds a worker, or says that it is still there.",
 	}
 	registryGetWorkerSpec = &rpcnet.Spec{
 		Procedure: RegistryGetWorkerProcedure,
 		Shape:     rpcnet.Unary,
 		Timeout:   2000000000, // 2s
-		Request:   rpcnet.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, registrySchema.Message("GetWorkerRequest")),
-		Response:  rpcnet.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, registrySchema.Message("GetWorkerResponse")),
+		Request:   stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, registrySchema.Message("GetWorkerRequest")),
+		Response:  stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, registrySchema.Message("GetWorkerResponse")),
 		Doc:       "GetWorker returns the next worker.",
 	}
 )
@@ -78,8 +79,8 @@ func (c *RegistryClient) GetWorker(ctx context.Context, req *GetWorkerRequest) (
 // procedures already.
 func RegisterRegistry(srv *rpcnet.Server, impl Registry) {
 	srv.Register(
-		rpcnet.Method{Spec: registryRegisterSpec, Handler: rpcnet.HandleUnary(impl.Register, rpcnet.NewPointer[RegisterRequest])},
-		rpcnet.Method{Spec: registryGetWorkerSpec, Handler: rpcnet.HandleUnary(impl.GetWorker, rpcnet.NewPointer[GetWorkerRequest])},
+		rpcnet.Method{Spec: registryRegisterSpec, Handler: stub.HandleUnary(impl.Register, stub.NewPointer[RegisterRequest])},
+		rpcnet.Method{Spec: registryGetWorkerSpec, Handler: stub.HandleUnary(impl.GetWorker, stub.NewPointer[GetWorkerRequest])},
 	)
 }
 
@@ -140,7 +141,7 @@ const RegistryDescriptor = `{"version":1,
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // HealthName is the wire name of [Health].
 const HealthName = "swap.v1.Health"
@@ -158,8 +159,8 @@ var (
 		Shape:       rpcnet.Unary,
 		Idempotency: rpcnet.NoSideEffects,
 		Timeout:     1000000000, // 1s
-		Request:     rpcnet.StructMessage(appendPingRequestCBOR, decodePingRequestCBOR, healthSchema.Message("PingRequest")),
-		Response:    rpcnet.StructMessage(appendPingResponseCBOR, decodePingResponseCBOR, healthSchema.Message("PingResponse")),
+		Request:     stub.StructMessage(appendPingRequestCBOR, decodePingRequestCBOR, healthSchema.Message("PingRequest")),
+		Response:    stub.StructMessage(appendPingResponseCBOR, decodePingResponseCBOR, healthSchema.Message("PingResponse")),
 		Doc:         "Ping answers.",
 	}
 )
@@ -188,7 +189,7 @@ func (c *HealthClient) Ping(ctx context.Context, req *PingRequest) (*PingRespons
 // procedures already.
 func RegisterHealth(srv *rpcnet.Server, impl Health) {
 	srv.Register(
-		rpcnet.Method{Spec: healthPingSpec, Handler: rpcnet.HandleUnary(impl.Ping, rpcnet.NewPointer[PingRequest])},
+		rpcnet.Method{Spec: healthPingSpec, Handler: stub.HandleUnary(impl.Ping, stub.NewPointer[PingRequest])},
 	)
 }
 

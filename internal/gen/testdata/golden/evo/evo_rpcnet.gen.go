@@ -7,12 +7,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // SName is the wire name of [S].
 const SName = "evo.S"
@@ -37,62 +38,62 @@ var (
 	sV1Spec = &rpcnet.Spec{
 		Procedure: SV1Procedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendV1CBOR, decodeV1CBOR, sSchema.Message("V1")),
-		Response:  rpcnet.StructMessage(appendKV1CBOR, decodeKV1CBOR, sSchema.Message("KV1")),
+		Request:   stub.StructMessage(appendV1CBOR, decodeV1CBOR, sSchema.Message("V1")),
+		Response:  stub.StructMessage(appendKV1CBOR, decodeKV1CBOR, sSchema.Message("KV1")),
 	}
 	sAddSpec = &rpcnet.Spec{
 		Procedure: SAddProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendAddCBOR, decodeAddCBOR, sSchema.Message("Add")),
-		Response:  rpcnet.StructMessage(appendKAddCBOR, decodeKAddCBOR, sSchema.Message("KAdd")),
+		Request:   stub.StructMessage(appendAddCBOR, decodeAddCBOR, sSchema.Message("Add")),
+		Response:  stub.StructMessage(appendKAddCBOR, decodeKAddCBOR, sSchema.Message("KAdd")),
 	}
 	sRemSpec = &rpcnet.Spec{
 		Procedure: SRemProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendRemCBOR, decodeRemCBOR, sSchema.Message("Rem")),
-		Response:  rpcnet.StructMessage(appendKRemCBOR, decodeKRemCBOR, sSchema.Message("KRem")),
+		Request:   stub.StructMessage(appendRemCBOR, decodeRemCBOR, sSchema.Message("Rem")),
+		Response:  stub.StructMessage(appendKRemCBOR, decodeKRemCBOR, sSchema.Message("KRem")),
 	}
 	sRenSpec = &rpcnet.Spec{
 		Procedure: SRenProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendRenCBOR, decodeRenCBOR, sSchema.Message("Ren")),
-		Response:  rpcnet.StructMessage(appendKRenCBOR, decodeKRenCBOR, sSchema.Message("KRen")),
+		Request:   stub.StructMessage(appendRenCBOR, decodeRenCBOR, sSchema.Message("Ren")),
+		Response:  stub.StructMessage(appendKRenCBOR, decodeKRenCBOR, sSchema.Message("KRen")),
 	}
 	sKeptSpec = &rpcnet.Spec{
 		Procedure: SKeptProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendKeptCBOR, decodeKeptCBOR, sSchema.Message("Kept")),
-		Response:  rpcnet.StructMessage(appendV1CBOR, decodeV1CBOR, sSchema.Message("V1")),
+		Request:   stub.StructMessage(appendKeptCBOR, decodeKeptCBOR, sSchema.Message("Kept")),
+		Response:  stub.StructMessage(appendV1CBOR, decodeV1CBOR, sSchema.Message("V1")),
 	}
 	sReoSpec = &rpcnet.Spec{
 		Procedure: SReoProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendReoCBOR, decodeReoCBOR, sSchema.Message("Reo")),
-		Response:  rpcnet.StructMessage(appendKReoCBOR, decodeKReoCBOR, sSchema.Message("KReo")),
+		Request:   stub.StructMessage(appendReoCBOR, decodeReoCBOR, sSchema.Message("Reo")),
+		Response:  stub.StructMessage(appendKReoCBOR, decodeKReoCBOR, sSchema.Message("KReo")),
 	}
 	sStrSpec = &rpcnet.Spec{
 		Procedure: SStrProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendStrCBOR, decodeStrCBOR, sSchema.Message("Str")),
-		Response:  rpcnet.StructMessage(appendKStrCBOR, decodeKStrCBOR, sSchema.Message("KStr")),
+		Request:   stub.StructMessage(appendStrCBOR, decodeStrCBOR, sSchema.Message("Str")),
+		Response:  stub.StructMessage(appendKStrCBOR, decodeKStrCBOR, sSchema.Message("KStr")),
 	}
 	sWidSpec = &rpcnet.Spec{
 		Procedure: SWidProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendWidCBOR, decodeWidCBOR, sSchema.Message("Wid")),
-		Response:  rpcnet.StructMessage(appendKWidCBOR, decodeKWidCBOR, sSchema.Message("KWid")),
+		Request:   stub.StructMessage(appendWidCBOR, decodeWidCBOR, sSchema.Message("Wid")),
+		Response:  stub.StructMessage(appendKWidCBOR, decodeKWidCBOR, sSchema.Message("KWid")),
 	}
 	sFltSpec = &rpcnet.Spec{
 		Procedure: SFltProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendFltCBOR, decodeFltCBOR, sSchema.Message("Flt")),
-		Response:  rpcnet.StructMessage(appendKFltCBOR, decodeKFltCBOR, sSchema.Message("KFlt")),
+		Request:   stub.StructMessage(appendFltCBOR, decodeFltCBOR, sSchema.Message("Flt")),
+		Response:  stub.StructMessage(appendKFltCBOR, decodeKFltCBOR, sSchema.Message("KFlt")),
 	}
 	sOptSpec = &rpcnet.Spec{
 		Procedure: SOptProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendOptCBOR, decodeOptCBOR, sSchema.Message("Opt")),
-		Response:  rpcnet.StructMessage(appendKOptCBOR, decodeKOptCBOR, sSchema.Message("KOpt")),
+		Request:   stub.StructMessage(appendOptCBOR, decodeOptCBOR, sSchema.Message("Opt")),
+		Response:  stub.StructMessage(appendKOptCBOR, decodeKOptCBOR, sSchema.Message("KOpt")),
 	}
 )
 
@@ -201,16 +202,16 @@ func (c *SClient) Opt(ctx context.Context, req *Opt) (*KOpt, error) {
 // procedures already.
 func RegisterS(srv *rpcnet.Server, impl S) {
 	srv.Register(
-		rpcnet.Method{Spec: sV1Spec, Handler: rpcnet.HandleUnary(impl.V1, rpcnet.NewPointer[V1])},
-		rpcnet.Method{Spec: sAddSpec, Handler: rpcnet.HandleUnary(impl.Add, rpcnet.NewPointer[Add])},
-		rpcnet.Method{Spec: sRemSpec, Handler: rpcnet.HandleUnary(impl.Rem, rpcnet.NewPointer[Rem])},
-		rpcnet.Method{Spec: sRenSpec, Handler: rpcnet.HandleUnary(impl.Ren, rpcnet.NewPointer[Ren])},
-		rpcnet.Method{Spec: sKeptSpec, Handler: rpcnet.HandleUnary(impl.Kept, rpcnet.NewPointer[Kept])},
-		rpcnet.Method{Spec: sReoSpec, Handler: rpcnet.HandleUnary(impl.Reo, rpcnet.NewPointer[Reo])},
-		rpcnet.Method{Spec: sStrSpec, Handler: rpcnet.HandleUnary(impl.Str, rpcnet.NewPointer[Str])},
-		rpcnet.Method{Spec: sWidSpec, Handler: rpcnet.HandleUnary(impl.Wid, rpcnet.NewPointer[Wid])},
-		rpcnet.Method{Spec: sFltSpec, Handler: rpcnet.HandleUnary(impl.Flt, rpcnet.NewPointer[Flt])},
-		rpcnet.Method{Spec: sOptSpec, Handler: rpcnet.HandleUnary(impl.Opt, rpcnet.NewPointer[Opt])},
+		rpcnet.Method{Spec: sV1Spec, Handler: stub.HandleUnary(impl.V1, stub.NewPointer[V1])},
+		rpcnet.Method{Spec: sAddSpec, Handler: stub.HandleUnary(impl.Add, stub.NewPointer[Add])},
+		rpcnet.Method{Spec: sRemSpec, Handler: stub.HandleUnary(impl.Rem, stub.NewPointer[Rem])},
+		rpcnet.Method{Spec: sRenSpec, Handler: stub.HandleUnary(impl.Ren, stub.NewPointer[Ren])},
+		rpcnet.Method{Spec: sKeptSpec, Handler: stub.HandleUnary(impl.Kept, stub.NewPointer[Kept])},
+		rpcnet.Method{Spec: sReoSpec, Handler: stub.HandleUnary(impl.Reo, stub.NewPointer[Reo])},
+		rpcnet.Method{Spec: sStrSpec, Handler: stub.HandleUnary(impl.Str, stub.NewPointer[Str])},
+		rpcnet.Method{Spec: sWidSpec, Handler: stub.HandleUnary(impl.Wid, stub.NewPointer[Wid])},
+		rpcnet.Method{Spec: sFltSpec, Handler: stub.HandleUnary(impl.Flt, stub.NewPointer[Flt])},
+		rpcnet.Method{Spec: sOptSpec, Handler: stub.HandleUnary(impl.Opt, stub.NewPointer[Opt])},
 	)
 }
 

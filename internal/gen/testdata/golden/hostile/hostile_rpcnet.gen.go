@@ -7,12 +7,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // SName is the wire name of [S].
 const SName = "hostile.S"
@@ -29,14 +30,14 @@ var (
 	sMSpec = &rpcnet.Spec{
 		Procedure: SMProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendHCBOR, decodeHCBOR, sSchema.Message("H")),
-		Response:  rpcnet.StructMessage(appendHCBOR, decodeHCBOR, sSchema.Message("H")),
+		Request:   stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema.Message("H")),
+		Response:  stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema.Message("H")),
 	}
 	sWideSpec = &rpcnet.Spec{
 		Procedure: SWideProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendWideCBOR, decodeWideCBOR, sSchema.Message("Wide")),
-		Response:  rpcnet.StructMessage(appendHCBOR, decodeHCBOR, sSchema.Message("H")),
+		Request:   stub.StructMessage(appendWideCBOR, decodeWideCBOR, sSchema.Message("Wide")),
+		Response:  stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema.Message("H")),
 	}
 )
 
@@ -73,8 +74,8 @@ func (c *SClient) Wide(ctx context.Context, req *Wide) (*H, error) {
 // procedures already.
 func RegisterS(srv *rpcnet.Server, impl S) {
 	srv.Register(
-		rpcnet.Method{Spec: sMSpec, Handler: rpcnet.HandleUnary(impl.M, rpcnet.NewPointer[H])},
-		rpcnet.Method{Spec: sWideSpec, Handler: rpcnet.HandleUnary(impl.Wide, rpcnet.NewPointer[Wide])},
+		rpcnet.Method{Spec: sMSpec, Handler: stub.HandleUnary(impl.M, stub.NewPointer[H])},
+		rpcnet.Method{Spec: sWideSpec, Handler: stub.HandleUnary(impl.Wide, stub.NewPointer[Wide])},
 	)
 }
 

@@ -16,13 +16,14 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/shared"
 	"github.com/rpcnet-go/rpcnet/protocodec"
 	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // KindsName is the wire name of [Kinds].
 const KindsName = "kinds.v1.Kinds"
@@ -48,8 +49,8 @@ var (
 		Shape:       rpcnet.Unary,
 		Idempotency: rpcnet.NoSideEffects,
 		Timeout:     2000000000, // 2s
-		Request:     rpcnet.StructMessage(appendAllCBOR, decodeAllCBOR, kindsSchema.Message("All")),
-		Response:    rpcnet.StructMessage(appendAllCBOR, decodeAllCBOR, kindsSchema.Message("All")),
+		Request:     stub.StructMessage(appendAllCBOR, decodeAllCBOR, kindsSchema.Message("All")),
+		Response:    stub.StructMessage(appendAllCBOR, decodeAllCBOR, kindsSchema.Message("All")),
 		Errors:      kindsErrors,
 		Route: func(req any) string {
 			if req, ok := req.(*All); ok && req != nil {
@@ -64,8 +65,8 @@ var (
 		Shape:          rpcnet.Feed,
 		Idempotency:    rpcnet.Idempotent,
 		MaxMessageSize: 1048576,
-		Request:        rpcnet.StructMessage(appendFeedRequestCBOR, decodeFeedRequestCBOR, kindsSchema.Message("FeedRequest")),
-		Response:       rpcnet.StructMessage(appendTickCBOR, decodeTickCBOR, kindsSchema.Message("Tick")),
+		Request:        stub.StructMessage(appendFeedRequestCBOR, decodeFeedRequestCBOR, kindsSchema.Message("FeedRequest")),
+		Response:       stub.StructMessage(appendTickCBOR, decodeTickCBOR, kindsSchema.Message("Tick")),
 		Errors:         kindsErrors,
 		Resume: &rpcnet.Resume{
 			Sequence: func(res any) uint64 {
@@ -89,8 +90,8 @@ var (
 	kindsUploadSpec = &rpcnet.Spec{
 		Procedure: KindsUploadProcedure,
 		Shape:     rpcnet.Upload,
-		Request:   rpcnet.StructMessage(appendTickCBOR, decodeTickCBOR, kindsSchema.Message("Tick")),
-		Response:  rpcnet.StructMessage(appendCountCBOR, decodeCountCBOR, kindsSchema.Message("Count")),
+		Request:   stub.StructMessage(appendTickCBOR, decodeTickCBOR, kindsSchema.Message("Tick")),
+		Response:  stub.StructMessage(appendCountCBOR, decodeCountCBOR, kindsSchema.Message("Count")),
 		Errors:    kindsErrors,
 		Route: func(req any) string {
 			if req, ok := req.(*Tick); ok && req != nil {
@@ -103,8 +104,8 @@ var (
 	kindsBidiSpec = &rpcnet.Spec{
 		Procedure: KindsBidiProcedure,
 		Shape:     rpcnet.Bidi,
-		Request:   rpcnet.StructMessage(appendEmptyCBOR, decodeEmptyCBOR, kindsSchema.Message("Empty")),
-		Response:  rpcnet.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema.Message("Answer")),
+		Request:   stub.StructMessage(appendEmptyCBOR, decodeEmptyCBOR, kindsSchema.Message("Empty")),
+		Response:  stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema.Message("Answer")),
 		Errors:    kindsErrors,
 		Resume: &rpcnet.Resume{
 			Sequence: func(res any) uint64 {
@@ -143,15 +144,15 @@ var (
 		Procedure: KindsUnionProcedure,
 		Shape:     rpcnet.Unary,
 		Inline:    true,
-		Request:   rpcnet.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema.Message("Answer")),
-		Response:  rpcnet.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema.Message("Answer")),
+		Request:   stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema.Message("Answer")),
+		Response:  stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema.Message("Answer")),
 		Errors:    kindsErrors,
 	}
 	kindsForeignSpec = &rpcnet.Spec{
 		Procedure: KindsForeignProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.UnionMessage(shared.AppendEventCBOR, shared.DecodeEventCBOR, kindsSchema.Message("shared.Event")),
-		Response:  rpcnet.StructMessage(appendSharedPageNodeCBOR, decodeSharedPageNodeCBOR, kindsSchema.Message("shared.Page[Node]")),
+		Request:   stub.UnionMessage(shared.AppendEventCBOR, shared.DecodeEventCBOR, kindsSchema.Message("shared.Event")),
+		Response:  stub.StructMessage(appendSharedPageNodeCBOR, decodeSharedPageNodeCBOR, kindsSchema.Message("shared.Page[Node]")),
 		Errors:    kindsErrors,
 	}
 	kindsProtoSpec = &rpcnet.Spec{
@@ -171,8 +172,8 @@ var (
 	kindsRawSpec = &rpcnet.Spec{
 		Procedure: KindsRawProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(wire.AppendRawMessage, wire.DecodeRawMessage, kindsSchema.Message("raw")),
-		Response:  rpcnet.StructMessage(wire.AppendRawMessage, wire.DecodeRawMessage, kindsSchema.Message("raw")),
+		Request:   stub.StructMessage(wire.AppendRawMessage, wire.DecodeRawMessage, kindsSchema.Message("raw")),
+		Response:  stub.StructMessage(wire.AppendRawMessage, wire.DecodeRawMessage, kindsSchema.Message("raw")),
 		Errors:    kindsErrors,
 	}
 )
@@ -199,19 +200,19 @@ func (c *KindsClient) Unary(ctx context.Context, req *All) (*All, error) {
 
 // Feed takes one and gives many.
 func (c *KindsClient) Feed(ctx context.Context, req *FeedRequest) iter.Seq2[*Tick, error] {
-	return rpcnet.CallFeed(ctx, c.c, kindsFeedSpec, req, rpcnet.NewPointer[Tick])
+	return stub.CallFeed(ctx, c.c, kindsFeedSpec, req, stub.NewPointer[Tick])
 }
 
 // FeedStream is [KindsClient.Feed] with an explicit handle. Close it when
 // done.
-func (c *KindsClient) FeedStream(ctx context.Context, req *FeedRequest) (*rpcnet.FeedStream[*Tick], error) {
-	return rpcnet.OpenFeed(ctx, c.c, kindsFeedSpec, req, rpcnet.NewPointer[Tick])
+func (c *KindsClient) FeedStream(ctx context.Context, req *FeedRequest) (*stub.FeedStream[*Tick], error) {
+	return stub.OpenFeed(ctx, c.c, kindsFeedSpec, req, stub.NewPointer[Tick])
 }
 
 // Upload takes many and gives one.
 func (c *KindsClient) Upload(ctx context.Context, in iter.Seq2[*Tick, error]) (*Count, error) {
 	res := new(Count)
-	if err := rpcnet.CallUpload(ctx, c.c, kindsUploadSpec, in, res); err != nil {
+	if err := stub.CallUpload(ctx, c.c, kindsUploadSpec, in, res); err != nil {
 		return nil, err
 	}
 	return res, nil
@@ -219,19 +220,19 @@ func (c *KindsClient) Upload(ctx context.Context, in iter.Seq2[*Tick, error]) (*
 
 // UploadStream is [KindsClient.Upload] with an explicit handle. Close it when
 // done.
-func (c *KindsClient) UploadStream(ctx context.Context) (*rpcnet.UploadStream[*Tick, *Count], error) {
-	return rpcnet.OpenUpload[*Tick](ctx, c.c, kindsUploadSpec, rpcnet.NewPointer[Count])
+func (c *KindsClient) UploadStream(ctx context.Context) (*stub.UploadStream[*Tick, *Count], error) {
+	return stub.OpenUpload[*Tick](ctx, c.c, kindsUploadSpec, stub.NewPointer[Count])
 }
 
 // Bidi takes many and gives many.
 func (c *KindsClient) Bidi(ctx context.Context, in iter.Seq2[*Empty, error]) iter.Seq2[Answer, error] {
-	return rpcnet.CallBidi(ctx, c.c, kindsBidiSpec, in, rpcnet.NewUnion[Answer])
+	return stub.CallBidi(ctx, c.c, kindsBidiSpec, in, stub.NewUnion[Answer])
 }
 
 // BidiStream is [KindsClient.Bidi] with an explicit handle. Close it when
 // done.
-func (c *KindsClient) BidiStream(ctx context.Context) (*rpcnet.BidiStream[*Empty, Answer], error) {
-	return rpcnet.OpenBidi[*Empty](ctx, c.c, kindsBidiSpec, rpcnet.NewUnion[Answer])
+func (c *KindsClient) BidiStream(ctx context.Context) (*stub.BidiStream[*Empty, Answer], error) {
+	return stub.OpenBidi[*Empty](ctx, c.c, kindsBidiSpec, stub.NewUnion[Answer])
 }
 
 // Union calls [Kinds.Union].
@@ -263,13 +264,13 @@ func (c *KindsClient) Proto(ctx context.Context, req *wrapperspb.StringValue) (*
 
 // ProtoFeed calls [Kinds.ProtoFeed].
 func (c *KindsClient) ProtoFeed(ctx context.Context, req *wrapperspb.StringValue) iter.Seq2[*wrapperspb.Int64Value, error] {
-	return rpcnet.CallFeed(ctx, c.c, kindsProtoFeedSpec, req, rpcnet.NewPointer[wrapperspb.Int64Value])
+	return stub.CallFeed(ctx, c.c, kindsProtoFeedSpec, req, stub.NewPointer[wrapperspb.Int64Value])
 }
 
 // ProtoFeedStream is [KindsClient.ProtoFeed] with an explicit handle. Close it when
 // done.
-func (c *KindsClient) ProtoFeedStream(ctx context.Context, req *wrapperspb.StringValue) (*rpcnet.FeedStream[*wrapperspb.Int64Value], error) {
-	return rpcnet.OpenFeed(ctx, c.c, kindsProtoFeedSpec, req, rpcnet.NewPointer[wrapperspb.Int64Value])
+func (c *KindsClient) ProtoFeedStream(ctx context.Context, req *wrapperspb.StringValue) (*stub.FeedStream[*wrapperspb.Int64Value], error) {
+	return stub.OpenFeed(ctx, c.c, kindsProtoFeedSpec, req, stub.NewPointer[wrapperspb.Int64Value])
 }
 
 // Raw calls [Kinds.Raw].
@@ -285,15 +286,15 @@ func (c *KindsClient) Raw(ctx context.Context, req *wire.Raw) (*wire.Raw, error)
 // procedures already.
 func RegisterKinds(srv *rpcnet.Server, impl Kinds) {
 	srv.Register(
-		rpcnet.Method{Spec: kindsUnarySpec, Handler: rpcnet.HandleUnary(impl.Unary, rpcnet.NewPointer[All])},
-		rpcnet.Method{Spec: kindsFeedSpec, Handler: rpcnet.HandleFeed(impl.Feed, rpcnet.NewPointer[FeedRequest])},
-		rpcnet.Method{Spec: kindsUploadSpec, Handler: rpcnet.HandleUpload(impl.Upload, rpcnet.NewPointer[Tick])},
-		rpcnet.Method{Spec: kindsBidiSpec, Handler: rpcnet.HandleBidi(impl.Bidi, rpcnet.NewPointer[Empty])},
-		rpcnet.Method{Spec: kindsUnionSpec, Handler: rpcnet.HandleUnary(impl.Union, rpcnet.NewUnion[Answer])},
-		rpcnet.Method{Spec: kindsForeignSpec, Handler: rpcnet.HandleUnary(impl.Foreign, rpcnet.NewUnion[shared.Event])},
-		rpcnet.Method{Spec: kindsProtoSpec, Handler: rpcnet.HandleUnary(impl.Proto, rpcnet.NewPointer[wrapperspb.StringValue])},
-		rpcnet.Method{Spec: kindsProtoFeedSpec, Handler: rpcnet.HandleFeed(impl.ProtoFeed, rpcnet.NewPointer[wrapperspb.StringValue])},
-		rpcnet.Method{Spec: kindsRawSpec, Handler: rpcnet.HandleUnary(impl.Raw, rpcnet.NewPointer[wire.Raw])},
+		rpcnet.Method{Spec: kindsUnarySpec, Handler: stub.HandleUnary(impl.Unary, stub.NewPointer[All])},
+		rpcnet.Method{Spec: kindsFeedSpec, Handler: stub.HandleFeed(impl.Feed, stub.NewPointer[FeedRequest])},
+		rpcnet.Method{Spec: kindsUploadSpec, Handler: stub.HandleUpload(impl.Upload, stub.NewPointer[Tick])},
+		rpcnet.Method{Spec: kindsBidiSpec, Handler: stub.HandleBidi(impl.Bidi, stub.NewPointer[Empty])},
+		rpcnet.Method{Spec: kindsUnionSpec, Handler: stub.HandleUnary(impl.Union, stub.NewUnion[Answer])},
+		rpcnet.Method{Spec: kindsForeignSpec, Handler: stub.HandleUnary(impl.Foreign, stub.NewUnion[shared.Event])},
+		rpcnet.Method{Spec: kindsProtoSpec, Handler: stub.HandleUnary(impl.Proto, stub.NewPointer[wrapperspb.StringValue])},
+		rpcnet.Method{Spec: kindsProtoFeedSpec, Handler: stub.HandleFeed(impl.ProtoFeed, stub.NewPointer[wrapperspb.StringValue])},
+		rpcnet.Method{Spec: kindsRawSpec, Handler: stub.HandleUnary(impl.Raw, stub.NewPointer[wire.Raw])},
 	)
 }
 
@@ -310,7 +311,7 @@ func (UnimplementedKinds) Unary(context.Context, *All) (*All, error) {
 
 // Feed fails.
 func (UnimplementedKinds) Feed(context.Context, *FeedRequest) iter.Seq2[*Tick, error] {
-	return rpcnet.Fail[*Tick](rpcnet.NewError(rpcnet.CodeUnimplemented, "kinds.v1.Kinds/Feed is not implemented"))
+	return stub.Fail[*Tick](rpcnet.NewError(rpcnet.CodeUnimplemented, "kinds.v1.Kinds/Feed is not implemented"))
 }
 
 // Upload fails.
@@ -320,7 +321,7 @@ func (UnimplementedKinds) Upload(context.Context, iter.Seq2[*Tick, error]) (*Cou
 
 // Bidi fails.
 func (UnimplementedKinds) Bidi(context.Context, iter.Seq2[*Empty, error]) iter.Seq2[Answer, error] {
-	return rpcnet.Fail[Answer](rpcnet.NewError(rpcnet.CodeUnimplemented, "kinds.v1.Kinds/Bidi is not implemented"))
+	return stub.Fail[Answer](rpcnet.NewError(rpcnet.CodeUnimplemented, "kinds.v1.Kinds/Bidi is not implemented"))
 }
 
 // Union fails.
@@ -340,7 +341,7 @@ func (UnimplementedKinds) Proto(context.Context, *wrapperspb.StringValue) (*wrap
 
 // ProtoFeed fails.
 func (UnimplementedKinds) ProtoFeed(context.Context, *wrapperspb.StringValue) iter.Seq2[*wrapperspb.Int64Value, error] {
-	return rpcnet.Fail[*wrapperspb.Int64Value](rpcnet.NewError(rpcnet.CodeUnimplemented, "kinds.v1.Kinds/ProtoFeed is not implemented"))
+	return stub.Fail[*wrapperspb.Int64Value](rpcnet.NewError(rpcnet.CodeUnimplemented, "kinds.v1.Kinds/ProtoFeed is not implemented"))
 }
 
 // Raw fails.

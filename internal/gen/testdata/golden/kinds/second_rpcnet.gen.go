@@ -8,12 +8,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // SecondName is the wire name of [Second].
 const SecondName = "kinds.Second"
@@ -29,8 +30,8 @@ var (
 	secondCountSpec = &rpcnet.Spec{
 		Procedure: SecondCountProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendCountCBOR, decodeCountCBOR, secondSchema.Message("Count")),
-		Response:  rpcnet.StructMessage(appendTickCBOR, decodeTickCBOR, secondSchema.Message("Tick")),
+		Request:   stub.StructMessage(appendCountCBOR, decodeCountCBOR, secondSchema.Message("Count")),
+		Response:  stub.StructMessage(appendTickCBOR, decodeTickCBOR, secondSchema.Message("Tick")),
 	}
 )
 
@@ -58,7 +59,7 @@ func (c *SecondClient) Count(ctx context.Context, req *Count) (*Tick, error) {
 // procedures already.
 func RegisterSecond(srv *rpcnet.Server, impl Second) {
 	srv.Register(
-		rpcnet.Method{Spec: secondCountSpec, Handler: rpcnet.HandleUnary(impl.Count, rpcnet.NewPointer[Count])},
+		rpcnet.Method{Spec: secondCountSpec, Handler: stub.HandleUnary(impl.Count, stub.NewPointer[Count])},
 	)
 }
 
@@ -102,7 +103,7 @@ const SecondDescriptor = `{"version":1,
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // ThirdName is the wire name of [Third].
 const ThirdName = "kinds.v1.Third"
@@ -118,8 +119,8 @@ var (
 	thirdCountSpec = &rpcnet.Spec{
 		Procedure: ThirdCountProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendNothingCBOR, decodeNothingCBOR, thirdSchema.Message("Nothing")),
-		Response:  rpcnet.StructMessage(appendCountCBOR, decodeCountCBOR, thirdSchema.Message("Count")),
+		Request:   stub.StructMessage(appendNothingCBOR, decodeNothingCBOR, thirdSchema.Message("Nothing")),
+		Response:  stub.StructMessage(appendCountCBOR, decodeCountCBOR, thirdSchema.Message("Count")),
 		Errors:    thirdErrors,
 	}
 )
@@ -148,7 +149,7 @@ func (c *ThirdClient) Count(ctx context.Context, req *Nothing) (*Count, error) {
 // procedures already.
 func RegisterThird(srv *rpcnet.Server, impl Third) {
 	srv.Register(
-		rpcnet.Method{Spec: thirdCountSpec, Handler: rpcnet.HandleUnary(impl.Count, rpcnet.NewPointer[Nothing])},
+		rpcnet.Method{Spec: thirdCountSpec, Handler: stub.HandleUnary(impl.Count, stub.NewPointer[Nothing])},
 	)
 }
 

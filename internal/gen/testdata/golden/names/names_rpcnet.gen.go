@@ -9,12 +9,13 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	d2 "github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/names/d"
 	schema2 "github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	wire2 "github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // ErrorsName is the wire name of [Errors].
 const ErrorsName = "rpcnet.Errors"
@@ -30,8 +31,8 @@ var (
 	errorsIterSpec = &rpcnet.Spec{
 		Procedure: ErrorsIterProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendWire2CBOR, decodeWire2CBOR, errorsSchema.Message("Wire")),
-		Response:  rpcnet.StructMessage(appendDTCBOR, decodeDTCBOR, errorsSchema.Message("d.T")),
+		Request:   stub.StructMessage(appendWire2CBOR, decodeWire2CBOR, errorsSchema.Message("Wire")),
+		Response:  stub.StructMessage(appendDTCBOR, decodeDTCBOR, errorsSchema.Message("d.T")),
 	}
 )
 
@@ -59,7 +60,7 @@ func (c *ErrorsClient) Iter(ctx context.Context, req *Wire) (*d2.T, error) {
 // procedures already.
 func RegisterErrors(srv *rpcnet.Server, impl Errors) {
 	srv.Register(
-		rpcnet.Method{Spec: errorsIterSpec, Handler: rpcnet.HandleUnary(impl.Iter, rpcnet.NewPointer[Wire])},
+		rpcnet.Method{Spec: errorsIterSpec, Handler: stub.HandleUnary(impl.Iter, stub.NewPointer[Wire])},
 	)
 }
 

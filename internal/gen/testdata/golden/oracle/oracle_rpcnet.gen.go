@@ -8,12 +8,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // SName is the wire name of [S].
 const SName = "oracle.S"
@@ -29,8 +30,8 @@ var (
 	sMSpec = &rpcnet.Spec{
 		Procedure: SMProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendValueCBOR, decodeValueCBOR, sSchema.Message("Value")),
-		Response:  rpcnet.StructMessage(appendValueCBOR, decodeValueCBOR, sSchema.Message("Value")),
+		Request:   stub.StructMessage(appendValueCBOR, decodeValueCBOR, sSchema.Message("Value")),
+		Response:  stub.StructMessage(appendValueCBOR, decodeValueCBOR, sSchema.Message("Value")),
 	}
 )
 
@@ -58,7 +59,7 @@ func (c *SClient) M(ctx context.Context, req *Value) (*Value, error) {
 // procedures already.
 func RegisterS(srv *rpcnet.Server, impl S) {
 	srv.Register(
-		rpcnet.Method{Spec: sMSpec, Handler: rpcnet.HandleUnary(impl.M, rpcnet.NewPointer[Value])},
+		rpcnet.Method{Spec: sMSpec, Handler: stub.HandleUnary(impl.M, stub.NewPointer[Value])},
 	)
 }
 

@@ -7,12 +7,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // AllName is the wire name of [All].
 const AllName = "platform.All"
@@ -28,8 +29,8 @@ var (
 	allGetSpec = &rpcnet.Spec{
 		Procedure: AllGetProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendBothCBOR, decodeBothCBOR, allSchema.Message("Both")),
-		Response:  rpcnet.StructMessage(appendBothCBOR, decodeBothCBOR, allSchema.Message("Both")),
+		Request:   stub.StructMessage(appendBothCBOR, decodeBothCBOR, allSchema.Message("Both")),
+		Response:  stub.StructMessage(appendBothCBOR, decodeBothCBOR, allSchema.Message("Both")),
 	}
 )
 
@@ -57,7 +58,7 @@ func (c *AllClient) Get(ctx context.Context, req *Both) (*Both, error) {
 // procedures already.
 func RegisterAll(srv *rpcnet.Server, impl All) {
 	srv.Register(
-		rpcnet.Method{Spec: allGetSpec, Handler: rpcnet.HandleUnary(impl.Get, rpcnet.NewPointer[Both])},
+		rpcnet.Method{Spec: allGetSpec, Handler: stub.HandleUnary(impl.Get, stub.NewPointer[Both])},
 	)
 }
 

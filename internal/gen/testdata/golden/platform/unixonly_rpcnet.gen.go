@@ -9,12 +9,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
 // wrote this file.
-const _ = rpcnet.GeneratedV1
+const _ = stub.GeneratedV1
 
 // UnixName is the wire name of [Unix].
 const UnixName = "platform.Unix"
@@ -30,8 +31,8 @@ var (
 	unixGetSpec = &rpcnet.Spec{
 		Procedure: UnixGetProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   rpcnet.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema.Message("Both")),
-		Response:  rpcnet.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema.Message("Both")),
+		Request:   stub.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema.Message("Both")),
+		Response:  stub.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema.Message("Both")),
 	}
 )
 
@@ -59,7 +60,7 @@ func (c *UnixClient) Get(ctx context.Context, req *Both) (*Both, error) {
 // procedures already.
 func RegisterUnix(srv *rpcnet.Server, impl Unix) {
 	srv.Register(
-		rpcnet.Method{Spec: unixGetSpec, Handler: rpcnet.HandleUnary(impl.Get, rpcnet.NewPointer[Both])},
+		rpcnet.Method{Spec: unixGetSpec, Handler: stub.HandleUnary(impl.Get, stub.NewPointer[Both])},
 	)
 }
 

@@ -1,4 +1,4 @@
-package rpcnet
+package stub
 
 import (
 	"context"
@@ -7,38 +7,39 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+
+	"github.com/rpcnet-go/rpcnet"
 )
 
-// This file is the typed side of streaming calls: what generated code calls,
-// and the handles it returns. E is the message as the contract spells it: *M
-// for a struct M, U for a union U.
+// A Receiver is the receiving side of either stream.
+type Receiver interface{ Recv(msg any) error }
 
 // A NewMessage receives one message of type E: [NewPointer] and [NewUnion] are
 // the two there are.
-type NewMessage[E any] func(recv func(any) error) (E, error)
+type NewMessage[E any] func(r Receiver) (E, error)
 
 // NewPointer receives a struct M as *M.
-func NewPointer[M any](recv func(any) error) (*M, error) {
+func NewPointer[M any](r Receiver) (*M, error) {
 	m := new(M)
-	if err := recv(m); err != nil {
+	if err := r.Recv(m); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
 // NewUnion receives a union U.
-func NewUnion[U any](recv func(any) error) (U, error) {
+func NewUnion[U any](r Receiver) (U, error) {
 	var u U
-	err := recv(&u)
+	err := r.Recv(&u)
 	return u, err
 }
 
 // errUsed is what ranging over a sequence a second time yields.
-var errUsed = NewError(CodeFailedPrecondition, "the sequence has been ranged over before: a stream is single-use")
+var errUsed = rpcnet.NewError(rpcnet.CodeFailedPrecondition, "the sequence has been ranged over before: a stream is single-use")
 
 // ReceiveAll yields the messages of a stream until its clean end. An error is
 // yielded once, last, with a zero message. The sequence is single-use.
-func ReceiveAll[E any](recv func(any) error, next NewMessage[E]) iter.Seq2[E, error] {
+func ReceiveAll[E any](r Receiver, next NewMessage[E]) iter.Seq2[E, error] {
 	var used atomic.Bool
 	return func(yield func(E, error) bool) {
 		var zero E
@@ -47,7 +48,7 @@ func ReceiveAll[E any](recv func(any) error, next NewMessage[E]) iter.Seq2[E, er
 			return
 		}
 		for {
-			m, err := next(recv)
+			m, err := next(r)
 			if err == io.EOF {
 				return
 			}
@@ -87,9 +88,9 @@ func Fail[E any](err error) iter.Seq2[E, error] {
 // CallFeed makes a call with one request and many responses. The call starts
 // when the sequence is ranged over, and leaving the loop cancels it. The
 // sequence is single-use.
-func CallFeed[E any](ctx context.Context, c *Client, spec *Spec, req any, next NewMessage[E]) iter.Seq2[E, error] {
-	return streamed(ctx, c, spec, next, func(s ClientStream) (func() error, error) {
-		return nil, sendOnly(s, req)
+func CallFeed[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, req any, next NewMessage[E]) iter.Seq2[E, error] {
+	return streamed(ctx, c, spec, next, func(s rpcnet.ClientStream) (func() error, error) {
+		return nil, rpcnet.SendOne(s, req)
 	})
 }
 
@@ -97,16 +98,16 @@ func CallFeed[E any](ctx context.Context, c *Client, spec *Spec, req any, next N
 // goroutine that the call owns, as the body of an http.Request is: it ends when
 // the call does, at the next message at the latest. An error of in ends the
 // call and is what the loop sees.
-func CallBidi[Q, E any](ctx context.Context, c *Client, spec *Spec, in iter.Seq2[Q, error], next NewMessage[E]) iter.Seq2[E, error] {
-	return streamed(ctx, c, spec, next, func(s ClientStream) (func() error, error) {
+func CallBidi[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, in iter.Seq2[Q, error], next NewMessage[E]) iter.Seq2[E, error] {
+	return streamed(ctx, c, spec, next, func(s rpcnet.ClientStream) (func() error, error) {
 		return pump(s, in), nil
 	})
 }
 
 // streamed yields the responses of a call that start sends the requests of.
 // The function start returns, if any, reports why the requests failed.
-func streamed[E any](ctx context.Context, c *Client, spec *Spec, next NewMessage[E],
-	start func(ClientStream) (func() error, error)) iter.Seq2[E, error] {
+func streamed[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, next NewMessage[E],
+	start func(rpcnet.ClientStream) (func() error, error)) iter.Seq2[E, error] {
 	var used atomic.Bool
 	return func(yield func(E, error) bool) {
 		var zero E
@@ -114,7 +115,7 @@ func streamed[E any](ctx context.Context, c *Client, spec *Spec, next NewMessage
 			yield(zero, errUsed)
 			return
 		}
-		s, err := c.open(ctx, spec)
+		s, err := c.NewStream(ctx, spec)
 		if err != nil {
 			yield(zero, err)
 			return
@@ -126,7 +127,7 @@ func streamed[E any](ctx context.Context, c *Client, spec *Spec, next NewMessage
 			return
 		}
 		for {
-			m, err := next(s.Recv)
+			m, err := next(s)
 			if err != nil && failed != nil {
 				if own := failed(); own != nil {
 					err = own
@@ -149,14 +150,14 @@ func streamed[E any](ctx context.Context, c *Client, spec *Spec, next NewMessage
 // CallUpload makes a call with many requests and one response, which is
 // decoded into res. It returns when the server answers, even if in has more to
 // give; see [CallBidi] for who ranges over in.
-func CallUpload[Q any](ctx context.Context, c *Client, spec *Spec, in iter.Seq2[Q, error], res any) error {
-	s, err := c.open(ctx, spec)
+func CallUpload[Q any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, in iter.Seq2[Q, error], res any) error {
+	s, err := c.NewStream(ctx, spec)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	failed := pump(s, in)
-	err = recvOnly(s, res)
+	err = rpcnet.RecvOne(s, res)
 	if own := failed(); own != nil && err != nil {
 		return own
 	}
@@ -165,7 +166,7 @@ func CallUpload[Q any](ctx context.Context, c *Client, spec *Spec, in iter.Seq2[
 
 // pump sends in over s from a goroutine that ends with the call. The function
 // it returns reports the error of in itself, if it has had one.
-func pump[Q any](s ClientStream, in iter.Seq2[Q, error]) (failed func() error) {
+func pump[Q any](s rpcnet.ClientStream, in iter.Seq2[Q, error]) (failed func() error) {
 	var mu sync.Mutex
 	var own error
 	fail := func(err error) {
@@ -177,7 +178,7 @@ func pump[Q any](s ClientStream, in iter.Seq2[Q, error]) (failed func() error) {
 	go func() {
 		defer func() {
 			if r := recover(); r != nil {
-				fail(Errorf(CodeInternal, "the request sequence panicked: %v\n%s", r, debug.Stack()))
+				fail(rpcnet.Errorf(rpcnet.CodeInternal, "the request sequence panicked: %v\n%s", r, debug.Stack()))
 			}
 		}()
 		for m, err := range in {
@@ -200,18 +201,18 @@ func pump[Q any](s ClientStream, in iter.Seq2[Q, error]) (failed func() error) {
 
 // A FeedStream is an explicit handle on a call with many responses.
 type FeedStream[E any] struct {
-	s    ClientStream
+	s    rpcnet.ClientStream
 	next NewMessage[E]
 }
 
 // OpenFeed starts a call with one request and many responses. Close it when
 // done.
-func OpenFeed[E any](ctx context.Context, c *Client, spec *Spec, req any, next NewMessage[E]) (*FeedStream[E], error) {
-	s, err := c.open(ctx, spec)
+func OpenFeed[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, req any, next NewMessage[E]) (*FeedStream[E], error) {
+	s, err := c.NewStream(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	if err := sendOnly(s, req); err != nil {
+	if err := rpcnet.SendOne(s, req); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -220,10 +221,10 @@ func OpenFeed[E any](ctx context.Context, c *Client, spec *Spec, req any, next N
 
 // Recv returns the next response, or io.EOF at the clean end. Not safe for
 // concurrent use with itself.
-func (f *FeedStream[E]) Recv() (E, error) { return f.next(f.s.Recv) }
+func (f *FeedStream[E]) Recv() (E, error) { return f.next(f.s) }
 
 // All yields the responses left. Leaving the loop does not end the call.
-func (f *FeedStream[E]) All() iter.Seq2[E, error] { return ReceiveAll(f.s.Recv, f.next) }
+func (f *FeedStream[E]) All() iter.Seq2[E, error] { return ReceiveAll(f.s, f.next) }
 
 // Close gives the call up if it has not ended. Safe from any goroutine.
 func (f *FeedStream[E]) Close() error { return f.s.Close() }
@@ -231,13 +232,13 @@ func (f *FeedStream[E]) Close() error { return f.s.Close() }
 // An UploadStream is an explicit handle on a call with many requests and one
 // response.
 type UploadStream[Q, E any] struct {
-	s    ClientStream
+	s    rpcnet.ClientStream
 	next NewMessage[E]
 }
 
 // OpenUpload starts a call with many requests. Close it when done.
-func OpenUpload[Q, E any](ctx context.Context, c *Client, spec *Spec, next NewMessage[E]) (*UploadStream[Q, E], error) {
-	s, err := c.open(ctx, spec)
+func OpenUpload[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, next NewMessage[E]) (*UploadStream[Q, E], error) {
+	s, err := c.NewStream(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -254,8 +255,13 @@ func (u *UploadStream[Q, E]) CloseAndRecv() (E, error) {
 	if err := u.s.CloseSend(); err != nil && err != io.EOF {
 		return zero, err
 	}
-	return u.next(func(m any) error { return recvOnly(u.s, m) })
+	return u.next(one{u.s})
 }
+
+// one receives the single response of a call.
+type one struct{ s rpcnet.ClientStream }
+
+func (o one) Recv(msg any) error { return rpcnet.RecvOne(o.s, msg) }
 
 // Close gives the call up if it has not ended. Safe from any goroutine.
 func (u *UploadStream[Q, E]) Close() error { return u.s.Close() }
@@ -263,13 +269,13 @@ func (u *UploadStream[Q, E]) Close() error { return u.s.Close() }
 // A BidiStream is an explicit handle on a call that streams both ways, for
 // talk that does not fit two loops.
 type BidiStream[Q, E any] struct {
-	s    ClientStream
+	s    rpcnet.ClientStream
 	next NewMessage[E]
 }
 
 // OpenBidi starts a call that streams both ways. Close it when done.
-func OpenBidi[Q, E any](ctx context.Context, c *Client, spec *Spec, next NewMessage[E]) (*BidiStream[Q, E], error) {
-	s, err := c.open(ctx, spec)
+func OpenBidi[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, next NewMessage[E]) (*BidiStream[Q, E], error) {
+	s, err := c.NewStream(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -285,10 +291,10 @@ func (b *BidiStream[Q, E]) CloseSend() error { return b.s.CloseSend() }
 
 // Recv returns the next response, or io.EOF at the clean end. It may run at
 // the same time as Send, not with itself.
-func (b *BidiStream[Q, E]) Recv() (E, error) { return b.next(b.s.Recv) }
+func (b *BidiStream[Q, E]) Recv() (E, error) { return b.next(b.s) }
 
 // All yields the responses left. Leaving the loop does not end the call.
-func (b *BidiStream[Q, E]) All() iter.Seq2[E, error] { return ReceiveAll(b.s.Recv, b.next) }
+func (b *BidiStream[Q, E]) All() iter.Seq2[E, error] { return ReceiveAll(b.s, b.next) }
 
 // Close gives the call up if it has not ended. Safe from any goroutine.
 func (b *BidiStream[Q, E]) Close() error { return b.s.Close() }

@@ -1,0 +1,115 @@
+package stub
+
+import (
+	"context"
+	"io"
+	"iter"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/wire"
+)
+
+// StructMessage returns the [rpcnet.Message] of a struct T with its codec.
+func StructMessage[T any](enc func([]byte, *T) ([]byte, error), dec func(*wire.Decoder, *T), json rpcnet.Transcoder) rpcnet.Message {
+	return rpcnet.Message{
+		Append: func(dst []byte, msg any) ([]byte, error) {
+			v, ok := msg.(*T)
+			if !ok || v == nil {
+				return dst, rpcnet.Errorf(rpcnet.CodeInternal, "message is %T, want a non-nil %T", msg, v)
+			}
+			return enc(dst, v)
+		},
+		Decode: func(d *wire.Decoder, msg any) {
+			v, ok := msg.(*T)
+			if !ok || v == nil {
+				d.Fail(rpcnet.Errorf(rpcnet.CodeInternal, "message goes into %T, want a non-nil %T", msg, v))
+				return
+			}
+			var zero T
+			*v = zero
+			dec(d, v)
+		},
+		JSON: json,
+	}
+}
+
+// UnionMessage returns the [rpcnet.Message] of a union U, an interface, with its
+// codec.
+func UnionMessage[U any](enc func([]byte, U) ([]byte, error), dec func(*wire.Decoder, *U), json rpcnet.Transcoder) rpcnet.Message {
+	return rpcnet.Message{
+		Append: func(dst []byte, msg any) ([]byte, error) {
+			u, ok := msg.(U)
+			if !ok {
+				return dst, rpcnet.Errorf(rpcnet.CodeInternal, "message is %T, want a non-nil variant of %T", msg, new(U))
+			}
+			return enc(dst, u)
+		},
+		Decode: func(d *wire.Decoder, msg any) {
+			u, ok := msg.(*U)
+			if !ok || u == nil {
+				d.Fail(rpcnet.Errorf(rpcnet.CodeInternal, "message goes into %T, want a non-nil %T", msg, u))
+				return
+			}
+			var zero U
+			*u = zero
+			dec(d, u)
+		},
+		JSON: json,
+	}
+}
+
+// HandleUnary returns the handler of a method with one request and one
+// response.
+func HandleUnary[Q, R any](f func(context.Context, Q) (R, error), next NewMessage[Q]) rpcnet.ServerFunc {
+	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		req, err := recvRequest(s, next)
+		if err != nil {
+			return err
+		}
+		res, err := f(ctx, req)
+		if err != nil {
+			return err
+		}
+		return s.Send(res)
+	}
+}
+
+// HandleFeed returns the handler of a method with one request and many
+// responses.
+func HandleFeed[Q, R any](f func(context.Context, Q) iter.Seq2[R, error], next NewMessage[Q]) rpcnet.ServerFunc {
+	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		req, err := recvRequest(s, next)
+		if err != nil {
+			return err
+		}
+		return SendAll(f(ctx, req), s.Send)
+	}
+}
+
+// HandleUpload returns the handler of a method with many requests and one
+// response.
+func HandleUpload[Q, R any](f func(context.Context, iter.Seq2[Q, error]) (R, error), next NewMessage[Q]) rpcnet.ServerFunc {
+	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		res, err := f(ctx, ReceiveAll(s, next))
+		if err != nil {
+			return err
+		}
+		return s.Send(res)
+	}
+}
+
+// HandleBidi returns the handler of a method that streams both ways.
+func HandleBidi[Q, R any](f func(context.Context, iter.Seq2[Q, error]) iter.Seq2[R, error], next NewMessage[Q]) rpcnet.ServerFunc {
+	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		return SendAll(f(ctx, ReceiveAll(s, next)), s.Send)
+	}
+}
+
+// recvRequest reads the single request of a unary or feed call.
+func recvRequest[Q any](s rpcnet.ServerStream, next NewMessage[Q]) (Q, error) {
+	req, err := next(s)
+	if err == io.EOF {
+		err = rpcnet.NewError(rpcnet.CodeInvalidArgument, "the call came without a request")
+	}
+	return req, err
+}
