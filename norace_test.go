@@ -1,0 +1,5 @@
+//go:build !race
+
+package rpcnet_test
+
+const raceEnabled = false
