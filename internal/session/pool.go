@@ -31,11 +31,17 @@ func (p *Pool) run(st *Stream) {
 }
 
 func (w *worker) loop(p *Pool, st *Stream) {
+	defer func() {
+		if st != nil { // runtime.Goexit, as of a test that fails in a handler
+			st.Finish(nil, false, exitStatus, nil)
+		}
+	}()
 	for st != nil {
 		st.serve()
 		p.mu.Lock()
 		if p.closed || len(p.idle) >= maxIdle {
 			p.mu.Unlock()
+			st = nil
 			return
 		}
 		p.idle = append(p.idle, w)

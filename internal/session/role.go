@@ -1,6 +1,9 @@
 package session
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // A role is held by one goroutine at a time. It is not a mutex because whoever
 // waits for it waits long: for a frame, which in a synctest bubble may need time
@@ -19,12 +22,17 @@ func (r role) tryLock() bool {
 	}
 }
 
+// errReaderExit is why a session ends whose inline handler has called
+// runtime.Goexit.
+var errReaderExit = errors.New("an inline handler ended the goroutine that reads")
+
 // readLoop is the reader goroutine. On a server it reads until the end. On a
 // caller's side it shares the reading role with lone callers: it parks when
 // nothing is in flight, and reads again when there is more than one call, or
 // after a pause, so that an idle session still hears its peer.
 func (s *Session) readLoop() {
 	s.in.read = s.wasRead
+	defer s.fail(errReaderExit)
 	for {
 		s.role.lock()
 		err := s.read(nil)

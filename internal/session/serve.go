@@ -18,6 +18,7 @@ var (
 	brokenStatus = statusOf(&Fault{Code: codeInternal, Message: "the last response ends in its midst"})
 	// lateStatus is the end of a response that found no room in time.
 	lateStatus  = statusOf(&Fault{Code: codeDeadlineExceeded, Message: "deadline exceeded"})
+	exitStatus  = statusOf(&Fault{Code: codeInternal, Message: "the handler ended its goroutine"})
 	drainStatus = statusOf(&Fault{Code: codeUnavailable, Message: "the server is draining", Unprocessed: true})
 )
 
