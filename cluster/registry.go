@@ -77,6 +77,7 @@ type WorkerRegistry struct {
 	groups  map[string]*group       // by selector
 	uses    uint64                  // clock of groups
 	stall   *phi.Stall
+	paced   watchHello                 // what was last told to all workers
 	changed chan struct{}              // closed and replaced when the set of ready workers changes
 	conns   map[*routed.Conns]struct{} // connections to close when a worker is gone
 }

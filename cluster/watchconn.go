@@ -99,7 +99,7 @@ func (r *WorkerRegistry) watch(ctx context.Context, w *workerEntry, m Member, up
 	}
 	defer s.Close()
 	r.mu.Lock()
-	hello := watchHello{chooser: r.pool.ID(), workers: len(r.workers), heartbeat: min(r.beat, maxHeartbeat)}
+	hello := r.hello()
 	r.mu.Unlock()
 	if err := s.Send(hello.append(nil)); err != nil {
 		return err
@@ -132,6 +132,40 @@ func (r *WorkerRegistry) watch(ctx context.Context, w *workerEntry, m Member, up
 			}
 		}
 	}
+}
+
+// hello says at which pace this chooser wants reports. The caller holds mu.
+func (r *WorkerRegistry) hello() watchHello {
+	return watchHello{chooser: r.pool.ID(), workers: len(r.workers), heartbeat: min(r.beat, maxHeartbeat)}
+}
+
+// repace tells all workers when their number has changed so much that reports
+// come at another pace. The caller holds mu.
+func (r *WorkerRegistry) repace() {
+	hello := r.hello()
+	heartbeat, gap := hello.pace()
+	was, wasGap := r.paced.pace()
+	if heartbeat == was && gap == wasGap {
+		return
+	}
+	r.paced = hello
+	var conns []*rpcnet.Conn
+	for _, w := range r.workers {
+		if !w.broken {
+			conns = append(conns, w.conn)
+		}
+	}
+	r.work.Go(func() {
+		for _, conn := range conns {
+			ctx, cancel := context.WithTimeout(r.ctx, time.Second)
+			// Who does not hear it keeps its pace until it is dialled again.
+			var out []byte
+			if err := rpcnet.NewClient(conn).Unary(ctx, paceSpec, hello.append(nil), &out); err != nil {
+				r.log.Debug("cannot change the pace of reports", "addr", conn.Addr(), "err", err)
+			}
+			cancel()
+		}
+	})
 }
 
 // reported takes a report over; it is a heartbeat too.
@@ -194,6 +228,7 @@ func (r *WorkerRegistry) check() {
 		r.mu.Lock()
 		now := r.now()
 		late := r.stall.Tick(now)
+		r.repace()
 		for _, w := range r.workers {
 			if late > 0 {
 				w.monitor.Shift(late)

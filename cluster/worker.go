@@ -104,7 +104,7 @@ func newWorker(ep *rpcnet.Endpoint, boot string, cfg WorkerConfig) (*Worker, err
 	}
 	var err error
 	w.remove, err = ep.Extend(rpcnet.Extension{
-		Methods:     []rpcnet.Method{{Spec: watchSpec, Handler: w.serveWatch}, {Spec: routed.ProbeSpec, Handler: routed.ServeProbe}},
+		Methods:     []rpcnet.Method{{Spec: watchSpec, Handler: w.serveWatch}, {Spec: paceSpec, Handler: w.servePace}, {Spec: routed.ProbeSpec, Handler: routed.ServeProbe}},
 		Interceptor: w.intercept,
 		Drain:       w.drain,
 	})

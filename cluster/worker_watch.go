@@ -23,7 +23,9 @@ import (
 //	'h' byte version, then the boot id of its node   once, first
 //	'r' a load.Report                                at every change and heartbeat
 //
-// Unknown kinds are skipped.
+// Unknown kinds are skipped. A chooser whose number of workers changes much
+// calls /cluster.v1.Worker/Pace with a new hello, which sets the pace of its
+// streams.
 
 const (
 	watchVersion = 1
@@ -35,6 +37,8 @@ const (
 )
 
 var watchSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Watch", Shape: rpcnet.Feed, Idempotency: rpcnet.NoSideEffects}
+
+var paceSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Pace", Idempotency: rpcnet.Idempotent}
 
 // ticketHeader carries the ticket of a call.
 const ticketHeader = "rpcnet-ticket-bin"
@@ -75,8 +79,42 @@ func parseWatchHello(b []byte) (watchHello, error) {
 	return watchHello{binary.BigEndian.Uint64(b[1:]), int(workers), time.Duration(micros) * time.Microsecond}, nil
 }
 
+// pace returns the longest and the shortest time between two reports.
+func (h watchHello) pace() (heartbeat, gap time.Duration) {
+	heartbeat = h.heartbeat
+	if heartbeat == 0 {
+		heartbeat = load.Heartbeat(h.workers)
+	}
+	heartbeat = max(heartbeat, minHeartbeat)
+	return heartbeat, min(load.Gap(h.workers), heartbeat)
+}
+
 // A watcher is one chooser's stream of reports.
-type watcher struct{ wake chan struct{} }
+type watcher struct {
+	wake  chan struct{}
+	hello watchHello // the last one; guarded by the worker's mu
+}
+
+// servePace changes the pace of a chooser's streams.
+func (w *Worker) servePace(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+	var b []byte
+	if err := s.Recv(&b); err != nil {
+		return err
+	}
+	hello, err := parseWatchHello(b)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	for v := range w.watchers {
+		if v.hello.chooser == hello.chooser {
+			v.hello = hello
+		}
+	}
+	w.changed()
+	w.mu.Unlock()
+	return s.Send([]byte{})
+}
 
 // serveWatch sends reports until the chooser goes away or the worker ends.
 func (w *Worker) serveWatch(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
@@ -91,14 +129,7 @@ func (w *Worker) serveWatch(ctx context.Context, _ *rpcnet.Spec, s rpcnet.Server
 	if err != nil {
 		return err
 	}
-	heartbeat, gap := hello.heartbeat, load.Gap(hello.workers)
-	if heartbeat == 0 {
-		heartbeat = load.Heartbeat(hello.workers)
-	}
-	heartbeat = max(heartbeat, minHeartbeat)
-	gap = min(gap, heartbeat)
-
-	v := &watcher{wake: make(chan struct{}, 1)}
+	v := &watcher{wake: make(chan struct{}, 1), hello: hello}
 	w.mu.Lock()
 	w.watchers[v] = struct{}{}
 	w.ledger.Watch(hello.chooser)
@@ -115,12 +146,13 @@ func (w *Worker) serveWatch(ctx context.Context, _ *rpcnet.Spec, s rpcnet.Server
 	if err := s.Send(append([]byte{kindHello, watchVersion}, w.boot...)); err != nil {
 		return err
 	}
-	beat := time.NewTimer(heartbeat)
+	beat := time.NewTimer(time.Hour)
 	defer beat.Stop()
 	snapshot := true
 	for {
 		w.mu.Lock()
 		r := w.ledger.Report(hello.chooser, snapshot)
+		heartbeat, gap := v.hello.pace()
 		w.mu.Unlock()
 		r.Interval = heartbeat
 		snapshot = false

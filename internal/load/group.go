@@ -14,6 +14,7 @@ type Group struct {
 	pool    *Pool
 	picker  balance.Picker
 	members []*Worker // sorted by ID
+	status  []Status  // of the members, as of the last pick
 	from    []*Worker // of the last pick: parallel to cs
 	cs      []balance.Candidate
 	req     balance.Request
@@ -88,8 +89,8 @@ func (g *Group) Pick(now time.Duration, wish *Wish) (w *Worker, c balance.Choice
 	worst := g.worst(now, wish)
 	g.from, g.cs = g.from[:0], g.cs[:0]
 	choosers := uint32(0)
-	for _, w := range g.members {
-		if StatusOf(now, w, wish) > worst {
+	for i, w := range g.members {
+		if g.status[i] > worst {
 			continue
 		}
 		g.from = append(g.from, w)
@@ -122,8 +123,8 @@ func (g *Group) Others(now time.Duration, wish *Wish, w *Worker, n int) []*Worke
 		score float64
 	}
 	var others []scored
-	for _, o := range g.members {
-		if o != w && StatusOf(now, o, wish) <= worst {
+	for i, o := range g.members {
+		if o != w && g.status[i] <= worst {
 			others = append(others, scored{o, g.pool.Estimate(now, o) / g.pool.Capacity(o)})
 		}
 	}
@@ -142,8 +143,11 @@ func (g *Group) Others(now time.Duration, wish *Wish, w *Worker, n int) []*Worke
 // left. One excluded by its caller is never a candidate.
 func (g *Group) worst(now time.Duration, wish *Wish) Status {
 	var n [Unreachable + 1]int
+	g.status = g.status[:0]
 	for _, w := range g.members {
-		n[StatusOf(now, w, wish)]++
+		s := StatusOf(now, w, wish)
+		g.status = append(g.status, s)
+		n[s]++
 	}
 	fine := n[Candidate] + n[IsLate]
 	alive := fine + n[IsEjected] + n[IsSuspected] + n[IsStale]
