@@ -15,7 +15,7 @@ import (
 
 func TestAPartitionIsNamedOnBothSidesAndHeals(t *testing.T) {
 	t.Parallel()
-	f := newField(t, 7, cluster.Config{OnMinority: cluster.RejectAssignments})
+	f := newField(t, 7, cluster.Config{OnMinority: cluster.RejectAssignments, PartitionStable: time.Second})
 	for i, h := range f.nodes {
 		if err := h.node.SetTags(cluster.Tags{"zone": map[bool]string{true: "a", false: "b"}[i < 5]}); err != nil {
 			t.Fatal(err)
@@ -79,7 +79,7 @@ func TestAQuietClusterHealsAfterItsDeadWereReaped(t *testing.T) {
 	for _, h := range f.nodes {
 		h.sees(t, 2)
 	}
-	time.Sleep(2 * time.Second) // memberlist forgets the dead meanwhile
+	time.Sleep(time.Second) // memberlist forgets the dead meanwhile
 	f.net.Heal()
 	f.whole()
 }

@@ -1,8 +1,10 @@
 package cluster_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -16,6 +18,12 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		return
+	}
+	// These tests wait more than they compute: more of them at once than there
+	// are processors.
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == fmt.Sprint(runtime.GOMAXPROCS(0)) {
+		f.Value.Set(fmt.Sprint(2 * runtime.GOMAXPROCS(0)))
 	}
 	status := m.Run()
 	// A probe that memberlist has under way when a node is closed waits for its

@@ -105,7 +105,7 @@ func TestNodesOfAnotherClusterAreNotHeard(t *testing.T) {
 	m := &tally{}
 	a := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a", Cluster: "prod", Metrics: m})
 	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), cluster.Config{
-		Name: "b", Cluster: "test", Seeds: addrs(a), WaitForSeed: true, JoinTimeout: 2 * time.Second, Logger: quiet(),
+		Name: "b", Cluster: "test", Seeds: addrs(a), WaitForSeed: true, JoinTimeout: time.Second, Logger: quiet(),
 	})
 	if err == nil || !strings.Contains(err.Error(), "another cluster") {
 		t.Errorf("got %v", err)
@@ -160,7 +160,7 @@ func TestVerifyNodeKeepsANameForItsCertificate(t *testing.T) {
 	m := &tally{}
 	a := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a", VerifyNode: verify, Metrics: m})
 	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), cluster.Config{
-		Name: "director-9", Seeds: addrs(a), WaitForSeed: true, JoinTimeout: 2 * time.Second, Logger: quiet(),
+		Name: "director-9", Seeds: addrs(a), WaitForSeed: true, JoinTimeout: time.Second, Logger: quiet(),
 	})
 	if err == nil || m.get("hello_node") == 0 || len(a.node.Members()) != 1 {
 		t.Errorf("%v, %v", err, a.node.Members())

@@ -99,7 +99,7 @@ func simulate(t *testing.T, m model, interval, length time.Duration, seed uint64
 
 func TestFalseSuspicionsInFiveModelsOfJitter(t *testing.T) {
 	t.Parallel()
-	const hours = 20
+	const hours = 10
 	for _, m := range models {
 		for _, interval := range []time.Duration{50 * ms, 100 * ms} {
 			a, s, da, ds := simulate(t, m.model, interval, hours*time.Hour, 7)
