@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -314,5 +313,3 @@ func wantText(t testing.TB, err error, text string) {
 		t.Errorf("error %v, want %q in it", err, text)
 	}
 }
-
-var discard = slog.New(slog.DiscardHandler)
