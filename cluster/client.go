@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -319,11 +318,6 @@ func (l *leg) End(err error, unary bool) {
 			}
 		}
 	})
-}
-
-// String describes the client for logs.
-func (c *Client) String() string {
-	return fmt.Sprintf("cluster.Client(%s)", c.registry.cfg.Strategy)
 }
 
 // WithTicket is the call option that carries the ticket of an [Assignment] to
