@@ -96,7 +96,7 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 		if err := ep.cfg.authorize(peer); err != nil {
 			ep.refusals.add(peer.Addr, err)
 			if lane.ConnectionState().NegotiatedProtocol == protocol {
-				session.Refuse(lane, err.Error())
+				refuse(lane, err.Error())
 			}
 			lane.Close()
 			return nil
@@ -106,6 +106,12 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 		f := w.protocols[p]
 		return func() { f(lane, peer) }
 	}
+	if !ep.startSession() {
+		refuse(lane, "the server is draining")
+		lane.Close()
+		return nil
+	}
+	defer ep.starting.Done()
 	d := &dispatcher{host: host{peer: peer}, find: ep.find, logger: ep.cfg.logger}
 	cfg := ep.sessionConfig()
 	cfg.Handler, cfg.Pool = d, &ep.pool
@@ -121,17 +127,35 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 		return nil
 	}
 	ep.mu.Lock()
-	closed, draining := ep.closed, ep.draining
+	closed := ep.closed
 	if s.Err() == nil {
 		ep.sessions[s] = true
 	}
 	ep.mu.Unlock()
 	if closed {
 		s.Close()
-	} else if draining {
-		s.Drain()
 	}
 	return nil
+}
+
+// startSession notes a session that begins, unless the endpoint drains. A
+// session that has begun is drained: its peer may have made calls already.
+func (ep *Endpoint) startSession() bool {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if ep.draining || ep.closed {
+		return false
+	}
+	ep.starting.Add(1)
+	return true
+}
+
+// refuse tells a peer why it is not welcome, and lets it hang up: what it has
+// sent and nobody read would take the reason with it.
+func refuse(lane *link.Lane, why string) {
+	session.Refuse(lane, why)
+	lane.SetReadDeadline(time.Now().Add(lingerTimeout))
+	io.Copy(io.Discard, io.LimitReader(lane, 64<<10))
 }
 
 // packetLoop reads the endpoint's datagrams.

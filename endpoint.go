@@ -41,6 +41,7 @@ type Endpoint struct {
 	wired    atomic.Pointer[wired]
 	refusals *refusalLog
 	wg       sync.WaitGroup // accept, datagrams, handshakes
+	starting sync.WaitGroup // sessions that are not in sessions yet
 	base     context.Context
 	stop     context.CancelFunc // ends base: handshakes
 
@@ -157,6 +158,7 @@ func (ep *Endpoint) Shutdown(ctx context.Context) error {
 		f(ctx)
 	}
 	ep.listener.Close()
+	ep.awaitStarting(ctx)
 	var wg sync.WaitGroup
 	var cut atomic.Bool
 	for _, s := range ep.callers() {
@@ -174,6 +176,23 @@ func (ep *Endpoint) Shutdown(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return nil
+}
+
+// awaitStarting waits for the sessions that are about to start, so that they
+// drain as the others do. A peer that is slow about it is not waited for.
+func (ep *Endpoint) awaitStarting(ctx context.Context) {
+	started := make(chan struct{})
+	go func() {
+		ep.starting.Wait()
+		close(started)
+	}()
+	limit := time.NewTimer(lingerTimeout)
+	defer limit.Stop()
+	select {
+	case <-started:
+	case <-limit.C:
+	case <-ctx.Done():
+	}
 }
 
 // lingerTimeout is how long a drained session waits for its peer to close, so
