@@ -14,7 +14,7 @@ import (
 // apply to the connections there are and to those that come.
 //
 // It has one goroutine that accepts and, for each connection, two for each
-// direction; all end when the test does.
+// direction; all end with Close.
 type Proxy struct {
 	target   string
 	listener net.Listener
@@ -39,18 +39,27 @@ type proxied struct {
 }
 
 // NewProxy returns a proxy on a free port of the loopback interface to target,
-// a host and a port.
+// a host and a port. It is closed when the test ends.
 func NewProxy(tb testing.TB, target string) *Proxy {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	p, err := StartProxy(target)
 	if err != nil {
 		tb.Fatal(err)
+	}
+	tb.Cleanup(p.Close)
+	return p
+}
+
+// StartProxy is [NewProxy] outside a test: the caller closes it.
+func StartProxy(target string) (*Proxy, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
 	}
 	p := &Proxy{target: target, listener: l, links: map[*proxied]bool{}, budget: -1}
 	p.wg.Add(1)
 	go p.accept()
-	tb.Cleanup(p.close)
-	return p
+	return p, nil
 }
 
 // Addr returns the address to dial in place of the target's.
@@ -123,7 +132,9 @@ func (p *Proxy) Connections() int {
 	return p.accepted
 }
 
-func (p *Proxy) close() {
+// Close ends the proxy with all its connections, and waits for its goroutines.
+// It is idempotent.
+func (p *Proxy) Close() {
 	p.listener.Close()
 	p.mu.Lock()
 	p.closed = true
