@@ -2,8 +2,14 @@ package cluster
 
 import "time"
 
-// maxLastCalls is how many members are called at once.
-const maxLastCalls = 64
+const (
+	// maxLastCalls is how many members are called at once.
+	maxLastCalls = 64
+	// A node that was itself stopped within the last unwellFor, or whose health
+	// is bad, doubts its own ears: it waits ten times as long for an answer.
+	unwellFor = 5 * time.Second
+	doubt     = 10
+)
 
 // lastCall asks a member that the others have declared dead one last time,
 // before this node says so: a process that was stopped for a second has often
@@ -45,13 +51,19 @@ func (n *Node) lastCall(m *member) {
 
 // answersAtAll reports whether the member answers a packet or a connection, and
 // whether its address refuses connections. It returns at the first certainty, or
-// after ProbeTimeout.
+// after ProbeTimeout, or ten times that if this node has reason to doubt itself.
 func (n *Node) answersAtAll(m Member) (alive, refused bool) {
+	tries := 1
+	n.mu.Lock()
+	if n.health >= badHealth || time.Since(n.stalled) < unwellFor {
+		tries = doubt
+	}
+	n.mu.Unlock()
 	type answer struct{ alive, refused bool }
 	answers := make(chan answer, 2)
-	n.spawn(func() { answers <- answer{alive: n.pings(m, 1)} })
+	n.spawn(func() { answers <- answer{alive: n.pings(m, tries)} })
 	n.spawn(func() {
-		got, err := n.transport.Identify(m.Addr, n.cfg.ProbeTimeout)
+		got, err := n.transport.Identify(m.Addr, time.Duration(tries)*n.cfg.ProbeTimeout)
 		// Another boot at the address refuses for this one.
 		answers <- answer{err == nil && got == m.ID(), refusedError(err) || err == nil && got != m.ID()}
 	})

@@ -47,6 +47,7 @@ type Node struct {
 	detector    detector
 	health      int // as last told to Metrics
 	unwell      time.Time
+	stalled     time.Time // when this node last found that it had not run
 	degraded    bool
 	assigns     bool
 	partitions  int             // healed so far

@@ -34,6 +34,11 @@ func (n *Node) run() {
 		now := time.Now()
 		late := stall.Tick(now.Sub(start))
 		stalled := late > 0 && stall.Holding(now.Sub(start))
+		if stalled {
+			n.mu.Lock()
+			n.stalled = now
+			n.mu.Unlock()
+		}
 		n.judgeProbes(stall.Holding(now.Sub(start)), now)
 		n.drain()
 		n.detect(stalled, now)
