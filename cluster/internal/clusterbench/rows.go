@@ -23,18 +23,24 @@ type row struct {
 	run    func() ([]float64, error)
 }
 
-const seconds = "s"
+const (
+	seconds = "s"
+	killed  = "routing stops choosing a killed worker, idle"
+	silent  = "routing stops choosing a worker that fell silent, idle"
+)
 
 // rows of the table. The quick one uses five nodes and short times.
 func rows(quick bool) []row {
 	if quick {
 		return []row{
-			joins(5), kills(5, 1.4, 2.0), restarts(5), leaves(5), losses(5, 5*time.Second), stalls(),
+			joins(5), kills(5, 1.4, 2.0), routing(killed, syscall.SIGKILL, "<= 10", 10), routing(silent, syscall.SIGSTOP, "<= 290", 290),
+			restarts(5), leaves(5), losses(5, 5*time.Second), stalls(),
 			splits(5, 3, 4*time.Second, 8)[0], splits(5, 3, 4*time.Second, 8)[1], idles(5, 3*time.Second, 0), idles(5, 3*time.Second, 1),
 		}
 	}
 	rs := []row{
-		joins(20), kills(5, 1.4, 2.0), kills(20, 1.6, 2.8), restarts(20), leaves(20),
+		joins(20), kills(5, 1.4, 2.0), kills(20, 1.6, 2.8),
+		routing(killed, syscall.SIGKILL, "<= 10", 10), routing(silent, syscall.SIGSTOP, "<= 290", 290), restarts(20), leaves(20),
 		losses(20, 10*time.Minute), stalls(),
 	}
 	for _, length := range []time.Duration{10 * time.Second, time.Minute} {

@@ -18,8 +18,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/certs"
 )
 
-// childVar makes this program a single node: its value is the folder with the
-// certificates, the name of the node and the seed, joined by newlines.
+// childVar makes this program a single node, and a worker: its value is the
+// folder with the certificates, the name of the node and the seed, joined by
+// newlines.
 const childVar = "CLUSTERBENCH_NODE"
 
 func credentials(dir string) rpcnet.Credentials {
@@ -38,10 +39,15 @@ func child(args string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	n, err := cluster.Join(ctx, ep, cluster.Config{Name: parts[1], Seeds: []string{parts[2]}, WaitForSeed: true, Logger: quiet})
+	n, err := cluster.Join(ctx, ep, cluster.Config{Name: parts[1], Seeds: []string{parts[2]}, WaitForSeed: true, Logger: quiet,
+		Tags: cluster.Tags{"role": "worker"}})
 	if err != nil {
 		return err
 	}
+	if _, err := cluster.NewWorker(n, cluster.WorkerConfig{Logger: quiet}); err != nil {
+		return err
+	}
+	go ep.Serve(ctx, rpcnet.NewServer())
 	fmt.Println("joined")
 	<-ctx.Done()
 	n.Close()
@@ -90,27 +96,11 @@ func stalls() row {
 				}
 			}()
 		}
-		exe, err := os.Executable()
+		cmd, err := spawn(dir, "child", nodes[0].Self().Addr)
 		if err != nil {
 			return nil, err
 		}
-		cmd := exec.Command(exe)
-		cmd.Env = append(os.Environ(), childVar+"="+strings.Join([]string{dir, "child", nodes[0].Self().Addr}, "\n"))
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			return nil, err
-		}
-		if err := cmd.Start(); err != nil {
-			return nil, err
-		}
-		defer func() {
-			cmd.Process.Kill()
-			cmd.Wait()
-		}()
-		if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-			return nil, fmt.Errorf("the node process: %w", err)
-		}
+		defer reap(cmd)
 		if err := poll(10*time.Second, func() bool {
 			for _, n := range nodes {
 				if len(n.Members()) != 5 {
@@ -132,4 +122,32 @@ func stalls() row {
 		time.Sleep(2 * time.Second)
 		return []float64{float64(len(failed))}, nil
 	}}
+}
+
+// spawn starts a node process and waits until it has joined.
+func spawn(dir, name, seed string) (*exec.Cmd, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), childVar+"="+strings.Join([]string{dir, name, seed}, "\n"))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		reap(cmd)
+		return nil, fmt.Errorf("the node process: %w", err)
+	}
+	return cmd, nil
+}
+
+func reap(cmd *exec.Cmd) {
+	cmd.Process.Kill()
+	cmd.Wait()
 }

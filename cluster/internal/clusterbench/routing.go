@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/certs"
+)
+
+// routing measures for how long a registry still chooses a worker that has got
+// a signal: SIGKILL, or SIGSTOP for a host that falls silent.
+func routing(name string, signal syscall.Signal, target string, limit float64) row {
+	return row{name, "ms", target, 0, limit, true, 20, func() (_ []float64, err error) {
+		dir, err := os.MkdirTemp("", "clusterbench")
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		if _, err := certs.Make(dir, nil); err != nil {
+			return nil, err
+		}
+		ep, err := rpcnet.Listen("127.0.0.1:0", credentials(dir), rpcnet.WithLogger(quiet))
+		if err != nil {
+			return nil, err
+		}
+		defer ep.Close()
+		n, err := cluster.Join(context.Background(), ep, cluster.Config{Name: "director", Logger: quiet})
+		if err != nil {
+			return nil, err
+		}
+		defer n.Close()
+		r, err := cluster.NewWorkerRegistry(n, cluster.RegistryConfig{Logger: quiet})
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		victim, err := spawn(dir, "victim", ep.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		defer reap(victim)
+		other, err := spawn(dir, "other", ep.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		defer reap(other)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := r.WaitReady(ctx, 2); err != nil {
+			return nil, err
+		}
+		time.Sleep(2 * time.Second) // twenty heartbeats end the patience of the start
+		start := time.Now()
+		if err := victim.Process.Signal(signal); err != nil {
+			return nil, err
+		}
+		var last time.Duration
+		for time.Since(start) < time.Second {
+			m, err := r.Select("role=worker")
+			if err != nil {
+				return nil, err
+			}
+			if m.Name == "victim" {
+				last = time.Since(start)
+			}
+			time.Sleep(200 * time.Microsecond)
+		}
+		return []float64{float64(last) / float64(time.Millisecond)}, nil
+	}}
+}
