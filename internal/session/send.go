@@ -43,6 +43,9 @@ func (s *Session) reserve(st *Stream, n int, done <-chan struct{}) error {
 			st.sendWaits = true
 			s.waiters = append(s.waiters, st)
 		}
+		if !turn { // those before it may wait for credit of their own
+			s.wakeSendersLocked()
+		}
 		wake := st.sendWake
 		s.wmu.Unlock()
 		select {
