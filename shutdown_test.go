@@ -154,8 +154,8 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	wait, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
 	go func() { _, err := rpcnet.CallRaw(wait, conn, "hold", nil); held <- err }()
 	<-entered
-	cancel()
 	_, changed := conn.Ready()
+	cancel()
 	<-changed
 	close(release)
 	if err := <-held; err != nil {
