@@ -139,7 +139,7 @@ func (s *Status) Parse(b []byte) error {
 			for n := d.Map(); n > 0 && d.Err() == nil; n-- {
 				k := d.Text()
 				for n := d.Array(); n > 0 && d.Err() == nil; n-- {
-					if d.Peek() == cbor.KindBytes {
+					if strings.HasSuffix(k, "-bin") {
 						s.Trailer[k] = append(s.Trailer[k], string(d.Bytes()))
 					} else {
 						s.Trailer[k] = append(s.Trailer[k], d.Text())
