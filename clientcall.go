@@ -9,7 +9,6 @@ import (
 
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
-	cbor "github.com/rpcnet-go/rpcnet/wire"
 )
 
 // This file is how calls run on a Conn: the short cuts for unary calls, and
@@ -197,11 +196,7 @@ func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
 }
 
 func decodeResponse(spec *Spec, enc Encoding, p []byte, res any, opts *callConfig) error {
-	var limits cbor.Limits
-	if opts.limits != nil {
-		limits = *opts.limits
-	}
-	if err := decodeMessage(&spec.Response, enc, p, res, limits); err != nil {
+	if err := decodeMessage(&spec.Response, enc, p, res, decodeLimits(spec, opts.limits)); err != nil {
 		return Errorf(CodeInternal, "response: %v", err).WithCause(err)
 	}
 	return nil

@@ -108,3 +108,16 @@ func checkEncoding(spec *Spec, enc Encoding) error {
 	}
 	return Errorf(CodeUnimplemented, "procedure %q does not speak encoding %d (%v): it speaks %v", spec.Procedure, enc, enc, names)
 }
+
+// decodeLimits returns the limits of a procedure: its own where it has some,
+// else those chosen, which may be nil.
+func decodeLimits(spec *Spec, chosen *wire.Limits) wire.Limits {
+	l := spec.Limits
+	if chosen != nil && l.Depth == 0 {
+		l.Depth = chosen.Depth
+	}
+	if chosen != nil && l.Budget == 0 {
+		l.Budget = chosen.Budget
+	}
+	return l
+}

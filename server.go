@@ -110,7 +110,7 @@ func (s *Server) entry(spec *Spec, h ServerFunc) *entry {
 	if size == 0 {
 		size = s.cfg.maxSize
 	}
-	return &entry{server: s, spec: spec, handler: h, maxSize: sizeLimit(size), limits: s.cfg.limits}
+	return &entry{server: s, spec: spec, handler: h, maxSize: sizeLimit(size), limits: decodeLimits(spec, &s.cfg.limits)}
 }
 
 func (s *Server) add(entries ...*entry) error {

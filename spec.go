@@ -48,6 +48,9 @@ type Spec struct {
 	// MaxMessageSize replaces the client's and the server's limit, in bytes,
 	// for this procedure. 0: theirs.
 	MaxMessageSize int
+	// Limits replace the client's and the server's limits of decoding, where
+	// they are not zero, for this procedure.
+	Limits wire.Limits
 	// Inline says that the handler never blocks, so that it may run where
 	// frames are read: one goroutine switch less per call, and everything else
 	// on the session waits for it.

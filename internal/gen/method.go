@@ -227,7 +227,7 @@ func (c *checker) methodDirectives(full string, m *method, ds []directive) {
 			c.settings(m, d)
 		case "limits":
 			if d.arg == "" {
-				c.errorf(d.pos, "//rpcnet:limits needs timeout= or maxsize=, as in timeout=2s maxsize=16MiB")
+				c.errorf(d.pos, "//rpcnet:limits needs an option, as in timeout=2s maxsize=16MiB; there are %s", strings.Join(methodOptions, "=, ")+"=")
 			}
 			c.settings(m, d)
 		case "inline":
@@ -241,31 +241,50 @@ func (c *checker) methodDirectives(full string, m *method, ds []directive) {
 	}
 }
 
-// settings reads timeout= and maxsize=.
+// methodOptions are the options of a method's limits.
+var methodOptions = []string{"timeout", "maxsize", "depth", "budget"}
+
+// settings reads the options of a method's limits.
 func (c *checker) settings(m *method, d directive) {
+	if m.given == nil {
+		m.given = map[string]bool{}
+	}
 	for _, opt := range strings.Fields(d.arg) {
 		key, value, _ := strings.Cut(opt, "=")
+		if m.given[key] {
+			c.errorf(d.pos, "//rpcnet:%s: %s given twice", d.name, key)
+		}
+		m.given[key] = true
 		switch key {
 		case "timeout":
 			t, err := time.ParseDuration(value)
 			if err != nil || t <= 0 {
 				c.errorf(d.pos, "//rpcnet:%s timeout=%s: want a positive duration such as 2s or 500ms", d.name, value)
-			} else if m.timeout != 0 {
-				c.errorf(d.pos, "//rpcnet:%s: timeout given twice", d.name)
 			}
 			m.timeout = t
 		case "maxsize":
-			n, ok := parseSize(value)
-			if !ok {
-				c.errorf(d.pos, "//rpcnet:%s maxsize=%s: want bytes from 1 to 1GiB, such as 65536, 64KiB or 16MiB", d.name, value)
-			} else if m.maxSize != 0 {
-				c.errorf(d.pos, "//rpcnet:%s: maxsize given twice", d.name)
+			m.maxSize = c.size(d, key, value)
+		case "budget":
+			m.budget = c.size(d, key, value)
+		case "depth":
+			n, err := strconv.ParseInt(value, 10, 16)
+			if err != nil || n < 1 {
+				c.errorf(d.pos, "//rpcnet:%s depth=%s: want a number of levels from 1 to 32767", d.name, value)
 			}
-			m.maxSize = n
+			m.depth = n
 		default:
-			c.errorf(d.pos, "//rpcnet:%s: unknown option %q%s; there are timeout= and maxsize=", d.name, opt, didYouMean(key, []string{"timeout", "maxsize"}))
+			c.errorf(d.pos, "//rpcnet:%s: unknown option %q%s; there are %s", d.name, opt, didYouMean(key, methodOptions), strings.Join(methodOptions, "=, ")+"=")
 		}
 	}
+}
+
+// size reads the value of an option that is a number of bytes.
+func (c *checker) size(d directive, key, value string) int64 {
+	n, ok := parseSize(value)
+	if !ok {
+		c.errorf(d.pos, "//rpcnet:%s %s=%s: want bytes from 1 to 1GiB, such as 65536, 64KiB or 16MiB", d.name, key, value)
+	}
+	return n
 }
 
 // parseSize reads a number of bytes, with KiB, MiB or GiB.

@@ -29,6 +29,9 @@ type method struct {
 	idempotency string // "", "Idempotent", "NoSideEffects"
 	timeout     time.Duration
 	maxSize     int64
+	depth       int64
+	given       map[string]bool // options of limits
+	budget      int64
 	inline      bool
 	route       *field // of the first request
 	resume      *resume

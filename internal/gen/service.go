@@ -47,6 +47,9 @@ func (e *emitter) specs(s *service) {
 		if m.timeout > 0 {
 			e.p("Timeout: %d, // %s\n", m.timeout.Nanoseconds(), m.timeout)
 		}
+		if m.depth > 0 || m.budget > 0 {
+			e.p("Limits: %s.Limits{Depth: %d, Budget: %d},\n", e.wire(), m.depth, m.budget)
+		}
 		if m.maxSize > 0 {
 			e.p("MaxMessageSize: %d,\n", m.maxSize)
 		}

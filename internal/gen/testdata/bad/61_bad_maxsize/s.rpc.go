@@ -14,6 +14,8 @@ type S interface {
 	N(ctx context.Context, req *Req) (*Resp, error)
 	//rpcnet:limits maxsize=1 maxsize=2
 	O(ctx context.Context, req *Req) (*Resp, error)
+	//rpcnet:limits depth=0 budget=lots
+	P(ctx context.Context, req *Req) (*Resp, error)
 }
 
 type Req struct{ A string }

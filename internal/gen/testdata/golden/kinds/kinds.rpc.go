@@ -30,7 +30,7 @@ type Kinds interface {
 	// Feed takes one and gives many.
 	//
 	//rpcnet:resumable Seq from=Since
-	//rpcnet:idempotent maxsize=1MiB
+	//rpcnet:idempotent maxsize=1MiB depth=32 budget=8MiB
 	Feed(ctx context.Context, req *FeedRequest) iter.Seq2[*Tick, error]
 	// Upload takes many and gives one.
 	//

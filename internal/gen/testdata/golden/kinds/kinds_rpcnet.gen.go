@@ -64,6 +64,7 @@ var (
 		Procedure:      KindsFeedProcedure,
 		Shape:          rpcnet.Feed,
 		Idempotency:    rpcnet.Idempotent,
+		Limits:         wire.Limits{Depth: 32, Budget: 8388608},
 		MaxMessageSize: 1048576,
 		Request:        stub.StructMessage(appendFeedRequestCBOR, decodeFeedRequestCBOR, kindsSchema.Message("FeedRequest")),
 		Response:       stub.StructMessage(appendTickCBOR, decodeTickCBOR, kindsSchema.Message("Tick")),
