@@ -94,6 +94,7 @@ func (e *laneError) Unwrap() error { return e.err }
 func (s *Session) wasRead() {
 	s.now = time.Now()
 	s.lastRecv.Store(s.now.UnixNano())
+	s.unheard.Store(0)
 }
 
 // stream returns the stream of a frame, locked, or nil if it has ended.

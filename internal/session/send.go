@@ -174,7 +174,7 @@ func (st *Stream) send(msg []byte, end bool, done <-chan struct{}, mode flushMod
 // writeDataLocked sends a DATA frame: a large one straight from p if nobody
 // writes, others through the buffer. wmu is held before, not after.
 func (s *Session) writeDataLocked(st *Stream, h wire.Header, p []byte, mode flushMode) {
-	if len(p) >= bulk && s.parts != nil && !s.writing && len(s.wbuf) == 0 {
+	if len(p) >= bulk && s.parts != nil && !s.writing && len(s.wbuf) == 0 && !s.mayBlock(len(p)) {
 		s.writing = true
 		s.wmu.Unlock()
 		s.writeParts(h, p)

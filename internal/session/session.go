@@ -150,6 +150,7 @@ type Session struct {
 	procedures map[string]procedure
 	kick       chan struct{}
 	writeSeq   atomic.Uint64 // odd while the lane is written
+	unheard    atomic.Int64  // bytes written since the lane was last read
 
 	// The receive side. The reader's fields belong to who has the role.
 	in       input

@@ -164,3 +164,45 @@ func TestDeadlineTravels(t *testing.T) {
 		}
 	})
 }
+
+// Whoever writes to a peer that does not read its socket waits no longer than
+// its own context, though the write itself cannot be taken back.
+func TestSendersOnAStuckLaneHonourTheirContext(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int{"small": 1000, "large": 1 << 20} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				cfg := session.Config{KeepaliveIdle: -1, WriteTimeout: time.Hour}
+				s, _ := against(t, cfg, wire.Settings{StreamWindow: 1 << 30, SessionWindow: 1 << 30}, true)
+				begin := time.Now()
+				done := make(chan struct{})
+				time.AfterFunc(time.Second, func() { close(done) })
+				ended := make(chan error, 2)
+				go func() {
+					st, err := s.NewStream(&session.Request{Procedure: "x"}, done)
+					for err == nil {
+						err = st.Send(make([]byte, size), false, done)
+						time.Sleep(time.Millisecond)
+					}
+					ended <- err
+				}()
+				go func() {
+					var err error
+					for err == nil {
+						_, err = s.Call(&session.Request{Procedure: "y"}, make([]byte, size), done, true)
+					}
+					ended <- err
+				}()
+				for range 2 {
+					if err := <-ended; !session.IsInterrupted(err) {
+						t.Errorf("%v", err)
+					}
+				}
+				if d := time.Since(begin); d > 2*time.Second {
+					t.Errorf("a context of 1 s ended a call after %v", d)
+				}
+			})
+		})
+	}
+}

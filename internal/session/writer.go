@@ -50,6 +50,9 @@ func (s *Session) leadLocked() bool {
 // flush writes what the buffer holds, and what others add meanwhile, and gives
 // the writing role back.
 func (s *Session) flush(mode flushMode) {
+	if s.mayBlock(0) {
+		mode = flushAsync
+	}
 	switch mode {
 	case flushAsync:
 		s.kick <- struct{}{} // has room: only the holder of the role sends
@@ -59,7 +62,7 @@ func (s *Session) flush(mode flushMode) {
 	}
 	s.wmu.Lock()
 	for rounds := 0; len(s.wbuf) > 0 && s.werr == nil; rounds++ {
-		if rounds == 4 { // a caller writes for others only so long
+		if rounds == 4 || s.mayBlock(len(s.wbuf)) { // a caller writes for others only so long
 			s.wmu.Unlock()
 			s.kick <- struct{}{}
 			return
@@ -70,6 +73,16 @@ func (s *Session) flush(mode flushMode) {
 	s.wakeSendersLocked() // who writes its own large part wakes nobody else
 	s.wmu.Unlock()
 }
+
+// unheardLimit is how much is written after the last word of the peer before
+// only the writer goroutine writes: less than what a peer that stops reading
+// leaves room for in the sockets between.
+const unheardLimit = 128 << 10
+
+// mayBlock reports whether a write of n bytes might wait for a peer that does
+// not read. Callers, who have a context to honour, leave such writes to the
+// writer.
+func (s *Session) mayBlock(n int) bool { return s.unheard.Load()+int64(n) > unheardLimit }
 
 // writeLoop is the writer goroutine.
 func (s *Session) writeLoop() {
@@ -95,6 +108,7 @@ func (s *Session) writeOnceLocked() {
 	s.wspare = nil
 	s.wakeSendersLocked() // there is room again
 	s.wmu.Unlock()
+	s.unheard.Add(int64(len(b)))
 	s.writeSeq.Add(1)
 	_, err := s.lane.Write(b)
 	s.writeSeq.Add(1)
@@ -110,6 +124,7 @@ func (s *Session) writeOnceLocked() {
 // writeParts writes a frame without copying its payload. The caller has the
 // writing role.
 func (s *Session) writeParts(h wire.Header, p []byte) {
+	s.unheard.Add(int64(len(p)))
 	s.writeSeq.Add(1)
 	err := s.parts.WriteParts(h.Append(s.head[:0]), p)
 	s.writeSeq.Add(1)
