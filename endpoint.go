@@ -195,20 +195,25 @@ func (ep *Endpoint) awaitStarting(ctx context.Context) {
 	}
 }
 
-// lingerTimeout is how long a drained session waits for its peer to close, so
-// that the last answers are not lost to a reset.
-const lingerTimeout = 500 * time.Millisecond
+// How long a session waits for its peer to close, so that the last answers are
+// not lost to a reset: one that has drained, and one that was refused or cut.
+const (
+	drainedLinger = 2 * time.Second
+	lingerTimeout = 500 * time.Millisecond
+)
 
 // drainSession reports whether all calls of a session have finished.
 func drainSession(ctx context.Context, s *session.Session) (clean bool) {
 	idle := s.Drain()
+	wait := drainedLinger
 	select {
 	case <-idle:
 		clean = true
 	case <-ctx.Done():
 		s.CutAll(byte(CodeUnavailable), "the server has shut down", ErrDraining)
+		wait = lingerTimeout
 	}
-	linger := time.NewTimer(lingerTimeout)
+	linger := time.NewTimer(wait)
 	defer linger.Stop()
 	select {
 	case <-s.Closed():
