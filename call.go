@@ -164,8 +164,9 @@ func WithAttempt(n int) CallOption {
 }
 
 // WithWaitForReady lets a call wait for a connection, as long as its context
-// allows, instead of failing with CodeUnavailable while there is none. Default
-// off.
+// allows, instead of failing with CodeUnavailable while there is none. A unary
+// call that a draining server refused, so that no handler saw it, is sent again;
+// a stream is once it has been sent the caller's to open anew. Default off.
 func WithWaitForReady() CallOption {
 	return callOption(func(c *callConfig) { c.waitForReady = true })
 }
