@@ -68,11 +68,14 @@ func withTimeout(ctx context.Context, spec *Spec) (context.Context, context.Canc
 // that came and must be released.
 func (c *Conn) call(ctx context.Context, spec *Spec, rec *Call, opts *callConfig, in []byte) (*session.Stream, error) {
 	st, err := c.try(ctx, spec, rec, opts, in)
-	for pause := firstRetry; opts.waitForReady && refused(err) && c.pause(ctx, &pause); {
+	for pause := firstRetry; c.waits(opts) && refused(err) && c.pause(ctx, &pause); {
 		st, err = c.try(ctx, spec, rec, opts, in)
 	}
 	return st, err
 }
+
+// waits reports whether a call waits for the server.
+func (c *Conn) waits(opts *callConfig) bool { return opts.waitForReady && !c.cfg.failFast }
 
 // firstRetry is how long a call that waits for a server lets one be that has
 // refused it; the pauses double, up to lastBackoff.
@@ -104,7 +107,7 @@ func (c *Conn) try(ctx context.Context, spec *Spec, rec *Call, opts *callConfig,
 	if err := ctx.Err(); err != nil {
 		return nil, contextError(ctx)
 	}
-	s, err := c.ready(ctx, opts.waitForReady)
+	s, err := c.ready(ctx, c.waits(opts))
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +216,7 @@ func noResponse(err error) error {
 func (c *Conn) NewStream(ctx context.Context, spec *Spec) (ClientStream, error) {
 	rec, opts := callOptions(ctx)
 	cs, err := c.newStream(ctx, spec, rec, opts)
-	for pause := firstRetry; opts.waitForReady && refused(err) && c.pause(ctx, &pause); {
+	for pause := firstRetry; c.waits(opts) && refused(err) && c.pause(ctx, &pause); {
 		cs, err = c.newStream(ctx, spec, rec, opts)
 	}
 	if err != nil {
@@ -226,7 +229,7 @@ func (c *Conn) newStream(ctx context.Context, spec *Spec, rec *Call, opts *callC
 	if err := ctx.Err(); err != nil {
 		return nil, contextError(ctx)
 	}
-	s, err := c.ready(ctx, opts.waitForReady)
+	s, err := c.ready(ctx, c.waits(opts))
 	if err != nil {
 		return nil, err
 	}

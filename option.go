@@ -152,6 +152,7 @@ type dialConfig struct {
 	keepalive    keepalive
 	writeTimeout time.Duration
 	lazy         bool
+	failFast     bool
 }
 
 type dialOption func(*dialConfig)
@@ -167,6 +168,11 @@ func WithServerName(name string) DialOption {
 // WithLazyDial lets Dial return before it is connected: the connection is made
 // in the background, as after a loss. Default off: Dial really connects.
 func WithLazyDial() DialOption { return dialOption(func(c *dialConfig) { c.lazy = true }) }
+
+// WithFailFast makes calls fail at once while there is no connection, also
+// those that would wait ([WithWaitForReady]): for transports that choose among
+// several connections and go elsewhere. Default off.
+func WithFailFast() DialOption { return dialOption(func(c *dialConfig) { c.failFast = true }) }
 
 // A LaneOption is an option of an endpoint, for the sessions of its callers,
 // and of a dial.

@@ -265,6 +265,16 @@ var optionTests = map[string]func(*testing.T){
 		go ep.Serve(context.Background(), echoServer())
 		mustEcho(t, rpcnet.NewClient(conn, rpcnet.WithWaitForReady()), nil)
 	},
+	"WithFailFast": func(t *testing.T) {
+		conn, err := rpcnet.Dial(within(t), "127.0.0.1:1", rpctest.Credentials(t), rpcnet.WithLazyDial(), rpcnet.WithFailFast())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+		_, err = rpcnet.CallRaw(ctx, conn, "echo", nil)
+		wantCode(t, err, rpcnet.CodeUnavailable)
+	},
 	"WithKeepalive": func(t *testing.T) {
 		p, conn := proxied(t, rpcnet.WithKeepalive(20*time.Millisecond, 100*time.Millisecond))
 		_, changed := conn.Ready()

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,7 +78,7 @@ func NewClient(r *WorkerRegistry, cfg ClientConfig) (*Client, error) {
 	}
 	c := &Client{registry: r, cfg: cfg}
 	c.conns = routed.NewConns(cfg.DialTimeout, func(ctx context.Context, addr string) (*rpcnet.Conn, error) {
-		return r.ep.Dial(ctx, addr, cfg.DialOptions...)
+		return r.ep.Dial(ctx, addr, append(slices.Clip(cfg.DialOptions), rpcnet.WithFailFast())...)
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -172,7 +172,7 @@ func (c *Client) dial(ctx context.Context, addr string) (*rpcnet.Conn, error) {
 }
 
 func (c *Client) dialWith(ctx context.Context, addr string, more ...rpcnet.DialOption) (*rpcnet.Conn, error) {
-	opts := append(more, c.cfg.DialOptions...)
+	opts := append(append(more, c.cfg.DialOptions...), rpcnet.WithFailFast())
 	if c.cfg.Endpoint != nil {
 		return c.cfg.Endpoint.Dial(ctx, addr, opts...)
 	}
