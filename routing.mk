@@ -4,12 +4,12 @@
 routesim: ## run the routing simulations and their gates
 	go run ./internal/cmd/routesim
 
-DURATION ?= 2m
 SEED ?= $(shell date +%s)
 
 .PHONY: chaos
+chaos: DURATION ?= 2m
 chaos: ## break directors and workers for DURATION (2m) under 50 clients, in the order of SEED
-	go run ./internal/cmd/chaos -duration $(DURATION) -seed $(SEED)
+	go run ./internal/cmd/chaos -duration $(DURATION) -seed $(SEED) $(CHAOS_FLAGS)
 
 .PHONY: rolling
 rolling: ## restart every worker and director under 50 clients that must see no error

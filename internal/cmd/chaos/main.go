@@ -35,6 +35,7 @@ func main() {
 	clients := flag.Int("clients", 50, "clients that stream all the time")
 	kinds := flag.String("faults", "", "only these faults, separated by commas")
 	rolling := flag.Bool("rolling", false, "instead of faults: restart every worker and director in good order, and demand that no client sees an error")
+	bounds := flag.Bool("bounds", true, "fail if the gaps are longer than their bounds; they hold on a machine that does nothing else")
 	verbose := flag.Bool("v", false, "print what the children log")
 	flag.Parse()
 
@@ -59,7 +60,7 @@ func main() {
 		os.Exit(1)
 	}
 	defer f.close()
-	ok, err := run(ctx, f, plan{duration: *duration, rand: rand.New(rand.NewPCG(*seed, 1)), clients: *clients, only: *kinds, rolling: *rolling})
+	ok, err := run(ctx, f, plan{duration: *duration, rand: rand.New(rand.NewPCG(*seed, 1)), clients: *clients, only: *kinds, rolling: *rolling, bounds: *bounds})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 	}
