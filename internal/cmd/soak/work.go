@@ -184,8 +184,10 @@ func (s *soak) upload(ctx context.Context) error {
 	if got := binary.LittleEndian.Uint64(m); got != sum {
 		return wrongf("a sum of %d, want %d", got, sum)
 	}
-	if err := st.Recv(&m); err != io.EOF {
-		return wrongf("after the sum: %v", err)
+	if err := st.Recv(&m); err == nil {
+		return wrongf("a second sum")
+	} else if err != io.EOF { // cut between the sum and the end
+		return err
 	}
 	return nil
 }
