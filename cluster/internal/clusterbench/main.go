@@ -51,6 +51,36 @@ type result struct {
 	samples []float64
 	runs    int
 	errs    []error
+	halt    time.Duration // the longest time this process did not run
+}
+
+// watchHalts returns a function that says for how long, at most, the machine did
+// not let this process run since: all nodes live in it, and what they make of
+// that is no news about them.
+func watchHalts() (longest func() time.Duration) {
+	stop, result := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		const step = 10 * time.Millisecond
+		tick := time.NewTicker(step)
+		defer tick.Stop()
+		var worst time.Duration
+		last := time.Now()
+		for {
+			select {
+			case <-stop:
+				result <- worst
+				return
+			case <-tick.C:
+				now := time.Now()
+				worst = max(worst, now.Sub(last)-step)
+				last = now
+			}
+		}
+	}()
+	return func() time.Duration {
+		close(stop)
+		return <-result
+	}
 }
 
 // met reports whether the targets were met.
@@ -64,11 +94,16 @@ func (r *result) value() string {
 		return fmt.Sprintf("%d of %d runs failed: %v", len(r.errs), r.runs, r.errs[0])
 	}
 	unit := strings.TrimSpace(" " + r.unit)
+	text := fmt.Sprintf("median %.3g, p99 %.3g, worst %.3g %s",
+		quantile(r.samples, 0.5), quantile(r.samples, 0.99), quantile(r.samples, 1), unit)
 	if len(r.samples) == 1 {
-		return strings.TrimSpace(fmt.Sprintf("%.3g %s", r.samples[0], unit))
+		text = fmt.Sprintf("%.3g %s", r.samples[0], unit)
 	}
-	return strings.TrimSpace(fmt.Sprintf("median %.3g, p99 %.3g, worst %.3g %s",
-		quantile(r.samples, 0.5), quantile(r.samples, 0.99), quantile(r.samples, 1), unit))
+	text = strings.TrimSpace(text)
+	if r.halt > 250*time.Millisecond {
+		text += fmt.Sprintf(" (the machine held this process up for %v)", r.halt.Round(10*time.Millisecond))
+	}
+	return text
 }
 
 // quantile returns the smallest sample that so many are not above.
@@ -100,6 +135,7 @@ func runTable(quick bool, runs int, only, doc string) error {
 		if runs > 0 {
 			n = min(n, runs)
 		}
+		halts := watchHalts()
 		for range n {
 			xs, err := r.run()
 			res.runs++
@@ -108,6 +144,7 @@ func runTable(quick bool, runs int, only, doc string) error {
 				res.errs = append(res.errs, err)
 			}
 		}
+		res.halt = halts()
 		mark := ""
 		if !res.met() {
 			mark = "  MISSED"
