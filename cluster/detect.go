@@ -97,6 +97,7 @@ func (n *Node) sights() []sight {
 		seen = append(seen, sight{
 			name:    name,
 			up:      m.State.Present() && n.heard(m),
+			present: m.State.Present(),
 			crashed: !m.State.Present() && (m.refused || m.replaced || m.condemned),
 			left:    m.State == StateLeft || m.State == StateLeaving,
 			tags:    m.Tags,

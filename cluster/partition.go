@@ -56,6 +56,7 @@ type voter struct {
 type sight struct {
 	name    string
 	up      bool // present and answering, as far as anybody knows
+	present bool // present
 	crashed bool // refused or replaced, and not up
 	left    bool
 	tags    Tags
@@ -174,7 +175,7 @@ func (d *detector) update(now time.Time, self string, seen []sight) {
 			}
 			v.tags = s.tags
 			v.expected = v.expected || now.Sub(v.upSince) >= d.cfg.PartitionBaseline
-		case v == nil:
+		case v == nil, s.present && !v.expected: // a suspicion does not start its time anew
 		case s.left || s.crashed || !v.expected:
 			delete(d.voters, s.name)
 		case v.lostAt.IsZero():

@@ -261,6 +261,23 @@ func TestNoSideIsNamedBeforeEverybodyWasAskedTwice(t *testing.T) {
 	}
 }
 
+func TestASuspicionDoesNotMakeANewNodeNewAgain(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 2)
+	for i := 2; i < 10; i++ {
+		name := fmt.Sprintf("n%02d", i)
+		s.seen[name] = &sight{name: name, up: true, present: true}
+	}
+	s.run(9 * time.Second)
+	s.seen["n09"].up = false
+	s.run(time.Second)
+	s.seen["n09"].up = true
+	s.run(time.Second)
+	if v := s.d.voters["n09"]; v == nil || !v.expected {
+		t.Errorf("after 11 s with a second's suspicion: %+v", v)
+	}
+}
+
 func TestNewNodesDoNotCountUntilTheyAreKnown(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, 2)
