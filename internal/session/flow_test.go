@@ -16,47 +16,59 @@ import (
 // does must not send frames with it.
 func TestNothingIsSentOnAStreamAfterItsStatus(t *testing.T) {
 	t.Parallel()
-	came, received, reset := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	h := handlers()
-	h.serve["slow"] = func(st *session.Stream) {
-		<-came
-		if _, err := st.Recv(nil); err != nil { // takes all that has come
-			t.Error(err)
-		}
-		close(received)
-		<-reset
-		for { // and returns credit as it is used
-			if _, err := st.Recv(nil); err != nil {
-				break
+	for name, end := range map[string]func(*peer){
+		"the caller gives up": func(p *peer) { p.send(wire.TypeReset, 0, 1, []byte{1}) },
+		"the server cuts":     func(p *peer) { p.send(wire.TypeData, 0, 1, make([]byte, 2000)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			came, received, over, sent := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+			h := handlers()
+			h.facts.MaxReceive = 1000
+			h.serve["slow"] = func(st *session.Stream) {
+				<-came
+				if _, err := st.Recv(nil); err != nil { // takes all that has come
+					t.Error(err)
+				}
+				close(received)
+				<-over
+				for { // and returns credit as it is used
+					if _, err := st.Recv(nil); err != nil {
+						break
+					}
+				}
+				st.SendHeader([]byte{1, 'k', 0})
+				if err := st.Send([]byte("late"), false, nil); err == nil {
+					t.Error("Send works after the end of the call")
+				}
+				st.Finish([]byte("late"), true, nil, nil)
+				close(sent)
 			}
-		}
-		st.SendHeader([]byte{1, 'k', 0})
-		if err := st.Send([]byte("late"), false, nil); err == nil {
-			t.Error("Send works after RESET")
-		}
-		st.Finish([]byte("late"), true, nil, nil)
-		reset <- struct{}{}
-	}
-	s, p := serve(t, session.Config{Handler: h})
-	var b []byte
-	for range 200 {
-		b = append(b, raw(wire.TypeData, 0, 1, make([]byte, 1000))...)
-	}
-	p.write(append(raw(wire.TypeOpen, 0, 1, open(1, "slow", nil)), b...))
-	p.sync()
-	close(came)
-	<-received
-	p.send(wire.TypeReset, 0, 1, []byte{1})
-	p.status(1)
-	reset <- struct{}{}
-	<-reset
-	for _, f := range p.sync() {
-		if f.ID() == 1 {
-			t.Errorf("a %v frame after STATUS", f.Type())
-		}
-	}
-	if s.Buffered() != 0 {
-		t.Errorf("%d bytes buffered", s.Buffered())
+			s, p := serve(t, session.Config{Handler: h})
+			var b []byte
+			for range 200 {
+				b = append(b, raw(wire.TypeData, 0, 1, make([]byte, 1000))...)
+			}
+			p.write(append(raw(wire.TypeOpen, 0, 1, open(1, "slow", nil)), b...))
+			p.sync()
+			close(came)
+			<-received
+			end(p)
+			frames := p.sync()
+			close(over)
+			<-sent
+			frames = append(frames, p.sync()...)
+			if len(frames) == 0 || frames[0].Type() != wire.TypeStatus {
+				t.Fatalf("want STATUS, got %v", frames)
+			}
+			for _, f := range frames[1:] {
+				if f.ID() == 1 {
+					t.Errorf("a %v frame after STATUS", f.Type())
+				}
+			}
+			if s.Buffered() != 0 {
+				t.Errorf("%d bytes buffered", s.Buffered())
+			}
+		})
 	}
 }
 

@@ -266,27 +266,27 @@ func heap() int64 {
 // its STATUS, handlers are bounded, and the session lives.
 func TestRapidReset(t *testing.T) {
 	t.Parallel()
-	const limit = 100
+	const limit, rounds = 100, 1000
 	s, p := serve(t, session.Config{MaxStreams: limit})
-	const n = 100_000
-	var b []byte
-	for i := range n {
-		name := ""
-		if i == 0 {
-			name = "deaf"
+	for round := range rounds {
+		var b []byte
+		for id := uint32(1); id <= limit; id++ {
+			name := ""
+			if round == 0 && id == 1 {
+				name = "deaf"
+			}
+			b = append(b, raw(wire.TypeOpen, 0, id, open(1, name, nil))...)
+			b = append(b, raw(wire.TypeReset, 0, id, []byte{1})...)
 		}
-		b = append(b, raw(wire.TypeOpen, 0, uint32(i%limit+1), open(1, name, nil))...)
-		b = append(b, raw(wire.TypeReset, 0, uint32(i%limit+1), []byte{1})...)
-	}
-	sent := make(chan struct{})
-	go func() { defer close(sent); p.write(b) }()
-	for i := range n {
-		if f := p.last(wire.TypeStatus); f.ID() != uint32(i%limit+1) {
-			t.Fatalf("STATUS %d is for stream %d", i, f.ID())
+		p.write(b)
+		answered := map[uint32]bool{}
+		for range limit {
+			answered[p.last(wire.TypeStatus).ID()] = true
+		}
+		if len(answered) != limit {
+			t.Fatalf("round %d: STATUS for %d streams of %d", round, len(answered), limit)
 		}
 	}
-	<-sent
-	p.sync()
 	if err := s.Err(); err != nil {
 		t.Error(err)
 	}
@@ -295,21 +295,44 @@ func TestRapidReset(t *testing.T) {
 	}
 }
 
-// Handlers that outlive their call count against the limit of streams.
+// A call that was given up keeps its place while its handler runs: its STATUS
+// comes at the handler's end, and until then the id is in use.
+func TestAHandlerThatIgnoresItsCallerKeepsTheCallersPlace(t *testing.T) {
+	t.Parallel()
+	h, release := stubborn(session.Facts{})
+	s, p := serve(t, session.Config{MaxStreams: 2, Handler: h})
+	for range 3 {
+		p.send(wire.TypeOpen, 0, 1, open(1, "stubborn", nil))
+		p.send(wire.TypeReset, 0, 1, []byte{1})
+		if came := p.sync(); len(came) != 0 {
+			t.Fatalf("%v before the handler has ended", came)
+		}
+		if s.InFlight() != 0 {
+			t.Error("a drain would wait for a call whose caller has gone")
+		}
+		release <- struct{}{}
+		if st := p.status(1); st.Code != 1 {
+			t.Errorf("after RESET: %+v", st)
+		}
+	}
+	p.send(wire.TypeOpen, 0, 1, open(1, "", nil))
+	p.send(wire.TypeReset, 0, 1, []byte{1})
+	p.send(wire.TypeOpen, 0, 1, open(1, "", nil))
+	wantText(t, ended(t, s), "OPEN of stream 1, which is open")
+	release <- struct{}{}
+}
+
+// Handlers that outlive a call which the server itself has ended count against
+// the limit of streams.
 func TestHandlersThatIgnoreCancellationAreBounded(t *testing.T) {
 	t.Parallel()
-	release := make(chan struct{})
-	h := handlers()
-	h.serve["stubborn"] = func(st *session.Stream) {
-		<-release
-		finish(st, wire.Status{})
-	}
+	h, release := stubborn(session.Facts{MaxReceive: 10})
 	s, p := serve(t, session.Config{MaxStreams: 2, Handler: h})
 	p.send(wire.TypeOpen, 0, 1, open(1, "stubborn", nil))
 	for range 2 {
-		p.send(wire.TypeReset, 0, 1, []byte{1})
-		if st := p.status(1); st.Code != 1 {
-			t.Errorf("after RESET: %+v", st)
+		p.send(wire.TypeData, 0, 1, make([]byte, 11))
+		if st := p.status(1); st.Code != 8 || st.Unprocessed {
+			t.Errorf("after a message over the limit: %+v", st)
 		}
 		p.send(wire.TypeOpen, 0, 1, open(1, "", nil))
 	}
@@ -325,6 +348,15 @@ func TestHandlersThatIgnoreCancellationAreBounded(t *testing.T) {
 	if s.Err() != nil {
 		t.Error(s.Err())
 	}
+}
+
+// stubborn returns handlers of which one ends only when it is released.
+func stubborn(facts session.Facts) (*handler, chan struct{}) {
+	release := make(chan struct{})
+	return &handler{facts: facts, serve: map[string]func(*session.Stream){"stubborn": func(st *session.Stream) {
+		<-release
+		finish(st, wire.Status{})
+	}}}, release
 }
 
 func TestHandshakeFailures(t *testing.T) {

@@ -159,13 +159,15 @@ func (s *Session) onReset(h wire.Header, p []byte) error {
 		return errors.New("RESET from a server")
 	}
 	if st := s.stream(h.ID()); st != nil {
-		st.cutLocked(resetStatus, errReset)
+		st.cutLocked(nil, errReset)
 	}
 	return nil
 }
 
-// cutLocked ends a served stream before its handler does: STATUS is sent, the
-// id is free, the handler's context is cancelled. It unlocks st.
+// cutLocked ends a served stream before its handler does: the handler's context
+// is cancelled, STATUS is sent and the id is free. Without a status that waits
+// for the handler's end, so that a caller that has gone opens no other stream
+// in the place of a handler that still runs. It unlocks st.
 func (st *Stream) cutLocked(status []byte, cause error) {
 	s := st.s
 	if st.ended {
@@ -179,11 +181,16 @@ func (st *Stream) cutLocked(status []byte, cause error) {
 	c := st.canceler
 	id := st.id
 	st.stopSend(cause)
-	st.cell.Store(nil)
+	st.owesStatus = status == nil
+	if status != nil {
+		st.cell.Store(nil)
+	}
 	s.inflight.Add(-1)
 	st.unlockWake()
 	s.release(n)
-	s.answer(id, status)
+	if status != nil {
+		s.answer(id, status)
+	}
 	if c != nil {
 		c.Cancel(cause)
 	}
@@ -250,8 +257,15 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 	s := st.s
 	st.mu.Lock()
 	if st.ended { // cut before
+		owes := st.owesStatus
+		if owes {
+			st.cell.Store(nil)
+		}
 		st.mu.Unlock()
 		s.running.Add(-1)
+		if owes {
+			s.answer(st.id, resetStatus)
+		}
 		return true
 	}
 	s.wmu.Lock()

@@ -29,11 +29,15 @@
 //	caller:  idle --OPEN--> open --END--> half-closed --STATUS--> closed
 //	         open, half-closed --RESET--> abandoned --STATUS--> closed
 //	server:  (OPEN) open --END--> half-closed; the handler returns: STATUS, closed
-//	         (RESET) STATUS, closed; the handler's context is cancelled
+//	         open --RESET--> abandoned, the handler's context is cancelled;
+//	         the handler returns: STATUS, closed
+//	         (cut by the server) STATUS, closed, the handler's context is cancelled
 //
 // An id is used again only after its STATUS has come, so a frame can never
-// reach a stream it was not meant for. A server counts handlers that outlive
-// their stream against the limit of streams.
+// reach a stream it was not meant for, and a caller that is within the limit of
+// streams is never refused because a handler has not noticed yet that its caller
+// has gone. A server counts handlers that outlive a stream it has cut against
+// the limit of streams.
 package session
 
 import (

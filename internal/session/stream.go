@@ -71,9 +71,11 @@ type Stream struct {
 	waiting   bool
 	endOnly   bool // wake the receiver only at the end
 	ended     bool // this side is done: what still comes is dropped
-	window    int64
-	allowance int64 // bytes the peer may still send
-	wake      chan struct{}
+	// owesStatus: the server's STATUS goes out when the handler ends.
+	owesStatus bool
+	window     int64
+	allowance  int64 // bytes the peer may still send
+	wake       chan struct{}
 
 	// The receiver's.
 	cur       []byte // messages being taken, from q
@@ -141,7 +143,7 @@ func (st *Stream) reset(s *Session, id uint32, cell *atomic.Pointer[Stream], r *
 	st.owner = s
 	st.q, st.bigs, st.part, st.partCost, st.partHeld, st.inPart = st.q[:0], nil, nil, 0, 0, false
 	st.recvEnd, st.err, st.hasStatus, st.status, st.header = false, nil, false, st.status[:0], nil
-	st.waiting, st.endOnly, st.ended = false, false, false
+	st.waiting, st.endOnly, st.ended, st.owesStatus = false, false, false, false
 	st.window = int64(s.cfg.StreamWindow)
 	st.allowance = st.window
 	st.cur, st.at, st.curBigs, st.taken, st.curBuf, st.credit = st.cur[:0], 0, nil, nil, 0, 0

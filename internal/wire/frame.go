@@ -26,7 +26,8 @@
 //	END       empty: the sender of requests has no more
 //	STATUS    empty for success without trailers, else CBOR, see [Status];
 //	          the server's last frame of the stream, always sent
-//	RESET     code byte: the caller gives up; the server still answers STATUS
+//	RESET     code byte: the caller gives up; the server still answers STATUS,
+//	          when the handler has returned
 //	HEADER    metadata that precedes the first response
 //	CREDIT    bytes uint32: the peer may send that much more on the stream, or
 //	          with id 0 on the session
