@@ -101,18 +101,15 @@ func age(d time.Duration) string {
 // again.
 const settle = 100 * time.Millisecond
 
-// onEveryChange calls show at once and after every change, until ctx ends,
-// which is no error.
+// onEveryChange calls show for the members as they are and after every change,
+// until ctx ends, which is no error.
 func onEveryChange(ctx context.Context, conn *rpcnet.Conn, show func() error) error {
-	changed := make(chan error)
+	ended := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	changed := make(chan error)
 	go func() {
-		defer close(changed)
-		for e, err := range cluster.AdminEvents(ctx, conn) {
-			if err == nil && e.Initial {
-				continue
-			}
+		for _, err := range cluster.AdminEvents(ctx, conn) { // the first events are the members as they are
 			select {
 			case changed <- err:
 			case <-ctx.Done():
@@ -120,21 +117,23 @@ func onEveryChange(ctx context.Context, conn *rpcnet.Conn, show func() error) er
 			}
 		}
 	}()
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(settle)
+	timer.Stop()
 	defer timer.Stop()
 	for {
+		var err error
 		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-changed:
-			if err != nil {
-				return err
-			}
+		case <-ended.Done():
+		case err = <-changed:
 			timer.Reset(settle)
 		case <-timer.C:
-			if err := show(); err != nil {
-				return err
-			}
+			err = show()
+		}
+		switch {
+		case ended.Err() != nil:
+			return nil
+		case err != nil:
+			return err
 		}
 	}
 }
