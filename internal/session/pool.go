@@ -7,47 +7,93 @@ const maxIdle = 256
 
 // A Pool runs handlers on goroutines that are used again, because a grown
 // stack is cheaper to keep than to grow. The zero value is ready to use.
+//
+// Streams wait in a queue. While it is not empty one goroutine is on its way to
+// it; the one that takes a stream sends the next on its way before it runs the
+// handler. So a handler that waits holds up nobody, and handlers that do not
+// wait run one after another on a goroutine that need not be woken for each.
 type Pool struct {
 	mu     sync.Mutex
+	queue  []*Stream // from next on
+	next   int
+	coming bool // a goroutine is on its way to the queue
 	idle   []*worker
 	closed bool
 }
 
-type worker struct{ next chan *Stream }
+type worker struct{ wake chan struct{} }
 
 // run serves st on a goroutine of the pool.
 func (p *Pool) run(st *Stream) {
 	p.mu.Lock()
+	if p.next > 0 && len(p.queue) == cap(p.queue) { // the front is free again
+		n := copy(p.queue, p.queue[p.next:])
+		clear(p.queue[n:])
+		p.queue, p.next = p.queue[:n], 0
+	}
+	p.queue = append(p.queue, st)
+	p.callUnlock()
+}
+
+// callUnlock sends a goroutine on its way if the queue needs one, and unlocks.
+func (p *Pool) callUnlock() {
+	if p.coming || p.next == len(p.queue) {
+		p.mu.Unlock()
+		return
+	}
+	p.coming = true
 	if n := len(p.idle); n > 0 {
 		w := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		w.next <- st
+		w.wake <- struct{}{} // has room: an idle one has no token
 		return
 	}
 	p.mu.Unlock()
-	w := &worker{next: make(chan *Stream, 1)}
-	go w.loop(p, st)
+	go (&worker{wake: make(chan struct{}, 1)}).loop(p)
 }
 
-func (w *worker) loop(p *Pool, st *Stream) {
+// loop serves streams until the pool has enough idle goroutines.
+func (w *worker) loop(p *Pool) {
+	var st *Stream
 	defer func() {
 		if st != nil { // runtime.Goexit, as of a test that fails in a handler
 			st.Finish(nil, false, exitStatus, nil)
 		}
 	}()
-	for st != nil {
-		st.serve()
-		p.mu.Lock()
+	p.mu.Lock()
+	p.coming = false
+	for {
+		if p.next < len(p.queue) {
+			st = p.take()
+			p.callUnlock()
+			st.serve()
+			st = nil
+			p.mu.Lock()
+			continue
+		}
 		if p.closed || len(p.idle) >= maxIdle {
 			p.mu.Unlock()
-			st = nil
 			return
 		}
 		p.idle = append(p.idle, w)
 		p.mu.Unlock()
-		st = <-w.next
+		_, sent := <-w.wake // closed: Close
+		p.mu.Lock()
+		if sent {
+			p.coming = false
+		}
 	}
+}
+
+// take returns the first stream of the queue, which has one. mu is held.
+func (p *Pool) take() *Stream {
+	st := p.queue[p.next]
+	p.queue[p.next] = nil
+	if p.next++; p.next == len(p.queue) {
+		p.queue, p.next = p.queue[:0], 0
+	}
+	return st
 }
 
 // Close lets the idle goroutines end; those that run a handler end after it.
@@ -56,7 +102,7 @@ func (p *Pool) Close() {
 	defer p.mu.Unlock()
 	p.closed = true
 	for _, w := range p.idle {
-		close(w.next)
+		close(w.wake)
 	}
 	p.idle = nil
 }
