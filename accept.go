@@ -112,7 +112,7 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 		return nil
 	}
 	defer ep.starting.Done()
-	d := &dispatcher{host: host{peer: peer}, find: ep.find, logger: ep.cfg.logger}
+	d := &dispatcher{host: host{peer: peer}, find: ep.find, outer: ep.outer, logger: ep.cfg.logger}
 	cfg := ep.sessionConfig()
 	cfg.Handler, cfg.Pool = d, &ep.pool
 	cfg.Ended = func(s *session.Session) {

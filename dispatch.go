@@ -14,28 +14,30 @@ import (
 // A dispatcher serves the streams of one session.
 type dispatcher struct {
 	host   host
-	find   func(procedure string) (*entry, ServerFunc) // the function, if not nil, wraps the entry's
+	find   func(procedure string) *entry
+	outer  func(*entry) ServerFunc // what it returns, if not nil, wraps the entry's function
 	logger *slog.Logger
 }
 
 // Facts implements [session.Handler].
 func (d *dispatcher) Facts(procedure string) session.Facts {
-	e, _ := d.find(procedure)
+	e := d.find(procedure)
 	if e == nil {
 		return session.Facts{MaxReceive: DefaultMaxMessageSize}
 	}
-	return session.Facts{MaxReceive: e.maxSize, Inline: e.spec.Inline, Private: e.spec.Shape&Feed == 0}
+	return session.Facts{Entry: e, MaxReceive: e.maxSize, Inline: e.spec.Inline, Private: e.spec.Shape&Feed == 0}
 }
 
 // Serve implements [session.Handler]. The frames between here and a handler
 // that waits stay on its stack for as long: they are kept small, and what they
 // need at the end of the call is in functions of its own.
 func (d *dispatcher) Serve(st *session.Stream) {
-	e, outer := d.find(st.Procedure)
+	e, _ := st.Entry.(*entry)
 	if e == nil {
 		refuseUnknown(st)
 		return
 	}
+	outer := d.outer(e)
 	c := d.begin(st, e)
 	if e.raw != nil && outer == nil {
 		d.serveRaw(c)
@@ -110,16 +112,13 @@ func (d *dispatcher) recovered(c *ServerCall, err *error) {
 // finish ends a call with its outcome.
 func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
 	spec := c.entry.spec
-	st := c.takeStream()
+	st, header, trailer, trailerErr := c.returned()
 	if b := c.stream.response; b != nil {
 		defer b.put()
 		out, has = b.b, err == nil
 	} else if err == nil && !has && spec.Shape&Feed == 0 {
 		err = NewError(CodeInternal, "the handler returned without a response")
 	}
-	c.mu.Lock()
-	trailer, trailerErr := c.trailer, c.trailerErr
-	c.mu.Unlock()
 	if err == nil && trailerErr != nil {
 		err = Errorf(CodeInternal, "trailer: %v", trailerErr)
 		has = false
@@ -143,16 +142,12 @@ func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
 		}
 		status = s.Append(nil)
 	}
-	c.sendHeader(st)
+	if header != nil {
+		st.SendHeader(wire.AppendMetadata(nil, header))
+	}
 	st.Finish(out, has, status, c.stream.done)
 	if inner := c.inner.Load(); inner != nil {
 		inner.cancel(context.Canceled)
-	} else {
-		c.mu.Lock()
-		if c.cause == nil {
-			c.cause = context.Canceled
-		}
-		c.mu.Unlock()
 	}
 }
 

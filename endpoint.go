@@ -113,18 +113,23 @@ func (ep *Endpoint) Serve(ctx context.Context, srv *Server) error {
 	}
 }
 
-// find returns what serves a procedure and what extensions put around it.
-func (ep *Endpoint) find(procedure string) (*entry, ServerFunc) {
+// find returns what serves a procedure, or nil.
+func (ep *Endpoint) find(procedure string) *entry {
 	if e := ep.system.lookup(procedure); e != nil {
-		return e, nil
+		return e
 	}
 	if srv := ep.server.Load(); srv != nil {
-		if e := srv.lookup(procedure); e != nil {
-			return e, ep.wired.Load().interceptor
-		}
-		return nil, nil
+		return srv.lookup(procedure)
 	}
-	return notServing, nil
+	return notServing
+}
+
+// outer returns what is around the calls of the user's server.
+func (ep *Endpoint) outer(e *entry) ServerFunc {
+	if e.server != ep.server.Load() {
+		return nil
+	}
+	return ep.wired.Load().interceptor
 }
 
 // notServing refuses the calls of an endpoint before Serve.

@@ -28,9 +28,7 @@ type inProcess struct {
 func newInProcess(srv *Server) *inProcess {
 	near, far := link.Pipe()
 	p := &inProcess{pool: &session.Pool{}}
-	d := &dispatcher{logger: slog.Default(), find: func(procedure string) (*entry, ServerFunc) {
-		return srv.lookup(procedure), nil
-	}}
+	d := &dispatcher{logger: slog.Default(), find: srv.lookup, outer: func(*entry) ServerFunc { return nil }}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

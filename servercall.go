@@ -236,15 +236,24 @@ func (c *callStream) recvWhole(msg any) error {
 	return c.decode(p, msg)
 }
 
-// takeStream ends the handler's use of the stream.
-func (c *ServerCall) takeStream() *session.Stream {
-	st := c.stream.st
+// returned ends the handler's use of the call. It returns the stream and what
+// is to be sent with the end: header if it was not sent, trailer, and what is
+// wrong with it.
+func (c *ServerCall) returned() (st *session.Stream, header, trailer Header, trailerErr error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	st = c.stream.st
 	if c.stream.whole {
-		c.mu.Lock()
 		c.stream.st = nil
-		c.mu.Unlock()
 	}
-	return st
+	if !c.outSent {
+		c.outSent = true
+		header = c.out
+	}
+	if c.inner.Load() == nil && c.cause == nil { // if there is one, it ends after Finish
+		c.cause = context.Canceled
+	}
+	return st, header, c.trailer, c.trailerErr
 }
 
 func (c *callStream) recvError(err error) error {

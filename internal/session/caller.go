@@ -3,6 +3,7 @@ package session
 import (
 	"io"
 	"slices"
+	"sync/atomic"
 
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
@@ -69,14 +70,12 @@ func (s *Session) NewStream(r *Request, done <-chan struct{}) (*Stream, error) {
 // admit gives st an id, waiting for one if the peer's limit of streams is
 // reached. It returns the number of calls in flight with this one.
 func (s *Session) admit(st *Stream, r *Request, done <-chan struct{}) (int64, error) {
-	id, err := s.takeID(done)
+	id, cell, err := s.takeID(done)
 	if err != nil {
 		return 0, err
 	}
-	s.imu.Lock()
-	cell := s.makeCell(id)
-	s.imu.Unlock()
-	st.reset(s, id, cell, r)
+	st.resetLocked(s, id, cell, r)
+	st.mu.Unlock()
 	n := s.inflight.Add(1)
 	if s.draining.Load() { // after Add: Drain looks at inflight after it sets draining
 		s.inflight.Add(-1)
@@ -91,24 +90,27 @@ func (s *Session) admit(st *Stream, r *Request, done <-chan struct{}) (int64, er
 	return n, nil
 }
 
-func (s *Session) takeID(done <-chan struct{}) (uint32, error) {
+// takeID returns a free id and the place of its stream, or waits for one.
+func (s *Session) takeID(done <-chan struct{}) (uint32, *atomic.Pointer[Stream], error) {
 	s.imu.Lock()
 	for {
 		if s.Err() != nil {
 			s.imu.Unlock()
-			return 0, unprocessed(s.lost())
+			return 0, nil, unprocessed(s.lost())
 		}
 		if n := len(s.freeIDs); n > 0 {
 			id := s.freeIDs[n-1]
 			s.freeIDs = s.freeIDs[:n-1]
+			cell := s.makeCell(id)
 			s.imu.Unlock()
-			return id, nil
+			return id, cell, nil
 		}
 		if uint64(s.nextID) < s.peer.MaxStreams {
 			s.nextID++
 			id := s.nextID
+			cell := s.makeCell(id)
 			s.imu.Unlock()
-			return id, nil
+			return id, cell, nil
 		}
 		ch := make(chan struct{})
 		s.idWaiters = append(s.idWaiters, ch)
@@ -127,7 +129,7 @@ func (s *Session) takeID(done <-chan struct{}) (uint32, error) {
 				s.idWaiters = s.idWaiters[1:]
 			}
 			s.imu.Unlock()
-			return 0, errInterrupted
+			return 0, nil, errInterrupted
 		}
 		s.imu.Lock()
 	}
@@ -175,12 +177,15 @@ func (st *Stream) openLocked(msg []byte, hasMessage bool, flags uint64) error {
 	return nil
 }
 
-// waitEnd waits for the end of the call.
+// waitEnd waits for the end of the call, and takes what came.
 func (st *Stream) waitEnd(done <-chan struct{}) error {
 	for {
 		st.mu.Lock()
 		if st.hasStatus || st.err != nil {
 			err := st.err // also with a status: a response could not be taken
+			if len(st.q) > 0 {
+				st.takeAllLocked()
+			}
 			st.mu.Unlock()
 			return err
 		}
@@ -195,14 +200,11 @@ func (st *Stream) waitEnd(done <-chan struct{}) error {
 // Status returns the outcome of a call whose Recv has returned io.EOF, or that
 // Call has returned. It keeps nothing of the stream.
 func (st *Stream) Status() (wire.Status, error) {
-	st.mu.Lock()
-	p := st.status
-	st.mu.Unlock()
-	if len(p) == 0 {
+	if len(st.status) == 0 {
 		return wire.Status{}, nil
 	}
 	var s wire.Status
-	err := s.Parse(p)
+	err := s.Parse(st.status)
 	return s, err
 }
 
@@ -216,13 +218,22 @@ func (st *Stream) Header() []byte {
 // Release ends the use of a stream that has its status, and of the message that
 // Recv returned last. It must not run at the same time as Recv.
 func (st *Stream) Release() {
-	s := st.s
-	st.drop()
-	st.putTaken()
-	if st.pooled {
+	s, id, pooled := st.s, st.id, st.pooled
+	st.mu.Lock()
+	st.ended = true
+	n := st.forgetLocked()
+	if pooled {
 		st.cell.Store(nil)
-		s.freeID(st.id)
-		st.recycle()
+		st.disownLocked()
+	}
+	st.mu.Unlock()
+	if n > 0 {
+		s.release(n)
+	}
+	st.putTaken()
+	if pooled {
+		s.freeID(id)
+		s.streams.Put(st)
 	}
 }
 

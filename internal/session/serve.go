@@ -68,10 +68,10 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 	facts := s.cfg.Handler.Facts(name)
 	st := s.pooledStream()
 	st.pooled = facts.Private && end
-	st.reset(s, h.ID(), cell, &Request{
+	st.resetLocked(s, h.ID(), cell, &Request{
 		Procedure: name, Encoding: o.Encoding, Attempt: o.Attempt, Priority: o.Priority, MaxReceive: facts.MaxReceive,
 	})
-	st.mu.Lock()
+	st.Entry = facts.Entry
 	if len(o.Metadata) > 0 {
 		st.Metadata = append([]byte(nil), o.Metadata...)
 	}
@@ -198,11 +198,15 @@ func (st *Stream) cutLocked(status []byte, cause error) {
 }
 
 // OnCancel names who is told when the caller goes. It returns why, if that
-// has happened.
+// has happened. Of a pooled stream it takes the request, so that the first Recv
+// need not lock again.
 func (st *Stream) OnCancel(c Canceler) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.canceler = c
+	if st.pooled && len(st.q) > 0 {
+		st.takeAllLocked()
+	}
 	return st.canceled
 }
 
@@ -228,8 +232,7 @@ func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte, done <-chan
 		return
 	}
 	if st.inline && hasMessage {
-		st.putTaken()
-		st.recycle()
+		st.toPool()
 		return
 	}
 	for hasMessage && len(msg) > part { // the parts before the last
@@ -247,8 +250,16 @@ func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte, done <-chan
 		}
 		reserved = true
 	}
+	st.toPool()
+}
+
+// toPool ends the use of what Recv returned last, and gives a pooled stream
+// back. finish has disowned it.
+func (st *Stream) toPool() {
 	st.putTaken()
-	st.recycle()
+	if st.pooled {
+		st.s.streams.Put(st)
+	}
 }
 
 // finish is Finish if there is credit for the message or it is reserved; if
@@ -260,6 +271,9 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 		owes := st.owesStatus
 		if owes {
 			st.cell.Store(nil)
+		}
+		if st.pooled {
+			st.disownLocked()
 		}
 		st.mu.Unlock()
 		s.running.Add(-1)
@@ -306,6 +320,9 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 		}
 	}
 	s.wmu.Unlock()
+	if st.pooled {
+		st.disownLocked()
+	}
 	st.mu.Unlock()
 	if n > 0 {
 		s.release(n)

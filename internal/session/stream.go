@@ -50,6 +50,7 @@ type Stream struct {
 	// Facts of the OPEN frame; on the caller's side set by who opens.
 	Request
 	Deadline time.Time // server: when the caller stops waiting; zero: never
+	Entry    any       // server: of the procedure's Facts
 	pooled   bool      // goes back to the session's pool at its end
 	inline   bool      // server: the handler runs on the reader
 
@@ -132,11 +133,11 @@ func (s *Session) pooledStream() *Stream {
 	return newStream()
 }
 
-// reset prepares a stream for a call on s.
-func (st *Stream) reset(s *Session, id uint32, cell *atomic.Pointer[Stream], r *Request) {
+// resetLocked prepares a stream for a call on s, and locks it.
+func (st *Stream) resetLocked(s *Session, id uint32, cell *atomic.Pointer[Stream], r *Request) {
 	st.mu.Lock()
 	st.s, st.id, st.cell = s, id, cell
-	st.Request, st.Deadline = *r, time.Time{}
+	st.Request, st.Deadline, st.Entry = *r, time.Time{}, nil
 	if st.MaxReceive <= 0 {
 		st.MaxReceive = maxUnlimited
 	}
@@ -153,23 +154,27 @@ func (st *Stream) reset(s *Session, id uint32, cell *atomic.Pointer[Stream], r *
 	st.turned.Store(false)
 	st.sendDone.Store(false)
 	st.sendCredit, st.sendErr = int64(s.peer.StreamWindow), nil
-	st.mu.Unlock()
 }
 
-// recycle gives a pooled stream back. Nobody but a reader that is about to
-// find out may still know it.
+// recycle gives a pooled stream of the caller's side back. Nobody but a reader
+// that is about to find out may still know it.
 func (st *Stream) recycle() {
 	if !st.pooled {
 		return
 	}
+	st.mu.Lock()
+	st.disownLocked()
+	st.mu.Unlock()
+	st.s.streams.Put(st)
+}
+
+// disownLocked drops what a stream in the pool need not keep.
+func (st *Stream) disownLocked() {
 	if cap(st.q) > bulk || cap(st.cur) > bulk {
 		st.q, st.cur = nil, nil
 	}
-	st.mu.Lock()
 	st.owner = nil
 	st.Request, st.canceler, st.curBigs, st.header = Request{}, nil, nil, nil
-	st.mu.Unlock()
-	st.s.streams.Put(st)
 }
 
 // unlockWake wakes the receiver if it waits, and unlocks mu.
@@ -287,15 +292,7 @@ func (st *Stream) swap() (ready bool, err error) {
 	st.curBuf = 0
 	switch {
 	case len(st.q) > 0:
-		st.cur, st.q = st.q, st.cur[:0]
-		st.at = 0
-		st.curBuf = int64(len(st.cur))
-		st.curBigs, st.bigs = st.bigs, nil
-		st.turned.Store(true)
-		for _, m := range st.curBigs {
-			st.curBuf += m.held - perMessage // cur has the mark
-		}
-		st.s.unread.Add(-st.curBuf)
+		st.takeAllLocked()
 		ready = true
 	case st.err != nil:
 		err = st.err
@@ -313,6 +310,19 @@ func (st *Stream) swap() (ready bool, err error) {
 		st.s.release(taken)
 	}
 	return ready, err
+}
+
+// takeAllLocked makes what has come cur, which is used up.
+func (st *Stream) takeAllLocked() {
+	st.cur, st.q = st.q, st.cur[:0]
+	st.at = 0
+	st.curBuf = int64(len(st.cur))
+	st.curBigs, st.bigs = st.bigs, nil
+	st.turned.Store(true)
+	for _, m := range st.curBigs {
+		st.curBuf += m.held - perMessage // cur has the mark
+	}
+	st.s.unread.Add(-st.curBuf)
 }
 
 // wait waits until it is woken, or done is closed.
@@ -350,17 +360,6 @@ func (st *Stream) sessionFailed(s *Session) {
 	st.unlockWake()
 	if c != nil {
 		c.Cancel(s.err)
-	}
-}
-
-// drop forgets what was received and not taken, and all that still comes.
-func (st *Stream) drop() {
-	st.mu.Lock()
-	st.ended = true
-	n := st.forgetLocked()
-	st.mu.Unlock()
-	if n > 0 {
-		st.s.release(n)
 	}
 }
 
