@@ -61,6 +61,10 @@ func (l *Lane) WriteParts(a, b []byte) error {
 	return err
 }
 
+// BeforeRead has f run, within Read, whenever what has come is used up and the
+// next read may wait. It must be called before the reads it is to see.
+func (l *Lane) BeforeRead(f func()) { l.raw.before = f }
+
 // SetReadDeadline sets the deadline of reads only. After a time-out reads go
 // on where they stopped.
 func (l *Lane) SetReadDeadline(t time.Time) error { return l.raw.SetReadDeadline(t) }
@@ -76,21 +80,31 @@ type gathered struct {
 	r, w int
 	full bool // the last read filled rb
 
+	before func() // nil, or runs before a read that may wait
+
 	mu     sync.Mutex // of what follows, and of writes
 	wb     []byte
 	gather bool
+}
+
+func (g *gathered) aboutToRead() {
+	if g.before != nil {
+		g.before()
+	}
 }
 
 // Read reads through the buffer, which grows while reads fill it.
 func (g *gathered) Read(p []byte) (int, error) {
 	if g.r == g.w {
 		if len(p) >= len(g.rb) {
+			g.aboutToRead()
 			return g.Conn.Read(p)
 		}
 		if g.full {
 			g.full = false
 			g.rb = make([]byte, 2*len(g.rb))
 		}
+		g.aboutToRead()
 		n, err := g.Conn.Read(g.rb)
 		if n <= 0 {
 			return n, err

@@ -170,6 +170,7 @@ func (st *Stream) openLocked(msg []byte, hasMessage bool, flags uint64) error {
 	s.wbuf = o.Append(s.wbuf)
 	s.wbuf = append(s.wbuf, msg...)
 	wire.MakeHeader(wire.TypeOpen, flags, st.id, len(s.wbuf)-at-wire.HeaderLen).Put(s.wbuf[at:])
+	s.calls++
 	st.opened.Store(true)
 	if flags&wire.FlagEnd != 0 {
 		st.sendDone.Store(true)
@@ -191,7 +192,12 @@ func (st *Stream) waitEnd(done <-chan struct{}) error {
 		}
 		st.waiting = true
 		st.mu.Unlock()
-		if err := st.wait(done); err != nil {
+		err := st.wait(done)
+		if st.counted {
+			st.counted = false
+			st.s.woken.Add(-1)
+		}
+		if err != nil {
 			return err
 		}
 	}

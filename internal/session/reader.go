@@ -18,14 +18,20 @@ var errRole = errors.New("reading role given up")
 // call has ended or the tick interrupts it, by the reader goroutine (lone nil)
 // when the last call in flight has ended.
 func (s *Session) read(lone *Stream) error {
+	err := s.readFrames(lone)
+	s.uncork()
+	return err
+}
+
+func (s *Session) readFrames(lone *Stream) error {
 	ended := false // a call has ended since the role was taken
 	for {
 		if !s.in.whole() {
 			if lone != nil && lone.over() || lone == nil && ended && !s.server && s.inflight.Load() == 0 {
 				return errRole
 			}
-			if s.lazy {
-				s.flushLazy()
+			if s.corked && s.enough() {
+				s.uncork()
 			}
 		}
 		h, err := s.in.header()
@@ -50,6 +56,9 @@ func (s *Session) read(lone *Stream) error {
 			continue
 		default:
 			return err
+		}
+		if lone == nil && !s.corked && s.in.whole() {
+			s.cork()
 		}
 		switch h.Type() {
 		case wire.TypeData:
@@ -356,6 +365,10 @@ func (s *Session) onStatus(h wire.Header, p []byte) error {
 	cell, id, pooled, ended := st.cell, st.id, st.pooled, st.ended
 	if !pooled || ended {
 		cell.Store(nil)
+	}
+	if st.waiting && st.endOnly {
+		st.counted = true
+		s.woken.Add(1)
 	}
 	st.unlockWake()
 	if !pooled || ended {

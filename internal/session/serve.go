@@ -98,6 +98,9 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 		st.sessionFailed(s)
 	}
 	if st.inline {
+		if !s.corked {
+			s.cork()
+		}
 		st.serve()
 		return nil
 	}
@@ -313,11 +316,8 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 		}
 		s.wbuf = wire.MakeHeader(wire.TypeStatus, 0, st.id, len(status)).Append(s.wbuf)
 		s.wbuf = append(s.wbuf, status...)
-		if st.inline {
-			s.lazy = true
-		} else {
-			lead = s.leadLocked()
-		}
+		s.calls++
+		lead = s.leadLocked()
 	}
 	s.wmu.Unlock()
 	if st.pooled {
@@ -346,18 +346,6 @@ func (st *Stream) sendPart(p []byte, done <-chan struct{}) error {
 	}
 	s.writeDataLocked(st, wire.MakeHeader(wire.TypeData, wire.FlagMore, st.id, len(p)), p, flushNow)
 	return nil
-}
-
-// flushLazy writes the answers of inline handlers. The reader calls it before
-// it waits for more.
-func (s *Session) flushLazy() {
-	s.lazy = false
-	s.wmu.Lock()
-	lead := len(s.wbuf) > 0 && s.leadLocked()
-	s.wmu.Unlock()
-	if lead {
-		s.flush(flushNow)
-	}
 }
 
 // Pooled reports whether the stream is used again after Finish; then all its

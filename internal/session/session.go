@@ -13,7 +13,9 @@
 //
 //   - whoever appends a frame to an idle writer has the writing role and writes,
 //     after it has let others run once if more calls are in flight, so that many
-//     frames share one write (writer.go);
+//     frames share one write (writer.go); while the reader handles frames that
+//     came together it has the role itself, so that what they cause shares one
+//     write too (cork.go);
 //   - a caller that is alone on the session has the reading role while it waits,
 //     so that its response does not wake another goroutine first (role.go).
 //
@@ -61,6 +63,9 @@ type Lane interface {
 	// SetReadDeadline with the zero time, and has lost nothing.
 	SetReadDeadline(time.Time) error
 }
+
+// A foresighted lane says, from within Read, when the next read may wait.
+type foresighted interface{ BeforeRead(func()) }
 
 // A partsWriter is a lane that writes two slices as one.
 type partsWriter interface{ WriteParts(a, b []byte) error }
@@ -148,6 +153,7 @@ type Session struct {
 	head       [wire.HeaderLen]byte // of who has the writing role
 	wbuf       []byte
 	wspare     []byte
+	calls      int64 // OPEN and STATUS frames in wbuf
 	writing    bool
 	werr       error
 	waiters    []*Stream // senders that wait for credit or room, in order
@@ -160,7 +166,8 @@ type Session struct {
 	// The receive side. The reader's fields belong to who has the role.
 	in       input
 	procs    []string     // server: procedure names by number-1
-	lazy     bool         // answers of inline handlers wait in the buffer
+	corked   bool         // the reader has the writing role, see cork
+	foresees bool         // the lane says when a read may wait
 	owed     int64        // session credit not yet returned
 	now      time.Time    // clock at the last read of the lane
 	lastRecv atomic.Int64 // the same for the tick
@@ -171,6 +178,7 @@ type Session struct {
 
 	role       role          // of reading, caller's side
 	wakeReader chan struct{} // the reader goroutine takes the role
+	woken      atomic.Int64  // callers that were woken and do not run yet
 	lone       atomic.Uint64 // counts calls that read for themselves; odd while one does
 	parked     atomic.Bool
 
@@ -263,6 +271,10 @@ func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*
 	s.tickMu.Lock() // the first tick reads timer
 	s.timer = time.AfterFunc(s.tickInterval(), s.tick)
 	s.tickMu.Unlock()
+	if l, ok := lane.(foresighted); ok {
+		s.foresees = true
+		l.BeforeRead(s.uncork)
+	}
 	if before != nil {
 		before(s)
 	}

@@ -70,6 +70,7 @@ type Stream struct {
 	status    []byte
 	header    []byte
 	waiting   bool
+	counted   bool // in the session's woken
 	endOnly   bool // wake the receiver only at the end
 	ended     bool // this side is done: what still comes is dropped
 	// owesStatus: the server's STATUS goes out when the handler ends.

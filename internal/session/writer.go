@@ -104,6 +104,7 @@ func (s *Session) writeLoop() {
 // writeOnceLocked writes the buffer. wmu is held before and after, not during.
 func (s *Session) writeOnceLocked() {
 	b := s.wbuf
+	s.calls = 0
 	s.wbuf = s.wspare[:0]
 	s.wspare = nil
 	s.wakeSendersLocked() // there is room again
