@@ -293,8 +293,10 @@ func (s *Session) creditPart(st *Stream) {
 		return
 	}
 	st.partCost = 0
-	st.allowance += n
-	s.sendCredit(st.id, n) // under mu: later the id may be another call's
+	if !s.corked {
+		s.cork() // the reader writes it, and need not wake the writer
+	}
+	st.grantLocked(n)
 }
 
 // growPart makes room for n more bytes, and if more follow for four times as

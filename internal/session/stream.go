@@ -76,6 +76,7 @@ type Stream struct {
 	// owesStatus: the server's STATUS goes out when the handler ends.
 	owesStatus bool
 	window     int64
+	lastGrant  int64 // when credit was last given
 	allowance  int64 // bytes the peer may still send
 	wake       chan struct{}
 
@@ -85,7 +86,7 @@ type Stream struct {
 	curBigs   []bigMessage
 	taken     []byte // the last large message, until the next Recv
 	credit    int64  // consumed and not yet returned
-	lastGrant int64
+	creditMin int64  // of it that is worth a frame
 	canceler  Canceler
 	canceled  error // guarded by mu
 
@@ -147,7 +148,7 @@ func (st *Stream) resetLocked(s *Session, id uint32, cell *atomic.Pointer[Stream
 	st.recvEnd, st.err, st.hasStatus, st.status, st.header = false, nil, false, st.status[:0], nil
 	st.waiting, st.endOnly, st.ended, st.owesStatus = false, false, false, false
 	st.window = int64(s.cfg.StreamWindow)
-	st.allowance = st.window
+	st.allowance, st.creditMin = st.window, st.window/4
 	st.cur, st.at, st.curBigs, st.taken, st.curBuf, st.credit = st.cur[:0], 0, nil, nil, 0, 0
 	st.canceler, st.canceled = nil, nil
 	st.opened.Store(s.server)
@@ -243,23 +244,28 @@ func (st *Stream) putTaken() {
 	}
 }
 
-// grant returns credit to the peer, a quarter of the window at a time. A
-// window that is used up quickly doubles, up to the limit.
+// grant returns credit to the peer, a quarter of the window at a time.
 func (st *Stream) grant(cost int64) {
 	st.credit += cost
-	if st.credit < st.window/4 {
+	if st.credit < st.creditMin {
 		return
 	}
 	n := st.credit
 	st.credit = 0
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.recvEnd && !st.ended {
+		st.grantLocked(n)
+		st.creditMin = st.window / 4
+	}
+}
+
+// grantLocked lets the peer send n bytes more. A window that is used up quickly
+// doubles, up to the limit.
+func (st *Stream) grantLocked(n int64) {
 	now := nanotime()
 	quick := now-st.lastGrant < int64(10*time.Millisecond)
 	st.lastGrant = now
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.recvEnd || st.ended {
-		return
-	}
 	if limit := int64(st.s.cfg.MaxStreamWindow); quick && st.window < limit {
 		grow := min(st.window, limit-st.window)
 		st.window += grow
