@@ -4,7 +4,7 @@
 cluster-test: ## all tests of cluster, the long ones too; wants a quiet machine, root for network namespaces
 	CLUSTER_TEST=long go test -timeout 60m -parallel 2 ./cluster/...
 
-cluster-bench: ## measure membership, 20 runs of each row (about 2.5 h); writes docs/membership.md
+cluster-bench: ## measure membership, 20 runs of each row, about 45 min; writes docs/membership.md after each row
 	go run ./cluster/internal/clusterbench -doc docs/membership.md
 
 cluster-bench-quick: ## the same with five nodes, one run of each row, under 45 s

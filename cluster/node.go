@@ -15,6 +15,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/cluster/internal/inspect"
 )
 
 // A Node is one member's own side of a cluster: its view of the others and its
@@ -108,6 +109,7 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 		stopped:     make(chan struct{}),
 	}
 	n.detector = newDetector(&n.cfg)
+	inspect.Detector(ctx, n.describeDetector)
 	n.heal.init()
 	n.tags.Store(cfg.Tags.Clone())
 	n.transport, err = gossip.New(gossip.Config{

@@ -47,7 +47,8 @@ const (
 // A voter is one name of the baseline or on its way into it.
 type voter struct {
 	upSince  time.Time // present without a break
-	lostAt   time.Time // zero while present
+	lostAt   time.Time // when it ceased to answer; zero while it does
+	goneAt   time.Time // when it ceased to be present; zero while it is
 	expected bool      // part of the baseline
 	tags     Tags
 }
@@ -171,17 +172,36 @@ func (d *detector) update(now time.Time, self string, seen []sight) {
 				v = &voter{upSince: now}
 				d.voters[s.name] = v
 			} else if !v.lostAt.IsZero() {
-				v.upSince, v.lostAt = now, time.Time{}
+				v.upSince, v.lostAt, v.goneAt = now, time.Time{}, time.Time{}
 			}
 			v.tags = s.tags
 			v.expected = v.expected || now.Sub(v.upSince) >= d.cfg.PartitionBaseline
-		case v == nil, s.present && !v.expected: // a suspicion does not start its time anew
+		case s.present && !s.left && (v == nil || !v.expected):
+			// A suspicion neither starts a newcomer's time anew nor holds up its
+			// end: a split would be missed if the few that were cut off did not
+			// all count.
+			if v == nil {
+				v = &voter{upSince: now}
+				d.voters[s.name] = v
+			}
+			v.tags = s.tags
+			if now.Sub(v.upSince) >= d.cfg.PartitionBaseline {
+				v.expected, v.lostAt = true, now
+			}
+		case v == nil:
 		case s.left || s.crashed || !v.expected:
 			delete(d.voters, s.name)
-		case v.lostAt.IsZero():
-			v.lostAt = now
-		case now.Sub(v.lostAt) > d.cfg.ForgetAfter:
+		case !v.lostAt.IsZero() && now.Sub(v.lostAt) > d.cfg.ForgetAfter:
 			delete(d.voters, s.name)
+		default:
+			if v.lostAt.IsZero() {
+				v.lostAt = now
+			}
+			if s.present {
+				v.goneAt = time.Time{}
+			} else if v.goneAt.IsZero() {
+				v.goneAt = now
+			}
 		}
 	}
 	for name := range d.voters {
@@ -201,7 +221,7 @@ func (d *detector) count(now time.Time) (expected int, lost []string, recent int
 		expected++
 		if !v.lostAt.IsZero() {
 			lost = append(lost, name)
-			if now.Sub(v.lostAt) <= d.cfg.PartitionWindow {
+			if !d.lossWithinWindow(v, now).IsZero() {
 				recent++
 			}
 		}
@@ -210,11 +230,23 @@ func (d *detector) count(now time.Time) (expected int, lost []string, recent int
 	return expected, lost, recent
 }
 
+// lossWithinWindow returns when the voter was lost, if that is within the window,
+// else the zero time. A name that was suspected long before it was buried, which
+// may have been wrong then, is lost when it is buried.
+func (d *detector) lossWithinWindow(v *voter, now time.Time) time.Time {
+	for _, t := range [...]time.Time{v.lostAt, v.goneAt} {
+		if !t.IsZero() && now.Sub(t) <= d.cfg.PartitionWindow {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
 func (d *detector) firstLoss(now time.Time) time.Time {
 	first := now
 	for _, v := range d.voters {
-		if v.expected && !v.lostAt.IsZero() && now.Sub(v.lostAt) <= d.cfg.PartitionWindow && v.lostAt.Before(first) {
-			first = v.lostAt
+		if t := d.lossWithinWindow(v, now); v.expected && !t.IsZero() && t.Before(first) {
+			first = t
 		}
 	}
 	return first

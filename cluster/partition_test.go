@@ -278,6 +278,62 @@ func TestASuspicionDoesNotMakeANewNodeNewAgain(t *testing.T) {
 	}
 }
 
+// A split may come while a newcomer is suspected, whose time is up meanwhile: it
+// counts, or the four of twenty that were cut off with it would be three, too few.
+func TestASuspicionDoesNotHoldUpTheEndOfANewNodesTime(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 2)
+	for i := 2; i < 20; i++ {
+		name := fmt.Sprintf("n%02d", i)
+		s.seen[name] = &sight{name: name, up: i != 18, present: true} // n18 is suspected from the start
+	}
+	s.run(9 * time.Second)
+	s.seen["n19"].up = false
+	s.run(1500 * time.Millisecond)
+	for i := 16; i < 20; i++ {
+		v := s.seen[fmt.Sprintf("n%02d", i)]
+		v.up, v.present = false, false
+	}
+	s.run(5 * time.Second)
+	s.want(PartitionSuspected, PartitionDetected)
+	if p := s.last(); p.Side != SideMajority || len(p.Lost) != 4 || p.Expected != 20 {
+		t.Errorf("%+v", p)
+	}
+}
+
+// A node that was suspected long before a split, wrongly, is lost when it is
+// buried.
+func TestANodeThatWasSuspectedLongAgoIsLostWhenItIsGone(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 20)
+	s.seen["n16"].up, s.seen["n16"].present = false, true
+	s.run(8 * time.Second)
+	s.want()
+	cut := s.now
+	s.seen["n16"].present = false
+	s.lose(17, 20, 500*time.Millisecond)
+	s.run(5 * time.Second)
+	s.want(PartitionSuspected, PartitionDetected)
+	if p := s.last(); p.Side != SideMajority || len(p.Lost) != 4 || p.Since.Before(cut) {
+		t.Errorf("cut off at %v: %+v", cut, p)
+	}
+	s.back(16, 20)
+	s.run(3 * time.Second)
+	s.want(PartitionSuspected, PartitionDetected, PartitionHealed)
+}
+
+// Suspicions that come one after another and bury nobody stay no partition.
+func TestSuspicionsThatBuryNobodyAreLostOnce(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 20)
+	for i := 14; i < 20; i++ {
+		v := s.seen[fmt.Sprintf("n%02d", i)]
+		v.up, v.present = false, true
+		s.run(3 * time.Second)
+	}
+	s.want()
+}
+
 func TestNewNodesDoNotCountUntilTheyAreKnown(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, 2)

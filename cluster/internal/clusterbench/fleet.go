@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/faults"
+	"github.com/rpcnet-go/rpcnet/cluster/internal/inspect"
 )
 
 var (
@@ -25,6 +28,8 @@ type ship struct {
 	node  *cluster.Node
 	watch chan struct{} // closed when the watch has ended
 
+	detector func() string // how its partition detector stands
+
 	mu     sync.Mutex
 	events []cluster.Event
 }
@@ -37,10 +42,21 @@ type fleet struct {
 	made  int
 }
 
+// fleets numbers the fleets of this process. Each is a cluster of its own name: a
+// port that one has given up may become another's, which must not be joined by
+// those who still dial it.
+var fleets atomic.Int64
+
+// emptyFleet makes a fleet without nodes.
+func emptyFleet(cfg cluster.Config) *fleet {
+	cfg.Cluster = fmt.Sprintf("clusterbench-%d", fleets.Add(1))
+	return &fleet{cfg: cfg}
+}
+
 // newFleet makes n nodes, each joining through a random one before it, and
 // waits until all see each other.
 func newFleet(n int, cfg cluster.Config) (*fleet, error) {
-	f := &fleet{cfg: cfg}
+	f := emptyFleet(cfg)
 	for range n {
 		if err := f.add(); err != nil {
 			f.close()
@@ -90,7 +106,8 @@ func (f *fleet) join(s *ship) error {
 	if len(others) > 0 {
 		cfg.Seeds = []string{others[rand.N(len(others))].node.Self().Addr}
 	}
-	node, err := cluster.Join(f.net.Context(context.Background()), s.ep, cfg)
+	ctx := inspect.WithDetector(f.net.Context(context.Background()), func(read func() string) { s.detector = read })
+	node, err := cluster.Join(ctx, s.ep, cfg)
 	if err != nil {
 		return err
 	}
@@ -128,47 +145,53 @@ func (f *fleet) close() {
 // whole waits until every node sees all alive and returns how long that took
 // since start.
 func (f *fleet) whole(start time.Time, limit time.Duration) (time.Duration, error) {
-	err := poll(limit, func() bool {
-		for _, s := range f.ships {
-			alive := 0
-			for _, m := range s.node.Members() {
-				if m.State == cluster.StateAlive || m.State == cluster.StateSuspect {
-					alive++
-				}
-			}
-			if alive != len(f.ships) || len(s.node.Members()) != alive {
-				return false
+	partial := func(s *ship) bool {
+		members, alive := s.node.Members(), 0
+		for _, m := range members {
+			if m.State == cluster.StateAlive || m.State == cluster.StateSuspect {
+				alive++
 			}
 		}
-		return true
-	})
-	return time.Since(start), err
+		return alive != len(f.ships) || len(members) != alive
+	}
+	if !poll(limit, 2*time.Millisecond, func() bool { return !slices.ContainsFunc(f.ships, partial) }) {
+		at := slices.DeleteFunc(slices.Clone(f.ships), func(s *ship) bool { return !partial(s) })
+		if len(at) > 0 { // else it was at the last moment
+			return 0, f.missed(limit, start, at, nil)
+		}
+	}
+	return time.Since(start), nil
 }
 
 // everyone waits until each ship has an event that want accepts, after start,
-// and returns how long each took.
-func (f *fleet) everyone(start time.Time, limit time.Duration, want func(*ship, cluster.Event) bool) ([]time.Duration, error) {
-	took := make([]time.Duration, len(f.ships))
-	err := poll(limit, func() bool {
-		for i, s := range f.ships {
-			if took[i] > 0 {
-				continue
-			}
-			s.mu.Lock()
-			for _, e := range s.events {
-				if e.Time.After(start) && want(s, e) {
-					took[i] = e.Time.Sub(start)
-					break
-				}
-			}
-			s.mu.Unlock()
-			if took[i] == 0 {
+// and returns how long each took. role says, of a ship that has none in time,
+// what it should have; nil: the same of all.
+func (f *fleet) everyone(start time.Time, limit time.Duration, want func(*ship, cluster.Event) bool, role func(*ship) string) ([]time.Duration, error) {
+	var took []time.Duration
+	left := slices.Clone(f.ships)
+	waits := func(s *ship) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, e := range s.events {
+			if e.Time.After(start) && want(s, e) {
+				took = append(took, e.Time.Sub(start))
 				return false
 			}
 		}
 		return true
-	})
-	return took, err
+	}
+	// Events carry their time, so that there is no hurry.
+	if !poll(limit, 10*time.Millisecond, func() bool {
+		for len(left) > 0 && !waits(left[0]) {
+			left = left[1:]
+		}
+		return len(left) == 0
+	}) {
+		if left = slices.DeleteFunc(left, func(s *ship) bool { return !waits(s) }); len(left) > 0 {
+			return nil, f.missed(limit, start, left, role)
+		}
+	}
+	return took, nil
 }
 
 // count returns how many events since start want accepts.
@@ -194,13 +217,13 @@ func (f *fleet) side(k int) map[string]bool {
 	return s
 }
 
-var errTimeout = fmt.Errorf("it did not happen in time")
-
-func poll(limit time.Duration, ok func() bool) error {
-	for deadline := time.Now().Add(limit); !ok(); time.Sleep(2 * time.Millisecond) {
+// poll calls ok every so often until it is true, and reports whether that was
+// before the limit.
+func poll(limit, every time.Duration, ok func() bool) bool {
+	for deadline := time.Now().Add(limit); !ok(); time.Sleep(every) {
 		if time.Now().After(deadline) {
-			return errTimeout
+			return false
 		}
 	}
-	return nil
+	return true
 }

@@ -1,18 +1,19 @@
 // Command clusterbench measures a cluster of nodes in one process, over real
 // sockets on loopback, with faults injected on the sending side, and prints a
-// line for each quantity that docs/membership.md promises.
+// line for each quantity that docs/membership.md promises. Runs that mostly wait
+// are done several at a time, each with a cluster of its own.
 //
 //	go run ./cluster/internal/clusterbench -quick              one run each, 5 nodes, under 45 s
-//	go run ./cluster/internal/clusterbench -doc docs/membership.md   20 runs each; writes the table
+//	go run ./cluster/internal/clusterbench -doc docs/membership.md   20 runs each, about 45 min; writes the table
 //	go run ./cluster/internal/clusterbench -soak 10m           100 nodes with churn and loss
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -26,10 +27,13 @@ func main() {
 		}
 		return
 	}
-	quick := flag.Bool("quick", false, "five nodes, one run of each row")
-	doc := flag.String("doc", "", "the `file` whose table is replaced by what was measured")
-	runs := flag.Int("runs", 0, "at most so many `runs` of each row")
-	only := flag.String("only", "", "a regular `expression`: the rows to run")
+	var o options
+	flag.BoolVar(&o.quick, "quick", false, "five nodes, one run of each row")
+	flag.StringVar(&o.doc, "doc", "", "the `file` whose table is brought up to date, after each row")
+	flag.IntVar(&o.runs, "runs", 0, "at most so many `runs` of each row")
+	flag.IntVar(&o.parallel, "parallel", 0, "so many `runs` at the same time of the rows that mostly wait; "+
+		"0 is what each row can bear on two cores. The others are done one run after another")
+	flag.StringVar(&o.only, "only", "", "a regular `expression`: the rows to run")
 	soak := flag.Duration("soak", 0, "run 100 nodes with churn and 5 % loss for so `long` instead")
 	nodes := flag.Int("nodes", 100, "how many `nodes` -soak runs")
 	flag.Parse()
@@ -37,7 +41,7 @@ func main() {
 	if *soak > 0 {
 		err = runSoak(*nodes, *soak)
 	} else {
-		err = runTable(*quick, *runs, *only, *doc)
+		err = runTable(o)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "clusterbench:", err)
@@ -45,158 +49,115 @@ func main() {
 	}
 }
 
-// A result is a row with what it measured.
-type result struct {
-	row
-	samples []float64
-	runs    int
-	errs    []error
-	halt    time.Duration // the longest time this process did not run
+type options struct {
+	quick          bool
+	doc, only      string
+	runs, parallel int
 }
 
-// watchHalts returns a function that says for how long, at most, the machine did
-// not let this process run since: all nodes live in it, and what they make of
-// that is no news about them.
-func watchHalts() (longest func() time.Duration) {
-	stop, result := make(chan struct{}), make(chan time.Duration)
-	go func() {
-		const step = 10 * time.Millisecond
-		tick := time.NewTicker(step)
-		defer tick.Stop()
-		var worst time.Duration
-		last := time.Now()
-		for {
-			select {
-			case <-stop:
-				result <- worst
-				return
-			case <-tick.C:
-				now := time.Now()
-				worst = max(worst, now.Sub(last)-step)
-				last = now
-			}
-		}
-	}()
-	return func() time.Duration {
-		close(stop)
-		return <-result
+// runTable runs the rows and prints their lines.
+func runTable(o options) error {
+	if o.quick && o.doc != "" {
+		return errors.New("-quick has other rows than the document: leave out -quick or -doc")
 	}
-}
-
-// met reports whether the targets were met.
-func (r *result) met() bool {
-	return len(r.errs) == 0 && (r.median == 0 || quantile(r.samples, 0.5) <= r.median) && (r.worst < 0 || quantile(r.samples, 0.99) <= r.worst)
-}
-
-// value returns the measurement as text.
-func (r *result) value() string {
-	if len(r.errs) > 0 {
-		return fmt.Sprintf("%d of %d runs failed: %v", len(r.errs), r.runs, r.errs[0])
-	}
-	unit := strings.TrimSpace(" " + r.unit)
-	text := fmt.Sprintf("median %.3g, p99 %.3g, worst %.3g %s",
-		quantile(r.samples, 0.5), quantile(r.samples, 0.99), quantile(r.samples, 1), unit)
-	if len(r.samples) == 1 {
-		text = fmt.Sprintf("%.3g %s", r.samples[0], unit)
-	}
-	text = strings.TrimSpace(text)
-	if r.halt > 250*time.Millisecond {
-		text += fmt.Sprintf(" (the machine held this process up for %v)", r.halt.Round(10*time.Millisecond))
-	}
-	return text
-}
-
-// quantile returns the smallest sample that so many are not above.
-func quantile(xs []float64, q float64) float64 {
-	if len(xs) == 0 {
-		return 0
-	}
-	s := slices.Sorted(slices.Values(xs))
-	i := int(q*float64(len(s))+0.9999999) - 1
-	return s[min(max(i, 0), len(s)-1)]
-}
-
-func runTable(quick bool, runs int, only, doc string) error {
-	match, err := regexp.Compile(only)
+	match, err := regexp.Compile(o.only)
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
 	}
 	begin := time.Now()
+	all := rows(o.quick)
+	var names []string
+	for _, r := range all {
+		for _, l := range r.lines {
+			names = append(names, l.name)
+		}
+	}
+	all = slices.DeleteFunc(all, func(r row) bool {
+		return !slices.ContainsFunc(r.lines, func(l line) bool { return match.MatchString(l.name) })
+	})
 	var results []*result
-	for _, r := range rows(quick) {
-		if !match.MatchString(r.name) {
-			continue
+	for i, r := range all {
+		n, at := r.runs, r.atATime
+		if o.quick {
+			n, at = 1, 1
 		}
-		res := &result{row: r}
-		n := r.runs
-		if quick {
-			n = 1
+		if o.runs > 0 {
+			n = min(n, o.runs)
 		}
-		if runs > 0 {
-			n = min(n, runs)
+		if at > 1 && o.parallel > 0 {
+			at = o.parallel
 		}
-		halts := watchHalts()
-		for range n {
-			xs, err := r.run()
-			res.runs++
-			res.samples = append(res.samples, xs...)
-			if err != nil {
-				res.errs = append(res.errs, err)
+		at = min(at, n)
+		p := progress{quiet: o.quick}
+		p.say("row %d of %d, %d runs, %d at a time: %s", i+1, len(all), n, at, r.lines[0].name)
+		got := measure(r, n, at, &p)
+		for _, res := range got {
+			fmt.Printf("%-66s  %-44s  %s%s\n", res.name, res.value(), res.target, res.mark("  MISSED"))
+		}
+		results = append(results, got...)
+		if o.doc != "" {
+			if err := writeTable(o.doc, names, results, begin); err != nil {
+				return err
 			}
 		}
-		res.halt = halts()
-		mark := ""
-		if !res.met() {
-			mark = "  MISSED"
-		}
-		fmt.Printf("%-66s  %-44s  %s%s\n", r.name, res.value(), r.target, mark)
-		results = append(results, res)
 	}
 	fmt.Printf("%v on %s\n", time.Since(begin).Round(time.Second), machine())
-	if doc != "" {
-		return writeTable(doc, results, begin)
-	}
 	return nil
 }
 
-func machine() string {
-	cpu := runtime.GOARCH
-	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		if m := regexp.MustCompile(`model name\s*:\s*(.*)`).FindSubmatch(b); m != nil {
-			cpu = string(m[1])
+// measure does n runs of the row, so many at a time, and returns what they have
+// measured for each of its lines.
+func measure(r row, n, atATime int, p *progress) []*result {
+	results := make([]*result, len(r.lines))
+	for i, l := range r.lines {
+		results[i] = &result{line: l, atATime: atATime}
+	}
+	halts := watchHalts()
+	for done := 0; done < n; {
+		size := min(atATime, n-done)
+		for _, outcomes := range runBatch(r, size) {
+			for i, o := range outcomes {
+				results[i].add(o)
+				if o.err != nil {
+					p.failed(results[i].name, o.err)
+				}
+			}
 		}
+		done += size
+		p.done(done, n)
 	}
-	load := ""
-	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		load = ", load average " + strings.Fields(string(b))[1]
+	halt := halts()
+	for _, res := range results {
+		res.halt, res.when = halt, time.Now()
 	}
-	return fmt.Sprintf("%d cores of %s, %s, %s%s", runtime.NumCPU(), cpu, runtime.GOOS, runtime.Version(), load)
+	return results
 }
 
-const tableBegin, tableEnd = "<!-- clusterbench begin -->\n", "<!-- clusterbench end -->"
+// A progress tells on the standard error where the work is.
+type progress struct {
+	quiet bool
+	last  time.Time
+}
 
-// writeTable replaces the table in the document.
-func writeTable(file string, results []*result, at time.Time) error {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return err
+func (p *progress) say(format string, args ...any) {
+	if !p.quiet {
+		p.last = time.Now()
+		p.print(format, args...)
 	}
-	head, rest, ok := strings.Cut(string(b), tableBegin)
-	_, tail, ok2 := strings.Cut(rest, tableEnd)
-	if !ok || !ok2 {
-		return fmt.Errorf("%s has no table between %q and %q", file, strings.TrimSpace(tableBegin), tableEnd)
+}
+
+func (p *progress) print(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+}
+
+// done tells how many runs are done, not more often than every few seconds.
+func (p *progress) done(k, n int) {
+	if k == n || time.Since(p.last) > 10*time.Second {
+		p.say("  %d of %d runs done", k, n)
 	}
-	var t strings.Builder
-	fmt.Fprintf(&t, "Measured on %s with %s; `go run ./cluster/internal/clusterbench -doc docs/membership.md`.\n\n",
-		at.UTC().Format("2006-01-02"), machine())
-	t.WriteString("| quantity | measured | runs | target |\n|---|---|---|---|\n")
-	for _, r := range results {
-		mark := ""
-		if !r.met() {
-			mark = " **missed**"
-		}
-		fmt.Fprintf(&t, "| %s | %s%s | %d | %s |\n", r.name, r.value(), mark, r.runs, r.target)
-	}
-	t.WriteString("\n")
-	return os.WriteFile(file, []byte(head+tableBegin+t.String()+tableEnd+tail), 0o644)
+}
+
+// failed tells of a run that failed all that is known of it.
+func (p *progress) failed(name string, err error) {
+	p.print("  FAILED %s: %s", name, strings.Join(append([]string{err.Error()}, details(err)...), "\n    "))
 }

@@ -14,7 +14,7 @@ import (
 // routing measures for how long a registry still chooses a worker that has got
 // a signal: SIGKILL, or SIGSTOP for a host that falls silent.
 func routing(name string, signal syscall.Signal, target string, limit float64) row {
-	return row{name, "ms", target, 0, limit, true, 20, func() (_ []float64, err error) {
+	return single(line{name, "ms", target, 0, limit}, 20, 1, func(*berth) ([]float64, error) {
 		dir, err := os.MkdirTemp("", "clusterbench")
 		if err != nil {
 			return nil, err
@@ -70,5 +70,5 @@ func routing(name string, signal syscall.Signal, target string, limit float64) r
 			time.Sleep(200 * time.Microsecond)
 		}
 		return []float64{float64(last) / float64(time.Millisecond)}, nil
-	}}
+	})
 }

@@ -10,17 +10,30 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 )
 
-// A row is one line of the table: what is measured, what it should be, and how.
-// run returns the samples of one run, in the row's unit.
-type row struct {
+// A line is one line of the table: what is measured and what it should be.
+type line struct {
 	name   string
 	unit   string
 	target string
 	median float64 // at most; 0: no limit
 	worst  float64 // at most, of the 99th percentile; negative: no limit
-	quick  bool    // part of the quick table
-	runs   int     // in the full table
-	run    func() ([]float64, error)
+}
+
+// A row is what is measured together, for one line or more. One run of it
+// returns an outcome for each line, or why there is none at all.
+type row struct {
+	lines   []line
+	runs    int // in the full table
+	atATime int // how many runs at the same time; 1 where a busy processor would show
+	run     func(*berth) ([]outcome, error)
+}
+
+// single makes a row of one line. run returns the samples of one run.
+func single(l line, runs, atATime int, run func(*berth) ([]float64, error)) row {
+	return row{[]line{l}, runs, atATime, func(b *berth) ([]outcome, error) {
+		xs, err := run(b)
+		return []outcome{{xs, err}}, nil
+	}}
 }
 
 const (
@@ -35,7 +48,7 @@ func rows(quick bool) []row {
 		return []row{
 			joins(5), kills(5, 1.4, 2.0), routing(killed, syscall.SIGKILL, "<= 10", 10), routing(silent, syscall.SIGSTOP, "<= 290", 290),
 			restarts(5), leaves(5), losses(5, 5*time.Second), stalls(),
-			splits(5, 3, 4*time.Second, 8)[0], splits(5, 3, 4*time.Second, 8)[1], idles(5, 3*time.Second, 0), idles(5, 3*time.Second, 1),
+			splits(5, 3, 4*time.Second, 8), idles(5, 3*time.Second, 0), idles(5, 3*time.Second, 1),
 		}
 	}
 	rs := []row{
@@ -44,9 +57,7 @@ func rows(quick bool) []row {
 		losses(20, 10*time.Minute), stalls(),
 	}
 	for _, length := range []time.Duration{10 * time.Second, time.Minute} {
-		rs = append(rs, splits(10, 7, length, 8)...)
-		rs = append(rs, splits(20, 10, length, 8)...)
-		rs = append(rs, splits(20, 16, length, 12)...)
+		rs = append(rs, splits(10, 7, length, 8), splits(20, 10, length, 8), splits(20, 16, length, 12))
 	}
 	return append(rs, idles(20, 10*time.Second, 0), idles(20, 10*time.Second, 1))
 }
@@ -60,8 +71,9 @@ func toSeconds(ds []time.Duration) (xs []float64) {
 
 // joins measures how long after the last Join all views are equal.
 func joins(n int) row {
-	return row{fmt.Sprintf("%d nodes join through random members: views equal", n), seconds, "<= 1", 0, 1, true, 20, func() ([]float64, error) {
-		f := &fleet{}
+	l := line{fmt.Sprintf("%d nodes join through random members: views equal", n), seconds, "<= 1", 0, 1}
+	return single(l, 20, 1, func(*berth) ([]float64, error) {
+		f := emptyFleet(cluster.Config{})
 		defer f.close()
 		for range n {
 			if err := f.add(); err != nil {
@@ -69,15 +81,18 @@ func joins(n int) row {
 			}
 		}
 		d, err := f.whole(time.Now(), 30*time.Second)
-		return []float64{d.Seconds()}, err
-	}}
+		if err != nil {
+			return nil, err
+		}
+		return []float64{d.Seconds()}, nil
+	})
 }
 
 // kills measures how long every survivor needs to see a killed node as failed,
 // and that each is told once.
 func kills(n int, median, worst float64) row {
-	name := fmt.Sprintf("NodeFailed everywhere after a kill, N=%d", n)
-	return row{name, seconds, fmt.Sprintf("median %.1f, p99 %.1f", median, worst), median, worst, n == 5, 20, func() ([]float64, error) {
+	l := line{fmt.Sprintf("NodeFailed everywhere after a kill, N=%d", n), seconds, fmt.Sprintf("median %.1f, p99 %.1f", median, worst), median, worst}
+	return single(l, 20, 1, func(*berth) ([]float64, error) {
 		f, err := newFleet(n, cluster.Config{})
 		if err != nil {
 			return nil, err
@@ -89,18 +104,19 @@ func kills(n int, median, worst float64) row {
 		failed := func(e cluster.Event) bool { return e.Kind == cluster.NodeFailed }
 		took, err := f.everyone(start, 30*time.Second, func(_ *ship, e cluster.Event) bool {
 			return failed(e) && e.Member.Name == victim.name
-		})
+		}, nil)
 		if got := f.count(start, failed); err == nil && got != n-1 {
 			err = fmt.Errorf("%d NodeFailed at %d survivors", got, n-1)
 		}
 		return toSeconds(took), err
-	}}
+	})
 }
 
 // restarts measures how long all others need to know a node that was killed and
 // started again at its address 0.1 s later, counted from the start of its Join.
 func restarts(n int) row {
-	return row{fmt.Sprintf("restart at the same address known everywhere, N=%d", n), seconds, "<= 0.3", 0, 0.3, true, 20, func() ([]float64, error) {
+	l := line{fmt.Sprintf("restart at the same address known everywhere, N=%d", n), seconds, "<= 0.3", 0, 0.3}
+	return single(l, 20, 1, func(*berth) ([]float64, error) {
 		f, err := newFleet(n, cluster.Config{})
 		if err != nil {
 			return nil, err
@@ -115,17 +131,21 @@ func restarts(n int) row {
 			return nil, err
 		}
 		boot := s.node.Self().Boot
-		took, err := f.everyone(start, 30*time.Second, func(at *ship, e cluster.Event) bool {
+		f.ships = f.ships[:n-1] // the others
+		defer s.ep.Close()
+		defer s.node.Close()
+		took, err := f.everyone(start, 30*time.Second, func(_ *ship, e cluster.Event) bool {
 			return e.Kind == cluster.NodeJoined && e.Member.Boot == boot
-		})
-		return toSeconds(took[:n-1]), err
-	}}
+		}, nil)
+		return toSeconds(took), err
+	})
 }
 
 // leaves measures how long all others need to see NodeLeft, from the call of
 // Leave.
 func leaves(n int) row {
-	return row{fmt.Sprintf("NodeLeft everywhere, N=%d", n), seconds, "<= 0.2", 0, 0.2, true, 20, func() ([]float64, error) {
+	l := line{fmt.Sprintf("NodeLeft everywhere, N=%d", n), seconds, "<= 0.2", 0, 0.2}
+	return single(l, 20, 1, func(*berth) ([]float64, error) {
 		f, err := newFleet(n, cluster.Config{})
 		if err != nil {
 			return nil, err
@@ -138,18 +158,20 @@ func leaves(n int) row {
 		go s.node.Leave(context.Background())
 		took, err := f.everyone(start, 30*time.Second, func(_ *ship, e cluster.Event) bool {
 			return e.Kind == cluster.NodeLeft && e.Member.Name == s.name
-		})
+		}, nil)
 		<-s.node.Done()
 		if got := f.count(start, func(e cluster.Event) bool { return e.Kind == cluster.NodeFailed }); err == nil && got > 0 {
 			err = fmt.Errorf("%d NodeFailed", got)
 		}
 		return toSeconds(took), err
-	}}
+	})
 }
 
-// losses counts false failures at 5 % loss of packets.
+// losses counts false failures at 5 % loss of packets, once, for as long as it is
+// promised, and alone: it is the row that a busy machine harms most.
 func losses(n int, length time.Duration) row {
-	return row{fmt.Sprintf("false NodeFailed in %v at 5 %% loss, N=%d", length, n), "events", "0", 0, 0, true, 1, func() ([]float64, error) {
+	l := line{fmt.Sprintf("false NodeFailed in %v at 5 %% loss, N=%d", length, n), "events", "0", 0, 0}
+	return single(l, 1, 1, func(*berth) ([]float64, error) {
 		f, err := newFleet(n, cluster.Config{})
 		if err != nil {
 			return nil, err
@@ -159,86 +181,17 @@ func losses(n int, length time.Duration) row {
 		start := time.Now()
 		time.Sleep(length)
 		return []float64{float64(f.count(start, func(e cluster.Event) bool { return e.Kind == cluster.NodeFailed }))}, nil
-	}}
-}
-
-// splits measures, in two rows, how long all nodes need to name their side of a
-// split of n nodes, the first k of them on one side, and how long all views need
-// to be whole after it has healed.
-func splits(n, k int, length time.Duration, limit float64) []row {
-	baseline := 5 * time.Second
-	if length < 10*time.Second {
-		baseline = time.Second
-	}
-	var named, healed []float64
-	once := func() error {
-		f, err := newFleet(n, cluster.Config{PartitionBaseline: baseline})
-		if err != nil {
-			return err
-		}
-		defer f.close()
-		time.Sleep(baseline + 500*time.Millisecond)
-		start := time.Now()
-		side := f.side(k)
-		f.net.Split(side)
-		took, err := f.everyone(start, length+30*time.Second, func(s *ship, e cluster.Event) bool {
-			if e.Kind != cluster.PartitionDetected {
-				return false
-			}
-			majority := side[s.node.Self().Addr] == (2*k >= n)
-			if 2*k == n { // a tie: the lowest name is in the first half
-				majority = side[s.node.Self().Addr]
-			}
-			return (e.Partition.Side == cluster.SideMajority) == majority
-		})
-		if err != nil {
-			return fmt.Errorf("naming the side: %w", err)
-		}
-		named = append(named, toSeconds(took)...)
-		time.Sleep(time.Until(start.Add(length)))
-		f.net.Heal()
-		d, err := f.whole(time.Now(), time.Minute)
-		if err != nil {
-			return fmt.Errorf("healing: %w", err)
-		}
-		healed = append(healed, d.Seconds())
-		return nil
-	}
-	what := fmt.Sprintf("split %d/%d for %v", k, n-k, length)
-	heals := 5.0
-	if length >= time.Minute {
-		heals = 10
-	}
-	return []row{
-		{what + ": right side named by all", seconds, fmt.Sprintf("<= %.0f", limit), 0, limit, true, 20, func() ([]float64, error) {
-			err := once()
-			got := named
-			named = nil
-			return got, err
-		}},
-		// Measured by the row above, run by run.
-		{what + ": all views whole after the heal", seconds, fmt.Sprintf("<= %.0f", heals), 0, heals, true, 20, func() ([]float64, error) {
-			if len(healed) == 0 {
-				if err := once(); err != nil {
-					return nil, err
-				}
-				named = nil
-			}
-			got := healed[:1]
-			healed = healed[1:]
-			return got, nil
-		}},
-	}
+	})
 }
 
 // idles measures the processor time (what=0) or the goroutines (what=1) of a
 // node in a cluster where nothing happens.
 func idles(n int, length time.Duration, what int) row {
-	r := row{fmt.Sprintf("idle cost of a node, N=%d: share of a core", n), "%", "<= 0.4", 0, 0.4, true, 3, nil}
+	l, runs := line{fmt.Sprintf("idle cost of a node, N=%d: share of a core", n), "%", "<= 0.4", 0, 0.4}, 3
 	if what == 1 {
-		r = row{fmt.Sprintf("idle cost of a node, N=%d: goroutines", n), "", "<= 10", 0, 10, true, 1, nil}
+		l, runs = line{fmt.Sprintf("idle cost of a node, N=%d: goroutines", n), "", "<= 10", 0, 10}, 1
 	}
-	r.run = func() ([]float64, error) {
+	return single(l, runs, 1, func(*berth) ([]float64, error) {
 		before := runtime.NumGoroutine()
 		f, err := newFleet(n, cluster.Config{})
 		if err != nil {
@@ -258,8 +211,7 @@ func idles(n int, length time.Duration, what int) row {
 		cpu, start := processorTime(), time.Now()
 		time.Sleep(length)
 		return []float64{100 * (processorTime() - cpu).Seconds() / time.Since(start).Seconds() / float64(n)}, nil
-	}
-	return r
+	})
 }
 
 func processorTime() time.Duration {

@@ -15,7 +15,7 @@ import (
 // that leaves, is killed or restarts every few seconds, and checks that nobody
 // else is taken for dead and that neither memory nor goroutines grow.
 func runSoak(n int, length time.Duration) error {
-	f := &fleet{cfg: cluster.Config{Profile: cluster.Large}}
+	f := emptyFleet(cluster.Config{Profile: cluster.Large})
 	defer f.close()
 	for range n {
 		if err := f.add(); err != nil {

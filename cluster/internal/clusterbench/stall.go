@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -57,7 +58,9 @@ func child(args string) error {
 // stalls stops a node of its own process with SIGSTOP for a second and counts
 // who takes it for dead.
 func stalls() row {
-	return row{"false NodeFailed for a stall of 1 s (SIGSTOP), N=5", "events", "0", 0, 0, true, 20, func() (_ []float64, err error) {
+	l := line{"false NodeFailed for a stall of 1 s (SIGSTOP), N=5", "events", "0", 0, 0}
+	return single(l, 20, 4, func(b *berth) ([]float64, error) {
+		b.begin()
 		dir, err := os.MkdirTemp("", "clusterbench")
 		if err != nil {
 			return nil, err
@@ -101,16 +104,12 @@ func stalls() row {
 			return nil, err
 		}
 		defer reap(cmd)
-		if err := poll(10*time.Second, func() bool {
-			for _, n := range nodes {
-				if len(n.Members()) != 5 {
-					return false
-				}
-			}
-			return true
-		}); err != nil {
-			return nil, err
+		if !poll(10*time.Second, 2*time.Millisecond, func() bool {
+			return !slices.ContainsFunc(nodes, func(n *cluster.Node) bool { return len(n.Members()) != 5 })
+		}) {
+			return nil, errors.New("the five nodes did not see each other within 10 s")
 		}
+		b.ready()
 		time.Sleep(1200 * time.Millisecond) // the exchanges after joining
 		if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 			return nil, err
@@ -121,7 +120,7 @@ func stalls() row {
 		}
 		time.Sleep(2 * time.Second)
 		return []float64{float64(len(failed))}, nil
-	}}
+	})
 }
 
 // spawn starts a node process and waits until it has joined.
