@@ -120,6 +120,36 @@ func TestARunMeasuresEveryKindAndReportsIt(t *testing.T) {
 	}
 }
 
+// The client that lives for the whole run is not asked: there is none here.
+func TestMemoryIsMeasuredInProcessesOfItsOwn(t *testing.T) {
+	t.Parallel()
+	dir, err := makeCertificates(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := plan{certs: dir}
+	for _, l := range []*library{rpcnetRaw, grpcGo} {
+		var of []float64
+		for _, c := range []cell{sessionMemory, streamMemory, streamMemory} {
+			s, err := p.measure(c, l, nil)
+			if err != nil {
+				t.Fatalf("%s, %s: %v", l.name, c.name(), err)
+			}
+			if s.Client <= 0 || s.Server <= 0 {
+				t.Errorf("%s, %s: client %.2f KiB, server %.2f KiB", l.name, c.name(), s.Client, s.Server)
+			}
+			of = append(of, memory(s))
+		}
+		session, stream, again := of[0], of[1], of[2]
+		if session < 2*stream {
+			t.Errorf("%s: a session takes %.2f KiB, a stream on it %.2f KiB", l.name, session, stream)
+		}
+		if again < 0.75*stream || again > stream/0.75 {
+			t.Errorf("%s: a stream takes %.2f KiB, and then %.2f KiB", l.name, stream, again)
+		}
+	}
+}
+
 func TestMedianAndQuantile(t *testing.T) {
 	t.Parallel()
 	if m := median([]sample{{Rate: 9, P99: 1}, {Rate: 1, P99: 3}, {Rate: 5, P99: 2}}); m.Rate != 5 || m.P99 != 2 {

@@ -36,6 +36,9 @@ func (c cell) name() string {
 	return c.kind
 }
 
+// ofMemory reports whether the cell is of memory, not of speed.
+func (c cell) ofMemory() bool { return c.kind == idleSession || c.kind == idleStream }
+
 func count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

@@ -19,13 +19,13 @@ const (
 	// small calls: two readings of the clock are a part of what those cost.
 	latencyEvery = 4
 	// heavy is from how many bytes in flight on a measurement takes heavySlices
-	// times as long, so that each caller makes several calls.
-	heavy, heavySlices = 16 << 20, 3
+	// times as long, so that each caller makes several calls; large is from what
+	// size of a message on, because a few dozen calls are mostly noise.
+	heavy, large, heavySlices = 16 << 20, 1 << 20, 3
 	// idleSessions and idleStreams are how many are opened to see what one
 	// takes. A server of net/http allows 250 streams.
 	idleSessions, idleStreams = 100, 200
-	// settleTime is how long connections that were opened or closed have to
-	// come to rest.
+	// settleTime is how long connections that were opened have to come to rest.
 	settleTime = 100 * time.Millisecond
 )
 
@@ -65,7 +65,7 @@ func (p *probe) measure(c cell) (sample, error) {
 			every = latencyEvery
 		}
 		slice := p.slice
-		if c.callers*c.size >= heavy {
+		if c.callers*c.size >= heavy || c.size >= large {
 			slice *= heavySlices
 		}
 		return p.loop(work, every, slice)
@@ -168,7 +168,7 @@ func (p *probe) loop(work []func() error, every int, slice time.Duration) (sampl
 		wg.Wait()
 		return ops, err
 	}
-	if _, err := round(p.slice / 4); err != nil { // warm up
+	if _, err := round(slice / 4); err != nil { // warm up
 		return sample{}, err
 	}
 	s, err := p.accounted(func() (int, error) { return round(slice) })
@@ -263,13 +263,14 @@ func (p *probe) idleStream(ctx context.Context, conn conn, c cell) (sample, erro
 }
 
 // memory opens one thing, then n more, and returns what each of these takes.
+// What the first one brings into being once is not counted. It must be the only
+// measurement of both processes.
 func (p *probe) memory(n int, open func() (end func(), err error)) (sample, error) {
 	var ends []func()
 	defer func() {
 		for _, end := range ends {
 			end()
 		}
-		time.Sleep(settleTime)
 	}()
 	add := func() error {
 		end, err := open()

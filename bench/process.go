@@ -14,9 +14,10 @@ import (
 )
 
 // Who runs whom: the coordinator (run.go) starts one client for each library,
-// and each client its server. All are this program. A parent talks to its child
-// over the child's standard input and output, one JSON value at a time, and the
-// child ends when its standard input does.
+// and another for each measurement of memory; each client starts its server. All
+// are this program. A parent talks to its child over the child's standard input
+// and output, one JSON value at a time, and the child ends when its standard
+// input does.
 
 // A job is what the coordinator asks of a client.
 type job struct {

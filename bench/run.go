@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -28,13 +29,13 @@ func (r results) get(c cell, l *library) (sample, bool) {
 	return s, ok
 }
 
-// run measures. All processes live for the whole run, and each cell is measured
-// for one library after the other before the next cell, so that what disturbs
-// the machine disturbs all; their order rotates.
+// run measures. Each cell is measured for one library after the other before
+// the next cell, so that what disturbs the machine disturbs all; their order
+// rotates. Processes live for the whole run, but for those of memory.
 func (p *plan) run() (results, error) {
 	clients := map[*library]*child{}
 	for _, l := range p.libraries {
-		c, err := startChild("-role=client", "-library="+l.name, "-certs="+string(p.certs), "-profile="+p.profile)
+		c, err := p.startClient(l, p.profile)
 		if err != nil {
 			return nil, err
 		}
@@ -51,11 +52,11 @@ func (p *plan) run() (results, error) {
 				if l.skips != nil && l.skips(c) != "" {
 					continue
 				}
-				a, err := clients[l].ask(job{c.kind, c.size, c.callers, c.streams, p.slice})
+				s, err := p.measure(c, l, clients[l])
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", l.name, c.name(), err)
 				}
-				samples[c][l] = append(samples[c][l], a.Sample)
+				samples[c][l] = append(samples[c][l], s)
 			}
 		}
 	}
@@ -72,6 +73,27 @@ func (p *plan) run() (results, error) {
 		}
 	}
 	return res, nil
+}
+
+// startClient starts a client of l, which starts its server.
+func (p *plan) startClient(l *library, profile string) (*child, error) {
+	return startChild("-role=client", "-library="+l.name, "-certs="+string(p.certs), "-profile="+profile)
+}
+
+// measure makes one measurement of l: by client, which lives for the whole run,
+// or, of memory, by one that has done nothing before, with a server of its own.
+// What other measurements leave behind, such as goroutines and full pools, would
+// be used again or freed meanwhile, and so be missing from what is measured.
+func (p *plan) measure(c cell, l *library, client *child) (s sample, err error) {
+	if c.ofMemory() {
+		// No profile: it takes memory, and its files have the names of client's.
+		if client, err = p.startClient(l, ""); err != nil {
+			return sample{}, err
+		}
+		defer func() { err = errors.Join(err, client.stop()) }()
+	}
+	a, err := client.ask(job{c.kind, c.size, c.callers, c.streams, p.slice})
+	return a.Sample, err
 }
 
 func rotated[E any](s []E, n int) []E {
