@@ -51,7 +51,7 @@ func (d *dispatcher) Serve(st *session.Stream) {
 
 func refuseUnknown(st *session.Stream) {
 	s := wire.Status{Code: byte(CodeUnimplemented), Message: fmt.Sprintf("unknown procedure %q", st.Procedure)}
-	st.Finish(nil, false, s.Append(nil), nil)
+	st.Finish(nil, false, s.Append(nil))
 }
 
 // begin makes the ServerCall of a stream.
@@ -64,7 +64,7 @@ func (d *dispatcher) begin(st *session.Stream, e *entry) *ServerCall {
 		c.cancel(cause)
 	}
 	if !c.deadline.IsZero() && !c.stream.whole {
-		c.stream.done = (*callContext)(c).Done()
+		st.ExpireAt(c.deadline)
 	}
 	return c
 }
@@ -80,7 +80,7 @@ func (d *dispatcher) callRaw(c *ServerCall, h RawHandler) (out []byte, err error
 	if err := checkEncoding(c.entry.spec, c.stream.encoding); err != nil {
 		return nil, err
 	}
-	in, err := c.stream.st.Recv(c.stream.done)
+	in, err := c.stream.st.Recv(nil)
 	if err != nil {
 		return nil, noRequest(localError((*callContext)(c), err))
 	}
@@ -145,7 +145,7 @@ func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
 	if header != nil {
 		st.SendHeader(wire.AppendMetadata(nil, header))
 	}
-	st.Finish(out, has, status, c.stream.done)
+	st.Finish(out, has, status)
 	if inner := c.inner.Load(); inner != nil {
 		inner.cancel(context.Canceled)
 	}

@@ -197,9 +197,8 @@ func (c *callContext) real() *innerContext {
 type serverStream struct {
 	st       *session.Stream
 	encoding Encoding
-	done     <-chan struct{} // nil: the call has no deadline
-	whole    bool            // all requests have come; st is used again after the call
-	response *buffer         // the single response of a unary or upload call
+	whole    bool    // all requests have come; st is used again after the call
+	response *buffer // the single response of a unary or upload call
 	sent     bool
 }
 
@@ -211,7 +210,7 @@ func (c *callStream) Recv(msg any) error {
 	if c.stream.whole {
 		return c.recvWhole(msg)
 	}
-	p, err := c.stream.st.Recv(c.stream.done)
+	p, err := c.stream.st.Recv(nil)
 	if err != nil {
 		return c.recvError(err)
 	}
@@ -250,7 +249,7 @@ func (c *ServerCall) returned() (st *session.Stream, header, trailer Header, tra
 		c.outSent = true
 		header = c.out
 	}
-	if c.inner.Load() == nil && c.cause == nil { // if there is one, it ends after Finish
+	if c.inner.Load() == nil && c.cause == nil { // if there is one, it ends last
 		c.cause = context.Canceled
 	}
 	return st, header, c.trailer, c.trailerErr
@@ -301,7 +300,7 @@ func (c *callStream) Send(msg any) error {
 	}
 	defer b.put()
 	(*ServerCall)(c).sendHeader(c.stream.st)
-	if err := c.stream.st.Send(b.b, false, c.stream.done); err != nil {
+	if err := c.stream.st.Send(b.b, false, nil); err != nil {
 		return localError((*callContext)(c), err)
 	}
 	return nil

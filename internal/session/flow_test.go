@@ -40,7 +40,7 @@ func TestNothingIsSentOnAStreamAfterItsStatus(t *testing.T) {
 				if err := st.Send([]byte("late"), false, nil); err == nil {
 					t.Error("Send works after the end of the call")
 				}
-				st.Finish([]byte("late"), true, nil, nil)
+				st.Finish([]byte("late"), true, nil)
 				close(sent)
 			}
 			s, p := serve(t, session.Config{Handler: h})

@@ -44,7 +44,7 @@ func (h *handler) Serve(st *session.Stream) {
 	finish(st, wire.Status{Code: 12, Message: "unknown procedure " + st.Procedure})
 }
 
-func finish(st *session.Stream, s wire.Status) { st.Finish(nil, false, s.Append(nil), nil) }
+func finish(st *session.Stream, s wire.Status) { st.Finish(nil, false, s.Append(nil)) }
 
 // handlers are what most tests call.
 func handlers() *handler {
@@ -66,7 +66,7 @@ func echo(st *session.Stream) {
 		finish(st, wire.Status{Code: 2, Message: err.Error()})
 		return
 	}
-	st.Finish(m, true, nil, nil)
+	st.Finish(m, true, nil)
 }
 
 // A canceled closes itself when the call is cancelled.

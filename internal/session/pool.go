@@ -58,7 +58,7 @@ func (w *worker) loop(p *Pool) {
 	var st *Stream
 	defer func() {
 		if st != nil { // runtime.Goexit, as of a test that fails in a handler
-			st.Finish(nil, false, exitStatus, nil)
+			st.Finish(nil, false, exitStatus)
 		}
 	}()
 	p.mu.Lock()

@@ -215,6 +215,26 @@ func (st *Stream) OnCancel(c Canceler) error {
 
 func (st *Stream) serve() { st.s.cfg.Handler.Serve(st) }
 
+// ExpireAt has what a served stream waits for end at t, when its caller stops
+// waiting: its methods then return an error that [IsInterrupted] knows. Not for
+// a pooled stream, which waits for nothing but to finish.
+func (st *Stream) ExpireAt(t time.Time) {
+	st.expiry = time.AfterFunc(time.Until(t), st.expire)
+}
+
+func (st *Stream) expire() {
+	st.mu.Lock()
+	if st.ended {
+		st.mu.Unlock()
+		return
+	}
+	if st.err == nil {
+		st.err = errInterrupted
+	}
+	st.stopSend(errInterrupted)
+	st.unlockWake()
+}
+
 // SendHeader sends metadata ahead of the first message. It does not wait.
 func (st *Stream) SendHeader(metadata []byte) {
 	st.mu.Lock()
@@ -225,13 +245,13 @@ func (st *Stream) SendHeader(metadata []byte) {
 }
 
 // Finish ends a served stream: with a last message if there is one, and the
-// status, empty for success. It waits for credit for the message; done
-// interrupts. The stream must not be used after it.
-func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte, done <-chan struct{}) {
+// status, empty for success. It waits for credit for the message, until the
+// stream expires. The stream must not be used after it.
+func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte) {
 	s := st.s
 	if st.inline && hasMessage && (len(msg) > part || !st.finish(msg, true, status, false)) {
 		st.inline = false // the reader must not wait for credit
-		go st.Finish(slices.Clone(msg), true, status, nil)
+		go st.Finish(slices.Clone(msg), true, status)
 		return
 	}
 	if st.inline && hasMessage {
@@ -239,14 +259,14 @@ func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte, done <-chan
 		return
 	}
 	for hasMessage && len(msg) > part { // the parts before the last
-		if st.sendPart(msg[:part], done) != nil {
+		if st.sendPart(msg[:part]) != nil {
 			hasMessage, status = false, lateStatus // if not, the caller or the session has gone
 		}
 		msg = msg[part:]
 	}
 	reserved := !hasMessage
 	for !st.finish(msg, hasMessage, status, reserved) {
-		if s.reserve(st, len(msg), done) == nil {
+		if s.reserve(st, len(msg), nil) == nil {
 			s.wmu.Unlock()
 		} else {
 			hasMessage, status = false, lateStatus
@@ -269,6 +289,9 @@ func (st *Stream) toPool() {
 // not, it does nothing and returns false.
 func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bool) bool {
 	s := st.s
+	if st.expiry != nil {
+		st.expiry.Stop()
+	}
 	st.mu.Lock()
 	if st.ended { // cut before
 		owes := st.owesStatus
@@ -339,9 +362,9 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 }
 
 // sendPart sends a part of a message that goes on.
-func (st *Stream) sendPart(p []byte, done <-chan struct{}) error {
+func (st *Stream) sendPart(p []byte) error {
 	s := st.s
-	if err := s.reserve(st, len(p), done); err != nil {
+	if err := s.reserve(st, len(p), nil); err != nil {
 		return err
 	}
 	s.writeDataLocked(st, wire.MakeHeader(wire.TypeData, wire.FlagMore, st.id, len(p)), p, flushNow)

@@ -49,10 +49,11 @@ type Stream struct {
 
 	// Facts of the OPEN frame; on the caller's side set by who opens.
 	Request
-	Deadline time.Time // server: when the caller stops waiting; zero: never
-	Entry    any       // server: of the procedure's Facts
-	pooled   bool      // goes back to the session's pool at its end
-	inline   bool      // server: the handler runs on the reader
+	Deadline time.Time   // server: when the caller stops waiting; zero: never
+	Entry    any         // server: of the procedure's Facts
+	expiry   *time.Timer // server: see ExpireAt; the handler's
+	pooled   bool        // goes back to the session's pool at its end
+	inline   bool        // server: the handler runs on the reader
 
 	// What has come; guarded by mu. The reader fills the end of part unlocked.
 	mu        sync.Mutex
@@ -61,24 +62,24 @@ type Stream struct {
 	bigs      []bigMessage
 	curBuf    int64  // buffered bytes that cur, below, stands for
 	part      []byte // a large message while its parts come
-	inPart    bool
-	partCost  int64 // of part: cost not yet returned as credit
-	partHeld  int64 // of part: bytes that count as buffered
-	recvEnd   bool  // nothing more comes
-	err       error // why this side gave up, or the session ended
-	hasStatus bool
+	partCost  int64  // of part: cost not yet returned as credit
+	partHeld  int64  // of part: bytes that count as buffered
+	err       error  // why this side gave up, or the session ended
 	status    []byte
 	header    []byte
-	waiting   bool
+	window    int64
+	lastGrant int64 // when credit was last given
+	allowance int64 // bytes the peer may still send
+	wake      chan struct{}
+	inPart    bool
+	recvEnd   bool // nothing more comes
+	hasStatus bool
+	waiting   bool // for wake
 	counted   bool // in the session's woken
 	endOnly   bool // wake the receiver only at the end
 	ended     bool // this side is done: what still comes is dropped
 	// owesStatus: the server's STATUS goes out when the handler ends.
 	owesStatus bool
-	window     int64
-	lastGrant  int64 // when credit was last given
-	allowance  int64 // bytes the peer may still send
-	wake       chan struct{}
 
 	// The receiver's.
 	cur       []byte // messages being taken, from q
@@ -101,9 +102,9 @@ type Stream struct {
 	sendCredit int64
 	sendErr    error
 	sendWake   chan struct{}
-	sendWaits  bool
 	want       int64
 	wantRoom   int
+	sendWaits  bool
 }
 
 // A Canceler is told when the caller of a served stream has gone or the
@@ -139,7 +140,7 @@ func (s *Session) pooledStream() *Stream {
 func (st *Stream) resetLocked(s *Session, id uint32, cell *atomic.Pointer[Stream], r *Request) {
 	st.mu.Lock()
 	st.s, st.id, st.cell = s, id, cell
-	st.Request, st.Deadline, st.Entry = *r, time.Time{}, nil
+	st.Request, st.Deadline, st.Entry, st.expiry = *r, time.Time{}, nil, nil
 	if st.MaxReceive <= 0 {
 		st.MaxReceive = maxUnlimited
 	}

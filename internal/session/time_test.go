@@ -206,3 +206,45 @@ func TestSendersOnAStuckLaneHonourTheirContext(t *testing.T) {
 		})
 	}
 }
+
+// A served stream whose caller has stopped waiting waits for nothing more, on
+// its own: the caller need not say so.
+func TestAStreamThatHasExpiredWaitsForNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 500 * time.Millisecond
+		sent := make(chan error)
+		errs := make(chan error, 2)
+		var took time.Duration
+		h := &handler{serve: map[string]func(*session.Stream){"late": func(st *session.Stream) {
+			begin := time.Now()
+			st.ExpireAt(begin.Add(limit))
+			go func() {
+				for { // until the credit is used up
+					if err := st.Send(make([]byte, 1000), false, nil); err != nil {
+						sent <- err
+						return
+					}
+				}
+			}()
+			_, err := st.Recv(nil)
+			took = time.Since(begin)
+			errs <- err
+			errs <- <-sent
+			finish(st, wire.Status{Code: 4})
+		}}}
+		_, p := against(t, session.Config{Handler: h}, wire.Settings{StreamWindow: wire.MinWindow}, false)
+		p.send(wire.TypeOpen, 0, 1, open(1, "late", nil))
+		if st := p.status(1); st.Code != 4 {
+			t.Errorf("%+v", st)
+		}
+		for range 2 {
+			if err := <-errs; !session.IsInterrupted(err) {
+				t.Errorf("%v", err)
+			}
+		}
+		if took != limit {
+			t.Errorf("after %v, want %v", took, limit)
+		}
+	})
+}
