@@ -120,8 +120,7 @@ func TestARunMeasuresEveryKindAndReportsIt(t *testing.T) {
 	}
 }
 
-// The client that lives for the whole run is not asked: there is none here.
-func TestMemoryIsMeasuredInProcessesOfItsOwn(t *testing.T) {
+func TestMeasurementsOfMemoryAgree(t *testing.T) {
 	t.Parallel()
 	dir, err := makeCertificates(t.TempDir())
 	if err != nil {
@@ -131,7 +130,7 @@ func TestMemoryIsMeasuredInProcessesOfItsOwn(t *testing.T) {
 	for _, l := range []*library{rpcnetRaw, grpcGo} {
 		var of []float64
 		for _, c := range []cell{sessionMemory, streamMemory, streamMemory} {
-			s, err := p.measure(c, l, nil)
+			s, err := p.measure(c, l)
 			if err != nil {
 				t.Fatalf("%s, %s: %v", l.name, c.name(), err)
 			}

@@ -28,7 +28,7 @@ func run() error {
 	only := flag.String("only", "", "only the measurements whose names match this regular expression")
 	slice := flag.Duration("slice", 200*time.Millisecond, "how long to measure each time")
 	repetitions := flag.Int("repetitions", 5, "how often to measure; the medians are reported")
-	profile := flag.String("profile", "", "`directory` for profiles of clients and servers: CPU and allocations, of all but memory")
+	profile := flag.String("profile", "", "`directory` for profiles of clients and servers, CPU and allocations, in the last repetition")
 	write := flag.String("write", "", "`file` for the report, beside standard output")
 	role := flag.String("role", "", "internal: client or server")
 	name := flag.String("library", "", "internal: of the client or server")

@@ -7,15 +7,13 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime/pprof"
 	"strings"
 	"time"
 )
 
-// Who runs whom: the coordinator (run.go) starts one client for each library,
-// and another for each measurement of memory; each client starts its server. All
-// are this program. A parent talks to its child over the child's standard input
+// Who runs whom: the coordinator (run.go) starts a client for each measurement,
+// and the client starts its server. All are this program. A parent talks to its child over the child's standard input
 // and output, one JSON value at a time, and the child ends when its standard
 // input does.
 
@@ -151,19 +149,24 @@ func runClient(l *library, dir certDir, profile string) error {
 	return errors.Join(err, server.stop())
 }
 
-// profiled runs f and, if dir is not empty, writes profiles of its CPU time and
-// its allocations there.
-func profiled(l *library, role, dir string, f func() error) error {
-	if dir == "" {
+// fileName returns a name as part of that of a file.
+func fileName(name string) string {
+	return strings.NewReplacer(" ", "-", "/", "-", ",", "").Replace(name)
+}
+
+// profiled runs f and, if prefix is not empty, writes profiles of its CPU time
+// and its allocations to files whose names begin so.
+func profiled(l *library, role, prefix string, f func() error) error {
+	if prefix == "" {
 		return f()
 	}
-	name := strings.NewReplacer(" ", "-", "/", "-").Replace(l.name) + "-" + role
-	w, err := os.Create(filepath.Join(dir, name+".cpu.pprof"))
+	name := prefix + "-" + fileName(l.name) + "-" + role
+	w, err := os.Create(name + ".cpu.pprof")
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	heap, err := os.Create(filepath.Join(dir, name+".allocs.pprof"))
+	heap, err := os.Create(name + ".allocs.pprof")
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ of each library, a deadline on each call.
 		fmt.Fprintf(b, "| %s | %s |\n", l.name, l.version())
 	}
 	fmt.Fprintf(b, `| repetitions | %d, in turns, the order rotates; medians |
-| one measurement | %v (%v from %s in flight on and for messages of %s) after a quarter of that to warm up, on a fresh connection |
+| one measurement | %v (%v from %s in flight on and for messages of %s) after a quarter of that to warm up, in two processes that have measured nothing before |
 
 Compare numbers within a table only, and trust ratios more than numbers: they
 were taken at the same time. In parentheses: the ratio to %s.
@@ -166,8 +166,7 @@ func writeMethod(b *bytes.Buffer, p *plan) {
 - Delay of delivery: the server writes the time of the machine's monotonic clock
   into each message before it sends it, and sleeps for 1 ms between two.
 - Memory: heap and stacks after garbage collection, client and server together,
-` + fmt.Sprintf("  of %d sessions after one call each, and of %d streams after one message each\n  way, ", idleSessions, idleStreams) + `beyond what there is with one of them. Each time in two processes that
-  have measured nothing before: what other work leaves behind is used again.
+` + fmt.Sprintf("  of %d sessions after one call each, and of %d streams after one message each\n  way, ", idleSessions, idleStreams) + `beyond what there is with one of them.
 - Handshakes are full ones; no session is resumed.
 - connect-go: without its compression of each message. net/rpc has neither
   deadlines nor cancellation. raw TLS is the floor: a length and bytes, one call

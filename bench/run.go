@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"time"
 )
@@ -31,16 +32,8 @@ func (r results) get(c cell, l *library) (sample, bool) {
 
 // run measures. Each cell is measured for one library after the other before
 // the next cell, so that what disturbs the machine disturbs all; their order
-// rotates. Processes live for the whole run, but for those of memory.
+// rotates.
 func (p *plan) run() (results, error) {
-	clients := map[*library]*child{}
-	for _, l := range p.libraries {
-		c, err := p.startClient(l, p.profile)
-		if err != nil {
-			return nil, err
-		}
-		clients[l] = c
-	}
 	samples := map[cell]map[*library][]sample{}
 	for r := range p.repetitions {
 		fmt.Fprintf(p.progress, "repetition %d of %d\n", r+1, p.repetitions)
@@ -52,17 +45,12 @@ func (p *plan) run() (results, error) {
 				if l.skips != nil && l.skips(c) != "" {
 					continue
 				}
-				s, err := p.measure(c, l, clients[l])
+				s, err := p.measure(c, l)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", l.name, c.name(), err)
 				}
 				samples[c][l] = append(samples[c][l], s)
 			}
-		}
-	}
-	for l, c := range clients {
-		if err := c.stop(); err != nil {
-			return nil, fmt.Errorf("%s: %w", l.name, err)
 		}
 	}
 	res := results{}
@@ -75,25 +63,21 @@ func (p *plan) run() (results, error) {
 	return res, nil
 }
 
-// startClient starts a client of l, which starts its server.
-func (p *plan) startClient(l *library, profile string) (*child, error) {
-	return startChild("-role=client", "-library="+l.name, "-certs="+string(p.certs), "-profile="+profile)
-}
-
-// measure makes one measurement of l: by client, which lives for the whole run,
-// or, of memory, by one that has done nothing before, with a server of its own.
-// What other measurements leave behind, such as goroutines and full pools, would
-// be used again or freed meanwhile, and so be missing from what is measured.
-func (p *plan) measure(c cell, l *library, client *child) (s sample, err error) {
-	if c.ofMemory() {
-		// No profile: it takes memory, and its files have the names of client's.
-		if client, err = p.startClient(l, ""); err != nil {
-			return sample{}, err
-		}
-		defer func() { err = errors.Join(err, client.stop()) }()
+// measure makes one measurement of l, with a client and a server that have
+// measured nothing before: what other measurements leave behind (a large heap
+// that puts garbage collection off, goroutines, full pools) would make a row
+// depend on those before it, and be missing from what a thing takes in memory.
+func (p *plan) measure(c cell, l *library) (s sample, err error) {
+	profile := ""
+	if p.profile != "" && !c.ofMemory() { // the profiler takes memory
+		profile = filepath.Join(p.profile, fileName(c.name()))
+	}
+	client, err := startChild("-role=client", "-library="+l.name, "-certs="+string(p.certs), "-profile="+profile)
+	if err != nil {
+		return sample{}, err
 	}
 	a, err := client.ask(job{c.kind, c.size, c.callers, c.streams, p.slice})
-	return a.Sample, err
+	return a.Sample, errors.Join(err, client.stop())
 }
 
 func rotated[E any](s []E, n int) []E {
