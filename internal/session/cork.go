@@ -57,8 +57,8 @@ func (s *Session) uncork() {
 	s.flush(mode)
 }
 
-// letWokenRun lets callers that were woken run, so that their next calls are in
-// the buffer.
+// letWokenRun lets callers and handlers that were woken run, so that their next
+// calls and their answers are in the buffer.
 func (s *Session) letWokenRun() {
 	for i := 0; i < maxYields && s.woken.Load() > 0; i++ {
 		runtime.Gosched()

@@ -104,6 +104,7 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 		st.serve()
 		return nil
 	}
+	s.woken.Add(1)
 	s.cfg.Pool.run(st)
 	return nil
 }

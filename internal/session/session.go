@@ -178,7 +178,7 @@ type Session struct {
 
 	role       role          // of reading, caller's side
 	wakeReader chan struct{} // the reader goroutine takes the role
-	woken      atomic.Int64  // callers that were woken and do not run yet
+	woken      atomic.Int64  // callers and handlers that were woken and do not run yet
 	lone       atomic.Uint64 // counts calls that read for themselves; odd while one does
 	parked     atomic.Bool
 
