@@ -42,6 +42,7 @@ const (
 	HelloNode           = "hello_node"            // of a node that may not join, or of this node itself
 	HelloOverrun        = "hello_overrun"         // too many at once
 	HelloOther          = "hello_other"           // dialled one node, another answered
+	StreamMalformed     = "stream_malformed"      // after the hello, not what a node sends
 	AliveMalformed      = "alive_malformed"       // gossip about a node that makes no sense
 	AliveRefused        = "alive_refused"         // gossip about a node that was evicted
 )

@@ -15,8 +15,21 @@ import (
 // A conn is an open stream. Closing it takes it out of the transport's set.
 type conn struct {
 	net.Conn
-	t  *Transport
-	id string // the node at the other end; immutable once the hello is done
+	t     *Transport
+	id    string // the node at the other end; immutable once the hello is done
+	guard guard  // of what memberlist reads
+}
+
+func (t *Transport) newConn(raw net.Conn) *conn { return &conn{Conn: raw, t: t, guard: guard{r: raw}} }
+
+// Read reads what follows the hello.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.guard.Read(p)
+	var bad *streamError
+	if errors.As(err, &bad) {
+		c.t.cfg.Observer.Refused(StreamMalformed)
+	}
+	return n, err
 }
 
 func (c *conn) Close() error {
@@ -48,7 +61,7 @@ func (t *Transport) hello(kind byte) []byte {
 // certificate, and owns it. verify says whether that certificate may carry the
 // name of a node. It returns when the hello is done.
 func (t *Transport) HandleStream(raw net.Conn, verify func(id string) error) error {
-	c := &conn{Conn: raw, t: t}
+	c := t.newConn(raw)
 	if err := t.accept(c, verify); err != nil {
 		c.Close() // without a byte
 		return err
@@ -68,7 +81,7 @@ func (t *Transport) accept(c *conn, verify func(id string) error) error {
 	if err := c.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
 		return err
 	}
-	h, err := readHello(c)
+	h, err := readHello(c.Conn)
 	if err != nil {
 		t.cfg.Observer.Refused(HelloMalformed)
 		return err
@@ -215,7 +228,7 @@ func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind by
 	if err != nil {
 		return nil, hello{}, err
 	}
-	c := &conn{Conn: raw, t: t}
+	c := t.newConn(raw)
 	defer func() {
 		if err != nil {
 			c.Close()
@@ -231,7 +244,7 @@ func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind by
 	if _, err := c.Write(t.hello(kind)); err != nil {
 		return nil, hello{}, err
 	}
-	h, err := readHello(c)
+	h, err := readHello(c.Conn)
 	if err != nil {
 		t.cfg.Observer.Refused(HelloMalformed)
 		if errors.Is(err, io.EOF) {

@@ -39,9 +39,9 @@ func TestStreamsCarryMemberlistAfterTheHello(t *testing.T) {
 	defer c.Close()
 	s := <-b.StreamCh()
 	defer s.Close()
-	go c.Write([]byte("push"))
-	got := make([]byte, 4)
-	if _, err := io.ReadFull(s, got); err != nil || string(got) != "push" {
+	go c.Write([]byte("\x00ping"))
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(s, got); err != nil || string(got) != "\x00ping" {
 		t.Errorf("%q, %v", got, err)
 	}
 	if !a.Knows("b@1") || !b.Knows("a@1") {
