@@ -1,6 +1,9 @@
 package session
 
-import "runtime"
+import (
+	"runtime"
+	"time"
+)
 
 // The reader and the writing role. When a read of the lane brings more than one
 // frame, those who are woken for them are about to send: handlers their answers,
@@ -11,10 +14,11 @@ import "runtime"
 // them; a caller's when there are enough of them or the next read may wait.
 
 const (
-	// maxYields is how often the reader lets others run before it writes, at
-	// most: who was woken runs within a few turns, unless the process has more
-	// to do than calls.
+	// maxYields is how often the reader lets others run before it writes, and
+	// maxYield about how long, at most: who was woken runs within a few turns,
+	// unless the process has more to do than calls.
 	maxYields = 16
+	maxYield  = 100 * time.Microsecond
 	// share is which part of the calls in flight is worth a write of its own
 	// while there are frames that have come and wait to be handled. With fewer
 	// the system calls cost more than the calls, with more the two sides wait
@@ -60,7 +64,14 @@ func (s *Session) uncork() {
 // letWokenRun lets callers and handlers that were woken run, so that their next
 // calls and their answers are in the buffer.
 func (s *Session) letWokenRun() {
-	for i := 0; i < maxYields && s.woken.Load() > 0; i++ {
+	if s.woken.Load() == 0 {
+		return
+	}
+	begin := nanotime()
+	for range maxYields {
 		runtime.Gosched()
+		if s.woken.Load() == 0 || nanotime()-begin > int64(maxYield) {
+			return
+		}
 	}
 }
