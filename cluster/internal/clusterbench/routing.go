@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -12,9 +14,16 @@ import (
 )
 
 // routing measures for how long a registry still chooses a worker that has got
-// a signal: SIGKILL, or SIGSTOP for a host that falls silent.
-func routing(name string, signal syscall.Signal, target string, limit float64) row {
-	return single(line{name, "ms", target, 0, limit}, 20, 1, func(*berth) ([]float64, error) {
+// a signal: SIGKILL, or SIGSTOP for a host that falls silent. A busy worker is
+// one whose process the system takes long to clear away, and whose heartbeats are
+// late: see toil.
+func routing(name string, signal syscall.Signal, busy bool, limit float64) row {
+	what, args := ", idle", []string(nil)
+	if busy {
+		what, args = ", busy", []string{"busy"}
+	}
+	name += what
+	return single(line{name, "ms", fmt.Sprintf("<= %.0f", limit), 0, limit}, 20, 1, func(*berth) ([]float64, error) {
 		dir, err := os.MkdirTemp("", "clusterbench")
 		if err != nil {
 			return nil, err
@@ -38,7 +47,7 @@ func routing(name string, signal syscall.Signal, target string, limit float64) r
 			return nil, err
 		}
 		defer r.Close()
-		victim, err := spawn(dir, "victim", ep.Addr().String())
+		victim, err := spawn(dir, "victim", ep.Addr().String(), args...)
 		if err != nil {
 			return nil, err
 		}
@@ -71,4 +80,19 @@ func routing(name string, signal syscall.Signal, target string, limit float64) r
 		}
 		return []float64{float64(last) / float64(time.Millisecond)}, nil
 	})
+}
+
+// toil keeps a process busy: with 256 MiB in small pieces, and as many goroutines
+// as it has processors that make garbage of them all the time, until ctx ends.
+func toil(ctx context.Context) {
+	const piece, pieces = 1 << 10, 256 << 10
+	workers := runtime.GOMAXPROCS(0)
+	for range workers {
+		live := make([][]byte, pieces/workers)
+		go func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				live[i%len(live)] = make([]byte, piece)
+			}
+		}()
+	}
 }

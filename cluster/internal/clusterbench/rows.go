@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -38,28 +39,33 @@ func single(l line, runs, atATime int, run func(*berth) ([]float64, error)) row 
 
 const (
 	seconds = "s"
-	killed  = "routing stops choosing a killed worker, idle"
-	silent  = "routing stops choosing a worker that fell silent, idle"
+	killed  = "routing stops choosing a killed worker"
+	silent  = "routing stops choosing a worker that fell silent"
 )
+
+// routings are the rows of [routing].
+func routings() []row {
+	return []row{
+		routing(killed, syscall.SIGKILL, false, 10), routing(killed, syscall.SIGKILL, true, 250),
+		routing(silent, syscall.SIGSTOP, false, 290), routing(silent, syscall.SIGSTOP, true, 500),
+	}
+}
 
 // rows of the table. The quick one uses five nodes and short times.
 func rows(quick bool) []row {
 	if quick {
-		return []row{
-			joins(5), kills(5, 1.4, 2.0), routing(killed, syscall.SIGKILL, "<= 10", 10), routing(silent, syscall.SIGSTOP, "<= 290", 290),
+		return slices.Concat([]row{joins(5), kills(5, 1.4, 2.0)}, routings(), []row{
 			restarts(5), leaves(5), losses(5, 5*time.Second), stalls(),
-			splits(5, 3, 4*time.Second, 8), idles(5, 3*time.Second, 0), idles(5, 3*time.Second, 1),
-		}
+			splits(5, 3, 4*time.Second, 8), idles(5, 3*time.Second),
+		})
 	}
-	rs := []row{
-		joins(20), kills(5, 1.4, 2.0), kills(20, 1.6, 2.8),
-		routing(killed, syscall.SIGKILL, "<= 10", 10), routing(silent, syscall.SIGSTOP, "<= 290", 290), restarts(20), leaves(20),
-		losses(20, 10*time.Minute), stalls(),
-	}
+	rs := slices.Concat([]row{joins(20), kills(5, 1.4, 2.0), kills(20, 1.6, 2.8)}, routings(), []row{
+		restarts(20), leaves(20), losses(20, 10*time.Minute), stalls(),
+	})
 	for _, length := range []time.Duration{10 * time.Second, time.Minute} {
 		rs = append(rs, splits(10, 7, length, 8), splits(20, 10, length, 8), splits(20, 16, length, 12))
 	}
-	return append(rs, idles(20, 10*time.Second, 0), idles(20, 10*time.Second, 1))
+	return append(rs, idles(20, 10*time.Second))
 }
 
 func toSeconds(ds []time.Duration) (xs []float64) {
@@ -184,14 +190,14 @@ func losses(n int, length time.Duration) row {
 	})
 }
 
-// idles measures the processor time (what=0) or the goroutines (what=1) of a
-// node in a cluster where nothing happens.
-func idles(n int, length time.Duration, what int) row {
-	l, runs := line{fmt.Sprintf("idle cost of a node, N=%d: share of a core", n), "%", "<= 0.4", 0, 0.4}, 3
-	if what == 1 {
-		l, runs = line{fmt.Sprintf("idle cost of a node, N=%d: goroutines", n), "", "<= 10", 0, 10}, 1
+// idles measures, for two lines, the goroutines of a node and its processor time
+// in a cluster where nothing happens.
+func idles(n int, length time.Duration) row {
+	lines := []line{
+		{fmt.Sprintf("idle cost of a node, N=%d: share of a core", n), "%", "<= 0.4", 0, 0.4},
+		{fmt.Sprintf("idle cost of a node, N=%d: goroutines", n), "", "<= 10", 0, 10},
 	}
-	return single(l, runs, 1, func(*berth) ([]float64, error) {
+	return row{lines, 20, 1, func(*berth) ([]outcome, error) {
 		before := runtime.NumGoroutine()
 		f, err := newFleet(n, cluster.Config{})
 		if err != nil {
@@ -199,19 +205,17 @@ func idles(n int, length time.Duration, what int) row {
 		}
 		defer f.close()
 		time.Sleep(2 * time.Second) // the exchanges after joining
-		if what == 1 {
-			watches := n // the benchmark's own
-			lowest := runtime.NumGoroutine()
-			for range 100 { // between two dials
-				time.Sleep(5 * time.Millisecond)
-				lowest = min(lowest, runtime.NumGoroutine())
-			}
-			return []float64{float64(lowest-before-watches) / float64(n)}, nil
+		watches := n                // the benchmark's own
+		lowest := runtime.NumGoroutine()
+		for range 100 { // between two dials
+			time.Sleep(5 * time.Millisecond)
+			lowest = min(lowest, runtime.NumGoroutine())
 		}
 		cpu, start := processorTime(), time.Now()
 		time.Sleep(length)
-		return []float64{100 * (processorTime() - cpu).Seconds() / time.Since(start).Seconds() / float64(n)}, nil
-	})
+		share := 100 * (processorTime() - cpu).Seconds() / time.Since(start).Seconds() / float64(n)
+		return []outcome{{samples: []float64{share}}, {samples: []float64{float64(lowest-before-watches) / float64(n)}}}, nil
+	}}
 }
 
 func processorTime() time.Duration {

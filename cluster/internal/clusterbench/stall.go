@@ -20,8 +20,8 @@ import (
 )
 
 // childVar makes this program a single node, and a worker: its value is the
-// folder with the certificates, the name of the node and the seed, joined by
-// newlines.
+// folder with the certificates, the name of the node, the seed, and "busy" if it
+// is to be busy, joined by newlines.
 const childVar = "CLUSTERBENCH_NODE"
 
 func credentials(dir string) rpcnet.Credentials {
@@ -31,8 +31,9 @@ func credentials(dir string) rpcnet.Credentials {
 // child runs a node until it is killed.
 func child(args string) error {
 	parts := strings.Split(args, "\n")
-	if len(parts) != 3 {
-		return fmt.Errorf("%s: want three lines", childVar)
+	busy := len(parts) == 4 && parts[3] == "busy"
+	if len(parts) != 3 && !busy {
+		return fmt.Errorf("%s: want three lines, and perhaps \"busy\"", childVar)
 	}
 	ep, err := rpcnet.Listen("127.0.0.1:0", credentials(parts[0]), rpcnet.WithLogger(quiet))
 	if err != nil {
@@ -49,6 +50,9 @@ func child(args string) error {
 		return err
 	}
 	go ep.Serve(ctx, rpcnet.NewServer())
+	if busy {
+		toil(ctx)
+	}
 	fmt.Println("joined")
 	<-ctx.Done()
 	n.Close()
@@ -123,14 +127,15 @@ func stalls() row {
 	})
 }
 
-// spawn starts a node process and waits until it has joined.
-func spawn(dir, name, seed string) (*exec.Cmd, error) {
+// spawn starts a node process and waits until it has joined. more are further
+// lines of [childVar].
+func spawn(dir, name, seed string, more ...string) (*exec.Cmd, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), childVar+"="+strings.Join([]string{dir, name, seed}, "\n"))
+	cmd.Env = append(os.Environ(), childVar+"="+strings.Join(append([]string{dir, name, seed}, more...), "\n"))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
