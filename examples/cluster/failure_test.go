@@ -38,13 +38,15 @@ func TestFailureCycle(t *testing.T) {
 	// second because the first fails for the second time.
 	a.await("🎬 [worker-a] Streaming handler invoked")
 	b.await("🎬 [worker-b] Streaming handler invoked")
-	client.inOrder(
+	for _, says := range []string{
 		"⚠️  worker failed - will request new worker from director",
 		"🔄 returning to director for new worker assignment",
 		"✅ direct connection established to worker",
 		"⚠️  worker failed - will request new worker from director",
 		"✅ direct connection established to worker",
-	)
+	} {
+		client.await(says)
+	}
 	client.Stop()
 	client.ended(0)
 	tally := client.tokens(0, 7)
@@ -53,6 +55,7 @@ func TestFailureCycle(t *testing.T) {
 	}
 	t.Logf("%d tokens, %d switches, longest gap %v", tally.Tokens, tally.Switches, tally.Gap)
 	director.none("compute failed")
+	client.none("No worker assigned") // one of the two was well at any time
 }
 
 func TestHardKillAndRestart(t *testing.T) {

@@ -58,7 +58,7 @@ type Resumable struct {
 	head       []byte // its encoding
 	sendClosed bool
 	wish       Wish
-	excluded   map[string]time.Time // until when
+	excluded   map[string]grudge // by name of the worker
 
 	mu       sync.Mutex
 	kept     [][]byte // requests after the first, not acknowledged
@@ -82,7 +82,7 @@ type Resumable struct {
 // request is sent.
 func NewResumable(ctx context.Context, src Source, spec *rpcnet.Spec, wish Wish) *Resumable {
 	s := &Resumable{source: src, spec: spec, raw: encoded(spec), wish: wish, opened: make(chan struct{}), origin: time.Now(),
-		excluded: map[string]time.Time{}}
+		excluded: map[string]grudge{}}
 	s.wish.Standby = true
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	s.watch = time.AfterFunc(time.Hour, s.watchdog)
@@ -194,6 +194,9 @@ func (s *Resumable) open(last error) error {
 		s.grudges()
 		l, err := s.source.Next(s.ctx, &s.wish)
 		if err != nil {
+			if errors.Is(err, ErrNoWorker) && s.forgive() {
+				continue
+			}
 			if !errors.Is(err, ErrNoWorker) || waited >= s.source.Patience() {
 				if last != nil {
 					err = rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot resume at %d: %v, after %v", s.cursor.Next(), err, last).
@@ -245,24 +248,6 @@ func (s *Resumable) pause(d time.Duration) error {
 		return nil
 	case <-s.ctx.Done():
 		return contextError(s.ctx)
-	}
-}
-
-// How long a worker is not wanted that has failed the stream, or had no room.
-const (
-	grudgeFor = 10 * time.Second
-	fullFor   = time.Second
-)
-
-// grudges makes the wish exclude the workers that have failed lately.
-func (s *Resumable) grudges() {
-	s.wish.Exclude = s.wish.Exclude[:0]
-	for name, until := range s.excluded {
-		if time.Now().After(until) {
-			delete(s.excluded, name)
-			continue
-		}
-		s.wish.exclude(name)
 	}
 }
 
@@ -345,11 +330,7 @@ func (s *Resumable) next(err error, l Leg) error {
 		return err
 	}
 	s.wish.Hint = ""
-	grudge := grudgeFor
-	if elsewhere {
-		grudge = fullFor
-	}
-	s.excluded[l.Worker()] = time.Now().Add(grudge)
+	s.resent(l.Worker(), elsewhere)
 	if moved {
 		s.source.Tell(s.ctx, Event{Kind: Moved, Worker: l.Worker(), Err: err, Next: s.cursor.Next()})
 	} else {
