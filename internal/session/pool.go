@@ -32,11 +32,11 @@ func (p *Pool) run(st *Stream) {
 		p.queue, p.next = p.queue[:n], 0
 	}
 	p.queue = append(p.queue, st)
-	p.callUnlock()
+	p.summonUnlock()
 }
 
-// callUnlock sends a goroutine on its way if the queue needs one, and unlocks.
-func (p *Pool) callUnlock() {
+// summonUnlock sends a goroutine on its way if the queue needs one, and unlocks mu.
+func (p *Pool) summonUnlock() {
 	if p.coming || p.next == len(p.queue) {
 		p.mu.Unlock()
 		return
@@ -66,7 +66,7 @@ func (w *worker) loop(p *Pool) {
 	for {
 		if p.next < len(p.queue) {
 			st = p.take()
-			p.callUnlock()
+			p.summonUnlock()
 			st.s.woken.Add(-1)
 			st.serve()
 			st = nil

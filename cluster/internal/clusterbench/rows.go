@@ -173,16 +173,18 @@ func leaves(n int) row {
 	})
 }
 
-// losses counts false failures at 5 % loss of packets, once, for as long as it is
-// promised, and alone: it is the row that a busy machine harms most.
+// losses counts false failures at 5 % loss of packets, for as long as it is
+// promised. It is the row that a busy machine harms most, and the longest.
 func losses(n int, length time.Duration) row {
 	l := line{fmt.Sprintf("false NodeFailed in %v at 5 %% loss, N=%d", length, n), "events", "0", 0, 0}
-	return single(l, 1, 1, func(*berth) ([]float64, error) {
+	return single(l, 20, 10, func(b *berth) ([]float64, error) {
+		b.begin()
 		f, err := newFleet(n, cluster.Config{})
 		if err != nil {
 			return nil, err
 		}
 		defer f.close()
+		b.ready()
 		f.net.Loss(0.05)
 		start := time.Now()
 		time.Sleep(length)
