@@ -112,7 +112,7 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 		return nil
 	}
 	defer ep.starting.Done()
-	d := &dispatcher{host: host{peer: peer}, find: ep.find, outer: ep.outer, logger: ep.cfg.logger}
+	d := &dispatcher{host: &host{peer: peer}, find: ep.find, outer: ep.outer, logger: ep.cfg.logger}
 	cfg := ep.sessionConfig()
 	cfg.Handler, cfg.Pool = d, &ep.pool
 	cfg.Ended = func(s *session.Session) {
@@ -121,7 +121,7 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 		ep.mu.Unlock()
 		ep.cfg.logger.Debug("session ended", "peer", peer.ID, "addr", peer.Addr, "err", s.Err())
 	}
-	s, err := session.New(lane, cfg, settingsTimeout, func(s *session.Session) { d.host.session = s })
+	s, err := session.New(lane, cfg, settingsTimeout, func(s *session.Session) { d.host.draining = s.Drained() })
 	if err != nil {
 		ep.refusals.add(peer.Addr, err)
 		return nil

@@ -152,8 +152,9 @@ func WithHeader(key string, values ...string) CallOption {
 	})
 }
 
-// WithPriority marks the call for load shedding: the higher, the later it is
-// refused. Default 0.
+// WithPriority sends a priority with the call. This package does nothing with
+// it: it is for the server's interceptors, which find it in
+// [ServerCall.Priority], to shed load by. Default 0.
 func WithPriority(p int8) CallOption { return callOption(func(c *callConfig) { c.priority = p }) }
 
 // WithAttempt numbers the tries of one logical call, from 0, so that a handler
@@ -203,7 +204,8 @@ func (c *Call) Attempts() int {
 }
 
 // Timings returns how long the first response took and how long the call, from
-// its start; 0 for what has not happened.
+// its start; 0 for what has not happened, as the first response of a call that
+// failed without one.
 func (c *Call) Timings() (first, total time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

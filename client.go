@@ -7,8 +7,9 @@ import (
 	"slices"
 )
 
-// A Client makes calls over a [Transport]. Generated clients hold one. It is
-// safe for concurrent use.
+// A Client makes calls over a [Transport]. Generated clients hold one. It comes
+// from [NewClient]: the zero value has no transport, and its calls fail with
+// CodeFailedPrecondition. It is safe for concurrent use.
 type Client struct {
 	open  ClientFunc
 	unary unaryCaller // nil when interceptors or the transport need the long way
@@ -42,6 +43,9 @@ func NewClient(t Transport, opts ...ClientOption) *Client {
 
 // NewStream starts a call. It makes a Client a [Transport] itself.
 func (c *Client) NewStream(ctx context.Context, spec *Spec) (ClientStream, error) {
+	if c.open == nil {
+		return nil, NewError(CodeFailedPrecondition, "a Client without a transport: use rpcnet.NewClient").WithUnprocessed()
+	}
 	return c.open(ctx, spec)
 }
 
@@ -51,7 +55,7 @@ func (c *Client) Unary(ctx context.Context, spec *Spec, req, res any) error {
 	if c.unary != nil {
 		return c.unary.callUnary(ctx, spec, req, res)
 	}
-	s, err := c.open(ctx, spec)
+	s, err := c.NewStream(ctx, spec)
 	if err != nil {
 		return err
 	}

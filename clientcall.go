@@ -126,12 +126,9 @@ func (c *Conn) try(ctx context.Context, spec *Spec, rec *Call, opts *callConfig,
 	st, err := s.Call(&r, in, ctx.Done(), prompt)
 	if err != nil {
 		if rec != nil {
-			rec.end(begun, nil)
+			rec.end(begun)
 		}
 		return nil, localError(ctx, err)
-	}
-	if rec != nil {
-		rec.headers(begun, st.Header())
 	}
 	status, err := st.Status()
 	if err != nil {
@@ -140,7 +137,17 @@ func (c *Conn) try(ctx context.Context, spec *Spec, rec *Call, opts *callConfig,
 		err = errorOf(&status, spec)
 	}
 	if rec != nil {
-		rec.end(begun, status.Trailer)
+		if err == nil {
+			rec.responded(begun)
+		}
+		bad := rec.setHeader(st.Header())
+		if bad == nil {
+			bad = rec.setTrailer(status.Trailer)
+		}
+		if bad != nil {
+			err = bad
+		}
+		rec.end(begun)
 	}
 	if err != nil {
 		st.Release()
@@ -313,39 +320,60 @@ func (c *clientStream) Recv(msg any) error {
 	if err == nil {
 		p, err = c.st.Recv(nil)
 	}
+	var bad error
 	if !c.received && c.rec != nil {
 		c.received = true
-		c.rec.headers(c.begun, c.st.Header())
+		if err == nil {
+			c.rec.responded(c.begun)
+		}
+		bad = c.rec.setHeader(c.st.Header())
 	}
 	switch {
+	case bad != nil:
+		c.giveUp(bad)
 	case err == nil:
 		if err := decodeResponse(c.spec, c.encoding, p, msg, c.opts); err != nil {
-			c.st.Abandon(byte(CodeCanceled), session.Interrupted())
-			c.end(err, nil)
+			c.giveUp(err)
 		}
 	case err == io.EOF:
-		status, perr := c.st.Status()
-		if perr != nil {
-			c.end(Errorf(CodeInternal, "the server's %v", perr), nil)
-		} else if e := errorOf(&status, c.spec); e != nil {
-			c.end(e, status.Trailer)
-		} else {
-			c.end(io.EOF, status.Trailer)
-		}
+		c.end(c.outcome())
 	default:
 		c.st.Abandon(byte(CodeCanceled), err)
-		c.end(localError(c.ctx, err), nil)
+		c.end(localError(c.ctx, err))
 	}
 	return c.final
 }
 
-// end notes the outcome.
-func (c *clientStream) end(err error, trailer Header) {
-	c.final = err
-	c.endOnce.Do(func() { c.finish(trailer) })
+// outcome returns how the server ended the call: io.EOF is success.
+func (c *clientStream) outcome() error {
+	status, err := c.st.Status()
+	if err != nil {
+		return Errorf(CodeInternal, "the server's %v", err)
+	}
+	if c.rec != nil {
+		if err := c.rec.setTrailer(status.Trailer); err != nil {
+			return err
+		}
+	}
+	if err := errorOf(&status, c.spec); err != nil {
+		return err
+	}
+	return io.EOF
 }
 
-func (c *clientStream) finish(trailer Header) {
+// giveUp ends a call whose server does not keep to the rules.
+func (c *clientStream) giveUp(err error) {
+	c.st.Abandon(byte(CodeCanceled), session.Interrupted())
+	c.end(err)
+}
+
+// end notes the outcome.
+func (c *clientStream) end(err error) {
+	c.final = err
+	c.endOnce.Do(c.finish)
+}
+
+func (c *clientStream) finish() {
 	if c.unwatch != nil {
 		c.unwatch()
 	}
@@ -353,20 +381,20 @@ func (c *clientStream) finish(trailer Header) {
 		c.cancel()
 	}
 	if c.rec != nil {
-		c.rec.end(c.begun, trailer)
+		c.rec.end(c.begun)
 	}
 }
 
 // Close implements [ClientStream].
 func (c *clientStream) Close() error {
 	c.st.Abandon(byte(CodeCanceled), errClosed)
-	c.endOnce.Do(func() { c.finish(nil) })
+	c.endOnce.Do(c.finish)
 	return nil
 }
 
 var errClosed = &session.Fault{Code: byte(CodeCanceled), Message: "the stream was closed"}
 
-// begin, headers and end keep a Call's record.
+// The methods that follow keep a Call's record.
 
 func (c *Call) begin(p Peer) time.Time {
 	c.mu.Lock()
@@ -377,20 +405,39 @@ func (c *Call) begin(p Peer) time.Time {
 	return time.Now()
 }
 
-func (c *Call) headers(begun time.Time, metadata []byte) {
-	h, err := wire.ParseMetadata(metadata)
-	if err != nil {
-		h = nil
-	}
+// responded notes the first response.
+func (c *Call) responded(begun time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.first = time.Since(begun)
-	c.header = h
 }
 
-func (c *Call) end(begun time.Time, trailer Header) {
+// setHeader notes the metadata that came ahead of the first response, or says
+// what is wrong with it.
+func (c *Call) setHeader(encoded []byte) error {
+	h, err := parseHeader(encoded)
+	if err != nil {
+		return Errorf(CodeInternal, "the response's header: %s", err.Message())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.header = h
+	return nil
+}
+
+// setTrailer does the same for the metadata that came with the end.
+func (c *Call) setTrailer(h Header) error {
+	if err := h.Validate(); err != nil {
+		return Errorf(CodeInternal, "the response's trailer: %s", err.(*Error).Message())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trailer = h
+	return nil
+}
+
+func (c *Call) end(begun time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.total = time.Since(begun)
-	c.trailer = trailer
 }

@@ -32,6 +32,7 @@ const (
 	// CodeOutOfRange: the request reaches past the valid range.
 	CodeOutOfRange Code = 11
 	// CodeUnimplemented: the server does not know the procedure or the encoding.
+	// It is no reason to try elsewhere: see [Error.Unprocessed].
 	CodeUnimplemented Code = 12
 	// CodeInternal: something that must hold does not; a handler panicked.
 	CodeInternal Code = 13

@@ -1,6 +1,7 @@
 package rpcnet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +21,8 @@ import (
 // apart; meanwhile calls fail at once with CodeUnavailable, unless they wait
 // ([WithWaitForReady]). All methods are safe for concurrent use.
 //
-// It has one goroutine, which watches the session and dials; it ends with
-// Close.
+// Its goroutines: one watches the session and dials, and one for each session
+// that the server drains waits for the calls still on it. All end with Close.
 type Conn struct {
 	addr    string
 	cfg     dialConfig
@@ -38,7 +39,9 @@ type Conn struct {
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
-	done chan struct{} // the goroutine has ended
+	done chan struct{} // the goroutines have ended
+
+	leaving sync.WaitGroup // sessions that the server drains
 }
 
 // connected is a session that takes calls.
@@ -60,10 +63,11 @@ const (
 // of its own: for programs without an endpoint. It returns when the server has
 // accepted the connection. The Conn must be closed.
 func Dial(ctx context.Context, addr string, creds Credentials, opts ...DialOption) (*Conn, error) {
-	cfg := dialConfig{logger: slog.Default()}
+	var cfg dialConfig
 	for _, o := range opts {
 		o.applyDial(&cfg)
 	}
+	cfg.logger = cmp.Or(cfg.logger, slog.Default())
 	source, err := creds.open(cfg.logger)
 	if err != nil {
 		return nil, fmt.Errorf("rpcnet: %w", err)
@@ -79,10 +83,11 @@ func Dial(ctx context.Context, addr string, creds Credentials, opts ...DialOptio
 // endpoint's credentials. It returns when the server has accepted the
 // connection. The Conn is closed with the endpoint, at the latest.
 func (ep *Endpoint) Dial(ctx context.Context, addr string, opts ...DialOption) (*Conn, error) {
-	cfg := dialConfig{logger: ep.cfg.logger, keepalive: ep.cfg.keepalive, writeTimeout: ep.cfg.writeTimeout}
+	cfg := dialConfig{keepalive: ep.cfg.keepalive, writeTimeout: ep.cfg.writeTimeout}
 	for _, o := range opts {
 		o.applyDial(&cfg)
 	}
+	cfg.logger = cmp.Or(cfg.logger, ep.cfg.logger)
 	var c *Conn
 	var err error
 	forget := func() {
@@ -205,6 +210,7 @@ func (c *Conn) maintain() {
 		s.Close()
 	}
 	c.set(nil, errConnClosed)
+	c.leaving.Wait()
 	c.onClose()
 }
 
@@ -227,7 +233,7 @@ func (c *Conn) watch(s *connected) {
 	case <-s.GoingAway():
 		c.cfg.logger.Debug("server is going away", "addr", c.addr)
 		c.set(nil, errors.New("the server is draining"))
-		go c.leave(s)
+		c.leaving.Go(func() { c.leave(s) })
 	case <-c.ctx.Done():
 	}
 }
@@ -237,10 +243,9 @@ var errConnClosed = NewError(CodeUnavailable, "the connection is closed").WithUn
 // leave closes a session that the server wants to end when its last call has
 // ended, or with the Conn.
 func (c *Conn) leave(s *connected) {
-	select {
-	case <-s.Drain():
-	case <-c.ctx.Done():
-	}
+	stop := context.AfterFunc(c.ctx, s.Close)
+	<-s.Drain() // closed by Close as well
+	stop()
 	s.Close()
 }
 
@@ -276,7 +281,7 @@ func (c *Conn) ready(ctx context.Context, wait bool) (*connected, error) {
 }
 
 // Close ends the connection at once; calls in flight fail. It waits for the
-// connection's goroutine. It is idempotent and always returns nil.
+// connection's goroutines. It is idempotent and always returns nil.
 func (c *Conn) Close() error {
 	c.stop()
 	<-c.done

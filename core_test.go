@@ -285,3 +285,25 @@ func TestCallRecordOverTheNetwork(t *testing.T) {
 		t.Errorf("%d attempts with one record", call.Attempts())
 	}
 }
+
+func TestZeroValues(t *testing.T) {
+	t.Parallel()
+	var srv rpcnet.Server
+	for range srv.Specs() {
+		t.Error("an empty server lists a procedure")
+	}
+	tr := inproc.New(&srv)
+	defer tr.Close()
+	_, err := rpcnet.CallRaw(within(t), tr, "echo", nil)
+	wantCode(t, err, rpcnet.CodeUnimplemented)
+	srv.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
+	mustEcho(t, tr, []byte("x"))
+	var c rpcnet.Client
+	_, err = c.NewStream(within(t), bidi("echo"))
+	for _, err := range []error{err, c.Unary(within(t), &rpcnet.Spec{Procedure: "echo"}, []byte{}, new([]byte))} {
+		wantCode(t, err, rpcnet.CodeFailedPrecondition)
+		if err == nil || !strings.Contains(err.Error(), "rpcnet.NewClient") {
+			t.Errorf("a zero Client: %v", err)
+		}
+	}
+}

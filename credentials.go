@@ -3,6 +3,7 @@ package rpcnet
 import (
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/link"
 )
@@ -14,7 +15,8 @@ import (
 // The zero value is no credentials, which nothing accepts.
 type Credentials struct {
 	files  link.Files
-	memory *link.Bundle // nil for files
+	poll   time.Duration // between looks at them; 0: link's default
+	memory *link.Bundle  // nil for files
 }
 
 // CertFiles returns the credentials in three PEM files: the node's certificate
@@ -53,5 +55,5 @@ func (c Credentials) open(logger *slog.Logger) (*link.Source, error) {
 	case c.files == link.Files{}:
 		return nil, errors.New("tls: no credentials: give rpcnet.CertFiles(cert, key, ca)")
 	}
-	return link.OpenFiles(c.files, 0, logger)
+	return link.OpenFiles(c.files, c.poll, logger)
 }

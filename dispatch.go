@@ -13,7 +13,7 @@ import (
 
 // A dispatcher serves the streams of one session.
 type dispatcher struct {
-	host   host
+	host   *host
 	find   func(procedure string) *entry
 	outer  func(*entry) ServerFunc // what it returns, if not nil, wraps the entry's function
 	logger *slog.Logger
@@ -39,6 +39,9 @@ func (d *dispatcher) Serve(st *session.Stream) {
 	}
 	outer := d.outer(e)
 	c := d.begin(st, e)
+	if len(st.Metadata) > 0 && !d.takeMetadata(c, st.Metadata) {
+		return
+	}
 	if e.raw != nil && outer == nil {
 		d.serveRaw(c)
 		return
@@ -56,9 +59,14 @@ func refuseUnknown(st *session.Stream) {
 
 // begin makes the ServerCall of a stream.
 func (d *dispatcher) begin(st *session.Stream, e *entry) *ServerCall {
-	c := newServerCall()
-	c.host, c.entry = &d.host, e
-	c.deadline, c.attempt, c.priority, c.metadata = st.Deadline, st.Attempt, st.Priority, st.Metadata
+	var c *ServerCall
+	if st.Pooled() && len(st.Metadata) == 0 {
+		c = newServerCall()
+	} else { // what it holds must not outlive it for the sake of another call
+		c = new(ServerCall)
+	}
+	c.host, c.entry = d.host, e
+	c.deadline, c.attempt, c.priority = st.Deadline, st.Attempt, st.Priority
 	c.stream.st, c.stream.encoding, c.stream.whole = st, Encoding(st.Encoding), st.Pooled()
 	if cause := st.OnCancel((*callContext)(c)); cause != nil {
 		c.cancel(cause)
@@ -67,6 +75,18 @@ func (d *dispatcher) begin(st *session.Stream, e *entry) *ServerCall {
 		st.ExpireAt(c.deadline)
 	}
 	return c
+}
+
+// takeMetadata notes the metadata of the request. If it breaks the rules of a
+// [Header] it ends the call and reports false.
+func (d *dispatcher) takeMetadata(c *ServerCall, encoded []byte) bool {
+	h, err := parseHeader(encoded)
+	if err != nil {
+		d.finish(c, nil, false, Errorf(CodeInvalidArgument, "the request's %s", err.Message()))
+		return false
+	}
+	c.header = h
+	return true
 }
 
 func (d *dispatcher) serveRaw(c *ServerCall) {
@@ -103,20 +123,43 @@ func (d *dispatcher) call(c *ServerCall, h ServerFunc) (err error) {
 // recovered turns a panic of a handler into an error, with one log line.
 func (d *dispatcher) recovered(c *ServerCall, err *error) {
 	if r := recover(); r != nil {
-		c.entry.server.logger(d.logger).Error("handler panicked", "procedure", c.entry.spec.Procedure,
-			"peer", c.host.peer.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		d.logPanic(c, "handler panicked", r)
 		*err = NewError(CodeInternal, "the handler panicked")
 	}
 }
 
+func (d *dispatcher) logPanic(c *ServerCall, what string, r any) {
+	c.entry.server.logger(d.logger).Error(what, "procedure", c.entry.spec.Procedure,
+		"peer", c.host.peer.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+}
+
+// statusOf turns a handler's error into what travels. The methods of the error
+// are the handler's code as well: one that panics, as those of a nil pointer
+// do, costs its call and no more.
+func (d *dispatcher) statusOf(c *ServerCall, err error) (s wire.Status) {
+	defer func() {
+		if r := recover(); r != nil {
+			d.logPanic(c, fmt.Sprintf("handler returned a %T that panics", err), r)
+			s = wire.Status{Code: byte(CodeInternal), Message: "the handler returned an error that panics"}
+		}
+	}()
+	server := c.entry.server
+	s, hidden := statusOf(err, c.entry.spec, server.cfg.errorText)
+	if hidden != nil {
+		server.logger(d.logger).Warn("handler failed; its caller sees no text",
+			"procedure", c.entry.spec.Procedure, "peer", c.host.peer.ID, "err", hidden)
+	}
+	return s
+}
+
 // finish ends a call with its outcome.
 func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
-	spec := c.entry.spec
 	st, header, trailer, trailerErr := c.returned()
 	if b := c.stream.response; b != nil {
 		defer b.put()
+		c.stream.response = nil
 		out, has = b.b, err == nil
-	} else if err == nil && !has && spec.Shape&Feed == 0 {
+	} else if err == nil && !has && c.entry.spec.Shape&Feed == 0 {
 		err = NewError(CodeInternal, "the handler returned without a response")
 	}
 	if err == nil && trailerErr != nil {
@@ -127,15 +170,7 @@ func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
 	if err != nil || trailer != nil {
 		var s wire.Status
 		if err != nil {
-			var hidden error
-			s, hidden = statusOf(err, spec, c.entry.server.cfg.errorText)
-			if s.Code == 0 { // an error is never success
-				s.Code = byte(CodeUnknown)
-			}
-			if hidden != nil {
-				c.entry.server.logger(d.logger).Warn("handler failed; its caller sees no text",
-					"procedure", spec.Procedure, "peer", c.host.peer.ID, "err", hidden)
-			}
+			s = d.statusOf(c, err)
 		}
 		if trailerErr == nil {
 			s.Trailer = trailer
@@ -151,8 +186,10 @@ func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
 	}
 }
 
-// Calls are made a few at a time: handlers may keep their context, so that
-// calls cannot be used again, but one allocation can serve many.
+// Unary calls without metadata are made a few at a time: handlers may keep
+// their context, so that calls cannot be used again, but one allocation can
+// serve many. Such a call holds next to nothing once it has ended, which counts
+// because it stays as long as the longest of its neighbours.
 type callSlab struct {
 	calls [16]ServerCall
 	used  int

@@ -1,6 +1,7 @@
 package rpcnet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,15 +46,16 @@ type Endpoint struct {
 	base     context.Context
 	stop     context.CancelFunc // ends base: handshakes
 
-	mu         sync.Mutex
-	extensions map[*Extension]bool
-	sessions   map[*session.Session]bool // of callers
-	pending    []net.Conn                // in their handshake, oldest first
-	conns      map[*Conn]bool            // dialled from here
-	draining   bool
-	closed     bool
-	gone       chan struct{} // closed with closed
-	drained    chan struct{} // closed with draining
+	mu          sync.Mutex
+	extensions  map[*Extension]bool
+	sessions    map[*session.Session]bool // of callers
+	pending     []net.Conn                // in their handshake, oldest first
+	conns       map[*Conn]bool            // dialled from here
+	draining    bool
+	closed      bool
+	gone        chan struct{} // closed when all has ended
+	shutdownErr error         // what Shutdown returns; immutable once gone is closed
+	drained     chan struct{} // closed with draining
 }
 
 // Listen binds addr, a host and a port, for TCP and UDP, and accepts
@@ -61,10 +63,11 @@ type Endpoint struct {
 // takes a free one. [CertFiles] or [DevCA.Credentials] must be among the
 // options.
 func Listen(addr string, opts ...EndpointOption) (*Endpoint, error) {
-	cfg := endpointConfig{logger: slog.Default()}
+	var cfg endpointConfig
 	for _, o := range opts {
 		o.applyEndpoint(&cfg)
 	}
+	cfg.logger = cmp.Or(cfg.logger, slog.Default())
 	source, err := cfg.creds.open(cfg.logger)
 	if err != nil {
 		return nil, fmt.Errorf("rpcnet: %w", err)
@@ -141,14 +144,23 @@ var notServing = NewServer().entry(&Spec{Procedure: "not serving"}, func(context
 // callers are told to go elsewhere, new calls are refused as not seen by a
 // handler, handlers hear it through [ServerCall.Draining], and those that run
 // may finish. When ctx ends first, what is left is cut: the handlers' contexts
-// end with cause [ErrDraining] and ctx's error is returned. Then it closes the
-// endpoint. Handlers that ignore their context are not waited for.
+// end with cause [ErrDraining], their callers have half a second to hear of it,
+// and ctx's error is returned. Then it closes the endpoint. Handlers that ignore
+// their context are not waited for.
+//
+// While one Shutdown is under way, another waits for it and returns what it
+// does, or ctx's error if ctx ends first; it cuts nothing. After Close, Shutdown
+// does nothing.
 func (ep *Endpoint) Shutdown(ctx context.Context) error {
 	ep.mu.Lock()
 	if ep.draining || ep.closed {
 		ep.mu.Unlock()
-		<-ep.gone
-		return nil
+		select {
+		case <-ep.gone:
+			return ep.shutdownErr
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	ep.draining = true
 	close(ep.drained)
@@ -176,11 +188,12 @@ func (ep *Endpoint) Shutdown(ctx context.Context) error {
 		}()
 	}
 	wg.Wait()
-	ep.Close()
+	var err error
 	if cut.Load() {
-		return ctx.Err()
+		err = ctx.Err()
 	}
-	return nil
+	ep.close(err)
+	return err
 }
 
 // awaitStarting waits for the sessions that are about to start, so that they
@@ -201,7 +214,8 @@ func (ep *Endpoint) awaitStarting(ctx context.Context) {
 }
 
 // How long a session waits for its peer to close, so that the last answers are
-// not lost to a reset: one that has drained, and one that was refused or cut.
+// not lost to a reset: one that has drained, while the context of Shutdown
+// lasts, and one that was refused or cut.
 const (
 	drainedLinger = 2 * time.Second
 	lingerTimeout = 500 * time.Millisecond
@@ -209,23 +223,32 @@ const (
 
 // drainSession reports whether all calls of a session have finished.
 func drainSession(ctx context.Context, s *session.Session) (clean bool) {
+	defer s.Close()
 	idle := s.Drain()
-	wait := drainedLinger
 	select {
 	case <-idle:
-		clean = true
 	case <-ctx.Done():
-		s.CutAll(byte(CodeUnavailable), "the server has shut down", ErrDraining)
-		wait = lingerTimeout
 	}
-	linger := time.NewTimer(wait)
-	defer linger.Stop()
+	select {
+	case <-idle:
+		linger(s, drainedLinger, ctx.Done())
+		return true
+	default:
+		s.CutAll(byte(CodeUnavailable), "the server has shut down", ErrDraining)
+		linger(s, lingerTimeout, nil)
+		return false
+	}
+}
+
+// linger waits for the peer to close, for d at most and until done is closed.
+func linger(s *session.Session, d time.Duration, done <-chan struct{}) {
+	t := time.NewTimer(d)
+	defer t.Stop()
 	select {
 	case <-s.Closed():
-	case <-linger.C:
+	case <-t.C:
+	case <-done:
 	}
-	s.Close()
-	return clean
 }
 
 func (ep *Endpoint) callers() []*session.Session {
@@ -242,13 +265,20 @@ func (ep *Endpoint) callers() []*session.Session {
 // extensions' packets. It waits for its goroutines, not for handlers. It is
 // idempotent and always returns nil.
 func (ep *Endpoint) Close() error {
+	ep.close(nil)
+	return nil
+}
+
+// close is Close after a Shutdown that ended with err.
+func (ep *Endpoint) close(err error) {
 	ep.mu.Lock()
 	if ep.closed {
 		ep.mu.Unlock()
 		<-ep.gone
-		return nil
+		return
 	}
 	ep.closed = true
+	ep.shutdownErr = err
 	pending := slices.Clone(ep.pending) // its handshakes take themselves out of the original
 	conns := make([]*Conn, 0, len(ep.conns))
 	for c := range ep.conns {
@@ -271,7 +301,6 @@ func (ep *Endpoint) Close() error {
 	ep.pool.Close()
 	ep.source.Close()
 	close(ep.gone)
-	return nil
 }
 
 // sessionConfig returns what all sessions of the endpoint have in common.

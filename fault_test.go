@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -293,4 +295,91 @@ func TestRestartLosesNoCall(t *testing.T) {
 	close(stop)
 	callers.Wait()
 	ep.Close()
+}
+
+// A stream whose connection is lost before anything was sent is a call that no
+// handler saw; one that was sent is not.
+func TestStreamsThatWereNotSentAreUnprocessed(t *testing.T) {
+	t.Parallel()
+	for name, use := range map[string]func(rpcnet.ClientStream) error{
+		"Send":      func(st rpcnet.ClientStream) error { return st.Send([]byte("x")) },
+		"CloseSend": func(st rpcnet.ClientStream) error { return st.CloseSend() },
+		"Recv":      func(st rpcnet.ClientStream) error { return st.Recv(new([]byte)) },
+		"Send and Recv": func(st rpcnet.ClientStream) error {
+			st.Send([]byte("x"))
+			return st.Recv(new([]byte))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, conn := proxied(t)
+			fresh, sent := open(t, within(t), conn, "talk"), open(t, within(t), conn, "talk")
+			if err := sent.Send([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			if err := sent.Recv(new([]byte)); err != nil {
+				t.Fatal(err)
+			}
+			p.Cut()
+			err := sent.Recv(new([]byte))
+			wantCode(t, err, rpcnet.CodeUnavailable)
+			if unprocessed(err) {
+				t.Errorf("a stream that a handler answered: %v", err)
+			}
+			err = use(fresh)
+			wantCode(t, err, rpcnet.CodeUnavailable)
+			if !unprocessed(err) {
+				t.Errorf("a stream that was not sent leaves doubt: %v", err)
+			}
+		})
+	}
+}
+
+// Close waits for the sessions that the server drains, too. It does not run
+// beside other tests: it looks at all goroutines.
+func TestCloseWaitsForSessionsThatDrain(t *testing.T) {
+	srv := echoServer()
+	entered, release := held(srv)
+	for range 10 {
+		ep := rpctest.Listen(t)
+		go ep.Serve(context.Background(), srv)
+		conn := rpctest.Dial(t, ep.Addr().String())
+		wait, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+		failed := make(chan error, 1)
+		go func() { _, err := rpcnet.CallRaw(wait, conn, "hold", nil); failed <- err }()
+		<-entered
+		_, changed := conn.Ready()
+		go ep.Shutdown(within(t))
+		<-changed
+		conn.Close()
+		b := make([]byte, 1<<20)
+		if s := string(b[:runtime.Stack(b, true)]); strings.Contains(s, "(*Conn).leave") {
+			t.Errorf("a goroutine of the connection is left:\n%s", s)
+		}
+		wantCode(t, <-failed, rpcnet.CodeUnavailable)
+	}
+	close(release)
+}
+
+// An idle connection lives, whatever the relation of the two times.
+func TestKeepaliveAsksBeforeItGivesUp(t *testing.T) {
+	t.Parallel()
+	for _, opt := range []rpcnet.LaneOption{
+		rpcnet.WithKeepalive(400*time.Millisecond, 100*time.Millisecond),
+		rpcnet.WithKeepalive(100*time.Millisecond, 100*time.Millisecond),
+		rpcnet.WithKeepalive(time.Minute, 0),
+	} {
+		ep := rpctest.Serve(t, echoServer(), opt)
+		conn := rpctest.Dial(t, ep.Addr().String(), opt)
+		mustEcho(t, conn, nil)
+		_, changed := conn.Ready()
+		t.Cleanup(func() {
+			select {
+			case <-changed:
+				t.Error("an idle connection was given up")
+			default:
+			}
+		})
+	}
+	time.Sleep(1500 * time.Millisecond) // what is looked for is what does not happen in it
 }

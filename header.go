@@ -13,6 +13,12 @@ import (
 // digits, '-', '_' and '.'; values are UTF-8, or any bytes when the key ends in
 // "-bin". All keys and values together are at most 16 KiB ([MaxMetadataSize])
 // and 1024 in number.
+//
+// Metadata that comes from a peer and breaks these rules fails its call: that of
+// a request with CodeInvalidArgument, before a handler sees it; that of a
+// response with CodeInternal, where the caller keeps a record of the call
+// ([NewCall]) and so would see it.
+//
 // A Header is not safe for concurrent use; one that this package returns is the
 // receiver's to read and not to change.
 type Header map[string][]string
@@ -58,6 +64,18 @@ func (h Header) Validate() error {
 		return Errorf(CodeResourceExhausted, "metadata of %d bytes is over the limit of %d", size, MaxMetadataSize)
 	}
 	return nil
+}
+
+// parseHeader reads metadata that came from a peer.
+func parseHeader(encoded []byte) (Header, *Error) {
+	m, err := wire.ParseMetadata(encoded)
+	if err != nil {
+		return nil, NewError(CodeInvalidArgument, "metadata: "+err.Error())
+	}
+	if err := Header(m).Validate(); err != nil {
+		return nil, err.(*Error)
+	}
+	return m, nil
 }
 
 func validKey(k string) error {

@@ -28,13 +28,13 @@ type inProcess struct {
 func newInProcess(srv *Server) *inProcess {
 	near, far := link.Pipe()
 	p := &inProcess{pool: &session.Pool{}}
-	d := &dispatcher{logger: slog.Default(), find: srv.lookup, outer: func(*entry) ServerFunc { return nil }}
+	d := &dispatcher{host: new(host), logger: slog.Default(), find: srv.lookup, outer: func(*entry) ServerFunc { return nil }}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
 		cfg := session.Config{Handler: d, Pool: p.pool, KeepaliveIdle: -1, Encodings: 1<<CBOR | 1<<JSON | 1<<Proto}
 		// A pipe inside the process does not fail.
-		p.server, _ = session.New(far, cfg, settingsTimeout, func(s *session.Session) { d.host.session = s })
+		p.server, _ = session.New(far, cfg, settingsTimeout, func(s *session.Session) { d.host.draining = s.Drained() })
 	}()
 	s, _ := session.New(near, session.Config{KeepaliveIdle: -1}, settingsTimeout, nil)
 	<-served

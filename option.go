@@ -79,7 +79,9 @@ func (o LimitsOption) applyCall(c *callConfig)     { c.limits = &o.limits }
 func (o LimitsOption) applyClient(c *clientConfig) { c.call = append(c.call, o) }
 
 // WithDecodeLimits bounds what decoding one message may cost, as an option of
-// a server, a client or one call. Zero fields keep their defaults.
+// a server, a client or one call. Zero fields keep their defaults: 64 levels,
+// and 1 MiB with 32 times the length of the message. A negative field turns its
+// limit off, but for 10 000 levels.
 func WithDecodeLimits(l wire.Limits) LimitsOption { return LimitsOption{l} }
 
 type endpointConfig struct {
@@ -135,13 +137,16 @@ func WithMaxConcurrentStreams(n int) EndpointOption {
 
 // WithMemoryBudget limits the bytes that all sessions of the endpoint together
 // hold received and not yet taken by a handler or a caller. The call whose
-// message goes over it fails with CodeResourceExhausted. Default 1 GiB.
+// message goes over it fails with CodeResourceExhausted. Default 1 GiB, also for
+// a number that is not positive: there is no way to have none, but
+// math.MaxInt64 comes to that.
 func WithMemoryBudget(bytes int64) EndpointOption {
 	return endpointOption(func(c *endpointConfig) { c.memory = bytes })
 }
 
 // WithDrainTimeout is how long [Endpoint.Serve] lets calls finish when its
-// context ends. Default 5 s.
+// context ends. Default 5 s, also for a time that is not positive:
+// [Endpoint.Close] is what does not drain.
 func WithDrainTimeout(d time.Duration) EndpointOption {
 	return endpointOption(func(c *endpointConfig) { c.drain = d })
 }
@@ -186,10 +191,25 @@ type keepaliveOption struct{ k keepalive }
 func (o keepaliveOption) applyEndpoint(c *endpointConfig) { c.keepalive = o.k }
 func (o keepaliveOption) applyDial(c *dialConfig)         { c.keepalive = o.k }
 
+// Defaults of [WithKeepalive].
+const (
+	defaultIdle   = 3 * time.Second
+	defaultDead   = 10 * time.Second
+	defaultAnswer = defaultDead - defaultIdle
+)
+
 // WithKeepalive asks a peer that has been silent for idle whether it is there,
-// and gives it up after it has been silent for dead. Defaults 3 s and 10 s;
-// a negative idle turns it off.
+// and gives it up when it has been silent for dead, both counted from the last
+// that was heard of it. idle must be less than dead: the peer has the difference
+// to answer. An idle of 0 is 3 s; a dead of 0, or one that is not above idle, is
+// 10 s, or idle and 7 s if that is more. A negative idle turns keepalive off.
 func WithKeepalive(idle, dead time.Duration) LaneOption {
+	if idle == 0 {
+		idle = defaultIdle
+	}
+	if dead <= idle {
+		dead = max(defaultDead, idle+defaultAnswer)
+	}
 	return keepaliveOption{keepalive{idle, dead}}
 }
 
@@ -199,7 +219,9 @@ func (o writeTimeoutOption) applyEndpoint(c *endpointConfig) { c.writeTimeout = 
 func (o writeTimeoutOption) applyDial(c *dialConfig)         { c.writeTimeout = time.Duration(o) }
 
 // WithWriteTimeout ends a session whose peer has not read its socket for so
-// long that a write has been stuck for d. Default 10 s.
+// long that a write has been stuck for d. Default 10 s, also for a time that is
+// not positive: it cannot be turned off, or a peer could hold memory for ever,
+// but d may be as long as you like.
 func WithWriteTimeout(d time.Duration) LaneOption { return writeTimeoutOption(d) }
 
 // A LoggerOption is the result of [WithLogger].
@@ -209,6 +231,7 @@ func (o LoggerOption) applyServer(c *serverConfig)     { c.logger = o.logger }
 func (o LoggerOption) applyEndpoint(c *endpointConfig) { c.logger = o.logger }
 func (o LoggerOption) applyDial(c *dialConfig)         { c.logger = o.logger }
 
-// WithLogger sets the logger of an endpoint, a server or a dial. Default:
-// [slog.Default] for an endpoint, the endpoint's for the others.
+// WithLogger sets the logger of an endpoint, a server or a dial; nil is the
+// default: the endpoint's for a server that it serves and for [Endpoint.Dial],
+// [slog.Default] for an endpoint itself, for [Dial] and for a server in process.
 func WithLogger(l *slog.Logger) LoggerOption { return LoggerOption{l} }

@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -331,13 +332,35 @@ var optionTests = map[string]func(*testing.T){
 		case <-time.After(9 * time.Second): // the default is 10 s
 			t.Error("an endpoint's write time-out is ignored")
 		}
+		// And a caller a server that does.
+		conn, err := rpcnet.Dial(within(t), serveByHand(t, node, 1<<30, nil), node.creds,
+			rpcnet.WithWriteTimeout(200*time.Millisecond), rpcnet.WithKeepalive(-1, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		go func() {
+			st, err := conn.NewStream(within(t), bidi("sink"))
+			for err == nil {
+				err = st.Send(make([]byte, 100_000))
+			}
+			ended <- err
+		}()
+		select {
+		case err := <-ended:
+			wantCode(t, err, rpcnet.CodeUnavailable)
+		case <-time.After(9 * time.Second):
+			t.Error("a dial's write time-out is ignored")
+		}
 	},
 	"WithLogger": func(t *testing.T) {
 		var endpoint, server, dial logs
 		srv := rpcnet.NewServer(rpcnet.WithLogger(server.logger()))
 		srv.Handle("panic", func(context.Context, []byte) ([]byte, error) { panic("for the log") })
 		ep := rpctest.Serve(t, srv, rpcnet.WithLogger(endpoint.logger()))
-		conn := rpctest.Dial(t, ep.Addr().String(), rpcnet.WithLogger(dial.logger()))
+		all := slog.New(slog.NewTextHandler(&dial, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		p := rpctest.NewProxy(t, ep.Addr().String())
+		conn := rpctest.Dial(t, p.Addr(), rpcnet.WithLogger(all))
 		rpcnet.CallRaw(within(t), conn, "panic", nil)
 		if s := server.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "for the log") || !strings.Contains(s, "option_test.go") {
 			t.Errorf("want one line with the panic and its stack, got %q", s)
@@ -352,6 +375,8 @@ var optionTests = map[string]func(*testing.T){
 		if strings.Contains(endpoint.String(), "for the log") {
 			t.Error("the server's line is in the endpoint's log")
 		}
+		p.Cut()
+		eventually(t, "the dial logs a loss", func() bool { return strings.Contains(dial.String(), "connection lost") })
 	},
 }
 
@@ -434,8 +459,25 @@ func TestEveryOptionHasATest(t *testing.T) {
 // Options that make no sense mean their defaults.
 func TestNonsensicalOptionsMeanDefaults(t *testing.T) {
 	t.Parallel()
-	ep := rpctest.Serve(t, echoServer(), rpcnet.WithMaxConcurrentStreams(-1), rpcnet.WithMemoryBudget(-1), rpcnet.WithWriteTimeout(-1),
-		rpcnet.WithKeepalive(0, -1), rpcnet.WithDrainTimeout(-1), rpcnet.WithAuthorize(nil))
-	conn := rpctest.Dial(t, ep.Addr().String(), rpcnet.WithWriteTimeout(-1), rpcnet.WithKeepalive(0, -1))
+	ep := rpctest.Serve(t, echoServer(rpcnet.WithLogger(nil)), rpcnet.WithMaxConcurrentStreams(-1), rpcnet.WithMemoryBudget(-1), rpcnet.WithWriteTimeout(-1),
+		rpcnet.WithKeepalive(0, -1), rpcnet.WithDrainTimeout(-1), rpcnet.WithAuthorize(nil), rpcnet.WithLogger(nil))
+	conn := rpctest.Dial(t, ep.Addr().String(), rpcnet.WithWriteTimeout(-1), rpcnet.WithKeepalive(0, -1), rpcnet.WithLogger(nil))
 	mustEcho(t, conn, make([]byte, 1<<20))
+	// The loggers that are not there are asked for.
+	near, err := ep.Dial(within(t), ep.Addr().String(), rpcnet.WithLogger(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustEcho(t, near, nil)
+	stranger, err := net.Dial("tcp", ep.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	io.WriteString(stranger, "nonsense nonsense nonsense")
+	stranger.SetDeadline(time.Now().Add(patience))
+	io.Copy(io.Discard, stranger)
+	ep.Close()
+	_, err = rpcnet.CallRaw(within(t), conn, "echo", nil)
+	wantCode(t, err, rpcnet.CodeUnavailable)
 }

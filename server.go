@@ -15,13 +15,13 @@ import (
 
 // A Server holds procedures and what surrounds them: interceptors, limits, a
 // logger. It serves once an [Endpoint] is told to ([Endpoint.Serve]), or in
-// process (package inproc). All methods may be called at any time from any
-// goroutine, also while it serves.
+// process (package inproc). The zero value is a server without options. All
+// methods may be called at any time from any goroutine, also while it serves.
 type Server struct {
 	cfg serverConfig
 
-	mu    sync.Mutex // of writers; readers load
-	table atomic.Pointer[map[string]*entry]
+	mu    sync.Mutex                        // of writers; readers load
+	table atomic.Pointer[map[string]*entry] // nil: empty
 }
 
 // An entry is one procedure of a server. It is immutable.
@@ -45,7 +45,6 @@ func NewServer(opts ...ServerOption) *Server {
 	for _, o := range opts {
 		o.applyServer(&s.cfg)
 	}
-	s.table.Store(&map[string]*entry{})
 	return s
 }
 
@@ -92,7 +91,7 @@ func (s *Server) HandleStream(procedure string, h func(ctx context.Context, st S
 
 // Specs yields what the server serves, sorted by name.
 func (s *Server) Specs() iter.Seq[*Spec] {
-	t := *s.table.Load()
+	t := s.entries()
 	return func(yield func(*Spec) bool) {
 		for _, name := range slices.Sorted(maps.Keys(t)) {
 			if !yield(t[name].spec) {
@@ -116,7 +115,10 @@ func (s *Server) entry(spec *Spec, h ServerFunc) *entry {
 func (s *Server) add(entries ...*entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := maps.Clone(*s.table.Load())
+	t := maps.Clone(s.entries())
+	if t == nil {
+		t = map[string]*entry{}
+	}
 	for _, e := range entries {
 		name := e.spec.Procedure
 		switch {
@@ -134,14 +136,22 @@ func (s *Server) add(entries ...*entry) error {
 func (s *Server) remove(names ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := maps.Clone(*s.table.Load())
+	t := maps.Clone(s.entries())
 	for _, n := range names {
 		delete(t, n)
 	}
 	s.table.Store(&t)
 }
 
-func (s *Server) lookup(procedure string) *entry { return (*s.table.Load())[procedure] }
+// entries returns the procedures by name. It must not be changed.
+func (s *Server) entries() map[string]*entry {
+	if t := s.table.Load(); t != nil {
+		return *t
+	}
+	return nil
+}
+
+func (s *Server) lookup(procedure string) *entry { return s.entries()[procedure] }
 
 func (s *Server) logger(fallback *slog.Logger) *slog.Logger {
 	if s.cfg.logger != nil {

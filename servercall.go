@@ -26,8 +26,7 @@ type ServerCall struct {
 	stream serverStream
 
 	mu         sync.Mutex
-	metadata   []byte // encoded; nil once parsed
-	header     Header // of the request
+	header     Header // of the request; nil: none
 	out        Header // of the response
 	outSent    bool
 	trailer    Header
@@ -36,10 +35,11 @@ type ServerCall struct {
 	inner      atomic.Pointer[innerContext]
 }
 
-// A host is what the calls of one session have in common.
+// A host is what the calls of one session have in common. Calls may be kept
+// after their session has ended, so it does not lead to it.
 type host struct {
-	peer    Peer
-	session *session.Session
+	peer     Peer
+	draining <-chan struct{} // closed when the session drains
 }
 
 type serverCallKey struct{}
@@ -61,12 +61,13 @@ func (c *ServerCall) Peer() Peer { return c.host.peer }
 // the first, at most 255.
 func (c *ServerCall) Attempt() int { return int(c.attempt) }
 
-// Priority returns what the caller chose with [WithPriority].
+// Priority returns what the caller chose with [WithPriority], for interceptors
+// that refuse calls under load.
 func (c *ServerCall) Priority() int { return int(c.priority) }
 
 // Draining returns a channel that is closed when the server begins to shut
 // down: a long stream should come to an end.
-func (c *ServerCall) Draining() <-chan struct{} { return c.host.session.Drained() }
+func (c *ServerCall) Draining() <-chan struct{} { return c.host.draining }
 
 // Header returns the metadata the caller sent; never nil. It must not be
 // changed.
@@ -74,11 +75,7 @@ func (c *ServerCall) Header() Header {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.header == nil {
-		h, err := wire.ParseMetadata(c.metadata)
-		if err != nil {
-			h = map[string][]string{}
-		}
-		c.header, c.metadata = h, nil
+		c.header = Header{}
 	}
 	return c.header
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/wire"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -271,5 +273,75 @@ func TestCallsBeforeServeAreRefused(t *testing.T) {
 	ep.Close()
 	if err := <-served; err != nil {
 		t.Error(err)
+	}
+}
+
+// Every Shutdown honours its own context, and tells how the drain ended.
+func TestSecondShutdownHonoursItsContext(t *testing.T) {
+	t.Parallel()
+	for _, cut := range []bool{false, true} {
+		srv := echoServer()
+		entered, release := held(srv)
+		ep := rpctest.Serve(t, srv)
+		conn := rpctest.Dial(t, ep.Addr().String())
+		go rpcnet.CallRaw(within(t), conn, "hold", nil)
+		hctx := <-entered
+		ctx, cancel := context.WithCancel(within(t))
+		defer cancel()
+		first := make(chan error, 2)
+		_, changed := conn.Ready()
+		go func() { first <- ep.Shutdown(ctx) }()
+		<-changed
+		short, stop := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		defer stop()
+		if err := ep.Shutdown(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a second Shutdown with a short context: %v", err)
+		}
+		if hctx.Err() != nil {
+			t.Error("the second Shutdown has cut the call")
+		}
+		go func() { first <- ep.Shutdown(within(t)) }()
+		if cut {
+			cancel()
+		} else {
+			close(release)
+		}
+		for range 2 {
+			if err := <-first; !errors.Is(err, context.Canceled) == cut {
+				t.Errorf("cut %v: %v", cut, err)
+			}
+		}
+		if err := ep.Shutdown(within(t)); !errors.Is(err, context.Canceled) == cut {
+			t.Errorf("Shutdown afterwards, cut %v: %v", cut, err)
+		}
+	}
+}
+
+// A peer that does not hang up when it should does not hold up Shutdown for
+// longer than its context, nor does it make an error of a clean drain.
+func TestShutdownLingersNoLongerThanItsContext(t *testing.T) {
+	t.Parallel()
+	node := newParty(t, newCA(t), link.Leaf{})
+	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithLogger(rpctest.Logger(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ep.Close()
+	c, err := dialTLS(t, ep.Addr().String(), node.source.ClientConfig("127.0.0.1", []string{"rpcnet/1"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Write(append(greeting(wire.DefaultStreamWindow), frame(wire.TypePing, 0, 0, make([]byte, 8))...))
+	if _, _, err := readFrame(c, wire.TypePong); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	if err := ep.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if d := time.Since(begin); d > time.Second { // it would have been two
+		t.Errorf("Shutdown took %v with a context of 100ms", d)
 	}
 }
