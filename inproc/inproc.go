@@ -3,6 +3,9 @@
 // as they do between machines, because it is the same protocol over a pipe:
 // messages are encoded and copied, limits, deadlines, cancellation and flow
 // control hold. There are no certificates: [rpcnet.ServerCall.Peer] is empty.
+// There is no drain and no connection to lose, either: [Transport.Close] fails
+// the calls in flight, [rpcnet.ServerCall.Draining] is never closed, and what was
+// closed stays so, also for calls with [rpcnet.WithWaitForReady].
 //
 // It works inside a testing/synctest bubble.
 package inproc

@@ -19,8 +19,19 @@ import (
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
-// A Connect serves srv and returns a transport to it; both end with the test.
-type Connect func(t *testing.T, srv *rpcnet.Server) rpcnet.Transport
+// A Link is a transport to a server, and what can become of the two. Cases that
+// need what is nil are skipped.
+type Link struct {
+	rpcnet.Transport
+	// Drain ends the server as [rpcnet.Endpoint.Shutdown] does.
+	Drain func(context.Context) error
+	// Unsteady returns another transport to the same server, which connects
+	// again by itself, and what cuts its connection.
+	Unsteady func() (t rpcnet.Transport, cut func())
+}
+
+// A Connect serves srv and returns a link to it; all ends with the test.
+type Connect func(t *testing.T, srv *rpcnet.Server) Link
 
 // Run runs the suite.
 func Run(t *testing.T, connect Connect) {
@@ -157,7 +168,8 @@ func (s *suite) method(name string, shape rpcnet.Shape, h handler) rpcnet.Method
 type rig struct {
 	*suite
 	server    *rpcnet.Server
-	transport rpcnet.Transport
+	link      Link
+	transport rpcnet.Transport // of link
 	client    *rpcnet.Client
 }
 
@@ -165,8 +177,12 @@ type rig struct {
 func (s *suite) rig(methods []rpcnet.Method, opts ...rpcnet.ServerOption) *rig {
 	srv := rpcnet.NewServer(opts...)
 	srv.Register(methods...)
-	t := s.connect(s.T, srv)
-	return &rig{s, srv, t, rpcnet.NewClient(t)}
+	return s.rigFor(srv)
+}
+
+func (s *suite) rigFor(srv *rpcnet.Server, opts ...rpcnet.ClientOption) *rig {
+	l := s.connect(s.T, srv)
+	return &rig{s, srv, l, l.Transport, rpcnet.NewClient(l.Transport, opts...)}
 }
 
 func (r *rig) unary(ctx context.Context, name string, in []byte) ([]byte, error) {

@@ -15,21 +15,27 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestTLSOverTCP(t *testing.T) {
 	t.Parallel()
-	conformance.Run(t, func(t *testing.T, srv *rpcnet.Server) rpcnet.Transport {
-		return rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+	conformance.Run(t, func(t *testing.T, srv *rpcnet.Server) conformance.Link {
+		ep := rpctest.Serve(t, srv)
+		addr := ep.Addr().String()
+		return conformance.Link{
+			Transport: rpctest.Dial(t, addr),
+			Drain:     ep.Shutdown,
+			Unsteady: func() (rpcnet.Transport, func()) {
+				p := rpctest.NewProxy(t, addr)
+				return rpctest.Dial(t, p.Addr()), p.Cut
+			},
+		}
 	})
 }
 
+// In process there is neither a drain nor a connection to lose: Close is the end
+// of both sides.
 func TestInProcess(t *testing.T) {
 	t.Parallel()
-	conformance.Run(t, func(t *testing.T, srv *rpcnet.Server) rpcnet.Transport {
+	conformance.Run(t, func(t *testing.T, srv *rpcnet.Server) conformance.Link {
 		tr := inproc.New(srv)
 		t.Cleanup(func() { tr.Close() })
-		return tr.Transport.(statsTransport)
+		return conformance.Link{Transport: tr.Transport}
 	})
-}
-
-type statsTransport interface {
-	rpcnet.Transport
-	Stats() rpcnet.ConnStats
 }

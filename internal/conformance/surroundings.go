@@ -310,10 +310,9 @@ var _ = register("InterceptorsAroundAllShapes", func(s *suite) {
 		return p.send(fmt.Appendf(nil, "%v %s", ctx.Value(ctxKey{}), rpcnet.ServerCallFrom(ctx).Header().Get("token")))
 	}))
 	srv.Handle("raw", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
-	t := s.connect(s.T, srv)
-	r := &rig{s, srv, t, rpcnet.NewClient(t, rpcnet.WithClientInterceptors(client("first"), client("second")))}
+	r := s.rigFor(srv, rpcnet.WithClientInterceptors(client("first"), client("second")))
 
-	_, err := rpcnet.CallRaw(s.ctx(), t, "raw", nil) // not through the client
+	_, err := rpcnet.CallRaw(s.ctx(), r.transport, "raw", nil) // not through the client
 	var e *rpcnet.Error
 	if s.wantCode(err, rpcnet.CodeUnauthenticated); err != nil {
 		if e = err.(*rpcnet.Error); !e.Unprocessed() {
