@@ -8,9 +8,9 @@ import (
 // Identity returns who the peer of a connection is by its certificate. id is
 // the SPIFFE id if the certificate has one, else its first DNS name, else its
 // first IP address, else its common name. names are all its DNS names and IP
-// addresses. chain is the verified chain, leaf first; for a client that asked
-// for a SPIFFE id it is the chain as the server showed it, of which the leaf is
-// verified. All are empty for a peer without a certificate.
+// addresses. chain is the verified chain, leaf first; where the configuration
+// verifies none, as no configuration of a [Source] does, it is what the peer has
+// shown. All are empty for a peer without a certificate.
 func Identity(cs tls.ConnectionState) (id string, names []string, chain []*x509.Certificate) {
 	if len(cs.PeerCertificates) == 0 {
 		return "", nil, nil

@@ -81,7 +81,8 @@ func (s *Session) tickRole() {
 }
 
 // tickKeepalive asks a silent peer whether it is there, and gives it up after
-// the time-out. Time in which this process did not run does not count.
+// the time-out, but not without having asked. Time in which this process did
+// not run does not count.
 func (s *Session) tickKeepalive(now time.Time) error {
 	passed := now.Sub(s.ticked)
 	if s.ticked.IsZero() {
@@ -98,7 +99,7 @@ func (s *Session) tickKeepalive(now time.Time) error {
 	before := s.silent
 	s.silent += min(passed, 2*s.tickInterval())
 	switch {
-	case s.silent >= s.cfg.KeepaliveTimeout:
+	case s.silent >= s.cfg.KeepaliveTimeout && before >= s.cfg.KeepaliveIdle:
 		return fmt.Errorf("the peer has been silent for %v", s.cfg.KeepaliveTimeout)
 	case s.silent >= s.cfg.KeepaliveIdle && before/s.cfg.KeepaliveIdle != s.silent/s.cfg.KeepaliveIdle:
 		s.control(wire.MakeHeader(wire.TypePing, 0, 0, 8), make([]byte, 8))

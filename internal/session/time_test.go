@@ -63,6 +63,26 @@ func TestKeepalive(t *testing.T) {
 			}
 		})
 	})
+	t.Run("nobody is given up who was not asked", func(t *testing.T) {
+		t.Parallel()
+		cfg := session.Config{KeepaliveIdle: 20 * time.Second, KeepaliveTimeout: 10 * time.Second}
+		silent(t, cfg, func(s *session.Session, p *peer) {
+			for range 3 {
+				begin := time.Now()
+				f := p.last(wire.TypePing)
+				if d := time.Since(begin); d < 20*time.Second || d > 22*time.Second {
+					t.Errorf("asked after %v", d)
+				}
+				p.send(wire.TypePong, 0, 0, f.payload)
+			}
+			p.last(wire.TypePing)
+			begin := time.Now()
+			ended(t, s)
+			if d := time.Since(begin); d == 0 || d > 2*time.Second {
+				t.Errorf("given up %v after it was asked", d)
+			}
+		})
+	})
 	t.Run("off", func(t *testing.T) {
 		t.Parallel()
 		silent(t, session.Config{KeepaliveIdle: -1}, func(s *session.Session, p *peer) {
