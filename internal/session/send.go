@@ -10,6 +10,16 @@ import (
 
 func appendUint32(b []byte, v uint32) []byte { return binary.LittleEndian.AppendUint32(b, v) }
 
+// lost is the fault of who sends on a session that has ended. Nothing is sent any
+// more, so a call that has not been opened is one that no handler will see. wmu
+// is held.
+func (st *Stream) lost() error {
+	if st.opened.Load() {
+		return st.s.lost()
+	}
+	return unprocessed(st.s.lost())
+}
+
 // reserve waits until a frame with n message bytes may be appended for st, and
 // takes the credit. It returns with wmu held if err is nil. done interrupts.
 func (s *Session) reserve(st *Stream, n int, done <-chan struct{}) error {
@@ -23,8 +33,9 @@ func (s *Session) reserve(st *Stream, n int, done <-chan struct{}) error {
 	for {
 		switch {
 		case s.werr != nil:
+			err := st.lost()
 			s.wmu.Unlock()
-			return s.lost()
+			return err
 		case st.sendErr != nil:
 			err := st.sendErr
 			s.wakeSendersLocked() // the room st was woken for is another's
@@ -228,7 +239,7 @@ func (st *Stream) signal(end bool) error {
 	var err error
 	switch {
 	case s.werr != nil:
-		err = s.lost()
+		err = st.lost()
 	case st.sendErr == io.EOF: // the peer has ended first: Recv tells
 	case st.sendErr != nil:
 		err = st.sendErr
