@@ -25,7 +25,11 @@ const (
 //
 //	fine -(5 failures in a row, or 2 callers complain)-> ejected
 //	ejected -(time over)-> trial: one call
-//	trial -(success)-> fine; -(failure)-> ejected, twice as long
+//	trial -(success, or no news of it for 5 s)-> fine; -(failure)-> ejected, twice as long
+//
+// Only a trial that was given can fail: bad news that comes before it is of calls
+// that began earlier. It says nothing new while the worker is ejected, and counts
+// as with a healthy worker after that.
 type Health struct {
 	failures  int
 	times     int // ejections that are not yet forgotten
@@ -42,15 +46,10 @@ type Health struct {
 
 // Failure records a failed call and reports whether it ejected the worker.
 func (h *Health) Failure(now time.Duration) bool {
-	h.failures++
-	if h.ejected {
-		if now < h.until {
-			return false
-		}
-		h.eject(now) // the trial failed
-		return true
+	if h.ejected && now < h.until {
+		return false
 	}
-	if h.failures < failureLimit {
+	if h.failures++; h.failures < failureLimit && !(h.ejected && h.trying) {
 		return false
 	}
 	h.eject(now)
@@ -58,16 +57,16 @@ func (h *Health) Failure(now time.Duration) bool {
 }
 
 // Complaint records that a caller, told apart by a number, says that the
-// worker failed it. One caller may have a bad network; when two agree, the
-// worker is ejected, and Complaint returns true.
+// worker failed it. One caller may have a bad network; when two agree, or while
+// the trial is waited for, the worker is ejected, and Complaint returns true.
 func (h *Health) Complaint(now time.Duration, by uint64) bool {
+	if h.ejected && now < h.until {
+		return false
+	}
 	last := h.complaint
 	h.complaint.by, h.complaint.at = by, now
-	if h.ejected && now >= h.until {
-		h.eject(now) // the trial failed
-		return true
-	}
-	if h.ejected || last.at == 0 || last.by == by || now-last.at > agreeWithin {
+	agreed := last.at != 0 && last.by != by && now-last.at <= agreeWithin
+	if !agreed && !(h.ejected && h.trying && now-h.tried < trialWithin) {
 		return false
 	}
 	h.eject(now)
@@ -79,6 +78,7 @@ func (h *Health) eject(now time.Duration) {
 	h.times++
 	h.until = now + min(ejectFor<<min(h.times-1, 10), ejectMost)
 	h.ejected, h.trying, h.failures = true, false, 0
+	h.complaint.at = 0
 }
 
 // forgive takes back one ejection for each healthy minute.

@@ -190,7 +190,10 @@ func TestEjectionNeverLastsLongerThanFiveMinutes(t *testing.T) {
 			t.Fatalf("ejected for %v", until-now)
 		}
 		now = until
-		h.Failure(now)
+		h.Picked(now)
+		if !h.Failure(now) {
+			t.Fatal("a failed trial does not eject")
+		}
 	}
 }
 
