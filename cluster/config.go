@@ -135,7 +135,7 @@ type Config struct {
 
 	// HealthCheckInterval is the heartbeat that those who route ask of workers.
 	// Default by the number of workers watched: 50 ms up to 200, 100 ms up to
-	// 1 000, then 250 ms.
+	// 1 000, 250 ms up to 2 000, then 500 ms.
 	HealthCheckInterval time.Duration
 	// Phi tunes the detector that judges those heartbeats. Its Interval is set
 	// from HealthCheckInterval.
@@ -334,19 +334,6 @@ func (c *Config) validate() error {
 		bad("Phi: %w", err)
 	}
 	return errors.Join(errs...)
-}
-
-// heartbeat returns the interval to ask of workers when so many are watched.
-func (c *Config) heartbeat(watched int) time.Duration {
-	switch {
-	case c.HealthCheckInterval > 0:
-		return c.HealthCheckInterval
-	case watched <= 200:
-		return 50 * time.Millisecond
-	case watched <= 1000:
-		return 100 * time.Millisecond
-	}
-	return 250 * time.Millisecond
 }
 
 func validName(name string) error {

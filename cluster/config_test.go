@@ -79,18 +79,6 @@ func TestValuesThatCannotWorkTogetherAreRefusedWithBothNames(t *testing.T) {
 	}
 }
 
-func TestHeartbeatsComeMoreSlowlyTheMoreAreWatched(t *testing.T) {
-	t.Parallel()
-	for n, want := range map[int]time.Duration{1: 50, 200: 50, 201: 100, 1000: 100, 1001: 250} {
-		if got := (&Config{}).heartbeat(n); got != want*time.Millisecond {
-			t.Errorf("%d workers: %v", n, got)
-		}
-	}
-	if got := (&Config{HealthCheckInterval: time.Second}).heartbeat(5000); got != time.Second {
-		t.Errorf("chosen: %v", got)
-	}
-}
-
 func TestAdvertisedAddress(t *testing.T) {
 	t.Parallel()
 	tcp := func(s string) net.Addr {

@@ -13,8 +13,13 @@ func TestPaceOfReportsFollowsTheNumberOfWorkers(t *testing.T) {
 	}{
 		{watchHello{workers: 4}, 50 * time.Millisecond, 20 * time.Millisecond},
 		{watchHello{workers: 101}, 50 * time.Millisecond, 50 * time.Millisecond},
+		{watchHello{workers: 200}, 50 * time.Millisecond, 50 * time.Millisecond},
 		{watchHello{workers: 201}, 100 * time.Millisecond, 50 * time.Millisecond},
+		{watchHello{workers: 1000}, 100 * time.Millisecond, 50 * time.Millisecond},
 		{watchHello{workers: 1001}, 250 * time.Millisecond, 100 * time.Millisecond},
+		{watchHello{workers: 2000}, 250 * time.Millisecond, 100 * time.Millisecond},
+		{watchHello{workers: 2001}, 500 * time.Millisecond, 100 * time.Millisecond},
+		{watchHello{workers: 5000, heartbeat: time.Second}, time.Second, 100 * time.Millisecond},
 		{watchHello{workers: 4, heartbeat: time.Second}, time.Second, 20 * time.Millisecond},
 		{watchHello{workers: 4, heartbeat: time.Microsecond}, minHeartbeat, minHeartbeat},
 	} {

@@ -240,6 +240,10 @@ func (d *Detector) Phi(at time.Duration) float64 {
 // Last returns the instant of the last sign of life.
 func (d *Detector) Last() time.Duration { return d.last }
 
+// Beat returns the instant of the last heartbeat, later by what [Detector.Shift]
+// has added; before the first, that of the last [Detector.Reset].
+func (d *Detector) Beat() time.Duration { return d.beat }
+
 // Mean returns the mean interval of the window.
 func (d *Detector) Mean() time.Duration { return time.Duration(d.mean() * float64(time.Second)) }
 

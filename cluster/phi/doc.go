@@ -21,5 +21,7 @@
 //
 // [Detector] is the arithmetic, [Monitor] adds the two levels (late and
 // suspect), recovery with slow start, and hold-down of peers that flap; [Stall]
-// is the rule for the watcher's own stalls, [MayEject] the panic rule.
+// is the rule for the watcher's own stalls. That suspicion never takes out more
+// than half of the peers is a matter of choosing among them: see package
+// internal/load.
 package phi

@@ -9,8 +9,9 @@ type State uint8
 const (
 	// Alive: heartbeats arrive in time.
 	Alive State = iota
-	// Late: the first level. Not to be picked while there are others; probe it
-	// on another path. Nobody is told.
+	// Late: the first level. Not to be picked while there are others; ask it
+	// directly, on another path than that of its heartbeats if there is one.
+	// Nobody is told.
 	Late
 	// Suspect: the second level. Out of the pool; running calls are left alone.
 	Suspect

@@ -223,15 +223,40 @@ func TestSmallLatenessOfATickIsNoStall(t *testing.T) {
 	}
 }
 
-func TestNeverMoreThanHalfIsEjected(t *testing.T) {
+// After a stall a heartbeat may be the first thing that runs, before the tick.
+func TestAStallIsKnownBeforeTheTickThatIsLate(t *testing.T) {
 	t.Parallel()
-	for n := range 20 {
-		out := 0
-		for phi.MayEject(n, out) {
-			out++
+	stall := phi.NewStall(20 * ms)
+	if late := stall.Late(time.Hour); late != 0 {
+		t.Errorf("late by %v before the first tick", late)
+	}
+	stall.Tick(time.Hour)
+	if late := stall.Late(time.Hour + 40*ms); late != 0 {
+		t.Errorf("20 ms count as a stall of %v", late)
+	}
+	for range 2 { // asking changes nothing
+		if late := stall.Late(time.Hour + time.Second); late != 980*ms {
+			t.Errorf("late by %v, want 980ms", late)
 		}
-		if out != n/2 {
-			t.Errorf("%d of %d may be ejected", out, n)
-		}
+	}
+	if stall.Holding(time.Hour + time.Second) {
+		t.Error("asking holds ejections")
+	}
+	if late := stall.Tick(time.Hour + time.Second); late != 980*ms || stall.Late(time.Hour+time.Second) != 0 {
+		t.Errorf("late by %v, then %v", late, stall.Late(time.Hour+time.Second))
+	}
+}
+
+func TestBeatIsTheLastHeartbeatAndNoOtherSignOfLife(t *testing.T) {
+	t.Parallel()
+	s := newSubject(t)
+	last := s.now
+	s.Touch(s.now + 100*ms)
+	if s.Beat() != last || s.Last() != last+100*ms {
+		t.Errorf("beat %v, last %v", s.Beat(), s.Last())
+	}
+	s.Shift(time.Second)
+	if s.Beat() != last+time.Second {
+		t.Errorf("beat %v after a stall", s.Beat())
 	}
 }

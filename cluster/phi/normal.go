@@ -15,7 +15,7 @@ const asymptotic = 20
 // below 10⁻⁸.
 func Level(z float64) float64 {
 	if z < asymptotic {
-		return -math.Log10(0.5 * math.Erfc(z/math.Sqrt2))
+		return max(0, -math.Log10(0.5*math.Erfc(z/math.Sqrt2))) // 0, not -0
 	}
 	z2 := z * z
 	series := 1 - 1/z2*(1-3/z2*(1-5/z2*(1-7/z2)))

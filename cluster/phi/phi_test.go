@@ -42,6 +42,13 @@ func TestLevelIsTheExactTailOfTheNormalDistribution(t *testing.T) {
 	}
 }
 
+func TestLevelOfAnEarlyArrivalIsZeroWithoutASign(t *testing.T) {
+	t.Parallel()
+	if got := phi.Level(-40); got != 0 || math.Signbit(got) {
+		t.Errorf("Level(-40) = %v", got)
+	}
+}
+
 func TestLevelRisesWithoutABreak(t *testing.T) {
 	t.Parallel()
 	last := math.Inf(-1)

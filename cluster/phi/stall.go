@@ -24,18 +24,22 @@ type Stall struct {
 // NewStall returns a Stall for a tick every interval.
 func NewStall(interval time.Duration) *Stall { return &Stall{interval: interval} }
 
-// Tick records a tick and returns by how much it was late if that is more than
-// 20 ms, else 0. The caller passes the result to the Shift of every peer's
-// [Monitor].
-func (s *Stall) Tick(at time.Duration) (late time.Duration) {
-	if s.started {
-		late = at - s.next
+// Late returns by how much the tick that is due is late at the given instant if
+// that is more than 20 ms, else 0. A caller that is about to judge a peer
+// between two ticks asks it, since after a stall it may run before the tick.
+func (s *Stall) Late(at time.Duration) time.Duration {
+	if late := at - s.next; s.started && late > stallTolerance {
+		return late
 	}
+	return 0
+}
+
+// Tick records a tick and returns [Stall.Late] of it. The caller passes the
+// result to the Shift of every peer's [Monitor].
+func (s *Stall) Tick(at time.Duration) (late time.Duration) {
+	late = s.Late(at)
 	s.started = true
 	s.next = at + s.interval
-	if late <= stallTolerance {
-		return 0
-	}
 	if late > stallHold {
 		s.hold = at + s.interval + stallHold
 	}
@@ -46,10 +50,3 @@ func (s *Stall) Tick(at time.Duration) (late time.Duration) {
 // instant, because it was stalled by more than 250 ms just before: what the
 // peers sent meanwhile may still be on its way through the process.
 func (s *Stall) Holding(at time.Duration) bool { return at < s.hold }
-
-// MayEject reports whether one more of n candidates may be taken out on the
-// level alone when ejected are out already: never more than half. With more
-// than half suspect at once, the watcher or the network between is the likelier
-// cause, and taking them all out would help nobody. A single candidate is never
-// taken out.
-func MayEject(n, ejected int) bool { return 2*(ejected+1) <= n }
