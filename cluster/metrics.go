@@ -34,6 +34,10 @@ type Metrics interface {
 	QueueDepth(queue string, n int)
 	// Event is called for each event of the node, by kind and cause.
 	Event(kind Kind, cause Cause)
+	// Phi is the suspicion level of a worker's heartbeats as a WorkerRegistry of
+	// the node sees it (8 by default makes the worker late), about once a second.
+	// With gone set the registry watches no worker of that name any more.
+	Phi(worker string, level float64, gone bool)
 }
 
 type noMetrics struct{}
@@ -47,3 +51,4 @@ func (noMetrics) Refused(string)             {}
 func (noMetrics) Members(State, int)         {}
 func (noMetrics) QueueDepth(string, int)     {}
 func (noMetrics) Event(Kind, Cause)          {}
+func (noMetrics) Phi(string, float64, bool)  {}

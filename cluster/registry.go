@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -29,9 +27,9 @@ type RegistryConfig struct {
 	// fuller by balance.ZonePenalty. Default: the node's own tag "zone"; with
 	// neither, zones do not matter.
 	Zone string
-	// SlowStart is how long a worker that is new takes to count with its full
-	// capacity. Default 0: at once. Its load is known from its first report, so
-	// it is not flooded.
+	// SlowStart is how long a worker that is new takes, from its first report, to
+	// count with its full capacity; it begins with a tenth of it. Default 0: at
+	// once. Its load is known from its first report, so it is not flooded.
 	SlowStart time.Duration
 	// Logger receives what happens to workers. Default slog.Default.
 	Logger *slog.Logger
@@ -46,7 +44,9 @@ var ErrNoWorker = routed.ErrNoWorker
 // there, whether they answer, what they have to do. It chooses among them.
 //
 // A worker is a life of a node: a restarted one is a new worker, and changes of
-// tags and address are seen by the next choice. To each worker the registry
+// tags and address are seen by the next choice. Of two lives of one name that
+// are present at once the newer boot is the worker, and the other when that one
+// is gone. To each worker the registry
 // keeps a small connection of its own, on which the worker reports its load
 // every 20 ms while it changes and sends a heartbeat otherwise; phi accrual
 // over those heartbeats, a broken connection, and the node's events decide who
@@ -65,6 +65,12 @@ type WorkerRegistry struct {
 	beat     time.Duration // asked of workers; 0: by the number of workers
 	origin   time.Time     // instants are durations since
 	log      *slog.Logger
+	metrics  Metrics
+	dial     func(ctx context.Context, addr string) (*rpcnet.Conn, error) // to control streams
+	// Whether a late worker lives is asked by gossip's packets (nil for a registry
+	// without a node) and over its control connection.
+	packets func(Member) bool
+	probe   func(context.Context, rpcnet.Transport) error
 
 	ctx    context.Context // of everything the registry runs
 	cancel context.CancelFunc
@@ -74,9 +80,11 @@ type WorkerRegistry struct {
 	pool    *load.Pool
 	zone    string
 	workers map[string]*workerEntry // by Member.ID
+	standby map[string]Member       // present lives of names that have a newer one, by Member.ID
 	groups  map[string]*group       // by selector
 	uses    uint64                  // clock of groups
 	stall   *phi.Stall
+	toldPhi time.Duration              // when the levels were last told to Metrics
 	paced   watchHello                 // what was last told to all workers
 	changed chan struct{}              // closed and replaced when the set of ready workers changes
 	conns   map[*routed.Conns]struct{} // connections to close when a worker is gone
@@ -89,11 +97,13 @@ type workerEntry struct {
 	member  Member
 	load    *load.Worker
 	monitor *phi.Monitor
-	conn    *rpcnet.Conn // of the control stream, present or last
-	broken  bool         // the control stream is not there
-	seen    bool         // there was one
-	left    bool         // says that it leaves, or is gone by the node's view
-	since   time.Duration
+	conn    *rpcnet.Conn       // of the control stream, present or last
+	broken  bool               // the control stream is not there
+	seen    bool               // there was one
+	left    bool               // says that it leaves, or is gone by the node's view
+	ready   bool               // could be chosen when last looked at
+	vouched int                // pings it has answered since its last heartbeat
+	since   time.Duration      // of its first report
 	stop    context.CancelFunc // ends its goroutine
 	again   chan struct{}      // its address has changed: dial again; capacity 1
 }
@@ -112,10 +122,17 @@ const maxGroups = 256
 // NewWorkerRegistry returns a registry that follows the node until it stops or
 // Close is called.
 func NewWorkerRegistry(node *Node, cfg RegistryConfig) (*WorkerRegistry, error) {
-	return newRegistry(node.Endpoint(), node, node.cfg, cfg)
+	r, err := newRegistry(node.Endpoint(), node, node.cfg, cfg)
+	if err != nil {
+		return nil, err
+	}
+	r.packets = node.answersPackets
+	r.start()
+	return r, nil
 }
 
-// newRegistry takes the detector's settings from those of a node.
+// newRegistry returns a registry that does not run yet. It takes the detector's
+// settings from those of a node.
 func newRegistry(ep *rpcnet.Endpoint, members membership, of Config, cfg RegistryConfig) (*WorkerRegistry, error) {
 	if cfg.Selector == "" {
 		cfg.Selector = "role=worker"
@@ -132,15 +149,23 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, of Config, cfg Registr
 	}
 	r := &WorkerRegistry{
 		cfg: cfg, selector: selector, node: members, ep: ep, phi: of.Phi, beat: of.HealthCheckInterval,
-		origin: time.Now(), log: cfg.Logger, zone: cfg.Zone,
-		workers: map[string]*workerEntry{}, groups: map[string]*group{}, conns: map[*routed.Conns]struct{}{},
+		origin: time.Now(), log: cfg.Logger, metrics: of.Metrics, zone: cfg.Zone,
+		workers: map[string]*workerEntry{}, standby: map[string]Member{}, groups: map[string]*group{},
+		conns: map[*routed.Conns]struct{}{}, probe: routed.Ping,
 		stall: phi.NewStall(checkEvery), changed: make(chan struct{}),
 	}
 	r.pool = load.NewPool(randomID(), rand.New(rand.NewPCG(randomID(), randomID())))
+	if r.metrics == nil {
+		r.metrics = noMetrics{}
+	}
+	r.dial = func(ctx context.Context, addr string) (*rpcnet.Conn, error) { return ep.Dial(ctx, addr) }
 	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r, nil
+}
+
+func (r *WorkerRegistry) start() {
 	r.work.Go(r.follow)
 	r.work.Go(r.check)
-	return r, nil
 }
 
 // Close ends the registry: its connections are closed, choices fail. It
@@ -159,16 +184,7 @@ func (r *WorkerRegistry) follow() {
 		r.mu.Lock()
 		switch e.Kind {
 		case Resync:
-			present := map[string]bool{}
-			for _, m := range e.Members {
-				present[m.ID()] = true
-				r.update(m)
-			}
-			for id, w := range r.workers {
-				if !present[id] {
-					r.remove(w)
-				}
-			}
+			r.resync(e.Members)
 		case NodeJoined, NodeUpdated, NodeSuspected, NodeRecovered, NodeLeft, NodeFailed:
 			r.update(e.Member)
 		}
@@ -177,8 +193,30 @@ func (r *WorkerRegistry) follow() {
 	r.cancel() // the node has stopped
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, w := range r.workers {
-		r.remove(w)
+	clear(r.standby)
+	for id := range r.workers {
+		r.gone(id, true)
+	}
+}
+
+// resync replaces what is known by the node's whole view. The caller holds mu.
+func (r *WorkerRegistry) resync(members []Member) {
+	present := map[string]bool{}
+	for _, m := range members {
+		present[m.ID()] = true
+	}
+	for id := range r.standby { // first, so that none of these becomes a worker
+		if !present[id] {
+			r.gone(id, true)
+		}
+	}
+	for id := range r.workers {
+		if !present[id] {
+			r.gone(id, true)
+		}
+	}
+	for _, m := range members {
+		r.update(m)
 	}
 }
 
@@ -191,15 +229,12 @@ func (r *WorkerRegistry) update(m Member) {
 			r.setZone(w)
 		}
 	}
-	w := r.workers[m.ID()]
-	switch {
-	case !m.State.Present() || !r.selector.Matches(m.Tags):
-		if w != nil {
-			w.member.State = m.State
-			r.remove(w)
-		}
+	if !m.State.Present() || !r.selector.Matches(m.Tags) {
+		r.gone(m.ID(), m.State == StateFailed)
 		return
-	case w == nil:
+	}
+	w := r.workers[m.ID()]
+	if w == nil {
 		r.add(m)
 		return
 	}
@@ -219,16 +254,26 @@ func (r *WorkerRegistry) update(m Member) {
 	}
 }
 
+// add makes a life of a node a worker, or has it stand by while a newer life of
+// its name is there. The caller holds mu.
 func (r *WorkerRegistry) add(m Member) {
-	for _, other := range r.workers { // two lives of one name: the newer counts
-		if other.member.Name == m.Name {
-			if other.member.Boot > m.Boot {
-				return
-			}
-			r.remove(other)
+	if other := r.named(m.Name); other != nil {
+		if other.member.Boot > m.Boot {
+			r.standby[m.ID()] = m
+			return
 		}
+		r.standby[other.id] = other.member
+		r.remove(other)
 	}
+	delete(r.standby, m.ID())
 	ctx, stop := context.WithCancel(r.ctx)
+	w := r.enter(m, stop)
+	r.work.Go(func() { r.read(ctx, w) })
+}
+
+// enter makes the record of a new worker, which nobody reads reports of yet. The
+// caller holds mu.
+func (r *WorkerRegistry) enter(m Member, stop context.CancelFunc) *workerEntry {
 	now := r.now()
 	w := &workerEntry{id: m.ID(), member: m, load: &load.Worker{Name: m.Name}, broken: true, since: now,
 		stop: stop, again: make(chan struct{}, 1)}
@@ -242,9 +287,10 @@ func (r *WorkerRegistry) add(m Member) {
 	r.workers[w.id] = w
 	r.pool.Add(w.load)
 	r.regroup()
-	r.work.Go(func() { r.read(ctx, w) })
+	return w
 }
 
+// remove takes a worker out. The caller holds mu.
 func (r *WorkerRegistry) remove(w *workerEntry) {
 	w.stop()
 	w.left = true
@@ -253,9 +299,34 @@ func (r *WorkerRegistry) remove(w *workerEntry) {
 	r.pool.Remove(w.load)
 	r.regroup()
 	r.signal()
-	gone := w.member.State != StateLeft && w.member.State != StateLeaving
+	r.metrics.Phi(w.member.Name, 0, true)
+}
+
+// gone forgets a life of a node that is no worker any more. Connections to it
+// are closed at once, or when the last call on them has ended. If it was the
+// worker of its name and an older life is there, that one is the worker now. The
+// caller holds mu.
+func (r *WorkerRegistry) gone(id string, atOnce bool) {
+	w, other := r.workers[id], r.standby[id]
+	if w == nil && other.Name == "" {
+		return
+	}
+	delete(r.standby, id)
 	for p := range r.conns {
-		r.work.Go(func() { p.Drop(w.id, gone) }) // which waits; mu is held here
+		r.work.Go(func() { p.Drop(id, atOnce) }) // which waits; mu is held here
+	}
+	if w == nil {
+		return
+	}
+	r.remove(w)
+	next := Member{}
+	for _, m := range r.standby {
+		if m.Name == w.member.Name && m.Boot >= next.Boot {
+			next = m
+		}
+	}
+	if next.Name != "" {
+		r.add(next)
 	}
 }
 
@@ -306,156 +377,4 @@ func (r *WorkerRegistry) group(selector string) (*group, error) {
 		g.load.Set(ws)
 	}
 	return g, nil
-}
-
-// setPhase derives a worker's phase from all that is known. The caller holds
-// mu.
-func (r *WorkerRegistry) setPhase(w *workerEntry) {
-	phase := load.Alive
-	switch {
-	case w.left || w.broken:
-		phase = load.Gone
-	case w.monitor.State() == phi.Suspect:
-		phase = load.Suspected
-	case w.monitor.State() == phi.Late:
-		phase = load.Late
-	}
-	if was := w.load.Phase; was != phase {
-		w.load.Phase = phase
-		if was == load.Gone || phase == load.Gone {
-			r.signal()
-		}
-	}
-}
-
-// signal wakes those who wait for a change of the ready workers. The caller
-// holds mu.
-func (r *WorkerRegistry) signal() {
-	close(r.changed)
-	r.changed = make(chan struct{})
-}
-
-// ready reports whether w could be chosen by anybody. The caller holds mu.
-func (r *WorkerRegistry) ready(w *workerEntry) bool {
-	return load.StatusOf(r.now(), w.load, &load.Wish{}) <= load.IsLate
-}
-
-// Count returns how many workers can be chosen now.
-func (r *WorkerRegistry) Count() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.count()
-}
-
-func (r *WorkerRegistry) count() int {
-	n := 0
-	for _, w := range r.workers {
-		if r.ready(w) {
-			n++
-		}
-	}
-	return n
-}
-
-// WaitReady waits until at least n workers can be chosen.
-func (r *WorkerRegistry) WaitReady(ctx context.Context, n int) error {
-	for {
-		r.mu.Lock()
-		have, changed := r.count(), r.changed
-		r.mu.Unlock()
-		if have >= n {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return fmt.Errorf("cluster: %d of %d workers are ready: %w", have, n, ctx.Err())
-		case <-r.ctx.Done():
-			return ErrStopped
-		}
-	}
-}
-
-// Workers returns all workers of the cluster as they are known now, those that
-// cannot be chosen too, sorted by name.
-func (r *WorkerRegistry) Workers() []WorkerInfo {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.infos(&load.Wish{}, func(*workerEntry) bool { return true })
-}
-
-// Worker returns the worker of that name as it is known now.
-func (r *WorkerRegistry) Worker(name string) (WorkerInfo, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	w := r.named(name)
-	if w == nil {
-		return WorkerInfo{}, false
-	}
-	return r.info(w, &load.Wish{}), true
-}
-
-func (r *WorkerRegistry) infos(wish *load.Wish, want func(*workerEntry) bool) []WorkerInfo {
-	infos := make([]WorkerInfo, 0, len(r.workers))
-	for _, w := range r.workers {
-		if want(w) {
-			infos = append(infos, r.info(w, wish))
-		}
-	}
-	slices.SortFunc(infos, func(a, b WorkerInfo) int { return compareMembers(a.Member, b.Member) })
-	return infos
-}
-
-// A WorkerInfo is what a registry knows of one worker at one moment.
-type WorkerInfo struct {
-	// Member is the node: name, boot, address, tags.
-	Member
-	// Ready says whether the worker can be chosen; Status why, or why not.
-	Ready  bool
-	Status string
-	// InFlight counts the calls on the worker as it last reported, whoever
-	// makes them; Queued of them wait.
-	InFlight, Queued int
-	// Own counts the calls of this process, Pending the assignments it has made
-	// that have not arrived yet.
-	Own, Pending int
-	// Estimate is what the strategies compare with Capacity, which is the
-	// declared one, or the median of the others', times the weight of a worker
-	// that comes back.
-	Estimate, Capacity float64
-	// Declared is the capacity the worker declares, 0 if none.
-	Declared int
-	// MeanService is how long its calls run, QueueDelay how long they wait.
-	MeanService, QueueDelay time.Duration
-	// ReportAge is the time since its last report.
-	ReportAge time.Duration
-	// Phi is the suspicion level of its heartbeats.
-	Phi float64
-	// Choosers is how many others, this one included, it reports to.
-	Choosers int
-}
-
-func (r *WorkerRegistry) info(w *workerEntry, wish *load.Wish) WorkerInfo {
-	now := r.now()
-	status := load.StatusOf(now, w.load, wish)
-	i := WorkerInfo{Member: w.member, Ready: status <= load.IsLate, Status: status.String(), Phi: w.monitor.Phi(now)}
-	if status == load.Candidate {
-		i.Status = "ready"
-	}
-	rep := w.load.Report()
-	i.InFlight, i.Queued, i.Declared, i.Choosers = int(rep.InFlight), int(rep.Queued), int(rep.Capacity), int(rep.Choosers)
-	i.MeanService, i.QueueDelay = rep.MeanService, rep.QueueDelay
-	i.Own, i.Pending = w.load.Own(), w.load.Pending(now)
-	i.Capacity = r.pool.Capacity(w.load)
-	if w.load.Known() {
-		i.ReportAge, i.Estimate = w.load.Age(now), r.pool.Estimate(now, w.load)
-	}
-	return i
-}
-
-// String returns the worker in one line.
-func (i WorkerInfo) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s at %s (%d connections, estimate %.1f of %g): %s", i.Name, i.Addr, i.InFlight, i.Estimate, i.Capacity, i.Status)
-	return b.String()
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/balance"
@@ -99,10 +100,12 @@ func (r *WorkerRegistry) Return(worker string, ticket []byte) {
 	}
 }
 
-// ReportFailure says that a life of a worker has failed a caller whose calls
-// this process does not see. The caller is told apart from others by a number.
-// One caller may have a bad network; when two agree within 10 s, the worker is
-// ejected for a while.
+// ReportFailure says that a life of a worker has just failed a caller whose
+// calls this process does not see. The caller is told apart from others by a
+// number. One caller may have a bad network; when two agree within 10 s, the
+// worker is ejected for a while, and one is enough while it is on trial. The
+// failure counts as one of now: a caller should not report what happened longer
+// than 10 s ago.
 func (r *WorkerRegistry) ReportFailure(worker, boot string, caller uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,6 +118,7 @@ func (r *WorkerRegistry) ReportFailure(worker, boot string, caller uint64) {
 		until, _ := w.load.Health.Ejected(now)
 		r.log.Warn("callers agree that a worker fails: ejected", "worker", worker, "for", until-now)
 	}
+	r.noteReady(w)
 }
 
 // named returns the worker of that name. The caller holds mu.
@@ -179,12 +183,16 @@ func (e Explanation) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "strategy %s\n", e.Strategy)
 	for _, w := range e.Workers {
-		score := 0.0
+		score := w.Penalty
 		if w.Capacity > 0 {
-			score = (w.Estimate + 1) / w.Capacity
+			score += (w.Estimate + 1) / w.Capacity
 		}
-		fmt.Fprintf(&b, "  %-20s utilisation %.3f = (%.1f+1)/%g  reported %d (%d queued), own %d, pending %d, report %v old, phi %.1f: %s\n",
-			w.Name, score, w.Estimate, w.Capacity, w.InFlight, w.Queued, w.Own, w.Pending, w.ReportAge.Round(1e6), w.Phi, w.Status)
+		fmt.Fprintf(&b, "  %-20s utilisation %.3f = (%.1f+1)/%g", w.Name, score, w.Estimate, w.Capacity)
+		if w.Penalty > 0 {
+			fmt.Fprintf(&b, "+%g for its zone", w.Penalty)
+		}
+		fmt.Fprintf(&b, "  reported %d (%d queued), own %d, pending %d, report %v old, latency %v, phi %.1f: %s\n",
+			w.InFlight, w.Queued, w.Own, w.Pending, w.ReportAge.Round(time.Millisecond), w.Latency.Round(10*time.Microsecond), w.Phi, w.Status)
 	}
 	return b.String()
 }

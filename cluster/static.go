@@ -90,7 +90,12 @@ func (s *StaticMembers) ReportUnreachable(string, string, Cause) bool { return f
 // through ep. There is no gossip: the registry's own connections tell who
 // lives. Close it when done.
 func NewStaticRegistry(ep *rpcnet.Endpoint, members *StaticMembers, cfg RegistryConfig) (*WorkerRegistry, error) {
-	return newRegistry(ep, members, Config{}, cfg)
+	r, err := newRegistry(ep, members, Config{}, cfg)
+	if err != nil {
+		return nil, err
+	}
+	r.start()
+	return r, nil
 }
 
 // NewStaticWorker makes an endpoint a worker that belongs to no cluster, for

@@ -9,14 +9,9 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/cluster/balance"
 	"github.com/rpcnet-go/rpcnet/cluster/phi"
 	"github.com/rpcnet-go/rpcnet/internal/load"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
-
-// checkEvery is how often deadlines of heartbeats are compared with the clock.
-const checkEvery = 20 * time.Millisecond
 
 // Pace of redialling a worker's control connection.
 const (
@@ -84,7 +79,7 @@ func (r *WorkerRegistry) watch(ctx context.Context, w *workerEntry, m Member, up
 		}
 	}()
 	dialing, stop := context.WithTimeout(ctx, watchDialTimeout)
-	conn, err := r.ep.Dial(dialing, m.Addr)
+	conn, err := r.dial(dialing, m.Addr)
 	stop()
 	if err != nil {
 		return err
@@ -172,10 +167,14 @@ func (r *WorkerRegistry) repace() {
 func (r *WorkerRegistry) reported(w *workerEntry, rep load.Report) {
 	r.mu.Lock()
 	now := r.now()
+	if r.stall.Late(now) > 0 {
+		r.excuse(now) // the first to run after a stall of this process
+	}
 	if !w.seen {
-		w.seen = true
+		w.seen, w.since = true, now
 		w.monitor.Reset(now) // it counts from here, not from when the node was seen
 	}
+	w.vouched = 0
 	w.monitor.SetInterval(rep.Interval)
 	was := w.monitor.State()
 	state := w.monitor.Heartbeat(now)
@@ -207,101 +206,4 @@ func (r *WorkerRegistry) lost(w *workerEntry, err error) {
 		r.log.Info("worker does not answer", "worker", m.Name, "addr", m.Addr, "err", err)
 		r.node.Suspect(m.Name, m.Boot, CauseStream, 0)
 	}
-}
-
-// check moves workers through their phases as their heartbeats fail to come.
-func (r *WorkerRegistry) check() {
-	t := time.NewTicker(checkEvery)
-	defer t.Stop()
-	type verdict struct {
-		name, boot string
-		phi        float64
-	}
-	var told []verdict
-	for {
-		select {
-		case <-t.C:
-		case <-r.ctx.Done():
-			return
-		}
-		told = told[:0]
-		r.mu.Lock()
-		now := r.now()
-		late := r.stall.Tick(now)
-		r.repace()
-		for _, w := range r.workers {
-			if late > 0 {
-				w.monitor.Shift(late)
-			}
-			if w.broken || r.stall.Holding(now) {
-				continue
-			}
-			was := w.monitor.State()
-			state := w.monitor.Check(now)
-			if state == phi.Late && was == phi.Alive {
-				conn := w.conn
-				r.work.Go(func() { r.ping(w, conn) })
-			}
-			if state == phi.Suspect && was != phi.Suspect {
-				told = append(told, verdict{name: w.member.Name, boot: w.member.Boot, phi: w.monitor.Phi(now)})
-			}
-			w.load.Weight = r.weight(w, now)
-			r.setPhase(w)
-		}
-		r.mu.Unlock()
-		for _, v := range told {
-			r.node.Suspect(v.name, v.boot, CausePhi, v.phi)
-		}
-	}
-}
-
-// Pings of a worker whose heartbeats are late.
-const (
-	pings       = 2
-	pingTimeout = 100 * time.Millisecond
-)
-
-// ping asks a worker directly whether it lives. An answer is a sign of life;
-// two that do not come are proof enough to suspect it without waiting for the
-// second deadline.
-func (r *WorkerRegistry) ping(w *workerEntry, conn *rpcnet.Conn) {
-	for range pings {
-		ctx, cancel := context.WithTimeout(r.ctx, pingTimeout)
-		err := routed.Ping(ctx, conn)
-		cancel()
-		r.mu.Lock()
-		if w.broken || w.left || w.monitor.State() != phi.Late || r.ctx.Err() != nil {
-			r.mu.Unlock()
-			return
-		}
-		if err == nil {
-			w.monitor.Touch(r.now())
-			r.setPhase(w)
-			r.mu.Unlock()
-			return
-		}
-		r.mu.Unlock()
-	}
-	r.mu.Lock()
-	now := r.now()
-	suspect := w.monitor.State() == phi.Late && !w.broken && !r.stall.Holding(now)
-	level := w.monitor.Phi(now)
-	if suspect {
-		w.monitor.Suspect(now)
-		r.setPhase(w)
-	}
-	r.mu.Unlock()
-	if suspect {
-		r.node.Suspect(w.member.Name, w.member.Boot, CausePhi, level)
-	}
-}
-
-// weight returns the share of its capacity that w counts with: less while it
-// recovers, and while it is new if the registry is told so.
-func (r *WorkerRegistry) weight(w *workerEntry, now time.Duration) float64 {
-	weight := w.monitor.Weight(now)
-	if r.cfg.SlowStart > 0 {
-		weight *= balance.SlowStart(now-w.since, r.cfg.SlowStart, 1)
-	}
-	return weight
 }

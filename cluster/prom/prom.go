@@ -16,6 +16,7 @@
 //	members                      gauge      by state
 //	queue_depth                  gauge      by queue
 //	events_total                 counter    by kind and cause
+//	worker_phi                   gauge      suspicion level of a watched worker's heartbeats, by worker; 8 by default is late
 package prom
 
 import (
@@ -43,6 +44,7 @@ type Metrics struct {
 	members      *prometheus.GaugeVec
 	queues       *prometheus.GaugeVec
 	events       *prometheus.CounterVec
+	phi          *prometheus.GaugeVec
 }
 
 var _ cluster.Metrics = (*Metrics)(nil)
@@ -76,10 +78,11 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 		members:   gauge("members", "Members in each state.", "state"),
 		queues:    gauge("queue_depth", "Entries waiting in a queue.", "queue"),
 		events:    counter("events_total", "Events of the node.", "kind", "cause"),
+		phi:       gauge("worker_phi", "Suspicion level of a watched worker's heartbeats.", "worker"),
 	}
 	var done []prometheus.Collector
 	for _, c := range []prometheus.Collector{
-		m.probeSeconds, probes, m.fallbacks, m.health, m.packets, m.bytes, m.streams, m.refused, m.members, m.queues, m.events,
+		m.probeSeconds, probes, m.fallbacks, m.health, m.packets, m.bytes, m.streams, m.refused, m.members, m.queues, m.events, m.phi,
 	} {
 		if err := r.Register(c); err != nil {
 			for _, c := range done {
@@ -131,4 +134,13 @@ func (m *Metrics) QueueDepth(queue string, n int) { m.queues.WithLabelValues(que
 // Event implements [cluster.Metrics].
 func (m *Metrics) Event(kind cluster.Kind, cause cluster.Cause) {
 	m.events.WithLabelValues(kind.String(), cause.String()).Inc()
+}
+
+// Phi implements [cluster.Metrics].
+func (m *Metrics) Phi(worker string, level float64, gone bool) {
+	if gone {
+		m.phi.DeleteLabelValues(worker)
+		return
+	}
+	m.phi.WithLabelValues(worker).Set(level)
 }

@@ -145,12 +145,15 @@ func TestEveryMetricIsCounted(t *testing.T) {
 	m.Refused("packet_forged")
 	m.QueueDepth("callbacks", 7)
 	m.Event(cluster.NodeFailed, cluster.CauseRefused)
+	m.Phi("worker-a", 8.5, false)
+	m.Phi("worker-b", 1, false)
 	for name, want := range map[string]struct {
 		label string
 		value float64
 	}{
 		"probes_total": {"failed", 1}, "probe_fallbacks_total": {"", 1}, "health_score": {"", 3},
 		"refused_total": {"packet_forged", 1}, "queue_depth": {"callbacks", 7}, "events_total": {"refused", 1},
+		"worker_phi": {"worker-a", 8.5},
 	} {
 		var labels []string
 		if want.label != "" {
@@ -159,5 +162,12 @@ func TestEveryMetricIsCounted(t *testing.T) {
 		if v, ok := sample(t, reg, name, labels...); !ok || v != want.value {
 			t.Errorf("%s is %v, %v", name, v, ok)
 		}
+	}
+	m.Phi("worker-a", 0, true)
+	if v, ok := sample(t, reg, "worker_phi", "worker-a"); ok {
+		t.Errorf("worker-a has gone and its level is still %v", v)
+	}
+	if v, ok := sample(t, reg, "worker_phi", "worker-b"); !ok || v != 1 {
+		t.Errorf("worker_phi of worker-b is %v, %v", v, ok)
 	}
 }

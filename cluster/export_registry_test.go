@@ -1,0 +1,21 @@
+package cluster
+
+import (
+	"context"
+
+	"github.com/rpcnet-go/rpcnet"
+)
+
+// AnswersPackets is how a registry of the node asks a late worker.
+func AnswersPackets(n *Node, m Member) bool { return n.answersPackets(m) }
+
+// NewRegistryDialing is NewWorkerRegistry with control connections made by dial.
+func NewRegistryDialing(n *Node, cfg RegistryConfig, dial func(ctx context.Context, addr string) (*rpcnet.Conn, error)) (*WorkerRegistry, error) {
+	r, err := newRegistry(n.Endpoint(), n, n.cfg, cfg)
+	if err != nil {
+		return nil, err
+	}
+	r.packets, r.dial = n.answersPackets, dial
+	r.start()
+	return r, nil
+}

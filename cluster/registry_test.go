@@ -1,0 +1,232 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/cluster/internal/faults"
+	"github.com/rpcnet-go/rpcnet/cluster/phi"
+)
+
+// Phi implements cluster.Metrics.
+func (m *tally) Phi(worker string, _ float64, gone bool) {
+	m.add(fmt.Sprint("phi ", worker, " ", gone))
+}
+
+func TestAWorkerWhoseNamesakeStopsIsChosenAgain(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, cluster.RegistryConfig{}, cluster.ClientConfig{})
+	older := startWorker(t, "twin", d.history, workerOptions{})
+	d.ready(t, 1)
+	newer := startWorker(t, "twin", d.history, workerOptions{})
+	is := func(w *testWorker) {
+		t.Helper()
+		boot := w.node.Self().Boot
+		within(t, "the worker is "+boot, func() bool {
+			ws := d.registry.Workers()
+			return len(ws) == 1 && ws[0].Boot == boot && ws[0].Ready
+		})
+	}
+	is(newer)
+	newer.kill()
+	is(older)
+	d.call(t, "")
+	if older.calls.Load() != 1 {
+		t.Errorf("the older life served %d calls", older.calls.Load())
+	}
+}
+
+// A control is the network between a registry and its workers' control streams,
+// to be cut.
+type control struct {
+	ep    *rpcnet.Endpoint
+	mu    sync.Mutex
+	conns map[string][]*rpcnet.Conn
+	cut   string // address
+}
+
+func (c *control) dial(ctx context.Context, addr string) (*rpcnet.Conn, error) {
+	c.mu.Lock()
+	cut := c.cut == addr
+	c.mu.Unlock()
+	if cut {
+		<-ctx.Done() // as a firewall that drops
+		return nil, ctx.Err()
+	}
+	conn, err := c.ep.Dial(ctx, addr)
+	if err == nil {
+		c.mu.Lock()
+		c.conns[addr] = append(c.conns[addr], conn)
+		c.mu.Unlock()
+	}
+	return conn, err
+}
+
+func (c *control) sever(addr string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cut = addr
+	for _, conn := range c.conns[addr] {
+		conn.Close()
+	}
+}
+
+// Scenario 10: a director cannot reach one worker, which all others reach. It
+// keeps that to itself.
+func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
+	t.Parallel()
+	var net faults.Network
+	node := func(name string, seeds ...*history) *history {
+		cfg := cluster.Config{Name: name, Seeds: addrs(seeds...), ProbeInterval: 300 * time.Millisecond,
+			ProbeTimeout: 250 * time.Millisecond, SuspicionMult: 6}
+		if name == "b" || name == "b2" {
+			cfg.Tags = cluster.Tags{"role": "worker"}
+		}
+		h := joinContext(t, net.Context(t.Context()), listen(t, "127.0.0.1:0"), cfg)
+		if cfg.Tags == nil {
+			return h
+		}
+		w, err := cluster.NewWorker(h.node, cluster.WorkerConfig{Logger: quiet()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(context.Background())
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			h.node.Endpoint().Serve(ctx, rpcnet.NewServer())
+		}()
+		t.Cleanup(func() { w.Close(); stop(); <-served })
+		return h
+	}
+	a := node("a")
+	b, b2, other := node("b", a), node("b2", a), node("other", a)
+	for _, h := range []*history{a, b, b2, other} {
+		h.sees(t, 4)
+	}
+	wire := &control{ep: a.node.Endpoint(), conns: map[string][]*rpcnet.Conn{}}
+	r, err := cluster.NewRegistryDialing(a.node, cluster.RegistryConfig{Logger: quiet()}, wire.dial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	director := &routing{history: a, registry: r}
+	director.ready(t, 2)
+	second := routingOn(t, other, cluster.RegistryConfig{}, cluster.ClientConfig{})
+	second.ready(t, 2)
+
+	here, there := a.node.Self().Addr, b.node.Self().Addr
+	net.Cut(func(from, to string) bool { return from == here && to == there || from == there && to == here })
+	wire.sever(there)
+	within(t, "a has suspected b for its stream", func() bool {
+		es := a.events(cluster.NodeSuspected, "b")
+		return len(es) > 0 && es[0].Cause == cluster.CauseStream
+	})
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); { // in which nothing else must happen
+		if m, err := r.Select(""); err != nil || m.Name != "b2" {
+			t.Fatalf("a chose %v, %v", m, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if i, ok := second.registry.Worker("b"); !ok || i.Status == "unreachable" {
+		t.Errorf("the other director: %v, %v", i, ok)
+	}
+	for _, h := range []*history{a, b, b2, other} {
+		if es := h.events(cluster.NodeFailed, ""); len(es) > 0 {
+			t.Errorf("%s:\n%s", h.node.Self().Name, lines(es))
+		}
+		for _, e := range h.events(cluster.NodeSuspected, "b") {
+			if e.Cause == cluster.CauseStream && h != a {
+				t.Errorf("%s: %v", h.node.Self().Name, e)
+			}
+		}
+	}
+}
+
+func TestALateWorkerIsAskedByPackets(t *testing.T) {
+	t.Parallel()
+	f := newField(t, 2, cluster.Config{})
+	asker, asked := f.nodes[0].node, f.nodes[1].node.Self()
+	eventually(t, func() error { // on a machine that starves the test, not the first one
+		if !cluster.AnswersPackets(asker, asked) {
+			return errors.New("it does not answer")
+		}
+		return nil
+	})
+	f.net.CutPackets(func(string, string) bool { return true })
+	if cluster.AnswersPackets(asker, asked) {
+		t.Error("it answers although packets are cut")
+	}
+	asker.Close()
+	if cluster.AnswersPackets(asker, asked) {
+		t.Error("it answers a node that has stopped")
+	}
+}
+
+// Scenario 18: heartbeats do not wait behind a response, however large and
+// however slowly it is read. The deadline is long, for machines that starve a
+// test; a heartbeat that waits behind the response would miss any.
+func TestALargeResponseDoesNotHoldUpHeartbeats(t *testing.T) {
+	t.Parallel()
+	h := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "director", Phi: phi.Config{SuspectPause: 3 * time.Second}})
+	d := routingOn(t, h, cluster.RegistryConfig{}, cluster.ClientConfig{})
+	const chunk, chunks = 1 << 20, 64
+	feed := &rpcnet.Spec{Procedure: "large", Shape: rpcnet.Feed}
+	startWorker(t, "worker-a", d.history, workerOptions{serve: func(_ *testWorker, srv *rpcnet.Server) {
+		srv.Register(rpcnet.Method{Spec: feed, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+			b := make([]byte, chunk)
+			for range chunks {
+				if err := s.Send(b); err != nil {
+					return err
+				}
+			}
+			return nil
+		}})
+	}})
+	d.ready(t, 1)
+	s, err := d.client.NewStream(t.Context(), feed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := errors.Join(s.Send([]byte{}), s.CloseSend()); err != nil {
+		t.Fatal(err)
+	}
+	read := func(n int) (got int) {
+		t.Helper()
+		for ; got < n; got++ {
+			var b []byte
+			if err := s.Recv(&b); err == io.EOF {
+				return got
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return got
+	}
+	read(8)
+	// Nobody reads on: the response stands still at the end of its credit.
+	beats, last := 0, time.Time{}
+	within(t, "100 heartbeats come beside a response that waits", func() bool {
+		i, ok := d.registry.Worker("worker-a")
+		if ok && i.LastHeartbeat.After(last) {
+			beats, last = beats+1, i.LastHeartbeat
+		}
+		return beats > 100
+	})
+	if n := 8 + read(chunks); n != chunks {
+		t.Errorf("%d of %d messages", n, chunks)
+	}
+	for _, e := range d.events(cluster.NodeSuspected, "worker-a") {
+		if e.Cause != cluster.CauseProbe { // which is gossip's
+			t.Errorf("suspected: %v", e)
+		}
+	}
+}
