@@ -50,7 +50,6 @@ func (r *WorkerRegistry) checkAll() {
 			r.metrics.Phi(w.member.Name, w.monitor.Phi(now), false)
 		}
 		if w.broken || r.stall.Holding(now) {
-			r.noteReady(w)
 			continue
 		}
 		was := w.monitor.State()

@@ -44,6 +44,17 @@ func TestBadNewsOfOldCallsDoesNotFailATrialThatWasNotGiven(t *testing.T) {
 	}
 }
 
+func TestAComplaintThatHasEjectedDoesNotCountAgain(t *testing.T) {
+	t.Parallel()
+	var h load.Health
+	if h.Complaint(second, 1) || !h.Complaint(2*second, 2) {
+		t.Fatal("two callers agree, and it stays")
+	}
+	if h.Complaint(8*second, 3) {
+		t.Error("one further caller ejects, together with one who was heard before")
+	}
+}
+
 func TestAComplaintLongAfterTheTrialIsNotOfIt(t *testing.T) {
 	t.Parallel()
 	h := ejected(t)
