@@ -2,90 +2,109 @@ package cluster
 
 import "time"
 
-// What to make of two members at one address, or with one name. Boots of one
-// machine sort by time, so that the newer of two at one address is the one that
-// runs, and the older one is gone: nothing else could have freed the port. Only
-// when the clock has stepped back does that fail, which [Node.verify] settles by
-// asking who answers there.
+// What to make of two members at one address, or with one name. Gossip is
+// hearsay: that a newer boot is said to be at an address does not make the older
+// one dead. Who answers there does, and is asked (ask.go).
 
-// supersededBy returns the present member that holds m's address with a newer
-// boot, or this node if it is its address; nil if none. The caller holds mu.
-func (n *Node) supersededBy(m *member) *member {
+// maxConflicts is with how many others of its name a newcomer is compared.
+const maxConflicts = 4
+
+// doubtful reports whether a listed member may be shown only when it has
+// answered at its address itself: another holds the address, or answered there
+// last; or names are bound to certificates and nobody has seen its. The caller
+// holds mu.
+func (n *Node) doubtful(m *member) bool {
 	if m.ID() == n.id {
-		return nil
+		return false
 	}
-	if m.Addr == n.advertise.String() {
-		return n.members[n.id]
-	}
-	for _, o := range n.members {
-		if o != m && o.Addr == m.Addr && o.Boot > m.Boot && o.State.Present() && !o.hidden {
-			n.verify(m)
-			return o
-		}
-	}
-	return nil
+	return m.replaced || n.namesBound && !n.transport.Proved(m.ID()) ||
+		n.transport.Evicted(m.ID()) || n.held(m)
 }
 
-// supersede fails the older members at m's address. The caller holds mu.
+// held reports whether m's address is that of another present member. The
+// caller holds mu.
+func (n *Node) held(m *member) bool {
+	if m.Addr == n.advertise.String() {
+		return true
+	}
+	for _, o := range n.members {
+		if o != m && o.Addr == m.Addr && o.State.Present() {
+			return true
+		}
+	}
+	return false
+}
+
+// supersede fails the other members at m's address, where m has answered. The
+// caller holds mu.
 func (n *Node) supersede(m *member, now time.Time) {
 	for _, o := range n.members {
-		if o != m && o.Addr == m.Addr && o.State.Present() && o.ID() != n.id && !o.hidden {
-			if o.leaving {
-				o.condemned, o.replaced = true, true
-				n.setState(o, StateLeft, now, Event{Kind: NodeLeft})
-				continue
-			}
-			n.condemn(o, CauseReplaced, now)
+		if o == m || o.Addr != m.Addr || !o.State.Present() || o.ID() == n.id {
+			continue
+		}
+		if o.leaving || o.said {
+			o.condemned, o.replaced = true, true
+			n.setState(o, StateLeft, now, Event{Kind: NodeLeft})
+			continue
+		}
+		n.condemn(o, CauseReplaced, now)
+	}
+}
+
+// vacant asks who answers at the address of a member that is gone, if others
+// claim it. The caller holds mu.
+func (n *Node) vacant(m *member) {
+	for _, o := range n.members {
+		if o != m && o.Addr == m.Addr && o.listed && !o.State.Present() && !o.final() {
+			n.ask(m.Addr)
+			return
 		}
 	}
 }
 
-// verify asks who answers at m's address, in the background, and takes m back
-// if it is m. The caller holds mu.
-func (n *Node) verify(m *member) {
-	if m.Addr == n.advertise.String() {
+// final reports whether the member has said itself that it leaves, and has left.
+func (m *member) final() bool { return m.State == StateLeft && m.said }
+
+// settle draws the conclusion from the member id having answered at an address:
+// whoever else was thought to be there is not, and it is shown. The caller holds
+// mu.
+func (n *Node) settle(addr, id string, now time.Time) {
+	m := n.members[id]
+	if m == nil || m.Addr != addr || !m.listed || m.final() || n.transport.Evicted(id) {
 		return
 	}
-	id, addr := m.ID(), m.Addr
-	go n.spawn(func() {
-		got, err := n.transport.Identify(addr, n.cfg.StreamTimeout)
-		if err != nil || got != id {
-			return
-		}
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		now := time.Now()
-		if !m.listed || m.State.Present() || n.closing {
-			return
-		}
-		n.supersede(m, now)
-		if !m.hidden {
-			n.revive(m, now)
-			return
-		}
-		m.hidden, m.condemned, m.replaced = false, false, false
-		m.State, m.Since, m.presentFrom = n.derive(m), now, now
-		n.emit(Event{Kind: NodeJoined, Member: m.Member})
-	})
+	n.supersede(m, now)
+	switch {
+	case m.State.Present():
+	case m.hidden:
+		n.reveal(m, now)
+	default:
+		n.revive(m, now)
+	}
 }
 
-// findConflict looks for another present member with m's name at another
-// address and asks both addresses who answers, in the background: if both lives
-// run, that is a NameConflict; if one refuses, it is gone. The caller holds mu.
+// findConflict looks for other present members with m's name at other addresses
+// and asks both addresses who answers, in the background: if both lives run, that
+// is a NameConflict; if one refuses, it is gone. The caller holds mu.
 func (n *Node) findConflict(m *member) {
+	compared := 0
 	for _, o := range n.members {
-		if o == m || o.Name != m.Name || o.Addr == m.Addr || !o.State.Present() || o.hidden {
+		if o == m || o.Name != m.Name || o.Addr == m.Addr || !o.State.Present() {
 			continue
+		}
+		if compared++; compared > maxConflicts || len(n.conflicts.queue) >= maxAsks {
+			return
 		}
 		older, newer := o.Member, m.Member
 		if older.Boot > newer.Boot {
 			older, newer = newer, older
 		}
-		go n.spawn(func() {
+		n.workOn(&n.conflicts, func() {
 			if n.answersAs(older) && n.answersAs(newer) {
 				n.mu.Lock()
 				defer n.mu.Unlock()
 				n.emit(Event{Kind: NameConflict, Member: newer, Was: older})
+				n.logEvents()
 			}
 		})
 	}

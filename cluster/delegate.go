@@ -157,7 +157,7 @@ func (e events) NotifyAlive(n *memberlist.Node) error {
 	if err := Tags(m.Tags).Validate(); err != nil {
 		return refuse(gossip.AliveMalformed, err)
 	}
-	if err := e.n.transport.Learn(n.Name, m.Key); err != nil {
+	if err := e.n.transport.Learn(n.Name, m.Key, addrPort(n.Addr, n.Port)); err != nil {
 		return refuse(gossip.AliveRefused, err)
 	}
 	return nil

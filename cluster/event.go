@@ -15,11 +15,12 @@ const (
 	// [Node.Watch] are one of these for each member present, with Initial set.
 	NodeJoined Kind = iota
 	// NodeUpdated: tags or address changed, or the member says it will leave
-	// (its state is then [StateLeaving]).
+	// (its state is then [StateLeaving]), or refutes that it said so.
 	NodeUpdated
 	// NodeSuspected: this node has evidence that the member does not answer.
 	NodeSuspected
-	// NodeRecovered: a suspected or failed member, the same boot, answers again.
+	// NodeRecovered: a suspected or failed member, the same boot, answers again;
+	// or one that was said to have left refutes it.
 	NodeRecovered
 	// NodeLeft: a member left in good order.
 	NodeLeft

@@ -1,6 +1,10 @@
 package cluster
 
-import "time"
+import (
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+)
 
 // Whoever routes knows sooner than gossip when a member does not answer. These
 // methods feed that knowledge into this node's view, where it shows as the same
@@ -50,23 +54,35 @@ func (n *Node) ReportUnreachable(name, boot string, cause Cause) bool {
 	})
 }
 
-// Evict shuts a member out of this node for good, by name and boot: its keys
-// are dropped, its connections closed, its packets and hellos refused, and what
-// others gossip of it ignored. It is NodeFailed{evicted} here. Evict it on every
-// node; a new boot of it is a new member, which only its certificate keeps out
-// (rpcnet.WithAuthorize) or Config.VerifyNode.
+// Evict shuts a member out of this node for good, by name and boot, whether or
+// not this node has heard of it: its keys are dropped, its gossip connections
+// closed, its packets and hellos refused, and what others gossip of it ignored.
+// If it is present here it is NodeFailed{evicted}. Sessions for calls are not the
+// membership's: those that it holds on the endpoint stay until either side closes
+// them. Evict reports false only for this node itself, for what is no name and
+// boot, and after Close.
+//
+// Evict it on every node; a new boot of it is a new member, which only its
+// certificate keeps out (rpcnet.WithAuthorize) or Config.VerifyNode.
 func (n *Node) Evict(name, boot string) bool {
-	return n.judge(name, boot, func(m *member, now time.Time) bool {
-		if m.ID() == n.id {
-			return false
-		}
-		n.transport.Evict(m.ID())
+	id := name + "@" + boot
+	if id == n.id || !gossip.ValidID(id) {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closing {
+		return false
+	}
+	n.transport.Evict(id)
+	if m := n.members[id]; m != nil {
 		if m.State.Present() {
-			n.condemn(m, CauseEvicted, now)
+			n.condemn(m, CauseEvicted, time.Now())
 		}
 		m.replaced = true // never taken back
-		return true
-	})
+		n.judged()
+	}
+	return true
 }
 
 func (n *Node) judge(name, boot string, f func(*member, time.Time) bool) bool {
@@ -77,6 +93,12 @@ func (n *Node) judge(name, boot string, f func(*member, time.Time) bool) bool {
 		return false
 	}
 	done := f(m, time.Now())
+	n.judged()
+	return done
+}
+
+// judged makes known what a judgement has changed. The caller holds mu.
+func (n *Node) judged() {
 	n.countStates()
 	if len(n.toLog) > 0 {
 		select {
@@ -84,5 +106,4 @@ func (n *Node) judge(name, boot string, f func(*member, time.Time) bool) bool {
 		default:
 		}
 	}
-	return done
 }

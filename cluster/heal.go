@@ -181,7 +181,7 @@ func (n *Node) listed(id string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	m := n.members[id]
-	return m != nil && (m.listed || m.State == StateLeft || m.replaced)
+	return m != nil && (m.listed || m.final() || m.replaced)
 }
 
 // healFailed dials a failed member: every ReconnectInterval ±50 % in the first
@@ -216,7 +216,7 @@ func (n *Node) healFailed(now time.Time) {
 		switch {
 		case m.listed:
 			alive++
-		case m.State == StateFailed && !m.replaced && !n.hasNewer(m):
+		case m.State == StateFailed && !m.replaced && !m.hidden && !n.hasNewer(m):
 			failed = append(failed, m.Member)
 		}
 	}
@@ -366,4 +366,8 @@ func (n *Node) dialed(want, addr string, err error) {
 			m.refused = true
 		}
 	}
+	if other != nil {
+		n.settle(addr, other.Got, now)
+	}
+	n.judged()
 }

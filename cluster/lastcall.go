@@ -3,7 +3,7 @@ package cluster
 import "time"
 
 const (
-	// maxLastCalls is how many members are called at once.
+	// maxLastCalls is how many members are called at once; the others wait.
 	maxLastCalls = 64
 	// A node that was itself stopped within the last unwellFor, or whose health
 	// is bad, doubts its own ears: it waits ten times as long for an answer.
@@ -22,13 +22,7 @@ func (n *Node) lastCall(m *member) {
 	}
 	m.dying = true
 	who := m.Member
-	go n.spawn(func() {
-		select {
-		case n.calls <- struct{}{}:
-			defer func() { <-n.calls }()
-		case <-n.stop:
-			return
-		}
+	n.workOn(&n.calls, func() {
 		alive, refused := n.answersAtAll(who)
 		if alive {
 			// Its view of itself is what the others must hear: an exchange shows

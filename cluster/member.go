@@ -19,7 +19,8 @@ const (
 	StateSuspect
 	// StateLeaving: it has said that it will leave. Do not send it new work.
 	StateLeaving
-	// StateLeft: it has left in good order. Final.
+	// StateLeft: it has left in good order. Final if it said so itself. If only
+	// gossip did, and the member refutes it, it comes back (NodeRecovered).
 	StateLeft
 	// StateFailed: it is gone without a word. The same boot may come back after
 	// a partition.

@@ -29,7 +29,9 @@ type Node struct {
 	transport *gossip.Transport
 	list      *memberlist.Memberlist
 	remove    func() // takes the node off the endpoint
-	log       *slog.Logger
+	// namesBound: Config.VerifyNode is set. Immutable.
+	namesBound bool
+	log        *slog.Logger
 
 	inbox   inbox        // what memberlist has told; a leaf lock of its own
 	tags    atomic.Value // Tags, this node's
@@ -63,7 +65,11 @@ type Node struct {
 
 	heal healer // owned by the run goroutine, but for its own lock
 
-	calls    chan struct{} // a token for each last call under way
+	// Work in the background, guarded by mu: who answers at which address, who
+	// of two of one name lives, who of those declared dead does.
+	questions                map[string]*question // by address
+	askers, conflicts, calls pool
+
 	joined   chan struct{} // closed when a seed has answered
 	joinOnce sync.Once
 	stop     chan struct{} // closed to stop the run goroutine and all it started
@@ -85,6 +91,7 @@ var ErrStopped = errors.New("cluster: the node has stopped")
 // that goes on trying in the background, or an error with WaitForSeed. ctx
 // bounds Join alone.
 func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
+	bound := cfg.VerifyNode != nil
 	cfg = cfg.populate()
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -103,7 +110,11 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 		selectors:   map[string]Selector{},
 		assigns:     true,
 		silent:      map[string]bool{},
-		calls:       make(chan struct{}, maxLastCalls),
+		namesBound:  bound,
+		questions:   map[string]*question{},
+		askers:      pool{limit: maxAskers},
+		conflicts:   pool{limit: maxConflictAskers},
+		calls:       pool{limit: maxLastCalls},
 		joined:      make(chan struct{}),
 		stop:        make(chan struct{}),
 		stopped:     make(chan struct{}),
@@ -113,26 +124,31 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 	n.heal.init()
 	n.tags.Store(cfg.Tags.Clone())
 	n.transport, err = gossip.New(gossip.Config{
-		ID: n.id, Cluster: cfg.Cluster, Advertise: advertise,
+		ID: n.id, Cluster: cfg.Cluster, Advertise: advertise, NamesBound: bound,
 		Endpoint: gossip.Wrap(ctx, advertise.String(), endpoint{n}),
 		Observer: cfg.Metrics, Contact: n.contact, Control: n.control, Dialed: n.dialed,
 	})
 	if err != nil {
 		return nil, err
 	}
-	n.remove, err = ep.Extend(n.extension())
-	if err != nil {
-		return nil, fmt.Errorf("cluster: joining: %w", err)
-	}
 	n.list, err = memberlist.Create(n.listConfig())
 	if err != nil {
-		n.remove()
 		n.transport.Shutdown()
 		return nil, fmt.Errorf("cluster: joining: %w", err)
 	}
 	n.heal.snapshot = loadSnapshot(&n.cfg, n.log)
-	n.work.Go(n.run)
-	n.drain()
+	n.drain() // this node is in its own view
+	// From here on the endpoint may call the node, even to leave, which must
+	// wait until the node can be taken off.
+	n.leaveMu.Lock()
+	n.remove, err = ep.Extend(n.extension())
+	if err != nil {
+		n.list.Shutdown()
+		n.leaveMu.Unlock()
+		return nil, fmt.Errorf("cluster: joining: %w", err)
+	}
+	n.spawn(n.run)
+	n.leaveMu.Unlock()
 	if err := n.firstContact(ctx); err != nil {
 		n.Close()
 		return nil, err

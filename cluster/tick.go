@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"slices"
 	"syscall"
 	"time"
 
@@ -14,6 +15,10 @@ const tickInterval = 100 * time.Millisecond
 // Members that are gone for good are remembered this long, so that late gossip
 // about them makes no events.
 const rememberGone = 5 * time.Minute
+
+// maxMembers bounds the table of members: above it those that are gone longest
+// are forgotten before their time, since any member can invent others.
+const maxMembers = 20_000
 
 // run is the node's one goroutine of its own.
 func (n *Node) run() {
@@ -43,6 +48,7 @@ func (n *Node) run() {
 		n.drain()
 		n.detect(stalled, now)
 		n.heals(now)
+		n.askAgain(now)
 		if now.Sub(second) >= time.Second {
 			second = now
 			n.measure()
@@ -117,7 +123,24 @@ func (n *Node) forget(now time.Time) {
 			n.transport.Forget(id)
 		}
 	}
+	n.transport.Sweep(rememberGone, func(id string) bool { return n.members[id] != nil })
 	n.countStates()
+}
+
+// forgetOldest drops a part of the members that are gone, those that have been
+// for the longest time. The caller holds mu.
+func (n *Node) forgetOldest() {
+	var gone []*member
+	for _, m := range n.members {
+		if !m.State.Present() && !m.listed {
+			gone = append(gone, m)
+		}
+	}
+	slices.SortFunc(gone, func(a, b *member) int { return a.goneSince.Compare(b.goneSince) })
+	for _, m := range gone[:min(len(gone), maxMembers/16)] {
+		delete(n.members, m.ID())
+		n.transport.Forget(m.ID())
+	}
 }
 
 func refusedError(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

@@ -12,22 +12,24 @@ import (
 //
 // Its State follows from what memberlist says (listed), from the evidence this
 // node has of its own (suspectedBy, condemned) and from what the member said of
-// itself (leaving):
+// itself (said) or gossip says that it said (leaving):
 //
+//	listed, hidden                failed: nobody is told of it yet
 //	listed                        alive
 //	listed, suspectedBy != 0      suspect
-//	listed, leaving               leaving
+//	listed, leaving or said       leaving
 //	condemned                     failed, whatever memberlist still thinks
-//	not listed, leaving or told   left
+//	not listed, leaving or said   left
 //	not listed                    failed
 type member struct {
 	Member
 	listed      bool   // memberlist holds it alive
-	leaving     bool   // it said that it will leave
+	leaving     bool   // its meta says that it will leave: hearsay, taken back by a newer one
+	said        bool   // it said so itself, in a packet that it alone can seal: final
 	condemned   bool   // this node knows better than memberlist
 	replaced    bool   // another boot answers at its address
 	dying       bool   // memberlist has buried it, its last call is under way
-	hidden      bool   // was gone before this node heard of it: no events
+	hidden      bool   // doubtful since this node heard of it: no events
 	suspectedBy source // who suspects it
 	answers     int    // probes answered since it was condemned
 	goneSince   time.Time
@@ -115,15 +117,17 @@ func (n *Node) apply(c callback, now time.Time) {
 			m.probeFailed = now
 			n.suspect(m, sourceProbe, CauseProbe, 0, now)
 		}
-	case saysLeaving:
-		if m != nil && m.State.Present() && !m.leaving {
-			m.leaving = true
-			n.setState(m, n.derive(m), now, Event{Kind: NodeUpdated})
+	case saysLeaving, saysLeft:
+		if m == nil {
+			return
 		}
-	case saysLeft:
-		if m != nil && m.State.Present() {
-			m.leaving = true
+		m.said = true
+		switch {
+		case !m.State.Present():
+		case c.kind == saysLeft:
 			n.setState(m, StateLeft, now, Event{Kind: NodeLeft})
+		case m.State != StateLeaving:
+			n.setState(m, StateLeaving, now, Event{Kind: NodeUpdated})
 		}
 	}
 }
@@ -131,7 +135,7 @@ func (n *Node) apply(c callback, now time.Time) {
 // derive returns the state of a listed member.
 func (n *Node) derive(m *member) State {
 	switch {
-	case m.leaving:
+	case m.leaving || m.said:
 		return StateLeaving
 	case m.suspectedBy != 0:
 		return StateSuspect
@@ -146,38 +150,55 @@ func (n *Node) memberListed(c callback, m *member, now time.Time) {
 		return // NotifyAlive has refused it
 	}
 	if m == nil {
+		if len(n.members) >= maxMembers {
+			n.forgetOldest()
+		}
 		name, boot, _ := splitID(c.id)
 		m = &member{Member: Member{
 			Name: name, Boot: boot, Addr: c.addr, Tags: meta.Tags, Since: now, Joined: now, State: StateFailed,
-		}, listed: true, leaving: meta.Leaving, presentFrom: now}
+		}, listed: true, leaving: meta.Leaving, hidden: true, goneSince: now}
 		n.members[c.id] = m
 		n.transport.SetPresent(c.id, true)
-		if n.supersededBy(m) != nil {
-			// An old life of a node that this node already knows by a newer one.
-			m.hidden, m.condemned, m.replaced, m.goneSince = true, true, true, now
-			return
-		}
-		n.supersede(m, now)
-		m.State = n.derive(m)
-		n.emit(Event{Kind: NodeJoined, Member: m.Member})
-		n.findConflict(m)
+		n.consider(m, now)
 		return
 	}
 	m.listed = true
 	n.transport.SetPresent(c.id, true)
+	if m.State.Present() { // its last call was answered
+		n.memberUpdated(c, m, now)
+		return
+	}
 	m.Addr, m.Tags, m.leaving = c.addr, meta.Tags, meta.Leaving
+	if m.State == StateLeft && (m.said || m.leaving) {
+		return
+	}
+	n.consider(m, now)
+}
+
+// consider shows a member that is listed and not shown, unless there is doubt
+// about it, which whoever answers at its address will settle.
+func (n *Node) consider(m *member, now time.Time) {
 	switch {
-	case m.State.Present(), m.State == StateLeft:
-	case m.replaced:
-		n.verify(m) // it may have been taken for dead wrongly
+	case n.doubtful(m):
+		n.ask(m.Addr)
+	case m.hidden:
+		n.reveal(m, now)
 	default:
 		n.revive(m, now)
 	}
 }
 
-// revive takes a failed member back.
+// reveal shows a member for the first time.
+func (n *Node) reveal(m *member, now time.Time) {
+	m.hidden, m.replaced, m.refused = false, false, false
+	m.State, m.Since, m.presentFrom = n.derive(m), now, now
+	n.emit(Event{Kind: NodeJoined, Member: m.Member})
+	n.findConflict(m)
+}
+
+// revive takes a member back that had failed, or had left by hearsay.
 func (n *Node) revive(m *member, now time.Time) {
-	m.condemned, m.replaced, m.hidden, m.refused, m.suspectedBy, m.answers = false, false, false, false, 0, 0
+	m.condemned, m.replaced, m.refused, m.suspectedBy, m.answers = false, false, false, 0, 0
 	m.presentFrom = now
 	n.setState(m, n.derive(m), now, Event{Kind: NodeRecovered, Duration: now.Sub(m.goneSince)})
 }
@@ -188,14 +209,16 @@ func (n *Node) memberUpdated(c callback, m *member, now time.Time) {
 	if err != nil {
 		return
 	}
-	leaving := m.leaving || meta.Leaving // never taken back
-	if m.Addr == c.addr && m.Tags.Equal(meta.Tags) && m.leaving == leaving {
+	if m.Addr == c.addr && m.Tags.Equal(meta.Tags) && m.leaving == meta.Leaving {
 		return
 	}
 	was := m.Member
-	m.Addr, m.Tags, m.leaving = c.addr, meta.Tags, leaving
-	if m.State.Present() {
+	m.Addr, m.Tags, m.leaving = c.addr, meta.Tags, meta.Leaving
+	switch {
+	case m.State.Present():
 		n.setStateWas(m, n.derive(m), now, Event{Kind: NodeUpdated, Was: was})
+	case m.State == StateLeft && !m.said && !m.leaving:
+		n.consider(m, now)
 	}
 }
 
@@ -203,7 +226,7 @@ func (n *Node) memberUpdated(c callback, m *member, now time.Time) {
 func (n *Node) memberGone(m *member, now time.Time) {
 	switch {
 	case !m.State.Present(): // known already
-	case m.leaving:
+	case m.leaving || m.said:
 		n.setState(m, StateLeft, now, Event{Kind: NodeLeft})
 	default:
 		n.lastCall(m)
@@ -255,6 +278,10 @@ func (n *Node) clear(m *member, by source, now time.Time) bool {
 // answered handles a probe that the member answered.
 func (n *Node) answered(m *member, now time.Time) {
 	n.clear(m, sourceProbe, now)
+	if m.hidden && m.listed {
+		n.consider(m, now)
+		return
+	}
 	if m.condemned && m.listed && !m.replaced && m.State == StateFailed {
 		// It was taken for dead and yet answers: twice is proof.
 		if m.answers++; m.answers >= 2 {
@@ -274,6 +301,7 @@ func (n *Node) setStateWas(m *member, s State, now time.Time, e Event) {
 		if m.State.Present() && !s.Present() {
 			m.goneSince = now
 			n.lastLoss = now
+			defer n.vacant(m)
 		}
 		m.State, m.Since = s, now
 	}

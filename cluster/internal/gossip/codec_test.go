@@ -92,7 +92,7 @@ func FuzzPacket(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	if err := b.Learn("a@1", a.pub); err != nil {
+	if err := b.Learn("a@1", a.pub, netip.AddrPort{}); err != nil {
 		f.Fatal(err)
 	}
 	toB := newPeer("b@1", b.PublicKey())

@@ -17,9 +17,12 @@
 //
 // The sender field is the beginning of SHA-256 over name and public key; the
 // counter is the nonce and is checked against a window of 1024 after the packet
-// has opened. The 17 bytes before the ciphertext are authenticated with it. The
-// kind is below 0x40, so that QUIC can share the socket (RFC 9443). A packet
-// that does not open is counted and answered by nothing.
+// has opened. It begins at the nanoseconds since the sender's transport was made,
+// so that it never repeats under a key even if one side or both drop the other's
+// key and take it up again; the window's end outlives the key. The 17 bytes before
+// the ciphertext are authenticated with it. The kind is below 0x40, so that QUIC
+// can share the socket (RFC 9443). A packet that does not open is counted and
+// answered by nothing.
 //
 // # Streams
 //

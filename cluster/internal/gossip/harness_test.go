@@ -183,8 +183,13 @@ type testNode struct {
 
 func newNode(t testing.TB, id, cluster string) *testNode {
 	t.Helper()
+	return newNodeWith(t, id, cluster, func(*Config) {})
+}
+
+func newNodeWith(t testing.TB, id, cluster string, edit func(*Config)) *testNode {
+	t.Helper()
 	n := &testNode{port: newPort(t), counts: &counter{}, contacts: make(chan string, 16), controls: make(chan string, 16)}
-	tr, err := New(Config{
+	cfg := Config{
 		ID: id, Cluster: cluster, Endpoint: n.port, Advertise: n.port.addr(), Observer: n.counts,
 		Contact: func(id string, _ netip.AddrPort) {
 			select {
@@ -193,7 +198,9 @@ func newNode(t testing.TB, id, cluster string) *testNode {
 			}
 		},
 		Control: func(from string, msg []byte) { n.controls <- from + " " + string(msg) },
-	})
+	}
+	edit(&cfg)
+	tr, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,10 +219,10 @@ func (n *testNode) address() memberlist.Address {
 // meet makes two nodes know each other's keys.
 func meet(t testing.TB, a, b *testNode) {
 	t.Helper()
-	if err := a.Learn(b.me.id, b.PublicKey()); err != nil {
+	if err := a.Learn(b.me.id, b.PublicKey(), netip.AddrPort{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Learn(a.me.id, a.PublicKey()); err != nil {
+	if err := b.Learn(a.me.id, a.PublicKey(), netip.AddrPort{}); err != nil {
 		t.Fatal(err)
 	}
 }

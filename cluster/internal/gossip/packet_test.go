@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -163,7 +164,7 @@ func TestARestartedNodeCannotBeSpokenForByItsOldPackets(t *testing.T) {
 	meet(t, a, b)
 	old := a.me.seal(a.peer("b@1"), kindGossip, []byte("old"))
 	b2 := newNode(t, "b@2", "c") // b restarts: new boot, new key
-	if err := b2.Learn(a.me.id, a.PublicKey()); err != nil {
+	if err := b2.Learn(a.me.id, a.PublicKey(), netip.AddrPort{}); err != nil {
 		t.Fatal(err)
 	}
 	b2.HandlePacket(old, a.port.addr())
@@ -185,7 +186,7 @@ func TestNodesOfAnotherClusterDeriveOtherKeys(t *testing.T) {
 func TestKeysOfLowOrderAreOfNoUse(t *testing.T) {
 	t.Parallel()
 	a := newNode(t, "a@1", "c")
-	if err := a.Learn("evil@1", [KeySize]byte{}); err != nil {
+	if err := a.Learn("evil@1", [KeySize]byte{}, netip.AddrPort{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.WriteToAddress([]byte("x"), memberlist.Address{Name: "evil@1", Addr: "127.0.0.1:9"}); err != nil {
@@ -199,7 +200,7 @@ func TestKeysOfLowOrderAreOfNoUse(t *testing.T) {
 func TestAKeyProvedByACertificateReplacesHearsayAndNotTheOtherWayRound(t *testing.T) {
 	t.Parallel()
 	a, b := newNode(t, "a@1", "c"), newNode(t, "b@1", "c")
-	if err := a.Learn("b@1", [KeySize]byte{9}); err != nil { // a lie
+	if err := a.Learn("b@1", [KeySize]byte{9}, netip.AddrPort{}); err != nil { // a lie
 		t.Fatal(err)
 	}
 	if _, err := a.Identify(b.port.addr().String(), 5*time.Second); err != nil {
@@ -208,7 +209,7 @@ func TestAKeyProvedByACertificateReplacesHearsayAndNotTheOtherWayRound(t *testin
 	if got := a.peer("b@1").key; got != b.PublicKey() {
 		t.Error("the lie was kept")
 	}
-	a.Learn("b@1", [KeySize]byte{9})
+	a.Learn("b@1", [KeySize]byte{9}, netip.AddrPort{})
 	if got := a.peer("b@1").key; got != b.PublicKey() {
 		t.Error("hearsay replaced a proved key")
 	}

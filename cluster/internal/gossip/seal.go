@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -62,10 +63,13 @@ type peer struct {
 	sent    atomic.Uint64 // counter of the last packet to it
 	window  replayWindow
 	present atomic.Bool // it is in the view
-	// proved: the key came with a certificate, in a hello. Guarded by the
-	// transport's mu, as is addr, where the hello said it is to be reached.
-	proved bool
-	addr   netip.AddrPort
+	proved  atomic.Bool // the key came with a certificate, in a hello
+	heard   atomic.Bool // a packet has opened under it
+
+	// Guarded by the transport's mu: where its hello said it is to be reached,
+	// where gossip first said so, and when it was installed or last said hello.
+	addr, home netip.AddrPort
+	at         time.Time
 }
 
 var errKey = errors.New("gossip: not a usable public key")
@@ -159,6 +163,16 @@ type replayWindow struct {
 }
 
 const windowSize = 1024
+
+// closeUpTo makes the window refuse all counters up to top.
+func (w *replayWindow) closeUpTo(top uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.top = top
+	for i := range w.bit {
+		w.bit[i] = ^uint64(0)
+	}
+}
 
 // accept reports whether n is new, and remembers it. It must be called only for
 // packets that have opened.

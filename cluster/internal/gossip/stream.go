@@ -142,7 +142,7 @@ func (t *Transport) admit(h hello, verify func(id string) error) error {
 		t.cfg.Observer.Refused(HelloNode)
 		return fmt.Errorf("gossip: %s is refused: %w", h.id, err)
 	}
-	if err := t.install(h.id, h.key, h.addr, true); err != nil {
+	if err := t.prove(h); err != nil {
 		t.cfg.Observer.Refused(HelloNode)
 		return err
 	}

@@ -104,7 +104,7 @@ func TestHellosThatAreRefusedAreAnsweredByNotOneByte(t *testing.T) {
 		{"a key of another", HelloNode, nil},
 	} {
 		if c.what == "a key of another" {
-			if err := b.install("z@1", [KeySize]byte{7}, netip.AddrPort{}, true); err != nil {
+			if err := b.prove(hello{id: "z@1", key: [KeySize]byte{7}}); err != nil {
 				t.Fatal(err)
 			}
 			c.hello = with(func(h *hello) { h.id = "z@1" })
@@ -150,7 +150,7 @@ func TestAnEvictedNodeIsNotHeardAnyMore(t *testing.T) {
 	if b.counts.get(PacketUnknownSender) != 1 {
 		t.Error("its packets still open")
 	}
-	if err := b.Learn("a@1", a.PublicKey()); err == nil {
+	if err := b.Learn("a@1", a.PublicKey(), netip.AddrPort{}); err == nil {
 		t.Error("gossip brings its key back")
 	}
 	if _, err := a.Identify(b.port.addr().String(), 5*time.Second); err == nil {
@@ -191,11 +191,12 @@ func TestShutdownEndsDialsAndConnections(t *testing.T) {
 func TestTheTableOfKeysIsBounded(t *testing.T) {
 	t.Parallel()
 	a := newNode(t, "a@1", "c")
-	var err error
-	for i := 0; err == nil && i <= maxPeers; i++ {
-		err = a.Learn("n@"+big.NewInt(int64(i)).Text(36), [KeySize]byte{1, byte(i), byte(i >> 8)})
-	}
-	if err == nil || len(a.peers) != maxPeers {
-		t.Errorf("%d peers, %v", len(a.peers), err)
+	for i := range maxPeers + maxPeers/8 { // nobody of them comes into the view
+		if err := a.Learn("n@"+big.NewInt(int64(i)).Text(36), [KeySize]byte{1, byte(i), byte(i >> 8)}, netip.AddrPort{}); err != nil {
+			t.Fatal(err)
+		}
+		if len(a.peers) > maxPeers || len(a.shorts) != len(a.peers) {
+			t.Fatalf("%d peers, %d short ids", len(a.peers), len(a.shorts))
+		}
 	}
 }

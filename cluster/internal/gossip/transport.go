@@ -25,6 +25,9 @@ type Config struct {
 	Advertise netip.AddrPort
 	// Observer counts.
 	Observer Observer
+	// NamesBound says that the check of a name against a certificate, which
+	// HandleStream and Endpoint.Dial bring along, binds names to certificates.
+	NamesBound bool
 	// Contact is called, without locks, when a node that is not in the view has
 	// proved itself with a hello or a packet. It must not block.
 	Contact func(id string, addr netip.AddrPort)
@@ -51,10 +54,15 @@ type Transport struct {
 	writing atomic.Bool // a goroutine is writing out
 	writers sync.WaitGroup
 
+	start time.Time // counters of packets begin with the time since then
+
 	mu      sync.RWMutex
 	peers   map[string]*peer
 	shorts  map[uint64]*peer
+	inView  map[string]bool
 	evicted map[string]bool
+	tombs   tombs
+	full    time.Time            // when there was last no room in peers
 	fetched map[string]time.Time // last attempts to learn keys, by address
 	dialErr map[string]error     // how the last dial of an address failed
 
@@ -74,9 +82,6 @@ const (
 	sendQueue   = 1024
 	streamQueue = 32
 	maxHellos   = 128
-	// maxPeers bounds the table of keys: a member that invents names must not
-	// be able to fill the memory. Well above any cluster memberlist can carry.
-	maxPeers = 20_000
 	// fetchInterval is the least time between two attempts to learn the key of
 	// the node at one address.
 	fetchInterval = time.Second
@@ -102,14 +107,16 @@ func New(cfg Config) (*Transport, error) {
 		cfg.Dialed = func(string, string, error) {}
 	}
 	return &Transport{
-		cfg: cfg, me: me,
+		cfg: cfg, me: me, start: time.Now(),
 		packets: make(chan *memberlist.Packet, packetQueue),
 		streams: make(chan net.Conn, streamQueue),
 		done:    make(chan struct{}),
 		out:     make(chan outPacket, sendQueue),
 		peers:   map[string]*peer{},
 		shorts:  map[uint64]*peer{},
+		inView:  map[string]bool{},
 		evicted: map[string]bool{},
+		tombs:   tombs{top: map[uint64]uint64{}},
 		fetched: map[string]time.Time{},
 		dialErr: map[string]error{},
 		conns:   map[*conn]struct{}{},
@@ -120,100 +127,6 @@ var _ memberlist.NodeAwareTransport = (*Transport)(nil)
 
 // PublicKey returns this boot's public key.
 func (t *Transport) PublicKey() [KeySize]byte { return t.me.pub }
-
-// Learn installs the public key of a node as gossip tells it. A key that came
-// with a certificate is not replaced; names are new at every boot, so that a
-// key never changes rightly.
-func (t *Transport) Learn(id string, key [KeySize]byte) error {
-	t.mu.RLock()
-	p, evicted := t.peers[id], t.evicted[id]
-	t.mu.RUnlock()
-	switch {
-	case evicted:
-		return fmt.Errorf("gossip: %s was evicted", id)
-	case id == t.me.id || p != nil:
-		return nil
-	}
-	return t.install(id, key, netip.AddrPort{}, false)
-}
-
-// install adds or replaces a peer.
-func (t *Transport) install(id string, key [KeySize]byte, addr netip.AddrPort, proved bool) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.evicted[id] {
-		return fmt.Errorf("gossip: %s was evicted", id)
-	}
-	if p := t.peers[id]; p != nil {
-		if p.key == key {
-			p.proved = p.proved || proved
-			if addr.IsValid() {
-				p.addr = addr
-			}
-			return nil
-		}
-		if p.proved || !proved {
-			return fmt.Errorf("gossip: %s has another key than before", id)
-		}
-		delete(t.shorts, p.short)
-	} else if len(t.peers) >= maxPeers {
-		return fmt.Errorf("gossip: more than %d nodes", maxPeers)
-	}
-	p := newPeer(id, key)
-	p.proved, p.addr = proved, addr
-	if old := t.peers[id]; old != nil {
-		p.present.Store(old.present.Load())
-	}
-	t.peers[id] = p
-	t.shorts[p.short] = p
-	return nil
-}
-
-// SetPresent says whether a node is in the view. Packets and hellos of nodes
-// that are not lead to calls of Config.Contact.
-func (t *Transport) SetPresent(id string, present bool) {
-	t.mu.RLock()
-	p := t.peers[id]
-	t.mu.RUnlock()
-	if p != nil {
-		p.present.Store(present)
-	}
-}
-
-// Forget drops the keys of a node that is gone.
-func (t *Transport) Forget(id string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if p := t.peers[id]; p != nil {
-		delete(t.peers, id)
-		delete(t.shorts, p.short)
-	}
-}
-
-// Evict drops the keys of a node for good: its packets do not open any more and
-// its hellos are refused.
-func (t *Transport) Evict(id string) {
-	t.mu.Lock()
-	t.evicted[id] = true
-	t.mu.Unlock()
-	t.Forget(id)
-	t.connMu.Lock()
-	defer t.connMu.Unlock()
-	for c := range t.conns {
-		if c.id == id {
-			c.Conn.Close()
-		}
-	}
-}
-
-// Knows reports whether the keys of a node are there.
-func (t *Transport) Knows(id string) bool { return t.peer(id) != nil }
-
-func (t *Transport) peer(id string) *peer {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.peers[id]
-}
 
 // FinalAdvertiseAddr implements memberlist.Transport.
 func (t *Transport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
@@ -352,12 +265,16 @@ func (t *Transport) HandlePacket(b []byte, from netip.AddrPort) {
 		refused(PacketReplayed)
 		return
 	}
+	p.heard.Store(true)
 	t.cfg.Observer.Packet("in", kindName(kind), len(b))
 	if !p.present.Load() {
 		t.cfg.Contact(p.id, from)
 	}
 	if kind == kindControl {
-		t.cfg.Control(p.id, msg)
+		// What counts as said by the node itself is not for a key by hearsay.
+		if p.proved.Load() || !t.cfg.NamesBound {
+			t.cfg.Control(p.id, msg)
+		}
 		return
 	}
 	select {
