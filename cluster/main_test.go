@@ -13,7 +13,11 @@ import (
 
 func TestMain(m *testing.M) {
 	if arg := os.Getenv(childVar); arg != "" {
-		if err := runChild(arg); err != nil {
+		run := runChild
+		if os.Getenv(workerVar) != "" {
+			run = runWorker
+		}
+		if err := run(arg); err != nil {
 			fmt.Fprintln(os.Stderr, "node process:", err)
 			os.Exit(1)
 		}

@@ -1,0 +1,88 @@
+package cluster_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+)
+
+// workerVar makes a node of a process of its own ([childVar]) a worker, which
+// serves nothing but its heartbeats.
+const workerVar = "CLUSTER_TEST_WORKER"
+
+// runWorker is the worker's process. SIGTERM ends it without a word.
+func runWorker(arg string) error {
+	var c childConfig
+	if err := json.Unmarshal([]byte(arg), &c); err != nil {
+		return err
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	ep, err := rpcnet.Listen(c.Listen, fileCredentials(c.Dir), rpcnet.WithLogger(quiet))
+	if err != nil {
+		return err
+	}
+	defer ep.Close()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	n, err := cluster.Join(ctx, ep, cluster.Config{Name: c.Name, Seeds: c.Seeds, Tags: cluster.Tags{"role": "worker"}, Logger: quiet})
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	if _, err := cluster.NewWorker(n, cluster.WorkerConfig{Logger: quiet}); err != nil {
+		return err
+	}
+	return ep.Serve(ctx, rpcnet.NewServer())
+}
+
+// Scenario 8 with a process: the exact times are those of the tests that play
+// the workers.
+func TestAWorkersProcessThatIsStoppedComesBackAndFailsForNobody(t *testing.T) {
+	t.Parallel()
+	for _, stop := range []time.Duration{300 * time.Millisecond, time.Second} {
+		t.Run(stop.String(), func(t *testing.T) {
+			t.Parallel()
+			dir := certDir(t)
+			h := local(t, dir, "director")
+			d := routingOn(t, h, cluster.RegistryConfig{}, cluster.ClientConfig{})
+			worker := func(name string) *process {
+				return launch(t, childConfig{Dir: dir, Name: name, Listen: "127.0.0.1:0", Seeds: addrs(h)}, "env", workerVar+"=1")
+			}
+			worker("steady")
+			p := worker("stopped")
+			d.ready(t, 2)
+			within(t, "its rhythm is known", func() bool {
+				i, ok := d.registry.Worker("stopped")
+				return ok && i.HeartbeatMean > 40*time.Millisecond && time.Since(i.Joined) > 2*time.Second
+			})
+			p.signal(t, syscall.SIGSTOP)
+			begun := time.Now()
+			if stop >= time.Second {
+				within(t, "it is suspected", func() bool { return len(d.events(cluster.NodeSuspected, "stopped")) > 0 })
+				t.Logf("suspected after %v", time.Since(begun))
+			}
+			time.Sleep(time.Until(begun.Add(stop)))
+			p.signal(t, syscall.SIGCONT)
+			back := time.Now()
+			within(t, "it is ready and alive", func() bool {
+				i, ok := d.registry.Worker("stopped")
+				return ok && i.Status == "ready" && i.State == cluster.StateAlive
+			})
+			t.Logf("stopped for %v, back after %v", back.Sub(begun), time.Since(back))
+			if stop >= time.Second {
+				d.wait(t, cluster.NodeRecovered, "stopped")
+			}
+			// A test that was itself starved has stopped it for longer.
+			if es := d.events(cluster.NodeFailed, ""); len(es) > 0 && back.Sub(begun) < stop+100*time.Millisecond {
+				t.Errorf("failed:\n%s", lines(es))
+			}
+		})
+	}
+}
