@@ -361,25 +361,34 @@ func TestCloseWaitsForSessionsThatDrain(t *testing.T) {
 	close(release)
 }
 
-// An idle connection lives, whatever the relation of the two times.
-func TestKeepaliveAsksBeforeItGivesUp(t *testing.T) {
+// An idle connection lives, whatever the relation of the two times, and a silent
+// peer has time to answer: one that is not above the other means its default.
+func TestKeepaliveLeavesTimeToAnswer(t *testing.T) {
 	t.Parallel()
+	var lost []<-chan struct{}
 	for _, opt := range []rpcnet.LaneOption{
 		rpcnet.WithKeepalive(400*time.Millisecond, 100*time.Millisecond),
 		rpcnet.WithKeepalive(100*time.Millisecond, 100*time.Millisecond),
 		rpcnet.WithKeepalive(time.Minute, 0),
 	} {
 		ep := rpctest.Serve(t, echoServer(), opt)
-		conn := rpctest.Dial(t, ep.Addr().String(), opt)
-		mustEcho(t, conn, nil)
-		_, changed := conn.Ready()
-		t.Cleanup(func() {
-			select {
-			case <-changed:
-				t.Error("an idle connection was given up")
-			default:
+		p := rpctest.NewProxy(t, ep.Addr().String())
+		conns := []*rpcnet.Conn{rpctest.Dial(t, ep.Addr().String(), opt), rpctest.Dial(t, p.Addr(), opt)}
+		for i, conn := range conns {
+			mustEcho(t, conn, nil)
+			_, changed := conn.Ready()
+			lost = append(lost, changed)
+			if i == 1 {
+				p.Stall()
 			}
-		})
+		}
 	}
 	time.Sleep(1500 * time.Millisecond) // what is looked for is what does not happen in it
+	for i, changed := range lost {
+		select {
+		case <-changed:
+			t.Errorf("connection %d was given up", i)
+		default:
+		}
+	}
 }
