@@ -2,8 +2,10 @@ package stub
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"iter"
+	"reflect"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/wire"
@@ -15,7 +17,7 @@ func StructMessage[T any](enc func([]byte, *T) ([]byte, error), dec func(*wire.D
 		Append: func(dst []byte, msg any) ([]byte, error) {
 			v, ok := msg.(*T)
 			if !ok || v == nil {
-				return dst, rpcnet.Errorf(rpcnet.CodeInternal, "message is %T, want a non-nil %T", msg, v)
+				return dst, fmt.Errorf("message is %T, want a non-nil %T", msg, v)
 			}
 			return enc(dst, v)
 		},
@@ -40,7 +42,7 @@ func UnionMessage[U any](enc func([]byte, U) ([]byte, error), dec func(*wire.Dec
 		Append: func(dst []byte, msg any) ([]byte, error) {
 			u, ok := msg.(U)
 			if !ok {
-				return dst, rpcnet.Errorf(rpcnet.CodeInternal, "message is %T, want a non-nil variant of %T", msg, new(U))
+				return dst, fmt.Errorf("message is %T, want a non-nil variant of %v", msg, reflect.TypeFor[U]())
 			}
 			return enc(dst, u)
 		},

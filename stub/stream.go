@@ -96,8 +96,8 @@ func CallFeed[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, r
 
 // CallBidi makes a call that streams both ways. in is ranged over in a
 // goroutine that the call owns, as the body of an http.Request is: it ends when
-// the call does, at the next message at the latest. An error of in ends the
-// call and is what the loop sees.
+// the call does, at the next message at the latest. An error of in, or a
+// request that cannot be sent, ends the call and is what the loop sees.
 func CallBidi[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, in iter.Seq2[Q, error], next NewMessage[E]) iter.Seq2[E, error] {
 	return streamed(ctx, c, spec, next, func(s rpcnet.ClientStream) (func() error, error) {
 		return pump(s, in), nil
@@ -165,7 +165,8 @@ func CallUpload[Q any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec,
 }
 
 // pump sends in over s from a goroutine that ends with the call. The function
-// it returns reports the error of in itself, if it has had one.
+// it returns reports why the requests came to an end too soon, if they did: the
+// error of in itself, or of a request that cannot be sent.
 func pump[Q any](s rpcnet.ClientStream, in iter.Seq2[Q, error]) (failed func() error) {
 	var mu sync.Mutex
 	var own error
@@ -186,8 +187,11 @@ func pump[Q any](s rpcnet.ClientStream, in iter.Seq2[Q, error]) (failed func() e
 				fail(err)
 				return
 			}
-			if s.Send(m) != nil {
-				return // Recv has the reason
+			if err := s.Send(m); err != nil {
+				if err = unsent(err); err != nil {
+					fail(err) // nobody else ends the call
+				}
+				return
 			}
 		}
 		s.CloseSend()
@@ -197,6 +201,24 @@ func pump[Q any](s rpcnet.ClientStream, in iter.Seq2[Q, error]) (failed func() e
 		defer mu.Unlock()
 		return own
 	}
+}
+
+// unsent returns what err, an error of Send, says of the request: it cannot be
+// encoded, or is too large. It is nil if err says that the call has ended: Recv
+// has the reason, and perhaps responses that came before.
+func unsent(err error) error {
+	e, ok := err.(*rpcnet.Error)
+	switch {
+	case err == io.EOF:
+		return nil
+	case !ok:
+		return rpcnet.Errorf(rpcnet.CodeInvalidArgument, "request: %v", err).WithCause(err)
+	}
+	switch e.Code() {
+	case rpcnet.CodeUnavailable, rpcnet.CodeCanceled, rpcnet.CodeDeadlineExceeded:
+		return nil
+	}
+	return err
 }
 
 // A FeedStream is an explicit handle on a call with many responses.
