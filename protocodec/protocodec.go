@@ -31,7 +31,7 @@ func Message[M proto.Message]() rpcnet.Message {
 		Append: func(dst []byte, msg any) ([]byte, error) {
 			m, ok := msg.(M)
 			if !ok || !m.ProtoReflect().IsValid() {
-				return dst, rpcnet.Errorf(rpcnet.CodeInternal, "message is %T, want a non-nil %T", msg, m)
+				return dst, fmt.Errorf("message is %T, want a non-nil %T", msg, m)
 			}
 			return marshal.MarshalAppend(dst, m)
 		},
@@ -68,8 +68,9 @@ func DecodeField(d *wire.Decoder, m proto.Message) {
 }
 
 func decode(d *wire.Decoder, p []byte, m proto.Message) {
-	// protobuf has no budget of its own; what it keeps of the input counts.
-	if !d.Charge(len(p), 1) {
+	d.Charge(len(p), 1)
+	planOf(m.ProtoReflect()).charge(d, p, 0, 1)
+	if d.Err() != nil {
 		return
 	}
 	if err := unmarshal.Unmarshal(p, m); err != nil {
