@@ -294,7 +294,10 @@ func (r *reader) list(b []byte, n *node, p *path, depth, want int) ([]byte, erro
 func insert(b []byte, at int, head []byte) []byte { return slices.Insert(b, at, head...) }
 
 // A span is an entry of a map within a buffer.
-type span struct{ start, value, end int }
+type span struct {
+	name              string
+	start, value, end int
+}
 
 // object reads a map, a struct or a union.
 func (r *reader) object(b []byte, n *node, p *path, depth int) ([]byte, error) {
@@ -314,7 +317,7 @@ func (r *reader) object(b []byte, n *node, p *path, depth int) ([]byte, error) {
 		if !r.take(':') {
 			return b, p.errorf("%v", r.syntax("a colon"))
 		}
-		s := span{start: len(b)}
+		s := span{name: name, start: len(b)}
 		e := &entry{}
 		if b, e, err = n.appendKey(b, name, p); err != nil {
 			return b, err
@@ -346,14 +349,14 @@ func (r *reader) object(b []byte, n *node, p *path, depth int) ([]byte, error) {
 		sorted := make([]byte, 0, len(old))
 		for i, s := range spans {
 			sorted = append(sorted, old[s.start-start:s.end-start]...)
-			spans[i] = span{at, at + s.value - s.start, at + s.end - s.start}
+			spans[i] = span{s.name, at, at + s.value - s.start, at + s.end - s.start}
 			at = spans[i].end
 		}
 		copy(b[start:], sorted)
 	}
 	for i := 1; i < len(spans); i++ {
 		if byKey(spans[i-1], spans[i]) == 0 {
-			return b, p.errorf("the same name twice")
+			return b, p.errorf("the same name twice: %.80q", spans[i].name)
 		}
 	}
 	return insert(b, start, wire.AppendMap(nil, len(spans))), nil
@@ -418,7 +421,7 @@ func (e *entry) finish(b []byte, at int, p *path) ([]byte, error) {
 		return pack(b, at, func(d *wire.Decoder) int16 { return int16(d.Int64()) })
 	case elem.kind == kindInt && elem.bits == 32:
 		return pack(b, at, func(d *wire.Decoder) int32 { return int32(d.Int64()) })
-	case elem.kind == kindInt:
+	case elem.kind == kindInt, elem.kind == kindDuration:
 		return pack(b, at, func(d *wire.Decoder) int64 { return d.Int64() })
 	case elem.bits == 16:
 		return pack(b, at, func(d *wire.Decoder) uint16 { return uint16(d.Uint64()) })

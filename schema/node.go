@@ -66,6 +66,21 @@ func (n *node) field(name string) *entry {
 	return nil
 }
 
+// packs reports whether n is a list that can be sent as a typed array. An
+// element that is being resolved is no number.
+func (n *node) packs() bool {
+	if n.kind != kindList || n.elem == nil {
+		return false
+	}
+	switch n.elem.kind {
+	case kindInt, kindFloat, kindDuration:
+		return true
+	case kindUint:
+		return n.elem.bits > 8 // those are bytes
+	}
+	return false
+}
+
 func (n *node) names() string {
 	var names []string
 	for _, f := range n.fields {
@@ -186,6 +201,9 @@ func (s *Schema) resolveNamed(n *node, t *Type, depth int) error {
 		var err error
 		if e.node, err = s.node(f.Type, depth+1); err != nil {
 			return fmt.Errorf("%s.%s: %w", n.ref, f.Name, err)
+		}
+		if e.packed && !e.node.packs() {
+			return fmt.Errorf("%s.%s: packed wants a list of numbers, got %s", n.ref, f.Name, f.Type)
 		}
 		n.fields = append(n.fields, e)
 	}

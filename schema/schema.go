@@ -131,6 +131,7 @@ func (s *Schema) Message(ref string) (*Message, error) {
 	}
 	n, err := s.node(ref, 0)
 	if err != nil {
+		clear(s.nodes) // some may refer to what was not resolved
 		return nil, err
 	}
 	return &Message{node: func() (*node, error) { return n, nil }}, nil

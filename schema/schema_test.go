@@ -78,6 +78,15 @@ func TestWrongDescriptorsAreErrors(t *testing.T) {
 		`{"version":1,"types":{"T":{"kind":"struct","fields":[{"name":"a","type":"[x]int"}]}}}`:                                 `bad length`,
 		`{"version":1,"types":{"T":{"kind":"struct","fields":[{"name":"a","type":"map[bool]int"}]}}}`:                           `the key must be text or an integer`,
 		`{"version":1,"types":{"T":{"kind":"struct","fields":[{"name":"a","type":"` + strings.Repeat("[]", 10000) + `int"}]}}}`: `nests too deep`,
+		packed(`int`):       `T.a: packed wants a list of numbers, got int`,
+		packed(`?[]int64`):  `T.a: packed wants a list of numbers, got ?[]int64`,
+		packed(`[]bool`):    `T.a: packed wants a list of numbers, got []bool`,
+		packed(`[]uint8`):   `T.a: packed wants a list of numbers, got []uint8`,
+		packed(`[2]int64`):  `T.a: packed wants a list of numbers, got [2]int64`,
+		packed(`[]?int64`):  `T.a: packed wants a list of numbers, got []?int64`,
+		packed(`[][]int64`): `T.a: packed wants a list of numbers, got [][]int64`,
+		packed(`[]T`):       `T.a: packed wants a list of numbers, got []T`,
+		packed(`raw`):       `T.a: packed wants a list of numbers, got raw`,
 	} {
 		if _, err := schema.Parse(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.100s: %v, want %s", in, err, want)
@@ -85,6 +94,23 @@ func TestWrongDescriptorsAreErrors(t *testing.T) {
 	}
 	if _, err := schema.New("nonsense").Message("X").AppendJSON(nil, nil); err == nil {
 		t.Error("a lazy schema of nonsense worked")
+	}
+}
+
+// packed is a descriptor with a packed field.
+func packed(typ string) string {
+	return `{"version":1,"types":{"T":{"kind":"struct","fields":[{"name":"a","type":"` + typ + `","packed":true}]}}}`
+}
+
+// TestTypeThatFailedLeavesNothingBehind takes a schema that Parse has not
+// checked: what refers to a type that cannot be resolved must go on failing.
+func TestTypeThatFailedLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	s := &schema.Schema{Types: map[string]*schema.Type{"T": {Kind: "struct", Fields: []schema.Field{{Name: "a", Type: "?[]T"}, {Name: "b", Type: "Nope"}}}}}
+	for _, ref := range []string{"[]T", "?[]T"} {
+		if _, err := s.Message(ref); err == nil || !strings.Contains(err.Error(), `no type "Nope"`) {
+			t.Errorf("%s: %v", ref, err)
+		}
 	}
 }
 
@@ -113,6 +139,11 @@ func TestDescriptorsAreFoundInGeneratedFiles(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(descriptor, `{"text":"x","scores":[1]}`)
 	f.Add(`{"version":1,"types":{"T":{"kind":"union","variants":[{"name":"a","type":"?T"}]},"U":{"kind":"enum","base":"string"}}}`, `{"a":{"a":null}}`)
+	for _, typ := range []string{"int", "[]bool", "[]?int", "?[]int", "[]T", "bytes"} {
+		f.Add(packed(typ), `{"a":1}`)
+		f.Add(packed(typ), `{"a":[1]}`)
+	}
+	f.Add(packed("[]duration"), `{"a":["1s"]}`)
 	f.Fuzz(func(t *testing.T, descriptor, json string) {
 		s, err := schema.Parse(descriptor)
 		if err != nil {

@@ -1,9 +1,14 @@
 package schema
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/base64"
+	"fmt"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -12,7 +17,8 @@ import (
 
 // AppendJSON appends the JSON form of a message in CBOR to dst. Fields and
 // variants that the descriptor does not have are written as they are. It is
-// bounded as the zero [wire.Limits] say.
+// bounded as the zero [wire.Limits] say. Errors name the field that is wrong and
+// say what would be right.
 func (m *Message) AppendJSON(dst, cbor []byte) ([]byte, error) {
 	n, err := m.node()
 	if err != nil {
@@ -21,7 +27,7 @@ func (m *Message) AppendJSON(dst, cbor []byte) ([]byte, error) {
 	w := writer{b: dst, int64String: m.int64String}
 	w.d.Reset(cbor, wire.Limits{})
 	w.value(n)
-	return w.b, w.d.Finish()
+	return w.b, w.finish(n.ref)
 }
 
 // AppendJSON appends the JSON form of any CBOR item to dst, without a
@@ -30,13 +36,40 @@ func AppendJSON(dst, cbor []byte) ([]byte, error) {
 	w := writer{b: dst}
 	w.d.Reset(cbor, wire.Limits{})
 	w.any()
-	return w.b, w.d.Finish()
+	return w.b, w.finish("")
 }
 
 type writer struct {
 	b           []byte
 	d           wire.Decoder
 	int64String bool
+	names       []piece // of the objects that are open
+	path        string  // from the value that has been left last to the error
+}
+
+// A piece is a part of a writer's b.
+type piece struct{ start, end int }
+
+// finish returns the error, if there is one, with where it is.
+func (w *writer) finish(root string) error {
+	err := w.d.Finish()
+	if where := strings.TrimPrefix(root+w.path, "."); err != nil && where != "" {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	return err
+}
+
+// in puts a member, as JSON has its name, in front of the path to an error.
+func (w *writer) in(name []byte) {
+	w.path = "." + short(name[1:len(name)-1]) + w.path
+}
+
+// short returns the beginning of a name, for people.
+func short(name []byte) string {
+	if len(name) > 64 {
+		return strings.ToValidUTF8(string(name[:64]), "") + "..."
+	}
+	return string(name)
 }
 
 func (w *writer) byte(c byte)     { w.b = append(w.b, c) }
@@ -77,6 +110,10 @@ func (w *writer) value(n *node) {
 		w.text(time.Duration(d.Int64()).String())
 	case kindList:
 		if d.Peek() == wire.KindTag {
+			if n.elem.kind == kindDuration {
+				numbers(w, func(v time.Duration) { w.text(v.String()) })
+				return
+			}
 			w.typedArray()
 			return
 		}
@@ -104,12 +141,21 @@ func (w *writer) value(n *node) {
 	case kindUnion:
 		name := d.Union()
 		w.byte('{')
+		start := len(w.b)
 		w.text(name)
+		end := len(w.b)
+		if d.Err() != nil {
+			return
+		}
 		w.byte(':')
 		if f := n.field(name); f != nil {
 			w.value(f.node)
 		} else {
 			w.any()
+		}
+		if d.Err() != nil {
+			w.in(w.b[start:end])
+			return
 		}
 		w.byte('}')
 		d.Leave()
@@ -181,29 +227,63 @@ func (w *writer) items(n int, elem *node) {
 		} else {
 			w.value(elem)
 		}
+		if w.d.Err() != nil {
+			w.path = "[" + strconv.Itoa(i) + "]" + w.path
+		}
 	}
 	w.byte(']')
 	w.d.Leave()
 }
 
 // entries writes a map that has been entered. key writes a key and returns the
-// type of its value, nil if it is not known.
+// type of its value, nil if it is not known. The same name twice is an error,
+// also of fields that are not known.
 func (w *writer) entries(n int, key func() *node) {
+	mark := len(w.names)
 	w.byte('{')
-	for i := 0; i < n && w.d.Err() == nil; i++ {
+	for i := range n {
 		if i > 0 {
 			w.byte(',')
 		}
+		name := piece{start: len(w.b)}
 		elem := key()
+		name.end = len(w.b)
+		if w.d.Err() != nil {
+			return
+		}
+		w.names = append(w.names, name)
 		w.byte(':')
 		if elem == nil {
 			w.any()
 		} else {
 			w.value(elem)
 		}
+		if w.d.Err() != nil {
+			w.in(w.b[name.start:name.end])
+			return
+		}
 	}
+	w.unique(w.names[mark:])
+	w.names = w.names[:mark]
 	w.byte('}')
 	w.d.Leave()
+}
+
+// unique fails if an object has a name twice. What an encoder writes is in the
+// order it looks for, but for numbered fields.
+func (w *writer) unique(names []piece) {
+	compare := func(x, y piece) int {
+		return cmp.Or(cmp.Compare(x.end-x.start, y.end-y.start), bytes.Compare(w.b[x.start:x.end], w.b[y.start:y.end]))
+	}
+	if !slices.IsSortedFunc(names, compare) {
+		slices.SortFunc(names, compare)
+	}
+	for i := 1; i < len(names); i++ {
+		if compare(names[i-1], names[i]) == 0 {
+			w.d.Fail(fmt.Errorf("%w: %s", wire.ErrDupKey, short(w.b[names[i].start:names[i].end])))
+			return
+		}
+	}
 }
 
 // key writes the key of a map as text.
