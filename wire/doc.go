@@ -11,8 +11,9 @@
 // are typed arrays of RFC 8746, little endian.
 //
 // What is read may use any order, any width of a number, and null for "not
-// there". Refused are indefinite lengths, text that is not UTF-8, a known
-// field or a map key twice, and bytes after the message. Memory is bounded by
-// [Limits]; a length that the peer declares is never believed beyond the bytes
-// that are there.
+// there". A number that does not fit is an error; only floats are rounded, to
+// the nearest float32. Refused are indefinite lengths, text that is not UTF-8,
+// a known field or a map key twice, and bytes after the message. Memory is
+// bounded by [Limits]; a length that the peer declares is never believed beyond
+// the bytes that are there.
 package wire

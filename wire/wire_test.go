@@ -271,6 +271,16 @@ func TestNumbersThatDoNotFitAreErrors(t *testing.T) {
 	}
 }
 
+func TestFloat64ReadAsFloat32IsRoundedToTheNearest(t *testing.T) {
+	t.Parallel()
+	for _, f := range []float64{0.1, -1 / 3.0, 1 + 1e-12, 1e-300, math.MaxFloat32 * (1 + 1e-9)} {
+		d := decoder(wire.AppendFloat64(nil, f))
+		if got := d.Float32(); got != float32(f) || d.Finish() != nil {
+			t.Errorf("%g is read as %g, %v; want %g", f, got, d.Err(), float32(f))
+		}
+	}
+}
+
 func TestErrorsSayWhatIsWanted(t *testing.T) {
 	t.Parallel()
 	items := []struct {
