@@ -46,16 +46,17 @@ var ErrNoWorker = routed.ErrNoWorker
 // A worker is a life of a node: a restarted one is a new worker, and changes of
 // tags and address are seen by the next choice. Of two lives of one name that
 // are present at once the newer boot is the worker, and the other when that one
-// is gone. To each worker the registry
+// is gone or says that it leaves. To each worker the registry
 // keeps a small connection of its own, on which the worker reports its load
 // every 20 ms while it changes and sends a heartbeat otherwise; phi accrual
 // over those heartbeats, a broken connection, and the node's events decide who
 // can be chosen.
 //
 // Its methods are safe for concurrent use. A registry owns one goroutine that
-// follows the node's events, one that checks deadlines every 20 ms, and one per
-// worker that reads its reports. mu guards all state; nothing blocks while it
-// is held.
+// follows the node's events, one that checks deadlines every 20 ms, one per
+// worker that reads its reports, and short ones that ping late workers or close
+// connections to those that are gone. mu guards all state; nothing blocks while
+// it is held.
 type WorkerRegistry struct {
 	cfg      RegistryConfig
 	selector Selector
@@ -80,7 +81,7 @@ type WorkerRegistry struct {
 	pool    *load.Pool
 	zone    string
 	workers map[string]*workerEntry // by Member.ID
-	standby map[string]Member       // present lives of names that have a newer one, by Member.ID
+	standby map[string]Member       // present lives of names that have a better one, by Member.ID
 	groups  map[string]*group       // by selector
 	uses    uint64                  // clock of groups
 	stall   *phi.Stall
@@ -252,13 +253,25 @@ func (r *WorkerRegistry) update(m Member) {
 		default:
 		}
 	}
+	if w.left {
+		r.relieve(m.Name)
+	}
 }
 
-// add makes a life of a node a worker, or has it stand by while a newer life of
+// better reports whether of two lives of a name a should be the worker: the one
+// that does not leave, or else the newer.
+func better(a, b Member) bool {
+	if leaves := a.State == StateLeaving; leaves != (b.State == StateLeaving) {
+		return !leaves
+	}
+	return a.Boot > b.Boot
+}
+
+// add makes a life of a node a worker, or has it stand by while a better life of
 // its name is there. The caller holds mu.
 func (r *WorkerRegistry) add(m Member) {
 	if other := r.named(m.Name); other != nil {
-		if other.member.Boot > m.Boot {
+		if better(other.member, m) {
 			r.standby[m.ID()] = m
 			return
 		}
@@ -304,7 +317,7 @@ func (r *WorkerRegistry) remove(w *workerEntry) {
 
 // gone forgets a life of a node that is no worker any more. Connections to it
 // are closed at once, or when the last call on them has ended. If it was the
-// worker of its name and an older life is there, that one is the worker now. The
+// worker of its name and another life is there, that one is the worker now. The
 // caller holds mu.
 func (r *WorkerRegistry) gone(id string, atOnce bool) {
 	w, other := r.workers[id], r.standby[id]
@@ -319,9 +332,15 @@ func (r *WorkerRegistry) gone(id string, atOnce bool) {
 		return
 	}
 	r.remove(w)
+	r.relieve(w.member.Name)
+}
+
+// relieve makes the best life of a name that stands by the worker, if there is no
+// better one. The caller holds mu.
+func (r *WorkerRegistry) relieve(name string) {
 	next := Member{}
 	for _, m := range r.standby {
-		if m.Name == w.member.Name && m.Boot >= next.Boot {
+		if m.Name == name && (next.Name == "" || better(m, next)) {
 			next = m
 		}
 	}

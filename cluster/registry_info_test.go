@@ -142,6 +142,7 @@ func TestTheOtherLifeOfANameIsTheWorkerWhenTheNewerHasGone(t *testing.T) {
 	}{
 		{"the newer came last and fails", [3]string{"1", "2", "3"}, func(r *WorkerRegistry, m Member) { m.State = StateFailed; r.update(m) }},
 		{"the newer came first and leaves", [3]string{"3", "2", "1"}, func(r *WorkerRegistry, m Member) { m.State = StateLeft; r.update(m) }},
+		{"the newer says that it leaves", [3]string{"2", "1", "3"}, func(r *WorkerRegistry, m Member) { m.State = StateLeaving; r.update(m) }},
 		{"the newer is no worker any more", [3]string{"2", "3", "1"}, func(r *WorkerRegistry, m Member) { m.Tags = nil; r.update(m) }},
 	} {
 		r, _ := drive(t, Config{}, RegistryConfig{})
@@ -167,13 +168,18 @@ func TestTheOtherLifeOfANameIsTheWorkerWhenTheNewerHasGone(t *testing.T) {
 		is("3")
 		with(func() { c.gone(r, life("3", StateAlive)) })
 		is("2")
+		with(func() { r.update(life("3", StateLeft)) })
+		is("2")
 		with(func() { r.update(life("3", StateAlive)) }) // it is back
 		is("3")
 		with(func() { r.update(life("1", StateFailed)) })
 		is("3")
 		with(func() { c.gone(r, life("3", StateAlive)) })
 		is("2")
-		with(func() { c.gone(r, life("2", StateAlive)) })
+		with(func() { r.update(life("3", StateLeft)) })
+		with(func() { r.update(life("2", StateLeaving)) }) // and nobody else is there
+		is("2")
+		with(func() { r.update(life("2", StateLeft)) })
 		is()
 		with(func() { r.resync([]Member{life("1", StateAlive), life("2", StateAlive), life("3", StateAlive)}) })
 		is("3")
