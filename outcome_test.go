@@ -14,9 +14,9 @@ import (
 
 // Errors whose methods panic, as those of a nil pointer do.
 type (
-	badText   struct{ p *int }
+	badText   struct{}
 	badCode   struct{ p *int }
-	badUnwrap struct{ p *int }
+	badUnwrap struct{}
 )
 
 func (e badText) Error() string     { panic("in Error") }

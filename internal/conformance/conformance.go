@@ -230,6 +230,15 @@ func (s *suite) wantCode(err error, code rpcnet.Code) {
 	}
 }
 
+// wantVerdict checks for a refusal that another server would repeat.
+func (s *suite) wantVerdict(err error, code rpcnet.Code) {
+	s.Helper()
+	var e *rpcnet.Error
+	if !errors.As(err, &e) || e.Code() != code || e.Unprocessed() {
+		s.Errorf("error %v, want %v, and no claim that another server would do better", err, code)
+	}
+}
+
 // wantEnd checks for the clean end.
 func (s *suite) wantEnd(p peer) {
 	s.Helper()

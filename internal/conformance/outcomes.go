@@ -13,7 +13,7 @@ import (
 var _ = register("UnknownProcedure", func(s *suite) {
 	r := s.rig(nil)
 	_, err := r.unary(s.ctx(), "nobody", []byte("x"))
-	s.wantCode(err, rpcnet.CodeUnimplemented)
+	s.wantVerdict(err, rpcnet.CodeUnimplemented)
 	if err == nil || !strings.Contains(err.Error(), `"nobody"`) {
 		s.Errorf("the error does not name the procedure: %v", err)
 	}
@@ -249,7 +249,11 @@ var _ = register("PanicIsOneFailedCall", func(s *suite) {
 		none["x"] = 1 //lint:ignore SA5000 it panics
 		return nil
 	}
-	r := s.rig(append(s.shapes(), s.method("boom", rpcnet.Feed, boom), s.method("bang", rpcnet.Unary, boom)))
+	noError := func(context.Context, peer) error { // it is one: a nil pointer in an interface
+		var none *rpcnet.Error
+		return none
+	}
+	r := s.rig(append(s.shapes(), s.method("boom", rpcnet.Feed, boom), s.method("bang", rpcnet.Unary, boom), s.method("nil", rpcnet.Unary, noError)))
 	r.server.Handle("raw", func(context.Context, []byte) ([]byte, error) { panic("raw") })
 	other := r.open(s.ctx(), "bidi", rpcnet.Bidi)
 	check := func(err error) {
@@ -260,6 +264,8 @@ var _ = register("PanicIsOneFailedCall", func(s *suite) {
 		}
 	}
 	_, err := r.unary(s.ctx(), "bang", nil)
+	check(err)
+	_, err = r.unary(s.ctx(), "nil", nil)
 	check(err)
 	_, err = rpcnet.CallRaw(s.ctx(), r.transport, "raw", nil)
 	check(err)
@@ -349,7 +355,7 @@ var _ = register("EncodingThatTheProcedureDoesNotSpeak", func(s *suite) {
 		s.wantCode(err, rpcnet.CodeUnimplemented)
 		// Here only the server knows.
 		_, err = rpcnet.CallRaw(ctx, r.transport, "raw", nil)
-		s.wantCode(err, rpcnet.CodeUnimplemented)
+		s.wantVerdict(err, rpcnet.CodeUnimplemented)
 		if err == nil || !strings.Contains(err.Error(), "[cbor]") {
 			s.Errorf("the error has no list of encodings: %v", err)
 		}
