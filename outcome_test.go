@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 	"weak"
 
 	"github.com/rpcnet-go/rpcnet"
@@ -89,6 +90,13 @@ func TestLongCallsDoNotKeepOthersAlive(t *testing.T) {
 	calls := make(chan weak.Pointer[rpcnet.ServerCall], 100)
 	note := func(ctx context.Context) { calls <- weak.Make(rpcnet.ServerCallFrom(ctx)) }
 	srv.Handle("unary", func(ctx context.Context, in []byte) ([]byte, error) { note(ctx); return in, nil })
+	texts := make(chan weak.Pointer[byte], 100)
+	srv.Handle("trailer", func(ctx context.Context, in []byte) ([]byte, error) {
+		v := strings.Repeat("v", 1000)
+		texts <- weak.Make(unsafe.StringData(v))
+		rpcnet.ServerCallFrom(ctx).SetTrailer("k", v)
+		return in, rpcnet.ServerCallFrom(ctx).SetHeader("k", v)
+	})
 	srv.HandleStream("stream", func(ctx context.Context, _ rpcnet.ServerStream) error { note(ctx); return nil })
 	conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
 	const long = 20
@@ -100,6 +108,9 @@ func TestLongCallsDoNotKeepOthersAlive(t *testing.T) {
 		if _, err := rpcnet.CallRaw(ctx, conn, "unary", nil); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := rpcnet.CallRaw(within(t), conn, "trailer", nil); err != nil {
+			t.Fatal(err)
+		}
 		st := open(t, within(t), conn, "stream")
 		if err := st.CloseSend(); err != nil {
 			t.Fatal(err)
@@ -107,19 +118,23 @@ func TestLongCallsDoNotKeepOthersAlive(t *testing.T) {
 		st.Recv(new([]byte))
 	}
 	close(calls)
-	short := make([]weak.Pointer[rpcnet.ServerCall], 0, 2*long)
+	close(texts)
+	var alive []func() bool
 	for p := range calls {
-		short = append(short, p)
+		alive = append(alive, func() bool { return p.Value() != nil })
+	}
+	for p := range texts {
+		alive = append(alive, func() bool { return p.Value() != nil })
 	}
 	eventually(t, "calls that have ended are free", func() bool {
 		runtime.GC()
 		left := 0
-		for _, p := range short {
-			if p.Value() != nil {
+		for _, f := range alive {
+			if f() {
 				left++
 			}
 		}
-		return left <= 2 // a goroutine may have the last on its stack still
+		return left <= 3 // a goroutine may have the last on its stack still
 	})
 	close(release)
 	for range long {

@@ -246,10 +246,12 @@ func (c *ServerCall) returned() (st *session.Stream, header, trailer Header, tra
 		c.outSent = true
 		header = c.out
 	}
-	if c.inner.Load() == nil && c.cause == nil { // if there is one, it ends last
+	trailer, trailerErr = c.trailer, c.trailerErr
+	c.out, c.trailer, c.trailerErr = nil, nil, nil // others may keep the call
+	if c.inner.Load() == nil && c.cause == nil {   // if there is one, it ends last
 		c.cause = context.Canceled
 	}
-	return st, header, c.trailer, c.trailerErr
+	return st, header, trailer, trailerErr
 }
 
 func (c *callStream) recvError(err error) error {
