@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -28,36 +29,52 @@ const (
 // newServer and newClient put a lane on a connection. The handshake has still
 // to be run.
 func newServer(c net.Conn, cfg *tls.Config) *Lane {
-	raw := &gathered{Conn: c, rb: make([]byte, firstRead)}
+	raw := newGathered(c)
 	return &Lane{tls.Server(raw, cfg), raw}
 }
 
 func newClient(c net.Conn, cfg *tls.Config) *Lane {
-	raw := &gathered{Conn: c, rb: make([]byte, firstRead)}
+	raw := newGathered(c)
 	return &Lane{tls.Client(raw, cfg), raw}
 }
 
-// Write writes p.
+// Write writes p, and waits while the peer does not read.
 func (l *Lane) Write(p []byte) (int, error) {
 	if len(p) <= gatherFrom {
 		return l.Conn.Write(p)
 	}
-	if err := l.WriteParts(p, nil); err != nil {
-		return 0, err
+	l.raw.begin(gather)
+	n, err := l.Conn.Write(p)
+	if _, e := l.raw.end(); err == nil {
+		err = e
 	}
-	return len(p), nil
+	return n, err
 }
 
-// WriteParts writes a and b with one system call, if they are not very large.
-func (l *Lane) WriteParts(a, b []byte) error {
-	l.raw.setGather(true)
-	_, err := l.Conn.Write(a)
+// WriteSome writes a and b as far as the connection takes them at once. If a rest
+// stays, done is false, and Flush must be called before anything else is written.
+// It keeps nothing of a and b.
+func (l *Lane) WriteSome(a, b []byte) (done bool, err error) {
+	mode := some
+	if len(a)+len(b) > gatherFrom {
+		mode = gatherSome
+	}
+	l.raw.begin(mode)
+	_, err = l.Conn.Write(a)
 	if err == nil && len(b) > 0 {
 		_, err = l.Conn.Write(b)
 	}
-	if e := l.raw.setGather(false); err == nil {
+	done, e := l.raw.end()
+	if err == nil {
 		err = e
 	}
+	return done, err
+}
+
+// Flush writes what WriteSome left, and waits while the peer does not read.
+func (l *Lane) Flush() error {
+	l.raw.begin(gather)
+	_, err := l.raw.end()
 	return err
 }
 
@@ -82,9 +99,36 @@ type gathered struct {
 
 	before func() // nil, or runs before a read that may wait
 
-	mu     sync.Mutex // of what follows, and of writes
-	wb     []byte
-	gather bool
+	mu   sync.Mutex // of what follows, and of writes
+	mode writeMode
+	wb   []byte          // gathered, or left by a write that did not wait
+	sock syscall.RawConn // of Conn; nil if it has none
+	try  func(fd uintptr) bool
+	p    []byte // what try writes
+	n    int    // and how much of it has been written
+	err  error
+}
+
+// A writeMode says what becomes of the records that TLS writes.
+type writeMode uint8
+
+const (
+	through    writeMode = iota // each is written at once
+	gather                      // they are written together
+	some                        // each as far as goes without waiting
+	gatherSome                  // together, as far as goes without waiting
+)
+
+func newGathered(c net.Conn) *gathered {
+	g := &gathered{Conn: c, rb: make([]byte, firstRead)}
+	if sc, ok := c.(syscall.Conn); ok {
+		g.sock, _ = sc.SyscallConn()
+	}
+	g.try = func(fd uintptr) bool {
+		g.n, g.err = writeNow(fd, g.p)
+		return true
+	}
+	return g
 }
 
 func (g *gathered) aboutToRead() {
@@ -117,34 +161,68 @@ func (g *gathered) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Write writes p, or keeps it for flush.
+// Write writes p, or keeps it for end.
 func (g *gathered) Write(p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.gather {
+	switch {
+	case g.mode == through && len(g.wb) == 0:
 		return g.Conn.Write(p)
+	case g.mode == some && len(g.wb) == 0:
+		n, err := g.writeNow(p)
+		g.wb = append(g.wb, p[n:]...)
+		return len(p), err
 	}
-	g.wb = append(g.wb, p...)
-	if len(g.wb) >= gatherMost {
-		return len(p), g.flush()
+	g.wb = append(g.wb, p...) // through: of a Read while others write
+	if g.mode != through && len(g.wb) >= gatherMost {
+		return len(p), g.write()
 	}
 	return len(p), nil
 }
 
-// setGather begins to gather, or ends it and writes what was gathered.
-func (g *gathered) setGather(on bool) error {
+func (g *gathered) begin(m writeMode) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.gather = on
-	return g.flush()
+	g.mode = m
+	g.mu.Unlock()
 }
 
-// flush writes what was gathered. mu is held.
-func (g *gathered) flush() error {
+// end writes what was gathered, and reports whether nothing is left.
+func (g *gathered) end() (done bool, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	err = g.write()
+	g.mode = through
+	return len(g.wb) == 0, err
+}
+
+// write writes what was gathered, as the mode says. mu is held.
+func (g *gathered) write() (err error) {
 	if len(g.wb) == 0 {
 		return nil
 	}
-	_, err := g.Conn.Write(g.wb)
-	g.wb = g.wb[:0]
+	n := len(g.wb)
+	if g.mode == gather {
+		_, err = g.Conn.Write(g.wb)
+	} else {
+		n, err = g.writeNow(g.wb)
+	}
+	g.wb = g.wb[:copy(g.wb, g.wb[n:])]
+	if len(g.wb) == 0 && cap(g.wb) > 2*gatherMost {
+		g.wb = nil
+	}
 	return err
+}
+
+// writeNow writes as much of p as the socket takes at once. mu is held.
+func (g *gathered) writeNow(p []byte) (int, error) {
+	if g.sock == nil {
+		return 0, nil
+	}
+	g.p, g.n, g.err = p, 0, nil
+	err := g.sock.Write(g.try)
+	g.p = nil
+	if err == nil && g.err != nil {
+		err = &net.OpError{Op: "write", Net: "tcp", Source: g.LocalAddr(), Addr: g.RemoteAddr(), Err: g.err}
+	}
+	return g.n, err
 }

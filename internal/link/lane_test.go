@@ -67,6 +67,82 @@ func TestLaneCarriesWritesOfEverySizeInOrder(t *testing.T) {
 	}
 }
 
+// WriteSome never waits, and what it leaves goes out before anything else.
+func TestLaneWriteSomeDoesNotWait(t *testing.T) {
+	t.Parallel()
+	server, client := lanes(t)
+	var want []byte
+	for i := range 10_000 { // until the sockets are full
+		b := bytes.Repeat([]byte{byte(i)}, []int{1, 100, 10_000, 16 << 10, 50_000, 300_000}[i%6])
+		want = append(want, b...)
+		at := len(b) / 3
+		done, err := server.WriteSome(b[:at], b[at:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !done {
+			break
+		}
+	}
+	read := make(chan error)
+	got := make([]byte, len(want)+4)
+	go func() { _, err := io.ReadFull(client, got); read <- err }()
+	if err := server.Flush(); err != nil {
+		t.Error(err)
+	}
+	if done, err := server.WriteSome([]byte("last"), nil); !done || err != nil {
+		t.Errorf("done %t, %v", done, err)
+	}
+	if err := <-read; err != nil || !bytes.Equal(got, append(want, "last"...)) {
+		t.Errorf("other bytes, %v", err)
+	}
+	client.Close()
+	for range 1000 { // a reset takes its time
+		if _, err := server.WriteSome(make([]byte, 1000), nil); err != nil {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Error("no error of a closed connection")
+}
+
+// A connection without a socket of its own is written by Flush.
+func TestLaneWriteSomeWithoutASocketLeavesAll(t *testing.T) {
+	t.Parallel()
+	src := source(t, issue(t, newCA(t), link.Leaf{}))
+	near, far := net.Pipe()
+	accepted := make(chan *link.Lane, 1)
+	go func() {
+		lane, err := link.Accept(context.Background(), far, src.ServerConfig(alpn))
+		if err != nil {
+			t.Error(err)
+		}
+		accepted <- lane
+	}()
+	client := tls.Client(near, src.ClientConfig("localhost", alpn))
+	if err := client.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	server := <-accepted
+	if server == nil {
+		t.FailNow()
+	}
+	defer server.Close()
+	defer near.Close()
+	if done, err := server.WriteSome([]byte("hello"), nil); done || err != nil {
+		t.Fatalf("done %t, %v", done, err)
+	}
+	flushed := make(chan error)
+	go func() { flushed <- server.Flush() }()
+	b := make([]byte, 5)
+	if _, err := io.ReadFull(client, b); err != nil || string(b) != "hello" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if err := <-flushed; err != nil {
+		t.Error(err)
+	}
+}
+
 // The read deadline interrupts a read and loses nothing.
 func TestLaneReadsGoOnAfterAnInterruption(t *testing.T) {
 	t.Parallel()

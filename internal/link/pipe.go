@@ -13,7 +13,10 @@ const pipeBuffer = 256 << 10
 
 // A PipeEnd is one end of a lane inside the process. Reads and writes may run
 // at the same time, neither with itself; Close at any time.
-type PipeEnd struct{ in, out *pipeHalf }
+type PipeEnd struct {
+	in, out *pipeHalf
+	rest    []byte // of WriteSome
+}
 
 // Pipe returns the two ends of a lane inside the process.
 func Pipe() (a, b *PipeEnd) {
@@ -60,17 +63,44 @@ func (p *PipeEnd) Read(b []byte) (int, error) {
 }
 
 // Write waits for room.
-func (p *PipeEnd) Write(b []byte) (int, error) {
-	h := p.out
+func (p *PipeEnd) Write(b []byte) (int, error) { return p.out.put(b, true) }
+
+// WriteSome writes a and b as far as there is room. If a rest stays, done is
+// false, and Flush must be called before anything else is written.
+func (p *PipeEnd) WriteSome(a, b []byte) (done bool, err error) {
+	for _, s := range [...][]byte{a, b} {
+		n := 0
+		if len(p.rest) == 0 {
+			if n, err = p.out.put(s, false); err != nil {
+				return false, err
+			}
+		}
+		p.rest = append(p.rest, s[n:]...)
+	}
+	return len(p.rest) == 0, nil
+}
+
+// Flush writes what WriteSome left.
+func (p *PipeEnd) Flush() error {
+	_, err := p.out.put(p.rest, true)
+	p.rest = nil
+	return err
+}
+
+// put appends b, and waits for room or returns how much of it there was room
+// for.
+func (h *pipeHalf) put(b []byte, wait bool) (done int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	done := 0
 	for done < len(b) {
 		if h.closed {
 			return done, net.ErrClosed
 		}
 		room := pipeBuffer - (len(h.b) - h.r)
 		if room <= 0 {
+			if !wait {
+				return done, nil
+			}
 			h.cond.Wait()
 			continue
 		}

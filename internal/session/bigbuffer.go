@@ -16,10 +16,16 @@ const (
 
 var bigBuffers [maxBigBits - minBigBits + 1]sync.Pool
 
-// getBig returns a buffer of length n and at least that capacity, with
-// whatever bytes it had.
+// bigClass is the power of two of the size of a buffer for n bytes.
+func bigClass(n int) int { return max(bits.Len(uint(n-1)), minBigBits) }
+
+// bigCap is the capacity of a buffer for n bytes.
+func bigCap(n int) int { return 1 << bigClass(n) }
+
+// getBig returns a buffer of length n and capacity bigCap(n), with whatever
+// bytes it had.
 func getBig(n int) []byte {
-	class := max(bits.Len(uint(n-1)), minBigBits)
+	class := bigClass(n)
 	if class > maxBigBits {
 		return make([]byte, n, 1<<class) // not n: it may grow part by part
 	}

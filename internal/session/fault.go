@@ -86,6 +86,9 @@ var errDraining = &Fault{Code: codeUnavailable, Message: "the session is drainin
 var errOverBudget = &Fault{Code: codeResourceExhausted,
 	Message: "the endpoint's memory budget is used up: see rpcnet.WithMemoryBudget"}
 
+var errParting = &Fault{Code: codeResourceExhausted,
+	Message: "the session's unfinished messages are more than one session may hold: see rpcnet.WithMemoryBudget"}
+
 func goAwayError(p []byte) error {
 	if len(p) == 0 {
 		return errors.New("GOAWAY without a reason")

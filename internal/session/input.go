@@ -59,10 +59,10 @@ func (in *input) need(n int) error {
 	return nil
 }
 
-// whole reports whether a whole frame is there.
-func (in *input) whole() bool {
-	n := in.e - in.s
-	return n >= wire.HeaderLen && n >= wire.HeaderLen+wire.ParseHeader(in.b[in.s:]).Len()
+// whole reports whether a whole frame is there behind so many bytes.
+func (in *input) whole(ahead int) bool {
+	n := in.e - in.s - ahead
+	return n >= wire.HeaderLen && n >= wire.HeaderLen+wire.ParseHeader(in.b[in.s+ahead:]).Len()
 }
 
 // header waits for the header of the next frame and takes it. The caller checks

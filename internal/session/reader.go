@@ -26,7 +26,7 @@ func (s *Session) read(lone *Stream) error {
 func (s *Session) readFrames(lone *Stream) error {
 	ended := false // a call has ended since the role was taken
 	for {
-		if !s.in.whole() {
+		if !s.in.whole(0) {
 			if lone != nil && lone.over() || lone == nil && ended && !s.server && s.inflight.Load() == 0 {
 				return errRole
 			}
@@ -41,7 +41,10 @@ func (s *Session) readFrames(lone *Stream) error {
 			}
 		}
 		var p []byte
-		if err == nil && h.Type() != wire.TypeData {
+		ahead := 0 // bytes before the next frame
+		if err == nil && h.Type() == wire.TypeData {
+			ahead = h.Len()
+		} else if err == nil {
 			if p, err = s.payload(h.Len()); err != nil {
 				return errors.Unwrap(err)
 			}
@@ -57,7 +60,7 @@ func (s *Session) readFrames(lone *Stream) error {
 		default:
 			return err
 		}
-		if lone == nil && !s.corked && s.in.whole() {
+		if lone == nil && !s.corked && s.in.whole(ahead) {
 			s.cork()
 		}
 		switch h.Type() {
@@ -103,7 +106,6 @@ func (e *laneError) Unwrap() error { return e.err }
 func (s *Session) wasRead() {
 	s.now = time.Now()
 	s.lastRecv.Store(s.now.UnixNano())
-	s.unheard.Store(0)
 }
 
 // stream returns the stream of a frame, locked, or nil if it has ended.
@@ -179,11 +181,16 @@ func (s *Session) onData(h wire.Header) error {
 		st.mu.Unlock()
 		return errWindow
 	}
-	if f := s.admitBytes(st, n); f != nil {
+	large := more || st.inPart || n >= bulk
+	held := int64(n) + perMessage
+	if large {
+		held = st.partCharge(n, more)
+	}
+	if f := s.admitBytes(st, n, held, large); f != nil {
 		return s.reject(st, f, n-len(p))
 	}
-	if more || st.inPart || n >= bulk {
-		return s.onPart(st, p, n, more, end)
+	if large {
+		return s.onPart(st, p, n, held, more, end)
 	}
 	s.pushLocked(st, p)
 	if end {
@@ -208,16 +215,18 @@ func (s *Session) payload(n int) ([]byte, error) {
 }
 
 // admitBytes checks the size of a message that grows by n bytes, and accounts
-// for them. st is locked.
-func (s *Session) admitBytes(st *Stream, n int) *Fault {
+// for the memory it takes. st is locked.
+func (s *Session) admitBytes(st *Stream, n int, held int64, large bool) *Fault {
 	size := len(st.part) + n
 	switch {
 	case size > st.MaxReceive:
 		return tooLarge(size, st.MaxReceive)
 	case st.endOnly && len(st.q) > 0:
 		return &Fault{Code: codeInternal, Message: "more than one response to a unary call"}
-	case !s.hold(int64(n) + perMessage):
-		s.release(int64(n) + perMessage)
+	case large && s.parting.Load()+held > max(int64(s.cfg.SessionBuffer), int64(st.MaxReceive)+perMessage):
+		return errParting
+	case !s.hold(held):
+		s.release(held)
 		return errOverBudget
 	}
 	return nil
@@ -247,15 +256,17 @@ func (st *Stream) wakeForMessage() {
 	st.unlockWake()
 }
 
-// onPart takes n bytes of a large message, p if they have been read. st is
-// locked. The message grows with the bytes that come.
-func (s *Session) onPart(st *Stream, p []byte, n int, more, end bool) error {
+// onPart takes n bytes of a large message, p if they have been read, for which
+// held has been accounted. st is locked. The message grows with the bytes that
+// come.
+func (s *Session) onPart(st *Stream, p []byte, n int, held int64, more, end bool) error {
 	if !st.inPart {
 		st.inPart, st.partCost, st.partHeld = true, 0, 0
 	}
-	st.partHeld += int64(n) + perMessage
+	st.partHeld += held
+	s.parting.Add(held)
 	size := len(st.part)
-	st.part = growPart(st.part, n, more)
+	st.part = growPart(st.part, size+n, more)
 	if n < bulk {
 		copy(st.part[size:], p)
 	} else {
@@ -275,13 +286,26 @@ func (s *Session) onPart(st *Stream, p []byte, n int, more, end bool) error {
 		s.creditPart(st)
 		return nil
 	}
-	s.pushBigLocked(st, bigMessage{st.part, st.partCost, st.partHeld})
-	st.part, st.inPart, st.partHeld = nil, false, 0
+	m := bigMessage{st.part, st.partCost, st.partHeld}
+	st.dropPartLocked()
+	s.pushBigLocked(st, m)
 	if end {
 		st.recvEnd = true
 	}
 	st.wakeForMessage()
 	return nil
+}
+
+// dropPartLocked makes st forget the large message that comes, and returns how
+// many bytes it counted as buffered.
+func (st *Stream) dropPartLocked() int64 {
+	if !st.inPart {
+		return 0
+	}
+	n := st.partHeld
+	st.s.parting.Add(-n)
+	st.part, st.inPart, st.partHeld = nil, false, 0
+	return n
 }
 
 // creditPart unlocks st. If the receiver waits for the message that comes, its
@@ -299,22 +323,52 @@ func (s *Session) creditPart(st *Stream) {
 	st.grantLocked(n)
 }
 
-// growPart makes room for n more bytes, and if more follow for four times as
-// much while it is little, so that little is copied.
-func growPart(b []byte, n int, more bool) []byte {
-	size := len(b) + n
+// partCharge is how many bytes more st counts as buffered when n bytes of a
+// large message come: what its memory grows by.
+func (st *Stream) partCharge(n int, more bool) int64 {
+	have := cap(st.part)
+	held := int64(partRoom(have, len(st.part)+n, more) - have)
+	if !st.inPart {
+		held += perMessage
+	}
+	return held
+}
+
+// partRoom is the room that a large message of size bytes so far, which has some
+// already, is to have: if more follow four times as much while it is little, so
+// that little is copied. Whoever sends smaller parts than this package does gets
+// no more than twice their size.
+func partRoom(have, size int, more bool) int {
+	room := size
+	switch {
+	case size <= have:
+		return have
+	case !more:
+	case size < bulk:
+		room = 2 * size
+	case have < 2*part:
+		room = max(size, 2*part)
+	case have < 1<<20:
+		room = max(size, 4*have)
+	}
+	if room >= bulk {
+		room = bigCap(room)
+	}
+	return room
+}
+
+// growPart returns b, which holds a large message so far, with size bytes.
+func growPart(b []byte, size int, more bool) []byte {
 	if size <= cap(b) {
 		return b[:size]
 	}
-	room := size
-	switch c := cap(b); {
-	case !more:
-	case c == 0:
-		room = max(size, 2*part)
-	case c < 1<<20:
-		room = max(size, 4*c)
+	room := partRoom(cap(b), size, more)
+	var grown []byte
+	if room >= bulk {
+		grown = getBig(room)[:size]
+	} else {
+		grown = make([]byte, size, room)
 	}
-	grown := getBig(room)[:size]
 	copy(grown, b)
 	putBig(b)
 	return grown
@@ -359,9 +413,8 @@ func (s *Session) onStatus(h wire.Header, p []byte) error {
 	if st.inPart && len(p) == 0 {
 		p = brokenStatus
 	}
-	if n := st.partHeld; n > 0 {
-		defer s.release(n) // the server gave up in the midst of a message
-		st.part, st.inPart, st.partHeld = nil, false, 0
+	if st.partHeld > 0 {
+		defer s.release(st.dropPartLocked()) // the server gave up in the midst of a message
 	}
 	st.status = append(st.status[:0], p...)
 	cell, id, pooled, ended := st.cell, st.id, st.pooled, st.ended

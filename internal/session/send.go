@@ -185,11 +185,14 @@ func (st *Stream) send(msg []byte, end bool, done <-chan struct{}, mode flushMod
 // writeDataLocked sends a DATA frame: a large one straight from p if nobody
 // writes, others through the buffer. wmu is held before, not after.
 func (s *Session) writeDataLocked(st *Stream, h wire.Header, p []byte, mode flushMode) {
-	if len(p) >= bulk && s.parts != nil && !s.writing && len(s.wbuf) == 0 && !s.mayBlock(len(p)) {
+	if len(p) >= bulk && s.some != nil && !s.writing && len(s.wbuf) == 0 {
 		s.writing = true
 		s.wmu.Unlock()
-		s.writeParts(h, p)
-		s.flush(flushNow) // what others have added
+		if s.writeSome(h.Append(s.head[:0]), p) {
+			s.flush(flushNow) // what others have added
+		} else {
+			s.flush(flushAsync)
+		}
 		return
 	}
 	s.wbuf = append(h.Append(s.wbuf), p...)

@@ -17,9 +17,11 @@ var (
 	// brokenStatus stands for success after a part of a message.
 	brokenStatus = statusOf(&Fault{Code: codeInternal, Message: "the last response ends in its midst"})
 	// lateStatus is the end of a response that found no room in time.
-	lateStatus  = statusOf(&Fault{Code: codeDeadlineExceeded, Message: "deadline exceeded"})
-	exitStatus  = statusOf(&Fault{Code: codeInternal, Message: "the handler ended its goroutine"})
-	drainStatus = statusOf(&Fault{Code: codeUnavailable, Message: "the server is draining", Unprocessed: true})
+	lateStatus = statusOf(&Fault{Code: codeDeadlineExceeded, Message: "deadline exceeded"})
+	exitStatus = statusOf(&Fault{Code: codeInternal, Message: "the handler ended its goroutine"})
+	// overBudgetStatus is the end of a call whose metadata found no room.
+	overBudgetStatus = statusOf(unprocessed(errOverBudget).(*Fault))
+	drainStatus      = statusOf(&Fault{Code: codeUnavailable, Message: "the server is draining", Unprocessed: true})
 )
 
 // ErrCanceled is the cause a [Canceler] hears when the caller gave up.
@@ -65,6 +67,11 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 			"%d handlers run for this session already: see rpcnet.WithMaxConcurrentStreams", s.cfg.MaxStreams)}))
 		return nil
 	}
+	if n := int64(len(o.Metadata)); n > 0 && !s.hold(n) {
+		s.release(n)
+		s.answer(h.ID(), overBudgetStatus)
+		return nil
+	}
 	facts := s.cfg.Handler.Facts(name)
 	st := s.pooledStream()
 	st.pooled = facts.Private && end
@@ -86,6 +93,7 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 			f.Unprocessed = true
 			st.owner = nil
 			st.mu.Unlock()
+			s.release(int64(len(st.Metadata)))
 			s.answer(h.ID(), statusOf(f))
 			return nil
 		}
@@ -112,18 +120,25 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 // first takes the message in an OPEN frame. st is locked.
 func (s *Session) first(st *Stream, p []byte, more bool) *Fault {
 	n := len(p)
-	if f := s.admitBytes(st, n); f != nil {
+	large := more || n >= bulk
+	held := int64(n) + perMessage
+	if large {
+		held = st.partCharge(n, more)
+	}
+	if f := s.admitBytes(st, n, held, large); f != nil {
 		c := *f
 		return &c
 	}
-	if !more && n < bulk {
+	if !large {
 		s.pushLocked(st, p)
 		return nil
 	}
-	b := append(getBig(n)[:0], p...)
-	cost, held := int64(n+wire.FrameCost), int64(n)+perMessage
+	b := growPart(nil, n, more)
+	copy(b, p)
+	cost := int64(n + wire.FrameCost)
 	if more {
 		st.part, st.inPart, st.partCost, st.partHeld = b, true, cost, held
+		s.parting.Add(held)
 		return nil
 	}
 	s.pushBigLocked(st, bigMessage{b, cost, held})
@@ -217,15 +232,20 @@ func (st *Stream) OnCancel(c Canceler) error {
 func (st *Stream) serve() { st.s.cfg.Handler.Serve(st) }
 
 // ExpireAt has what a served stream waits for end at t, when its caller stops
-// waiting: its methods then return an error that [IsInterrupted] knows. Not for
-// a pooled stream, which waits for nothing but to finish.
+// waiting: its methods then return an error that [IsInterrupted] knows. A pooled
+// stream need not be told: it waits for nothing but to finish.
 func (st *Stream) ExpireAt(t time.Time) {
-	st.expiry = time.AfterFunc(time.Until(t), st.expire)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	serial := st.serial
+	st.expiry = time.AfterFunc(time.Until(t), func() { st.expire(serial) })
 }
 
-func (st *Stream) expire() {
+// expire ends what the call waits for that had the stream when the timer was
+// set.
+func (st *Stream) expire(serial uint32) {
 	st.mu.Lock()
-	if st.ended {
+	if st.serial != serial || st.ended {
 		st.mu.Unlock()
 		return
 	}
@@ -234,6 +254,13 @@ func (st *Stream) expire() {
 	}
 	st.stopSend(errInterrupted)
 	st.unlockWake()
+}
+
+// finishInTime sees to it that Finish does not wait beyond the deadline.
+func (st *Stream) finishInTime() {
+	if st.expiry == nil && !st.Deadline.IsZero() {
+		st.ExpireAt(st.Deadline)
+	}
 }
 
 // SendHeader sends metadata ahead of the first message. It does not wait.
@@ -247,7 +274,7 @@ func (st *Stream) SendHeader(metadata []byte) {
 
 // Finish ends a served stream: with a last message if there is one, and the
 // status, empty for success. It waits for credit for the message, until the
-// stream expires. The stream must not be used after it.
+// deadline. The stream must not be used after it.
 func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte) {
 	s := st.s
 	if st.inline && hasMessage && (len(msg) > part || !st.finish(msg, true, status, false)) {
@@ -260,6 +287,7 @@ func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte) {
 		return
 	}
 	for hasMessage && len(msg) > part { // the parts before the last
+		st.finishInTime()
 		if st.sendPart(msg[:part]) != nil {
 			hasMessage, status = false, lateStatus // if not, the caller or the session has gone
 		}
@@ -267,6 +295,7 @@ func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte) {
 	}
 	reserved := !hasMessage
 	for !st.finish(msg, hasMessage, status, reserved) {
+		st.finishInTime()
 		if s.reserve(st, len(msg), nil) == nil {
 			s.wmu.Unlock()
 		} else {
@@ -295,7 +324,7 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 	}
 	st.mu.Lock()
 	if st.ended { // cut before
-		owes := st.owesStatus
+		owes, n := st.owesStatus, int64(len(st.Metadata))
 		if owes {
 			st.cell.Store(nil)
 		}
@@ -304,6 +333,9 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 		}
 		st.mu.Unlock()
 		s.running.Add(-1)
+		if n > 0 {
+			s.release(n)
+		}
 		if owes {
 			s.answer(st.id, resetStatus)
 		}
@@ -319,7 +351,7 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 		st.sendCredit -= cost
 		s.credit -= cost
 	}
-	n := st.forgetLocked()
+	n := st.forgetLocked() + int64(len(st.Metadata))
 	st.ended = true
 	if st.err == nil {
 		st.err = errFinished

@@ -13,7 +13,8 @@
 //
 //   - whoever appends a frame to an idle writer has the writing role and writes,
 //     after it has let others run once if more calls are in flight, so that many
-//     frames share one write (writer.go); while the reader handles frames that
+//     frames share one write; the writer goroutine takes over when that would
+//     mean to wait for the peer (writer.go); while the reader handles frames that
 //     came together it has the role itself, so that what they cause shares one
 //     write too (cork.go);
 //   - a caller that is alone on the session has the reading role while it waits,
@@ -67,8 +68,14 @@ type Lane interface {
 // A foresighted lane says, from within Read, when the next read may wait.
 type foresighted interface{ BeforeRead(func()) }
 
-// A partsWriter is a lane that writes two slices as one.
-type partsWriter interface{ WriteParts(a, b []byte) error }
+// A someWriter is a lane that can write without waiting.
+type someWriter interface {
+	// WriteSome writes a and b as far as that goes without waiting. If a rest
+	// stays, done is false, and Flush is called before anything else is written.
+	WriteSome(a, b []byte) (done bool, err error)
+	// Flush writes the rest, and waits.
+	Flush() error
+}
 
 // A Config configures a session. It must not be changed while in use.
 type Config struct {
@@ -76,7 +83,7 @@ type Config struct {
 	StreamWindow     int            // bytes taken on a new stream; 0: 256 KiB
 	MaxStreamWindow  int            // to which a window grows with use; 0: 1 MiB
 	SessionWindow    int            // bytes in flight on the session; 0: 4 MiB
-	SessionBuffer    int            // unread bytes above which the session stops taking more; 0: 64 MiB
+	SessionBuffer    int            // unread bytes above which the session stops taking more, and most of unfinished messages; 0: 64 MiB
 	KeepaliveIdle    time.Duration  // PING after so long without a frame; 0: 3 s; negative: never
 	KeepaliveTimeout time.Duration  // dead after so long without a frame; 0: 10 s
 	WriteTimeout     time.Duration  // a peer that stops reading for so long is gone; 0: 10 s
@@ -149,7 +156,7 @@ type Session struct {
 
 	// The send side, guarded by wmu: see writer.go and send.go.
 	wmu        sync.Mutex
-	parts      partsWriter          // the lane, if it is one
+	some       someWriter           // the lane, if it is one
 	head       [wire.HeaderLen]byte // of who has the writing role
 	wbuf       []byte
 	wspare     []byte
@@ -160,8 +167,7 @@ type Session struct {
 	credit     int64     // bytes the peer takes on the session
 	procedures map[string]procedure
 	kick       chan struct{}
-	writeSeq   atomic.Uint64 // odd while the lane is written
-	unheard    atomic.Int64  // bytes written since the lane was last read
+	writeSeq   atomic.Uint64 // odd while the writer goroutine writes
 
 	// The receive side. The reader's fields belong to who has the role.
 	in       input
@@ -174,6 +180,7 @@ type Session struct {
 	buffered atomic.Int64 // bytes received and not consumed
 	reserved atomic.Int64 // of buffered, taken from the budget, in blocks
 	unread   atomic.Int64 // of buffered: whole messages that wait for a Recv
+	parting  atomic.Int64 // of buffered: large messages that have not come whole
 	withheld atomic.Int64 // session credit held back while unread is high
 
 	role       role          // of reading, caller's side
@@ -236,7 +243,7 @@ func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*
 		closed: make(chan struct{}), kick: make(chan struct{}, 1), wakeReader: make(chan struct{}, 1), role: make(role, 1),
 		away: make(chan struct{}), drain: make(chan struct{}), idle: make(chan struct{}),
 	}
-	s.parts, _ = lane.(partsWriter)
+	s.some, _ = lane.(someWriter)
 	s.in = input{lane: lane, b: make([]byte, firstBuffer), resume: s.resumeReading}
 	own := wire.Settings{
 		Version: wire.Version, MaxStreams: uint64(s.cfg.MaxStreams), StreamWindow: uint64(s.cfg.StreamWindow),

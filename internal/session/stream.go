@@ -52,6 +52,7 @@ type Stream struct {
 	Deadline time.Time   // server: when the caller stops waiting; zero: never
 	Entry    any         // server: of the procedure's Facts
 	expiry   *time.Timer // server: see ExpireAt; the handler's
+	serial   uint32      // which call has a pooled stream; guarded by mu
 	pooled   bool        // goes back to the session's pool at its end
 	inline   bool        // server: the handler runs on the reader
 
@@ -145,6 +146,7 @@ func (st *Stream) resetLocked(s *Session, id uint32, cell *atomic.Pointer[Stream
 		st.MaxReceive = maxUnlimited
 	}
 	st.owner = s
+	st.serial++
 	st.q, st.bigs, st.part, st.partCost, st.partHeld, st.inPart = st.q[:0], nil, nil, 0, 0, false
 	st.recvEnd, st.err, st.hasStatus, st.status, st.header = false, nil, false, st.status[:0], nil
 	st.waiting, st.endOnly, st.ended, st.owesStatus = false, false, false, false
@@ -312,12 +314,27 @@ func (st *Stream) swap() (ready bool, err error) {
 		st.s.sendCredit(st.id, st.partCost) // under mu: later the id may be another call's
 		st.partCost = 0
 		st.waiting = true
+		st.dropQueueLocked()
 	}
 	st.mu.Unlock()
 	if taken > 0 || ready {
 		st.s.release(taken)
 	}
 	return ready, err
+}
+
+// keepQueue is how large the queue of a stream may be that waits.
+const keepQueue = 4 << 10
+
+// dropQueueLocked gives up the memory that a burst of messages needed, all of
+// which have been used.
+func (st *Stream) dropQueueLocked() {
+	if cap(st.q) > keepQueue {
+		st.q = nil
+	}
+	if cap(st.cur) > keepQueue {
+		st.cur, st.at = nil, 0
+	}
 }
 
 // takeAllLocked makes what has come cur, which is used up.
@@ -379,7 +396,7 @@ func (st *Stream) forgetLocked() int64 {
 		unread += m.held - perMessage // q has the mark
 	}
 	st.s.unread.Add(-unread)
-	n := st.curBuf + unread + st.partHeld
-	st.curBuf, st.q, st.bigs, st.part, st.inPart, st.partHeld = 0, st.q[:0], nil, nil, false, 0
+	n := st.curBuf + unread + st.dropPartLocked()
+	st.curBuf, st.q, st.bigs = 0, st.q[:0], nil
 	return n
 }

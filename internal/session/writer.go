@@ -48,41 +48,30 @@ func (s *Session) leadLocked() bool {
 }
 
 // flush writes what the buffer holds, and what others add meanwhile, and gives
-// the writing role back.
+// the writing role back. It never waits for the peer to read: callers have a
+// context to honour, and a reader that waited for a peer whose reader waits for
+// it would wait for ever. The writer goroutine writes what the lane does not take
+// at once.
 func (s *Session) flush(mode flushMode) {
-	if s.mayBlock(0) {
-		mode = flushAsync
-	}
-	switch mode {
-	case flushAsync:
+	switch {
+	case mode == flushAsync || s.some == nil:
 		s.kick <- struct{}{} // has room: only the holder of the role sends
 		return
-	case flushYield:
+	case mode == flushYield:
 		runtime.Gosched()
 	}
 	s.wmu.Lock()
 	for rounds := 0; len(s.wbuf) > 0 && s.werr == nil; rounds++ {
-		if rounds == 4 || s.mayBlock(len(s.wbuf)) { // a caller writes for others only so long
+		if rounds == 4 || !s.writeSomeLocked() { // a caller writes for others only so long
 			s.wmu.Unlock()
 			s.kick <- struct{}{}
 			return
 		}
-		s.writeOnceLocked()
 	}
 	s.writing = false
 	s.wakeSendersLocked() // who writes its own large part wakes nobody else
 	s.wmu.Unlock()
 }
-
-// unheardLimit is how much is written after the last word of the peer before
-// only the writer goroutine writes: less than what a peer that stops reading
-// leaves room for in the sockets between.
-const unheardLimit = 128 << 10
-
-// mayBlock reports whether a write of n bytes might wait for a peer that does
-// not read. Callers, who have a context to honour, leave such writes to the
-// writer.
-func (s *Session) mayBlock(n int) bool { return s.unheard.Load()+int64(n) > unheardLimit }
 
 // writeLoop is the writer goroutine.
 func (s *Session) writeLoop() {
@@ -92,45 +81,70 @@ func (s *Session) writeLoop() {
 		case <-s.closed:
 			return
 		}
+		if s.some != nil {
+			s.writeWaiting(s.some.Flush)
+		}
 		s.wmu.Lock()
 		for len(s.wbuf) > 0 && s.werr == nil {
-			s.writeOnceLocked()
+			b := s.takeBufferLocked()
+			s.writeWaiting(func() error {
+				_, err := s.lane.Write(b)
+				return err
+			})
+			s.wmu.Lock()
+			s.keepBufferLocked(b)
 		}
 		s.writing = false
 		s.wmu.Unlock()
 	}
 }
 
-// writeOnceLocked writes the buffer. wmu is held before and after, not during.
-func (s *Session) writeOnceLocked() {
+// writeWaiting runs a write that may wait for the peer, under the eye of
+// writeStalled.
+func (s *Session) writeWaiting(write func() error) {
+	s.writeSeq.Add(1)
+	err := write()
+	s.writeSeq.Add(1)
+	if err != nil {
+		s.fail(err)
+	}
+}
+
+// writeSomeLocked writes the buffer, and reports whether the lane has taken all
+// of it. wmu is held before and after, not during.
+func (s *Session) writeSomeLocked() (done bool) {
+	b := s.takeBufferLocked()
+	done = s.writeSome(b, nil)
+	s.wmu.Lock()
+	s.keepBufferLocked(b)
+	return done
+}
+
+// writeSome writes two slices as one, and reports whether the lane has taken all
+// of them. The caller has the writing role.
+func (s *Session) writeSome(a, b []byte) (done bool) {
+	done, err := s.some.WriteSome(a, b)
+	if err != nil {
+		s.fail(err)
+	}
+	return done
+}
+
+// takeBufferLocked takes the buffer to write it, and unlocks wmu.
+func (s *Session) takeBufferLocked() []byte {
 	b := s.wbuf
 	s.calls = 0
 	s.wbuf = s.wspare[:0]
 	s.wspare = nil
 	s.wakeSendersLocked() // there is room again
 	s.wmu.Unlock()
-	s.unheard.Add(int64(len(b)))
-	s.writeSeq.Add(1)
-	_, err := s.lane.Write(b)
-	s.writeSeq.Add(1)
-	if err != nil {
-		s.fail(err)
-	}
-	s.wmu.Lock()
-	if cap(b) <= keepBuffer {
-		s.wspare = b
-	}
+	return b
 }
 
-// writeParts writes a frame without copying its payload. The caller has the
-// writing role.
-func (s *Session) writeParts(h wire.Header, p []byte) {
-	s.unheard.Add(int64(len(p)))
-	s.writeSeq.Add(1)
-	err := s.parts.WriteParts(h.Append(s.head[:0]), p)
-	s.writeSeq.Add(1)
-	if err != nil {
-		s.fail(err)
+// keepBufferLocked keeps a buffer that was written for the next round.
+func (s *Session) keepBufferLocked(b []byte) {
+	if cap(b) <= keepBuffer {
+		s.wspare = b
 	}
 }
 
