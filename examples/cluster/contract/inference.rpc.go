@@ -13,8 +13,11 @@ import (
 //rpcnet:service inference.v1.Inference
 //rpcnet:errors InferenceError
 type Inference interface {
-	// Generate turns prompts into tokens. A stream that broke goes on at
-	// another worker, from the token the first request names.
+	// Generate answers prompts, one after the other: each with Connected, its
+	// tokens and Done. Tokens and Done carry a sequence that runs on through all
+	// prompts of the stream. A stream that broke goes on at another worker, from
+	// the sequence the first request names: prompts that were answered before it
+	// are passed over without a word.
 	//
 	//rpcnet:resumable Sequence
 	Generate(ctx context.Context, in iter.Seq2[*InferenceRequest, error]) iter.Seq2[InferenceResponse, error]
@@ -30,7 +33,8 @@ type InferenceRequest struct {
 	MaxTokens uint64
 	// TokenInterval is the pace.
 	TokenInterval time.Duration
-	// ResumeFrom is the sequence of the first token to send; 0 and 1: all.
+	// ResumeFrom is the first sequence of the stream to send; 0 and 1: all. It
+	// counts in the first request alone. A client that resumes sets it by itself.
 	ResumeFrom uint64
 }
 
@@ -40,23 +44,29 @@ type InferenceRequest struct {
 //rpcnet:union
 type InferenceResponse interface{ isInferenceResponse() }
 
-// Connected is the first event of a stream.
+// Connected is the first event of each prompt, and comes again when another
+// worker goes on with it.
 type Connected struct {
 	Worker       string
 	ConnectionID string
 }
 
-// Token is a piece of text. The first has sequence 1.
+// Token is a piece of text. The first of a stream has sequence 1.
 type Token struct {
 	Text     string
 	Sequence uint64
 }
 
-// Error says that a prompt cannot be answered; the stream lives.
-type Error struct{ Message string }
+// Error says, in place of Done, that a prompt cannot be answered; the stream
+// lives.
+type Error struct {
+	Message  string
+	Sequence uint64
+}
 
-// Done says that a prompt has been answered.
-type Done struct{}
+// Done says that a prompt has been answered. Its sequence follows that of the
+// prompt's last token.
+type Done struct{ Sequence uint64 }
 
 func (Connected) isInferenceResponse() {}
 func (Token) isInferenceResponse()     {}

@@ -47,6 +47,18 @@ var (
 					}
 				case Token:
 					return uint64(res.Sequence)
+				case *Error:
+					if res != nil {
+						return uint64(res.Sequence)
+					}
+				case Error:
+					return uint64(res.Sequence)
+				case *Done:
+					if res != nil {
+						return uint64(res.Sequence)
+					}
+				case Done:
+					return uint64(res.Sequence)
 				}
 				return 0
 			},
@@ -60,7 +72,7 @@ var (
 				return &from
 			},
 		},
-		Doc: "Generate turns prompts into tokens. A stream that broke goes on at\nanother worker, from the token the first request names.",
+		Doc: "Generate answers prompts, one after the other: each with Connected, its\ntokens and Done. Tokens and Done carry a sequence that runs on through all\nprompts of the stream. A stream that broke goes on at another worker, from\nthe sequence the first request names: prompts that were answered before it\nare passed over without a word.",
 	}
 )
 
@@ -75,8 +87,11 @@ func NewInferenceClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *Infere
 	return &InferenceClient{rpcnet.NewClient(t, opts...)}
 }
 
-// Generate turns prompts into tokens. A stream that broke goes on at
-// another worker, from the token the first request names.
+// Generate answers prompts, one after the other: each with Connected, its
+// tokens and Done. Tokens and Done carry a sequence that runs on through all
+// prompts of the stream. A stream that broke goes on at another worker, from
+// the sequence the first request names: prompts that were answered before it
+// are passed over without a word.
 func (c *InferenceClient) Generate(ctx context.Context, in iter.Seq2[*InferenceRequest, error]) iter.Seq2[InferenceResponse, error] {
 	return stub.CallBidi(ctx, c.c, inferenceGenerateSpec, in, stub.NewUnion[InferenceResponse])
 }
@@ -154,16 +169,16 @@ const InferenceDescriptor = `{"version":1,
 "errors":"InferenceError",
 "errors_name":"InferenceError",
 "methods":[
-{"name":"Generate","shape":"bidi","doc":"Generate turns prompts into tokens. A stream that broke goes on at\nanother worker, from the token the first request names.","request":"InferenceRequest","response":"InferenceResponse","resume_from":"resume_from"}],
+{"name":"Generate","shape":"bidi","doc":"Generate answers prompts, one after the other: each with Connected, its\ntokens and Done. Tokens and Done carry a sequence that runs on through all\nprompts of the stream. A stream that broke goes on at another worker, from\nthe sequence the first request names: prompts that were answered before it\nare passed over without a word.","request":"InferenceRequest","response":"InferenceResponse","resume_from":"resume_from"}],
 "types":{
-"Connected":{"kind":"struct","doc":"Connected is the first event of a stream.","fields":[{"name":"worker","type":"string"},{"name":"connection_id","type":"string"}]},
-"Done":{"kind":"struct","doc":"Done says that a prompt has been answered."},
-"Error":{"kind":"struct","doc":"Error says that a prompt cannot be answered; the stream lives.","fields":[{"name":"message","type":"string"}]},
+"Connected":{"kind":"struct","doc":"Connected is the first event of each prompt, and comes again when another\nworker goes on with it.","fields":[{"name":"worker","type":"string"},{"name":"connection_id","type":"string"}]},
+"Done":{"kind":"struct","doc":"Done says that a prompt has been answered. Its sequence follows that of the\nprompt's last token.","fields":[{"name":"sequence","type":"uint64"}]},
+"Error":{"kind":"struct","doc":"Error says, in place of Done, that a prompt cannot be answered; the stream\nlives.","fields":[{"name":"message","type":"string"},{"name":"sequence","type":"uint64"}]},
 "InferenceError":{"kind":"union","doc":"InferenceError is what Generate fails with.","variants":[{"name":"worker_failed","type":"WorkerFailed"},{"name":"invalid_request","type":"InvalidRequest"}]},
-"InferenceRequest":{"kind":"struct","doc":"InferenceRequest is one prompt.","fields":[{"name":"seed","type":"uint64","doc":"Seed chooses the words; 0: token n is \"token-n\"."},{"name":"prompt","type":"string"},{"name":"max_tokens","type":"uint64","doc":"MaxTokens ends the generation; 0: it is endless."},{"name":"resume_from","type":"uint64","doc":"ResumeFrom is the sequence of the first token to send; 0 and 1: all."},{"name":"connection_id","type":"string"},{"name":"token_interval","type":"duration","doc":"TokenInterval is the pace."}]},
+"InferenceRequest":{"kind":"struct","doc":"InferenceRequest is one prompt.","fields":[{"name":"seed","type":"uint64","doc":"Seed chooses the words; 0: token n is \"token-n\"."},{"name":"prompt","type":"string"},{"name":"max_tokens","type":"uint64","doc":"MaxTokens ends the generation; 0: it is endless."},{"name":"resume_from","type":"uint64","doc":"ResumeFrom is the first sequence of the stream to send; 0 and 1: all. It\ncounts in the first request alone. A client that resumes sets it by itself."},{"name":"connection_id","type":"string"},{"name":"token_interval","type":"duration","doc":"TokenInterval is the pace."}]},
 "InferenceResponse":{"kind":"union","doc":"InferenceResponse is one event of a generation.","variants":[{"name":"connected","type":"Connected"},{"name":"token","type":"Token"},{"name":"error","type":"Error"},{"name":"done","type":"Done"}]},
 "InvalidRequest":{"kind":"struct","doc":"InvalidRequest says that no worker would take the request.","fields":[{"name":"field","type":"string"},{"name":"reason","type":"string"}]},
-"Token":{"kind":"struct","doc":"Token is a piece of text. The first has sequence 1.","fields":[{"name":"text","type":"string"},{"name":"sequence","type":"uint64"}]},
+"Token":{"kind":"struct","doc":"Token is a piece of text. The first of a stream has sequence 1.","fields":[{"name":"text","type":"string"},{"name":"sequence","type":"uint64"}]},
 "WorkerFailed":{"kind":"struct","doc":"WorkerFailed says that the worker cannot go on: try another one.","fields":[{"name":"reason","type":"string"},{"name":"worker","type":"string"}]}}}`
 
 // An error here means that InferenceRequest has changed: run go generate.
@@ -462,19 +477,22 @@ func decodeTokenCBOR(d *wire.Decoder, v *Token) {
 
 // An error here means that Error has changed: run go generate.
 var _ = struct {
-	Message string
+	Message  string
+	Sequence uint64
 }(Error{})
 
 func appendErrorCBOR(b []byte, v *Error) (_ []byte, err error) {
 	var ok bool
-	b = append(b, "\xa1gmessage"...)
+	b = append(b, "\xa2gmessage"...)
 	if b, ok = wire.AppendText(b, v.Message); !ok {
 		return b, wire.NotUTF8("Error.Message")
 	}
+	b = append(b, "hsequence"...)
+	b = wire.AppendUint(b, v.Sequence)
 	return b, nil
 }
 
-var fieldsOfError = []string{"gmessage"}
+var fieldsOfError = []string{"gmessage", "hsequence"}
 
 func decodeErrorCBOR(d *wire.Decoder, v *Error) {
 	var f wire.Fields
@@ -483,6 +501,8 @@ func decodeErrorCBOR(d *wire.Decoder, v *Error) {
 		switch k {
 		case 0:
 			v.Message = d.Text()
+		case 1:
+			v.Sequence = d.Uint64()
 		case wire.Unknown:
 			d.Skip()
 		}
@@ -496,20 +516,24 @@ func decodeErrorCBOR(d *wire.Decoder, v *Error) {
 
 // An error here means that Done has changed: run go generate.
 var _ = struct {
+	Sequence uint64
 }(Done{})
 
 func appendDoneCBOR(b []byte, v *Done) (_ []byte, err error) {
-	b = append(b, "\xa0"...)
+	b = append(b, "\xa1hsequence"...)
+	b = wire.AppendUint(b, v.Sequence)
 	return b, nil
 }
 
-var fieldsOfDone = []string{}
+var fieldsOfDone = []string{"hsequence"}
 
 func decodeDoneCBOR(d *wire.Decoder, v *Done) {
 	var f wire.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfDone)
 		switch k {
+		case 0:
+			v.Sequence = d.Uint64()
 		case wire.Unknown:
 			d.Skip()
 		}

@@ -56,13 +56,21 @@ func callCompute(ctx context.Context, registry *cluster.WorkerRegistry, client *
 		if registry.Count() == 0 {
 			continue // said already
 		}
-		var worker string
-		call := cluster.WithServedBy(ctx, func(m cluster.Member) { worker = m.Name })
 		start := time.Now()
-		if _, err := client.CallWorker(call, "compute", input, "role=worker"); err != nil {
+		worker, err := compute(ctx, client, input)
+		if err != nil {
 			log.Warn("⚠️  compute failed", "error", err)
 			continue
 		}
 		log.Info("🧮 compute answered", "worker", worker, "took", time.Since(start).Round(time.Microsecond))
 	}
+}
+
+// compute calls the procedure compute of some worker and returns which one
+// answered. The procedure only computes, so that the call is made again on
+// another worker when one falls silent or dies with it.
+func compute(ctx context.Context, client *cluster.Client, input []byte) (worker string, err error) {
+	ctx = cluster.WithServedBy(cluster.WithIdempotent(ctx), func(m cluster.Member) { worker = m.Name })
+	_, err = client.CallWorker(ctx, "compute", input, "role=worker")
+	return worker, err
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"math"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
@@ -21,21 +22,32 @@ type inference struct{ *worker }
 func (i *inference) Generate(ctx context.Context, in iter.Seq2[*contract.InferenceRequest, error]) iter.Seq2[contract.InferenceResponse, error] {
 	return func(yield func(contract.InferenceResponse, error) bool) {
 		i.log.Info(fmt.Sprintf("🎬 [%s] Streaming handler invoked", i.label))
+		var from, next uint64 // the first sequence to send, that of the prompt's first token
 		for req, err := range in {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			i.log.Info("✅ received inference request from client (direct connection)", "connection", req.ConnectionID, "from", max(req.ResumeFrom, 1))
-			if !i.answer(ctx, req, yield) {
+			if next == 0 {
+				from, next = max(req.ResumeFrom, 1), 1
+			}
+			done := next + req.MaxTokens // the sequence of Done
+			if req.MaxTokens == 0 || done < next {
+				done = math.MaxUint64 // it is endless
+			}
+			if from <= done && !i.answer(ctx, req, next, max(from, next), done, yield) {
 				return
 			}
+			next = done + 1
 		}
 	}
 }
 
-// answer reports whether the stream goes on with the next prompt.
-func (i *inference) answer(ctx context.Context, req *contract.InferenceRequest, yield func(contract.InferenceResponse, error) bool) bool {
+// answer sends what a prompt is answered with from a sequence on: its tokens
+// have those from first on, and Done that of done. It reports whether the stream
+// goes on with the next prompt.
+func (i *inference) answer(ctx context.Context, req *contract.InferenceRequest, first, from, done uint64, yield func(contract.InferenceResponse, error) bool) bool {
+	i.log.Info("✅ received inference request from client (direct connection)", "connection", req.ConnectionID, "from", from)
 	if req.TokenInterval < 0 {
 		yield(nil, &contract.InvalidRequest{Field: "TokenInterval", Reason: fmt.Sprintf("%v, want 0 or more", req.TokenInterval)})
 		return false
@@ -46,7 +58,7 @@ func (i *inference) answer(ctx context.Context, req *contract.InferenceRequest, 
 	failed := i.state.failure()
 	pace := time.NewTimer(0)
 	defer pace.Stop()
-	for n := max(req.ResumeFrom, 1); req.MaxTokens == 0 || n <= req.MaxTokens; n++ {
+	for seq := from; seq < done; seq++ {
 		select {
 		case <-pace.C:
 			pace.Reset(req.TokenInterval)
@@ -57,11 +69,11 @@ func (i *inference) answer(ctx context.Context, req *contract.InferenceRequest, 
 			yield(nil, ctx.Err())
 			return false
 		}
-		if !yield(contract.Token{Text: model.Token(req.Seed, n), Sequence: n}, nil) {
+		if !yield(contract.Token{Text: model.Token(req.Seed, seq-first+1), Sequence: seq}, nil) {
 			return false
 		}
 	}
-	return yield(contract.Done{}, nil)
+	return yield(contract.Done{Sequence: done}, nil)
 }
 
 // maxRounds bounds the work of one call of compute.

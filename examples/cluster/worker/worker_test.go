@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"slices"
@@ -58,6 +59,14 @@ func newInference() *inference {
 	return &inference{&worker{label: "w", log: slog.New(slog.DiscardHandler), state: newState()}}
 }
 
+// tokens are n tokens of a prompt whose first has a sequence.
+func tokens(first uint64, n int) (all []contract.InferenceResponse) {
+	for i := range n {
+		all = append(all, contract.Token{Text: fmt.Sprintf("token-%d", i+1), Sequence: first + uint64(i)})
+	}
+	return all
+}
+
 func TestGenerateAnswersEachPromptInTurn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -65,8 +74,8 @@ func TestGenerateAnswersEachPromptInTurn(t *testing.T) {
 		var got []contract.InferenceResponse
 		in := prompts(
 			&contract.InferenceRequest{ConnectionID: "1", MaxTokens: 3, TokenInterval: time.Second},
-			&contract.InferenceRequest{ConnectionID: "2", MaxTokens: 6, ResumeFrom: 6},
-			&contract.InferenceRequest{ConnectionID: "3", MaxTokens: 6, ResumeFrom: 7},
+			&contract.InferenceRequest{ConnectionID: "2", MaxTokens: 1, ResumeFrom: 9}, // which counts in the first request alone
+			&contract.InferenceRequest{ConnectionID: "3", MaxTokens: 2},
 		)
 		for res, err := range newInference().Generate(t.Context(), in) {
 			if err != nil {
@@ -74,13 +83,12 @@ func TestGenerateAnswersEachPromptInTurn(t *testing.T) {
 			}
 			got = append(got, res)
 		}
-		want := []contract.InferenceResponse{
-			contract.Connected{Worker: "w", ConnectionID: "1"},
-			contract.Token{Text: "token-1", Sequence: 1}, contract.Token{Text: "token-2", Sequence: 2}, contract.Token{Text: "token-3", Sequence: 3},
-			contract.Done{},
-			contract.Connected{Worker: "w", ConnectionID: "2"}, contract.Token{Text: "token-6", Sequence: 6}, contract.Done{},
-			contract.Connected{Worker: "w", ConnectionID: "3"}, contract.Done{},
-		}
+		want := slices.Concat(
+			[]contract.InferenceResponse{contract.Connected{Worker: "w", ConnectionID: "1"}}, tokens(1, 3),
+			[]contract.InferenceResponse{contract.Done{Sequence: 4}, contract.Connected{Worker: "w", ConnectionID: "2"}}, tokens(5, 1),
+			[]contract.InferenceResponse{contract.Done{Sequence: 6}, contract.Connected{Worker: "w", ConnectionID: "3"}}, tokens(7, 2),
+			[]contract.InferenceResponse{contract.Done{Sequence: 9}},
+		)
 		if !slices.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
