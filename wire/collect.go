@@ -74,9 +74,21 @@ func SortedText[M ~map[K]V, K ~string, V any](dst []K, m M) []K {
 	for k := range m {
 		dst = append(dst, k)
 	}
-	slices.SortFunc(dst, func(a, b K) int {
-		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
-	})
+	if len(dst) > 12 {
+		slices.SortFunc(dst, func(a, b K) int {
+			return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+		})
+		return dst
+	}
+	for i := range dst { // as SortFunc does with so few, without its calls
+		for j := i; j > 0; j-- {
+			a, b := dst[j-1], dst[j]
+			if len(a) < len(b) || len(a) == len(b) && a < b {
+				break
+			}
+			dst[j-1], dst[j] = b, a
+		}
+	}
 	return dst
 }
 

@@ -2,10 +2,8 @@
 // messages: a small request, a token, a vector with an image, and an order
 // with maps and lists.
 //
-//	go test -bench . -benchmem ./codec
-//
-// On a machine that does other work as well, many short rounds tell more than a
-// long one: -benchtime 1ms -count 80, and the lowest of each.
+//	make bench-codec                      # in turns, with what is to be reached
+//	go test -bench . -benchmem ./codec    # one of them
 package codec
 
 import "context"
