@@ -212,11 +212,12 @@ func (n *Node) healFailed(now time.Time) {
 	var failed []Member
 	alive := 0
 	n.mu.Lock()
+	newest := n.newest()
 	for _, m := range n.members {
 		switch {
 		case m.listed:
 			alive++
-		case m.State == StateFailed && !m.replaced && !m.hidden && !n.hasNewer(m):
+		case m.State == StateFailed && !m.replaced && !m.hidden && newest[m.Name] <= m.Boot:
 			failed = append(failed, m.Member)
 		}
 	}
@@ -239,15 +240,15 @@ func (n *Node) healFailed(now time.Time) {
 	})
 }
 
-// hasNewer reports whether a newer boot of the same name is present. The caller
-// holds mu.
-func (n *Node) hasNewer(m *member) bool {
-	for _, o := range n.members {
-		if o.Name == m.Name && o.Boot > m.Boot && o.State.Present() {
-			return true
+// newest returns the newest present boot of each name. The caller holds mu.
+func (n *Node) newest() map[string]string {
+	boots := make(map[string]string, len(n.members))
+	for _, m := range n.members {
+		if m.State.Present() && m.Boot > boots[m.Name] {
+			boots[m.Name] = m.Boot
 		}
 	}
-	return false
+	return boots
 }
 
 // exchangeRandom exchanges state with k random members.
@@ -369,5 +370,7 @@ func (n *Node) dialed(want, addr string, err error) {
 	if other != nil {
 		n.settle(addr, other.Got, now)
 	}
-	n.judged()
+	if len(n.toLog) > 0 {
+		n.judged()
+	}
 }

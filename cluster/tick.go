@@ -110,12 +110,13 @@ func (n *Node) measure() {
 func (n *Node) forget(now time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	newest := n.newest()
 	for id, m := range n.members {
 		if m.State.Present() || m.listed {
 			continue
 		}
 		keep := n.cfg.ReconnectFor
-		if m.replaced || m.hidden || m.State == StateLeft || n.hasNewer(m) {
+		if m.replaced || m.hidden || m.State == StateLeft || newest[m.Name] > m.Boot {
 			keep = rememberGone
 		}
 		if now.Sub(m.goneSince) > keep {
