@@ -170,6 +170,30 @@ func TestCheckNamesMissingStaleAndOrphanFiles(t *testing.T) {
 		t.Errorf("%d\n%s\n%s", status, out, errs)
 	}
 	expect(exitOK)
+	// The service moves to another file: the old one still has a message.
+	contract, message, _ := strings.Cut(greeting, "type HelloResponse")
+	write(t, dir, map[string]string{
+		"greeting/api.rpc.go":      contract,
+		"greeting/greeting.rpc.go": "package greeting\n\ntype HelloResponse" + message,
+	})
+	expect(exitWrong, "api_rpcnet.gen.go: missing", "greeting_rpcnet.gen.go: orphan: there is no greeting.rpc.go with a service or a union")
+	if status, out, errs := rpcnetGen(dir, "./..."); status != exitOK || !strings.Contains(out, "removed ") {
+		t.Errorf("%d\n%s\n%s", status, out, errs)
+	}
+	compiles(t, dir, "./...")
+	expect(exitOK)
+	// The last contract of a package is gone.
+	write(t, dir, map[string]string{"greeting/greeting.go": "package greeting\n", "other/other.go": "package other\n"})
+	for _, name := range []string{"greeting/api.rpc.go", "greeting/greeting.rpc.go"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(exitWrong, "api_rpcnet.gen.go: orphan: there is no api.rpc.go")
+	if status, out, errs := rpcnetGen(dir, "./..."); status != exitOK || !strings.Contains(out, "removed ") {
+		t.Errorf("%d\n%s\n%s", status, out, errs)
+	}
+	expect(exitOK)
 	leftovers, err := filepath.Glob(filepath.Join(dir, "greeting", ".*"))
 	if err != nil || len(leftovers) > 0 {
 		t.Errorf("left behind: %v, %v", leftovers, err)
@@ -194,20 +218,43 @@ func TestUnchangedFilesAreNotTouched(t *testing.T) {
 
 func TestChangedMessageDoesNotCompileUntilGenerated(t *testing.T) {
 	t.Parallel()
-	dir := module(t, map[string]string{"greeting/greeting.rpc.go": greeting})
-	rpcnetGen(dir, "./...")
-	write(t, dir, map[string]string{"greeting/greeting.rpc.go": strings.Replace(greeting, "{ Name string }", "{ Name, Title string }", 1)})
-	cmd := exec.Command("go", "build", "-mod=mod", "./greeting")
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "cannot convert HelloRequest{}") {
-		t.Fatalf("%v\n%s", err, out)
+	dir := module(t, nil)
+	const field, price = "{ Name string }", "{ base; Prices map[Currency][]*Price; Box shared.Box }\n\ntype base struct{ Name string }\ntype Price int64\ntype Currency string\n"
+	src := strings.Replace(greeting, field, price, 1)
+	src = strings.Replace(src, `import "context"`, "import (\n\t\"context\"\n\n\t\"example.com/app/shared\"\n)", 1)
+	const shared = "package shared\n\ntype Box struct{ Size Size; Skipped hidden `rpc:\"-\"` }\ntype Size [3]int\ntype hidden int\n"
+	for name, change := range map[string]struct{ old, new, err, comment string }{
+		"nothing":      {},
+		"a field":      {"HelloResponse struct{ Text", "HelloResponse struct{ Title, Text", "cannot convert HelloResponse{}", "HelloResponse"},
+		"embedded":     {"base struct{ Name", "base struct{ Title, Name", "cannot convert base{}", "base"},
+		"a kind":       {"Price int64", "Price float64", "cannot convert (*Price)(nil)", "Price"},
+		"a width":      {"Price int64", "Price int8", "cannot convert (*Price)(nil)", "Price"},
+		"a key":        {"Currency string", "Currency []byte", "cannot convert (*Currency)(nil)", "Currency"},
+		"a shared one": {"Size [3]int", "Size [4]int", "cannot convert (*shared.Size)(nil)", "shared.Size"},
+	} {
+		files := map[string]string{"greeting/greeting.rpc.go": src, "shared/shared.go": shared}
+		write(t, dir, files)
+		if status, _, errs := rpcnetGen(dir, "./..."); status != exitOK {
+			t.Fatal(errs)
+		}
+		if change.old == "" {
+			compiles(t, dir, "./...")
+			continue
+		}
+		for name, old := range files {
+			files[name] = strings.Replace(old, change.old, change.new, 1)
+		}
+		write(t, dir, files)
+		cmd := exec.Command("go", "build", "-gcflags=-e", "-mod=mod", "./greeting")
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), change.err) {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		if !strings.Contains(read(t, dir, "greeting/greeting_rpcnet.gen.go"), "// An error here means that "+change.comment+" has changed: run go generate.") {
+			t.Errorf("%s: no comment explains the error", name)
+		}
 	}
-	if !strings.Contains(read(t, dir, "greeting/greeting_rpcnet.gen.go"), "// An error here means that HelloRequest has changed: run go generate.") {
-		t.Error("no comment explains the error")
-	}
-	rpcnetGen(dir, "./...")
-	compiles(t, dir, "./greeting")
 }
 
 func TestProblemsAsLinesAndAsJSON(t *testing.T) {
@@ -281,64 +328,6 @@ func TestBuildTagsSelectDefinitions(t *testing.T) {
 	}
 	compiles(t, dir, "./...")
 	compiles(t, dir, "-tags=special", "./...")
-}
-
-func TestBreakingComparesWithARevision(t *testing.T) {
-	t.Parallel()
-	dir := module(t, map[string]string{"greeting/greeting.rpc.go": strings.Replace(greeting, "{ Name string }", "{ Name string; Age int32; Old bool; Tags []string }", 1)})
-	if status, _, errs := rpcnetGen(dir, "./..."); status != exitOK {
-		t.Fatal(errs)
-	}
-	for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "-m", "first"}} {
-		cmd := exec.Command("git", args...)
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("git %v: %v\n%s", args, err, out)
-		}
-	}
-	for name, c := range map[string]struct {
-		fields, method string
-		status         int
-		want           string
-	}{
-		"nothing":         {"Name string; Age int32; Old bool; Tags []string", "Hello", exitOK, ""},
-		"add a field":     {"Name string; Age int32; Old bool; Tags []string; New string", "Hello", exitOK, ""},
-		"reorder":         {"Tags []string; Old bool; Age int32; Name string", "Hello", exitOK, ""},
-		"optional":        {"Name *string; Age *int32; Old bool; Tags []string", "Hello", exitOK, ""},
-		"widen":           {"Name string; Age int64; Old bool; Tags []string", "Hello", exitOK, "warning: HelloRequest.age: was int32, is int64"},
-		"narrow":          {"Name string; Age int16; Old bool; Tags []string", "Hello", exitWrong, "HelloRequest.age: was int32, is int16"},
-		"another kind":    {"Name string; Age int32; Old string; Tags []string", "Hello", exitWrong, "HelloRequest.old: was bool, is string"},
-		"another element": {"Name string; Age int32; Old bool; Tags []bool", "Hello", exitWrong, "HelloRequest.tags: was string, is bool"},
-		"remove a field":  {"Name string; Age int32; Tags []string", "Hello", exitWrong, "HelloRequest.old: the field is gone"},
-		"rename":          {"Title string; Age int32; Old bool; Tags []string", "Hello", exitWrong, "HelloRequest.name: the field is gone; if it was renamed, keep its wire name with the tag `rpc:\"name\"`"},
-		"keep the name":   {"Title string `rpc:\"name\"`; Age int32; Old bool; Tags []string", "Hello", exitOK, ""},
-		"remove a method": {"Name string; Age int32; Old bool; Tags []string", "Goodbye", exitWrong, "greeting.v1.Greeting/Hello: the method is gone"},
-	} {
-		src := strings.Replace(greeting, "{ Name string }", "{ "+c.fields+" }", 1)
-		write(t, dir, map[string]string{"greeting/greeting.rpc.go": strings.Replace(src, "\tHello(", "\t"+c.method+"(", 1)})
-		status, _, errs := rpcnetGen(dir, "-check", "-breaking", "HEAD", "./...")
-		stale := strings.Contains(errs, "stale")
-		if status == exitWrong && c.status == exitOK && stale {
-			status = exitOK // of -check
-		}
-		if status != c.status || c.want != "" && !strings.Contains(errs, c.want) || c.want == "" && strings.Contains(errs, "was ") {
-			t.Errorf("%s: %d, want %d\n%s", name, status, c.status, errs)
-		}
-		if name == "narrow" {
-			before := read(t, dir, "greeting/greeting_rpcnet.gen.go")
-			if status, _, _ := rpcnetGen(dir, "-breaking", "HEAD", "./..."); status != exitWrong || read(t, dir, "greeting/greeting_rpcnet.gen.go") != before {
-				t.Errorf("a break was written, status %d", status)
-			}
-		}
-	}
-	// A service that is gone with its file.
-	if err := os.Remove(filepath.Join(dir, "greeting/greeting.rpc.go")); err != nil {
-		t.Fatal(err)
-	}
-	write(t, dir, map[string]string{"greeting/other.rpc.go": strings.ReplaceAll(greeting, "greeting.v1.Greeting", "greeting.v2.Greeting")})
-	if status, _, errs := rpcnetGen(dir, "-breaking", "HEAD", "./..."); status != exitWrong || !strings.Contains(errs, "greeting.v1.Greeting: the service is gone") {
-		t.Errorf("%d\n%s", status, errs)
-	}
 }
 
 func TestNoContractsIsSaid(t *testing.T) {

@@ -1,11 +1,9 @@
 package gen
 
 import (
-	"bytes"
-	"errors"
+	"cmp"
 	"fmt"
 	"maps"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,29 +30,36 @@ func (b Break) String() string {
 
 // Breaking compares the generated files in res with those of a git revision,
 // by their descriptors. Files and services that the revision does not have are
-// new; a generated file that is there and not in res has lost its services.
+// new. What the revision has in the folders that the patterns match, and res
+// has not, is gone, be it with its definition, its file or its folder; unless
+// another package has the service now.
 func Breaking(res *Result, rev string) ([]Break, error) {
-	var out []Break
-	dirs := map[string][]File{}
+	now, all := map[string]services{}, services{}
 	for _, f := range res.Files {
-		d := filepath.Dir(f.Name)
-		dirs[d] = append(dirs[d], f)
-	}
-	for _, name := range res.Orphans {
-		d := filepath.Dir(name)
-		if dirs[d] == nil {
-			dirs[d] = []File{}
+		ss, err := schema.FromGenerated(f.Src)
+		if err != nil {
+			return nil, err
 		}
-	}
-	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
+		dir := filepath.Dir(f.Name)
+		if now[dir] == nil {
+			now[dir] = services{}
+		}
 		// A service may move from one file of its package to another.
-		now := map[string]*schema.Schema{}
-		for _, f := range dirs[dir] {
-			ss, err := schema.FromGenerated(f.Src)
-			if err != nil {
-				return nil, err
-			}
-			maps.Copy(now, ss)
+		maps.Copy(now[dir], ss)
+		maps.Copy(all, ss)
+	}
+	dirs, err := foldersAt(res.opts, rev)
+	if err != nil {
+		return nil, err
+	}
+	for dir := range now {
+		dirs[dir] = true
+	}
+	var out []Break
+	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
+		other, err := unread(dir, res.Files)
+		if err != nil {
+			return nil, err
 		}
 		old, names, err := atRevision(dir, rev)
 		if err != nil {
@@ -62,57 +67,15 @@ func Breaking(res *Result, rev string) ([]Break, error) {
 		}
 		for _, service := range slices.Sorted(maps.Keys(old)) {
 			file := names[service]
-			if now[service] == nil {
+			s := cmp.Or(now[dir][service], other[service], all[service])
+			if s == nil {
 				out = append(out, Break{File: file, Where: service, What: "the service is gone; its callers get Unimplemented"})
 				continue
 			}
-			c := comparison{file: file, old: old[service], now: now[service], seen: map[string]bool{}}
+			c := comparison{file: file, old: old[service], now: s, seen: map[string]bool{}}
 			c.service()
 			out = append(out, c.out...)
 		}
-	}
-	return out, nil
-}
-
-// atRevision returns the services that the generated files of a folder had at
-// a revision, and their files.
-func atRevision(dir, rev string) (map[string]*schema.Schema, map[string]string, error) {
-	listed, err := git(dir, "ls-tree", "--name-only", "-z", rev, "./")
-	if err != nil {
-		return nil, nil, err
-	}
-	all, names := map[string]*schema.Schema{}, map[string]string{}
-	for name := range strings.SplitSeq(string(listed), "\x00") {
-		if !isGen(name) {
-			continue
-		}
-		src, err := git(dir, "show", rev+":./"+name)
-		if err != nil {
-			return nil, nil, err
-		}
-		ss, err := schema.FromGenerated(src)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%s at %s: %w", name, rev, err)
-		}
-		for s, v := range ss {
-			all[s], names[s] = v, filepath.Join(dir, name)
-		}
-	}
-	return all, names, nil
-}
-
-func git(dir string, args ...string) ([]byte, error) {
-	cmd := exec.Command("git", args...)
-	cmd.Dir = dir
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			return nil, fmt.Errorf("git %s: %s", args[0], strings.TrimSpace(stderr.String()))
-		}
-		return nil, fmt.Errorf("git: %w", err)
 	}
 	return out, nil
 }
@@ -272,7 +235,11 @@ func (c *comparison) named(name string, old, now *schema.Type) {
 			return f.Key == 0 && n.Key == 0 && n.Name == f.Name || f.Key != 0 && n.Key == f.Key
 		})
 		if i < 0 {
-			c.report(false, where, "the field is gone; if it was renamed, keep its wire name with the tag `rpc:%q`", f.Name)
+			what, tag := "wire name", f.Name
+			if f.Key != 0 {
+				what, tag = "number", fmt.Sprintf("%s,key=%d", f.Name, f.Key)
+			}
+			c.report(false, where, "the field is gone; if it was renamed, keep its %s with the tag `rpc:%q`", what, tag)
 			continue
 		}
 		n := now.Fields[i]

@@ -1,6 +1,7 @@
 package gen
 
 import (
+	"cmp"
 	"fmt"
 	"go/ast"
 	"go/build/constraint"
@@ -28,6 +29,9 @@ type checker struct {
 	walked    map[string]bool            // types, as text
 	walking   map[string]bool            // types that are not structs, being walked
 	defs      []string                   // definition files
+	builds    map[string]string          // build constraints of all files
+	taken     map[string]claim           // names of what is generated
+	clashes   map[[2]token.Pos]bool      // reported pairs of claims
 	quiet     int                        // above 0, nothing is reported
 	comments  map[token.Pos]string       // see fieldComments
 	refs      map[string]string          // names in descriptors, see typeRef
@@ -47,6 +51,7 @@ func newChecker(l *loader, p *pkg) *checker {
 	return &checker{
 		l: l, fset: l.fset, pkg: p, seen: map[string]bool{}, walked: map[string]bool{}, walking: map[string]bool{},
 		recursion: map[string]bool{}, refs: map[string]string{}, unions: map[*types.TypeName]*union{}, broken: map[*types.TypeName]bool{},
+		builds: map[string]string{}, taken: map[string]claim{}, clashes: map[[2]token.Pos]bool{},
 	}
 }
 
@@ -73,6 +78,9 @@ func (c *checker) check() {
 	}
 	if c.pkg.syntaxErrors {
 		return
+	}
+	for _, name := range c.pkg.misnamed {
+		c.report(nameDiag(name))
 	}
 	for _, f := range c.pkg.syntax {
 		c.file(f)
@@ -130,9 +138,9 @@ func (c *checker) isVariant(obj *types.TypeName) bool {
 // attached to nothing.
 func (c *checker) file(f *ast.File) {
 	name := c.fset.Position(f.Package).Filename
+	c.builds[name] = buildLine(f)
 	if isDef(name) {
 		c.defs = append(c.defs, name)
-		c.fileName(f, name)
 	}
 	attached := map[*ast.CommentGroup]bool{}
 	for _, d := range f.Decls {
@@ -201,24 +209,43 @@ var (
 		mips64p32le ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm`)
 )
 
-// fileName refuses names that mean one thing to go build with the ending
-// .rpc.go and another with _rpcnet.gen.go: it looks for a GOOS, GOARCH or test
-// suffix before the first dot.
-func (c *checker) fileName(f *ast.File, path string) {
+// wrongName says what is wrong with the name of a definition file, or "": some
+// names mean one thing to go build with the ending .rpc.go and another with
+// _rpcnet.gen.go, since it looks for a GOOS, GOARCH or test suffix before the
+// first dot.
+func wrongName(path string) string {
 	base := strings.TrimSuffix(filepath.Base(path), defSuffix)
-	stem, _, _ := strings.Cut(base, ".")
-	parts := strings.Split(stem, "_")
-	last := parts[len(parts)-1]
+	platform := platformSuffix(base)
 	switch {
 	case base == "":
-		c.errorf(f.Package, "file name %s: give it a name before %s", filepath.Base(path), defSuffix)
-	case stem != base:
-		c.errorf(f.Package, "file name %s: a dot inside the name hides build constraints; use an underscore", filepath.Base(path))
-	case len(parts) > 1 && last == "test":
-		c.errorf(f.Package, "file name %s: it looks like a test file and is none; rename it", filepath.Base(path))
-	case len(parts) > 1 && (slices.Contains(knownOS, last) || slices.Contains(knownArch, last)):
-		c.errorf(f.Package, "file name %s: the suffix _%s limits it to one platform, but not what is generated; rename it and write //go:build %s", filepath.Base(path), last, last)
+		return "give it a name before " + defSuffix
+	case strings.Contains(base, "."):
+		return "a dot inside the name hides build constraints; use an underscore"
+	case strings.HasSuffix(base, "_test"):
+		return "it looks like a test file and is none; rename it"
+	case platform != "":
+		return fmt.Sprintf("the suffix _%s limits it to one platform, but not what is generated; rename it and write //go:build %s", platform, platform)
 	}
+	return ""
+}
+
+// platformSuffix returns the GOOS or GOARCH at the end of a file name, or "".
+func platformSuffix(path string) string {
+	stem, _, _ := strings.Cut(filepath.Base(path), ".")
+	last := stem[strings.LastIndex(stem, "_")+1:]
+	if last != stem && (slices.Contains(knownOS, last) || slices.Contains(knownArch, last)) {
+		return last
+	}
+	return ""
+}
+
+// build returns what limits a file to some platforms, or "".
+func (c *checker) build(path string) string { return cmp.Or(c.builds[path], platformSuffix(path)) }
+
+func hasWrongName(path string) bool { return isDef(path) && wrongName(path) != "" }
+
+func nameDiag(path string) Diag {
+	return Diag{token.Position{Filename: path, Line: 1, Column: 1}, fmt.Sprintf("file name %s: %s", filepath.Base(path), wrongName(path))}
 }
 
 // buildLine returns the //go:build line of a file, or "".
@@ -326,47 +353,6 @@ func (c *checker) errorUnion(d directive) *union {
 		return nil
 	}
 	return u
-}
-
-// names reports services with one wire name and generated names that the
-// package declares itself.
-func (c *checker) names() {
-	byWire := map[string]*service{}
-	taken := func(name, of string, pos token.Pos) {
-		if o := c.pkg.types.Scope().Lookup(name); o != nil {
-			c.errorf(o.Pos(), "%s is the name of what is generated for %s at %s: rename it", name, of, short(c.fset.Position(pos)))
-		}
-	}
-	for _, s := range c.services {
-		if o := byWire[s.wire]; o != nil {
-			c.errorf(s.pos, "service name %q already used by %s at %s", s.wire, o.name, short(c.fset.Position(o.pos)))
-		}
-		byWire[s.wire] = s
-		for _, n := range []string{s.name + "Client", "New" + s.name + "Client", "Register" + s.name,
-			"Unimplemented" + s.name, s.name + "Funcs", s.name + "Name", s.name + "Descriptor"} {
-			taken(n, s.name, s.pos)
-		}
-		for _, m := range s.methods {
-			taken(s.name+m.name+"Procedure", s.name+"."+m.name, m.pos)
-			for _, o := range s.methods {
-				if o.name == m.name+"Stream" && (m.reqStream || m.resStream) {
-					c.errorf(o.pos, "%s.%s is the name of the stream handle of %s at %s: rename it", s.name, o.name, m.name, short(c.fset.Position(m.pos)))
-				}
-				if o.name == m.name+"Func" {
-					c.errorf(o.pos, "%s.%s is the name of the field of %sFuncs for %s at %s: rename it", s.name, o.name, s.name, m.name, short(c.fset.Position(m.pos)))
-				}
-			}
-		}
-	}
-	for _, u := range c.order {
-		taken("Unknown"+u.obj.Name(), u.obj.Name(), u.pos)
-	}
-	for _, n := range c.pkg.types.Scope().Names() {
-		if types.Universe.Lookup(n) != nil {
-			o := c.pkg.types.Scope().Lookup(n)
-			c.errorf(o.Pos(), "%s hides Go's own %s, which generated code needs: rename it", n, n)
-		}
-	}
 }
 
 func (c *checker) str(t types.Type) string {

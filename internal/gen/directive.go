@@ -14,8 +14,13 @@ type directive struct {
 	pos       token.Pos
 }
 
-// directiveRE also matches what was meant as a directive and is none.
-var directiveRE = regexp.MustCompile(`^//\s*(?i:rpcnet):\s*(\S*)\s*(.*)$`)
+// directiveRE also matches what was meant as a directive and is none, and what
+// may be plain text.
+var directiveRE = regexp.MustCompile(`^//(\s*)((?i:rpcnet)):(\s*)(\S*)\s*(.*)$`)
+
+// mayHoldDirective matches every source that has a comment with a directive,
+// and some that have none.
+var mayHoldDirective = regexp.MustCompile(`(?i)//[ \t]*rpcnet:`)
 
 var (
 	typeDirectives   = []string{"service", "union", "errors", "name"}
@@ -31,8 +36,8 @@ var place = map[string]string{
 	"name": "a method, a service, an error union or a variant",
 }
 
-// rawDirectives returns the directives of the comments and, for near, what
-// looks like one.
+// rawDirectives returns the directives of the comments and, for near, what was
+// meant as one, with the directive that it resembles, if any.
 func rawDirectives(groups []*ast.CommentGroup, near func(pos token.Pos, text, name string)) (out []directive) {
 	for _, g := range groups {
 		if g == nil {
@@ -40,25 +45,44 @@ func rawDirectives(groups []*ast.CommentGroup, near func(pos token.Pos, text, na
 		}
 		for _, cm := range g.List {
 			m := directiveRE.FindStringSubmatch(cm.Text)
+			if m == nil {
+				continue
+			}
+			before, rpcnet, after, name, arg := m[1], m[2], m[3], m[4], m[5]
+			if before == "" && rpcnet == "rpcnet" && after == "" && name != "" {
+				out = append(out, directive{name, strings.TrimSpace(arg), cm.Pos()})
+				continue
+			}
+			// The more spaces, the closer to a directive it must be: a line of
+			// a plain comment may begin with "rpcnet: ".
+			like := closest(name, allDirectives)
+			short := len(strings.Fields(arg)) < 2 || strings.Contains(arg, "=")
 			switch {
-			case m == nil:
-			case strings.HasPrefix(cm.Text, "//rpcnet:") && m[1] != "" && cm.Text[len("//rpcnet:")] > ' ':
-				out = append(out, directive{m[1], strings.TrimSpace(m[2]), cm.Pos()})
-			case near != nil:
-				near(cm.Pos(), strings.TrimSpace(cm.Text), strings.ToLower(m[1]))
+			case near == nil:
+			case before == "", like != "" && (after == "" || strings.EqualFold(name, like) && short):
+				near(cm.Pos(), strings.TrimSpace(cm.Text), like)
 			}
 		}
 	}
 	return out
 }
 
+// hasDirective reports whether a file has a directive, or a comment that was
+// meant as one.
+func hasDirective(f *ast.File) bool {
+	meant := false
+	return len(rawDirectives(f.Comments, func(token.Pos, string, string) { meant = true })) > 0 || meant
+}
+
 // directives returns the directives of comments on something that allows the
 // given ones, and reports all others.
 func (c *checker) directives(allowed []string, groups ...*ast.CommentGroup) (out []directive) {
 	all := rawDirectives(groups, func(pos token.Pos, text, name string) {
-		if slices.Contains(allDirectives, name) {
-			c.errorf(pos, "directive %q has no effect: write it as //rpcnet:%s, in lower case and without spaces", text, name)
+		if name == "" {
+			c.errorf(pos, "directive %q has no effect: there are %s", text, strings.Join(allDirectives, ", "))
+			return
 		}
+		c.errorf(pos, "directive %q has no effect: write it as //rpcnet:%s, in lower case and without spaces", text, name)
 	})
 	for _, d := range all {
 		switch {
@@ -96,9 +120,9 @@ func (c *checker) noArgument(d directive) {
 }
 
 var (
-	serviceNameRE = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
-	methodNameRE  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	wireNameRE    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+	serviceNameRE = regexp.MustCompile(`^[\pL_][\pL\p{Nd}_]*(\.[\pL_][\pL\p{Nd}_]*)*$`)
+	methodNameRE  = regexp.MustCompile(`^[\pL_][\pL\p{Nd}_]*$`)
+	wireNameRE    = regexp.MustCompile(`^[\pL_][\pL\p{Nd}_.-]*$`)
 )
 
 // wireName returns the argument of a directive that names something, or def if

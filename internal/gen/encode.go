@@ -28,6 +28,9 @@ func (e *emitter) structCodec(n *types.Named) {
 	fs := e.c.knownFields(n)
 	T, wire := e.typ(n), e.wire()
 	e.guard(n)
+	for _, f := range fs {
+		e.guardKind(f.typ)
+	}
 	e.appendFunction(n, "*"+T, "(_ []byte, err error)", func() { e.appendStruct(n, fs) })
 	keys := "fieldsOf" + e.fn(n)
 	e.p("\nvar %s = []string{", keys)
@@ -218,32 +221,4 @@ func (e *emitter) isZero(t types.Type, x string) string {
 		return x + " == nil"
 	}
 	return x + " == (" + e.typ(t) + "{})"
-}
-
-// guard makes the package fail to compile when a struct has changed since
-// generation: a conversion between struct types looks at fields, not at tags.
-// Types of other modules are left alone, since who depends on both could not
-// generate again.
-func (e *emitter) guard(n *types.Named) {
-	st := n.Underlying().(*types.Struct)
-	if n.Obj().Pkg() != e.c.pkg.types {
-		r := e.c.l.byPath[n.Obj().Pkg().Path()]
-		if r == nil || r.module() == "" || r.module() != e.c.pkg.module {
-			return
-		}
-		for v := range st.Fields() {
-			if !v.Exported() {
-				return
-			}
-		}
-	}
-	var b strings.Builder
-	for v := range st.Fields() {
-		if !v.Embedded() {
-			b.WriteString(v.Name() + " ")
-		}
-		b.WriteString(e.typ(v.Type()) + "\n")
-	}
-	name := e.typ(n)
-	e.p("\n// An error here means that %s has changed: run go generate.\nvar _ = struct {\n%s}(%s{})\n", name, b.String(), name)
 }

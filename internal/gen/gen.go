@@ -53,8 +53,10 @@ type File struct {
 // A Result is what a run found.
 type Result struct {
 	Files   []File   // complete sources, in the order of their packages
-	Orphans []string // generated files whose definition is gone
-	Diags   []Diag   // if there are any, Files is not complete
+	Orphans []string // generated files that no definition stands behind
+	Diags   []Diag   // if there are any, Files and Orphans are not complete
+
+	opts Options // what was asked for
 }
 
 // Generate reads the packages and returns what their generated files should
@@ -68,25 +70,27 @@ func Generate(o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	var res Result
+	res := Result{opts: o}
+	for _, name := range l.unlisted {
+		res.Diags = append(res.Diags, nameDiag(name))
+	}
 	for _, p := range pkgs {
 		c := newChecker(l, p)
 		c.check()
 		res.Diags = append(res.Diags, c.diags...)
-		orphans, err := findOrphans(p.dir)
+		if len(c.diags) > 0 {
+			continue
+		}
+		files, err := c.emit()
+		if err != nil {
+			return nil, err
+		}
+		res.Files = append(res.Files, files...)
+		orphans, err := c.orphans(files)
 		if err != nil {
 			return nil, err
 		}
 		res.Orphans = append(res.Orphans, orphans...)
-		if len(c.diags) > 0 {
-			continue
-		}
-		files, diags, err := c.emit()
-		if err != nil {
-			return nil, err
-		}
-		res.Diags = append(res.Diags, diags...)
-		res.Files = append(res.Files, files...)
 	}
 	sortDiags(res.Diags)
 	return &res, nil

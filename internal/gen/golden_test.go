@@ -131,3 +131,46 @@ func TestBadDefinitions(t *testing.T) {
 		}
 	}
 }
+
+// TestFileNamesAreCheckedOnEveryPlatform: go build does not show a file that is
+// named after another platform, nor a folder with nothing else.
+func TestFileNamesAreCheckedOnEveryPlatform(t *testing.T) {
+	const def = "package app\n"
+	dir := t.TempDir()
+	for name, src := range map[string]string{"go.mod": "module example.com/app\n\ngo 1.25.0\n", "a/a.go": def,
+		"a/api_linux.rpc.go": def, "b/api_linux.rpc.go": def, "c/api_windows.rpc.go": def,
+		"testdata/api_linux.rpc.go": def, "d/go.mod": "module example.com/d\n", "d/api_linux.rpc.go": def} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(src), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, platform := range []string{"linux/amd64", "windows/arm64", "plan9/386"} {
+		os, arch, _ := strings.Cut(platform, "/")
+		t.Setenv("GOOS", os)
+		t.Setenv("GOARCH", arch)
+		for _, c := range []struct {
+			o    gen.Options
+			want int
+		}{
+			{gen.Options{Patterns: folders(t, "bad/98*")}, 1},
+			{gen.Options{Patterns: folders(t, "bad/99*")}, 1},
+			{gen.Options{Patterns: folders(t, "bad/9[89]*")}, 2},
+			{gen.Options{Dir: dir, Patterns: []string{"./..."}}, 3},
+			{gen.Options{Dir: dir, Patterns: []string{"example.com/app/..."}}, 3},
+			{gen.Options{Dir: dir, Patterns: []string{"./a", "./b/..."}}, 2},
+		} {
+			res := generate(t, c.o)
+			for _, d := range res.Diags {
+				if !strings.Contains(d.Msg, "limits it to one platform") || d.Pos.Line != 1 || d.Pos.Column != 1 {
+					t.Errorf("%s, %v: %v", platform, c.o.Patterns, d)
+				}
+			}
+			if len(res.Diags) != c.want {
+				t.Errorf("%s, %v: %v, want %d", platform, c.o.Patterns, res.Diags, c.want)
+			}
+		}
+	}
+}

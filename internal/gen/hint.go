@@ -4,20 +4,27 @@ import (
 	"fmt"
 	"go/types"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // didYouMean returns a hint at the closest of the names, or "".
 func didYouMean(s string, among []string) string {
+	if best := closest(s, among); best != "" {
+		return fmt.Sprintf(" (did you mean %q?)", best)
+	}
+	return ""
+}
+
+// closest returns the name that s is, or was meant to be, or "".
+func closest(s string, among []string) string {
 	best, distance := "", 3
 	for _, k := range among {
 		if d := editDistance(strings.ToLower(s), strings.ToLower(k)); d < distance && d < len(k) {
 			best, distance = k, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %q?)", best)
+	return best
 }
 
 // editDistance is Levenshtein's.
@@ -63,7 +70,15 @@ func snake(s string) string {
 	return b.String()
 }
 
-func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
+func lowerFirst(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	return string(unicode.ToLower(r)) + s[n:]
+}
+
+func upperFirst(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(r)) + s[n:]
+}
 
 // kindOf names the kind of a type with its article.
 func kindOf(t types.Type) string {

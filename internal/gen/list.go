@@ -14,6 +14,7 @@ import (
 type listed struct {
 	Dir, ImportPath, Name, Export string
 	GoFiles, CgoFiles             []string
+	IgnoredGoFiles                []string // excluded by build constraints
 	ImportMap                     map[string]string
 	Module                        *struct{ Path string }
 	Error                         *struct{ Pos, Err string }

@@ -1,7 +1,6 @@
 package gen
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -29,6 +28,7 @@ type pkg struct {
 	errors                  []Diag
 	syntaxErrors            bool
 	checking                bool
+	misnamed                []string // definition files, read or not
 }
 
 // A loader resolves imports for the type checker.
@@ -37,6 +37,8 @@ type loader struct {
 	byPath map[string]*listed
 	done   map[string]*pkg
 	export types.Importer
+
+	unlisted []string // see Options.unlisted
 }
 
 // load type-checks the packages that define contracts. Function bodies and
@@ -44,20 +46,23 @@ type loader struct {
 // to code that does not exist yet get in the way. The packages themselves are
 // never compiled; only what they import is, through the build cache.
 func load(o Options) ([]*pkg, *loader, error) {
-	fields := "-json=Dir,ImportPath,Name,GoFiles,CgoFiles,ImportMap,Module,Error"
+	fields := "-json=Dir,ImportPath,Name,GoFiles,CgoFiles,IgnoredGoFiles,ImportMap,Module,Error"
 	roots, err := golist(o, append([]string{"-find", fields, "--"}, o.Patterns...)...)
 	if err != nil {
 		return nil, nil, err
 	}
 	l := &loader{fset: token.NewFileSet(), byPath: map[string]*listed{}, done: map[string]*pkg{}}
+	if l.unlisted, err = o.unlisted(roots); err != nil {
+		return nil, nil, err
+	}
 	imports := map[string]bool{}
 	var keep []*listed
 	for _, r := range roots {
 		// A generated file that is a merge conflict sets Error as well.
-		if r.Error != nil && len(r.files()) == 0 {
+		if r.Error != nil && len(r.files()) == 0 && !slices.ContainsFunc(r.IgnoredGoFiles, hasWrongName) {
 			return nil, nil, errors.New(strings.TrimSpace(r.Error.Err))
 		}
-		if len(roots) > 1 && !hasDefinitions(r) {
+		if len(roots) > 1 && !l.concerned(r) {
 			continue // matched by a pattern: nothing to do
 		}
 		keep = append(keep, r)
@@ -98,20 +103,25 @@ func load(o Options) ([]*pkg, *loader, error) {
 	return out, l, nil
 }
 
-// hasDefinitions reports whether a package has a definition file or a file
-// with a directive in the wrong place.
-func hasDefinitions(r *listed) bool {
+// concerned reports whether a package has a definition file, a generated one,
+// or a directive in a file that is neither.
+func (l *loader) concerned(r *listed) bool {
+	for _, name := range append(r.files(), r.IgnoredGoFiles...) {
+		if isDef(name) || isGen(name) && isMarked(filepath.Join(r.Dir, name)) {
+			return true
+		}
+	}
 	for _, name := range r.files() {
-		if isDef(name) {
-			return true
-		}
-		if isGen(name) {
-			continue
-		}
 		src, err := os.ReadFile(filepath.Join(r.Dir, name))
-		if err == nil && bytes.Contains(src, []byte("\n//rpcnet:service")) {
-			return true
+		if err != nil || isGen(name) || !mayHoldDirective.Match(src) {
+			continue // without parsing it
 		}
+		for _, f := range l.parse(r).syntax {
+			if hasDirective(f) {
+				return true
+			}
+		}
+		return false
 	}
 	return false
 }
@@ -122,6 +132,11 @@ func (l *loader) parse(r *listed) *pkg {
 	}
 	p := &pkg{name: r.Name, path: r.ImportPath, dir: r.Dir, module: r.module()}
 	l.done[r.ImportPath] = p
+	for _, name := range append(r.files(), r.IgnoredGoFiles...) {
+		if hasWrongName(name) {
+			p.misnamed = append(p.misnamed, filepath.Join(r.Dir, name))
+		}
+	}
 	for _, name := range r.files() {
 		if isGen(name) {
 			continue

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -50,32 +51,36 @@ func newWorkshop(t testing.TB) *workshop {
 	return w
 }
 
-// make generates from src, which is the file fuzz.rpc.go of a package, and
-// type-checks the result.
-func (w *workshop) make(src string) (diags []Diag, err error) {
+// make generates from sources, which are the definition files of a package, and
+// type-checks the result: as a whole, and the files without a build constraint
+// alone.
+func (w *workshop) make(srcs ...string) (diags []Diag, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	const path = "example.com/fuzz"
+	const path = rootPath + "/internal/gen/fuzz"
 	l := &loader{fset: token.NewFileSet(), byPath: maps.Clone(w.byPath), done: map[string]*pkg{}, export: w.export}
 	l.byPath[path] = &listed{ImportPath: path, Dir: os.TempDir()}
-	name := filepath.Join(os.TempDir(), "fuzz.rpc.go")
-	f, perr := parser.ParseFile(l.fset, name, src, parser.ParseComments|parser.SkipObjectResolution)
-	if perr != nil || f == nil {
-		return []Diag{{Msg: fmt.Sprint(perr)}}, nil
+	p := &pkg{path: path}
+	for i, src := range srcs {
+		name := filepath.Join(os.TempDir(), fmt.Sprintf("fuzz%d.rpc.go", i))
+		f, err := parser.ParseFile(l.fset, name, src, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil || f == nil {
+			return []Diag{{Msg: fmt.Sprint(err)}}, nil
+		}
+		p.name, p.syntax = f.Name.Name, append(p.syntax, f)
 	}
-	p := &pkg{name: f.Name.Name, path: path, syntax: []*ast.File{f}}
 	l.done[path] = p
 	c := newChecker(l, l.check(path))
 	if c.check(); len(c.diags) > 0 {
 		return c.diags, nil
 	}
-	files, diags, err := c.emit()
-	if err != nil || len(diags) > 0 {
-		return diags, err
+	files, err := c.emit()
+	if err != nil {
+		return nil, err
 	}
-	all := []*ast.File{f}
+	all := p.syntax
 	for _, out := range files {
-		g, err := parser.ParseFile(l.fset, out.Name, out.Src, parser.SkipObjectResolution)
+		g, err := parser.ParseFile(l.fset, out.Name, out.Src, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			return nil, err
 		}
@@ -83,12 +88,14 @@ func (w *workshop) make(src string) (diags []Diag, err error) {
 	}
 	var first error
 	cfg := types.Config{Importer: l, Error: func(err error) {
-		// What is wrong in the bodies of the definition file is the user's.
-		if e, ok := err.(types.Error); ok && e.Fset.Position(e.Pos).Filename != name && first == nil {
+		// What is wrong in the bodies of the definition files is the user's.
+		if e, ok := err.(types.Error); ok && isGen(e.Fset.Position(e.Pos).Filename) && first == nil {
 			first = fmt.Errorf("what is generated does not compile: %w", err)
 		}
 	}}
 	_, _ = cfg.Check(path, l.fset, all, nil)
+	everywhere := slices.DeleteFunc(slices.Clone(all), func(f *ast.File) bool { return buildLine(f) != "" })
+	_, _ = cfg.Check(path, l.fset, everywhere, nil)
 	return nil, first
 }
 

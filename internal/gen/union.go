@@ -48,6 +48,9 @@ func (c *checker) union(d *decl) {
 	case !sealed(it):
 		c.errorf(pos, "//rpcnet:%s %s: not sealed: add an unexported marker method, e.g. is%s(), so that every variant is in this package", mark, name, name)
 		return
+	case isLocalName(name):
+		c.errorf(pos, "//rpcnet:%s %s: it has the name of a variable in generated code: rename it", mark, name)
+		return
 	case isErr && !types.Implements(it, errorInterface):
 		c.errorf(pos, "//rpcnet:errors %s: must embed error", name)
 		return
@@ -60,6 +63,10 @@ func (c *checker) union(d *decl) {
 		}
 		if sig.Params().Len() != 0 || sig.Results().Len() != 0 {
 			c.errorf(m.Pos(), "//rpcnet:%s %s: method %s: a union has marker methods only, without parameters and results, so that Unknown%s can have them", mark, name, m.Name(), name)
+			return
+		}
+		if m.Name() == "Name" || m.Name() == "Raw" {
+			c.errorf(m.Pos(), "//rpcnet:%s %s: method %s: Unknown%s has a field of that name: rename it", mark, name, m.Name(), name)
 			return
 		}
 	}
@@ -82,6 +89,10 @@ func (c *checker) union(d *decl) {
 			c.errorf(v.pos, "variant name %q of %s already used by %s at %s; set another with //rpcnet:name", v.wire, name, o.obj.Name(), short(c.fset.Position(o.pos)))
 		}
 		wires[v.wire] = v
+		build := c.build(c.fset.Position(v.pos).Filename)
+		if build != "" && build != c.build(d.file) {
+			c.errorf(v.pos, "variant %s of %s: its file has a build constraint (%s) that the file of %s has not: move it there, or give both files the same //go:build line", v.obj.Name(), name, build, name)
+		}
 	}
 	c.unions[d.obj] = u
 	c.order = append(c.order, u)

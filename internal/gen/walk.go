@@ -3,6 +3,7 @@ package gen
 import (
 	"go/token"
 	"go/types"
+	"strings"
 )
 
 // A site says where a type is used, for error messages.
@@ -44,6 +45,8 @@ func (c *checker) walk(t types.Type, s site) {
 		b, ok := u.Key().Underlying().(*types.Basic)
 		if !ok || b.Info()&(types.IsString|types.IsInteger) == 0 || b.Kind() == types.Uintptr {
 			c.errorf(s.pos, "%s: map key %s: want a string or an integer type", s.path, c.str(u.Key()))
+		} else {
+			c.walk(u.Key(), s)
 		}
 		c.walk(u.Elem(), s)
 	case *types.Struct:
@@ -76,6 +79,15 @@ func (c *checker) walkNamed(n *types.Named, s site) {
 	}
 	if n.Obj().Pkg() == c.pkg.types && isLocalName(n.Obj().Name()) {
 		c.errorf(s.pos, "%s: type %s has the name of a variable in generated code: rename it", s.path, n.Obj().Name())
+		return
+	}
+	switch p := n.Obj().Pkg(); {
+	case p == nil || p == c.pkg.types:
+	case !n.Obj().Exported():
+		c.errorf(s.pos, "%s: type %s is not exported by its package", s.path, c.str(n))
+		return
+	case !mayImport(c.pkg.path, p.Path()):
+		c.errorf(s.pos, "%s: type %s is of the internal package %s, which this one may not import", s.path, c.str(n), p.Path())
 		return
 	}
 	if nested(n) > maxTypeArgs {
@@ -113,10 +125,6 @@ func (c *checker) walkNamed(n *types.Named, s site) {
 		outer := c.walking
 		c.walking = map[string]bool{}
 		defer func() { c.walking = outer }()
-		if local := n.Obj().Pkg() == c.pkg.types; !local && !n.Obj().Exported() {
-			c.errorf(s.pos, "%s: type %s is not exported by its package", s.path, c.str(n))
-			return
-		}
 		for _, f := range c.fields(n, s) {
 			c.walk(f.typ, s.in(f))
 		}
@@ -132,6 +140,17 @@ func (c *checker) walkNamed(n *types.Named, s site) {
 		defer delete(c.walking, key)
 		c.walk(u, s)
 	}
+}
+
+// mayImport reports whether a package may import another, which it may not if
+// that is internal elsewhere.
+func mayImport(from, path string) bool {
+	i := strings.LastIndex("/"+path+"/", "/internal/")
+	if i < 0 {
+		return true
+	}
+	parent := strings.TrimSuffix(path[:i], "/")
+	return from == parent || strings.HasPrefix(from, parent+"/")
 }
 
 // maxTypeArgs is how deep type arguments may nest: a generic type that refers

@@ -2,14 +2,20 @@ package bad
 
 import (
 	"context"
-)
 
-var _ context.Context
+	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/bad/105_unexported_foreign/other"
+)
 
 //rpcnet:service
 type S interface {
 	M(ctx context.Context, req *Req) (*Resp, error)
 }
 
-type Req struct{ C chan int }
+type Req struct {
+	Text other.Text
+	Key  other.Key
+	Elem other.Elem
+	Ptr  other.Ptr
+}
+
 type Resp struct{ B string }

@@ -566,6 +566,26 @@ var _ = struct {
 	hidden   int
 }(All{})
 
+// An error here means that base has changed: run go generate.
+var _ = struct {
+	Origin string
+}(base{})
+
+// An error here means that Mood has changed: run go generate.
+var _ = (*string)((*Mood)(nil))
+
+// An error here means that Flag has changed: run go generate.
+var _ = (*uint8)((*Flag)(nil))
+
+// An error here means that Flags has changed: run go generate.
+var _ = (*[]Flag)((*Flags)(nil))
+
+// An error here means that Level has changed: run go generate.
+var _ = (*string)((*Level)(nil))
+
+// An error here means that shared.Priority has changed: run go generate.
+var _ = (*int8)((*shared.Priority)(nil))
+
 func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 	var ok bool
 	n := 57
@@ -1909,6 +1929,10 @@ func decodeAnswerNumberCBOR(d *wire.Decoder, v *AnswerNumber) {
 var _ = struct {
 	Nothing
 }(AnswerNothing{})
+
+// An error here means that Nothing has changed: run go generate.
+var _ = struct {
+}(Nothing{})
 
 func appendAnswerNothingCBOR(b []byte, v *AnswerNothing) (_ []byte, err error) {
 	b = append(b, "\xa0"...)

@@ -220,10 +220,6 @@ const ThirdDescriptor = `{"version":1,
 "Nothing":{"kind":"struct","doc":"Nothing has none."},
 "Overloaded":{"kind":"struct","doc":"Overloaded is an error by pointer.","fields":[{"name":"retry_after","type":"duration"}]}}}`
 
-// An error here means that Nothing has changed: run go generate.
-var _ = struct {
-}(Nothing{})
-
 func appendNothingCBOR(b []byte, v *Nothing) (_ []byte, err error) {
 	b = append(b, "\xa0"...)
 	return b, nil

@@ -115,6 +115,12 @@ var _ = struct {
 	C *context_
 }(Wire{})
 
+// An error here means that d2.N has changed: run go generate.
+var _ = (*int)((*d2.N)(nil))
+
+// An error here means that schema has changed: run go generate.
+var _ = (*int)((*schema)(nil))
+
 func appendWire2CBOR(b []byte, v *Wire) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa7ac"...)

@@ -142,6 +142,12 @@ var _ = struct {
 	OptList []string
 }(Value{})
 
+// An error here means that Embedded has changed: run go generate.
+var _ = struct {
+	By string
+	B2 bool
+}(Embedded{})
+
 func appendValueCBOR(b []byte, v *Value) (_ []byte, err error) {
 	var ok bool
 	n := 37

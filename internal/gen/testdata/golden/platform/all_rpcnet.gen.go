@@ -130,3 +130,244 @@ func decodeBothCBOR(d *wire.Decoder, v *Both) {
 	}
 	d.Leave()
 }
+
+// UnknownTree is a variant of [Tree] that a peer with a newer contract
+// sent. It can be sent on as it is.
+type UnknownTree struct {
+	// Name is the wire name of the variant.
+	Name string
+	// Raw is its value.
+	Raw wire.Raw
+}
+
+func (*UnknownTree) isTree() {}
+
+// AppendTreeCBOR appends the encoding of v, for generated code that
+// uses the union.
+func AppendTreeCBOR(b []byte, v Tree) ([]byte, error) {
+	return appendTreeCBORAt(b, v, 0)
+}
+
+func appendTreeCBORAt(b []byte, v Tree, depth int) ([]byte, error) {
+	if depth > wire.MaxDepth {
+		return b, wire.ErrDepth
+	}
+	switch v := v.(type) {
+	case *Leaf:
+		if v != nil {
+			return appendLeafCBOR(append(b, "\xa1dleaf"...), v)
+		}
+	case Leaf:
+		return appendLeafCBOR(append(b, "\xa1dleaf"...), &v)
+	case *Branch:
+		if v != nil {
+			return appendBranchCBORAt(append(b, "\xa1fbranch"...), v, depth+1)
+		}
+	case Branch:
+		return appendBranchCBORAt(append(b, "\xa1fbranch"...), &v, depth+1)
+	case *UnknownTree:
+		if v != nil {
+			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			if !ok {
+				return b, wire.NotUTF8("UnknownTree.Name")
+			}
+			return wire.AppendRaw(b, v.Raw)
+		}
+	}
+	return b, wire.NotVariant("Tree", v)
+}
+
+// DecodeTreeCBOR decodes into v, a [Tree], for generated code that
+// uses the union.
+func DecodeTreeCBOR(d *wire.Decoder, v *Tree) {
+	name := d.Union()
+	if d.Err() != nil {
+		return
+	}
+	switch name {
+	case "leaf":
+		var x Leaf
+		wire.ChargeFor(d, &x)
+		decodeLeafCBOR(d, &x)
+		*v = x
+	case "branch":
+		var x Branch
+		wire.ChargeFor(d, &x)
+		decodeBranchCBOR(d, &x)
+		*v = x
+	default:
+		*v = &UnknownTree{Name: d.Own(name), Raw: d.RawCopy()}
+	}
+	if d.Err() != nil {
+		d.In(name)
+		return
+	}
+	d.Leave()
+}
+
+// Unknownhidden is a variant of [hidden] that a peer with a newer contract
+// sent. It can be sent on as it is.
+type Unknownhidden struct {
+	// Name is the wire name of the variant.
+	Name string
+	// Raw is its value.
+	Raw wire.Raw
+}
+
+func (*Unknownhidden) isHidden() {}
+
+// appendHiddenCBOR appends the encoding of v, for generated code that
+// uses the union.
+func appendHiddenCBOR(b []byte, v hidden) ([]byte, error) {
+	switch v := v.(type) {
+	case *Something:
+		if v != nil {
+			return appendSomethingCBOR(append(b, "\xa1isomething"...), v)
+		}
+	case Something:
+		return appendSomethingCBOR(append(b, "\xa1isomething"...), &v)
+	case *Unknownhidden:
+		if v != nil {
+			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			if !ok {
+				return b, wire.NotUTF8("Unknownhidden.Name")
+			}
+			return wire.AppendRaw(b, v.Raw)
+		}
+	}
+	return b, wire.NotVariant("hidden", v)
+}
+
+// decodeHiddenCBOR decodes into v, a [hidden], for generated code that
+// uses the union.
+func decodeHiddenCBOR(d *wire.Decoder, v *hidden) {
+	name := d.Union()
+	if d.Err() != nil {
+		return
+	}
+	switch name {
+	case "something":
+		var x Something
+		wire.ChargeFor(d, &x)
+		decodeSomethingCBOR(d, &x)
+		*v = x
+	default:
+		*v = &Unknownhidden{Name: d.Own(name), Raw: d.RawCopy()}
+	}
+	if d.Err() != nil {
+		d.In(name)
+		return
+	}
+	d.Leave()
+}
+
+// An error here means that Leaf has changed: run go generate.
+var _ = struct {
+	Both Both
+}(Leaf{})
+
+func appendLeafCBOR(b []byte, v *Leaf) (_ []byte, err error) {
+	b = append(b, "\xa1dboth"...)
+	if b, err = appendBothCBOR(b, &v.Both); err != nil {
+		return b, err
+	}
+	return b, nil
+}
+
+var fieldsOfLeaf = []string{"dboth"}
+
+func decodeLeafCBOR(d *wire.Decoder, v *Leaf) {
+	var f wire.Fields
+	for n := d.Map(); n > 0; n-- {
+		k := f.Next(d, fieldsOfLeaf)
+		switch k {
+		case 0:
+			decodeBothCBOR(d, &v.Both)
+		case wire.Unknown:
+			d.Skip()
+		}
+		if d.Err() != nil {
+			d.InField(fieldsOfLeaf, k)
+			return
+		}
+	}
+	d.Leave()
+}
+
+// An error here means that Branch has changed: run go generate.
+var _ = struct {
+	Left  Tree
+	Right Tree
+}(Branch{})
+
+func appendBranchCBOR(b []byte, v *Branch) ([]byte, error) {
+	return appendBranchCBORAt(b, v, 0)
+}
+
+func appendBranchCBORAt(b []byte, v *Branch, depth int) (_ []byte, err error) {
+	if depth > wire.MaxDepth {
+		return b, wire.ErrDepth
+	}
+	b = append(b, "\xa2dleft"...)
+	if v.Left == nil {
+		b = wire.AppendNil(b)
+	} else if b, err = appendTreeCBORAt(b, v.Left, depth+1); err != nil {
+		return b, err
+	}
+	b = append(b, "eright"...)
+	if v.Right == nil {
+		b = wire.AppendNil(b)
+	} else if b, err = appendTreeCBORAt(b, v.Right, depth+1); err != nil {
+		return b, err
+	}
+	return b, nil
+}
+
+var fieldsOfBranch = []string{"dleft", "eright"}
+
+func decodeBranchCBOR(d *wire.Decoder, v *Branch) {
+	var f wire.Fields
+	for n := d.Map(); n > 0; n-- {
+		k := f.Next(d, fieldsOfBranch)
+		switch k {
+		case 0:
+			DecodeTreeCBOR(d, &v.Left)
+		case 1:
+			DecodeTreeCBOR(d, &v.Right)
+		case wire.Unknown:
+			d.Skip()
+		}
+		if d.Err() != nil {
+			d.InField(fieldsOfBranch, k)
+			return
+		}
+	}
+	d.Leave()
+}
+
+// An error here means that Something has changed: run go generate.
+var _ = struct {
+}(Something{})
+
+func appendSomethingCBOR(b []byte, v *Something) (_ []byte, err error) {
+	b = append(b, "\xa0"...)
+	return b, nil
+}
+
+var fieldsOfSomething = []string{}
+
+func decodeSomethingCBOR(d *wire.Decoder, v *Something) {
+	var f wire.Fields
+	for n := d.Map(); n > 0; n-- {
+		k := f.Next(d, fieldsOfSomething)
+		switch k {
+		case wire.Unknown:
+			d.Skip()
+		}
+		if d.Err() != nil {
+			d.InField(fieldsOfSomething, k)
+			return
+		}
+	}
+	d.Leave()
+}

@@ -6,6 +6,7 @@ package platform
 
 import (
 	"context"
+	"errors"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/schema"
@@ -22,7 +23,9 @@ const UnixName = "platform.Unix"
 
 // The procedures of [Unix].
 const (
-	UnixGetProcedure = "/platform.Unix/Get"
+	UnixGetProcedure  = "/platform.Unix/Get"
+	UnixTurnProcedure = "/platform.Unix/Turn"
+	UnixSendProcedure = "/platform.Unix/Send"
 )
 
 var unixSchema = schema.New(UnixDescriptor)
@@ -33,6 +36,21 @@ var (
 		Shape:     rpcnet.Unary,
 		Request:   stub.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema.Message("Both")),
 		Response:  stub.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema.Message("Both")),
+		Errors:    unixErrors,
+	}
+	unixTurnSpec = &rpcnet.Spec{
+		Procedure: UnixTurnProcedure,
+		Shape:     rpcnet.Unary,
+		Request:   stub.UnionMessage(AppendTreeCBOR, DecodeTreeCBOR, unixSchema.Message("Tree")),
+		Response:  stub.UnionMessage(AppendTreeCBOR, DecodeTreeCBOR, unixSchema.Message("Tree")),
+		Errors:    unixErrors,
+	}
+	unixSendSpec = &rpcnet.Spec{
+		Procedure: UnixSendProcedure,
+		Shape:     rpcnet.Unary,
+		Request:   stub.StructMessage(appendBranch_UnixonlyCBOR, decodeBranch_UnixonlyCBOR, unixSchema.Message("Branch")),
+		Response:  stub.StructMessage(appendPackage_UnixonlyCBOR, decodePackage_UnixonlyCBOR, unixSchema.Message("Package")),
+		Errors:    unixErrors,
 	}
 )
 
@@ -56,11 +74,31 @@ func (c *UnixClient) Get(ctx context.Context, req *Both) (*Both, error) {
 	return res, nil
 }
 
+// Turn calls [Unix.Turn].
+func (c *UnixClient) Turn(ctx context.Context, req Tree) (Tree, error) {
+	var res Tree
+	if err := c.c.Unary(ctx, unixTurnSpec, req, &res); err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// Send calls [Unix.Send].
+func (c *UnixClient) Send(ctx context.Context, req *Branch) (*Package, error) {
+	res := new(Package)
+	if err := c.c.Unary(ctx, unixSendSpec, req, res); err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
 // RegisterUnix serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterUnix(srv *rpcnet.Server, impl Unix) {
 	srv.Register(
 		rpcnet.Method{Spec: unixGetSpec, Handler: stub.HandleUnary(impl.Get, stub.NewPointer[Both])},
+		rpcnet.Method{Spec: unixTurnSpec, Handler: stub.HandleUnary(impl.Turn, stub.NewUnion[Tree])},
+		rpcnet.Method{Spec: unixSendSpec, Handler: stub.HandleUnary(impl.Send, stub.NewPointer[Branch])},
 	)
 }
 
@@ -75,10 +113,22 @@ func (UnimplementedUnix) Get(context.Context, *Both) (*Both, error) {
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "platform.Unix/Get is not implemented")
 }
 
+// Turn fails.
+func (UnimplementedUnix) Turn(context.Context, Tree) (Tree, error) {
+	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "platform.Unix/Turn is not implemented")
+}
+
+// Send fails.
+func (UnimplementedUnix) Send(context.Context, *Branch) (*Package, error) {
+	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "platform.Unix/Send is not implemented")
+}
+
 // UnixFuncs implements [Unix] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type UnixFuncs struct {
-	GetFunc func(context.Context, *Both) (*Both, error)
+	GetFunc  func(context.Context, *Both) (*Both, error)
+	TurnFunc func(context.Context, Tree) (Tree, error)
+	SendFunc func(context.Context, *Branch) (*Package, error)
 }
 
 var _ Unix = (*UnixFuncs)(nil)
@@ -91,15 +141,69 @@ func (f *UnixFuncs) Get(ctx context.Context, req *Both) (*Both, error) {
 	return f.GetFunc(ctx, req)
 }
 
+// Turn calls TurnFunc.
+func (f *UnixFuncs) Turn(ctx context.Context, req Tree) (Tree, error) {
+	if f.TurnFunc == nil {
+		return UnimplementedUnix{}.Turn(ctx, req)
+	}
+	return f.TurnFunc(ctx, req)
+}
+
+// Send calls SendFunc.
+func (f *UnixFuncs) Send(ctx context.Context, req *Branch) (*Package, error) {
+	if f.SendFunc == nil {
+		return UnimplementedUnix{}.Send(ctx, req)
+	}
+	return f.SendFunc(ctx, req)
+}
+
+// unixErrors carries the variants of [Failure].
+var unixErrors = &rpcnet.ErrorUnion{
+	Name: "Failure",
+	Append: func(b []byte, err error) ([]byte, bool) {
+		var u Failure
+		if !errors.As(err, &u) {
+			return b, false
+		}
+		out, err := AppendFailureCBOR(b, u)
+		if err != nil {
+			return b, false
+		}
+		return out, true
+	},
+	Decode: func(d *wire.Decoder) error {
+		var u Failure
+		DecodeFailureCBOR(d, &u)
+		if d.Err() != nil {
+			return nil
+		}
+		return u
+	},
+}
+
 // UnixDescriptor describes [Unix] and its messages in JSON, for programs
 // that do not have the Go types: see package schema.
 const UnixDescriptor = `{"version":1,
 "service":"platform.Unix",
 "doc":"Unix exists on some platforms.",
+"errors":"Failure",
+"errors_name":"Failure",
 "methods":[
-{"name":"Get","shape":"unary","request":"Both","response":"Both"}],
+{"name":"Get","shape":"unary","request":"Both","response":"Both"},
+{"name":"Turn","shape":"unary","request":"Tree","response":"Tree"},
+{"name":"Send","shape":"unary","request":"Branch","response":"Package"}],
 "types":{
-"Both":{"kind":"struct","doc":"Both is in two contracts.","fields":[{"name":"x","type":"int"}]}}}`
+"Both":{"kind":"struct","doc":"Both is in two contracts.","fields":[{"name":"x","type":"int"}]},
+"Branch":{"kind":"struct","doc":"Branch is a variant.","fields":[{"name":"left","type":"Tree"},{"name":"right","type":"Tree"}]},
+"Failure":{"kind":"union","doc":"Failure is the errors of this file.","variants":[{"name":"killed","type":"Killed"}]},
+"Hangup":{"kind":"struct","doc":"Hangup is a variant.","fields":[{"name":"tree","type":"Tree"}]},
+"Killed":{"kind":"struct","doc":"Killed is a variant.","fields":[{"name":"signal","type":"Signal"}]},
+"Leaf":{"kind":"struct","doc":"Leaf is a variant.","fields":[{"name":"both","type":"Both"}]},
+"Package":{"kind":"struct","doc":"Package has unions of both files.","fields":[{"name":"tree","type":"Tree"},{"name":"hidden","type":"hidden"},{"name":"signal","type":"Signal"}]},
+"Signal":{"kind":"union","doc":"Signal is a union of this file.","variants":[{"name":"hangup","type":"Hangup"}]},
+"Something":{"kind":"struct","doc":"Something is a variant."},
+"Tree":{"kind":"union","doc":"Tree is a union that both contracts need, and contains itself. Unix sends it\nfirst, but it belongs to this file.","variants":[{"name":"leaf","type":"Leaf"},{"name":"branch","type":"Branch"}]},
+"hidden":{"kind":"union","variants":[{"name":"something","type":"Something"}]}}}`
 
 // An error here means that Both has changed: run go generate.
 var _ = struct {
@@ -127,6 +231,295 @@ func decodeBoth_UnixonlyCBOR(d *wire.Decoder, v *Both) {
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfBoth_Unixonly, k)
+			return
+		}
+	}
+	d.Leave()
+}
+
+// An error here means that Branch has changed: run go generate.
+var _ = struct {
+	Left  Tree
+	Right Tree
+}(Branch{})
+
+func appendBranch_UnixonlyCBOR(b []byte, v *Branch) ([]byte, error) {
+	return appendBranch_UnixonlyCBORAt(b, v, 0)
+}
+
+func appendBranch_UnixonlyCBORAt(b []byte, v *Branch, depth int) (_ []byte, err error) {
+	if depth > wire.MaxDepth {
+		return b, wire.ErrDepth
+	}
+	b = append(b, "\xa2dleft"...)
+	if v.Left == nil {
+		b = wire.AppendNil(b)
+	} else if b, err = appendTreeCBORAt(b, v.Left, depth+1); err != nil {
+		return b, err
+	}
+	b = append(b, "eright"...)
+	if v.Right == nil {
+		b = wire.AppendNil(b)
+	} else if b, err = appendTreeCBORAt(b, v.Right, depth+1); err != nil {
+		return b, err
+	}
+	return b, nil
+}
+
+var fieldsOfBranch_Unixonly = []string{"dleft", "eright"}
+
+func decodeBranch_UnixonlyCBOR(d *wire.Decoder, v *Branch) {
+	var f wire.Fields
+	for n := d.Map(); n > 0; n-- {
+		k := f.Next(d, fieldsOfBranch_Unixonly)
+		switch k {
+		case 0:
+			DecodeTreeCBOR(d, &v.Left)
+		case 1:
+			DecodeTreeCBOR(d, &v.Right)
+		case wire.Unknown:
+			d.Skip()
+		}
+		if d.Err() != nil {
+			d.InField(fieldsOfBranch_Unixonly, k)
+			return
+		}
+	}
+	d.Leave()
+}
+
+// An error here means that Package has changed: run go generate.
+var _ = struct {
+	Tree   Tree
+	Hidden hidden
+	Signal Signal
+}(Package{})
+
+func appendPackage_UnixonlyCBOR(b []byte, v *Package) (_ []byte, err error) {
+	b = append(b, "\xa3dtree"...)
+	if v.Tree == nil {
+		b = wire.AppendNil(b)
+	} else if b, err = AppendTreeCBOR(b, v.Tree); err != nil {
+		return b, err
+	}
+	b = append(b, "fhidden"...)
+	if v.Hidden == nil {
+		b = wire.AppendNil(b)
+	} else if b, err = appendHiddenCBOR(b, v.Hidden); err != nil {
+		return b, err
+	}
+	b = append(b, "fsignal"...)
+	if v.Signal == nil {
+		b = wire.AppendNil(b)
+	} else if b, err = AppendSignalCBOR(b, v.Signal); err != nil {
+		return b, err
+	}
+	return b, nil
+}
+
+var fieldsOfPackage_Unixonly = []string{"dtree", "fhidden", "fsignal"}
+
+func decodePackage_UnixonlyCBOR(d *wire.Decoder, v *Package) {
+	var f wire.Fields
+	for n := d.Map(); n > 0; n-- {
+		k := f.Next(d, fieldsOfPackage_Unixonly)
+		switch k {
+		case 0:
+			DecodeTreeCBOR(d, &v.Tree)
+		case 1:
+			decodeHiddenCBOR(d, &v.Hidden)
+		case 2:
+			DecodeSignalCBOR(d, &v.Signal)
+		case wire.Unknown:
+			d.Skip()
+		}
+		if d.Err() != nil {
+			d.InField(fieldsOfPackage_Unixonly, k)
+			return
+		}
+	}
+	d.Leave()
+}
+
+// UnknownFailure is a variant of [Failure] that a peer with a newer contract
+// sent. It can be sent on as it is.
+type UnknownFailure struct {
+	// Name is the wire name of the variant.
+	Name string
+	// Raw is its value.
+	Raw wire.Raw
+}
+
+// Error returns a text that says no more than the name.
+func (u *UnknownFailure) Error() string { return "unknown Failure " + u.Name }
+
+func (*UnknownFailure) isFailure() {}
+
+// AppendFailureCBOR appends the encoding of v, for generated code that
+// uses the union.
+func AppendFailureCBOR(b []byte, v Failure) ([]byte, error) {
+	switch v := v.(type) {
+	case *Killed:
+		if v != nil {
+			return appendKilled_UnixonlyCBOR(append(b, "\xa1fkilled"...), v)
+		}
+	case Killed:
+		return appendKilled_UnixonlyCBOR(append(b, "\xa1fkilled"...), &v)
+	case *UnknownFailure:
+		if v != nil {
+			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			if !ok {
+				return b, wire.NotUTF8("UnknownFailure.Name")
+			}
+			return wire.AppendRaw(b, v.Raw)
+		}
+	}
+	return b, wire.NotVariant("Failure", v)
+}
+
+// DecodeFailureCBOR decodes into v, a [Failure], for generated code that
+// uses the union.
+func DecodeFailureCBOR(d *wire.Decoder, v *Failure) {
+	name := d.Union()
+	if d.Err() != nil {
+		return
+	}
+	switch name {
+	case "killed":
+		var x Killed
+		wire.ChargeFor(d, &x)
+		decodeKilled_UnixonlyCBOR(d, &x)
+		*v = x
+	default:
+		*v = &UnknownFailure{Name: d.Own(name), Raw: d.RawCopy()}
+	}
+	if d.Err() != nil {
+		d.In(name)
+		return
+	}
+	d.Leave()
+}
+
+// UnknownSignal is a variant of [Signal] that a peer with a newer contract
+// sent. It can be sent on as it is.
+type UnknownSignal struct {
+	// Name is the wire name of the variant.
+	Name string
+	// Raw is its value.
+	Raw wire.Raw
+}
+
+func (*UnknownSignal) isSignal() {}
+
+// AppendSignalCBOR appends the encoding of v, for generated code that
+// uses the union.
+func AppendSignalCBOR(b []byte, v Signal) ([]byte, error) {
+	switch v := v.(type) {
+	case *Hangup:
+		if v != nil {
+			return appendHangup_UnixonlyCBOR(append(b, "\xa1fhangup"...), v)
+		}
+	case Hangup:
+		return appendHangup_UnixonlyCBOR(append(b, "\xa1fhangup"...), &v)
+	case *UnknownSignal:
+		if v != nil {
+			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			if !ok {
+				return b, wire.NotUTF8("UnknownSignal.Name")
+			}
+			return wire.AppendRaw(b, v.Raw)
+		}
+	}
+	return b, wire.NotVariant("Signal", v)
+}
+
+// DecodeSignalCBOR decodes into v, a [Signal], for generated code that
+// uses the union.
+func DecodeSignalCBOR(d *wire.Decoder, v *Signal) {
+	name := d.Union()
+	if d.Err() != nil {
+		return
+	}
+	switch name {
+	case "hangup":
+		var x Hangup
+		wire.ChargeFor(d, &x)
+		decodeHangup_UnixonlyCBOR(d, &x)
+		*v = x
+	default:
+		*v = &UnknownSignal{Name: d.Own(name), Raw: d.RawCopy()}
+	}
+	if d.Err() != nil {
+		d.In(name)
+		return
+	}
+	d.Leave()
+}
+
+// An error here means that Killed has changed: run go generate.
+var _ = struct {
+	Signal Signal
+}(Killed{})
+
+func appendKilled_UnixonlyCBOR(b []byte, v *Killed) (_ []byte, err error) {
+	b = append(b, "\xa1fsignal"...)
+	if v.Signal == nil {
+		b = wire.AppendNil(b)
+	} else if b, err = AppendSignalCBOR(b, v.Signal); err != nil {
+		return b, err
+	}
+	return b, nil
+}
+
+var fieldsOfKilled_Unixonly = []string{"fsignal"}
+
+func decodeKilled_UnixonlyCBOR(d *wire.Decoder, v *Killed) {
+	var f wire.Fields
+	for n := d.Map(); n > 0; n-- {
+		k := f.Next(d, fieldsOfKilled_Unixonly)
+		switch k {
+		case 0:
+			DecodeSignalCBOR(d, &v.Signal)
+		case wire.Unknown:
+			d.Skip()
+		}
+		if d.Err() != nil {
+			d.InField(fieldsOfKilled_Unixonly, k)
+			return
+		}
+	}
+	d.Leave()
+}
+
+// An error here means that Hangup has changed: run go generate.
+var _ = struct {
+	Tree Tree
+}(Hangup{})
+
+func appendHangup_UnixonlyCBOR(b []byte, v *Hangup) (_ []byte, err error) {
+	b = append(b, "\xa1dtree"...)
+	if v.Tree == nil {
+		b = wire.AppendNil(b)
+	} else if b, err = AppendTreeCBOR(b, v.Tree); err != nil {
+		return b, err
+	}
+	return b, nil
+}
+
+var fieldsOfHangup_Unixonly = []string{"dtree"}
+
+func decodeHangup_UnixonlyCBOR(d *wire.Decoder, v *Hangup) {
+	var f wire.Fields
+	for n := d.Map(); n > 0; n-- {
+		k := f.Next(d, fieldsOfHangup_Unixonly)
+		switch k {
+		case 0:
+			DecodeTreeCBOR(d, &v.Tree)
+		case wire.Unknown:
+			d.Skip()
+		}
+		if d.Err() != nil {
+			d.InField(fieldsOfHangup_Unixonly, k)
 			return
 		}
 	}

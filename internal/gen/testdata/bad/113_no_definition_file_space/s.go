@@ -1,0 +1,4 @@
+package bad
+
+// rpcnet:service
+type S interface{}

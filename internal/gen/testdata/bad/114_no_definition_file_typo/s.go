@@ -1,0 +1,4 @@
+package bad
+
+//rpcnet:servce
+type S interface{}

@@ -1,0 +1,7 @@
+//go:build !never
+
+package bad
+
+type V struct{}
+
+func (V) isU() {}

@@ -1,0 +1,4 @@
+// Package x is internal to a.
+package x
+
+type X struct{ N int }
