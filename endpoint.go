@@ -157,10 +157,14 @@ func (ep *Endpoint) Shutdown(ctx context.Context) error {
 		ep.mu.Unlock()
 		select {
 		case <-ep.gone:
-			return ep.shutdownErr
 		case <-ctx.Done():
-			return ctx.Err()
+			select {
+			case <-ep.gone:
+			default:
+				return ctx.Err()
+			}
 		}
+		return ep.shutdownErr
 	}
 	ep.draining = true
 	close(ep.drained)

@@ -311,7 +311,7 @@ func TestSecondShutdownHonoursItsContext(t *testing.T) {
 				t.Errorf("cut %v: %v", cut, err)
 			}
 		}
-		if err := ep.Shutdown(within(t)); !errors.Is(err, context.Canceled) == cut {
+		if err := ep.Shutdown(short); !errors.Is(err, context.Canceled) == cut {
 			t.Errorf("Shutdown afterwards, cut %v: %v", cut, err)
 		}
 	}
