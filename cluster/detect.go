@@ -1,8 +1,10 @@
 package cluster
 
 import (
+	"maps"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
@@ -27,7 +29,8 @@ func (n *Node) detect(stalled bool, now time.Time) {
 		case PartitionDetected:
 			n.decide(*e.Partition)
 		case PartitionHealed:
-			n.assigns, n.partitions = true, n.partitions+1
+			n.partitions++
+			n.assigns = true
 		}
 	}
 	asking := false
@@ -63,8 +66,12 @@ func (n *Node) noteDegraded(health int, now time.Time) {
 	}
 }
 
-// decide asks OnMinority, on a goroutine of its own, whether to go on.
+// decide says whether this node assigns work while the partition is as p tells:
+// on the smaller side that is what OnMinority answers, unless another picture was
+// told meanwhile. OnMinority runs on a goroutine that Close does not wait for: it
+// may close the node. The caller holds mu.
 func (n *Node) decide(p Partition) {
+	n.partitions++
 	if p.Side == SideMajority {
 		n.assigns = true
 		return
@@ -74,7 +81,7 @@ func (n *Node) decide(p Partition) {
 		goOn := n.cfg.OnMinority(p)
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		if n.partitions == which { // not healed meanwhile
+		if n.partitions == which && !n.closing {
 			n.assigns = goOn
 		}
 	}()
@@ -119,7 +126,9 @@ func (n *Node) heard(m *member) bool {
 // a partition is suspected, gossip's own verdicts come too slowly on the smaller
 // side, which has many dead to bury and few to confirm them. A member that answers
 // neither a packet nor a connection counts as lost; one that is held dead and
-// refuses the connection is a crash.
+// whose address refuses the connection, or is another node's now or nobody's, is
+// a crash. When a partition lasts, those that are not in the view are asked less
+// often.
 func (n *Node) callRoll() {
 	type call struct {
 		Member
@@ -127,9 +136,13 @@ func (n *Node) callRoll() {
 	}
 	var calls []call
 	n.mu.Lock()
+	everybody := n.rolls < fullRolls || n.rolls%rareRolls == 0
 	for _, m := range n.members {
-		if m.ID() != n.id && !m.hidden && !m.replaced && m.State != StateLeft && n.detector.voters[m.Name] != nil {
-			calls = append(calls, call{m.Member, m.State.Present()})
+		if m.ID() == n.id || m.hidden || m.replaced || m.State == StateLeft || n.detector.voters[m.Name] == nil {
+			continue
+		}
+		if present := m.State.Present(); present || everybody {
+			calls = append(calls, call{m.Member, present})
 		}
 	}
 	n.mu.Unlock()
@@ -139,32 +152,57 @@ func (n *Node) callRoll() {
 		wg.Go(func() {
 			limit <- struct{}{}
 			defer func() { <-limit }()
-			ok := c.present && n.pings(c.Member, 1) || n.reaches(c.Member)
+			ok, gone := c.present && n.pings(c.Member, 1), false
+			if !ok {
+				ok, gone = n.reaches(c.Member)
+			}
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			n.silent[c.ID()] = !ok
-			if m := n.members[c.ID()]; ok && m != nil {
+			m := n.members[c.ID()]
+			switch {
+			case m == nil: // forgotten meanwhile
+			case ok:
 				n.answered(m, time.Now())
+			case gone && !m.State.Present():
+				m.refused = true
 			}
 		})
 	}
 	wg.Wait()
 	n.mu.Lock()
+	maps.DeleteFunc(n.silent, func(id string, _ bool) bool { return n.members[id] == nil })
 	n.rolls++
 	n.rolling = false
 	n.mu.Unlock()
 }
 
-// reaches reports whether the member answers a packet or a connection.
-func (n *Node) reaches(m Member) bool {
+// reaches reports whether the member answers a packet or a connection, or else
+// whether its address says that it is gone.
+func (n *Node) reaches(m Member) (ok, gone bool) {
 	answered := make(chan bool, 1)
 	go func() { answered <- n.pings(m, 3) }()
 	got, err := n.transport.Identify(m.Addr, min(rollTimeout, n.cfg.StreamTimeout))
-	return <-answered || err == nil && got == m.ID()
+	switch {
+	case err == nil:
+		ok, gone = got == m.ID(), got != m.ID()
+	default:
+		gone = refusedError(err) || strings.Contains(err.Error(), noGossip)
+	}
+	return <-answered || ok, gone
 }
 
-// rollTimeout is how long a member has to answer a connection in a roll call.
-const rollTimeout = 1500 * time.Millisecond
+const (
+	// rollTimeout is how long a member has to answer a connection in a roll call.
+	rollTimeout = 1500 * time.Millisecond
+	// After fullRolls roll calls, at most one a second, those that are not in the
+	// view are asked in every rareRolls-th only.
+	fullRolls = 60
+	rareRolls = 30
+	// noGossip is in the error of a connection to an endpoint that carries no
+	// node: an alert, for which crypto/tls has no type.
+	noGossip = "tls: no application protocol"
+)
 
 // pings reports whether the member answers one of so many packets.
 func (n *Node) pings(m Member, tries int) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +13,23 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 )
+
+// healed waits for the end of a partition whose side was named, unlike one that
+// a busy machine made the node suspect.
+func (h *history) healed(t testing.TB) (healed cluster.Event) {
+	t.Helper()
+	eventually(t, func() error {
+		for _, e := range h.events(cluster.PartitionHealed, "") {
+			if healed = e; e.Partition.Side != cluster.SideUnknown {
+				return nil
+			}
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return fmt.Errorf("%s does not know that the partition is over:\n%s", h.node.Self().Name, lines(h.all))
+	})
+	return healed
+}
 
 func TestAPartitionIsNamedOnBothSidesAndHeals(t *testing.T) {
 	t.Parallel()
@@ -49,7 +67,7 @@ func TestAPartitionIsNamedOnBothSidesAndHeals(t *testing.T) {
 	f.net.Heal()
 	f.whole()
 	for i, h := range f.nodes {
-		e := h.wait(t, cluster.PartitionHealed, "")
+		e := h.healed(t)
 		if len(e.Partition.Missing) > 0 || e.Duration <= 0 {
 			t.Errorf("n%02d: %v", i, e)
 		}
@@ -72,6 +90,94 @@ func TestAPartitionIsNamedOnBothSidesAndHeals(t *testing.T) {
 	}
 }
 
+// A split outlasts ForgetAfter: nobody takes it for healed, and the smaller side
+// does not assign again before it is.
+func TestASplitThatOutlastsForgetAfterStaysOne(t *testing.T) {
+	t.Parallel()
+	f := newField(t, 5, cluster.Config{OnMinority: cluster.RejectAssignments, PartitionStable: time.Second, ForgetAfter: 7 * time.Second})
+	f.calm()
+	f.net.Split(f.side(3, 5))
+	for _, h := range f.nodes {
+		h.wait(t, cluster.PartitionDetected, "")
+	}
+	for _, h := range f.nodes[3:] {
+		eventually(t, func() error {
+			if h.node.Assigns() {
+				return fmt.Errorf("%s assigns", h.node.Self().Name)
+			}
+			return nil
+		})
+	}
+	time.Sleep(9 * time.Second) // the time in which nothing must happen
+	for _, h := range f.nodes {
+		for _, e := range h.events(cluster.PartitionHealed, "") {
+			if e.Partition.Side != cluster.SideUnknown {
+				t.Errorf("%s: %v", h.node.Self().Name, e)
+			}
+		}
+	}
+	for _, h := range f.nodes[3:] {
+		if h.node.Assigns() {
+			t.Errorf("%s assigns while the split lasts", h.node.Self().Name)
+		}
+	}
+	f.net.Heal()
+	f.whole()
+	for _, h := range f.nodes {
+		if e := h.healed(t); len(e.Partition.Missing) > 0 {
+			t.Errorf("%s: %v", h.node.Self().Name, e)
+		}
+		if !h.node.Assigns() {
+			t.Errorf("%s does not assign after the heal", h.node.Self().Name)
+		}
+	}
+}
+
+// Nodes that are closed while they are cut off are no reason to take the
+// partition for lasting, though their endpoints go on without them.
+func TestAPartitionEndsWhenTheLostAreKnownToBeGone(t *testing.T) {
+	t.Parallel()
+	f := newField(t, 5, cluster.Config{PartitionStable: time.Second})
+	f.calm()
+	f.net.Split(f.side(3, 5))
+	for _, h := range f.nodes {
+		h.wait(t, cluster.PartitionDetected, "")
+	}
+	for _, h := range f.nodes[3:] {
+		h.node.Close()
+	}
+	f.net.Heal()
+	for _, h := range f.nodes[:3] {
+		if e := h.healed(t); len(e.Partition.Missing) != 2 {
+			t.Errorf("%s: %v", h.node.Self().Name, e)
+		}
+	}
+}
+
+// OnMinority may shut the node down: Close does not wait for it.
+func TestOnMinorityMayCloseTheNode(t *testing.T) {
+	t.Parallel()
+	self := make(chan *cluster.Node, 1)
+	cfg := cluster.Config{PartitionStable: time.Second}
+	f := newField(t, 2, cfg)
+	f.cfg.OnMinority = func(cluster.Partition) bool {
+		(<-self).Close()
+		return true
+	}
+	last := f.add()
+	self <- last.node
+	f.whole()
+	f.calm()
+	f.net.Split(f.side(2, 3))
+	select {
+	case <-last.node.Done():
+	case <-time.After(20 * time.Second):
+		t.Error("the node does not close")
+	}
+}
+
+// Trap: two sides of a healed split never look for each other when nothing is
+// gossiped.
 func TestAQuietClusterHealsAfterItsDeadWereReaped(t *testing.T) {
 	t.Parallel()
 	f := newField(t, 4, cluster.Config{DeadGossipTime: 100 * time.Millisecond, ReconnectInterval: 300 * time.Millisecond})
@@ -140,6 +246,28 @@ func TestASnapshotBringsANodeBackWithoutItsSeed(t *testing.T) {
 	b.sees(t, 2)
 }
 
+// Without seeds the snapshot is all there is: it is tried until somebody answers.
+func TestASnapshotWithoutSeedsIsTriedUntilSomebodyAnswers(t *testing.T) {
+	t.Parallel()
+	ep := listen(t, "127.0.0.1:0")
+	addr := ep.Addr().String()
+	ep.Close()
+	file := t.TempDir() + "/members.json"
+	text := fmt.Sprintf(`{"version":1,"cluster":"rpcnet","members":[{"name":"late","addr":%q}]}`, addr)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	early := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "early", SnapshotFile: file, SeedInterval: 500 * time.Millisecond})
+	select {
+	case <-early.node.Joined():
+	default:
+		t.Error("a node without seeds waits for somebody")
+	}
+	late := join(t, listen(t, addr), cluster.Config{Name: "late"})
+	early.sees(t, 2)
+	late.sees(t, 2)
+}
+
 func TestLeaveDuringAPartitionIsSeenAsLeftWhereItCanBe(t *testing.T) {
 	t.Parallel()
 	f := newField(t, 5, cluster.Config{})
@@ -157,6 +285,19 @@ func TestLeaveDuringAPartitionIsSeenAsLeftWhereItCanBe(t *testing.T) {
 	f.net.Heal()
 	for _, h := range f.nodes[:4] {
 		h.sees(t, 4)
+	}
+	// Where it was heard to leave it stays so, whatever the others say.
+	if m, _ := f.nodes[3].node.Lookup("n04"); m.State != cluster.StateLeft {
+		t.Errorf("n03 sees %v %v", m, m.State)
+	}
+	if es := f.nodes[3].events(cluster.NodeFailed, "n04"); len(es) > 0 {
+		t.Errorf("n03: %v", es)
+	}
+	// The others buried it before, which gossip does not take back for the dead.
+	for _, h := range f.nodes[:3] {
+		if m, _ := h.node.Lookup("n04"); m.State != cluster.StateFailed && m.State != cluster.StateLeft {
+			t.Errorf("%s sees %v %v", h.node.Self().Name, m, m.State)
+		}
 	}
 }
 

@@ -21,7 +21,10 @@ import (
 // address refuses connections, or whose address another boot has taken, is no
 // longer part of it: that is a crash or a farewell, not a partition. Unknown
 // ground remains: the crash of half of the machines, which refuse nothing, looks
-// like a split and is reported as one.
+// like a split and is reported as one. A single loss is forgotten after
+// ForgetAfter; who was lost in a partition stays lost until it is back or known to
+// have crashed or left, however long that takes: a side that forgot the other
+// would take itself for whole.
 type detector struct {
 	cfg *Config
 
@@ -191,7 +194,7 @@ func (d *detector) update(now time.Time, self string, seen []sight) {
 		case v == nil:
 		case s.left || s.crashed || !v.expected:
 			delete(d.voters, s.name)
-		case !v.lostAt.IsZero() && now.Sub(v.lostAt) > d.cfg.ForgetAfter:
+		case d.state == calm && !v.lostAt.IsZero() && now.Sub(v.lostAt) > d.cfg.ForgetAfter:
 			delete(d.voters, s.name)
 		default:
 			if v.lostAt.IsZero() {
@@ -204,8 +207,9 @@ func (d *detector) update(now time.Time, self string, seen []sight) {
 			}
 		}
 	}
-	for name := range d.voters {
-		if !known[name] {
+	for name, v := range d.voters {
+		lost := v.expected && !v.lostAt.IsZero()
+		if !known[name] && (d.state == calm || !lost) {
 			delete(d.voters, name)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -226,15 +227,100 @@ func TestWhatTheLostHaveInCommonIsNamed(t *testing.T) {
 	}
 }
 
-func TestNodesNotSeenForLongAreNotExpectedAnyMore(t *testing.T) {
+func TestASingleNodeNotSeenForLongIsNotExpectedAnyMore(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, 10)
-	s.lose(3, 10, 0)
-	s.run(11 * time.Minute)
+	s.lose(9, 10, 0)
+	s.run(9 * time.Minute)
+	if expected, lost, _ := s.d.count(s.now); expected != 10 || len(lost) != 1 {
+		t.Errorf("after 9 min: %d expected, %v lost", expected, lost)
+	}
+	s.run(2 * time.Minute)
+	if expected, lost, _ := s.d.count(s.now); expected != 9 || len(lost) != 0 {
+		t.Errorf("after 11 min: %d expected, %v lost", expected, lost)
+	}
+	s.want()
+}
+
+// A side that forgot the other would take itself for whole and assign again.
+func TestASplitThatLastsIsNeverToldAsHealed(t *testing.T) {
+	t.Parallel()
+	split := func() *scene {
+		s := newScene(t, 10)
+		s.lose(3, 10, 0)
+		s.run(11 * time.Minute)
+		for i := 3; i < 10; i++ { // the node forgets them at last
+			delete(s.seen, fmt.Sprintf("n%02d", i))
+		}
+		s.run(11 * time.Minute)
+		s.want(PartitionSuspected, PartitionDetected)
+		if p, in := s.d.current(); !in || p.Side != SideMinority || len(p.Lost) != 7 {
+			t.Errorf("%v, %+v", in, p)
+		}
+		return s
+	}
+	s := split()
+	for i := 3; i < 10; i++ {
+		name := fmt.Sprintf("n%02d", i)
+		s.seen[name] = &sight{name: name, up: true, present: true}
+	}
+	s.run(3 * time.Second)
+	s.want(PartitionSuspected, PartitionDetected, PartitionHealed)
+	if p := s.last(); len(p.Returned) != 7 || p.Duration < 22*time.Minute {
+		t.Errorf("all are back: %+v", p)
+	}
+	s = split()
+	for i := 3; i < 10; i++ {
+		name := fmt.Sprintf("n%02d", i)
+		s.seen[name] = &sight{name: name, crashed: i%2 == 0, left: i%2 == 1}
+	}
+	s.run(3 * time.Second)
 	s.want(PartitionSuspected, PartitionDetected, PartitionHealed)
 	if p := s.last(); len(p.Missing) != 7 || p.Expected != 3 {
-		t.Errorf("%+v", p)
+		t.Errorf("all are known to be gone: %+v", p)
 	}
+}
+
+// OnMinority's answer counts for the picture it was asked about alone.
+func TestALateAnswerOfOnMinorityIsNotHeard(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		answers := map[int]chan bool{}
+		for i := range 4 {
+			answers[i] = make(chan bool)
+		}
+		n := &Node{assigns: true, cfg: Config{OnMinority: func(p Partition) bool { return <-answers[p.Expected] }}}
+		told := func(p Partition) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.decide(p)
+		}
+		check := func(when string, want bool) {
+			t.Helper()
+			synctest.Wait()
+			if n.Assigns() != want {
+				t.Errorf("%s: assigns %v", when, !want)
+			}
+		}
+		told(Partition{Side: SideMinority, Expected: 0})
+		told(Partition{Side: SideMajority})
+		answers[0] <- false
+		check("the majority, after an answer to the minority it was before", true)
+
+		told(Partition{Side: SideMinority, Expected: 1})
+		told(Partition{Side: SideIsolated, Expected: 2})
+		answers[2] <- false
+		check("isolated", false)
+		answers[1] <- true
+		check("isolated, after an answer to the minority it was before", false)
+
+		told(Partition{Side: SideMinority, Expected: 3})
+		n.mu.Lock()
+		n.closing = true
+		n.mu.Unlock()
+		answers[3] <- true
+		check("closed", false)
+	})
 }
 
 func TestNoSideIsNamedBeforeEverybodyWasAskedTwice(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -29,6 +30,7 @@ func (n *Node) firstContact(ctx context.Context) error {
 			return nil
 		}
 		if len(n.cfg.Seeds) == 0 {
+			n.log.Info("no member of the snapshot answers; this node goes on trying in the background", "err", err)
 			n.markJoined() // the snapshot alone is no promise
 			return nil
 		}
@@ -90,7 +92,7 @@ wait:
 }
 
 // resolveSeeds returns the addresses of the seeds and of the snapshot but not
-// this node's own.
+// this node's own. Those of the snapshot are seeds if there are no others.
 func (n *Node) resolveSeeds(ctx context.Context) (addrs []string, errs []error) {
 	found := map[string]bool{}
 	for _, s := range n.cfg.Seeds {
@@ -111,29 +113,24 @@ func (n *Node) resolveSeeds(ctx context.Context) (addrs []string, errs []error) 
 			found[netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String()] = true
 		}
 	}
+	all := maps.Clone(found)
+	for _, a := range n.heal.snapshot {
+		all[a] = true
+	}
+	if len(n.cfg.Seeds) == 0 {
+		found = all
+	}
 	delete(found, n.advertise.String())
+	delete(all, n.advertise.String())
 	n.heal.mu.Lock()
 	n.heal.seedAddrs = found
 	n.heal.mu.Unlock()
-	all := map[string]bool{}
-	for a := range found {
-		all[a] = true
-	}
-	for _, a := range n.heal.snapshot {
-		if a != n.advertise.String() {
-			all[a] = true
-		}
-	}
-	for a := range all {
-		addrs = append(addrs, a)
-	}
-	slices.Sort(addrs)
-	return addrs, errs
+	return slices.Sorted(maps.Keys(all)), errs
 }
 
 // healSeeds tries the seeds again while none of them is in the view.
 func (n *Node) healSeeds(now time.Time) {
-	if len(n.cfg.Seeds) == 0 {
+	if len(n.cfg.Seeds) == 0 && len(n.heal.snapshot) == 0 {
 		return
 	}
 	h := &n.heal
