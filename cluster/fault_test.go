@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -51,6 +53,7 @@ type field struct {
 	cfg   cluster.Config // of every node, but for name and seeds
 	nodes []*history
 	tally []*tally
+	made  int // nodes so far
 }
 
 // newField makes n nodes n00.. that see each other. Partitions are judged after
@@ -73,16 +76,39 @@ func newField(t testing.TB, n int, cfg cluster.Config) *field {
 	return f
 }
 
+// add makes a node that joins through any of the others.
 func (f *field) add() *history {
 	f.t.Helper()
-	cfg, m := f.cfg, &tally{}
-	cfg.Name, cfg.Metrics = fmt.Sprintf("n%02d", len(f.nodes)), m
-	if len(f.nodes) > 0 {
-		cfg.Seeds = addrs(f.nodes[rand.N(len(f.nodes))])
+	if len(f.nodes) == 0 {
+		return f.addThrough()
 	}
+	return f.addThrough(f.nodes[rand.N(len(f.nodes))])
+}
+
+func (f *field) addThrough(seeds ...*history) *history {
+	f.t.Helper()
+	cfg, m := f.cfg, &tally{}
+	cfg.Name, cfg.Metrics, cfg.Seeds = fmt.Sprintf("n%02d", f.made), m, addrs(seeds...)
+	f.made++
 	h := joinContext(f.t, f.net.Context(f.t.Context()), listen(f.t, "127.0.0.1:0"), cfg)
 	f.nodes, f.tally = append(f.nodes, h), append(f.tally, m)
 	return h
+}
+
+// kill is the death of a node's process, as others see it.
+func (f *field) kill(i int) (name string) {
+	h := f.nodes[i]
+	h.node.Close()
+	h.node.Endpoint().Close()
+	f.nodes, f.tally = slices.Delete(f.nodes, i, i+1), slices.Delete(f.tally, i, i+1)
+	return h.node.Self().Name
+}
+
+// close ends all nodes before the test ends.
+func (f *field) close() {
+	for len(f.nodes) > 0 {
+		f.kill(0)
+	}
 }
 
 // whole waits until every node sees all.
@@ -129,6 +155,52 @@ func TestNodesThatJoinOneAfterAnotherThroughAnyMemberSeeEachOther(t *testing.T) 
 	t.Parallel()
 	f := newField(t, 8, cluster.Config{})
 	f.none(cluster.NodeFailed)
+}
+
+func TestNodesThatJoinThroughOneSeedSeeEachOther(t *testing.T) {
+	t.Parallel()
+	f := newField(t, 1, cluster.Config{})
+	for range 9 {
+		f.addThrough(f.nodes[0])
+	}
+	f.whole()
+	f.none(cluster.NodeFailed)
+}
+
+func TestTagsThatChangeAllTheTimeReachEverybody(t *testing.T) {
+	t.Parallel()
+	f := newField(t, 5, cluster.Config{})
+	f.changeTags(2 * time.Second)
+	f.none(cluster.NodeFailed)
+}
+
+// changeTags changes the tags of a node ten times a second, to as large ones as
+// there may be, and returns how long after the last change everybody has it.
+func (f *field) changeTags(d time.Duration) time.Duration {
+	f.t.Helper()
+	var tags cluster.Tags
+	var last time.Time
+	for i, end := 0, time.Now().Add(d); time.Now().Before(end); i++ {
+		time.Sleep(100 * time.Millisecond)
+		tags = cluster.Tags{"i": fmt.Sprint(i), "fill": strings.Repeat("x", 250)}
+		tags["more"] = strings.Repeat("x", cluster.MaxTagsSize-tags.Size()-len("more")-3)
+		if tags.Size() != cluster.MaxTagsSize {
+			f.t.Fatalf("%d bytes of tags", tags.Size())
+		}
+		if err := f.nodes[1].node.SetTags(tags); err != nil {
+			f.t.Fatal(err)
+		}
+		last = time.Now()
+	}
+	for _, h := range f.nodes {
+		eventually(f.t, func() error {
+			if m, _ := h.node.Lookup("n01"); !m.Tags.Equal(tags) {
+				return fmt.Errorf("%s sees number %s, not %s", h.node.Self().Name, m.Tags["i"], tags["i"])
+			}
+			return nil
+		})
+	}
+	return time.Since(last)
 }
 
 func TestThirtyPercentKilledAtOnceFailOnceEach(t *testing.T) {
@@ -299,8 +371,6 @@ func TestASocketThatBlocksDoesNotStopFailureDetection(t *testing.T) {
 	a.wait(t, cluster.NodeFailed, "b")
 }
 
-// Trap: two sides of a healed split never look for each other when nothing is
-// gossiped.
 func TestAHundredLivesLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
 	ep := listen(t, "127.0.0.1:0")
