@@ -108,19 +108,3 @@ func TestDeepMessageIsRefused(t *testing.T) {
 		t.Fatal("accepted")
 	}
 }
-
-func FuzzDecode(f *testing.F) {
-	f.Add([]byte("\x0a\x05hello"))
-	m := protocodec.Message[*structpb.Value]()
-	f.Fuzz(func(t *testing.T, p []byte) {
-		var d wire.Decoder
-		d.Reset(p, wire.Limits{})
-		v := new(structpb.Value)
-		if m.Decode(&d, v); d.Finish() != nil {
-			return
-		}
-		if _, err := m.Append(nil, v); err != nil {
-			t.Fatal(err)
-		}
-	})
-}

@@ -1,6 +1,7 @@
 package schema_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -135,7 +136,7 @@ func TestDescriptorsAreFoundInGeneratedFiles(t *testing.T) {
 	}
 }
 
-// FuzzParse takes any descriptor, and any JSON for its types.
+// FuzzParse takes any descriptor, and any JSON, or CBOR, for its types.
 func FuzzParse(f *testing.F) {
 	f.Add(descriptor, `{"text":"x","scores":[1]}`)
 	f.Add(`{"version":1,"types":{"T":{"kind":"union","variants":[{"name":"a","type":"?T"}]},"U":{"kind":"enum","base":"string"}}}`, `{"a":{"a":null}}`)
@@ -144,7 +145,9 @@ func FuzzParse(f *testing.F) {
 		f.Add(packed(typ), `{"a":[1]}`)
 	}
 	f.Add(packed("[]duration"), `{"a":["1s"]}`)
-	f.Fuzz(func(t *testing.T, descriptor, json string) {
+	f.Add(descriptor, "\xa2\x01\x61x\x64text\x61y")
+	f.Add(packed("[]duration"), "\xa1\x61a\xd8\x4f\x48\x00\x00\x00\x00\x00\x00\x00\x80")
+	f.Fuzz(func(t *testing.T, descriptor, in string) {
 		s, err := schema.Parse(descriptor)
 		if err != nil {
 			return
@@ -154,12 +157,15 @@ func FuzzParse(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, err := m.AppendCBOR(nil, []byte(json))
+			if j, err := m.AppendJSON(nil, []byte(in)); err == nil && !json.Valid(j) {
+				t.Fatalf("%s: %x -> %s", name, in, j)
+			}
+			b, err := m.AppendCBOR(nil, []byte(in))
 			if err != nil {
 				continue
 			}
 			if _, err := m.AppendJSON(nil, b); err != nil {
-				t.Fatalf("%s: %s -> %x: %v", name, json, b, err)
+				t.Fatalf("%s: %s -> %x: %v", name, in, b, err)
 			}
 		}
 	})
