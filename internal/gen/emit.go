@@ -122,6 +122,9 @@ func (e *emitter) imp(path, name string) string {
 		_, claimed := e.c.taken[n]
 		return claimed || isLocalName(n) || e.c.pkg.types.Scope().Lookup(n) != nil || types.Universe.Lookup(n) != nil || token.IsKeyword(n)
 	}
+	if isLocalName(name + "2") { // x, and every number after it
+		name = "pkg" + name
+	}
 	n := name
 	for i := 2; taken(n); i++ {
 		n = fmt.Sprintf("%s%d", name, i)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet/internal/gen"
+	_ "github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/names" // compiles
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")

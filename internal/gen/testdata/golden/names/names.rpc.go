@@ -6,6 +6,7 @@ import (
 	b "time"
 
 	v "github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/names/d"
+	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/names/x"
 )
 
 // Errors is a service whose name is a word.
@@ -24,6 +25,7 @@ type Wire struct {
 	W wire
 	S []schema
 	C *context_
+	X x.T
 }
 
 type (

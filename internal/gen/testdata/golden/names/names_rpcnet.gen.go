@@ -8,6 +8,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	d2 "github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/names/d"
+	pkgx "github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/names/x"
 	schema2 "github.com/rpcnet-go/rpcnet/schema"
 	"github.com/rpcnet-go/rpcnet/stub"
 	wire2 "github.com/rpcnet-go/rpcnet/wire"
@@ -99,10 +100,11 @@ const ErrorsDescriptor = `{"version":1,
 "methods":[
 {"name":"Iter","shape":"unary","request":"Wire","response":"d.T"}],
 "types":{
-"Wire":{"kind":"struct","doc":"Wire is a message.","fields":[{"name":"c","type":"?context_"},{"name":"d","type":"duration"},{"name":"m","type":"map[string]?d.T"},{"name":"n","type":"[]int"},{"name":"s","type":"[]int"},{"name":"t","type":"d.T"},{"name":"w","type":"wire"}]},
+"Wire":{"kind":"struct","doc":"Wire is a message.","fields":[{"name":"c","type":"?context_"},{"name":"d","type":"duration"},{"name":"m","type":"map[string]?d.T"},{"name":"n","type":"[]int"},{"name":"s","type":"[]int"},{"name":"t","type":"d.T"},{"name":"w","type":"wire"},{"name":"x","type":"x.T"}]},
 "context_":{"kind":"struct","fields":[{"name":"b","type":"int"}]},
 "d.T":{"kind":"struct","fields":[{"name":"a","type":"int"},{"name":"b","type":"int"}]},
-"wire":{"kind":"struct","fields":[{"name":"a","type":"int"}]}}}`
+"wire":{"kind":"struct","fields":[{"name":"a","type":"int"}]},
+"x.T":{"kind":"struct","fields":[{"name":"a","type":"int"}]}}}`
 
 // An error here means that Wire has changed: run go generate.
 var _ = struct {
@@ -113,6 +115,7 @@ var _ = struct {
 	W wire
 	S []schema
 	C *context_
+	X pkgx.T
 }(Wire{})
 
 // An error here means that d2.N has changed: run go generate.
@@ -123,7 +126,7 @@ var _ = (*int)((*schema)(nil))
 
 func appendWire2CBOR(b []byte, v *Wire) (_ []byte, err error) {
 	var ok bool
-	b = append(b, "\xa7ac"...)
+	b = append(b, "\xa8ac"...)
 	if v.C == nil {
 		b = wire2.AppendNil(b)
 	} else {
@@ -167,10 +170,14 @@ func appendWire2CBOR(b []byte, v *Wire) (_ []byte, err error) {
 	if b, err = appendWire3CBOR(b, &v.W); err != nil {
 		return b, err
 	}
+	b = append(b, "ax"...)
+	if b, err = appendXTCBOR(b, &v.X); err != nil {
+		return b, err
+	}
 	return b, nil
 }
 
-var fieldsOfWire2 = []string{"ac", "ad", "am", "an", "as", "at", "aw"}
+var fieldsOfWire2 = []string{"ac", "ad", "am", "an", "as", "at", "aw", "ax"}
 
 func decodeWire2CBOR(d *wire2.Decoder, v *Wire) {
 	var f wire2.Fields
@@ -228,6 +235,8 @@ func decodeWire2CBOR(d *wire2.Decoder, v *Wire) {
 			decodeDTCBOR(d, &v.T)
 		case 6:
 			decodeWire3CBOR(d, &v.W)
+		case 7:
+			decodeXTCBOR(d, &v.X)
 		case wire2.Unknown:
 			d.Skip()
 		}
@@ -332,6 +341,37 @@ func decodeWire3CBOR(d *wire2.Decoder, v *wire) {
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfWire3, k)
+			return
+		}
+	}
+	d.Leave()
+}
+
+// An error here means that pkgx.T has changed: run go generate.
+var _ = struct {
+	A int
+}(pkgx.T{})
+
+func appendXTCBOR(b []byte, v *pkgx.T) (_ []byte, err error) {
+	b = append(b, "\xa1aa"...)
+	b = wire2.AppendInt(b, int64(v.A))
+	return b, nil
+}
+
+var fieldsOfXT = []string{"aa"}
+
+func decodeXTCBOR(d *wire2.Decoder, v *pkgx.T) {
+	var f wire2.Fields
+	for n := d.Map(); n > 0; n-- {
+		k := f.Next(d, fieldsOfXT)
+		switch k {
+		case 0:
+			v.A = int(d.IntN(wire2.WordSize))
+		case wire2.Unknown:
+			d.Skip()
+		}
+		if d.Err() != nil {
+			d.InField(fieldsOfXT, k)
 			return
 		}
 	}
