@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"syscall"
@@ -76,6 +77,21 @@ func (ep *Endpoint) welcome(c net.Conn) {
 	}
 }
 
+// authorize asks WithAuthorize's function. One that panics agrees with nobody.
+func (ep *Endpoint) authorize(peer Peer) (err error) {
+	if ep.cfg.authorize == nil {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			ep.cfg.logger.Error("the function of rpcnet.WithAuthorize panicked", "caller", peer.ID, "addr", peer.Addr,
+				"panic", p, "stack", string(debug.Stack()))
+			err = errors.New("the check of callers failed")
+		}
+	}()
+	return ep.cfg.authorize(peer)
+}
+
 // handshake returns what is to be run on the connection, nil if it was refused
 // or is a session, which runs by itself.
 func (ep *Endpoint) handshake(c net.Conn) (run func()) {
@@ -92,15 +108,13 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 		return nil
 	}
 	peer := peerOf(lane)
-	if ep.cfg.authorize != nil {
-		if err := ep.cfg.authorize(peer); err != nil {
-			ep.refusals.add(peer.Addr, err)
-			if lane.ConnectionState().NegotiatedProtocol == protocol {
-				refuse(lane, err.Error())
-			}
-			lane.Close()
-			return nil
+	if err := ep.authorize(peer); err != nil {
+		ep.refusals.add(peer.Addr, err)
+		if lane.ConnectionState().NegotiatedProtocol == protocol {
+			refuse(lane, err.Error())
 		}
+		lane.Close()
+		return nil
 	}
 	if p := lane.ConnectionState().NegotiatedProtocol; p != protocol {
 		f := w.protocols[p]

@@ -88,8 +88,9 @@ func (e *Error) Remote() bool { return e.remote }
 // Unprocessed reports whether it is certain that no handler saw the call, so
 // that it may be made again anywhere, whatever its side effects. False says
 // nothing: a server that refuses what the call itself is, because it knows
-// neither the procedure nor the encoding (CodeUnimplemented) or the metadata is
-// malformed (CodeInvalidArgument), does not claim that another would take it.
+// neither the procedure nor the encoding (CodeUnimplemented), the metadata is
+// malformed (CodeInvalidArgument) or the request is over the limit
+// (CodeResourceExhausted), does not claim that another would take it.
 func (e *Error) Unprocessed() bool { return e.unprocessed }
 
 // WithUnprocessed returns a copy of e that says no handler saw the call. For

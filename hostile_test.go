@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -202,6 +203,21 @@ func TestAuthorizeSaysWhy(t *testing.T) {
 			t.Fatalf("the refused hear %v", err)
 		}
 	}
+}
+
+// A check of callers that panics refuses them, and ends nothing else.
+func TestAuthorizeThatPanicsRefuses(t *testing.T) {
+	t.Parallel()
+	ep := rpctest.Serve(t, echoServer(), rpcnet.WithLogger(slog.New(slog.DiscardHandler)), rpcnet.WithAuthorize(func(p rpcnet.Peer) error {
+		if p.ID != "localhost" {
+			panic("an unusual certificate")
+		}
+		return nil
+	}))
+	if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, "elsewhere", "127.0.0.1")); err == nil || !strings.Contains(err.Error(), "the check of callers failed") {
+		t.Errorf("the refused hear %v", err)
+	}
+	mustEcho(t, rpctest.Dial(t, ep.Addr().String()), nil)
 }
 
 // attack is one way to misbehave on a session. It writes until it is told to

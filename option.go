@@ -122,8 +122,8 @@ func (f endpointOption) applyEndpoint(c *endpointConfig) { f(c) }
 
 // WithAuthorize lets f refuse a caller whose certificate is good: an error
 // ends the connection, and its text is what the caller sees. f runs once a
-// connection, on any goroutine. Default: everyone with a certificate of the
-// authorities is welcome.
+// connection, on any goroutine; if it panics the connection is refused. Default:
+// everyone with a certificate of the authorities is welcome.
 func WithAuthorize(f func(Peer) error) EndpointOption {
 	return endpointOption(func(c *endpointConfig) { c.authorize = f })
 }

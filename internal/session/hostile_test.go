@@ -322,6 +322,18 @@ func TestAHandlerThatIgnoresItsCallerKeepsTheCallersPlace(t *testing.T) {
 	release <- struct{}{}
 }
 
+// A request over the limit is no matter of another server.
+func TestARequestOverTheLimitIsNotForOthersToTake(t *testing.T) {
+	t.Parallel()
+	h := handlers()
+	h.facts.MaxReceive = 10
+	_, p := serve(t, session.Config{Handler: h})
+	p.send(wire.TypeOpen, wire.FlagEnd, 1, open(1, "echo", make([]byte, 11)))
+	if st := p.status(1); st.Code != 8 || st.Unprocessed {
+		t.Errorf("%+v", st)
+	}
+}
+
 // Handlers that outlive a call which the server itself has ended count against
 // the limit of streams.
 func TestHandlersThatIgnoreCancellationAreBounded(t *testing.T) {

@@ -90,7 +90,6 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 	st.recvEnd = end
 	if o.HasMessage {
 		if f := s.first(st, o.Message, more); f != nil {
-			f.Unprocessed = true
 			st.owner = nil
 			st.mu.Unlock()
 			s.release(int64(len(st.Metadata)))
@@ -127,6 +126,7 @@ func (s *Session) first(st *Stream, p []byte, more bool) *Fault {
 	}
 	if f := s.admitBytes(st, n, held, large); f != nil {
 		c := *f
+		c.Unprocessed = n <= st.MaxReceive // another server may have room, and none takes more
 		return &c
 	}
 	if !large {
