@@ -13,11 +13,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if arg := os.Getenv(childVar); arg != "" {
-		run := runChild
-		if os.Getenv(workerVar) != "" {
-			run = runWorker
-		}
-		if err := run(arg); err != nil {
+		if err := runChild(arg); err != nil {
 			fmt.Fprintln(os.Stderr, "node process:", err)
 			os.Exit(1)
 		}

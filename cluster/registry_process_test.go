@@ -1,46 +1,12 @@
 package cluster_test
 
 import (
-	"context"
-	"encoding/json"
-	"log/slog"
-	"os/signal"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 )
-
-// workerVar makes a node of a process of its own ([childVar]) a worker, which
-// serves nothing but its heartbeats.
-const workerVar = "CLUSTER_TEST_WORKER"
-
-// runWorker is the worker's process. SIGTERM ends it without a word.
-func runWorker(arg string) error {
-	var c childConfig
-	if err := json.Unmarshal([]byte(arg), &c); err != nil {
-		return err
-	}
-	quiet := slog.New(slog.DiscardHandler)
-	ep, err := rpcnet.Listen(c.Listen, fileCredentials(c.Dir), rpcnet.WithLogger(quiet))
-	if err != nil {
-		return err
-	}
-	defer ep.Close()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	n, err := cluster.Join(ctx, ep, cluster.Config{Name: c.Name, Seeds: c.Seeds, Tags: cluster.Tags{"role": "worker"}, Logger: quiet})
-	if err != nil {
-		return err
-	}
-	defer n.Close()
-	if _, err := cluster.NewWorker(n, cluster.WorkerConfig{Logger: quiet}); err != nil {
-		return err
-	}
-	return ep.Serve(ctx, rpcnet.NewServer())
-}
 
 // Scenario 8 with a process: the exact times are those of the tests that play
 // the workers.
@@ -53,7 +19,7 @@ func TestAWorkersProcessThatIsStoppedComesBackAndFailsForNobody(t *testing.T) {
 			h := local(t, dir, "director")
 			d := routingOn(t, h, cluster.RegistryConfig{}, cluster.ClientConfig{})
 			worker := func(name string) *process {
-				return launch(t, childConfig{Dir: dir, Name: name, Listen: "127.0.0.1:0", Seeds: addrs(h)}, "env", workerVar+"=1")
+				return launch(t, childConfig{Dir: dir, Name: name, Listen: "127.0.0.1:0", Seeds: addrs(h), Worker: true})
 			}
 			worker("steady")
 			p := worker("stopped")
