@@ -117,7 +117,7 @@ const (
 )
 
 // A Stall adapts to the rhythm of a stream and says how long a reader waits
-// before it gives a silent worker up. The zero value has seen nothing.
+// before it doubts a silent worker. The zero value has seen nothing.
 type Stall struct {
 	mean    float64 // seconds between messages
 	gaps    int
@@ -141,12 +141,13 @@ func (s *Stall) Message(now time.Duration) {
 	s.mean += (gap.Seconds() - s.mean) / float64(min(s.gaps, 8))
 }
 
-// Timeout returns how long to wait for the next message: 8 times the mean gap,
-// for the first of a try 3 times what that took before if that is more; from
-// 0.5 to 10 s, and 10 s while nothing is known.
+// Timeout returns how long to wait for the next message before the worker is
+// asked whether it lives: 8 times the mean gap, for the first of a try 3 times
+// what that took before if that is more; from 0.5 to 10 s, and 0.5 s while
+// nothing is known, since a worker that lives keeps the stream.
 func (s *Stall) Timeout() time.Duration {
 	if s.gaps == 0 {
-		return stallMax
+		return stallMin
 	}
 	d := time.Duration(stallFactor * s.mean * float64(time.Second))
 	if !s.started {
@@ -159,6 +160,11 @@ func (s *Stall) Timeout() time.Duration {
 // once, and one for every ten that succeed, so that a cluster in trouble is not
 // given more work than one that is well (gRPC's retry throttling, gRFC A6). The
 // zero value is full.
+//
+// The resumes of streams do not pay. They repeat nothing that was accepted, so
+// they are the work the cluster had before; when a worker with 100 streams dies,
+// 100 must go on at once, which no budget worth its name would allow; and each
+// stream has a limit ([MaxResumes]) and a back-off of its own.
 type Budget struct{ spent float64 }
 
 const (
@@ -182,11 +188,13 @@ func (b *Budget) Success() { b.spent = max(0, b.spent-budgetSuccess) }
 func (b *Budget) Left() float64 { return budgetTokens - b.spent }
 
 // Backoff returns how long to wait before a try: nothing before the first of a
-// row (n = 1), then 100 ms, doubled up to 2 s, with full jitter.
+// row (n = 1), then 100 to 200 ms, doubled up to 1 to 2 s. The random half keeps
+// those apart who have failed together; the fixed half makes 3 resumes outlast
+// a disturbance of 0.3 s.
 func Backoff(n int, r *rand.Rand) time.Duration {
 	if n <= 1 {
 		return 0
 	}
-	most := min(100*time.Millisecond<<min(n-2, 10), 2*time.Second)
-	return time.Duration(r.Int64N(int64(most)) + 1)
+	half := min(100*time.Millisecond<<min(n-2, 10), time.Second)
+	return half + time.Duration(r.Int64N(int64(half))+1)
 }

@@ -86,7 +86,7 @@ func TestStallAdaptsToTheRhythm(t *testing.T) {
 		var s failover.Stall
 		now := time.Duration(0)
 		s.Start(now)
-		if s.Timeout() != 10*time.Second {
+		if s.Timeout() != 500*ms {
 			t.Errorf("before anything is known: %v", s.Timeout())
 		}
 		for range 100 {
@@ -153,17 +153,17 @@ func TestBackoffGrowsToTwoSecondsWithJitter(t *testing.T) {
 	if failover.Backoff(1, r) != 0 {
 		t.Error("the first try waits")
 	}
-	for n, most := range map[int]time.Duration{2: 100 * ms, 3: 200 * ms, 6: 1600 * ms, 7: 2 * time.Second, 60: 2 * time.Second} {
-		var longest time.Duration
+	for n, most := range map[int]time.Duration{2: 200 * ms, 3: 400 * ms, 5: 1600 * ms, 6: 2 * time.Second, 60: 2 * time.Second} {
+		longest, shortest := time.Duration(0), most
 		for range 1000 {
 			d := failover.Backoff(n, r)
-			if d <= 0 || d > most {
-				t.Fatalf("try %d waits %v, want up to %v", n, d, most)
+			if d <= most/2 || d > most {
+				t.Fatalf("try %d waits %v, want %v to %v", n, d, most/2, most)
 			}
-			longest = max(longest, d)
+			longest, shortest = max(longest, d), min(shortest, d)
 		}
-		if longest < most*9/10 {
-			t.Errorf("try %d: the longest of 1000 was %v of %v", n, longest, most)
+		if longest < most*9/10 || shortest > most*6/10 {
+			t.Errorf("try %d: 1000 waits were from %v to %v of %v", n, shortest, longest, most)
 		}
 	}
 }
