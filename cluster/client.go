@@ -42,7 +42,9 @@ type ClientConfig struct {
 // reached, is made again on another worker. One that a handler may have seen
 // is made again only if its procedure is idempotent (or the caller says so:
 // [WithIdempotent]), nothing of the answer has arrived, and the budget allows:
-// 10 tokens, and one more for every 10 calls that succeed. Streams that have
+// 10 tokens, and one more for every 10 calls that succeed. The worker of an
+// idempotent unary call that has not answered for 0.5 s is asked whether it
+// lives; if it does not say so, it counts as having failed. Streams that have
 // begun go on at another worker if their procedure is resumable, and end with
 // the error if not.
 //
@@ -52,6 +54,7 @@ type Client struct {
 	registry *WorkerRegistry
 	cfg      ClientConfig
 	conns    *routed.Conns
+	watch    routed.Watch
 
 	mu     sync.Mutex
 	budget failover.Budget
@@ -245,6 +248,9 @@ func (s *callSource) MaxAttempts() int { return s.cfg.MaxAttempts }
 
 // Retryable reports whether another worker may do better.
 func (s *callSource) Retryable(err error) bool { return rpcnet.CodeOf(err) == rpcnet.CodeUnavailable }
+
+// Watch looks after the client's calls.
+func (s *callSource) Watch() *routed.Watch { return &s.watch }
 
 // A leg is one try of a call on one worker. It counts as in flight from the
 // choice to its end.

@@ -247,14 +247,13 @@ func (w *Worker) admit(call load.Call, p *place) (*load.Entry, error) {
 // refusal is what the caller of a refused call sees: no handler has seen it,
 // so it may go to another worker.
 func refusal(why load.Refusal) error {
-	code := rpcnet.CodeResourceExhausted
 	switch why {
 	case load.IsDraining:
-		code = rpcnet.CodeUnavailable
+		return rpcnet.NewError(rpcnet.CodeUnavailable, "worker: "+why.String()).WithUnprocessed()
 	case load.Superseded:
 		return errSuperseded
 	}
-	return rpcnet.NewError(code, "worker: "+why.String()).WithUnprocessed()
+	return routed.FullError("worker: " + why.String())
 }
 
 // wait lets a call wait for its place.
@@ -267,7 +266,7 @@ func (w *Worker) wait(ctx context.Context, p *place) error {
 	case <-w.draining:
 		return refusal(load.IsDraining)
 	case <-t.C:
-		return rpcnet.Errorf(rpcnet.CodeResourceExhausted, "worker: no place within %v", w.cfg.QueueWait).WithUnprocessed()
+		return routed.FullError(fmt.Sprintf("worker: no place within %v", w.cfg.QueueWait))
 	case <-ctx.Done():
 		if err := context.Cause(ctx); err == error(errSuperseded) {
 			return err

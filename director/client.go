@@ -104,6 +104,7 @@ type Client struct {
 	id        uint64
 	directors []*rpcnet.Conn
 	conns     *routed.Conns
+	watch     routed.Watch
 
 	mu       sync.Mutex
 	current  int // the director that answered last
@@ -112,15 +113,6 @@ type Client struct {
 	unused   []directorv1.Unused
 	known    map[string]known // workers heard of, by name
 }
-
-// A known worker was named by a director.
-type known struct {
-	directorv1.Worker
-	at time.Time
-}
-
-// knownFor is how long a worker may be called without asking a director.
-const knownFor = 5 * time.Minute
 
 // maxReports bounds what waits to be told to a director.
 const maxReports = 128

@@ -3,7 +3,6 @@ package director
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,7 +20,8 @@ type source struct {
 	choice routed.Choice
 }
 
-// Next asks the directors for a worker, and takes an alternate if none answers.
+// Next asks the directors for a worker. If none answers, or none has a worker to
+// give, as one that has just come back, it takes one that it knows itself.
 func (s *source) Next(ctx context.Context, wish *routed.Wish) (routed.Leg, error) {
 	s.tell(ctx, Event{Kind: Asking})
 	res, err := s.ask(ctx, wish)
@@ -34,34 +34,38 @@ func (s *source) Next(ctx context.Context, wish *routed.Wish) (routed.Leg, error
 		s.tell(ctx, Event{Kind: Assigned, Worker: res.Worker.Name, Addr: res.Worker.Addr})
 		return &leg{client: s.Client, worker: res.Worker, ticket: res.Ticket, patient: wish.Patient}, nil
 	}
-	if !errors.Is(err, errNoAnswer) {
+	// What a selector other than the client's own matches, only a director knows.
+	if !errors.Is(err, routed.ErrNoWorker) || wish.Selector != s.cfg.Selector {
 		return nil, err
 	}
-	// An alternate fits only a call without wishes that need a director.
-	if w, ok := s.alternate(wish); ok {
-		s.tell(ctx, Event{Kind: Alternate, Worker: w.Name, Addr: w.Addr})
-		return &leg{client: s.Client, worker: w, patient: wish.Patient}, nil
+	w, ok := s.alternate(wish.Exclude, errors.Is(err, errNoAnswer))
+	if !ok {
+		return nil, err
 	}
-	return nil, rpcnet.Errorf(rpcnet.CodeUnavailable, "no director answers and no other worker is known: %v", err).
-		WithCause(errors.Join(routed.ErrNoWorker, err)).WithUnprocessed()
+	s.tell(ctx, Event{Kind: Alternate, Worker: w.Name, Addr: w.Addr})
+	return &leg{client: s.Client, worker: w, patient: wish.Patient}, nil
 }
 
 // errNoAnswer says that no director could be asked.
-var errNoAnswer = errors.New("no answer from any director")
+var errNoAnswer = errors.New("no director answers")
+
+// maxExclude is how many workers a question may exclude.
+const maxExclude = 256
 
 // ask asks one director after the other, the one that answered last first.
-// When none is connected it waits a while for one.
+// When none is connected it waits a while for one. The error is
+// [routed.ErrNoWorker] if none has a worker, [errNoAnswer] too if none answers.
 func (c *Client) ask(ctx context.Context, wish *routed.Wish) (*directorv1.GetWorkerResponse, error) {
 	c.mu.Lock()
 	first := c.current
-	req := &directorv1.GetWorkerRequest{Selector: wish.Selector, Exclude: slices.Clone(wish.Exclude), Key: wish.Key, Hint: wish.Hint,
+	req := &directorv1.GetWorkerRequest{Selector: wish.Selector, Exclude: slices.Clone(lastOf(wish.Exclude, maxExclude)), Key: wish.Key, Hint: wish.Hint,
 		QueueOK: wish.Patient, Client: c.id, Failures: c.failures, Unused: c.unused}
 	c.failures, c.unused = nil, nil
 	c.mu.Unlock()
-	var last error
+	var none, unasked error // of the last director that has no worker, or does not answer
 	for try := range 2 * len(c.directors) {
 		i := (first + try) % len(c.directors)
-		if try == len(c.directors) && (last != nil && !errors.Is(last, errNoAnswer) || !c.waitForDirector(ctx)) {
+		if try == len(c.directors) && (none != nil || !c.waitForDirector(ctx)) {
 			break
 		}
 		res, err := c.askOne(ctx, c.directors[i], req)
@@ -70,30 +74,29 @@ func (c *Client) ask(ctx context.Context, wish *routed.Wish) (*directorv1.GetWor
 			return res, nil
 		}
 		if ctx.Err() != nil {
+			c.keep(req)
 			return nil, rpcnet.NewError(rpcnet.CodeOf(ctx.Err()), "asking a director: "+ctx.Err().Error()).WithCause(ctx.Err()).WithUnprocessed()
 		}
 		var e *rpcnet.Error
-		if errors.As(err, &e) && e.Remote() {
-			switch e.Code() {
-			case rpcnet.CodeUnavailable: // it has no worker, or assigns none: another may
-				last = err
-				continue
-			case rpcnet.CodeInvalidArgument, rpcnet.CodePermissionDenied, rpcnet.CodeUnimplemented:
-				return nil, rpcnet.NewError(e.Code(), e.Message()).WithCause(err).WithUnprocessed()
-			}
+		if !errors.As(err, &e) {
+			e = rpcnet.NewError(rpcnet.CodeUnavailable, err.Error())
 		}
-		if last == nil || rpcnet.CodeOf(err) != rpcnet.CodeUnavailable {
-			last = errors.Join(errNoAnswer, err)
+		switch {
+		case e.Remote() && e.Code() == rpcnet.CodeUnavailable: // it has no worker, or assigns none: another may
+			none = err
+		case e.Code() == rpcnet.CodeInvalidArgument, e.Remote() && (e.Code() == rpcnet.CodePermissionDenied || e.Code() == rpcnet.CodeUnimplemented):
+			c.keep(req)
+			return nil, rpcnet.NewError(e.Code(), e.Message()).WithCause(err).WithUnprocessed()
+		default:
+			unasked = err
 		}
-	}
-	if last == nil {
-		last = errNoAnswer
 	}
 	c.keep(req) // tell it next time
-	if errors.Is(last, errNoAnswer) {
-		return nil, last
+	if none != nil {
+		return nil, rpcnet.NewError(rpcnet.CodeUnavailable, none.Error()).WithCause(errors.Join(routed.ErrNoWorker, none)).WithUnprocessed()
 	}
-	return nil, rpcnet.NewError(rpcnet.CodeUnavailable, last.Error()).WithCause(errors.Join(routed.ErrNoWorker, last)).WithUnprocessed()
+	return nil, rpcnet.Errorf(rpcnet.CodeUnavailable, "no director answers and no other worker is known: %v", unasked).
+		WithCause(errors.Join(routed.ErrNoWorker, errNoAnswer, unasked)).WithUnprocessed()
 }
 
 func (c *Client) askOne(ctx context.Context, conn *rpcnet.Conn, req *directorv1.GetWorkerRequest) (*directorv1.GetWorkerResponse, error) {
@@ -137,24 +140,6 @@ func (c *Client) waitForDirector(ctx context.Context) bool {
 	}
 }
 
-// learn remembers who has answered and which workers there are.
-func (c *Client) learn(director int, res *directorv1.GetWorkerResponse) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.current = director
-	now := time.Now()
-	for _, w := range append(slices.Clone(res.Alternates), res.Worker) {
-		c.known[w.Name] = known{w, now}
-	}
-	if len(c.known) > 256 {
-		for name, k := range c.known {
-			if now.Sub(k.at) > knownFor {
-				delete(c.known, name)
-			}
-		}
-	}
-}
-
 // keep puts back what could not be told.
 func (c *Client) keep(req *directorv1.GetWorkerRequest) {
 	c.mu.Lock()
@@ -164,26 +149,6 @@ func (c *Client) keep(req *directorv1.GetWorkerRequest) {
 }
 
 func lastOf[T any](s []T, n int) []T { return s[max(0, len(s)-n):] }
-
-// alternate returns a worker heard of lately that the wish does not exclude. A
-// selector other than the client's own needs a director.
-func (s *source) alternate(wish *routed.Wish) (directorv1.Worker, bool) {
-	if wish.Selector != s.cfg.Selector {
-		return directorv1.Worker{}, false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var fit []directorv1.Worker
-	for name, k := range s.known {
-		if time.Since(k.at) < knownFor && !slices.Contains(wish.Exclude, name) {
-			fit = append(fit, k.Worker)
-		}
-	}
-	if len(fit) == 0 {
-		return directorv1.Worker{}, false
-	}
-	return fit[rand.IntN(len(fit))], true
-}
 
 // Retry takes a token of the budget.
 func (s *source) Retry() bool {
@@ -216,6 +181,9 @@ func (s *source) MaxAttempts() int { return s.cfg.MaxAttempts }
 
 // Retryable reports whether another worker may do better.
 func (s *source) Retryable(err error) bool { return s.cfg.Retryable(err) }
+
+// Watch looks after the client's calls.
+func (s *source) Watch() *routed.Watch { return &s.watch }
 
 // A leg is one try on one worker.
 type leg struct {
@@ -263,9 +231,12 @@ func (l *leg) End(err error, _ bool) {
 		l.lease.Return(err != nil)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if routed.Judge(err) == routed.Bad {
+		switch routed.Judge(err) {
+		case routed.Bad:
 			c.failures = lastOf(append(c.failures, directorv1.Failure{Worker: l.worker.Name, Boot: l.worker.Boot}), maxReports)
-			delete(c.known, l.worker.Name)
+			c.did(&l.worker, false)
+		case routed.Fine:
+			c.did(&l.worker, true)
 		}
 		if !l.opened.Load() && len(l.ticket) > 0 {
 			c.unused = lastOf(append(c.unused, directorv1.Unused{Worker: l.worker.Name, Ticket: l.ticket}), maxReports)

@@ -27,12 +27,29 @@ type Key struct{ ID, Addr string }
 
 // pooled is a connection that is there or being made.
 type pooled struct {
-	done chan struct{} // closed when conn or err is set
-	conn *rpcnet.Conn
+	key   Key
+	done  chan struct{} // closed when conn or err is set
+	conn  *rpcnet.Conn
+	err   error
+	gone  bool // not in the pool any more: closed when nobody uses it
+	refs  int  // calls that use it
+	used  time.Time
+	probe *probe // under way, nil: none
+}
+
+// ready reports whether p takes calls, or may when it is made.
+func (p *pooled) ready() bool {
+	if p.conn == nil {
+		return true
+	}
+	ready, _ := p.conn.Ready()
+	return ready
+}
+
+// A probe is a question whether a worker lives, shared by all calls that ask.
+type probe struct {
+	done chan struct{} // closed when err is set
 	err  error
-	gone bool // not in the pool any more: closed when nobody uses it
-	refs int  // calls that use it
-	used time.Time
 }
 
 // idleAfter is how long a connection without calls is kept.
@@ -107,10 +124,11 @@ func (l *Lease) Take(ctx context.Context, c *Conns, key Key, patient bool) (*rpc
 	}
 }
 
-// Probe asks the worker whether it lives.
+// Probe asks the worker whether it lives. Calls that ask at the same time share
+// one answer, or the lack of it within probeTimeout.
 func (l *Lease) Probe(ctx context.Context) error {
 	l.mu.Lock()
-	p := l.p
+	c, p := l.conns, l.p
 	l.mu.Unlock()
 	if p == nil {
 		return errConnsClosed
@@ -123,17 +141,51 @@ func (l *Lease) Probe(ctx context.Context) error {
 	if p.err != nil {
 		return p.err
 	}
-	return Ping(ctx, p.conn)
+	q := c.probe(p)
+	if q == nil {
+		return errConnsClosed
+	}
+	select {
+	case <-q.done:
+		return q.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-// pooled returns the connection of key, which it begins to make if there is
-// none. The caller holds mu.
+// probe returns the probe of p that is under way, a new one if there is none, nil
+// if c is closed.
+func (c *Conns) probe(p *pooled) *probe {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.probe == nil && c.ctx.Err() == nil {
+		q := &probe{done: make(chan struct{})}
+		p.probe = q
+		c.work.Go(func() {
+			ctx, cancel := context.WithTimeout(c.ctx, probeTimeout)
+			defer cancel()
+			q.err = Ping(ctx, p.conn)
+			c.mu.Lock()
+			p.probe = nil
+			c.mu.Unlock()
+			close(q.done)
+		})
+	}
+	return p.probe
+}
+
+// pooled returns the connection of key, which it begins to make if there is none
+// that takes calls: one that was lost comes back at its own pace, which is no
+// caller's. The caller holds mu.
 func (c *Conns) pooled(key Key) *pooled {
+	if old := c.conns[key]; old != nil && !old.ready() && c.discard(old) {
+		c.work.Go(func() { old.conn.Close() })
+	}
 	p := c.conns[key]
 	if p == nil {
-		p = &pooled{done: make(chan struct{})}
+		p = &pooled{key: key, done: make(chan struct{})}
 		c.conns[key] = p
-		c.work.Go(func() { c.make(key, p) })
+		c.work.Go(func() { c.make(p) })
 		c.reap()
 	}
 	p.used = time.Now()
@@ -163,15 +215,8 @@ func (l *Lease) Return(failed bool) {
 	}
 	c.mu.Lock()
 	p.refs--
-	if failed && p.conn != nil && !p.gone {
-		if ready, _ := p.conn.Ready(); !ready {
-			p.gone = true
-			for key, o := range c.conns {
-				if o == p {
-					delete(c.conns, key)
-				}
-			}
-		}
+	if failed && !p.ready() {
+		c.discard(p)
 	}
 	last := p.gone && p.refs == 0 && p.conn != nil
 	c.mu.Unlock()
@@ -180,17 +225,28 @@ func (l *Lease) Return(failed bool) {
 	}
 }
 
-func (c *Conns) make(key Key, p *pooled) {
-	conn, err := c.dial(c.ctx, key.Addr)
+// discard takes a connection from the pool and reports whether the caller must
+// close it; otherwise whoever uses it last does. The caller holds mu.
+func (c *Conns) discard(p *pooled) (unused bool) {
+	p.gone = true
+	if c.conns[p.key] == p {
+		delete(c.conns, p.key)
+	}
+	return p.refs == 0 && p.conn != nil
+}
+
+// make makes the connection p.
+func (c *Conns) make(p *pooled) {
+	conn, err := c.dial(c.ctx, p.key.Addr)
 	c.mu.Lock()
 	if err != nil {
 		var e *rpcnet.Error
 		if !errors.As(err, &e) {
-			e = rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot connect to %s: %v", key.Addr, err).WithCause(err).WithUnprocessed()
+			e = rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot connect to %s: %v", p.key.Addr, err).WithCause(err).WithUnprocessed()
 		}
 		p.err = e
-		if c.conns[key] == p {
-			delete(c.conns, key) // the next call tries again
+		if c.conns[p.key] == p {
+			delete(c.conns, p.key) // the next call tries again
 		}
 	}
 	p.conn = conn
@@ -204,10 +260,9 @@ func (c *Conns) make(key Key, p *pooled) {
 
 // reap closes connections that were not used for long. The caller holds mu.
 func (c *Conns) reap() {
-	for key, p := range c.conns {
+	for _, p := range c.conns {
 		if p.conn != nil && p.refs == 0 && time.Since(p.used) > idleAfter {
-			delete(c.conns, key)
-			p.gone = true
+			c.discard(p)
 			c.work.Go(func() { p.conn.Close() })
 		}
 	}
@@ -231,9 +286,7 @@ func (c *Conns) forget(atOnce bool, match func(Key) bool) {
 	c.mu.Lock()
 	for key, p := range c.conns {
 		if match(key) {
-			delete(c.conns, key)
-			p.gone = true
-			if p.conn != nil && (atOnce || p.refs == 0) {
+			if c.discard(p) || p.conn != nil && atOnce {
 				conns = append(conns, p.conn)
 			}
 		}

@@ -5,7 +5,9 @@
 //
 // A [Stream] is a call that stays where its first response came from. A
 // [Resumable] is one that goes on elsewhere. Both have no goroutine of their
-// own; their methods run on the caller's, and Recv does the failing over.
+// own; their methods run on the caller's, and Recv does the failing over. A call
+// whose worker is silent has one for the time of a probe ([Watch], and the
+// watchdog of a Resumable).
 package routed
 
 import (
@@ -13,6 +15,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
@@ -56,6 +59,8 @@ type Source interface {
 	MaxAttempts() int
 	// Retryable reports whether another worker may do better after err.
 	Retryable(err error) bool
+	// Watch looks after the calls of the source's client.
+	Watch() *Watch
 }
 
 // A Leg is one try of a call on one worker. It counts as in flight until End.
@@ -117,6 +122,22 @@ func MovedAt(err error) (last uint64, ok bool) {
 // sequence was its last, in decimal.
 const LastTrailer = "rpcnet-last-sequence"
 
+// FullDetail is the name of the detail of the error with which a worker refuses
+// a call because it has no room. It tells the refusal from those that a size or a
+// quota causes: another worker, or a later time, does better.
+const FullDetail = "cluster.v1.Full"
+
+// FullError refuses a call for want of room.
+func FullError(message string) error {
+	return rpcnet.NewError(rpcnet.CodeResourceExhausted, message).WithDetail(&rpcnet.Detail{Name: FullDetail}).WithUnprocessed()
+}
+
+// isFull reports whether err refuses a call for want of room.
+func isFull(err error) bool {
+	var d *rpcnet.Detail
+	return errors.As(err, &d) && d.Name == FullDetail
+}
+
 // A Judgement is what the outcome of a call says of its worker.
 type Judgement uint8
 
@@ -175,13 +196,33 @@ func Encode(spec *rpcnet.Spec, msg any) ([]byte, error) {
 	return nil, rpcnet.Errorf(rpcnet.CodeInternal, "%s takes bytes, got %T", spec.Procedure, msg)
 }
 
-// recorded returns a context with a record of the call, and the record: nil if
-// the caller keeps one of its own, which may serve several calls at once.
+// recorded returns a context with a record of the call: the caller's own, if it
+// keeps one.
 func recorded(ctx context.Context) (context.Context, *rpcnet.Call) {
-	if rpcnet.CallFrom(ctx) != nil {
-		return ctx, nil
+	if call := rpcnet.CallFrom(ctx); call != nil {
+		return ctx, call
 	}
 	return rpcnet.NewCall(ctx)
+}
+
+// A record is the record of one try of a stream.
+type record struct {
+	call *rpcnet.Call
+	made int // the calls in it when the try had begun
+}
+
+// lastSent returns the last sequence that the worker says it has sent, 0 if it
+// does not say, or if the record is of a later call: a caller's own may serve
+// several at once.
+func (r record) lastSent() uint64 {
+	if r.call.Attempts() != r.made {
+		return 0
+	}
+	n, err := strconv.ParseUint(r.call.Trailer().Get(LastTrailer), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // contextError is the error of a call whose context has ended.

@@ -38,7 +38,7 @@ type Stream struct {
 	keptSize   int
 	sendClosed bool
 	wish       Wish
-	full       []string // workers excluded because they were full or slow to connect
+	full       []string // workers excluded because they were full, or slow to connect or answer
 	attempt    int      // tries so far
 	processed  int      // of those, tries that a handler may have seen
 
@@ -48,7 +48,11 @@ type Stream struct {
 	keeping  bool // the call can be opened again
 	answered bool // there was a response
 	closed   bool
-	final    error // what Recv returned last
+	final    error               // what Recv returned last
+	waiting  bool                // the source's Watch looks after the try
+	givenUp  rpcnet.ClientStream // the try whose worker was silent
+
+	place watched // the Watch's
 }
 
 // NewStream starts a call; a worker is chosen when the first request is sent.
@@ -137,7 +141,7 @@ func (s *Stream) open(last error) error {
 	for {
 		l, err := s.source.Next(s.ctx, &s.wish)
 		if err != nil && len(s.full) > 0 && errors.Is(err, ErrNoWorker) {
-			// All that are left were full, or slow to connect: wait.
+			// All that are left were full, or slow to connect or answer: wait.
 			s.wish.Exclude = slices.DeleteFunc(s.wish.Exclude, func(name string) bool { return slices.Contains(s.full, name) })
 			s.full, s.wish.Patient = nil, true
 			continue
@@ -176,8 +180,17 @@ func (s *Stream) openOn(l Leg) (rpcnet.ClientStream, error) {
 		return cur, errClosed
 	}
 	s.current, s.leg = cur, l
+	// A try that waits because all others were worse is left alone.
+	s.waiting = s.spec.Shape == rpcnet.Unary && s.idempotent && !s.wish.Patient && s.processed+1 < s.source.MaxAttempts()
+	if s.waiting {
+		s.source.Watch().add(s, false)
+	}
 	s.mu.Unlock()
-	return cur, sendAll(cur, s.kept, s.sendClosed)
+	err = sendAll(cur, s.kept, s.sendClosed)
+	if err != nil && s.wasGivenUp(cur) {
+		err = errSilent
+	}
+	return cur, err
 }
 
 // sendAll sends requests that were kept. That the call has ended meanwhile is
@@ -212,11 +225,11 @@ func (s *Stream) again(err error, l Leg) bool {
 	switch {
 	case e.Unprocessed() || moved:
 		if e.Remote() && e.Code() == rpcnet.CodeResourceExhausted || errors.Is(err, errSlow) {
-			if s.wish.Patient {
-				return false // it was told to wait, and even the queue is full
-			}
-			s.full = append(s.full, l.Worker())
+			s.later(l)
 		}
+	case errors.Is(err, ErrStalled):
+		s.processed++ // the Watch has paid
+		s.later(l)
 	case s.idempotent && s.source.Retryable(err):
 		if s.processed++; s.processed >= s.source.MaxAttempts() || !s.source.Retry() {
 			return false
@@ -226,6 +239,14 @@ func (s *Stream) again(err error, l Leg) bool {
 	}
 	s.wish.exclude(l.Worker())
 	return true
+}
+
+// later makes the call come back to a worker when no other is left, once: one
+// that had no room then may have it in its queue.
+func (s *Stream) later(l Leg) {
+	if !s.wish.Patient {
+		s.full = append(s.full, l.Worker())
+	}
 }
 
 // fail makes err the outcome of the call.
@@ -254,7 +275,7 @@ func (s *Stream) Recv(msg any) error {
 		if final != nil {
 			return final
 		}
-		err := cur.Recv(msg)
+		err := s.receive(cur, msg)
 		if err == nil {
 			s.accept(l)
 			return nil
@@ -276,6 +297,39 @@ func (s *Stream) Recv(msg any) error {
 		if err != nil {
 			return s.finish(err)
 		}
+	}
+}
+
+// receive receives from a try, which the Watch may give up meanwhile.
+func (s *Stream) receive(cur rpcnet.ClientStream, msg any) error {
+	err := cur.Recv(msg)
+	s.unwatch()
+	if err == nil || !s.wasGivenUp(cur) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.answered {
+		return io.EOF // the response came just before
+	}
+	return errSilent
+}
+
+// wasGivenUp reports whether the Watch has ended a try.
+func (s *Stream) wasGivenUp(cur rpcnet.ClientStream) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.givenUp == cur && s.ctx.Err() == nil
+}
+
+// unwatch ends the Watch's look after the try.
+func (s *Stream) unwatch() {
+	s.mu.Lock()
+	watched := s.waiting
+	s.waiting = false
+	s.mu.Unlock()
+	if watched {
+		s.source.Watch().remove(s)
 	}
 }
 
@@ -313,6 +367,7 @@ func (s *Stream) Close() error {
 
 // release ends what the call holds on its worker.
 func (s *Stream) release() {
+	s.unwatch()
 	s.mu.Lock()
 	s.closed = true
 	cur, l := s.current, s.leg

@@ -3,54 +3,75 @@ package routed
 import (
 	"context"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
 )
 
-// receive waits for the next message. When that takes longer than the stream's
-// rhythm allows, the worker is asked whether it lives.
-func (s *Resumable) receive(cur rpcnet.ClientStream, msg any) error {
-	s.waits++
-	s.waiting.Store(s.waits)
-	limit := s.stall.Timeout()
-	s.watch.Reset(limit)
+const (
+	// silentFor is how long a worker of which nothing is known may be silent
+	// before it is asked whether it lives.
+	silentFor = 500 * time.Millisecond
+	// probeTimeout is how long it has to answer.
+	probeTimeout = 250 * time.Millisecond
+	// probeEvery is the longest time between two probes of a worker that lives
+	// and sends nothing.
+	probeEvery = 2 * time.Second
+)
+
+// A wait is a call of Recv that waits for a message.
+type wait struct {
+	number  uint64
+	waiting bool
+	since   time.Duration
+	givenUp int // the try whose worker was silent
+}
+
+// receive waits for the next message of a try. When that takes longer than the
+// stream's rhythm allows, the worker is asked whether it lives.
+func (s *Resumable) receive(cur rpcnet.ClientStream, try int, msg any) error {
+	s.mu.Lock()
+	s.wait.number++
+	s.wait.waiting, s.wait.since = true, s.now()
+	s.watch.Reset(s.stall.Timeout())
+	s.mu.Unlock()
 	err := cur.Recv(msg)
-	s.waiting.Store(0)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wait.waiting = false
 	s.watch.Stop()
-	if err != nil && err != io.EOF && s.stalled.Load() == s.waits && s.ctx.Err() == nil {
-		return fmt.Errorf("%w for more than %v", ErrStalled, limit)
+	// A message may have come while its try was given up: then it is the next
+	// call that fails. What looks like an end may have lost what came before.
+	if err != nil && s.wait.givenUp == try && s.ctx.Err() == nil {
+		return fmt.Errorf("%w for %v", ErrStalled, (s.now() - s.wait.since).Round(time.Millisecond))
 	}
 	return err
 }
 
-// probeTimeout is how long a silent worker has to say that it lives.
-const probeTimeout = 250 * time.Millisecond
-
 // watchdog runs when nothing has come for too long. A worker that answers a
-// probe only has nothing to say; one that does not is given up.
+// probe only has nothing to say, and is asked again after as long as it has
+// been silent; one that does not is given up.
 func (s *Resumable) watchdog() {
-	wait := s.waiting.Load()
 	s.mu.Lock()
-	cur, l := s.current, s.leg
+	w, cur, l, try := s.wait, s.current, s.leg, s.try
 	s.mu.Unlock()
-	if wait == 0 || s.ctx.Err() != nil {
+	if !w.waiting || s.ctx.Err() != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, probeTimeout)
 	defer cancel()
 	err := l.Probe(ctx)
+	s.mu.Lock()
+	over := !s.wait.waiting || s.wait.number != w.number
 	switch {
-	case s.waiting.Load() != wait:
+	case over:
 	case err == nil:
-		s.watch.Reset(probeEvery)
+		s.watch.Reset(min(s.now()-w.since, probeEvery))
 	default:
-		s.stalled.Store(wait)
+		s.wait.givenUp = try
+	}
+	s.mu.Unlock()
+	if !over && err != nil {
 		cur.Close()
 	}
 }
-
-// probeEvery is the time between two probes of a worker that lives and sends
-// nothing.
-const probeEvery = 2 * time.Second

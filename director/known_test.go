@@ -1,0 +1,120 @@
+package director_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/director"
+	"github.com/rpcnet-go/rpcnet/internal/directorv1"
+	"github.com/rpcnet-go/rpcnet/rpctest"
+)
+
+// A scriptedDirector names the same workers to everybody, or has none.
+type scriptedDirector struct {
+	workers []*scriptedWorker
+	empty   atomic.Bool
+	asked   atomic.Int32
+}
+
+func (d *scriptedDirector) GetWorker(context.Context, *directorv1.GetWorkerRequest) (*directorv1.GetWorkerResponse, error) {
+	d.asked.Add(1)
+	if d.empty.Load() {
+		return nil, rpcnet.NewError(rpcnet.CodeUnavailable, `no worker matches "role=worker" among 0`).WithUnprocessed()
+	}
+	res := &directorv1.GetWorkerResponse{Worker: d.workers[0].as}
+	for _, w := range d.workers[1:] {
+		res.Alternates = append(res.Alternates, w.as)
+	}
+	return res, nil
+}
+
+// A scriptedWorker answers "name", or fails.
+type scriptedWorker struct {
+	as     directorv1.Worker
+	failed atomic.Bool
+}
+
+func scripted(t *testing.T, names ...string) (*scriptedDirector, *director.Client, *rpcnet.Endpoint) {
+	t.Helper()
+	d := &scriptedDirector{}
+	for _, name := range names {
+		w := &scriptedWorker{}
+		srv := rpcnet.NewServer()
+		srv.Handle("name", func(context.Context, []byte) ([]byte, error) {
+			if w.failed.Load() {
+				return nil, rpcnet.NewError(rpcnet.CodeUnavailable, name+" is out of order")
+			}
+			return []byte(name), nil
+		})
+		w.as = directorv1.Worker{Name: name, Boot: "1", Addr: rpctest.Serve(t, srv).Addr().String()}
+		d.workers = append(d.workers, w)
+	}
+	srv := rpcnet.NewServer()
+	directorv1.RegisterDirector(srv, d)
+	ep := rpctest.Serve(t, srv)
+	c, err := director.Dial(t.Context(), director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, Patience: -1, AskTimeout: 500 * time.Millisecond}, ep.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	within(t, "the client knows the workers", func() bool {
+		_, err := c.CallWorker(t.Context(), "name", nil)
+		return err == nil
+	})
+	return d, c, ep
+}
+
+func TestNobodyIsForgottenWhileNoDirectorAnswers(t *testing.T) {
+	t.Parallel()
+	d, c, ep := scripted(t, "a", "b")
+	ctx := cluster.WithIdempotent(t.Context())
+	ep.Close()
+	for i := range 4 { // they fail in turn
+		d.workers[i%2].failed.Store(true)
+		d.workers[1-i%2].failed.Store(false)
+		want := d.workers[1-i%2].as.Name
+		if out, err := c.CallWorker(ctx, "name", nil); err != nil || string(out) != want {
+			t.Fatalf("failure %d: %q, %v; want %s", i, out, err, want)
+		}
+	}
+}
+
+func TestCallsGoOnWithADirectorThatKnowsNoWorkerYet(t *testing.T) {
+	t.Parallel()
+	d, c, _ := scripted(t, "a")
+	d.empty.Store(true)
+	asked := d.asked.Load()
+	if out, err := c.CallWorker(t.Context(), "name", nil); err != nil || string(out) != "a" {
+		t.Errorf("%q, %v", out, err)
+	}
+	// What another selector matches the client cannot know.
+	if _, err := c.CallWorker(cluster.WithSelector(t.Context(), "gpu"), "name", nil); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable {
+		t.Errorf("with a selector: %v", err)
+	}
+	if n := d.asked.Load() - asked; n != 2 {
+		t.Errorf("asked %d times, want twice", n)
+	}
+}
+
+func TestWishThatADirectorCannotBeToldSaysWhichFieldIsTooLong(t *testing.T) {
+	t.Parallel()
+	_, c, _ := scripted(t, "a")
+	for _, wish := range []struct {
+		ctx         context.Context
+		field, most string
+	}{
+		{cluster.WithAffinity(t.Context(), strings.Repeat("k", 1025)), "Key", "1024"},
+		{cluster.WithHint(t.Context(), strings.Repeat("h", 257)), "Hint", "256"},
+		{cluster.WithSelector(t.Context(), strings.Repeat("s", 4097)), "Selector", "4096"},
+	} {
+		_, err := c.CallWorker(wish.ctx, "name", nil)
+		if rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument || !strings.Contains(err.Error(), wish.field) || !strings.Contains(err.Error(), wish.most) {
+			t.Errorf("%s: %v", wish.field, err)
+		}
+	}
+}

@@ -1,0 +1,201 @@
+package routed_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
+	"github.com/rpcnet-go/rpcnet/internal/routed"
+)
+
+var (
+	errFull     = routed.FullError("queue is full")
+	errDraining = rpcnet.NewError(rpcnet.CodeUnavailable, "draining").WithUnprocessed()
+	errFailed   = rpcnet.NewError(rpcnet.CodeUnavailable, "out of order")
+)
+
+func refusing(name string, err error) *fakeWorker {
+	return &fakeWorker{name: name, refuse: func() error { return err }}
+}
+
+func TestStreamThatEverybodyRefusesPausesLongerEachTimeAndEnds(t *testing.T) {
+	for _, refusal := range []error{errFull, errDraining} {
+		t.Run(rpcnet.CodeOf(refusal).String(), func(t *testing.T) {
+			bubble(t, func(t *testing.T, src *fakeSource) {
+				n, took, err := count(t.Context(), t, src)
+				wantCode(t, err, rpcnet.CodeOf(refusal))
+				if n != 0 || took < src.patience || took > src.patience+time.Second {
+					t.Errorf("%d numbers, ended after %v, want the patience of %v", n, took, src.patience)
+				}
+				if calls := src.calls(); calls < 20 || calls > 40 {
+					t.Errorf("%d calls in %v, want about 10 rounds of 3", calls, took)
+				}
+				var pauses []time.Duration
+				for _, e := range src.events {
+					if e.Kind == routed.Waiting {
+						pauses = append(pauses, e.Pause)
+					}
+				}
+				for i := range len(pauses) - 2 { // the last one ends with patience
+					if pauses[i+1] < pauses[i]/2 {
+						t.Errorf("pauses of %v do not grow", pauses)
+					}
+				}
+			}, refusing("a", refusal), refusing("b", refusal), refusing("c", refusal))
+		})
+	}
+}
+
+func TestRefusalThatNoWorkerWouldTakeBackEndsTheStreamAtOnce(t *testing.T) {
+	denied := rpcnet.NewError(rpcnet.CodeUnauthenticated, "no token").WithUnprocessed()
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		_, took, err := count(t.Context(), t, src)
+		wantCode(t, err, rpcnet.CodeUnauthenticated)
+		if calls := src.calls(); calls != 1 || took > 0 {
+			t.Errorf("%d calls in %v", calls, took)
+		}
+	}, refusing("a", denied), refusing("b", denied))
+}
+
+func TestStreamOverALimitOfEveryWorkerEndsWithinASecond(t *testing.T) {
+	over := rpcnet.NewError(rpcnet.CodeResourceExhausted, "message of 5 MiB is over the limit").WithUnprocessed()
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		_, took, err := count(t.Context(), t, src)
+		wantCode(t, err, rpcnet.CodeResourceExhausted)
+		if took > 1100*ms || src.calls() > 12 {
+			t.Errorf("%d calls in %v", src.calls(), took)
+		}
+	}, refusing("a", over), refusing("b", over))
+}
+
+func TestStreamOverTheLimitOfOneWorkerGoesToAnother(t *testing.T) {
+	over := rpcnet.NewError(rpcnet.CodeResourceExhausted, "message of 5 MiB is over the limit").WithUnprocessed()
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		if n, took, err := count(t.Context(), t, src); err != nil || n != 3 || took > 0 {
+			t.Errorf("%d numbers in %v: %v", n, took, err)
+		}
+	}, refusing("a", over), &fakeWorker{name: "b", serve: upTo(3, 0, nil)})
+}
+
+func TestRefusalsOfDrainingWorkersCostNothing(t *testing.T) {
+	var ws []*fakeWorker
+	for i := range 10 {
+		ws = append(ws, refusing(fmt.Sprint("draining-", i), errDraining))
+	}
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		if n, took, err := count(t.Context(), t, src); err != nil || n != 3 || took > 0 {
+			t.Errorf("%d numbers in %v: %v", n, took, err)
+		}
+	}, append(ws, &fakeWorker{name: "z", serve: upTo(3, 0, nil)})...)
+}
+
+// The worker fails before every second number and has no room for 7 s after
+// that: more than the patience in all, and less each time.
+func TestPatienceIsMeasuredFromTheLastMessage(t *testing.T) {
+	var until time.Time
+	failed := map[uint64]bool{}
+	w := &fakeWorker{name: "a", refuse: func() error {
+		if time.Now().Before(until) {
+			return errFull
+		}
+		return nil
+	}}
+	w.serve = upTo(6, 0, func(n uint64) error {
+		if n%2 == 0 && !failed[n] {
+			failed[n], until = true, time.Now().Add(7*time.Second)
+			return errFailed
+		}
+		return nil
+	})
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		if n, took, err := count(t.Context(), t, src); err != nil || n != 6 || took < 21*time.Second {
+			t.Errorf("%d numbers in %v: %v", n, took, err)
+		}
+	}, w)
+}
+
+func TestDisturbanceOfAllWorkersIsOutlasted(t *testing.T) {
+	for i := range 20 { // the pauses are random
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			var until time.Time
+			blip := func(n uint64) error {
+				if n == 5 && until.IsZero() {
+					until = time.Now().Add(290 * ms)
+				}
+				if n == 5 && time.Now().Before(until) {
+					return errFailed
+				}
+				return nil
+			}
+			bubble(t, func(t *testing.T, src *fakeSource) {
+				if n, took, err := count(t.Context(), t, src); err != nil || n != 9 || took > time.Second {
+					t.Errorf("%d numbers in %v: %v", n, took, err)
+				}
+			}, &fakeWorker{name: "a", serve: upTo(9, 0, blip)}, &fakeWorker{name: "b", serve: upTo(9, 0, blip)})
+		})
+	}
+}
+
+func TestFirstResumeOfARowIsAtOnceAndTheFourthIsNone(t *testing.T) {
+	var once atomic.Bool
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		if n, took, err := count(t.Context(), t, src); err != nil || n != 9 || took > 0 {
+			t.Errorf("%d numbers in %v: %v", n, took, err)
+		}
+	}, &fakeWorker{name: "a", serve: upTo(9, 0, func(n uint64) error {
+		if n == 5 && !once.Swap(true) {
+			return errFailed
+		}
+		return nil
+	})}, &fakeWorker{name: "b", serve: upTo(9, 0, nil)})
+	t.Run("poison", func(t *testing.T) {
+		poison := func(uint64) error { return errFailed }
+		bubble(t, func(t *testing.T, src *fakeSource) {
+			_, took, err := count(t.Context(), t, src)
+			if !errors.Is(err, failover.ErrNoProgress) || src.calls() != 1+failover.MaxResumes || took < 300*ms || took > time.Second {
+				t.Errorf("%d calls in %v: %v", src.calls(), took, err)
+			}
+			wantCode(t, err, rpcnet.CodeUnavailable)
+		}, &fakeWorker{name: "a", serve: upTo(9, 0, poison)}, &fakeWorker{name: "b", serve: upTo(9, 0, poison)})
+	})
+}
+
+func TestStreamOfAClosedClientEndsAtOnce(t *testing.T) {
+	conns := routed.NewConns(time.Second, nil)
+	conns.Close()
+	var lease routed.Lease
+	_, closed := lease.Take(t.Context(), conns, routed.Key{Addr: "127.0.0.1:1"}, false)
+	w := &fakeWorker{name: "a", stream: func() rpcnet.ClientStream { return &failing{closed} }}
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		_, took, err := count(t.Context(), t, src)
+		wantCode(t, err, rpcnet.CodeUnavailable)
+		if took > 0 {
+			t.Errorf("ended after %v", took)
+		}
+	}, w)
+}
+
+// A failing stream has ended.
+type failing struct{ err error }
+
+func (f *failing) Send(any) error   { return nil }
+func (f *failing) CloseSend() error { return nil }
+func (f *failing) Recv(any) error   { return f.err }
+func (f *failing) Close() error     { return nil }
+
+func TestEndOfTheContextEndsThePause(t *testing.T) {
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		_, took, err := count(ctx, t, src)
+		wantCode(t, err, rpcnet.CodeDeadlineExceeded)
+		if took != 3*time.Second {
+			t.Errorf("ended after %v", took)
+		}
+	}, refusing("a", errFull))
+}

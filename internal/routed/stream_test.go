@@ -1,0 +1,36 @@
+package routed_test
+
+import (
+	"testing"
+
+	"github.com/rpcnet-go/rpcnet"
+)
+
+func TestCallIsRefusedOnlyWhenTheQueuesOfAllWorkersAreFull(t *testing.T) {
+	// All are full when first asked. Then the first has no room in its queue
+	// either, and the last has.
+	busy := func(name string, queue int32) *fakeWorker {
+		w := &fakeWorker{name: name, answer: says(name)}
+		w.refuse = func() error {
+			if queue == 0 || w.calls.Load() < queue {
+				return errFull
+			}
+			return nil
+		}
+		return w
+	}
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		if got, took, err := ask(t.Context(), src, &rpcnet.Spec{Procedure: "ask"}); err != nil || got != "c" || took > 0 {
+			t.Errorf("%q in %v: %v", got, took, err)
+		}
+	}, busy("a", 0), busy("b", 0), busy("c", 2))
+	t.Run("all", func(t *testing.T) {
+		bubble(t, func(t *testing.T, src *fakeSource) {
+			_, took, err := ask(t.Context(), src, askSpec)
+			wantCode(t, err, rpcnet.CodeResourceExhausted)
+			if src.calls() != 6 || took > 0 {
+				t.Errorf("%d calls in %v, want 2 of each worker", src.calls(), took)
+			}
+		}, busy("a", 0), busy("b", 0), busy("c", 0))
+	})
+}

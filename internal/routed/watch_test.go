@@ -1,0 +1,235 @@
+package routed_test
+
+import (
+	"context"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/routed"
+)
+
+func TestWorkerThatFreezesBeforeTheSecondMessageIsGivenUpSoon(t *testing.T) {
+	for first := range uint64(2) {
+		t.Run([]string{"before the first", "before the second"}[first], func(t *testing.T) {
+			a := &fakeWorker{name: "a", serve: func(ctx context.Context, _ uint64, s rpcnet.ServerStream) error {
+				if first == 1 {
+					s.Send(bytes(1))
+				}
+				return hang(ctx)
+			}}
+			a.frozen.Store(true)
+			bubble(t, func(t *testing.T, src *fakeSource) {
+				if n, took, err := count(t.Context(), t, src); err != nil || n != 5 || took > 800*ms {
+					t.Errorf("%d numbers in %v: %v", n, took, err)
+				}
+			}, a, &fakeWorker{name: "b", serve: upTo(5, 0, nil)})
+		})
+	}
+}
+
+func TestWorkerThatLivesAndIsSlowIsAskedAtGrowingIntervals(t *testing.T) {
+	a := &fakeWorker{name: "a", serve: func(ctx context.Context, _ uint64, s rpcnet.ServerStream) error {
+		if err := sleep(ctx, 21*time.Second); err != nil {
+			return err
+		}
+		return s.Send(bytes(1))
+	}}
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		n, _, err := count(t.Context(), t, src)
+		if err != nil || n != 1 || a.calls.Load() != 1 {
+			t.Errorf("%d numbers, %d calls: %v", n, a.calls.Load(), err)
+		}
+		if p := a.probes.Load(); p != 12 { // after 0.5, 1, 2, 4, ... 20 s
+			t.Errorf("%d probes in 21 s, want 12", p)
+		}
+	}, a)
+}
+
+// Nobody else is there, so the stream has nothing to gain from another try.
+func TestOnlyWorkerMayBeFrozenForAsLongAsPatience(t *testing.T) {
+	a := &fakeWorker{name: "a"}
+	thaw := make(chan struct{})
+	a.serve = func(ctx context.Context, first uint64, s rpcnet.ServerStream) error {
+		select {
+		case <-thaw:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		return upTo(5, 0, nil)(ctx, first, s)
+	}
+	a.frozen.Store(true)
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		thaw = make(chan struct{}) // of the bubble
+		time.AfterFunc(8*time.Second, func() { a.frozen.Store(false); close(thaw) })
+		if n, _, err := count(t.Context(), t, src); err != nil || n != 5 {
+			t.Errorf("%d numbers: %v", n, err)
+		}
+	}, a)
+}
+
+// A scripted stream has message 2 for a Recv that waits when it is closed.
+type scripted struct {
+	first bool // it has message 1 at once
+	once  sync.Once
+	in    chan uint64
+	done  chan struct{}
+}
+
+func newScripted(first bool) rpcnet.ClientStream {
+	return &scripted{first: first, in: make(chan uint64), done: make(chan struct{})}
+}
+
+func (s *scripted) Send(any) error   { return nil }
+func (s *scripted) CloseSend() error { return nil }
+
+func (s *scripted) Recv(msg any) error {
+	if s.first {
+		s.first = false
+		*msg.(*[]byte) = bytes(1)
+		return nil
+	}
+	select {
+	case n := <-s.in:
+		*msg.(*[]byte) = bytes(n)
+		return nil
+	case <-s.done:
+		return rpcnet.NewError(rpcnet.CodeCanceled, "the stream was closed")
+	}
+}
+
+func (s *scripted) Close() error {
+	s.once.Do(func() {
+		select {
+		case s.in <- 2:
+		default: // nobody waits
+		}
+		close(s.done)
+	})
+	return nil
+}
+
+func TestMessageThatComesWhileItsWorkerIsGivenUpIsNotTheLast(t *testing.T) {
+	a := &fakeWorker{name: "a", stream: func() rpcnet.ClientStream { return newScripted(true) }}
+	a.frozen.Store(true)
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		if n, _, err := count(t.Context(), t, src); err != nil || n != 5 {
+			t.Errorf("%d numbers: %v", n, err)
+		}
+	}, a, &fakeWorker{name: "b", serve: upTo(5, 0, nil)})
+}
+
+func frozen(name string) *fakeWorker {
+	w := &fakeWorker{name: name, answer: func(ctx context.Context) ([]byte, error) { return nil, hang(ctx) }}
+	w.frozen.Store(true)
+	return w
+}
+
+func TestCallWithoutAnAnswerGoesElsewhereIfItsWorkerIsDead(t *testing.T) {
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		if got, took, err := ask(t.Context(), src, askSpec); err != nil || got != "b" || took != 750*ms {
+			t.Errorf("%q in %v: %v", got, took, err)
+		}
+		if src.tokens != 9 {
+			t.Errorf("%d tokens left, want 9", src.tokens)
+		}
+		if ended := src.workers[0].ended; len(ended) != 1 || routed.Judge(ended[0]) != routed.Bad {
+			t.Errorf("the dead worker is told %v", ended)
+		}
+	}, frozen("a"), &fakeWorker{name: "b", answer: says("b")})
+}
+
+func TestSlowCallOfALivingWorkerIsLeftAlone(t *testing.T) {
+	a := &fakeWorker{name: "a", answer: func(ctx context.Context) ([]byte, error) { return []byte("a"), sleep(ctx, time.Minute) }}
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		got, took, err := ask(t.Context(), src, askSpec)
+		if err != nil || got != "a" || took != time.Minute || a.calls.Load() != 1 {
+			t.Errorf("%q in %v, %d calls: %v", got, took, a.calls.Load(), err)
+		}
+		if p := a.probes.Load(); p != 30 {
+			t.Errorf("%d probes in a minute, want 30", p)
+		}
+	}, a, &fakeWorker{name: "b", answer: says("b")})
+}
+
+func TestCallThatMayNotBeMadeTwiceIsNotGivenUp(t *testing.T) {
+	once := &rpcnet.Spec{Procedure: "ask"}
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, took, err := ask(ctx, src, once)
+		wantCode(t, err, rpcnet.CodeDeadlineExceeded)
+		if took < 5*time.Second || src.workers[1].calls.Load() != 0 {
+			t.Errorf("ended after %v", took)
+		}
+	}, frozen("a"), &fakeWorker{name: "b", answer: says("b")})
+}
+
+func thawing(name string, after time.Duration) *fakeWorker {
+	w := &fakeWorker{name: name, answer: func(ctx context.Context) ([]byte, error) { return []byte(name), sleep(ctx, after) }}
+	w.frozen.Store(true)
+	return w
+}
+
+// Better late than not at all.
+func TestCallWaitsForASilentWorkerWhenNobodyElseIsThereOrTheBudgetIsEmpty(t *testing.T) {
+	t.Run("alone", func(t *testing.T) {
+		bubble(t, func(t *testing.T, src *fakeSource) {
+			if got, _, err := ask(t.Context(), src, askSpec); err != nil || got != "a" {
+				t.Errorf("%q: %v", got, err)
+			}
+		}, thawing("a", 20*time.Second))
+	})
+	t.Run("no budget", func(t *testing.T) {
+		bubble(t, func(t *testing.T, src *fakeSource) {
+			src.tokens = 0
+			if got, took, err := ask(t.Context(), src, askSpec); err != nil || got != "a" || took != 20*time.Second {
+				t.Errorf("%q in %v: %v", got, took, err)
+			}
+		}, thawing("a", 20*time.Second), &fakeWorker{name: "b", answer: says("b")})
+	})
+}
+
+// An answer comes at the moment its try is given up: it is the answer.
+func TestAnswerThatComesWhileItsWorkerIsGivenUpIsTheAnswer(t *testing.T) {
+	a := &fakeWorker{name: "a", stream: func() rpcnet.ClientStream { return newScripted(false) }}
+	a.frozen.Store(true)
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		s := routed.NewStream(t.Context(), src, askSpec, routed.Wish{}, false)
+		defer s.Close()
+		if err := rpcnet.SendOne(s, []byte{}); err != nil {
+			t.Fatal(err)
+		}
+		var b []byte
+		if err := s.Recv(&b); err != nil || number(b) != 2 {
+			t.Fatalf("%d, %v", b, err)
+		}
+		if err := s.Recv(&b); err != io.EOF {
+			t.Errorf("the end: %v", err)
+		}
+	}, a)
+}
+
+// Many calls of one client wait at the same time, and those that are answered
+// in time are not asked about.
+func TestOnlyCallsThatWaitAreAskedAbout(t *testing.T) {
+	a := &fakeWorker{name: "a", answer: func(ctx context.Context) ([]byte, error) { return []byte("a"), sleep(ctx, 400*ms) }}
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i%7) * 100 * ms)
+				if got, _, err := ask(t.Context(), src, askSpec); err != nil || got != "a" {
+					t.Errorf("%q: %v", got, err)
+				}
+			})
+		}
+		wg.Wait()
+		time.Sleep(time.Minute)
+		if p := a.probes.Load(); p != 0 {
+			t.Errorf("%d probes", p)
+		}
+	}, a)
+}
