@@ -108,10 +108,13 @@ func (c *chaos) dial(ctx context.Context, onEvent func(director.Event)) (*direct
 
 // stream is one client: text after text, each compared with what it must be.
 func (c *chaos) stream(ctx context.Context, id uint64) {
-	var lost string // the worker left since the last token; used by this goroutine alone
+	var at place // used by this goroutine alone
 	client, err := c.dial(ctx, func(e director.Event) {
-		if e.Kind == director.Failed || e.Kind == director.Moved {
-			lost = e.Worker
+		switch e.Kind {
+		case director.Connected:
+			at.worker = e.Worker
+		case director.Failed, director.Moved:
+			at.lost = e.Worker
 			c.switches.Add(1)
 			if e.Kind == director.Failed {
 				c.count(e.Err)
@@ -131,7 +134,7 @@ func (c *chaos) stream(ctx context.Context, id uint64) {
 			return
 		default:
 		}
-		if err := c.text(ctx, client, id<<32+n, &lost); err != nil {
+		if err := c.text(ctx, client, id<<32+n, &at); err != nil {
 			c.failed(err)
 		}
 		c.streams.Add(1)
@@ -152,11 +155,19 @@ func (c *chaos) count(err error) {
 	n.(*atomic.Int64).Add(1)
 }
 
-// text streams one text of 4 s.
-func (c *chaos) text(ctx context.Context, client *director.Client, seed uint64, lost *string) error {
+// A place is where a client streams from.
+type place struct {
+	worker string
+	lost   string // the worker left since the last token
+}
+
+// text streams one text of 4 s. Its first gap is from the beginning to the first
+// token.
+func (c *chaos) text(ctx context.Context, client *director.Client, seed uint64, at *place) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	const length = 200
+	last := time.Now()
 	s, err := client.NewStream(ctx, generateSpec)
 	if err != nil {
 		return err
@@ -168,16 +179,12 @@ func (c *chaos) text(ctx context.Context, client *director.Client, seed uint64, 
 	if err := s.CloseSend(); err != nil {
 		return err
 	}
-	last := time.Now()
 	for n := uint64(1); ; n++ {
 		var b []byte
 		err := s.Recv(&b)
 		now := time.Now()
-		if n > 1 {
-			c.gap(now.Sub(last), now, *lost)
-			*lost = ""
-		}
-		last = now
+		c.gap(now.Sub(last), now, *at)
+		at.lost, last = "", now
 		if err == io.EOF {
 			if n != length+1 {
 				c.wrong.Add(1)
@@ -197,24 +204,26 @@ func (c *chaos) text(ctx context.Context, client *director.Client, seed uint64, 
 }
 
 // gap files a pause under the fault that caused it: the last one of the worker
-// that was left, or any director's within the 3 s before.
-func (c *chaos) gap(d time.Duration, now time.Time, lost string) {
-	if lost == "" && d < 4*pace {
+// that was left, or else one of the worker that streams, which lasted 3 s, or any
+// director's within the 3 s before.
+func (c *chaos) gap(d time.Duration, now time.Time, at place) {
+	if at.lost == "" && d < 4*pace {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range slices.Backward(c.faults) {
-		worker := !strings.HasPrefix(f.kind, "director")
-		if worker && f.target == lost || !worker && lost == "" && now.Sub(f.at) < 3*time.Second {
+		ago := now.Sub(f.at)
+		if f.target == at.lost ||
+			at.lost == "" && (f.target == at.worker && ago < d+3*time.Second || strings.HasPrefix(f.kind, "director") && ago < 3*time.Second) {
 			c.gaps[f.kind] = append(c.gaps[f.kind], d)
 			return
 		}
-		if now.Sub(f.at) > 30*time.Second {
+		if ago > 30*time.Second {
 			break
 		}
 	}
-	if lost != "" {
+	if at.lost != "" {
 		c.gaps["other"] = append(c.gaps["other"], d)
 	}
 }
