@@ -2,6 +2,7 @@ package protocodec
 
 import (
 	"reflect"
+	"strings"
 	"sync"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -11,9 +12,10 @@ import (
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
-// This file keeps a message within the budget of its decoder. protobuf has no
-// budget of its own, and two bytes can stand for a nested message of hundreds:
-// so the wire form is read once before anything is made of it.
+// This file, and json.go for the JSON form, keep a message within the budget of
+// its decoder. protobuf has no budget of its own, and two bytes can stand for a
+// nested message of hundreds: so the form is read once before anything is made
+// of it.
 
 // A plan says what the parts of a message cost in memory, beside the bytes of
 // its strings.
@@ -22,15 +24,21 @@ type plan struct {
 	size uintptr                        // of the Go struct
 	low  []*field                       // those with a number below 64, by number
 	high map[protowire.Number]*field
+	name map[string]*field // in JSON
+	any  bool              // its JSON form has values that desc does not tell of
 }
 
 // A field says what each occurrence of it costs, or each element of a packed
 // list.
 type field struct {
 	cost   uintptr
+	list   bool
 	packed protowire.Type // of the elements of a list that may be packed, else BytesType
 	nested *plan          // of a message or an entry of a map
 }
+
+// mapValue is the number of the value in an entry of a map.
+const mapValue = 2
 
 // extensionCost is what an extension takes in the map of its message.
 const extensionCost = 160
@@ -59,12 +67,18 @@ func planLocked(m protoreflect.Message) *plan {
 	if p := plans.of[m.Type()]; p != nil {
 		return p
 	}
-	p := &plan{desc: m.Descriptor(), size: sizeOf(m), high: map[protowire.Number]*field{}}
+	p := &plan{desc: m.Descriptor(), size: sizeOf(m), high: map[protowire.Number]*field{}, name: map[string]*field{}}
+	switch p.desc.FullName() {
+	case "google.protobuf.Value", "google.protobuf.ListValue", "google.protobuf.Struct", "google.protobuf.Any":
+		p.any = true
+	}
 	plans.of[m.Type()] = p // before the fields: types may be recursive
 	m = m.Type().New()
 	for i := range p.desc.Fields().Len() {
 		fd := p.desc.Fields().Get(i)
-		p.add(fd.Number(), fieldLocked(fd, m.NewField(fd)))
+		f := fieldLocked(fd, m.NewField(fd))
+		p.add(fd.Number(), f)
+		p.name[fd.JSONName()], p.name[fd.TextName()] = f, f
 	}
 	return p
 }
@@ -98,9 +112,10 @@ func fieldLocked(fd protoreflect.FieldDescriptor, empty protoreflect.Value) *fie
 		if fd.MapValue().Message() != nil {
 			value := planLocked(empty.Map().NewValue().Message())
 			f.cost += value.size
-			f.nested.add(fd.MapValue().Number(), &field{nested: value})
+			f.nested.add(mapValue, &field{nested: value})
 		}
 	case fd.IsList():
+		f.list = true
 		f.cost = 2 * valueSize(fd) // a slice that grows has room for twice its elements
 		if fd.Message() != nil {
 			f.nested = planLocked(empty.List().NewElement().Message())
@@ -167,8 +182,25 @@ func (p *plan) field(num protowire.Number) *field {
 	if err != nil {
 		return nil
 	}
+	return extension(x)
+}
+
+// named returns what the field with a name in JSON costs, nil if it is unknown.
+func (p *plan) named(name string) *field {
+	if x, ok := strings.CutPrefix(name, "["); ok {
+		x, err := protoregistry.GlobalTypes.FindExtensionByName(protoreflect.FullName(strings.TrimSuffix(x, "]")))
+		if err != nil {
+			return nil
+		}
+		return extension(x)
+	}
+	return p.name[name]
+}
+
+// extension returns what x costs.
+func extension(x protoreflect.ExtensionType) *field {
 	plans.RLock()
-	f = plans.extensions[x]
+	f := plans.extensions[x]
 	plans.RUnlock()
 	if f != nil {
 		return f

@@ -99,6 +99,9 @@ func (t transcoder[M]) AppendJSON(dst, p []byte) ([]byte, error) {
 // messages it stands where CBOR stands for others.
 func (t transcoder[M]) AppendCBOR(dst, json []byte) ([]byte, error) {
 	m := t.empty()
+	if err := checkJSON(json, planOf(m.ProtoReflect())); err != nil {
+		return dst, err
+	}
 	if err := (protojson.UnmarshalOptions{RecursionLimit: maxDepth}).Unmarshal(json, m); err != nil {
 		return dst, err
 	}
