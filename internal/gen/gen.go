@@ -1,11 +1,13 @@
 // Package gen reads contracts, which are marked interfaces in files named
 // *.rpc.go, and writes their clients, servers and codecs.
 //
-// The stages, each in its own files: load (list, load) parses and type-checks
-// the packages without ever compiling them; check (directive, contract,
-// method, union, walk, fields) turns marked declarations into the model and
-// collects everything that is wrong; emit (emit, service, encode, decode,
-// descriptor) writes source from the model; write puts it on disk, or compares.
+// The stages, each in its own files: load (list, load, pattern) parses and
+// type-checks the packages without ever compiling them; check (directive,
+// contract, method, union, walk, fields, names) turns marked declarations into
+// the model and collects everything that is wrong; emit (emit, service, encode,
+// decode, guard, descriptor) writes source from the model; write puts it on
+// disk, or compares. Breaking (breaking, revision) compares with what a git
+// revision has.
 package gen
 
 import (

@@ -52,8 +52,8 @@ func editDistance(a, b string) int {
 func snake(s string) string {
 	var b strings.Builder
 	rs := []rune(s)
-	upper := func(i int) bool { return i < len(rs) && rs[i] >= 'A' && rs[i] <= 'Z' }
-	lower := func(i int) bool { return i < len(rs) && rs[i] >= 'a' && rs[i] <= 'z' }
+	upper := func(i int) bool { return i < len(rs) && unicode.IsUpper(rs[i]) }
+	lower := func(i int) bool { return i < len(rs) && unicode.IsLower(rs[i]) }
 	for i, r := range rs {
 		if upper(i) {
 			plural := lower(i+1) && rs[i+1] == 's' && (i+2 == len(rs) || upper(i+2))
@@ -63,7 +63,7 @@ func snake(s string) string {
 			if wordStarts || acronymEnds {
 				b.WriteByte('_')
 			}
-			r += 'a' - 'A'
+			r = unicode.ToLower(r)
 		}
 		b.WriteRune(r)
 	}
