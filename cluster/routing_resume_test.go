@@ -204,6 +204,61 @@ func TestStreamThatKillsItsWorkersEnds(t *testing.T) {
 	}
 }
 
+func TestStreamThatFullWorkersRefuseEndsWithItsPatience(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, cluster.RegistryConfig{}, cluster.ClientConfig{Patience: 500 * time.Millisecond})
+	w := startWorker(t, "worker-a", d.history, workerOptions{
+		config: cluster.WorkerConfig{Capacity: 1, Queue: -1}, serve: counting(0, nil),
+	})
+	d.ready(t, 1)
+	held := make(chan error, 1)
+	go func() {
+		_, err := d.client.CallWorker(t.Context(), "hold", nil, "")
+		held <- err
+	}()
+	within(t, "the worker is full", func() bool { return w.worker.InFlight() == 1 })
+	begin := time.Now()
+	if err := count(t, d.client, 10, nil); rpcnet.CodeOf(err) != rpcnet.CodeResourceExhausted {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(begin); took < 500*time.Millisecond {
+		t.Errorf("ended after %v", took)
+	}
+	close(w.release)
+	if err := <-held; err != nil {
+		t.Error(err)
+	}
+	if err := count(t, d.client, 10, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStreamThatAnInterceptorRefusesEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, cluster.RegistryConfig{}, cluster.ClientConfig{})
+	var refused atomic.Int64
+	ep := listen(t, "127.0.0.1:0")
+	h := join(t, ep, cluster.Config{Name: "worker-a", Seeds: addrs(d.history), Tags: cluster.Tags{"role": "worker"}})
+	if _, err := cluster.NewWorker(h.node, cluster.WorkerConfig{Logger: quiet()}); err != nil {
+		t.Fatal(err)
+	}
+	srv := rpcnet.NewServer(rpcnet.WithServerInterceptors(func(rpcnet.ServerFunc) rpcnet.ServerFunc {
+		return func(context.Context, *rpcnet.Spec, rpcnet.ServerStream) error {
+			refused.Add(1)
+			return rpcnet.NewError(rpcnet.CodeUnauthenticated, "no token").WithUnprocessed()
+		}
+	}))
+	counting(0, nil)(&testWorker{}, srv)
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan struct{})
+	go func() { defer close(served); ep.Serve(ctx, srv) }()
+	t.Cleanup(func() { stop(); <-served })
+	d.ready(t, 1)
+	if err := count(t, d.client, 10, nil); rpcnet.CodeOf(err) != rpcnet.CodeUnauthenticated || refused.Load() != 1 {
+		t.Errorf("%v after %d calls", err, refused.Load())
+	}
+}
+
 // Of two workers that fail in turn one is well at any time, so the stream has
 // no need of patience.
 func TestWorkerThatFailedBeforeIsAskedAgainWhenNobodyElseIsThere(t *testing.T) {

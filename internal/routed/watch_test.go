@@ -233,3 +233,35 @@ func TestOnlyCallsThatWaitAreAskedAbout(t *testing.T) {
 		}
 	}, a)
 }
+
+func TestWatchingACallThatIsAnsweredTakesNoMemory(t *testing.T) {
+	w := &fakeWorker{name: "a", stream: func() rpcnet.ClientStream { return new(prompt) }}
+	src := &fakeSource{workers: []*fakeWorker{w}}
+	allocs := func(spec *rpcnet.Spec) float64 {
+		return testing.AllocsPerRun(200, func() {
+			if _, _, err := ask(t.Context(), src, spec); err != nil {
+				t.Fatal(err)
+			}
+			w.ended = w.ended[:0]
+		})
+	}
+	watched, not := allocs(askSpec), allocs(&rpcnet.Spec{Procedure: "ask"})
+	if watched > not {
+		t.Errorf("%v allocations, %v without", watched, not)
+	}
+}
+
+// A prompt stream is answered at once.
+type prompt struct{ received bool }
+
+func (p *prompt) Send(any) error   { return nil }
+func (p *prompt) CloseSend() error { return nil }
+func (p *prompt) Close() error     { return nil }
+
+func (p *prompt) Recv(any) error {
+	if p.received {
+		return io.EOF
+	}
+	p.received = true
+	return nil
+}
