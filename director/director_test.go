@@ -291,7 +291,7 @@ func TestAssignmentsOfSeveralDirectorsAddUpAndGoBackToNothing(t *testing.T) {
 	ready(t, d2, 3)
 	var wg sync.WaitGroup
 	for i := range 12 {
-		c := dial(t, director.Config{}, []string{d1.addr, d2.addr}[i%2])
+		c := dial(t, director.Config{AskTimeout: 10 * time.Second}, []string{d1.addr, d2.addr}[i%2])
 		wg.Go(func() {
 			if _, err := c.CallWorker(t.Context(), "hold", nil); err != nil {
 				t.Error(err)
@@ -357,7 +357,7 @@ func TestDrainOfAWorkerIsNoEventForItsStreams(t *testing.T) {
 	ready(t, d, 2)
 	var mu sync.Mutex
 	var kinds []director.Kind
-	c := dial(t, director.Config{OnEvent: func(_ context.Context, e director.Event) {
+	c := dial(t, director.Config{AskTimeout: 10 * time.Second, OnEvent: func(_ context.Context, e director.Event) {
 		mu.Lock()
 		kinds = append(kinds, e.Kind)
 		mu.Unlock()

@@ -121,7 +121,6 @@ const (
 type Stall struct {
 	mean    float64 // seconds between messages
 	gaps    int
-	first   time.Duration // longest time a try took to its first message
 	at      time.Duration // of the last message, or the start of the try
 	started bool          // the present try has brought a message
 }
@@ -134,7 +133,7 @@ func (s *Stall) Message(now time.Duration) {
 	gap := now - s.at
 	s.at = now
 	if !s.started {
-		s.started, s.first = true, max(s.first, gap)
+		s.started = true
 		return
 	}
 	s.gaps++
@@ -142,18 +141,14 @@ func (s *Stall) Message(now time.Duration) {
 }
 
 // Timeout returns how long to wait for the next message before the worker is
-// asked whether it lives: 8 times the mean gap, for the first of a try 3 times
-// what that took before if that is more; from 0.5 to 10 s, and 0.5 s while
-// nothing is known, since a worker that lives keeps the stream.
+// asked whether it lives: 8 times the mean gap, from 0.5 to 10 s. Before the
+// first message of a try it is 0.5 s: nothing is known of this worker, and one
+// that lives keeps the stream.
 func (s *Stall) Timeout() time.Duration {
-	if s.gaps == 0 {
+	if s.gaps == 0 || !s.started {
 		return stallMin
 	}
-	d := time.Duration(stallFactor * s.mean * float64(time.Second))
-	if !s.started {
-		d = max(d, 3*s.first)
-	}
-	return min(max(d, stallMin), stallMax)
+	return min(max(time.Duration(stallFactor*s.mean*float64(time.Second)), stallMin), stallMax)
 }
 
 // A Budget limits how many of a client's calls are made a second time: 10 at
