@@ -44,7 +44,7 @@ const (
 	HelloOther          = "hello_other"           // dialled one node, another answered
 	StreamMalformed     = "stream_malformed"      // after the hello, not what a node sends
 	AliveMalformed      = "alive_malformed"       // gossip about a node that makes no sense
-	AliveRefused        = "alive_refused"         // gossip about a node that was evicted
+	AliveRefused        = "alive_refused"         // gossip about a node that was evicted, has moved, or has no room
 )
 
 type wrapKey struct{}
