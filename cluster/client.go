@@ -27,7 +27,7 @@ type ClientConfig struct {
 	// counts. At most 5 % of the calls are hedged. Default 0: never.
 	HedgeAfter time.Duration
 	// Patience is how long a resumable stream waits when there is no worker to
-	// go on. Default 10 s. Negative: not at all.
+	// go on, or none that takes it. Default 10 s. Negative: not at all.
 	Patience time.Duration
 	// DialTimeout bounds connecting to a worker. Default 2 s.
 	DialTimeout time.Duration

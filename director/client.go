@@ -26,7 +26,7 @@ type Config struct {
 	// restrict further with cluster.WithSelector. Default: any worker.
 	Selector string
 	// Patience is how long a resumable stream waits when there is no director
-	// and no worker. Default 30 s. Negative: not at all.
+	// and no worker, or none that takes it. Default 30 s. Negative: not at all.
 	Patience time.Duration
 	// MaxAttempts is how often a call is made that a handler may have seen.
 	// Default 4.
@@ -72,7 +72,7 @@ const (
 	Asking Kind = iota
 	// Assigned: it has named one.
 	Assigned
-	// Alternate: no director answers; a worker named before is used.
+	// Alternate: no director names a worker; one named before is used.
 	Alternate
 	// Connected: the call is open on the worker.
 	Connected

@@ -10,10 +10,13 @@
 // directly. When the worker fails, it returns to the director and says so; a
 // call that no handler saw, or an idempotent one, is made again elsewhere, and a
 // resumable stream goes on with the next message on another worker. While no
-// director answers, the client goes on with the workers it has been told of.
+// director answers, or has a worker to give, the client goes on with the workers
+// it has been told of. The worker of an idempotent unary call that does not
+// answer for 0.5 s is asked whether it lives, and given up if it does not say so.
 //
 // Goroutines: a director has none. A client has those of its connections, one
-// per director and worker, and a goroutine per question while it asks.
+// per director and worker, one per director while it waits for one to be
+// connected, and one per probe of a silent worker.
 package director
 
 import (

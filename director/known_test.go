@@ -2,6 +2,7 @@ package director_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,28 +15,35 @@ import (
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
-// A scriptedDirector names the same workers to everybody, or has none.
+// A scriptedDirector names the first worker that is not excluded, or has none.
 type scriptedDirector struct {
 	workers []*scriptedWorker
 	empty   atomic.Bool
 	asked   atomic.Int32
 }
 
-func (d *scriptedDirector) GetWorker(context.Context, *directorv1.GetWorkerRequest) (*directorv1.GetWorkerResponse, error) {
+func (d *scriptedDirector) GetWorker(_ context.Context, req *directorv1.GetWorkerRequest) (*directorv1.GetWorkerResponse, error) {
 	d.asked.Add(1)
-	if d.empty.Load() {
+	var res directorv1.GetWorkerResponse
+	for _, w := range d.workers {
+		switch {
+		case slices.Contains(req.Exclude, w.as.Name):
+		case res.Worker.Name == "":
+			res.Worker = w.as
+		default:
+			res.Alternates = append(res.Alternates, w.as)
+		}
+	}
+	if d.empty.Load() || res.Worker.Name == "" {
 		return nil, rpcnet.NewError(rpcnet.CodeUnavailable, `no worker matches "role=worker" among 0`).WithUnprocessed()
 	}
-	res := &directorv1.GetWorkerResponse{Worker: d.workers[0].as}
-	for _, w := range d.workers[1:] {
-		res.Alternates = append(res.Alternates, w.as)
-	}
-	return res, nil
+	return &res, nil
 }
 
 // A scriptedWorker answers "name", or fails.
 type scriptedWorker struct {
 	as     directorv1.Worker
+	proxy  *rpctest.Proxy // what leads to it
 	failed atomic.Bool
 }
 
@@ -51,7 +59,8 @@ func scripted(t *testing.T, names ...string) (*scriptedDirector, *director.Clien
 			}
 			return []byte(name), nil
 		})
-		w.as = directorv1.Worker{Name: name, Boot: "1", Addr: rpctest.Serve(t, srv).Addr().String()}
+		w.proxy = rpctest.NewProxy(t, rpctest.Serve(t, srv).Addr().String())
+		w.as = directorv1.Worker{Name: name, Boot: "1", Addr: w.proxy.Addr()}
 		d.workers = append(d.workers, w)
 	}
 	srv := rpcnet.NewServer()
@@ -117,4 +126,19 @@ func TestWishThatADirectorCannotBeToldSaysWhichFieldIsTooLong(t *testing.T) {
 			t.Errorf("%s: %v", wish.field, err)
 		}
 	}
+}
+
+func TestIdempotentCallOfAFrozenWorkerIsAnsweredByAnother(t *testing.T) {
+	t.Parallel()
+	d, c, _ := scripted(t, "a", "b")
+	d.workers[0].proxy.Stall()
+	begin := time.Now()
+	out, err := c.CallWorker(cluster.WithIdempotent(t.Context()), "name", nil)
+	if err != nil || string(out) != "b" {
+		t.Errorf("%q, %v", out, err)
+	}
+	if took := time.Since(begin); took < 500*time.Millisecond || took > 2500*time.Millisecond {
+		t.Errorf("answered after %v, want 0.75 s", took)
+	}
+	d.workers[0].proxy.Resume()
 }
