@@ -11,7 +11,8 @@ const (
 	// dropped: a member that is doubtful is asked for again when it answers a
 	// probe.
 	maxAsks = 4096
-	// askInterval is the least time between two questions to one address.
+	// askInterval is the least time between two questions to one address, unless
+	// the first has found somebody new.
 	askInterval = time.Second
 	// maxAskTries is how often an address that does not answer is asked again
 	// for one reason.
@@ -61,8 +62,8 @@ type question struct {
 }
 
 // ask asks who answers at an address, in the background, and settles what
-// follows: at once, or when askInterval has passed since it was last asked. The
-// caller holds mu.
+// follows: at once, or when askInterval has passed since it was last asked in
+// vain. The caller holds mu.
 func (n *Node) ask(addr string) {
 	q := n.questions[addr]
 	switch {
@@ -90,7 +91,11 @@ func (n *Node) put(addr string, q *question) {
 			q.again = q.again || q.tries < maxAskTries
 			return
 		}
-		n.settle(addr, got, q.ended)
+		again := q.again // since it was asked, not because of the answer
+		if n.settle(addr, got, q.ended) && !again {
+			delete(n.questions, addr) // the next to claim the address need not wait
+		}
+		q.again = again
 		n.countStates()
 		n.logEvents()
 	})

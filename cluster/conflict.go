@@ -66,21 +66,23 @@ func (n *Node) vacant(m *member) {
 func (m *member) final() bool { return m.State == StateLeft && m.said }
 
 // settle draws the conclusion from the member id having answered at an address:
-// whoever else was thought to be there is not, and it is shown. The caller holds
-// mu.
-func (n *Node) settle(addr, id string, now time.Time) {
+// whoever else was thought to be there is not, and it is shown. It reports
+// whether it was not shown before. The caller holds mu.
+func (n *Node) settle(addr, id string, now time.Time) bool {
 	m := n.members[id]
 	if m == nil || m.Addr != addr || !m.listed || m.final() || n.transport.Evicted(id) {
-		return
+		return false
 	}
 	n.supersede(m, now)
 	switch {
 	case m.State.Present():
+		return false
 	case m.hidden:
 		n.reveal(m, now)
 	default:
 		n.revive(m, now)
 	}
+	return true
 }
 
 // findConflict looks for other present members with m's name at other addresses
