@@ -7,3 +7,6 @@ func (c Credentials) WithPoll(poll time.Duration) Credentials {
 	c.poll = poll
 	return c
 }
+
+// Serves reports whether Serve has begun.
+func (ep *Endpoint) Serves() bool { return ep.server.Load() != nil }

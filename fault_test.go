@@ -284,7 +284,7 @@ func TestRestartLosesNoCall(t *testing.T) {
 				time.Sleep(10 * time.Millisecond)
 			}
 		}
-		go ep.Serve(context.Background(), echoServer())
+		serving(ep, echoServer())
 		mustEcho(t, rpctest.Dial(t, addr), nil)
 		ready, _ := conn.Ready()
 		for !ready {

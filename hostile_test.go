@@ -84,7 +84,7 @@ func TestStrangersAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	go ep.Serve(context.Background(), echoServer())
+	serving(ep, echoServer())
 	addr := ep.Addr().String()
 	good := func() *tls.Config { return node.source.ClientConfig("127.0.0.1", []string{"rpcnet/1"}) }
 	stranger := newParty(t, newCA(t), link.Leaf{})
@@ -310,6 +310,9 @@ func TestHostilePeersHurtNobodyElse(t *testing.T) {
 	}
 	served := make(chan struct{})
 	go func() { defer close(served); ep.Serve(context.Background(), echoServer()) }()
+	for !ep.Serves() {
+		runtime.Gosched()
+	}
 	victim, err := rpcnet.Dial(within(t), ep.Addr().String(), node.creds)
 	if err != nil {
 		t.Fatal(err)

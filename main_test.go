@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -131,3 +132,11 @@ func (l *logs) String() string {
 }
 
 func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// serving has ep serve srv, and returns when it does.
+func serving(ep *rpcnet.Endpoint, srv *rpcnet.Server) {
+	go ep.Serve(context.Background(), srv)
+	for !ep.Serves() {
+		runtime.Gosched()
+	}
+}

@@ -69,7 +69,7 @@ func TestMalformedMetadataOfARequestIsRefused(t *testing.T) {
 		return []byte(rpcnet.ServerCallFrom(ctx).Header().Get("key-bin")), nil
 	})
 	srv.HandleStream("stream", func(context.Context, rpcnet.ServerStream) error { return nil })
-	go ep.Serve(context.Background(), srv)
+	serving(ep, srv)
 	c, err := dialTLS(t, ep.Addr().String(), node.source.ClientConfig("127.0.0.1", []string{"rpcnet/1"}))
 	if err != nil {
 		t.Fatal(err)

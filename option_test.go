@@ -319,7 +319,7 @@ var optionTests = map[string]func(*testing.T){
 			t.Fatal(err)
 		}
 		defer ep.Close()
-		go ep.Serve(context.Background(), srv)
+		serving(ep, srv)
 		c, err := dialTLS(t, ep.Addr().String(), node.source.ClientConfig("127.0.0.1", []string{"rpcnet/1"}))
 		if err != nil {
 			t.Fatal(err)

@@ -135,6 +135,12 @@ type Resume struct {
 	// From returns a copy of the first request that asks for the responses
 	// from number next on.
 	From func(req any, next uint64) any
+	// Accepted, if not nil, adds a numbered response to the first request, so
+	// that a worker that takes over knows what its predecessors have said. It may
+	// change req, the client's own copy, and returns it. It is called in order,
+	// once for each, with the response as Recv has decoded it, and must neither
+	// change that nor keep it.
+	Accepted func(req, res any) any
 }
 
 // A Method binds a [Spec] to its handler.

@@ -19,6 +19,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/kinds"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/shared"
+	"github.com/rpcnet-go/rpcnet/rpctest"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
@@ -33,30 +34,7 @@ func onTransports(t *testing.T, srv *rpcnet.Server, f func(t *testing.T, tr rpcn
 		f(t, tr)
 	})
 	t.Run("tls", func(t *testing.T) {
-		ca, err := rpcnet.NewDevCA()
-		if err != nil {
-			t.Fatal(err)
-		}
-		creds, err := ca.Credentials()
-		if err != nil {
-			t.Fatal(err)
-		}
-		ep, err := rpcnet.Listen("127.0.0.1:0", creds)
-		if err != nil {
-			t.Fatal(err)
-		}
-		served := make(chan error, 1)
-		go func() { served <- ep.Serve(context.Background(), srv) }()
-		conn, err := ep.Dial(t.Context(), ep.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			conn.Close()
-			ep.Close()
-			<-served
-		})
-		f(t, conn)
+		f(t, rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String()))
 	})
 }
 

@@ -202,8 +202,15 @@ func TestSpecsCarryTheDirectives(t *testing.T) {
 	}
 	req := &kinds.FeedRequest{Since: 1, Count: 5}
 	from := feed.Resume.From(req, 9).(*kinds.FeedRequest)
-	if *from != (kinds.FeedRequest{Since: 9, Count: 5}) || req.Since != 1 {
+	if from.Since != 9 || from.Count != 5 || req.Since != 1 {
 		t.Errorf("from = %+v, original %+v", from, req)
+	}
+	tick := &kinds.Tick{Seq: 7}
+	feed.Resume.Accepted(req, tick)
+	tick.Seq = 100
+	feed.Resume.Accepted(req, &kinds.Tick{Seq: 8})
+	if from := feed.Resume.From(req, 9).(*kinds.FeedRequest); len(from.Ticks) != 2 || from.Ticks[0].Seq != 7 || from.Ticks[1].Seq != 8 {
+		t.Errorf("accepted: %+v", from)
 	}
 	upload := specOf(t, func(tr rpcnet.Transport) { c(tr).UploadStream(ctx) })
 	if upload.Procedure != "/kinds.v1.Kinds/Put" || upload.Shape != rpcnet.Upload || upload.Route(&kinds.Tick{ID: -5}) != "-5" {
@@ -215,6 +222,13 @@ func TestSpecsCarryTheDirectives(t *testing.T) {
 		if got := bidi.Resume.Sequence(res); got != want {
 			t.Errorf("sequence of %T = %d, want %d", res, got, want)
 		}
+	}
+	first := &kinds.Empty{}
+	for _, res := range []kinds.Answer{kinds.AnswerText{Text: "a"}, kinds.AnswerMany{Seq: 2}, &kinds.AnswerText{Text: "b"}, &kinds.AnswerNumber{}, nil} {
+		bidi.Resume.Accepted(first, &res)
+	}
+	if len(first.Texts) != 2 || first.Texts[0].Text != "a" || first.Texts[1].Text != "b" {
+		t.Errorf("accepted: %+v", first)
 	}
 	if bidi.Shape != rpcnet.Bidi || bidi.Resume.From(&kinds.Empty{}, 3).(*kinds.Empty).ResumeFrom != 3 {
 		t.Errorf("%+v", bidi)

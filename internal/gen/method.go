@@ -344,17 +344,20 @@ func (c *checker) routeField(full string, m *method, d directive) *field {
 
 const defaultResumeField = "ResumeFrom"
 
-// resumable resolves //rpcnet:resumable FIELD [from=FIELD].
+// resumable resolves //rpcnet:resumable FIELD [from=FIELD] [accepted=FIELD].
 func (c *checker) resumable(full string, m *method, d directive) *resume {
 	args := strings.Fields(d.arg)
-	from := defaultResumeField
-	if len(args) == 2 {
-		if f, ok := strings.CutPrefix(args[1], "from="); ok && f != "" {
-			from, args = f, args[:1]
+	named := map[string]string{"from": defaultResumeField, "accepted": ""}
+	for ; len(args) > 1; args = args[:len(args)-1] {
+		key, field, ok := strings.Cut(args[len(args)-1], "=")
+		if _, known := named[key]; !ok || !known || field == "" {
+			break
 		}
+		named[key] = field
 	}
+	from, accepted := named["from"], named["accepted"]
 	if len(args) != 1 {
-		c.errorf(d.pos, "//rpcnet:resumable needs the name of a field of the responses, and from=FIELD if that of the request is not %s", defaultResumeField)
+		c.errorf(d.pos, "//rpcnet:resumable needs the name of a field of the responses; then from=FIELD if that of the request is not %s, and accepted=FIELD if a field of the request is to hold the responses so far", defaultResumeField)
 		return nil
 	}
 	name := args[0]
@@ -405,7 +408,43 @@ func (c *checker) resumable(full string, m *method, d directive) *resume {
 		c.errorf(d.pos, "%s: //rpcnet:resumable %s: the response %s has no fields", full, name, c.str(m.res.typ))
 		return nil
 	}
+	if accepted != "" && !c.acceptedBy(full, m, r, d, accepted) {
+		return nil
+	}
 	return r
+}
+
+// acceptedBy resolves accepted=FIELD: a slice of the responses, or of one
+// variant of them, by value or by pointer.
+func (c *checker) acceptedBy(full string, m *method, r *resume, d directive, name string) bool {
+	if r.accepted = c.fieldOf(m.req.typ, name); r.accepted == nil {
+		c.errorf(d.pos, "%s: //rpcnet:resumable accepted=%s: the request %s has no such field%s", full, name, c.str(m.req.typ), didYouMean(name, c.fieldNames(m.req.typ)))
+		return false
+	}
+	if list, ok := r.accepted.typ.Underlying().(*types.Slice); ok {
+		elem := list.Elem()
+		if types.Identical(elem, m.res.typ) {
+			return true
+		}
+		if ptr, ok := elem.(*types.Pointer); ok {
+			elem, r.acceptedPtr = ptr.Elem(), true
+		}
+		if m.res.kind == structMessage && types.Identical(elem, m.res.typ) {
+			return true
+		}
+		for _, v := range r.sequence {
+			if types.Identical(elem, v.obj.Type()) {
+				r.acceptedVariant = v
+				return true
+			}
+		}
+	}
+	want := "[]" + c.str(m.res.typ)
+	if len(r.sequence) > 0 {
+		want += " or a list of a variant that has " + r.goName
+	}
+	c.errorf(d.pos, "%s: //rpcnet:resumable accepted=%s: field %s.%s holds the responses so far: want %s, got %s", full, name, c.str(m.req.typ), name, want, c.str(r.accepted.typ))
+	return false
 }
 
 func isUnsigned(t types.Type) bool {

@@ -72,6 +72,11 @@ type resume struct {
 	sequence []*variant
 	from     *field // of the first request
 	seq      *field // of a struct response
+	// accepted, if not nil, is a list in the first request of the responses so
+	// far, of one variant of them, or of pointers to either.
+	accepted        *field
+	acceptedVariant *variant
+	acceptedPtr     bool
 }
 
 // A union is a sealed interface with its variants.

@@ -103,8 +103,46 @@ func (e *emitter) resume(m *method) {
 		}
 		e.p("}\n")
 	}
-	e.p("return 0\n},\nFrom: func(req any, next uint64) any {\nold, ok := req.(*%s)\nif !ok || old == nil { return req }\nfrom := *old\nfrom.%s = %s(next)\nreturn &from\n},\n},\n",
+	e.p("return 0\n},\nFrom: func(req any, next uint64) any {\nold, ok := req.(*%s)\nif !ok || old == nil { return req }\nfrom := *old\nfrom.%s = %s(next)\nreturn &from\n},\n",
 		e.typ(m.req.typ), r.from.path, e.typ(r.from.typ))
+	if r.accepted != nil {
+		e.accepted(m)
+	}
+	e.p("},\n")
+}
+
+// accepted writes the function that adds a response to the first request.
+func (e *emitter) accepted(m *method) {
+	r, path := m.resume, m.resume.accepted.path
+	e.p("Accepted: func(req, res any) any {\nold, ok := req.(*%s)\nif !ok || old == nil { return req }\n", e.typ(m.req.typ))
+	keep := func(value string) {
+		if r.acceptedPtr {
+			e.p("kept := %s\nold.%s = append(old.%s, &kept)\n", value, path, path)
+		} else {
+			e.p("old.%s = append(old.%s, %s)\n", path, path, value)
+		}
+	}
+	switch {
+	case m.res.kind == structMessage:
+		e.p("if res, ok := res.(*%s); ok && res != nil {\n", e.typ(m.res.typ))
+		keep("*res")
+		e.p("}\n")
+	case r.acceptedVariant != nil:
+		T := e.typ(r.acceptedVariant.obj.Type())
+		e.p("u, ok := res.(*%s)\nif !ok || u == nil { return req }\nswitch res := (*u).(type) {\ncase *%s:\nif res != nil {\n", e.typ(m.res.typ), T)
+		keep("*res")
+		e.p("}\n")
+		if !r.acceptedVariant.ptr {
+			e.p("case %s:\n", T)
+			keep("res")
+		}
+		e.p("}\n")
+	default:
+		e.p("if u, ok := res.(*%s); ok && u != nil {\n", e.typ(m.res.typ))
+		keep("*u")
+		e.p("}\n")
+	}
+	e.p("return req\n},\n")
 }
 
 // message returns the expression of a rpcnet.Message.

@@ -39,10 +39,22 @@ func (s *Resumable) sending(b []byte) (rpcnet.ClientStream, error) {
 	return s.current, nil
 }
 
-// sent hides that the call has ended: Recv opens it again, with what was kept.
+// sent hides that the try has ended: Recv opens the call again, with what was
+// kept. A request that cannot be sent at all is not kept.
 func (s *Resumable) sent(err error) error {
-	if err == io.EOF {
+	switch {
+	case err == nil, err == io.EOF:
 		return nil
+	case s.ctx.Err() != nil:
+		return err
+	case !unsendable(err):
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.kept); n > 0 {
+		s.keptSize -= len(s.kept[n-1])
+		s.kept = s.kept[:n-1]
 	}
 	return err
 }

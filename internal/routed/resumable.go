@@ -157,14 +157,18 @@ func (s *Resumable) Recv(msg any) error {
 			s.answer(l)
 			s.stall.Message(s.now())
 			s.taken()
-			switch s.cursor.Message(s.cursor.Attempt(), s.spec.Resume.Sequence(msg)) {
+			seq := s.spec.Resume.Sequence(msg)
+			switch s.cursor.Message(s.cursor.Attempt(), seq) {
 			case failover.Accept:
+				if accepted := s.spec.Resume.Accepted; accepted != nil && seq > 0 {
+					s.first = accepted(s.first, msg)
+				}
 				s.acknowledged(msg)
 				return nil
 			case failover.Drop:
 				continue
 			}
-			err = fmt.Errorf("%w: %d in place of %d", ErrGap, s.spec.Resume.Sequence(msg), s.cursor.Next())
+			err = fmt.Errorf("%w: %d in place of %d", ErrGap, seq, s.cursor.Next())
 		case err == io.EOF:
 			last := record.lastSent()
 			if s.cursor.End(s.cursor.Attempt(), last) == failover.Accept {

@@ -185,7 +185,11 @@ func encoded(spec *rpcnet.Spec) *rpcnet.Spec {
 // Encode returns the encoding of a request.
 func Encode(spec *rpcnet.Spec, msg any) ([]byte, error) {
 	if spec.Request.Append != nil {
-		return spec.Request.Append(nil, msg)
+		b, err := spec.Request.Append(nil, msg)
+		if err != nil {
+			return nil, rpcnet.Errorf(rpcnet.CodeInvalidArgument, "request: %v", err).WithCause(err)
+		}
+		return b, nil
 	}
 	switch b := msg.(type) {
 	case []byte:
@@ -194,6 +198,13 @@ func Encode(spec *rpcnet.Spec, msg any) ([]byte, error) {
 		return slices.Clone(*b), nil
 	}
 	return nil, rpcnet.Errorf(rpcnet.CodeInternal, "%s takes bytes, got %T", spec.Procedure, msg)
+}
+
+// unsendable reports whether a message could not be sent because of what it is,
+// not because the try has ended.
+func unsendable(err error) bool {
+	var e *rpcnet.Error
+	return errors.As(err, &e) && !e.Remote() && (e.Code() == rpcnet.CodeResourceExhausted || e.Code() == rpcnet.CodeInvalidArgument)
 }
 
 // recorded returns a context with a record of the call: the caller's own, if it

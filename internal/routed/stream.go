@@ -84,7 +84,7 @@ func (s *Stream) Send(msg any) error {
 	if !s.begun && s.wish.Key == "" && s.spec.Route != nil {
 		s.wish.Key = s.spec.Route(msg)
 	}
-	return s.push(func() {
+	err = s.push(func() {
 		s.kept = append(s.kept, b)
 		s.keptSize += len(b)
 		if s.keptSize > keepMost && s.spec.Shape&rpcnet.Upload != 0 {
@@ -93,6 +93,11 @@ func (s *Stream) Send(msg any) error {
 			s.mu.Unlock()
 		}
 	}, func(cur rpcnet.ClientStream) error { return cur.Send(b) })
+	if n := len(s.kept); n > 0 && unsendable(err) {
+		s.keptSize -= len(s.kept[n-1])
+		s.kept = s.kept[:n-1]
+	}
+	return err
 }
 
 // CloseSend ends the requests.
@@ -106,8 +111,8 @@ func (s *Stream) CloseSend() error {
 }
 
 // push keeps something to send, then sends it: by opening the call if it is
-// the first. A failure is Recv's to handle as long as the call can be opened
-// again. The caller holds sendMu.
+// the first. A failure of the try is Recv's to handle as long as the call can be
+// opened again. The caller holds sendMu.
 func (s *Stream) push(keep func(), send func(rpcnet.ClientStream) error) error {
 	if !s.begun {
 		defer func() { s.begun = true; close(s.opened) }()
@@ -128,7 +133,7 @@ func (s *Stream) push(keep func(), send func(rpcnet.ClientStream) error) error {
 	err := send(cur)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.keeping {
+	if s.keeping && s.ctx.Err() == nil && !unsendable(err) {
 		return nil
 	}
 	return err

@@ -29,7 +29,7 @@ type Kinds interface {
 	Unary(ctx context.Context, req *All) (*All, error)
 	// Feed takes one and gives many.
 	//
-	//rpcnet:resumable Seq from=Since
+	//rpcnet:resumable Seq from=Since accepted=Ticks
 	//rpcnet:idempotent maxsize=1MiB depth=32 budget=8MiB
 	Feed(ctx context.Context, req *FeedRequest) iter.Seq2[*Tick, error]
 	// Upload takes many and gives one.
@@ -39,7 +39,7 @@ type Kinds interface {
 	Upload(ctx context.Context, in iter.Seq2[*Tick, error]) (*Count, error)
 	// Bidi takes many and gives many.
 	//
-	//rpcnet:resumable Seq
+	//rpcnet:resumable Seq accepted=Texts
 	Bidi(ctx context.Context, in iter.Seq2[*Empty, error]) iter.Seq2[Answer, error]
 	//rpcnet:inline
 	Union(ctx context.Context, in Answer) (Answer, error)
@@ -155,6 +155,7 @@ type Point struct {
 type FeedRequest struct {
 	Since uint32
 	Count int
+	Ticks []*Tick
 }
 
 // Tick is one message of a stream.
@@ -168,7 +169,10 @@ type Tick struct {
 type Count struct{ N, Bytes int64 }
 
 // Empty has no fields; nearly.
-type Empty struct{ ResumeFrom uint64 }
+type Empty struct {
+	ResumeFrom uint64
+	Texts      []AnswerText
+}
 
 // Nothing has none.
 type Nothing struct{}

@@ -85,6 +85,17 @@ var (
 				from.Since = uint32(next)
 				return &from
 			},
+			Accepted: func(req, res any) any {
+				old, ok := req.(*FeedRequest)
+				if !ok || old == nil {
+					return req
+				}
+				if res, ok := res.(*Tick); ok && res != nil {
+					kept := *res
+					old.Ticks = append(old.Ticks, &kept)
+				}
+				return req
+			},
 		},
 		Doc: "Feed takes one and gives many.",
 	}
@@ -137,6 +148,25 @@ var (
 				from := *old
 				from.ResumeFrom = uint64(next)
 				return &from
+			},
+			Accepted: func(req, res any) any {
+				old, ok := req.(*Empty)
+				if !ok || old == nil {
+					return req
+				}
+				u, ok := res.(*Answer)
+				if !ok || u == nil {
+					return req
+				}
+				switch res := (*u).(type) {
+				case *AnswerText:
+					if res != nil {
+						old.Texts = append(old.Texts, *res)
+					}
+				case AnswerText:
+					old.Texts = append(old.Texts, res)
+				}
+				return req
 			},
 		},
 		Doc: "Bidi takes many and gives many.",
@@ -487,9 +517,9 @@ const KindsDescriptor = `{"version":1,
 "AnswerNumber":{"kind":"struct","doc":"AnswerNumber is a variant by pointer, without a sequence.","fields":[{"name":"n","type":"int"}]},
 "AnswerText":{"kind":"struct","doc":"AnswerText is called text.","fields":[{"name":"seq","type":"uint64"},{"name":"text","type":"string"}]},
 "Count":{"kind":"struct","doc":"Count is a sum.","fields":[{"name":"n","type":"int64"},{"name":"bytes","type":"int64"}]},
-"Empty":{"kind":"struct","doc":"Empty has no fields; nearly.","fields":[{"name":"resume_from","type":"uint64"}]},
+"Empty":{"kind":"struct","doc":"Empty has no fields; nearly.","fields":[{"name":"texts","type":"[]AnswerText"},{"name":"resume_from","type":"uint64"}]},
 "Failure":{"kind":"union","doc":"Failure is what the methods fail with.","variants":[{"name":"not_found","type":"NotFound"},{"name":"overloaded","type":"Overloaded"}]},
-"FeedRequest":{"kind":"struct","doc":"FeedRequest asks for ticks.","fields":[{"name":"count","type":"int"},{"name":"since","type":"uint32"}]},
+"FeedRequest":{"kind":"struct","doc":"FeedRequest asks for ticks.","fields":[{"name":"count","type":"int"},{"name":"since","type":"uint32"},{"name":"ticks","type":"[]?Tick"}]},
 "Mood":{"kind":"enum","doc":"Mood is an enumeration of texts.","base":"string","values":[{"name":"Happy","value":"happy"},{"name":"Sad","value":"sad"}]},
 "Node":{"kind":"struct","doc":"Node is recursive through a pointer and a map.","fields":[{"name":"next","type":"?Node"},{"name":"value","type":"string"},{"name":"children","type":"map[string]?Node"}]},
 "NotFound":{"kind":"struct","doc":"NotFound is an error by value.","fields":[{"name":"name","type":"string"}]},
@@ -1311,17 +1341,29 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 var _ = struct {
 	Since uint32
 	Count int
+	Ticks []*Tick
 }(FeedRequest{})
 
 func appendFeedRequestCBOR(b []byte, v *FeedRequest) (_ []byte, err error) {
-	b = append(b, "\xa2ecount"...)
+	b = append(b, "\xa3ecount"...)
 	b = wire.AppendInt(b, int64(v.Count))
 	b = append(b, "esince"...)
 	b = wire.AppendUint(b, uint64(v.Since))
+	b = append(b, "eticks"...)
+	b = wire.AppendArray(b, len(v.Ticks))
+	for x1 := range v.Ticks {
+		if v.Ticks[x1] == nil {
+			b = wire.AppendNil(b)
+		} else {
+			if b, err = appendTickCBOR(b, v.Ticks[x1]); err != nil {
+				return b, err
+			}
+		}
+	}
 	return b, nil
 }
 
-var fieldsOfFeedRequest = []string{"ecount", "esince"}
+var fieldsOfFeedRequest = []string{"ecount", "esince", "eticks"}
 
 func decodeFeedRequestCBOR(d *wire.Decoder, v *FeedRequest) {
 	var f wire.Fields
@@ -1332,6 +1374,21 @@ func decodeFeedRequestCBOR(d *wire.Decoder, v *FeedRequest) {
 			v.Count = int(d.IntN(wire.WordSize))
 		case 1:
 			v.Since = uint32(d.UintN(32))
+		case 2:
+			x1 := d.Array()
+			x2 := wire.Slice[*Tick](d, x1)
+			for len(x2) < x1 {
+				x2 = wire.Extend(d, x2, x1)
+				if !d.Nil() {
+					x2[len(x2)-1] = wire.New[Tick](d)
+					decodeTickCBOR(d, &(*x2[len(x2)-1]))
+				}
+				if d.Err() != nil {
+					break
+				}
+			}
+			d.Leave()
+			v.Ticks = x2
 		case wire.Unknown:
 			d.Skip()
 		}
@@ -1423,15 +1480,23 @@ func decodeCountCBOR(d *wire.Decoder, v *Count) {
 // An error here means that Empty has changed: run go generate.
 var _ = struct {
 	ResumeFrom uint64
+	Texts      []AnswerText
 }(Empty{})
 
 func appendEmptyCBOR(b []byte, v *Empty) (_ []byte, err error) {
-	b = append(b, "\xa1kresume_from"...)
+	b = append(b, "\xa2etexts"...)
+	b = wire.AppendArray(b, len(v.Texts))
+	for x1 := range v.Texts {
+		if b, err = appendAnswerTextCBOR(b, &v.Texts[x1]); err != nil {
+			return b, err
+		}
+	}
+	b = append(b, "kresume_from"...)
 	b = wire.AppendUint(b, v.ResumeFrom)
 	return b, nil
 }
 
-var fieldsOfEmpty = []string{"kresume_from"}
+var fieldsOfEmpty = []string{"etexts", "kresume_from"}
 
 func decodeEmptyCBOR(d *wire.Decoder, v *Empty) {
 	var f wire.Fields
@@ -1439,6 +1504,18 @@ func decodeEmptyCBOR(d *wire.Decoder, v *Empty) {
 		k := f.Next(d, fieldsOfEmpty)
 		switch k {
 		case 0:
+			x1 := d.Array()
+			x2 := wire.Slice[AnswerText](d, x1)
+			for len(x2) < x1 {
+				x2 = wire.Extend(d, x2, x1)
+				decodeAnswerTextCBOR(d, &x2[len(x2)-1])
+				if d.Err() != nil {
+					break
+				}
+			}
+			d.Leave()
+			v.Texts = x2
+		case 1:
 			v.ResumeFrom = d.Uint64()
 		case wire.Unknown:
 			d.Skip()
