@@ -259,30 +259,6 @@ func TestStreamThatAnInterceptorRefusesEndsAtOnce(t *testing.T) {
 	}
 }
 
-// Of two workers that fail in turn one is well at any time, so the stream has
-// no need of patience.
-func TestWorkerThatFailedBeforeIsAskedAgainWhenNobodyElseIsThere(t *testing.T) {
-	t.Parallel()
-	d := startRouting(t, cluster.RegistryConfig{}, cluster.ClientConfig{Patience: -1})
-	var failed atomic.Uint64
-	serve := counting(time.Millisecond, func(w *testWorker, n uint64) error {
-		if n%10 == 0 && n > failed.Load() {
-			failed.Store(n)
-			return rpcnet.NewError(rpcnet.CodeUnavailable, "out of order")
-		}
-		return nil
-	})
-	startWorker(t, "worker-a", d.history, workerOptions{serve: serve})
-	startWorker(t, "worker-b", d.history, workerOptions{serve: serve})
-	d.ready(t, 2)
-	if err := count(t, d.client, 45, nil); err != nil {
-		t.Error(err)
-	}
-	if n := failed.Load(); n != 40 {
-		t.Errorf("the last failure was at %d, want 40", n)
-	}
-}
-
 func TestErrorOfTheApplicationIsNotResumed(t *testing.T) {
 	t.Parallel()
 	d := startRouting(t, cluster.RegistryConfig{}, cluster.ClientConfig{})

@@ -1,0 +1,32 @@
+package routed_test
+
+import (
+	"testing"
+
+	"github.com/rpcnet-go/rpcnet/internal/routed"
+)
+
+// Of two workers that fail in turn one is well at any time, so the stream has
+// no need of patience.
+func TestWorkerThatFailedBeforeIsAskedAgainWhenNobodyElseIsThere(t *testing.T) {
+	failed := uint64(0)
+	serve := upTo(45, ms, func(n uint64) error {
+		if n%10 == 0 && n > failed {
+			failed = n
+			return errFailed
+		}
+		return nil
+	})
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		src.patience = 0
+		n, _, err := count(t.Context(), t, src)
+		if n != 45 || err != nil || failed != 40 {
+			t.Errorf("%d numbers, the last failure at %d, %v", n, failed, err)
+		}
+		for _, e := range src.events {
+			if e.Kind == routed.Waiting {
+				t.Error("the stream waited")
+			}
+		}
+	}, &fakeWorker{name: "a", serve: serve}, &fakeWorker{name: "b", serve: serve})
+}
