@@ -18,6 +18,7 @@ import (
 // A scriptedDirector names the first worker that is not excluded, or has none.
 type scriptedDirector struct {
 	workers []*scriptedWorker
+	proxy   *rpctest.Proxy // what leads to it
 	empty   atomic.Bool
 	asked   atomic.Int32
 }
@@ -47,7 +48,7 @@ type scriptedWorker struct {
 	failed atomic.Bool
 }
 
-func scripted(t *testing.T, names ...string) (*scriptedDirector, *director.Client, *rpcnet.Endpoint) {
+func scripted(t *testing.T, names ...string) (*scriptedDirector, *director.Client) {
 	t.Helper()
 	d := &scriptedDirector{}
 	for _, name := range names {
@@ -65,8 +66,8 @@ func scripted(t *testing.T, names ...string) (*scriptedDirector, *director.Clien
 	}
 	srv := rpcnet.NewServer()
 	directorv1.RegisterDirector(srv, d)
-	ep := rpctest.Serve(t, srv)
-	c, err := director.Dial(t.Context(), director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, Patience: -1, AskTimeout: 500 * time.Millisecond}, ep.Addr().String())
+	d.proxy = rpctest.NewProxy(t, rpctest.Serve(t, srv).Addr().String())
+	c, err := director.Dial(t.Context(), director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, Patience: -1, AskTimeout: 500 * time.Millisecond}, d.proxy.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,14 +76,15 @@ func scripted(t *testing.T, names ...string) (*scriptedDirector, *director.Clien
 		_, err := c.CallWorker(t.Context(), "name", nil)
 		return err == nil
 	})
-	return d, c, ep
+	return d, c
 }
 
 func TestNobodyIsForgottenWhileNoDirectorAnswers(t *testing.T) {
 	t.Parallel()
-	d, c, ep := scripted(t, "a", "b")
+	d, c := scripted(t, "a", "b")
 	ctx := cluster.WithIdempotent(t.Context())
-	ep.Close()
+	d.proxy.Refuse(true)
+	d.proxy.Cut()
 	for i := range 4 { // they fail in turn
 		d.workers[i%2].failed.Store(true)
 		d.workers[1-i%2].failed.Store(false)
@@ -95,7 +97,7 @@ func TestNobodyIsForgottenWhileNoDirectorAnswers(t *testing.T) {
 
 func TestCallsGoOnWithADirectorThatKnowsNoWorkerYet(t *testing.T) {
 	t.Parallel()
-	d, c, _ := scripted(t, "a")
+	d, c := scripted(t, "a")
 	d.empty.Store(true)
 	asked := d.asked.Load()
 	if out, err := c.CallWorker(t.Context(), "name", nil); err != nil || string(out) != "a" {
@@ -112,7 +114,7 @@ func TestCallsGoOnWithADirectorThatKnowsNoWorkerYet(t *testing.T) {
 
 func TestWishThatADirectorCannotBeToldSaysWhichFieldIsTooLong(t *testing.T) {
 	t.Parallel()
-	_, c, _ := scripted(t, "a")
+	_, c := scripted(t, "a")
 	for _, wish := range []struct {
 		ctx         context.Context
 		field, most string
@@ -130,7 +132,7 @@ func TestWishThatADirectorCannotBeToldSaysWhichFieldIsTooLong(t *testing.T) {
 
 func TestIdempotentCallOfAFrozenWorkerIsAnsweredByAnother(t *testing.T) {
 	t.Parallel()
-	d, c, _ := scripted(t, "a", "b")
+	d, c := scripted(t, "a", "b")
 	d.workers[0].proxy.Stall()
 	begin := time.Now()
 	out, err := c.CallWorker(cluster.WithIdempotent(t.Context()), "name", nil)
@@ -141,4 +143,50 @@ func TestIdempotentCallOfAFrozenWorkerIsAnsweredByAnother(t *testing.T) {
 		t.Errorf("answered after %v, want 0.75 s", took)
 	}
 	d.workers[0].proxy.Resume()
+}
+
+// The client's own connections are busy with attempts to come back that lead
+// nowhere.
+func TestDirectorThatIsBackIsAskedAtOnce(t *testing.T) {
+	t.Parallel()
+	d, c := scripted(t, "a")
+	before := d.proxy.Connections()
+	d.proxy.HoldConnections(func(n int) time.Duration {
+		if n < 2*before {
+			return time.Minute
+		}
+		return 0
+	})
+	d.proxy.Cut()
+	within(t, "the client connects again", func() bool { return d.proxy.Connections() == 2*before })
+	for range 3 { // the client knows nobody who matches, and must ask
+		ctx := cluster.WithSelector(t.Context(), "gpu")
+		if _, err := c.CallWorker(ctx, "name", nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := d.proxy.Connections() - 2*before; n != 1 {
+		t.Errorf("%d connections, want one for all calls", n)
+	}
+}
+
+func TestDirectorWithoutWorkersIsPassedOver(t *testing.T) {
+	t.Parallel()
+	empty, _ := scripted(t, "a")
+	other, _ := scripted(t, "b")
+	empty.empty.Store(true)
+	addrs := []string{empty.proxy.Addr(), other.proxy.Addr()}
+	for range 8 { // a client begins with any of them
+		slices.Reverse(addrs)
+		c, err := director.Dial(t.Context(), director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, AskTimeout: 10 * time.Second}, addrs...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if out, err := c.CallWorker(t.Context(), "name", nil); err != nil || string(out) != "b" {
+				t.Errorf("%q, %v", out, err)
+			}
+		}
+		c.Close()
+	}
 }

@@ -49,6 +49,15 @@ func (s *source) Next(ctx context.Context, wish *routed.Wish) (routed.Leg, error
 // errNoAnswer says that no director could be asked.
 var errNoAnswer = errors.New("no director answers")
 
+// An answer is what came of asking one director.
+type answer uint8
+
+const (
+	noAnswer answer = iota
+	noWorker        // it has none: another may
+	settled         // there is a worker, or an error that ends the call
+)
+
 // maxExclude is how many workers a question may exclude.
 const maxExclude = 256
 
@@ -62,37 +71,54 @@ func (c *Client) ask(ctx context.Context, wish *routed.Wish) (*directorv1.GetWor
 		QueueOK: wish.Patient, Client: c.id, Failures: c.failures, Unused: c.unused}
 	c.failures, c.unused = nil, nil
 	c.mu.Unlock()
+	var res *directorv1.GetWorkerResponse
+	var failure error       // ends the call
 	var none, unasked error // of the last director that has no worker, or does not answer
-	for try := range 2 * len(c.directors) {
-		i := (first + try) % len(c.directors)
-		if try == len(c.directors) && (none != nil || !c.waitForDirector(ctx)) {
-			break
-		}
-		res, err := c.askOne(ctx, c.directors[i], req)
+	put := func(i int, conn *rpcnet.Conn) answer {
+		r, err := c.askOne(ctx, conn, req)
 		if err == nil {
-			c.learn(i, res)
-			return res, nil
-		}
-		if ctx.Err() != nil {
-			c.keep(req)
-			return nil, rpcnet.NewError(rpcnet.CodeOf(ctx.Err()), "asking a director: "+ctx.Err().Error()).WithCause(ctx.Err()).WithUnprocessed()
+			res = r
+			c.learn(i, r)
+			return settled
 		}
 		var e *rpcnet.Error
 		if !errors.As(err, &e) {
 			e = rpcnet.NewError(rpcnet.CodeUnavailable, err.Error())
 		}
 		switch {
+		case ctx.Err() != nil:
+			failure = rpcnet.NewError(rpcnet.CodeOf(ctx.Err()), "asking a director: "+ctx.Err().Error()).WithCause(ctx.Err()).WithUnprocessed()
 		case e.Remote() && e.Code() == rpcnet.CodeUnavailable: // it has no worker, or assigns none: another may
 			none = err
+			return noWorker
 		case e.Code() == rpcnet.CodeInvalidArgument, e.Remote() && (e.Code() == rpcnet.CodePermissionDenied || e.Code() == rpcnet.CodeUnimplemented):
-			c.keep(req)
-			return nil, rpcnet.NewError(e.Code(), e.Message()).WithCause(err).WithUnprocessed()
+			failure = rpcnet.NewError(e.Code(), e.Message()).WithCause(err).WithUnprocessed()
 		default:
 			unasked = err
+			return noAnswer
+		}
+		return settled
+	}
+	answers := make([]answer, len(c.directors))
+	for try := range answers {
+		i := (first + try) % len(answers)
+		if answers[i] = put(i, c.directors[i]); answers[i] == settled {
+			break
 		}
 	}
+	// One that has just come back may have no worker yet, and another be back
+	// soon; but not when it is this call that has tried them all.
+	if res == nil && failure == nil && (none == nil || len(wish.Exclude) == 0) {
+		c.reconnect(ctx, answers, put)
+	}
+	if res != nil {
+		return res, nil
+	}
 	c.keep(req) // tell it next time
-	if none != nil {
+	switch {
+	case failure != nil:
+		return nil, failure
+	case none != nil:
 		return nil, rpcnet.NewError(rpcnet.CodeUnavailable, none.Error()).WithCause(errors.Join(routed.ErrNoWorker, none)).WithUnprocessed()
 	}
 	return nil, rpcnet.Errorf(rpcnet.CodeUnavailable, "no director answers and no other worker is known: %v", unasked).
@@ -105,39 +131,6 @@ func (c *Client) askOne(ctx context.Context, conn *rpcnet.Conn, req *directorv1.
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	return directorv1.NewDirectorClient(conn).GetWorker(asking, req)
-}
-
-// waitForDirector waits until a director is connected, as long as it may take
-// to answer, and reports whether one is.
-func (c *Client) waitForDirector(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.AskTimeout)
-	defer cancel()
-	ready := make(chan struct{}, len(c.directors))
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	for _, d := range c.directors {
-		wg.Go(func() {
-			for {
-				ok, changed := d.Ready()
-				if ok {
-					ready <- struct{}{}
-					return
-				}
-				select {
-				case <-changed:
-				case <-ctx.Done():
-					return
-				}
-			}
-		})
-	}
-	select {
-	case <-ready:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // keep puts back what could not be told.
