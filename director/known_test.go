@@ -178,7 +178,12 @@ func TestDirectorWithoutWorkersIsPassedOver(t *testing.T) {
 	addrs := []string{empty.proxy.Addr(), other.proxy.Addr()}
 	for range 8 { // a client begins with any of them
 		slices.Reverse(addrs)
-		c, err := director.Dial(t.Context(), director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, AskTimeout: 10 * time.Second}, addrs...)
+		c, err := director.Dial(t.Context(), director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, AskTimeout: 10 * time.Second,
+			OnEvent: func(_ context.Context, e director.Event) {
+				if e.Kind == director.Alternate {
+					t.Errorf("%s is used without being asked for", e.Worker)
+				}
+			}}, addrs...)
 		if err != nil {
 			t.Fatal(err)
 		}
