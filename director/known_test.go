@@ -195,3 +195,17 @@ func TestDirectorWithoutWorkersIsPassedOver(t *testing.T) {
 		c.Close()
 	}
 }
+
+func TestDeadlineOfACallEndsItsQuestion(t *testing.T) {
+	t.Parallel()
+	c, err := director.Dial(t.Context(), director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, AskTimeout: 10 * time.Second}, "127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := c.CallWorker(ctx, "name", nil); rpcnet.CodeOf(err) != rpcnet.CodeDeadlineExceeded {
+		t.Errorf("got %v", err)
+	}
+}

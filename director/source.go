@@ -86,8 +86,6 @@ func (c *Client) ask(ctx context.Context, wish *routed.Wish) (*directorv1.GetWor
 			e = rpcnet.NewError(rpcnet.CodeUnavailable, err.Error())
 		}
 		switch {
-		case ctx.Err() != nil:
-			failure = rpcnet.NewError(rpcnet.CodeOf(ctx.Err()), "asking a director: "+ctx.Err().Error()).WithCause(ctx.Err()).WithUnprocessed()
 		case e.Remote() && e.Code() == rpcnet.CodeUnavailable: // it has no worker, or assigns none: another may
 			none = err
 			return noWorker
@@ -116,6 +114,8 @@ func (c *Client) ask(ctx context.Context, wish *routed.Wish) (*directorv1.GetWor
 	}
 	c.keep(req) // tell it next time
 	switch {
+	case ctx.Err() != nil:
+		return nil, rpcnet.NewError(rpcnet.CodeOf(ctx.Err()), "asking a director: "+ctx.Err().Error()).WithCause(ctx.Err()).WithUnprocessed()
 	case failure != nil:
 		return nil, failure
 	case none != nil:

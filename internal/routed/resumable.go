@@ -22,7 +22,7 @@ var ErrGap = errors.New("a message of the stream is missing")
 // fails, stalls or hands it over, Recv opens it on another one, which goes on
 // with the next sequence; the caller sees every message once, in order.
 //
-// The locks are as in [Stream]. The cursor and the stall clock belong to Recv.
+// The locks are as in [Stream].
 type Resumable struct {
 	source Source
 	ctx    context.Context
@@ -33,19 +33,19 @@ type Resumable struct {
 	origin time.Time
 
 	// Recv's own, and the first Send's until opened is closed.
-	cursor failover.Cursor
-	stall  failover.Stall
-	lost   time.Time       // since when no worker has the stream, zero: one has sent a message
-	pauses int             // since then, because nobody could be chosen
-	silent map[string]bool // workers that were silent since then, by name
+	cursor   failover.Cursor
+	stall    failover.Stall
+	wish     Wish
+	excluded map[string]grudge // by name of the worker
+	lost     time.Time         // since when no worker has the stream, zero: one has sent a message
+	pauses   int               // since then, because nobody could be chosen
+	silent   map[string]bool   // workers that were silent since then, by name
 
 	sendMu     sync.Mutex
 	begun      bool
 	first      any    // the first request, to be asked again from a later sequence
 	head       []byte // its encoding
 	sendClosed bool
-	wish       Wish
-	excluded   map[string]grudge // by name of the worker
 
 	mu       sync.Mutex
 	kept     [][]byte // requests after the first, not acknowledged
