@@ -164,10 +164,12 @@ func (s *Resumable) openOn(l Leg) (rpcnet.ClientStream, error) {
 	s.current, s.leg, s.record = cur, l, record{call, call.Attempts()}
 	s.try++
 	s.base = s.dropped
+	try := s.try
 	s.mu.Unlock()
 	s.stall.Start(s.now())
 	if small {
-		return cur, sendAll(cur, requests, s.sendClosed)
+		s.beginWait(silentFor) // the first may be larger than a window
+		return cur, s.endWait(try, sendAll(cur, requests, s.sendClosed))
 	}
 	// More than a window may hold: the worker may want to be read meanwhile.
 	// The goroutine ends with the call; whoever sends next waits for it.

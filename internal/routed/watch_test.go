@@ -30,6 +30,45 @@ func TestWorkerThatFreezesBeforeTheSecondMessageIsGivenUpSoon(t *testing.T) {
 	}
 }
 
+// A stuck stream takes no request.
+type stuck struct {
+	failing
+	once sync.Once
+	done chan struct{}
+}
+
+func (s *stuck) Send(any) error {
+	<-s.done
+	return rpcnet.NewError(rpcnet.CodeCanceled, "the stream was closed")
+}
+
+func (s *stuck) Close() error {
+	s.once.Do(func() { close(s.done) })
+	return nil
+}
+
+func TestFrozenWorkerThatTakesNoRequestIsGivenUpSoon(t *testing.T) {
+	stick := func() rpcnet.ClientStream { return &stuck{failing: failing{io.EOF}, done: make(chan struct{})} }
+	t.Run("stream", func(t *testing.T) {
+		a := &fakeWorker{name: "a", stream: stick}
+		a.frozen.Store(true)
+		bubble(t, func(t *testing.T, src *fakeSource) {
+			if n, took, err := count(t.Context(), t, src); err != nil || n != 5 || took != 750*ms {
+				t.Errorf("%d numbers in %v: %v", n, took, err)
+			}
+		}, a, &fakeWorker{name: "b", serve: upTo(5, 0, nil)})
+	})
+	t.Run("call", func(t *testing.T) {
+		a := &fakeWorker{name: "a", stream: stick}
+		a.frozen.Store(true)
+		bubble(t, func(t *testing.T, src *fakeSource) {
+			if got, took, err := ask(t.Context(), src, askSpec); err != nil || got != "b" || took != 750*ms {
+				t.Errorf("%q in %v: %v", got, took, err)
+			}
+		}, a, &fakeWorker{name: "b", answer: says("b")})
+	})
+}
+
 func TestWorkerThatLivesAndIsSlowIsAskedAtGrowingIntervals(t *testing.T) {
 	a := &fakeWorker{name: "a", serve: func(ctx context.Context, _ uint64, s rpcnet.ServerStream) error {
 		if err := sleep(ctx, 21*time.Second); err != nil {

@@ -19,7 +19,8 @@ const (
 	probeEvery = 2 * time.Second
 )
 
-// A wait is a call of Recv that waits for a message.
+// A wait is the time that Recv waits for a message, or a new try until its worker
+// has taken the requests.
 type wait struct {
 	number  uint64
 	waiting bool
@@ -27,25 +28,34 @@ type wait struct {
 	givenUp int // the try whose worker was silent
 }
 
-// receive waits for the next message of a try. When that takes longer than the
-// stream's rhythm allows, the worker is asked whether it lives.
-func (s *Resumable) receive(cur rpcnet.ClientStream, try int, msg any) error {
+// beginWait makes the watchdog run after limit.
+func (s *Resumable) beginWait(limit time.Duration) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.wait.number++
 	s.wait.waiting, s.wait.since = true, s.now()
-	s.watch.Reset(s.stall.Timeout())
-	s.mu.Unlock()
-	err := cur.Recv(msg)
+	s.watch.Reset(limit)
+}
+
+// endWait returns how the wait for a try has ended. A message may have come while
+// its try was given up: then it is the next call that fails. What looks like an
+// end may have lost what came before.
+func (s *Resumable) endWait(try int, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wait.waiting = false
 	s.watch.Stop()
-	// A message may have come while its try was given up: then it is the next
-	// call that fails. What looks like an end may have lost what came before.
 	if err != nil && s.wait.givenUp == try && s.ctx.Err() == nil {
 		return fmt.Errorf("%w for %v", ErrStalled, (s.now() - s.wait.since).Round(time.Millisecond))
 	}
 	return err
+}
+
+// receive waits for the next message of a try. When that takes longer than the
+// stream's rhythm allows, the worker is asked whether it lives.
+func (s *Resumable) receive(cur rpcnet.ClientStream, try int, msg any) error {
+	s.beginWait(s.stall.Timeout())
+	return s.endWait(try, cur.Recv(msg))
 }
 
 // watchdog runs when nothing has come for too long. A worker that answers a
