@@ -146,7 +146,8 @@ func (r *WorkerRegistry) answers(m Member, conn *rpcnet.Conn) bool {
 	got := make(chan bool, 2)
 	r.work.Go(func() { got <- r.probe(ctx, conn) == nil })
 	r.work.Go(func() { got <- r.packets != nil && r.packets(m) })
-	return <-got || <-got
+	first := <-got
+	return first || <-got
 }
 
 // answersPackets reports whether the member answers a packet of gossip within
