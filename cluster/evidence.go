@@ -29,7 +29,7 @@ func (n *Node) Suspect(name, boot string, cause Cause, phi float64) bool {
 // happened.
 func (n *Node) Recover(name, boot string) bool {
 	return n.judge(name, boot, func(m *member, now time.Time) bool {
-		if m.State == StateFailed && m.condemned && m.listed && !m.replaced {
+		if m.State == StateFailed && m.listed && !m.replaced {
 			n.revive(m, now)
 			return true
 		}

@@ -172,7 +172,13 @@ func (n *Node) memberListed(c callback, m *member, now time.Time) {
 	if m.State == StateLeft && (m.said || m.leaving) {
 		return
 	}
-	n.consider(m, now)
+	if m.hidden {
+		n.consider(m, now)
+		return
+	}
+	// Old gossip, or a packet held back and played later, says so too: it must
+	// answer first, here or to a probe.
+	n.ask(m.Addr)
 }
 
 // consider shows a member that is listed and not shown, unless there is doubt
@@ -218,7 +224,7 @@ func (n *Node) memberUpdated(c callback, m *member, now time.Time) {
 	case m.State.Present():
 		n.setStateWas(m, n.derive(m), now, Event{Kind: NodeUpdated, Was: was})
 	case m.State == StateLeft && !m.said && !m.leaving:
-		n.consider(m, now)
+		n.ask(m.Addr)
 	}
 }
 
@@ -278,16 +284,16 @@ func (n *Node) clear(m *member, by source, now time.Time) bool {
 // answered handles a probe that the member answered.
 func (n *Node) answered(m *member, now time.Time) {
 	n.clear(m, sourceProbe, now)
-	if m.hidden && m.listed {
-		n.consider(m, now)
+	if !m.listed || m.State.Present() || m.final() {
 		return
 	}
-	if m.condemned && m.listed && !m.replaced && m.State == StateFailed {
+	if m.condemned && !m.replaced {
 		// It was taken for dead and yet answers: twice is proof.
-		if m.answers++; m.answers >= 2 {
-			n.revive(m, now)
+		if m.answers++; m.answers < 2 {
+			return
 		}
 	}
+	n.consider(m, now)
 }
 
 // setState changes the state of a member and tells it.
