@@ -234,6 +234,7 @@ func (s *Session) admitBytes(st *Stream, n int, held int64, large bool) *Fault {
 
 // pushLocked queues a message that hold has accounted for.
 func (s *Session) pushLocked(st *Stream, p []byte) {
+	st.growQueueLocked(4 + len(p))
 	st.q = binary.LittleEndian.AppendUint32(st.q, uint32(len(p)))
 	st.q = append(st.q, p...)
 	s.unread.Add(perMessage + int64(len(p)))

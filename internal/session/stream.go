@@ -323,16 +323,30 @@ func (st *Stream) swap() (ready bool, err error) {
 	return ready, err
 }
 
-// keepQueue is how large the queue of a stream may be that waits.
+// keepQueue is how large the queue of a stream may be that waits. A larger one
+// is of the sizes of large messages and goes back to where those come from.
 const keepQueue = 4 << 10
+
+// growQueueLocked makes room for n bytes in the queue.
+func (st *Stream) growQueueLocked(n int) {
+	need := len(st.q) + n
+	if need <= cap(st.q) || need <= keepQueue {
+		return // append does it
+	}
+	grown := append(getBig(max(need, 2*cap(st.q)))[:0], st.q...)
+	putBig(st.q)
+	st.q = grown
+}
 
 // dropQueueLocked gives up the memory that a burst of messages needed, all of
 // which have been used.
 func (st *Stream) dropQueueLocked() {
 	if cap(st.q) > keepQueue {
+		putBig(st.q)
 		st.q = nil
 	}
 	if cap(st.cur) > keepQueue {
+		putBig(st.cur)
 		st.cur, st.at = nil, 0
 	}
 }
