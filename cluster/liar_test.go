@@ -271,6 +271,34 @@ func TestALeaveThatIsRefutedIsTakenBack(t *testing.T) {
 	never(t, func() string { return lines(a.events(cluster.NodeRecovered, "b")[recovered:]) })
 }
 
+// What brings a dead member back is its own answer, not what gossip says of it:
+// that may be old, or made up, or held back and sent later.
+func TestADeadMemberIsNotBroughtBackByGossip(t *testing.T) {
+	t.Parallel()
+	a := start(t, "a")
+	b := start(t, "b", a)
+	a.sees(t, 2)
+	m := b.node.Self()
+	b.node.Close()
+	a.wait(t, cluster.NodeFailed, "b")
+	eventually(t, func() error {
+		if cluster.Listed(a.node, m.ID()) {
+			return errors.New("memberlist still holds it alive")
+		}
+		return nil
+	})
+	l := newLiar(t)
+	l.meets(t, a)
+	l.tell(a, l.alive(m.ID(), m.Addr, 1000, gossip.Meta{}))
+	eventually(t, func() error {
+		if !cluster.Listed(a.node, m.ID()) {
+			return errors.New("memberlist has not taken it")
+		}
+		return nil
+	})
+	never(t, func() string { return lines(a.events(cluster.NodeRecovered, "b")) })
+}
+
 func TestWithVerifyNodeNobodyIsShownByHearsayAlone(t *testing.T) {
 	t.Parallel()
 	cfg := cluster.Config{VerifyNode: func(_ rpcnet.Peer, name string) error {
