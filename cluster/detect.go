@@ -211,6 +211,11 @@ func (n *Node) pings(m Member, tries int) bool {
 		return false
 	}
 	for range tries {
+		select {
+		case <-n.stop: // Close waits for this
+			return false
+		default:
+		}
 		if _, err := n.list.Ping(m.ID(), net.UDPAddrFromAddrPort(addr)); err == nil {
 			return true
 		}

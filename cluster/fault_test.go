@@ -106,9 +106,15 @@ func (f *field) kill(i int) (name string) {
 
 // close ends all nodes before the test ends.
 func (f *field) close() {
-	for len(f.nodes) > 0 {
-		f.kill(0)
+	var wg sync.WaitGroup
+	for _, h := range f.nodes {
+		wg.Go(func() {
+			h.node.Close()
+			h.node.Endpoint().Close()
+		})
 	}
+	wg.Wait()
+	f.nodes, f.tally = nil, nil
 }
 
 // whole waits until every node sees all.

@@ -130,7 +130,7 @@ func TestTheLastOfManyChangesIsEverywhereInHalfASecond(t *testing.T) {
 func TestLargeSplitsAreNamedAndHeal(t *testing.T) {
 	long(t)
 	type limits struct {
-		suspected    [2]time.Duration // by each side; 0: none
+		suspected    [2]time.Duration // by each side, in the median, and half a second later by all; 0: none
 		named, whole time.Duration
 	}
 	const s = time.Second
@@ -174,8 +174,11 @@ func TestLargeSplitsAreNamedAndHeal(t *testing.T) {
 			f.whole()
 			whole := time.Since(healed)
 			f.close()
-			limited(t, suspected[0], 0, c.most.suspected[0])
-			limited(t, suspected[1], 0, c.most.suspected[1])
+			for here, ds := range suspected {
+				if median := c.most.suspected[here]; median > 0 {
+					limited(t, ds, median, median+500*time.Millisecond)
+				}
+			}
 			limited(t, named, 0, c.most.named)
 			limited(t, []time.Duration{whole}, 0, c.most.whole*time.Duration(1+int(c.cut/time.Minute)))
 		})
@@ -192,8 +195,9 @@ func cpu(t *testing.T) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// growth makes n nodes and returns how many goroutines each has, and how many
-// more and how much more memory after they have had nothing to do for a while.
+// growth makes n nodes and returns how many goroutines each has, without the
+// test's own that watches it, and how many more and how much more memory after
+// they have had nothing to do for a while.
 func growth(t *testing.T, n int, idle time.Duration, cfg cluster.Config) (each float64, more int, bytes int64) {
 	t.Helper()
 	heap := func() int64 {
@@ -203,20 +207,19 @@ func growth(t *testing.T, n int, idle time.Duration, cfg cluster.Config) (each f
 		return int64(m.HeapAlloc)
 	}
 	before := runtime.NumGoroutine()
-	f := newField(t, n, cfg)
+	newField(t, n, cfg)
 	time.Sleep(3 * time.Second) // the exchanges after a join are over
 	start, mem := runtime.NumGoroutine(), heap()
 	time.Sleep(idle)
 	more, bytes = runtime.NumGoroutine()-start, heap()-mem
-	f.none(cluster.NodeFailed)
-	return float64(start-before) / float64(n), more, bytes
+	return float64(start-before)/float64(n) - 1, more, bytes
 }
 
 // Not parallel: it counts the goroutines of the process.
 func TestANodeHasFewGoroutinesAndNoMoreWithTime(t *testing.T) {
 	each, more, _ := growth(t, 5, 2*time.Second, cluster.Config{})
 	t.Logf("%.1f goroutines a node, %+d later", each, more)
-	if each > 12 || more > 5 {
+	if each > 11 || more > 5 {
 		t.Errorf("%.1f goroutines a node, %+d after 2 s without anything to do", each, more)
 	}
 }
