@@ -23,6 +23,13 @@ func (n *Node) lastCall(m *member) {
 	m.dying = true
 	who := m.Member
 	n.workOn(&n.calls, func() {
+		n.mu.Lock()
+		if m.listed || !m.State.Present() { // while it waited its turn
+			m.dying = false
+			n.mu.Unlock()
+			return
+		}
+		n.mu.Unlock()
 		alive, refused := n.answersAtAll(who)
 		if alive {
 			// Its view of itself is what the others must hear: an exchange shows

@@ -256,7 +256,8 @@ func TestALeaveThatIsRefutedIsTakenBack(t *testing.T) {
 		t.Errorf("%v", e)
 	}
 	a.sees(t, 2)
-	// What it says itself is final.
+	// What it says itself is final, and told once.
+	updated := len(a.events(cluster.NodeUpdated, "b"))
 	if err := b.node.Leave(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -266,6 +267,9 @@ func TestALeaveThatIsRefutedIsTakenBack(t *testing.T) {
 		}
 		return nil
 	})
+	if es := a.events(cluster.NodeUpdated, "b")[updated:]; len(es) > 1 {
+		t.Errorf("told more than once:\n%s", lines(es))
+	}
 	recovered := len(a.events(cluster.NodeRecovered, "b"))
 	l.tell(a, l.alive(m.ID(), m.Addr, 3000, gossip.Meta{}))
 	never(t, func() string { return lines(a.events(cluster.NodeRecovered, "b")[recovered:]) })

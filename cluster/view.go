@@ -215,12 +215,10 @@ func (n *Node) memberUpdated(c callback, m *member, now time.Time) {
 	if err != nil {
 		return
 	}
-	if m.Addr == c.addr && m.Tags.Equal(meta.Tags) && m.leaving == meta.Leaving {
-		return
-	}
-	was := m.Member
+	was, leaving := m.Member, m.leaving || m.said
 	m.Addr, m.Tags, m.leaving = c.addr, meta.Tags, meta.Leaving
 	switch {
+	case was.Addr == m.Addr && was.Tags.Equal(m.Tags) && leaving == (m.leaving || m.said): // nothing to tell
 	case m.State.Present():
 		n.setStateWas(m, n.derive(m), now, Event{Kind: NodeUpdated, Was: was})
 	case m.State == StateLeft && !m.said && !m.leaving:
