@@ -1,8 +1,13 @@
 package cluster
 
+import "context"
+
 // Known returns how many members the node's table has, shown or not.
 func Known(n *Node) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(n.members)
 }
+
+// OnLeave makes the node's Leave wait for f before it says that it has left.
+func OnLeave(n *Node, f func(context.Context)) { n.onLeave(f) }
