@@ -1,6 +1,10 @@
 package cluster
 
-import "time"
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
 
 const (
 	// maxLastCalls is how many members are called at once; the others wait.
@@ -30,7 +34,8 @@ func (n *Node) lastCall(m *member) {
 			return
 		}
 		n.mu.Unlock()
-		alive, refused := n.answersAtAll(who)
+		alive, refused, done := n.answersAtAll(who)
+		defer done() // so that no more run than the pool has goroutines
 		if alive {
 			// Its view of itself is what the others must hear: an exchange shows
 			// it the verdict, which it then refutes.
@@ -53,7 +58,8 @@ func (n *Node) lastCall(m *member) {
 // answersAtAll reports whether the member answers a packet or a connection, and
 // whether its address refuses connections. It returns at the first certainty, or
 // after ProbeTimeout, or ten times that if this node has reason to doubt itself.
-func (n *Node) answersAtAll(m Member) (alive, refused bool) {
+// done waits until what it has started has ended, about a ProbeTimeout.
+func (n *Node) answersAtAll(m Member) (alive, refused bool, done func()) {
 	tries := 1
 	n.mu.Lock()
 	if n.health >= badHealth || time.Since(n.stalled) < unwellFor {
@@ -62,23 +68,44 @@ func (n *Node) answersAtAll(m Member) (alive, refused bool) {
 	n.mu.Unlock()
 	type answer struct{ alive, refused bool }
 	answers := make(chan answer, 2)
-	n.spawn(func() { answers <- answer{alive: n.pings(m, tries)} })
-	n.spawn(func() {
+	var both sync.WaitGroup
+	var certain atomic.Bool
+	try := func(f func() answer) {
+		if n.begin() {
+			both.Go(func() {
+				defer n.work.Done()
+				answers <- f()
+			})
+		}
+	}
+	try(func() answer {
+		for range tries {
+			if n.pings(m, 1) {
+				return answer{alive: true}
+			}
+			if certain.Load() {
+				break
+			}
+		}
+		return answer{}
+	})
+	try(func() answer {
 		got, err := n.transport.Identify(m.Addr, time.Duration(tries)*n.cfg.ProbeTimeout)
 		// Another boot at the address refuses for this one.
-		answers <- answer{err == nil && got == m.ID(), refusedError(err) || err == nil && got != m.ID()}
+		return answer{err == nil && got == m.ID(), refusedError(err) || err == nil && got != m.ID()}
 	})
+	defer certain.Store(true)
 	for range 2 {
 		select {
 		case a := <-answers:
 			if a.alive || a.refused {
-				return a.alive, a.refused
+				return a.alive, a.refused, both.Wait
 			}
 		case <-n.stop:
-			return false, false
+			return false, false, both.Wait
 		}
 	}
-	return false, false
+	return false, false, both.Wait
 }
 
 // awaitListed waits until memberlist holds the member alive, for d at most.
