@@ -375,7 +375,7 @@ func TestAMemberThatInventsOthersMakesFewGoroutines(t *testing.T) {
 	}
 	known := cluster.Known(a.node)
 	t.Logf("%d goroutines before, %d at most; %d members known", before, most, known)
-	// 8 ask, 4 compare, 64 call in three ways each; a dial has two of its own.
+	// 8 ask, 4 compare, 64 call in two ways each; a dial has one or two of its own.
 	if limit := before + 8 + 4 + 64*5 + 50; most > limit {
 		t.Errorf("%d goroutines, want %d at most", most, limit)
 	}
