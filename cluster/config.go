@@ -85,8 +85,9 @@ type Config struct {
 	// Resolve looks up a host name of Seeds. Default net.DefaultResolver.
 	Resolve func(ctx context.Context, host string) ([]string, error)
 	// VerifyNode may refuse a node that has proved its certificate but should
-	// not carry this name; it is asked once per connection. Default: any
-	// certificate of the CA may carry any name.
+	// not carry this name; it is asked once per connection. With it members are
+	// not shown on the word of others: each node dials each other once. Default:
+	// any certificate of the CA may carry any name.
 	VerifyNode func(peer rpcnet.Peer, name string) error
 	// OnMinority is asked when this node finds itself on the smaller side of a
 	// partition, and says whether it may go on assigning work (see
@@ -151,6 +152,7 @@ type Config struct {
 	ReconnectInterval time.Duration
 	// ForgetAfter is how long a failed member counts as expected in the
 	// partition detector. Default 10 min.
+	// One that was lost in a partition counts for as long as that lasts.
 	ForgetAfter time.Duration
 	// ReconnectFor is how long failed members are dialled again. Default 24 h.
 	ReconnectFor time.Duration
@@ -321,6 +323,9 @@ func (c *Config) validate() error {
 	}
 	if d := time.Duration(c.SuspicionMult) * c.ProbeInterval; c.PartitionWindow < 2*d {
 		bad("PartitionWindow %v must be at least twice Config.SuspicionMult times Config.ProbeInterval (%v): losses of one partition would not be seen together", c.PartitionWindow, d)
+	}
+	if c.PartitionWindow > c.ForgetAfter {
+		bad("PartitionWindow %v must not be above Config.ForgetAfter %v: losses of one partition would be forgotten before they count together", c.PartitionWindow, c.ForgetAfter)
 	}
 	if c.PartitionStable > c.ForgetAfter {
 		bad("PartitionStable %v must not be above Config.ForgetAfter %v: lost nodes would be forgotten before the partition is named", c.PartitionStable, c.ForgetAfter)

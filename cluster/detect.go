@@ -149,8 +149,8 @@ func (n *Node) callRoll() {
 	limit := make(chan struct{}, 64)
 	var wg sync.WaitGroup
 	for _, c := range calls {
+		limit <- struct{}{}
 		wg.Go(func() {
-			limit <- struct{}{}
 			defer func() { <-limit }()
 			ok, gone := c.present && n.pings(c.Member, 1), false
 			if !ok {

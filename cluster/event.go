@@ -38,7 +38,8 @@ const (
 	// PartitionDetected: the loss is stable; Partition says which side this
 	// node is on.
 	PartitionDetected
-	// PartitionHealed: the sides see each other again.
+	// PartitionHealed: the sides see each other again, or the lost are known to
+	// have crashed or left.
 	PartitionHealed
 	// Resync: the subscriber read too slowly and missed events; Members is the
 	// whole view instead. What was known before is to be replaced by it.

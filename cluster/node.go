@@ -53,7 +53,7 @@ type Node struct {
 	stalled     time.Time // when this node last found that it had not run
 	degraded    bool
 	assigns     bool
-	partitions  int             // healed so far
+	partitions  int             // PartitionDetected and PartitionHealed told so far
 	asked       time.Time       // last roll call
 	rolling     bool            // one is under way
 	rolls       int             // complete ones since the detector was calm
@@ -240,7 +240,8 @@ func (n *Node) Select(s Selector) []Member {
 }
 
 // Assigns reports whether this node may assign work: always, except on the
-// smaller side of a partition when Config.OnMinority has said no.
+// smaller side of a partition when Config.OnMinority has said no, for as long as
+// the partition lasts: until the others are back or known to be gone.
 func (n *Node) Assigns() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
