@@ -74,21 +74,36 @@ func (n *Node) judgeProbes(stalled bool, now time.Time) {
 	}
 }
 
-// acquit ends suspicions by this node's own probes that no further probe has
-// confirmed. memberlist tells of probes that a packet answered in time, but not
-// of those answered through others; that a probe did not fail is all there is to
-// know of these. Each member is probed once in as many intervals as there are
-// members, more slowly while this node is unwell.
+// maxAcquit is how many suspects are asked at a time.
+const maxAcquit = 8
+
+// acquit asks those again, once a second, whom this node's own probes have found
+// silent: in the order of the probes their turn comes once in as many intervals
+// as there are members. memberlist tells neither of probes that were answered
+// through others nor of suspects that have refuted it; who has not failed another
+// probe for twice as long as a round takes is acquitted without an answer.
 func (n *Node) acquit(now time.Time) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	round := time.Duration(len(n.members)+1) * n.cfg.ProbeInterval * time.Duration(1+n.health)
+	var suspects []Member
 	for _, m := range n.members {
-		if m.suspectedBy&sourceProbe != 0 && m.listed && now.Sub(m.probeFailed) > max(2*round, time.Second) {
+		switch {
+		case m.suspectedBy&sourceProbe == 0 || !m.listed:
+		case now.Sub(m.probeFailed) > max(2*round, time.Second):
 			n.clear(m, sourceProbe, now)
+		case len(suspects) < maxAcquit:
+			suspects = append(suspects, m.Member)
 		}
 	}
 	n.logEvents()
+	n.mu.Unlock()
+	for _, m := range suspects {
+		n.spawn(func() {
+			if n.pings(m, 1) {
+				n.inbox.put(callback{kind: probeAnswered, id: m.ID()})
+			}
+		})
+	}
 }
 
 // measure tells the metrics what is polled.
