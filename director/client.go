@@ -78,7 +78,7 @@ const (
 	Connected
 	// Failed: the worker has failed the stream, which goes on elsewhere.
 	Failed
-	// Moved: the worker is leaving and hands the stream over.
+	// Moved: the worker is leaving. It hands the stream over, or does not take it.
 	Moved
 	// Resumed: another worker goes on with the stream.
 	Resumed

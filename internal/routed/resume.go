@@ -227,7 +227,7 @@ func (s *Resumable) next(err error, l Leg) error {
 	s.wish.Hint = ""
 	s.resent(l.Worker(), kind)
 	event := Event{Kind: Failed, Worker: l.Worker(), Err: err, Next: s.cursor.Next()}
-	if moved {
+	if moved || kind == elsewhere {
 		event.Kind = Moved
 	}
 	s.source.Tell(s.ctx, event)

@@ -199,3 +199,16 @@ func TestEndOfTheContextEndsThePause(t *testing.T) {
 		}
 	}, refusing("a", errFull))
 }
+
+// A worker that was chosen just before it began to drain has not failed.
+func TestStreamThatADrainingWorkerDoesNotTakeHasMoved(t *testing.T) {
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		n, took, err := count(t.Context(), t, src)
+		if n != 3 || err != nil || took > 10*ms {
+			t.Errorf("%d numbers in %v, %v", n, took, err)
+		}
+		if len(src.events) != 2 || src.events[0].Kind != routed.Moved || src.events[0].Worker != "a" || src.events[1].Kind != routed.Resumed {
+			t.Errorf("events %+v, want that it moved", src.events)
+		}
+	}, refusing("a", errDraining), &fakeWorker{name: "b", serve: upTo(3, ms, nil)})
+}

@@ -91,7 +91,7 @@ type Kind uint8
 // The kinds.
 const (
 	Failed  Kind = iota // Worker failed with Err
-	Moved               // Worker is leaving and hands over
+	Moved               // Worker is leaving: it hands over, or takes nothing new
 	Resumed             // Worker goes on from Next
 	Waiting             // nobody is there (Err): the next question is in Pause
 )

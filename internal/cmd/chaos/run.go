@@ -147,11 +147,7 @@ func (c *chaos) failed(err error) {
 }
 
 func (c *chaos) count(err error) {
-	text := err.Error()
-	if i := strings.LastIndex(text, ": "); i > 0 && len(text) > 60 {
-		text = text[:i]
-	}
-	n, _ := c.errors.LoadOrStore(text, new(atomic.Int64))
+	n, _ := c.errors.LoadOrStore(err.Error(), new(atomic.Int64))
 	n.(*atomic.Int64).Add(1)
 }
 
