@@ -122,7 +122,8 @@ func TestMetadataCountsAsBuffered(t *testing.T) {
 func TestUnfinishedMessagesOfOneSessionLeaveRoomForOthers(t *testing.T) {
 	t.Parallel()
 	budget := session.NewBudget(64 << 20)
-	greedy, p := serve(t, session.Config{Budget: budget, SessionBuffer: 8 << 20})
+	const window = 2 << 20 // more than a message: the peer below does not wait for credit
+	greedy, p := serve(t, session.Config{Budget: budget, SessionBuffer: 8 << 20, StreamWindow: window, MaxStreamWindow: window})
 	_, other := serve(t, session.Config{Budget: budget, SessionBuffer: 8 << 20})
 	refused := false
 	for id := uint32(1); id <= 60; id++ {
@@ -132,7 +133,7 @@ func TestUnfinishedMessagesOfOneSessionLeaveRoomForOthers(t *testing.T) {
 		}
 		p.send(wire.TypeOpen, 0, id, open(1, name, nil))
 		p.sync()
-		for range 32 { // 1 MiB, credited as it comes
+		for range 32 { // 1 MiB
 			p.send(wire.TypeData, wire.FlagMore, id, make([]byte, 32<<10))
 		}
 		for _, f := range p.sync() {
