@@ -108,17 +108,22 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 		return nil
 	}
 	peer := peerOf(lane)
-	if err := ep.authorize(peer); err != nil {
+	chosen := lane.ConnectionState().NegotiatedProtocol
+	h := w.protocols[chosen] // for sessions none, and RoleClient
+	err = ep.authorize(peer)
+	if err == nil {
+		err = ep.Allow(peer, h.role)
+	}
+	if err != nil {
 		ep.refusals.add(peer.Addr, err)
-		if lane.ConnectionState().NegotiatedProtocol == protocol {
+		if chosen == protocol {
 			refuse(lane, err.Error())
 		}
 		lane.Close()
 		return nil
 	}
-	if p := lane.ConnectionState().NegotiatedProtocol; p != protocol {
-		f := w.protocols[p]
-		return func() { f(lane, peer) }
+	if chosen != protocol {
+		return func() { h.run(lane, peer) }
 	}
 	if !ep.startSession() {
 		refuse(lane, "the server is draining")
@@ -126,8 +131,9 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 		return nil
 	}
 	defer ep.starting.Done()
-	d := &dispatcher{host: &host{peer: peer}, find: ep.find, outer: ep.outer, logger: ep.cfg.logger}
+	d := &dispatcher{host: &host{peer: peer}, find: ep.find, outer: ep.outer, allow: ep.allowCall, logger: ep.cfg.logger}
 	cfg := ep.sessionConfig()
+	cfg.Identity, cfg.CheckPeer = w.identity.wire(), ep.checkTarget
 	cfg.Handler, cfg.Pool = d, &ep.pool
 	cfg.Ended = func(s *session.Session) {
 		ep.mu.Lock()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
 // A Conn is a [Transport] to one address. It connects again by itself when the
@@ -115,12 +116,19 @@ func (ep *Endpoint) Dial(ctx context.Context, addr string, opts ...DialOption) (
 func newConn(ctx context.Context, addr string, cfg dialConfig, source *link.Source, base session.Config, onClose func()) (*Conn, error) {
 	base.KeepaliveIdle, base.KeepaliveTimeout, base.WriteTimeout = cfg.keepalive.idle, cfg.keepalive.dead, cfg.writeTimeout
 	base.Logger = cfg.logger
+	base.Identity, base.CheckPeer = cfg.target.wire(), nil
+	if want := cfg.target; want != (Target{}) {
+		base.CheckPeer = func(got wire.Identity) error { return want.check(Target(got)) }
+	}
 	c := &Conn{
 		addr: addr, cfg: cfg, source: source, session: base, onClose: onClose,
 		changed: make(chan struct{}), done: make(chan struct{}), lastErr: errors.New("not connected yet"),
 	}
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return nil, fmt.Errorf("rpcnet: address %q: want host:port", addr)
+	}
+	if err := cfg.target.validate(); err != nil {
+		return nil, err
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	if !cfg.lazy {
@@ -135,7 +143,7 @@ func newConn(ctx context.Context, addr string, cfg dialConfig, source *link.Sour
 
 // connect makes one attempt.
 func (c *Conn) connect(ctx context.Context) error {
-	lane, peer, err := dialLane(ctx, c.source, c.addr, c.cfg.serverName, protocol)
+	lane, peer, err := dialLane(ctx, c.source, c.addr, &c.cfg, protocol)
 	if err == nil {
 		var s *session.Session
 		s, err = session.New(lane, c.session, settingsTimeout, nil)
@@ -149,9 +157,9 @@ func (c *Conn) connect(ctx context.Context) error {
 	return e
 }
 
-// dialLane opens a lane to addr. name, if not empty, is what the server's
-// certificate must carry in place of the host.
-func dialLane(ctx context.Context, source *link.Source, addr, name, alpn string) (*link.Lane, Peer, error) {
+// dialLane opens a lane to addr, to a server that cfg agrees with.
+func dialLane(ctx context.Context, source *link.Source, addr string, cfg *dialConfig, alpn string) (*link.Lane, Peer, error) {
+	name := cfg.serverName
 	if name == "" {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
@@ -163,7 +171,14 @@ func dialLane(ctx context.Context, source *link.Source, addr, name, alpn string)
 	if err != nil {
 		return nil, Peer{}, err
 	}
-	return lane, peerOf(lane), nil
+	peer := peerOf(lane)
+	if cfg.verify != nil {
+		if err := cfg.verify(peer); err != nil {
+			lane.Close()
+			return nil, Peer{}, err
+		}
+	}
+	return lane, peer, nil
 }
 
 func (c *Conn) set(s *connected, err error) {

@@ -1,6 +1,10 @@
 package rpcnet
 
-import "github.com/rpcnet-go/rpcnet/internal/link"
+import (
+	"crypto/x509"
+
+	"github.com/rpcnet-go/rpcnet/internal/link"
+)
 
 // A DevCA is a certificate authority in memory, for tests and programs of one
 // process: its key is not protected. On disk the command "rpcnet certs" makes
@@ -20,7 +24,18 @@ func NewDevCA() (*DevCA, error) {
 // certificate, valid for a year, for hosts: DNS names, IP addresses and SPIFFE
 // ids. The default is localhost, 127.0.0.1 and ::1.
 func (ca *DevCA) Credentials(hosts ...string) (Credentials, error) {
-	b, err := ca.ca.Issue(link.Leaf{Hosts: hosts})
+	return ca.issue(link.Leaf{Hosts: hosts})
+}
+
+// ClientCredentials returns the credentials of a client: as those of
+// [DevCA.Credentials], but with a certificate that is of no use as a server's,
+// so that its holder is never a node ([Roles]).
+func (ca *DevCA) ClientCredentials(names ...string) (Credentials, error) {
+	return ca.issue(link.Leaf{Hosts: names, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+}
+
+func (ca *DevCA) issue(l link.Leaf) (Credentials, error) {
+	b, err := ca.ca.Issue(l)
 	if err != nil {
 		return Credentials{}, err
 	}

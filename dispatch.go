@@ -15,7 +15,8 @@ import (
 type dispatcher struct {
 	host   *host
 	find   func(procedure string) *entry
-	outer  func(*entry) ServerFunc // what it returns, if not nil, wraps the entry's function
+	outer  func(*entry) ServerFunc  // what it returns, if not nil, wraps the entry's function
+	allow  func(Peer, *entry) error // whether the peer has the entry's role; nil in process
 	logger *slog.Logger
 }
 
@@ -37,6 +38,12 @@ func (d *dispatcher) Serve(st *session.Stream) {
 		refuseUnknown(st)
 		return
 	}
+	if e.role != RoleClient && d.allow != nil {
+		if err := d.allow(d.host.peer, e); err != nil {
+			refuseRole(st, err)
+			return
+		}
+	}
 	outer := d.outer(e)
 	c := d.begin(st, e)
 	if len(st.Metadata) > 0 && !d.takeMetadata(c, st.Metadata) {
@@ -54,6 +61,11 @@ func (d *dispatcher) Serve(st *session.Stream) {
 
 func refuseUnknown(st *session.Stream) {
 	s := wire.Status{Code: byte(CodeUnimplemented), Message: fmt.Sprintf("unknown procedure %q", st.Procedure)}
+	st.Finish(nil, false, s.Append(nil))
+}
+
+func refuseRole(st *session.Stream, err error) {
+	s := wire.Status{Code: byte(CodePermissionDenied), Message: err.Error()}
 	st.Finish(nil, false, s.Append(nil))
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 )
 
@@ -41,8 +42,9 @@ type Endpoint struct {
 	server   atomic.Pointer[Server]
 	wired    atomic.Pointer[wired]
 	refusals *refusalLog
-	wg       sync.WaitGroup // accept, datagrams, handshakes
-	starting sync.WaitGroup // sessions that are not in sessions yet
+	lines    *loglimit.Limiter // of what peers cause
+	wg       sync.WaitGroup    // accept, datagrams, handshakes
+	starting sync.WaitGroup    // sessions that are not in sessions yet
 	base     context.Context
 	stop     context.CancelFunc // ends base: handshakes
 
@@ -81,7 +83,7 @@ func Listen(addr string, opts ...EndpointOption) (*Endpoint, error) {
 		cfg: cfg, source: source, listener: l, udp: udp, system: NewServer(),
 		budget: session.NewBudget(cfg.memoryBudget()), refusals: newRefusalLog(cfg.logger),
 		extensions: map[*Extension]bool{}, sessions: map[*session.Session]bool{}, conns: map[*Conn]bool{},
-		gone: make(chan struct{}), drained: make(chan struct{}),
+		lines: loglimit.New(cfg.logger), gone: make(chan struct{}), drained: make(chan struct{}),
 	}
 	ep.base, ep.stop = context.WithCancel(context.Background())
 	ep.wireExtensions()

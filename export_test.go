@@ -10,3 +10,6 @@ func (c Credentials) WithPoll(poll time.Duration) Credentials {
 
 // Serves reports whether Serve has begun.
 func (ep *Endpoint) Serves() bool { return ep.server.Load() != nil }
+
+// MatchText is the matching of patterns.
+var MatchText = matchText

@@ -19,8 +19,13 @@ type Extension struct {
 	Interceptor ServerInterceptor
 	// Protocols maps ALPN names to what runs a new connection of the protocol,
 	// in a goroutine of its own. The function owns conn. Both sides have shown
-	// certificates and Authorize has agreed.
-	Protocols map[string]func(conn net.Conn, peer Peer)
+	// certificates, Authorize has agreed, and the peer's certificate allows the
+	// role that ProtocolRoles names for the protocol, by default RoleClient.
+	Protocols     map[string]func(conn net.Conn, peer Peer)
+	ProtocolRoles map[string]Role
+	// Identity is the node that the endpoint is from now on. At most one
+	// extension has one. Sessions that are meant for another are refused.
+	Identity Target
 	// Packet, if not nil, receives each UDP datagram on the endpoint's port
 	// whose first byte is below 0x40. It runs on the reading goroutine, must
 	// not block, and must not keep b.
@@ -56,11 +61,21 @@ func (ep *Endpoint) Extend(x Extension) (remove func(), err error) {
 			}
 		}
 	}
+	if x.Identity != (Target{}) {
+		if err := x.Identity.validate(); err != nil {
+			return nil, err
+		}
+		for e := range ep.extensions {
+			if e.Identity != (Target{}) {
+				return nil, fmt.Errorf("rpcnet: the endpoint is %s already", e.Identity)
+			}
+		}
+	}
 	var names []string
 	entries := make([]*entry, len(x.Methods))
 	for i, m := range x.Methods {
 		entries[i] = ep.system.entry(m.Spec, m.Handler)
-		entries[i].system = true
+		entries[i].system, entries[i].role = true, m.Role
 		names = append(names, m.Spec.Procedure)
 	}
 	if err := ep.system.add(entries...); err != nil {
@@ -68,6 +83,9 @@ func (ep *Endpoint) Extend(x Extension) (remove func(), err error) {
 	}
 	ep.extensions[&x] = true
 	ep.wireExtensions()
+	if x.Identity != (Target{}) {
+		ep.logRoles()
+	}
 	return func() {
 		ep.mu.Lock()
 		defer ep.mu.Unlock()
@@ -82,11 +100,14 @@ func (ep *Endpoint) Extend(x Extension) (remove func(), err error) {
 // wireExtensions derives what the hot paths need from the extensions. mu is
 // held.
 func (ep *Endpoint) wireExtensions() {
-	w := &wired{protocols: map[string]func(net.Conn, Peer){}, alpn: []string{protocol}}
+	w := &wired{protocols: map[string]protocolHandler{}, alpn: []string{protocol}}
 	for x := range ep.extensions {
 		for alpn, f := range x.Protocols {
-			w.protocols[alpn] = f
+			w.protocols[alpn] = protocolHandler{x.ProtocolRoles[alpn], f}
 			w.alpn = append(w.alpn, alpn)
+		}
+		if x.Identity != (Target{}) {
+			w.identity = x.Identity
 		}
 		if x.Packet != nil {
 			w.packet = x.Packet
@@ -107,15 +128,27 @@ func (ep *Endpoint) wireExtensions() {
 // wired is what the extensions of an endpoint come to.
 type wired struct {
 	alpn        []string
-	protocols   map[string]func(net.Conn, Peer)
+	protocols   map[string]protocolHandler
+	identity    Target
 	packet      func([]byte, netip.AddrPort)
 	interceptor ServerFunc // nil: none
 }
 
+// A protocolHandler runs the connections of one protocol.
+type protocolHandler struct {
+	role Role // that the peer must have
+	run  func(net.Conn, Peer)
+}
+
 // DialProtocol opens a mutually authenticated TLS 1.3 connection with the given
-// ALPN name to addr. The caller owns it.
-func (ep *Endpoint) DialProtocol(ctx context.Context, addr, alpn string) (net.Conn, Peer, error) {
-	return dialLane(ctx, ep.source, addr, "", alpn)
+// ALPN name to addr. The caller owns it. Of the options only [WithServerName]
+// and [WithVerifyPeer] have an effect.
+func (ep *Endpoint) DialProtocol(ctx context.Context, addr, alpn string, opts ...DialOption) (net.Conn, Peer, error) {
+	var cfg dialConfig
+	for _, o := range opts {
+		o.applyDial(&cfg)
+	}
+	return dialLane(ctx, ep.source, addr, &cfg, alpn)
 }
 
 // WritePacket sends one UDP datagram from the endpoint's port. It waits no

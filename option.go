@@ -93,6 +93,7 @@ type endpointConfig struct {
 	writeTimeout time.Duration
 	drain        time.Duration
 	keepalive    keepalive
+	roles        Roles
 }
 
 type keepalive struct{ idle, dead time.Duration }
@@ -153,6 +154,8 @@ func WithDrainTimeout(d time.Duration) EndpointOption {
 
 type dialConfig struct {
 	serverName   string
+	verify       func(Peer) error
+	target       Target
 	logger       *slog.Logger
 	keepalive    keepalive
 	writeTimeout time.Duration
@@ -168,6 +171,13 @@ func (f dialOption) applyDial(c *dialConfig) { f(c) }
 // must carry. Default: the host that is dialled.
 func WithServerName(name string) DialOption {
 	return dialOption(func(c *dialConfig) { c.serverName = name })
+}
+
+// WithVerifyPeer lets f refuse a server whose certificate is good: an error
+// ends the attempt to connect. f runs once a connection, on any goroutine.
+// Default: everyone whose certificate carries the name that was dialled.
+func WithVerifyPeer(f func(Peer) error) DialOption {
+	return dialOption(func(c *dialConfig) { c.verify = f })
 }
 
 // WithLazyDial lets Dial return before it is connected: the connection is made

@@ -31,6 +31,7 @@ type entry struct {
 	handler ServerFunc // with the server's interceptors around it
 	raw     RawHandler // the short cut when nothing is around it; nil otherwise
 	system  bool       // of an Extension: outside its interceptors
+	role    Role       // that callers must have
 	maxSize int
 	limits  wire.Limits
 }
@@ -54,6 +55,7 @@ func (s *Server) Register(ms ...Method) {
 	entries := make([]*entry, len(ms))
 	for i, m := range ms {
 		entries[i] = s.entry(m.Spec, m.Handler)
+		entries[i].role = m.Role
 	}
 	if err := s.add(entries...); err != nil {
 		panic("rpcnet: " + err.Error())
@@ -85,8 +87,10 @@ func (s *Server) Handle(procedure string, h RawHandler) {
 // HandleStream serves a procedure of bytes that streams both ways: Recv takes
 // *[]byte, Send []byte. It panics as [Server.Register] does.
 func (s *Server) HandleStream(procedure string, h func(ctx context.Context, st ServerStream) error) {
-	s.Register(Method{&Spec{Procedure: procedure, Shape: Bidi},
-		func(ctx context.Context, _ *Spec, st ServerStream) error { return h(ctx, st) }})
+	s.Register(Method{
+		Spec:    &Spec{Procedure: procedure, Shape: Bidi},
+		Handler: func(ctx context.Context, _ *Spec, st ServerStream) error { return h(ctx, st) },
+	})
 }
 
 // Specs yields what the server serves, sorted by name.

@@ -147,4 +147,8 @@ type Resume struct {
 type Method struct {
 	Spec    *Spec
 	Handler ServerFunc
+	// Role is what a caller's certificate must allow ([Roles]); others are
+	// refused with CodePermissionDenied. Default RoleClient. It is not asked for
+	// calls in process.
+	Role Role
 }

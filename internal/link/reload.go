@@ -84,6 +84,10 @@ func (s *Source) Close() error {
 	return nil
 }
 
+// Chain returns the certificate in use with its intermediates, leaf first. The
+// caller must not change it.
+func (s *Source) Chain() []*x509.Certificate { return s.current.Load().chain }
+
 func (s *Source) run(ctx context.Context, poll time.Duration) {
 	var look <-chan time.Time // never, for a Source in memory
 	if poll > 0 {

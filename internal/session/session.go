@@ -93,6 +93,11 @@ type Config struct {
 	Pool             *Pool          // runs handlers; required with Handler
 	Ended            func(*Session) // nil, or runs once when the session has ended; must not block
 	Logger           *slog.Logger
+	// Identity is what the peer is told: of a server who it is, of a caller whom
+	// it wants. CheckPeer, if not nil, judges what the peer has told; its error
+	// refuses the session.
+	Identity  wire.Identity
+	CheckPeer func(wire.Identity) error
 }
 
 func (c Config) withDefaults() Config {
@@ -247,7 +252,7 @@ func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*
 	s.in = input{lane: lane, b: make([]byte, firstBuffer), resume: s.resumeReading}
 	own := wire.Settings{
 		Version: wire.Version, MaxStreams: uint64(s.cfg.MaxStreams), StreamWindow: uint64(s.cfg.StreamWindow),
-		SessionWindow: uint64(s.cfg.SessionWindow), Encodings: s.cfg.Encodings,
+		SessionWindow: uint64(s.cfg.SessionWindow), Encodings: s.cfg.Encodings, Identity: s.cfg.Identity,
 	}
 	payload := own.Append(nil)
 	frame := append(wire.MakeHeader(wire.TypeSettings, 0, 0, len(payload)).Append(nil), payload...)
@@ -258,6 +263,11 @@ func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*
 	}
 	if !cut.Stop() && err == nil {
 		err = fmt.Errorf("no SETTINGS within %v", timeout)
+	}
+	if err == nil && s.cfg.CheckPeer != nil {
+		if err = s.cfg.CheckPeer(s.peer.Identity); err != nil {
+			Refuse(lane, err.Error())
+		}
 	}
 	if err != nil {
 		if errors.Is(err, wire.ErrVersion) {

@@ -57,7 +57,8 @@ func FuzzOpen(f *testing.F) {
 }
 
 func FuzzSettings(f *testing.F) {
-	s := wire.Settings{Version: 1, MaxStreams: 100, StreamWindow: 1 << 20, SessionWindow: 1 << 22, Encodings: 7}
+	s := wire.Settings{Version: 1, MaxStreams: 100, StreamWindow: 1 << 20, SessionWindow: 1 << 22, Encodings: 7,
+		Identity: wire.Identity{Cluster: "c", Node: "n", Boot: "b"}}
 	f.Add(s.Append(nil))
 	f.Add([]byte{1, 77, 5})
 	f.Fuzz(func(t *testing.T, b []byte) {

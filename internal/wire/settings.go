@@ -15,7 +15,16 @@ type Settings struct {
 	StreamWindow  uint64 // bytes the sender takes on a new stream
 	SessionWindow uint64 // bytes the sender takes on the session
 	Encodings     uint64 // bit set of the encodings the sender speaks
+	// Identity is who the sender is, of a server, or wants to talk to, of a
+	// client. Empty fields are not sent.
+	Identity Identity
 }
+
+// An Identity names one life of a node of a cluster.
+type Identity struct{ Cluster, Node, Boot string }
+
+// MaxIdentity is the most bytes of each field of an [Identity].
+const MaxIdentity = 128
 
 // Defaults of a peer that does not say, and the least it may say.
 const (
@@ -34,6 +43,13 @@ const (
 	keyEncodings
 )
 
+// The keys from 16 on carry texts: a length and so many bytes.
+const (
+	keyCluster = iota + 16
+	keyNode
+	keyBoot
+)
+
 // Append appends the payload of a SETTINGS frame.
 func (s *Settings) Append(b []byte) []byte {
 	b = binary.AppendUvarint(b, s.Version)
@@ -41,6 +57,12 @@ func (s *Settings) Append(b []byte) []byte {
 		if v != 0 {
 			b = binary.AppendUvarint(b, uint64(i+1))
 			b = binary.AppendUvarint(b, v)
+		}
+	}
+	for i, v := range [...]string{s.Identity.Cluster, s.Identity.Node, s.Identity.Boot} {
+		if v != "" {
+			b = binary.AppendUvarint(b, uint64(keyCluster+i))
+			b = append(binary.AppendUvarint(b, uint64(len(v))), v...)
 		}
 	}
 	return b
@@ -64,8 +86,16 @@ func (s *Settings) Parse(b []byte) error {
 		if k, b, ok = uvarint(b); ok {
 			v, b, ok = uvarint(b)
 		}
-		if !ok {
+		if !ok || k >= keyCluster && v > uint64(len(b)) {
 			return errors.New("SETTINGS frame ends early")
+		}
+		if k >= keyCluster {
+			if v > MaxIdentity {
+				return fmt.Errorf("SETTINGS frame with a name of %d bytes: want at most %d", v, MaxIdentity)
+			}
+			s.Identity.set(k, string(b[:v]))
+			b = b[v:]
+			continue
 		}
 		switch k {
 		case keyMaxStreams:
@@ -87,6 +117,18 @@ func (s *Settings) Parse(b []byte) error {
 		}
 	}
 	return nil
+}
+
+// set takes over the text of a key; it ignores keys that it does not know.
+func (i *Identity) set(key uint64, text string) {
+	switch key {
+	case keyCluster:
+		i.Cluster = text
+	case keyNode:
+		i.Node = text
+	case keyBoot:
+		i.Boot = text
+	}
 }
 
 // The reasons of a GOAWAY frame.

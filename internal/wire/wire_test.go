@@ -118,7 +118,8 @@ func TestOpenRefusesNonsense(t *testing.T) {
 
 func TestSettings(t *testing.T) {
 	t.Parallel()
-	s := wire.Settings{Version: wire.Version, MaxStreams: 7, StreamWindow: wire.MinWindow, SessionWindow: wire.MaxWindow, Encodings: 5}
+	s := wire.Settings{Version: wire.Version, MaxStreams: 7, StreamWindow: wire.MinWindow, SessionWindow: wire.MaxWindow, Encodings: 5,
+		Identity: wire.Identity{Cluster: strings.Repeat("c", wire.MaxIdentity), Boot: "b"}}
 	var got wire.Settings
 	if err := got.Parse(s.Append(nil)); err != nil || got != s {
 		t.Errorf("%+v, %v", got, err)
@@ -127,8 +128,14 @@ func TestSettings(t *testing.T) {
 		got.StreamWindow != wire.DefaultStreamWindow || got.SessionWindow != wire.DefaultSessionWindow || got.Encodings != 1 {
 		t.Errorf("the defaults: %+v, %v", got, err)
 	}
-	if err := got.Parse([]byte{wire.Version, 99, 5}); err != nil {
-		t.Errorf("a setting of the future: %v", err)
+	for _, b := range [][]byte{{wire.Version, 9, 5}, {wire.Version, 99, 2, 'a', 'b'}} {
+		if err := got.Parse(b); err != nil {
+			t.Errorf("a setting of the future: %v", err)
+		}
+	}
+	long := wire.Settings{Version: wire.Version, Identity: wire.Identity{Node: strings.Repeat("n", wire.MaxIdentity+1)}}
+	if err := got.Parse(long.Append(nil)); err == nil {
+		t.Error("a name that is too long was taken")
 	}
 	huge := wire.Settings{Version: wire.Version, MaxStreams: 1 << 30}
 	if err := got.Parse(huge.Append(nil)); err != nil || got.MaxStreams != wire.MaxMaxStreams {
@@ -137,7 +144,7 @@ func TestSettings(t *testing.T) {
 	if err := got.Parse([]byte{2}); !errors.Is(err, wire.ErrVersion) {
 		t.Error(err)
 	}
-	for _, b := range [][]byte{nil, {1, 1}, {1, 1, 0}, {1, 2, 5}, {1, 3, 0xff}, {1, 2, 0xff, 0xff, 0xff, 0xff, 0x7f}, {0x80}} {
+	for _, b := range [][]byte{nil, {1, 1}, {1, 1, 0}, {1, 2, 5}, {1, 3, 0xff}, {1, 2, 0xff, 0xff, 0xff, 0xff, 0x7f}, {0x80}, {1, 16, 2, 'a'}} {
 		if err := got.Parse(b); err == nil {
 			t.Errorf("%x: %+v", b, got)
 		}

@@ -1,0 +1,361 @@
+package rpcnet_test
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/inproc"
+	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+	"github.com/rpcnet-go/rpcnet/rpctest"
+)
+
+var (
+	clientUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	bothUsages  = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}
+)
+
+// peerWith returns a peer as a certificate with these names and usages makes
+// it.
+func peerWith(t *testing.T, ca *link.DevCA, usages []x509.ExtKeyUsage, names ...string) rpcnet.Peer {
+	t.Helper()
+	src := newParty(t, ca, link.Leaf{Hosts: names, Usages: usages}).source
+	p := rpcnet.Peer{Chain: src.Chain(), Names: src.Chain()[0].DNSNames}
+	if len(names) > 0 {
+		p.ID = names[0]
+	}
+	return p
+}
+
+func TestRolesByCertificate(t *testing.T) {
+	t.Parallel()
+	ca := newCA(t)
+	for _, test := range []struct {
+		usages []x509.ExtKeyUsage
+		name   string
+		may    string // roles in order: client, node, worker, director, admin
+	}{
+		{clientUsage, "client-1", "c----"},
+		{bothUsages, "node-1", "cnwda"},
+		{[]x509.ExtKeyUsage{}, "any-use", "cnwda"},
+		{bothUsages, "spiffe://prod.example/ns/x/sa/y", "cnwda"},
+		{bothUsages, "spiffe://d/rpcnet/client/a", "c----"},
+		{bothUsages, "spiffe://d/rpcnet/node/a", "cnwd-"},
+		{bothUsages, "spiffe://d/rpcnet/worker/a", "cnw--"},
+		{bothUsages, "spiffe://d/rpcnet/director/a", "cn-d-"},
+		{bothUsages, "spiffe://d/rpcnet/admin/a", "c---a"},
+		{clientUsage, "spiffe://d/rpcnet/admin/a", "c---a"},
+		{clientUsage, "spiffe://d/rpcnet/worker/a", "c----"},
+		{bothUsages, "spiffe://d/rpcnet/emperor/a", "c----"},
+		{bothUsages, "spiffe://d/rpcnet", "cnwda"},
+	} {
+		p := peerWith(t, ca, test.usages, test.name)
+		if got := rolesOf(rpcnet.Roles{}, p); got != test.may {
+			t.Errorf("%s with usages %v: %s, want %s", test.name, test.usages, got, test.may)
+		}
+	}
+	if got := rolesOf(rpcnet.Roles{}, rpcnet.Peer{ID: "no certificate"}); got != "c----" {
+		t.Errorf("a peer without a certificate: %s", got)
+	}
+}
+
+func rolesOf(r rpcnet.Roles, p rpcnet.Peer) string {
+	var b strings.Builder
+	for role, letter := range "cnwda" {
+		if r.Allow(p, rpcnet.Role(role)) != nil {
+			letter = '-'
+		}
+		b.WriteRune(letter)
+	}
+	return b.String()
+}
+
+func TestRulesOfRoles(t *testing.T) {
+	t.Parallel()
+	ca := newCA(t)
+	worker := peerWith(t, ca, bothUsages, "spiffe://prod/worker/7")
+	named := peerWith(t, ca, bothUsages, "a.workers.example")
+	client := peerWith(t, ca, clientUsage, "spiffe://prod/worker/8")
+	for _, test := range []struct {
+		what  string
+		roles rpcnet.Roles
+		peer  rpcnet.Peer
+		may   string
+	}{
+		{"a pattern that fits", rpcnet.Roles{Worker: rpcnet.PeerPattern("spiffe://prod/worker/*")}, worker, "cnwda"},
+		{"a pattern that does not", rpcnet.Roles{Worker: rpcnet.PeerPattern("spiffe://prod/director/*")}, worker, "cn-da"},
+		{"a worker must be a node", rpcnet.Roles{Node: rpcnet.PeerPattern("other")}, worker, "c---a"},
+		{"no pattern", rpcnet.Roles{Admin: rpcnet.PeerPattern()}, worker, "cnwd-"},
+		{"DNS names", rpcnet.Roles{Director: rpcnet.PeerPattern("x", "*.Workers.example")}, named, "cnwda"},
+		{"no rule makes a client's certificate a node's", rpcnet.Roles{
+			Node: rpcnet.PeerPattern("**"), Worker: rpcnet.PeerPattern("**"), Admin: rpcnet.PeerPattern("**"),
+		}, client, "c---a"},
+		{"clients that are not listed", rpcnet.Roles{Client: rpcnet.PeerPattern("friend")}, client, "-----"},
+		{"nodes are clients", rpcnet.Roles{Client: rpcnet.PeerPattern("friend")}, worker, "cnwda"},
+		{"a function", rpcnet.Roles{Worker: rpcnet.PeerFunc("nobody", func(rpcnet.Peer) error { return errors.New("no") })}, worker, "cn-da"},
+		{"a function that panics", rpcnet.Roles{Worker: rpcnet.PeerFunc("bad", func(rpcnet.Peer) error { panic("x") })}, worker, "cn-da"},
+	} {
+		if got := rolesOf(test.roles, test.peer); got != test.may {
+			t.Errorf("%s: %s, want %s", test.what, got, test.may)
+		}
+	}
+}
+
+func TestPatterns(t *testing.T) {
+	t.Parallel()
+	ca := newCA(t)
+	for _, test := range []struct {
+		pattern, name string
+		fits          bool
+	}{
+		{"spiffe://a/*/b", "spiffe://a/x/b", true},
+		{"spiffe://a/*/b", "spiffe://a/x/y/b", false},
+		{"spiffe://a/**", "spiffe://a/x/y/b", true},
+		{"spiffe://a/**/b", "spiffe://a/x/y/b", true},
+		{"spiffe://a/**/b*d/c", "spiffe://a/x/bd/bcd/c", true},
+		{"spiffe://a/*", "spiffe://ab/x", false},
+		{"spiffe://*/x", "spiffe://a/x", true},
+		{"spiffe://a/x", "spiffe://a/xy", false},
+		{"*.example", "a.example", true},
+		{"*.example", "a.b.example", false},
+		{"**.example", "a.b.example", true},
+		{"*", "a", true},
+		{"*", "spiffe://a/x", false},
+		{"", "a", false},
+		{"a*", "a", true},
+		{strings.Repeat("*a", 100), strings.Repeat("a", 200) + "b", false},
+	} {
+		p := peerWith(t, ca, bothUsages, test.name)
+		r := rpcnet.Roles{Admin: rpcnet.PeerPattern(test.pattern)}
+		if err := r.Allow(p, rpcnet.RoleAdmin); (err == nil) != test.fits {
+			t.Errorf("%q and %q: %v", test.pattern, test.name, err)
+		}
+	}
+}
+
+// FuzzPattern compares the matching with one that tries everything.
+func FuzzPattern(f *testing.F) {
+	f.Add("a**b*c", "a/x/b/yc")
+	f.Add("**/*", "a/b")
+	f.Fuzz(func(t *testing.T, pattern, s string) {
+		if len(pattern) > 12 || len(s) > 24 {
+			return
+		}
+		if got, want := rpcnet.MatchText(pattern, s, '/'), slowMatch(pattern, s); got != want {
+			t.Errorf("%q and %q: %v, want %v", pattern, s, got, want)
+		}
+	})
+}
+
+func slowMatch(pattern, s string) bool {
+	switch {
+	case pattern == "":
+		return s == ""
+	case strings.HasPrefix(pattern, "**"):
+		return slowMatch(pattern[2:], s) || s != "" && slowMatch(pattern, s[1:])
+	case pattern[0] == '*':
+		return slowMatch(pattern[1:], s) || s != "" && s[0] != '/' && slowMatch(pattern, s[1:])
+	}
+	return s != "" && s[0] == pattern[0] && slowMatch(pattern[1:], s[1:])
+}
+
+func TestACallOfAProcedureWithARole(t *testing.T) {
+	t.Parallel()
+	ca := newCA(t)
+	var l logs
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, link.Leaf{}).creds, rpcnet.WithLogger(l.logger()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ep.Close()
+	admin := rpcnet.Method{Spec: &rpcnet.Spec{Procedure: "admin"}, Role: rpcnet.RoleAdmin,
+		Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error { return s.Send([]byte("yes")) }}
+	system := admin
+	system.Spec = &rpcnet.Spec{Procedure: "system"}
+	if _, err := ep.Extend(rpcnet.Extension{Methods: []rpcnet.Method{system}}); err != nil {
+		t.Fatal(err)
+	}
+	srv := echoServer()
+	srv.Register(admin)
+	serving(ep, srv)
+	for _, test := range []struct {
+		leaf link.Leaf
+		code rpcnet.Code
+	}{
+		{link.Leaf{Hosts: []string{"spiffe://d/rpcnet/admin/ada"}, Usages: clientUsage}, 0},
+		{link.Leaf{Hosts: []string{"client"}, Usages: clientUsage}, rpcnet.CodePermissionDenied},
+		{link.Leaf{Hosts: []string{"spiffe://d/rpcnet/worker/w"}}, rpcnet.CodePermissionDenied},
+	} {
+		conn, err := rpcnet.Dial(within(t), ep.Addr().String(), newParty(t, ca, test.leaf).creds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, procedure := range []string{"admin", "system"} {
+			_, err := rpcnet.CallRaw(within(t), conn, procedure, nil)
+			wantCode(t, err, test.code)
+		}
+		mustEcho(t, conn, []byte("a client may still call")) // the rest goes on
+		conn.Close()
+	}
+	if s := l.String(); !strings.Contains(s, "refused a call") || !strings.Contains(s, `of \"client\"`) {
+		t.Errorf("the log does not tell who was refused:\n%s", s)
+	}
+	// There are no certificates in process, and no roles.
+	local := inproc.New(srv)
+	defer local.Close()
+	if _, err := rpcnet.CallRaw(within(t), local, "admin", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAProtocolWithARole(t *testing.T) {
+	t.Parallel()
+	ca := newCA(t)
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, link.Leaf{}).creds, rpcnet.WithLogger(rpctest.Logger(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ep.Close()
+	served := make(chan string, 2)
+	_, err = ep.Extend(rpcnet.Extension{
+		Protocols:     map[string]func(net.Conn, rpcnet.Peer){"gossip/1": func(c net.Conn, p rpcnet.Peer) { served <- p.ID; c.Close() }},
+		ProtocolRoles: map[string]rpcnet.Role{"gossip/1": rpcnet.RoleNode},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := func(leaf link.Leaf) {
+		other, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, leaf).creds, rpcnet.WithLogger(rpctest.Logger(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		c, _, err := other.DialProtocol(within(t), ep.Addr().String(), "gossip/1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.Read(make([]byte, 1)) // until the other side closes
+	}
+	dial(link.Leaf{Hosts: []string{"client"}, Usages: clientUsage})
+	dial(link.Leaf{Hosts: []string{"node"}})
+	if id := <-served; id != "node" {
+		t.Errorf("%q was served", id)
+	}
+}
+
+func rolesRefuseStrangers(t *testing.T) {
+	ep := rpctest.Listen(t, rpcnet.WithRoles(rpcnet.Roles{Client: rpcnet.PeerPattern("friend"), Node: rpcnet.PeerPattern()}))
+	if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t)); err == nil || !strings.Contains(err.Error(), "allowed is friend") {
+		t.Error(err)
+	}
+	conn, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, "friend"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}
+
+func dialVerifiesItsPeer(t *testing.T) {
+	ep := rpctest.Serve(t, echoServer())
+	addr := ep.Addr().String()
+	var seen rpcnet.Peer
+	conn := rpctest.Dial(t, addr, rpcnet.WithVerifyPeer(func(p rpcnet.Peer) error { seen = p; return nil }))
+	mustEcho(t, conn, []byte("x"))
+	if seen.ID != "localhost" || seen.Addr.String() != addr {
+		t.Errorf("asked about %+v", seen)
+	}
+	no := rpcnet.WithVerifyPeer(func(rpcnet.Peer) error { return errors.New("not this one") })
+	_, err := rpcnet.Dial(within(t), addr, rpctest.Credentials(t), no)
+	wantCode(t, err, rpcnet.CodeUnavailable)
+	if err == nil || !strings.Contains(err.Error(), "not this one") {
+		t.Error(err)
+	}
+	if _, _, err := ep.DialProtocol(within(t), addr, "rpcnet/1", no); err == nil || !strings.Contains(err.Error(), "not this one") {
+		t.Error(err)
+	}
+}
+
+func sessionKnowsWhomItIsFor(t *testing.T) {
+	self := rpcnet.Target{Cluster: "blue", Node: "w1", Boot: "b7"}
+	ep := rpctest.Listen(t)
+	if _, err := ep.Extend(rpcnet.Extension{Identity: rpcnet.Target{Cluster: strings.Repeat("x", 129)}}); err == nil {
+		t.Error("a name of 129 bytes was taken")
+	}
+	if _, err := ep.Extend(rpcnet.Extension{Identity: self}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ep.Extend(rpcnet.Extension{Identity: self}); err == nil {
+		t.Error("an endpoint has two identities")
+	}
+	serving(ep, echoServer())
+	nobody := rpctest.Serve(t, echoServer())
+	for _, test := range []struct {
+		ep     *rpcnet.Endpoint
+		want   rpcnet.Target
+		reason string // "" if welcome
+	}{
+		{ep, rpcnet.Target{}, ""},
+		{ep, self, ""},
+		{ep, rpcnet.Target{Cluster: "blue"}, ""},
+		{ep, rpcnet.Target{Node: "w1"}, ""},
+		{ep, rpcnet.Target{Cluster: "green", Node: "w1"}, `want node "w1", cluster "green"`},
+		{ep, rpcnet.Target{Node: "w1", Boot: "b6"}, `node "w1", boot b7, cluster "blue" answers`},
+		{nobody, rpcnet.Target{Cluster: "blue"}, "no node of a cluster answers"},
+	} {
+		conn, err := rpcnet.Dial(within(t), test.ep.Addr().String(), rpctest.Credentials(t), rpcnet.WithTarget(test.want))
+		if test.reason == "" {
+			if err != nil {
+				t.Errorf("%v: %v", test.want, err)
+				continue
+			}
+			mustEcho(t, conn, []byte("x"))
+			conn.Close()
+			continue
+		}
+		wantCode(t, err, rpcnet.CodeUnavailable)
+		if err == nil || !strings.Contains(err.Error(), test.reason) {
+			t.Errorf("%v: %v, want %q", test.want, err, test.reason)
+		}
+	}
+	if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t),
+		rpcnet.WithTarget(rpcnet.Target{Node: strings.Repeat("x", 129)})); err == nil || !strings.Contains(err.Error(), "at most 128") {
+		t.Error(err)
+	}
+}
+
+// The node judges for itself: a caller that would take whoever answers is
+// refused by it as well, with the reason.
+func TestANodeRefusesASessionForAnother(t *testing.T) {
+	t.Parallel()
+	p := newParty(t, newCA(t), link.Leaf{})
+	ep, err := rpcnet.Listen("127.0.0.1:0", p.creds, rpcnet.WithLogger(rpctest.Logger(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ep.Close()
+	if _, err := ep.Extend(rpcnet.Extension{Identity: rpcnet.Target{Cluster: "blue", Node: "w1", Boot: "b7"}}); err != nil {
+		t.Fatal(err)
+	}
+	lane, err := link.Dial(within(t), ep.Addr().String(), p.source.ClientConfig("127.0.0.1", []string{"rpcnet/1"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lane.Close()
+	mine := wire.Settings{Version: wire.Version, Identity: wire.Identity{Cluster: "green"}}
+	payload := mine.Append(nil)
+	if _, err := lane.Write(append(wire.MakeHeader(wire.TypeSettings, 0, 0, len(payload)).Append(nil), payload...)); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := io.ReadAll(lane)
+	const want = `this is node "w1", boot b7, cluster "blue", the caller wants cluster "green"`
+	if !strings.Contains(string(got), want) {
+		t.Errorf("the node says %q, want it to contain %q", got, want)
+	}
+}
