@@ -224,9 +224,9 @@ var optionTests = map[string]func(*testing.T){
 		mustEcho(t, conn, make([]byte, 1<<20))
 	},
 	"WithDrainTimeout": drainTimeoutBoundsServe,
-	"WithRoles":      rolesRefuseStrangers,
-	"WithTarget":     sessionKnowsWhomItIsFor,
-	"WithVerifyPeer": dialVerifiesItsPeer,
+	"WithRoles":        rolesRefuseStrangers,
+	"WithTarget":       sessionKnowsWhomItIsFor,
+	"WithVerifyPeer":   dialVerifiesItsPeer,
 	"WithServerName": func(t *testing.T) {
 		ep, err := rpcnet.Listen("127.0.0.1:0", rpctest.Credentials(t, "other.example.org"), rpcnet.WithLogger(rpctest.Logger(t)))
 		if err != nil {

@@ -251,7 +251,9 @@ func TestAProtocolWithARole(t *testing.T) {
 }
 
 func rolesRefuseStrangers(t *testing.T) {
-	ep := rpctest.Listen(t, rpcnet.WithRoles(rpcnet.Roles{Client: rpcnet.PeerPattern("friend"), Node: rpcnet.PeerPattern()}))
+	ep := rpctest.Listen(t, rpcnet.WithRoles(rpcnet.Roles{
+		Client: rpcnet.PeerPattern("friend"), Node: rpcnet.PeerPattern(), Admin: rpcnet.PeerPattern(),
+	}))
 	if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t)); err == nil || !strings.Contains(err.Error(), "allowed is friend") {
 		t.Error(err)
 	}
