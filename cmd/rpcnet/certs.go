@@ -12,10 +12,12 @@ import (
 
 var certsCommand = command{
 	name:    "certs",
-	summary: "make development certificates: an authority, and a node certificate for this machine",
+	summary: "make development certificates: an authority, and certificates for nodes, clients and administrators",
 	setup: func(fs *flag.FlagSet) runFunc {
 		dir := fs.String("dir", "certs", "the `folder` to make them in; what it holds is kept and used")
 		hosts := fs.String("host", "", "more DNS names, IP addresses and SPIFFE ids, separated by `commas`, besides localhost, 127.0.0.1 and ::1")
+		name := fs.String("name", "", "make one certificate with an identity of its own: `NAME`_cert.pem, NAME_key.pem")
+		role := fs.String("role", "node", "what the holder of -name may be: "+strings.Join(certs.Roles, ", "))
 		return func(_ context.Context, args []string, out io.Writer) error {
 			if len(args) > 0 {
 				return usageError(fmt.Sprintf("unexpected argument %q: hosts go into -host a,b", args[0]))
@@ -23,7 +25,16 @@ var certsCommand = command{
 			if *dir == "" {
 				return usageError("-dir is empty: name a folder")
 			}
-			files, err := certs.Make(*dir, splitList(*hosts))
+			var files []certs.File
+			var err error
+			switch {
+			case *name != "":
+				files, err = certs.Add(*dir, certs.Leaf{Name: *name, Role: *role, Hosts: splitList(*hosts)})
+			case *role != "node":
+				return usageError("-role goes with -name: say whose certificate it is to be")
+			default:
+				files, err = certs.Make(*dir, splitList(*hosts))
+			}
 			if err != nil {
 				return err
 			}

@@ -19,7 +19,7 @@ type target struct {
 func targetFlags(fs *flag.FlagSet) *target {
 	t := new(target)
 	fs.StringVar(&t.addr, "addr", "127.0.0.1:61000", "the `host:port` of any node of the cluster")
-	fs.StringVar(&t.dir, "dir", "certs", "the `folder` with ca.pem, test_cert.pem and test_key.pem, as rpcnet certs makes it")
+	fs.StringVar(&t.dir, "dir", "certs", "the `folder` with ca.pem, admin_cert.pem and admin_key.pem, as rpcnet certs makes it")
 	fs.StringVar(&t.cert, "cert", "", "the certificate's `file`, in place of the one in -dir")
 	fs.StringVar(&t.key, "key", "", "the key's `file`, in place of the one in -dir")
 	fs.StringVar(&t.ca, "ca", "", "the authority's `file`, in place of the one in -dir")
@@ -36,7 +36,7 @@ func (t *target) dial(ctx context.Context) (*rpcnet.Conn, error) {
 		}
 		return filepath.Join(t.dir, name)
 	}
-	creds := rpcnet.CertFiles(file(t.cert, "test_cert.pem"), file(t.key, "test_key.pem"), file(t.ca, "ca.pem"))
+	creds := rpcnet.CertFiles(file(t.cert, "admin_cert.pem"), file(t.key, "admin_key.pem"), file(t.ca, "ca.pem"))
 	var opts []rpcnet.DialOption
 	if t.name != "" {
 		opts = append(opts, rpcnet.WithServerName(t.name))

@@ -26,6 +26,7 @@ func TestWrongUsageIsStatusTwoWithALineThatHelps(t *testing.T) {
 		{[]string{"certs", "-nonsense"}, "not defined: -nonsense"},
 		{[]string{"certs", "localhost"}, "hosts go into -host"},
 		{[]string{"certs", "-dir", ""}, "-dir is empty"},
+		{[]string{"certs", "-role", "worker"}, "-role goes with -name"},
 	} {
 		status, _, errs := runCommand(t, c.args...)
 		if status != 2 || !strings.Contains(errs, c.want) {
@@ -55,11 +56,15 @@ func TestCertsSaysWhatItMadeAndWhatItKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
 	for _, verb := range []string{"made ", "kept "} {
 		status, out, errs := runCommand(t, "certs", "-dir", dir, "-host", "example.org, 10.0.0.1,")
-		if status != 0 || strings.Count(out, verb) != 4 || strings.Count(out, "\n") != 4 {
-			t.Errorf("status %d, %q, %q: want four lines with %q", status, out, errs, verb)
+		if status != 0 || strings.Count(out, verb) != 8 || strings.Count(out, "\n") != 8 {
+			t.Errorf("status %d, %q, %q: want eight lines with %q", status, out, errs, verb)
 		}
 	}
 	if status, _, errs := runCommand(t, "certs", "-dir", dir, "-host", "example.com"); status != 1 || !strings.Contains(errs, "example.com") {
 		t.Errorf("a host that the kept certificate lacks: status %d, %q", status, errs)
+	}
+	status, out, errs := runCommand(t, "certs", "-dir", dir, "-name", "worker-a", "-role", "worker")
+	if status != 0 || !strings.Contains(out, "made "+filepath.Join(dir, "worker-a_cert.pem")) {
+		t.Errorf("a certificate of its own: status %d, %q, %q", status, out, errs)
 	}
 }

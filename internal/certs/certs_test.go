@@ -123,8 +123,8 @@ func TestMakeNeedsNoAuthorityKeyWhenTheRestIsThere(t *testing.T) {
 	dir := t.TempDir()
 	makeSet(t, dir)
 	remove(t, dir, certs.CAKey)
-	if files := makeSet(t, dir); len(files) != 3 {
-		t.Errorf("%d files reported, want the 3 that are there", len(files))
+	if files := makeSet(t, dir); len(files) != 7 {
+		t.Errorf("%d files reported, want the 7 that are there", len(files))
 	}
 }
 
@@ -178,5 +178,64 @@ func TestFindPrefersTheFirstFolderThatHoldsAny(t *testing.T) {
 	}
 	if got := certs.Find(empty, t.TempDir()); got != empty {
 		t.Errorf("found %s, want %s", got, empty)
+	}
+}
+
+func TestCertificatesStateTheRoleOfTheirHolder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	makeSet(t, dir)
+	files, err := certs.Add(dir, certs.Leaf{Name: "worker-a", Role: "worker", Hosts: []string{"10.0.0.7"}})
+	if err != nil || len(files) != 4 || !files[0].Kept || files[2].Kept || files[2].Path != filepath.Join(dir, "worker-a_cert.pem") {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for name, want := range map[string]struct {
+		id     string
+		usages int
+		host   string
+	}{
+		"test":     {"spiffe://rpcnet.test/rpcnet/node/test", 2, "localhost"},
+		"worker-a": {"spiffe://rpcnet.test/rpcnet/worker/worker-a", 2, "10.0.0.7"},
+		"client":   {"spiffe://rpcnet.test/rpcnet/client/client", 1, ""},
+		"admin":    {"spiffe://rpcnet.test/rpcnet/admin/admin", 1, ""},
+	} {
+		cert, key := certs.Files(filepath.Join(dir, name))
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaf := pair.Leaf
+		if len(leaf.URIs) != 1 || leaf.URIs[0].String() != want.id || len(leaf.ExtKeyUsage) != want.usages {
+			t.Errorf("%s: %v with usages %v, want %+v", name, leaf.URIs, leaf.ExtKeyUsage, want)
+		}
+		if want.host != "" && leaf.VerifyHostname(want.host) != nil || want.host == "" && len(leaf.DNSNames)+len(leaf.IPAddresses) > 0 {
+			t.Errorf("%s is for %v and %v, want %q", name, leaf.DNSNames, leaf.IPAddresses, want.host)
+		}
+	}
+	again, err := certs.Add(dir, certs.Leaf{Name: "worker-a", Role: "worker"})
+	if err != nil || !again[2].Kept {
+		t.Errorf("%v, %v", again, err)
+	}
+}
+
+func TestAddSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	makeSet(t, dir)
+	for _, c := range []struct {
+		leaf certs.Leaf
+		want string
+	}{
+		{certs.Leaf{Name: "x", Role: "emperor"}, "want one of node, worker"},
+		{certs.Leaf{Name: "", Role: "node"}, "want 1 to 64"},
+		{certs.Leaf{Name: "../x", Role: "node"}, "want 1 to 64"},
+		{certs.Leaf{Name: "a/b", Role: "node"}, "does not belong"},
+		{certs.Leaf{Name: "ca", Role: "node"}, "the authority's"},
+		{certs.Leaf{Name: "x", Role: "client", Hosts: []string{"a"}}, "nobody dials"},
+		{certs.Leaf{Name: "admin", Role: "worker"}, "does not state the role worker: remove admin_cert.pem"},
+	} {
+		if _, err := certs.Add(dir, c.leaf); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.leaf, err, c.want)
+		}
 	}
 }

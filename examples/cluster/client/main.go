@@ -23,7 +23,7 @@ import (
 )
 
 func main() {
-	p := program.New("client", "asks the director for a worker and streams tokens from it.", "the director to ask")
+	p := program.New("client", "asks the director for a worker and streams tokens from it.", "the director to ask", "client")
 	tokens := p.Vars.Uint("TOKENS", 100, 0, math.MaxInt64, "how many tokens to generate; 0 is without end")
 	interval := p.Vars.Duration("TOKEN_INTERVAL", 200*time.Millisecond, 0, time.Minute, "the time between two of them")
 	seed := p.Vars.Uint("SEED", 0, 0, math.MaxUint64, "what the text is drawn from; 0 numbers the tokens")

@@ -39,11 +39,12 @@ func children(o options, certDir string) ([]child, error) {
 		return nil, fmt.Errorf("WORKER_ADDR: %w", err)
 	}
 	common := []string{"CERT_DIR=" + certDir, "DIRECTOR_ADDR=" + director}
-	cs := []child{{"director", "director", append(common[:2:2], "STRATEGY="+o.strategy)}}
+	cs := []child{{"director", "director", append(common[:2:2], "CERT_NAME=director", "STRATEGY="+o.strategy)}}
 	for i := range o.workers {
 		label := workerLabel(i)
 		offset := cycle * time.Duration(i) / time.Duration(o.workers)
 		cs = append(cs, child{"worker", label, append(common[:2:2],
+			"CERT_NAME="+label,
 			"WORKER_LABEL="+label,
 			"WORKER_ADDR="+net.JoinHostPort(host, strconv.Itoa(port+i)),
 			"WORKER_TAGS=zone="+string("ab"[i%2]),
@@ -56,7 +57,7 @@ func children(o options, certDir string) ([]child, error) {
 		if o.clients > 1 {
 			name += "-" + strconv.Itoa(i+1)
 		}
-		cs = append(cs, child{"client", name, append(common[:2:2], "TOKENS=0")})
+		cs = append(cs, child{"client", name, append(common[:2:2], "CERT_NAME="+name, "TOKENS=0")})
 	}
 	return cs, nil
 }

@@ -108,6 +108,11 @@ func demo(ctx context.Context, o options, out *os.File) (whole bool, err error) 
 	if err != nil {
 		return false, err
 	}
+	for _, c := range all { // each has a certificate of its own, that of its role
+		if _, err := certs.Add(dir, certs.Leaf{Name: c.name, Role: c.program}); err != nil {
+			return false, err
+		}
+	}
 	bin, err := os.MkdirTemp("", "rpcnet-demo-")
 	if err != nil {
 		return false, err

@@ -18,7 +18,7 @@ import (
 )
 
 func main() {
-	p := program.New("director", "knows the workers of the cluster and gives them to clients.", "the address to bind, for TCP and UDP")
+	p := program.New("director", "knows the workers of the cluster and gives them to clients.", "the address to bind, for TCP and UDP", "test")
 	strategy := balance.LeastConnections
 	p.Vars.Func("STRATEGY", strategy.String(), "how a worker is chosen, by the name of a strategy", func(s string) (err error) {
 		strategy, err = balance.Parse(s)

@@ -34,7 +34,7 @@ type worker struct {
 
 func main() {
 	p := program.New("worker", "generates tokens for clients, as a member of the cluster that the director is in.",
-		"the member to join the cluster through")
+		"the member to join the cluster through", "test")
 	label := p.Vars.Name("WORKER_LABEL", "worker-1", "the worker's name, also its tag label")
 	addr := p.Vars.Addr("WORKER_ADDR", "127.0.0.1:62001", "the address to bind, for TCP and UDP")
 	tags := cluster.Tags{}

@@ -30,7 +30,7 @@ type swapper struct {
 }
 
 func client(ctx context.Context) error {
-	s := &swapper{creds: common.Credentials()}
+	s := &swapper{creds: common.Credentials("client")}
 	defer s.close()
 	req := common.Request()
 	for {

@@ -36,7 +36,7 @@ type entry struct {
 }
 
 func director(ctx context.Context) error {
-	ep, err := rpcnet.Listen(common.Director(), common.Credentials())
+	ep, err := rpcnet.Listen(common.Director(), common.Credentials("test"))
 	if err != nil {
 		return err
 	}

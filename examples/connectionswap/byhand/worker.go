@@ -22,7 +22,7 @@ func (health) Ping(context.Context, *contract.PingRequest) (*contract.PingRespon
 
 func worker(ctx context.Context) error {
 	label := common.Env("WORKER_LABEL", "worker-1")
-	ep, err := rpcnet.Listen(common.Env("WORKER_ADDR", "127.0.0.1:62001"), common.Credentials())
+	ep, err := rpcnet.Listen(common.Env("WORKER_ADDR", "127.0.0.1:62001"), common.Credentials("test"))
 	if err != nil {
 		return err
 	}

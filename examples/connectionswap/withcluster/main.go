@@ -21,7 +21,7 @@ func main() {
 }
 
 func direct(ctx context.Context) error {
-	ep, err := rpcnet.Listen(common.Director(), common.Credentials())
+	ep, err := rpcnet.Listen(common.Director(), common.Credentials("test"))
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func direct(ctx context.Context) error {
 
 func work(ctx context.Context) error {
 	label := common.Env("WORKER_LABEL", "worker-1")
-	ep, err := rpcnet.Listen(common.Env("WORKER_ADDR", "127.0.0.1:62001"), common.Credentials())
+	ep, err := rpcnet.Listen(common.Env("WORKER_ADDR", "127.0.0.1:62001"), common.Credentials("test"))
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func work(ctx context.Context) error {
 }
 
 func generate(ctx context.Context) error {
-	c, err := director.Dial(ctx, director.Config{Credentials: common.Credentials()}, common.Director())
+	c, err := director.Dial(ctx, director.Config{Credentials: common.Credentials("client")}, common.Director())
 	if err != nil {
 		return err
 	}

@@ -32,19 +32,26 @@ type Program struct {
 	Vars         *env.Vars
 	DirectorAddr *string
 
-	name    string
-	certDir string
-	level   slog.Level
+	name     string
+	certDir  string
+	certName string
+	level    slog.Level
 }
 
 // New returns the program with the name, which does what about says.
 // director says what DIRECTOR_ADDR is to it. The caller declares the variables
 // of its own in Vars and then calls Main.
-func New(name, about, director string) *Program {
+// cert is whose certificate it uses unless CERT_NAME says so.
+func New(name, about, director, cert string) *Program {
 	p := &Program{Vars: env.New(name, about), name: name}
 	p.DirectorAddr = p.Vars.Addr("DIRECTOR_ADDR", "127.0.0.1:61000", director)
-	p.Vars.Func("CERT_DIR", "", "the folder of ca.pem, test_cert.pem and test_key.pem; by default certs, then ../../certs", func(s string) error {
+	p.Vars.Func("CERT_DIR", "", "the folder of ca.pem and the certificates; by default certs, then ../../certs", func(s string) error {
 		p.certDir = s
+		return nil
+	})
+	p.certName = cert
+	p.Vars.Func("CERT_NAME", cert, "whose certificate to use: NAME_cert.pem and NAME_key.pem of the folder", func(s string) error {
+		p.certName = s
 		return nil
 	})
 	level := func(parse func(string) (slog.Level, error)) func(string) error {
@@ -127,7 +134,8 @@ func (p *Program) Credentials(log *slog.Logger) (rpcnet.Credentials, error) {
 	if dir == "" {
 		dir = certs.Find("certs", filepath.Join("..", "..", "certs"))
 	}
-	cert, key, ca := filepath.Join(dir, certs.Cert), filepath.Join(dir, certs.Key), filepath.Join(dir, certs.CA)
+	cert, key := certs.Files(filepath.Join(dir, p.certName))
+	ca := filepath.Join(dir, certs.CA)
 	for _, path := range []string{cert, key, ca} {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return rpcnet.Credentials{}, ConfigError{fmt.Errorf("no %s in the folder %q: make certificates with: go run ./cmd/rpcnet certs", filepath.Base(path), dir)}

@@ -28,7 +28,7 @@ func TestExitStatus(t *testing.T) {
 	} {
 		var out, errs bytes.Buffer
 		lookup := func(name string) (string, bool) { s, ok := c.env[name]; return s, ok }
-		status := New("thing", "does things.", "whom to ask").main(c.args, lookup, &out, &errs, func(context.Context, *slog.Logger) error { return c.err })
+		status := New("thing", "does things.", "whom to ask", "test").main(c.args, lookup, &out, &errs, func(context.Context, *slog.Logger) error { return c.err })
 		if status != c.status || errs.String() != c.says || out.Len() != 0 {
 			t.Errorf("%s: status %d, %q, %q, want %d, %q", c.name, status, errs.String(), out.String(), c.status, c.says)
 		}
@@ -39,7 +39,7 @@ func TestHelpListsTheVariables(t *testing.T) {
 	t.Parallel()
 	for _, arg := range []string{"-h", "--help", "help"} {
 		var out, errs bytes.Buffer
-		status := New("thing", "does things.", "whom to ask").main([]string{arg}, func(string) (string, bool) { return "", false }, &out, &errs, nil)
+		status := New("thing", "does things.", "whom to ask", "test").main([]string{arg}, func(string) (string, bool) { return "", false }, &out, &errs, nil)
 		if status != 0 || errs.Len() != 0 {
 			t.Errorf("%s: status %d, %q", arg, status, errs.String())
 		}
@@ -64,7 +64,7 @@ func TestLogLevelWinsOverRustLog(t *testing.T) {
 	} {
 		var out, errs bytes.Buffer
 		lookup := func(name string) (string, bool) { s, ok := c.env[name]; return s, ok }
-		New("thing", "", "").main(nil, lookup, &out, &errs, func(ctx context.Context, log *slog.Logger) error {
+		New("thing", "", "", "test").main(nil, lookup, &out, &errs, func(ctx context.Context, log *slog.Logger) error {
 			if !log.Enabled(ctx, c.level) || log.Enabled(ctx, c.level-1) {
 				t.Errorf("%v: the level is not %v", c.env, c.level)
 			}

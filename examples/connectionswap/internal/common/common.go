@@ -28,10 +28,11 @@ func Env(name, def string) string {
 // Director is the director's address.
 func Director() string { return Env("DIRECTOR_ADDR", "127.0.0.1:61000") }
 
-// Credentials are the development certificates of CERT_DIR.
-func Credentials() rpcnet.Credentials {
+// Credentials are the development certificate of that name in CERT_DIR: "test"
+// is a node's, "client" a client's.
+func Credentials(name string) rpcnet.Credentials {
 	dir := Env("CERT_DIR", "certs")
-	return rpcnet.CertFiles(filepath.Join(dir, "test_cert.pem"), filepath.Join(dir, "test_key.pem"), filepath.Join(dir, "ca.pem"))
+	return rpcnet.CertFiles(filepath.Join(dir, name+"_cert.pem"), filepath.Join(dir, name+"_key.pem"), filepath.Join(dir, "ca.pem"))
 }
 
 // Main runs the role named by the first argument until it ends or a signal
