@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command clusterbench measures a cluster of nodes in one process, over real
 // sockets on loopback, with faults injected on the sending side, and prints a
 // line for each quantity that docs/membership.md promises. Runs that mostly wait

@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command compare measures both versions of the example under the same faults:
 // it builds them, starts a director, two workers and a client of each as real
 // processes, breaks the worker that serves, and prints how long the client went

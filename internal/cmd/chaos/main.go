@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command chaos runs two directors, four workers and fifty clients, breaks
 // something every second or two, and checks that no client notices more than a
 // pause: every stream's text must equal the undisturbed one, no idempotent call

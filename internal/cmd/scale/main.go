@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
@@ -202,13 +201,4 @@ func changes(ep *rpcnet.Endpoint, registry *cluster.WorkerRegistry, members []cl
 		}
 	}
 	return times, nil
-}
-
-// cpuTime returns the processor time of this process.
-func cpuTime() time.Duration {
-	var r syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		return 0
-	}
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
