@@ -2,6 +2,7 @@ package rpcnet
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rpcnet-go/rpcnet/internal/budget"
 	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 )
@@ -125,8 +127,12 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 	if chosen != protocol {
 		return func() { h.run(lane, peer) }
 	}
-	if !ep.startSession() {
-		refuse(lane, "the server is draining")
+	account, err := ep.startSession(&peer)
+	if err != nil {
+		if !errors.Is(err, errServerDrains) {
+			ep.refusals.add(peer.Addr, err)
+		}
+		refuse(lane, err.Error())
 		lane.Close()
 		return nil
 	}
@@ -134,15 +140,19 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 	d := &dispatcher{host: &host{peer: peer}, find: ep.find, outer: ep.outer, allow: ep.allowCall, logger: ep.cfg.logger}
 	cfg := ep.sessionConfig()
 	cfg.Identity, cfg.CheckPeer = w.identity.wire(), ep.checkTarget
-	cfg.Handler, cfg.Pool = d, &ep.pool
+	cfg.Handler, cfg.Pool, cfg.Account = d, &ep.pool, account
 	cfg.Ended = func(s *session.Session) {
 		ep.mu.Lock()
 		delete(ep.sessions, s)
+		ep.forgetLocked(&peer)
 		ep.mu.Unlock()
 		ep.cfg.logger.Debug("session ended", "peer", peer.ID, "addr", peer.Addr, "err", s.Err())
 	}
 	s, err := session.New(lane, cfg, settingsTimeout, func(s *session.Session) { d.host.draining = s.Drained() })
 	if err != nil {
+		ep.mu.Lock()
+		ep.forgetLocked(&peer)
+		ep.mu.Unlock()
 		ep.refusals.add(peer.Addr, err)
 		return nil
 	}
@@ -158,16 +168,37 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 	return nil
 }
 
-// startSession notes a session that begins, unless the endpoint drains. A
+var errServerDrains = errors.New("the server is draining")
+
+// startSession notes a session of a peer that begins, and takes its memory from
+// the peer's account, unless the endpoint drains or the peer has its share. A
 // session that has begun is drained: its peer may have made calls already.
-func (ep *Endpoint) startSession() bool {
+func (ep *Endpoint) startSession(peer *Peer) (*budget.Account, error) {
+	key := peer.key()
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	if ep.draining || ep.closed {
-		return false
+		return nil, errServerDrains
 	}
+	if limit := ep.cfg.peerSessions(); ep.perPeer[key] >= limit {
+		return nil, fmt.Errorf("the peer has %d sessions already: see rpcnet.WithPeerLimits", limit)
+	}
+	account, err := session.Charge(ep.budget, key)
+	if err != nil {
+		return nil, err
+	}
+	ep.perPeer[key]++
 	ep.starting.Add(1)
-	return true
+	return account, nil
+}
+
+// forgetLocked notes the end of a session that startSession has begun. mu is
+// held.
+func (ep *Endpoint) forgetLocked(peer *Peer) {
+	key := peer.key()
+	if ep.perPeer[key]--; ep.perPeer[key] == 0 {
+		delete(ep.perPeer, key)
+	}
 }
 
 // refuse tells a peer why it is not welcome, and lets it hang up: what it has

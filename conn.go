@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rpcnet-go/rpcnet/internal/budget"
 	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
@@ -29,7 +30,8 @@ type Conn struct {
 	cfg     dialConfig
 	source  *link.Source
 	session session.Config
-	onClose func() // runs once
+	budget  *budget.Budget // of the endpoint; nil: none
+	onClose func()         // runs once
 
 	current atomic.Pointer[connected] // nil: not connected
 
@@ -73,7 +75,7 @@ func Dial(ctx context.Context, addr string, creds Credentials, opts ...DialOptio
 	if err != nil {
 		return nil, fmt.Errorf("rpcnet: %w", err)
 	}
-	c, err := newConn(ctx, addr, cfg, source, session.Config{}, func() { source.Close() })
+	c, err := newConn(ctx, addr, cfg, source, session.Config{}, nil, func() { source.Close() })
 	if err != nil {
 		source.Close()
 	}
@@ -96,7 +98,7 @@ func (ep *Endpoint) Dial(ctx context.Context, addr string, opts ...DialOption) (
 		delete(ep.conns, c)
 		ep.mu.Unlock()
 	}
-	c, err = newConn(ctx, addr, cfg, ep.source, ep.sessionConfig(), forget)
+	c, err = newConn(ctx, addr, cfg, ep.source, ep.sessionConfig(), ep.budget, forget)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +115,7 @@ func (ep *Endpoint) Dial(ctx context.Context, addr string, opts ...DialOption) (
 	return c, nil
 }
 
-func newConn(ctx context.Context, addr string, cfg dialConfig, source *link.Source, base session.Config, onClose func()) (*Conn, error) {
+func newConn(ctx context.Context, addr string, cfg dialConfig, source *link.Source, base session.Config, memory *budget.Budget, onClose func()) (*Conn, error) {
 	base.KeepaliveIdle, base.KeepaliveTimeout, base.WriteTimeout = cfg.keepalive.idle, cfg.keepalive.dead, cfg.writeTimeout
 	base.Logger = cfg.logger
 	base.Identity, base.CheckPeer = cfg.target.wire(), nil
@@ -121,7 +123,7 @@ func newConn(ctx context.Context, addr string, cfg dialConfig, source *link.Sour
 		base.CheckPeer = func(got wire.Identity) error { return want.check(Target(got)) }
 	}
 	c := &Conn{
-		addr: addr, cfg: cfg, source: source, session: base, onClose: onClose,
+		addr: addr, cfg: cfg, source: source, session: base, budget: memory, onClose: onClose,
 		changed: make(chan struct{}), done: make(chan struct{}), lastErr: errors.New("not connected yet"),
 	}
 	if _, _, err := net.SplitHostPort(addr); err != nil {
@@ -146,7 +148,7 @@ func (c *Conn) connect(ctx context.Context) error {
 	lane, peer, err := dialLane(ctx, c.source, c.addr, &c.cfg, protocol)
 	if err == nil {
 		var s *session.Session
-		s, err = session.New(lane, c.session, settingsTimeout, nil)
+		s, err = c.begin(lane, peer)
 		if err == nil {
 			c.set(&connected{s, peer}, nil)
 			return nil
@@ -155,6 +157,19 @@ func (c *Conn) connect(ctx context.Context) error {
 	e := Errorf(CodeUnavailable, "cannot connect to %s: %v", c.addr, err).WithCause(err).WithUnprocessed()
 	c.set(nil, e)
 	return e
+}
+
+// begin makes the session on a lane, which it owns.
+func (c *Conn) begin(lane *link.Lane, peer Peer) (*session.Session, error) {
+	cfg := c.session
+	if c.budget != nil {
+		var err error
+		if cfg.Account, err = session.Charge(c.budget, peer.key()); err != nil {
+			lane.Close()
+			return nil, err
+		}
+	}
+	return session.New(lane, cfg, settingsTimeout, nil)
 }
 
 // dialLane opens a lane to addr, to a server that cfg agrees with.

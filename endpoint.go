@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rpcnet-go/rpcnet/internal/budget"
 	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/session"
@@ -37,7 +38,7 @@ type Endpoint struct {
 	listener net.Listener
 	udp      *net.UDPConn
 	pool     session.Pool
-	budget   *session.Budget
+	budget   *budget.Budget
 	system   *Server // the methods of extensions
 	server   atomic.Pointer[Server]
 	wired    atomic.Pointer[wired]
@@ -51,6 +52,7 @@ type Endpoint struct {
 	mu          sync.Mutex
 	extensions  map[*Extension]bool
 	sessions    map[*session.Session]bool // of callers
+	perPeer     map[string]int            // sessions of callers, also those that begin, by Peer.key
 	pending     []net.Conn                // in their handshake, oldest first
 	conns       map[*Conn]bool            // dialled from here
 	draining    bool
@@ -81,8 +83,8 @@ func Listen(addr string, opts ...EndpointOption) (*Endpoint, error) {
 	}
 	ep := &Endpoint{
 		cfg: cfg, source: source, listener: l, udp: udp, system: NewServer(),
-		budget: session.NewBudget(cfg.memoryBudget()), refusals: newRefusalLog(cfg.logger),
-		extensions: map[*Extension]bool{}, sessions: map[*session.Session]bool{}, conns: map[*Conn]bool{},
+		budget: budget.New(cfg.memoryBudget(), cfg.peerMemory()), refusals: newRefusalLog(cfg.logger),
+		extensions: map[*Extension]bool{}, sessions: map[*session.Session]bool{}, perPeer: map[string]int{}, conns: map[*Conn]bool{},
 		lines: loglimit.New(cfg.logger), gone: make(chan struct{}), drained: make(chan struct{}),
 	}
 	ep.base, ep.stop = context.WithCancel(context.Background())
@@ -313,7 +315,7 @@ func (ep *Endpoint) close(err error) {
 func (ep *Endpoint) sessionConfig() session.Config {
 	return session.Config{
 		MaxStreams: ep.cfg.maxStreams, KeepaliveIdle: ep.cfg.keepalive.idle, KeepaliveTimeout: ep.cfg.keepalive.dead,
-		WriteTimeout: ep.cfg.writeTimeout, SessionBuffer: ep.cfg.sessionBuffer(), Budget: ep.budget,
+		WriteTimeout: ep.cfg.writeTimeout, SessionBuffer: ep.cfg.sessionBuffer(),
 		Encodings: 1<<CBOR | 1<<JSON | 1<<Proto, Logger: ep.cfg.logger,
 	}
 }

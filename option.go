@@ -90,6 +90,7 @@ type endpointConfig struct {
 	authorize    func(Peer) error
 	maxStreams   int
 	memory       int64
+	peer         PeerLimits
 	writeTimeout time.Duration
 	drain        time.Duration
 	keepalive    keepalive
@@ -136,9 +137,11 @@ func WithMaxConcurrentStreams(n int) EndpointOption {
 	return endpointOption(func(c *endpointConfig) { c.maxStreams = n })
 }
 
-// WithMemoryBudget limits the bytes that all sessions of the endpoint together
-// hold received and not yet taken by a handler or a caller. The call whose
-// message goes over it fails with CodeResourceExhausted. Default 1 GiB, also for
+// WithMemoryBudget limits the bytes that the endpoint keeps for all its peers
+// together: messages received and not yet taken by a handler or a caller, calls
+// that run, sessions, what extensions keep. The call whose message goes over it
+// fails with CodeResourceExhausted; a session is refused. [WithPeerLimits] says
+// how much of it one peer may have, [Endpoint.Stats] who has what. Default 1 GiB, also for
 // a number that is not positive: there is no way to have none, but
 // math.MaxInt64 comes to that.
 func WithMemoryBudget(bytes int64) EndpointOption {

@@ -223,6 +223,35 @@ var optionTests = map[string]func(*testing.T){
 		}
 		mustEcho(t, conn, make([]byte, 1<<20))
 	},
+	"WithPeerLimits": func(t *testing.T) {
+		ep := rpctest.Serve(t, echoServer(rpcnet.WithMaxMessageSize(16<<20)), rpcnet.WithPeerLimits(rpcnet.PeerLimits{Memory: 2 << 20, Sessions: 2}))
+		conn := rpctest.Dial(t, ep.Addr().String())
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithMaxMessageSize(16<<20))
+		_, err := rpcnet.CallRaw(ctx, conn, "echo", make([]byte, 8<<20))
+		wantCode(t, err, rpcnet.CodeResourceExhausted)
+		if err == nil || !strings.Contains(err.Error(), "rpcnet.WithPeerLimits") {
+			t.Errorf("the error does not name the option: %v", err)
+		}
+		mustEcho(t, conn, make([]byte, 1<<20))
+		second := rpctest.Dial(t, ep.Addr().String())
+		if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t)); err == nil || !strings.Contains(err.Error(), "2 sessions already: see rpcnet.WithPeerLimits") {
+			t.Errorf("a third session: %v", err)
+		}
+		other, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, "other", "127.0.0.1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		mustEcho(t, other, nil)
+		second.Close()
+		eventually(t, "the place of a session that ended is free", func() bool {
+			c, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t))
+			if err == nil {
+				c.Close()
+			}
+			return err == nil
+		})
+	},
 	"WithDrainTimeout": drainTimeoutBoundsServe,
 	"WithRoles":        rolesRefuseStrangers,
 	"WithTarget":       sessionKnowsWhomItIsFor,

@@ -1,7 +1,9 @@
 package rpcnet
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"net"
 )
 
@@ -17,4 +19,14 @@ type Peer struct {
 	Names []string
 	// Chain is the verified chain, leaf first.
 	Chain []*x509.Certificate
+}
+
+// key is the identity that limits for each peer count by. A certificate that
+// names nobody stands for its key.
+func (p *Peer) key() string {
+	if p.ID != "" || len(p.Chain) == 0 {
+		return p.ID
+	}
+	sum := sha256.Sum256(p.Chain[0].RawSubjectPublicKeyInfo)
+	return "key " + hex.EncodeToString(sum[:8])
 }

@@ -1,59 +1,63 @@
 package session
 
-import "sync/atomic"
+import "github.com/rpcnet-go/rpcnet/internal/budget"
 
-// A Budget bounds the bytes that all sessions of an endpoint together hold
-// received and not consumed. Safe for concurrent use.
-type Budget struct {
-	limit int64
-	used  atomic.Int64
-}
+// What a session counts in its account, beside the bytes of messages. The
+// figures are measured, on 64-bit machines, with what the runtime adds:
+// TestCostsAreWhatIsCounted holds them.
+const (
+	// Cost is what a session takes while nothing happens: its goroutines, its
+	// buffers and those of TLS, and freeStreams streams.
+	Cost = 32 << 10
+	// streamCost is what a call that runs takes beside its messages: the
+	// Stream, the handler's goroutine with its stack, its context.
+	streamCost = 4 << 10
+	// freeStreams is how many streams Cost covers.
+	freeStreams = 4
+	// streamBlock is how many more a session takes at a time.
+	streamBlock = 32
+	// nameCost is what the name of a procedure takes beside its bytes.
+	nameCost = 32
+	// memoryBlock is how many bytes of messages a session takes at a time.
+	memoryBlock = 32 << 10
+	// keepReserved is how much more than it needs a session that is at work
+	// keeps of its account. One that is idle gives it back at the next tick.
+	keepReserved = 8 * memoryBlock
+)
 
-// NewBudget returns a budget of limit bytes.
-func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
-
-// Used returns the bytes taken, in blocks of 256 KiB.
-func (b *Budget) Used() int64 { return b.used.Load() }
-
-const budgetBlock = 256 << 10
-
-func (b *Budget) take(n int64) bool {
-	if b.used.Add(n) > b.limit {
-		b.used.Add(-n)
-		return false
-	}
-	return true
-}
-
-func (b *Budget) give(n int64) { b.used.Add(-n) }
-
-// hold accounts for n bytes that have come and reports whether the budget has
-// them. The bytes count as buffered either way. Reader only.
-func (s *Session) hold(n int64) bool {
+// hold accounts for n bytes that have come and returns why the account does not
+// have them. The bytes count as buffered either way. Reader only.
+func (s *Session) hold(n int64) error {
 	b := s.buffered.Add(n)
-	if s.cfg.Budget == nil {
-		return true
+	a := s.cfg.Account
+	if a == nil {
+		return nil
 	}
-	for b > s.reserved.Load() {
-		if !s.cfg.Budget.take(budgetBlock) {
-			return false
+	for {
+		lack := b - s.reserved.Load()
+		if lack <= 0 {
+			return nil
 		}
-		s.reserved.Add(budgetBlock)
+		lack = (lack + memoryBlock - 1) / memoryBlock * memoryBlock
+		if err := a.Take(a.Budget().Messages, lack); err != nil {
+			return err
+		}
+		s.reserved.Add(lack)
 	}
-	return true
 }
-
-// keepReserved is how much more than it needs a session keeps of the budget.
-const keepReserved = 4 * budgetBlock
 
 // giveBack returns what the session has reserved and, with b bytes buffered,
-// does not need.
-func (s *Session) giveBack(b int64) {
+// does not need, but for keep bytes.
+func (s *Session) giveBack(b, keep int64) {
 	r := s.reserved.Load()
-	for r-b > keepReserved {
-		n := (r - b - keepReserved/2) / budgetBlock * budgetBlock
+	for r-b > keep {
+		n := (r - b - keep/2) / memoryBlock * memoryBlock
+		if n == 0 {
+			return
+		}
 		if s.reserved.CompareAndSwap(r, r-n) {
-			s.cfg.Budget.give(n)
+			a := s.cfg.Account
+			a.Give(a.Budget().Messages, n)
 			return
 		}
 		r = s.reserved.Load()
@@ -63,10 +67,115 @@ func (s *Session) giveBack(b int64) {
 // release accounts for n bytes that were consumed or dropped.
 func (s *Session) release(n int64) {
 	b := s.buffered.Add(-n)
-	s.giveBack(b)
+	s.giveBack(b, keepReserved)
 	if s.withheld.Load() > 0 && s.unread.Load() < int64(s.cfg.SessionBuffer) {
 		if w := s.withheld.Swap(0); w > 0 {
 			s.sendCredit(0, w)
 		}
+	}
+}
+
+// holdStream accounts for one more stream that runs and returns why the account
+// does not have it. It is called before the stream counts as running. Reader
+// only.
+func (s *Session) holdStream() error {
+	a := s.cfg.Account
+	if a == nil {
+		return nil
+	}
+	n := s.running.Load() + 1
+	for n > s.streamRoom.Load()+freeStreams {
+		if err := a.Take(a.Budget().Streams, streamBlock*streamCost); err != nil {
+			return err
+		}
+		s.streamRoom.Add(streamBlock)
+	}
+	return nil
+}
+
+// streamOver notes the end of a stream that ran.
+func (s *Session) streamOver() {
+	s.running.Add(-1)
+	if s.over.Load() { // settleAll has left it to the stream
+		s.giveStreamsBack()
+	}
+}
+
+// giveStreamsBack returns the room of streams that the session does not need.
+func (s *Session) giveStreamsBack() {
+	for {
+		room := s.streamRoom.Load()
+		need := max(s.running.Load()-freeStreams, 0)
+		need = (need + streamBlock - 1) / streamBlock * streamBlock
+		if room <= need {
+			return
+		}
+		if s.streamRoom.CompareAndSwap(room, need) {
+			a := s.cfg.Account
+			a.Give(a.Budget().Streams, (room-need)*streamCost)
+			return
+		}
+	}
+}
+
+// holdName accounts for the name of a procedure. Reader only.
+func (s *Session) holdName(name []byte) error {
+	a := s.cfg.Account
+	if a == nil {
+		return nil
+	}
+	n := int64(len(name) + nameCost)
+	if err := a.Take(a.Budget().Names, n); err != nil {
+		return err
+	}
+	s.names += n
+	return nil
+}
+
+// settle gives back what an idle session does not need. The tick calls it.
+func (s *Session) settle() {
+	if s.cfg.Account == nil {
+		return
+	}
+	s.giveBack(s.buffered.Load(), 0)
+	s.giveStreamsBack()
+}
+
+// settleAll gives back what a session has that has ended, but for the streams
+// whose handlers still run: they give theirs back when they end. Reader only,
+// once.
+func (s *Session) settleAll() {
+	a := s.cfg.Account
+	if a == nil {
+		return
+	}
+	s.over.Store(true)
+	b := a.Budget()
+	if r := s.reserved.Swap(0); r > 0 { // nothing is read any more
+		a.Give(b.Messages, r)
+	}
+	if s.names > 0 {
+		a.Give(b.Names, s.names)
+	}
+	s.giveStreamsBack()
+	discharge(a)
+}
+
+// Charge opens the account of a peer for a session and takes what the session
+// costs. The session that is made with the account owns it.
+func Charge(b *budget.Budget, peer string) (*budget.Account, error) {
+	a := b.Open(peer)
+	if err := a.Take(b.Sessions, Cost); err != nil {
+		a.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// discharge is the end of what Charge began.
+func discharge(a *budget.Account) {
+	if a != nil {
+		a.Give(a.Budget().Sessions, Cost)
+		a.Close()
 	}
 }

@@ -147,23 +147,18 @@ func (s *Session) freeID(id uint32) {
 
 // openLocked appends the OPEN frame with the first message or its first part.
 // wmu is held.
-func (st *Stream) openLocked(msg []byte, hasMessage bool, flags uint64) error {
+func (st *Stream) openLocked(msg []byte, hasMessage bool, flags uint64) {
 	s := st.s
-	p := s.procedures[st.Procedure]
-	if p.number == 0 {
-		if len(s.procedures) >= wire.MaxProcedures {
-			return &Fault{Code: codeResourceExhausted, Message: "more than 16384 different procedures on one session", Unprocessed: true}
-		}
-		p.number = uint32(len(s.procedures) + 1)
-		s.procedures[st.Procedure] = p
-	}
 	o := wire.Open{
-		Encoding: st.Encoding, Attempt: st.Attempt, Priority: st.Priority, Number: p.number,
+		Encoding: st.Encoding, Attempt: st.Attempt, Priority: st.Priority, Number: s.procedures[st.Procedure],
 		Deadline: st.Timeout, Metadata: st.Metadata, HasMessage: hasMessage,
 	}
-	if !p.sent {
+	if o.Number == 0 { // the peer does not know the name
 		o.Name = []byte(st.Procedure)
-		s.procedures[st.Procedure] = procedure{p.number, true}
+		if n := len(s.procedures) + 1; n <= wire.MaxProcedures {
+			o.Number = uint32(n)
+			s.procedures[st.Procedure] = o.Number
+		}
 	}
 	at := len(s.wbuf)
 	s.wbuf = append(s.wbuf, make([]byte, wire.HeaderLen)...)
@@ -175,7 +170,6 @@ func (st *Stream) openLocked(msg []byte, hasMessage bool, flags uint64) error {
 	if flags&wire.FlagEnd != 0 {
 		st.sendDone.Store(true)
 	}
-	return nil
 }
 
 // waitEnd waits for the end of the call, and takes what came.

@@ -83,8 +83,8 @@ func trimZero(s string) string {
 
 var errDraining = &Fault{Code: codeUnavailable, Message: "the session is draining", Unprocessed: true}
 
-var errOverBudget = &Fault{Code: codeResourceExhausted,
-	Message: "the endpoint's memory budget is used up: see rpcnet.WithMemoryBudget"}
+// noMemory is the fault of what an account does not have, for err's reason.
+func noMemory(err error) *Fault { return &Fault{Code: codeResourceExhausted, Message: err.Error()} }
 
 var errParting = &Fault{Code: codeResourceExhausted,
 	Message: "the session's unfinished messages are more than one session may hold: see rpcnet.WithMemoryBudget"}

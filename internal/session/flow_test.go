@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rpcnet-go/rpcnet/internal/budget"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
@@ -138,8 +139,8 @@ func TestNothingFollowsHalfAMessage(t *testing.T) {
 // when it is idle.
 func TestBudgetComesBack(t *testing.T) {
 	t.Parallel()
-	budget := session.NewBudget(64 << 20)
-	c, s := pair(t, handlers(), session.Config{}, session.Config{Budget: budget, StreamWindow: 16 << 20, SessionWindow: 32 << 20})
+	all := budget.New(64<<20, 64<<20)
+	c, s := pair(t, handlers(), session.Config{}, session.Config{Account: charged(t, all, "peer"), StreamWindow: 16 << 20, SessionWindow: 32 << 20})
 	st, err := c.NewStream(&session.Request{Procedure: "deaf"}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -150,22 +151,22 @@ func TestBudgetComesBack(t *testing.T) {
 		}
 	}
 	eventually(t, func() bool { return s.Buffered() > 250*60_000 })
-	if budget.Used() < s.Buffered() {
-		t.Errorf("%d bytes are buffered and %d reserved", s.Buffered(), budget.Used())
+	if all.Used() < s.Buffered() {
+		t.Errorf("%d bytes are buffered and %d reserved", s.Buffered(), all.Used())
 	}
 	st.Abandon(1, errors.New("enough"))
 	eventually(t, func() bool { return s.Buffered() == 0 })
-	if used := budget.Used(); used > 1<<20 {
+	if used := all.Used(); used > 1<<20 {
 		t.Errorf("an idle session keeps %d bytes of the budget", used)
 	}
 	s.Close()
-	eventually(t, func() bool { return budget.Used() == 0 })
+	eventually(t, func() bool { return all.Used() == 0 })
 }
 
 func TestBudgetRefusesOneCallAndNotTheSession(t *testing.T) {
 	t.Parallel()
-	budget := session.NewBudget(1 << 20)
-	c, s := pair(t, handlers(), session.Config{}, session.Config{Budget: budget, StreamWindow: 4 << 20, SessionWindow: 32 << 20})
+	all := budget.New(1<<20, 1<<20)
+	c, s := pair(t, handlers(), session.Config{}, session.Config{Account: charged(t, all, "peer"), StreamWindow: 4 << 20, SessionWindow: 32 << 20})
 	st, err := c.NewStream(&session.Request{Procedure: "deaf"}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -183,7 +184,7 @@ func TestBudgetRefusesOneCallAndNotTheSession(t *testing.T) {
 	if err != nil || status.Code != 8 {
 		t.Errorf("%+v, %v", status, err)
 	}
-	wantText(t, errors.New(status.Message), "rpcnet.WithMemoryBudget")
+	wantText(t, errors.New(status.Message), "memory budget")
 	call(t, c, "echo")
 	if s.Err() != nil || s.Buffered() != 0 {
 		t.Errorf("the session: %v, %d bytes buffered", s.Err(), s.Buffered())

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rpcnet-go/rpcnet/internal/budget"
 	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
@@ -44,7 +45,7 @@ func survive(t *testing.T, cfg session.Config, b []byte, started func(context.Co
 		cfg.Pool = new(session.Pool)
 		defer cfg.Pool.Close()
 	}
-	cfg.Budget = session.NewBudget(8 << 20)
+	cfg.Account = charged(t, budget.New(8<<20, 8<<20), "peer")
 	answers := make(chan struct{})
 	go func() { defer close(answers); io.Copy(io.Discard, far) }()
 	far.Write(settings(wire.Settings{}))

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/rpcnet-go/rpcnet/internal/budget"
 	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
@@ -91,6 +92,16 @@ func drain(st *session.Stream) {
 			return
 		}
 	}
+}
+
+// charged returns the account of a new session of a peer.
+func charged(t testing.TB, b *budget.Budget, peer string) *budget.Account {
+	t.Helper()
+	a, err := session.Charge(b, peer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // pair connects a caller's and a server's session.

@@ -49,7 +49,7 @@ func TestCallersThatBreakTheProtocol(t *testing.T) {
 		"OPEN over the limit of ids":    {raw(wire.TypeOpen, end, 1<<31, open(1, "echo", nil)), "over the limit"},
 		"empty OPEN":                    {raw(wire.TypeOpen, end, 1, nil), "ends early"},
 		"number without a name":         {raw(wire.TypeOpen, end, 1, open(1, "", nil)), "no name yet"},
-		"number 0":                      {raw(wire.TypeOpen, end, 1, open(0, "echo", nil)), "procedure number 0"},
+		"neither number nor name":       {raw(wire.TypeOpen, end, 1, open(0, "", nil)), "neither a number nor a name"},
 		"number out of turn":            {raw(wire.TypeOpen, end, 1, open(2, "echo", nil)), "out of turn"},
 		"number over the limit":         {raw(wire.TypeOpen, end, 1, open(wire.MaxProcedures+1, "echo", nil)), "procedure number"},
 		"number with another name":      {append(first, raw(wire.TypeOpen, end, 2, open(1, "deaf", nil))...), "cannot become"},

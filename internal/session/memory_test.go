@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rpcnet-go/rpcnet/internal/budget"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
@@ -95,7 +96,7 @@ func TestMetadataCountsAsBuffered(t *testing.T) {
 	t.Parallel()
 	metadata := append([]byte{1, 1, 'k', 0x90, 0x4e}, strings.Repeat("v", 10_000)...)
 	o := wire.Open{Number: 1, Name: []byte("deaf"), Metadata: metadata}
-	s, p := serve(t, session.Config{Budget: session.NewBudget(512 << 10)})
+	s, p := serve(t, session.Config{Account: charged(t, budget.New(512<<10, 512<<10), "peer")})
 	p.send(wire.TypeOpen, 0, 1, o.Append(nil))
 	p.sync()
 	if got := s.Buffered(); got != int64(len(metadata)) {
@@ -120,10 +121,10 @@ func TestMetadataCountsAsBuffered(t *testing.T) {
 // A session whose messages never end is refused more of them before it has used
 // up what others need.
 func TestUnfinishedMessagesOfOneSessionLeaveRoomForOthers(t *testing.T) { // not parallel: others look at the heap
-	budget := session.NewBudget(64 << 20)
+	all := budget.New(64<<20, 64<<20)
 	const window = 2 << 20 // more than a message: the peer below does not wait for credit
-	greedy, p := serve(t, session.Config{Budget: budget, SessionBuffer: 8 << 20, StreamWindow: window, MaxStreamWindow: window})
-	_, other := serve(t, session.Config{Budget: budget, SessionBuffer: 8 << 20})
+	greedy, p := serve(t, session.Config{Account: charged(t, all, "greedy"), SessionBuffer: 8 << 20, StreamWindow: window, MaxStreamWindow: window})
+	_, other := serve(t, session.Config{Account: charged(t, all, "other"), SessionBuffer: 8 << 20})
 	refused := false
 	for id := uint32(1); id <= 60; id++ {
 		name := ""
@@ -148,7 +149,7 @@ func TestUnfinishedMessagesOfOneSessionLeaveRoomForOthers(t *testing.T) { // not
 	if !refused || greedy.Err() != nil {
 		t.Errorf("refused %t, session %v", refused, greedy.Err())
 	}
-	if used := budget.Used(); used > 16<<20 {
+	if used := all.Used(); used > 16<<20 {
 		t.Errorf("one session has %d MiB of the budget", used>>20)
 	}
 	other.send(wire.TypeOpen, wire.FlagEnd, 1, open(1, "echo", []byte("x")))

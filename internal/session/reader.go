@@ -225,9 +225,10 @@ func (s *Session) admitBytes(st *Stream, n int, held int64, large bool) *Fault {
 		return &Fault{Code: codeInternal, Message: "more than one response to a unary call"}
 	case large && s.parting.Load()+held > max(int64(s.cfg.SessionBuffer), int64(st.MaxReceive)+perMessage):
 		return errParting
-	case !s.hold(held):
+	}
+	if err := s.hold(held); err != nil {
 		s.release(held)
-		return errOverBudget
+		return noMemory(err)
 	}
 	return nil
 }

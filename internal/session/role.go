@@ -38,9 +38,7 @@ func (s *Session) readLoop() {
 		err := s.read(nil)
 		if err != errRole {
 			s.fail(err)
-			if s.cfg.Budget != nil { // nothing is read any more
-				s.cfg.Budget.give(s.reserved.Swap(0))
-			}
+			s.settleAll()
 			s.role.unlock()
 			return
 		}

@@ -164,10 +164,7 @@ func (st *Stream) send(msg []byte, end bool, done <-chan struct{}, mode flushMod
 			st.sendDone.Store(true)
 		}
 		if !st.opened.Load() {
-			if err := st.openLocked(msg[:n], true, flags); err != nil {
-				s.wmu.Unlock()
-				return err
-			}
+			st.openLocked(msg[:n], true, flags)
 			lead := s.leadLocked()
 			s.wmu.Unlock()
 			if lead {
@@ -251,9 +248,8 @@ func (st *Stream) signal(end bool) error {
 		if end {
 			flags = wire.FlagEnd
 		}
-		if err = st.openLocked(nil, false, flags); err == nil {
-			lead = s.leadLocked()
-		}
+		st.openLocked(nil, false, flags)
+		lead = s.leadLocked()
 	case end && !st.sendDone.Load():
 		lead = s.controlLocked(wire.MakeHeader(wire.TypeEnd, 0, st.id, 0), nil)
 	}

@@ -17,11 +17,9 @@ var (
 	// brokenStatus stands for success after a part of a message.
 	brokenStatus = statusOf(&Fault{Code: codeInternal, Message: "the last response ends in its midst"})
 	// lateStatus is the end of a response that found no room in time.
-	lateStatus = statusOf(&Fault{Code: codeDeadlineExceeded, Message: "deadline exceeded"})
-	exitStatus = statusOf(&Fault{Code: codeInternal, Message: "the handler ended its goroutine"})
-	// overBudgetStatus is the end of a call whose metadata found no room.
-	overBudgetStatus = statusOf(unprocessed(errOverBudget).(*Fault))
-	drainStatus      = statusOf(&Fault{Code: codeUnavailable, Message: "the server is draining", Unprocessed: true})
+	lateStatus  = statusOf(&Fault{Code: codeDeadlineExceeded, Message: "deadline exceeded"})
+	exitStatus  = statusOf(&Fault{Code: codeInternal, Message: "the handler ended its goroutine"})
+	drainStatus = statusOf(&Fault{Code: codeUnavailable, Message: "the server is draining", Unprocessed: true})
 )
 
 // ErrCanceled is the cause a [Canceler] hears when the caller gave up.
@@ -67,10 +65,16 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 			"%d handlers run for this session already: see rpcnet.WithMaxConcurrentStreams", s.cfg.MaxStreams)}))
 		return nil
 	}
-	if n := int64(len(o.Metadata)); n > 0 && !s.hold(n) {
-		s.release(n)
-		s.answer(h.ID(), overBudgetStatus)
+	if err := s.holdStream(); err != nil {
+		s.answerNoMemory(h.ID(), err)
 		return nil
+	}
+	if n := int64(len(o.Metadata)); n > 0 {
+		if err := s.hold(n); err != nil {
+			s.release(n)
+			s.answerNoMemory(h.ID(), err)
+			return nil
+		}
 	}
 	facts := s.cfg.Handler.Facts(name)
 	st := s.pooledStream()
@@ -145,9 +149,13 @@ func (s *Session) first(st *Stream, p []byte, more bool) *Fault {
 	return nil
 }
 
-// procedureName returns the name of an OPEN's procedure and learns it.
+// procedureName returns the name of an OPEN's procedure, and learns it if it
+// has a number.
 func (s *Session) procedureName(o *wire.Open) (string, error) {
 	n := int(o.Number)
+	if n == 0 {
+		return string(o.Name), nil
+	}
 	if o.Name == nil {
 		if n > len(s.procs) {
 			return "", fmt.Errorf("OPEN of procedure number %d, which has no name yet", n)
@@ -160,6 +168,10 @@ func (s *Session) procedureName(o *wire.Open) (string, error) {
 			return "", fmt.Errorf("procedure number %d is %q and cannot become %q", n, s.procs[n-1], o.Name)
 		}
 	case n == len(s.procs)+1:
+		if err := s.holdName(o.Name); err != nil { // the number would have no meaning here
+			s.goAway(wire.ReasonRefused, err.Error())
+			return "", &laneError{err}
+		}
 		s.procs = append(s.procs, string(o.Name))
 	default:
 		return "", fmt.Errorf("procedure number %d out of turn: the next is %d", n, len(s.procs)+1)
@@ -170,6 +182,12 @@ func (s *Session) procedureName(o *wire.Open) (string, error) {
 // answer sends STATUS for a stream that has no Stream.
 func (s *Session) answer(id uint32, status []byte) {
 	s.control(wire.MakeHeader(wire.TypeStatus, 0, id, len(status)), status)
+}
+
+// answerNoMemory ends a call for which the account has no room, for err's
+// reason.
+func (s *Session) answerNoMemory(id uint32, err error) {
+	s.answer(id, statusOf(unprocessed(noMemory(err)).(*Fault)))
 }
 
 // onReset ends a stream whose caller has gone.
@@ -332,7 +350,7 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 			st.disownLocked()
 		}
 		st.mu.Unlock()
-		s.running.Add(-1)
+		s.streamOver()
 		if n > 0 {
 			s.release(n)
 		}
@@ -359,7 +377,7 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 	st.sendErr = errFinished
 	st.cell.Store(nil) // before the caller can see STATUS and use the id again
 	busy := s.inflight.Add(-1) > 0
-	s.running.Add(-1) // as cell: the next call may come at once
+	s.streamOver() // as cell: the next call may come at once
 	lead := false
 	switch {
 	case s.werr != nil:

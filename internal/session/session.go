@@ -52,6 +52,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rpcnet-go/rpcnet/internal/budget"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
@@ -79,19 +80,19 @@ type someWriter interface {
 
 // A Config configures a session. It must not be changed while in use.
 type Config struct {
-	MaxStreams       int            // served at a time; 0: 10 000
-	StreamWindow     int            // bytes taken on a new stream; 0: 256 KiB
-	MaxStreamWindow  int            // to which a window grows with use; 0: 1 MiB
-	SessionWindow    int            // bytes in flight on the session; 0: 4 MiB
-	SessionBuffer    int            // unread bytes above which the session stops taking more, and most of unfinished messages; 0: 64 MiB
-	KeepaliveIdle    time.Duration  // PING after so long without a frame; 0: 3 s; negative: never
-	KeepaliveTimeout time.Duration  // dead after so long without a frame; 0: 10 s
-	WriteTimeout     time.Duration  // a peer that stops reading for so long is gone; 0: 10 s
-	Encodings        uint64         // bit set announced to the peer
-	Budget           *Budget        // nil: none
-	Handler          Handler        // nil on the caller's side
-	Pool             *Pool          // runs handlers; required with Handler
-	Ended            func(*Session) // nil, or runs once when the session has ended; must not block
+	MaxStreams       int             // served at a time; 0: 10 000
+	StreamWindow     int             // bytes taken on a new stream; 0: 256 KiB
+	MaxStreamWindow  int             // to which a window grows with use; 0: 1 MiB
+	SessionWindow    int             // bytes in flight on the session; 0: 4 MiB
+	SessionBuffer    int             // unread bytes above which the session stops taking more, and most of unfinished messages; 0: 64 MiB
+	KeepaliveIdle    time.Duration   // PING after so long without a frame; 0: 3 s; negative: never
+	KeepaliveTimeout time.Duration   // dead after so long without a frame; 0: 10 s
+	WriteTimeout     time.Duration   // a peer that stops reading for so long is gone; 0: 10 s
+	Encodings        uint64          // bit set announced to the peer
+	Account          *budget.Account // of [Charge], which the session owns; nil: none
+	Handler          Handler         // nil on the caller's side
+	Pool             *Pool           // runs handlers; required with Handler
+	Ended            func(*Session)  // nil, or runs once when the session has ended; must not block
 	Logger           *slog.Logger
 	// Identity is what the peer is told: of a server who it is, of a caller whom
 	// it wants. CheckPeer, if not nil, judges what the peer has told; its error
@@ -168,22 +169,23 @@ type Session struct {
 	calls      int64 // OPEN and STATUS frames in wbuf
 	writing    bool
 	werr       error
-	waiters    []*Stream // senders that wait for credit or room, in order
-	credit     int64     // bytes the peer takes on the session
-	procedures map[string]procedure
+	waiters    []*Stream         // senders that wait for credit or room, in order
+	credit     int64             // bytes the peer takes on the session
+	procedures map[string]uint32 // the numbers of those that the peer knows
 	kick       chan struct{}
 	writeSeq   atomic.Uint64 // odd while the writer goroutine writes
 
 	// The receive side. The reader's fields belong to who has the role.
 	in       input
 	procs    []string     // server: procedure names by number-1
+	names    int64        // bytes of the account that procs has
 	corked   bool         // the reader has the writing role, see cork
 	foresees bool         // the lane says when a read may wait
 	owed     int64        // session credit not yet returned
 	now      time.Time    // clock at the last read of the lane
 	lastRecv atomic.Int64 // the same for the tick
 	buffered atomic.Int64 // bytes received and not consumed
-	reserved atomic.Int64 // of buffered, taken from the budget, in blocks
+	reserved atomic.Int64 // of buffered, taken from the account, in blocks
 	unread   atomic.Int64 // of buffered: whole messages that wait for a Recv
 	parting  atomic.Int64 // of buffered: large messages that have not come whole
 	withheld atomic.Int64 // session credit held back while unread is high
@@ -195,22 +197,24 @@ type Session struct {
 	parked     atomic.Bool
 
 	// Streams.
-	streams   sync.Pool // of *Stream
-	cells     []atomic.Pointer[cellChunk]
-	imu       sync.Mutex
-	freeIDs   []uint32
-	nextID    uint32
-	idWaiters []chan struct{}
-	queued    atomic.Int64 // callers that wait for an id
-	inflight  atomic.Int64 // caller: streams without STATUS; server: without Finish
-	running   atomic.Int64 // server: handlers, also those whose stream is closed
-	idle      chan struct{}
-	idleOnce  sync.Once
-	draining  atomic.Bool
-	away      chan struct{} // closed when the peer said GOAWAY
-	awayOnce  sync.Once
-	drain     chan struct{} // closed when this side drains
-	drainOnce sync.Once
+	streams    sync.Pool // of *Stream
+	cells      []atomic.Pointer[cellChunk]
+	imu        sync.Mutex
+	freeIDs    []uint32
+	nextID     uint32
+	idWaiters  []chan struct{}
+	queued     atomic.Int64 // callers that wait for an id
+	inflight   atomic.Int64 // caller: streams without STATUS; server: without Finish
+	running    atomic.Int64 // server: handlers, also those whose stream is closed
+	streamRoom atomic.Int64 // server: running ones that the account has, beside freeStreams
+	over       atomic.Bool  // the account has been settled
+	idle       chan struct{}
+	idleOnce   sync.Once
+	draining   atomic.Bool
+	away       chan struct{} // closed when the peer said GOAWAY
+	awayOnce   sync.Once
+	drain      chan struct{} // closed when this side drains
+	drainOnce  sync.Once
 
 	failOnce sync.Once
 	err      error // why the session ended; valid once closed is closed
@@ -229,12 +233,6 @@ type Session struct {
 }
 
 type cellChunk [64]atomic.Pointer[Stream]
-
-// procedure is what the caller's side knows of a procedure.
-type procedure struct {
-	number uint32
-	sent   bool // an OPEN with the name is in the write buffer or further
-}
 
 // ErrClosed is the reason of a session that this side closed.
 var ErrClosed = errors.New("session closed")
@@ -274,13 +272,14 @@ func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*
 			lane.Write(goAwayFrame(wire.ReasonVersion, err.Error()))
 		}
 		lane.Close()
+		discharge(cfg.Account)
 		return nil, fmt.Errorf("session handshake: %w", err)
 	}
 	s.credit = int64(s.peer.SessionWindow)
 	limit := uint64(s.cfg.MaxStreams)
 	if !s.server {
 		limit = s.peer.MaxStreams
-		s.procedures = map[string]procedure{}
+		s.procedures = map[string]uint32{}
 	}
 	s.cells = make([]atomic.Pointer[cellChunk], (limit+63)/64)
 	s.now = time.Now()

@@ -50,6 +50,7 @@ func (s *Session) tick() {
 	interval := fastTick
 	if !s.fast.Load() {
 		interval = s.tickInterval()
+		s.settle()
 		if s.inflight.Load() == 0 {
 			s.wmu.Lock()
 			s.dropBuffersLocked()

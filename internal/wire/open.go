@@ -11,9 +11,9 @@ import (
 //	flags    byte: encoding in the low 4 bits, then name, deadline, metadata, message
 //	attempt  byte
 //	priority byte, signed
-//	number   uvarint, of the procedure on this session, from 1
-//	name     if flagged: length byte, bytes; gives the number its meaning for
-//	         the rest of the session
+//	number   uvarint, of the procedure on this session, from 1; 0: it has none
+//	name     if flagged: length byte, bytes; gives the number, if it is not 0,
+//	         its meaning for the rest of the session
 //	deadline if flagged: uvarint, microseconds left
 //	metadata if flagged: uvarint length, then as [AppendMetadata]
 //	message  if flagged: the rest is the first message, or its first part; not
@@ -37,8 +37,9 @@ const (
 	openMessage  = 1 << 7
 )
 
-// MaxProcedures is the most procedure numbers on one session.
-const MaxProcedures = 1 << 14
+// MaxProcedures is the most procedure numbers on one session, all of which the
+// server keeps. Calls of further procedures carry the name each time.
+const MaxProcedures = 256
 
 // Append appends all but the message, which the caller appends if HasMessage.
 func (o *Open) Append(b []byte) []byte {
@@ -85,8 +86,11 @@ func (o *Open) Parse(b []byte) error {
 	if !ok {
 		return errOpenShort
 	}
-	if v == 0 || v > MaxProcedures {
-		return fmt.Errorf("OPEN frame with procedure number %d: want 1 to %d", v, MaxProcedures)
+	if v > MaxProcedures {
+		return fmt.Errorf("OPEN frame with procedure number %d: want 0 to %d", v, MaxProcedures)
+	}
+	if v == 0 && flags&openName == 0 {
+		return errors.New("OPEN frame with neither a number nor a name of its procedure")
 	}
 	o.Number = uint32(v)
 	if flags&openName != 0 {

@@ -1,0 +1,77 @@
+package rpcnet_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+)
+
+// redteam notes what an attack was bounded by and what it came to, for the
+// table of attacks.
+func redteam(t *testing.T, attack string, bound, measured any) {
+	t.Helper()
+	t.Logf("redteam | %s | %v | %v", attack, bound, measured)
+}
+
+// A handmade is a caller that speaks frames by hand over real TLS.
+type handmade struct {
+	testing.TB
+	c net.Conn
+}
+
+// newHandmade connects with p's certificate and exchanges SETTINGS.
+func newHandmade(t testing.TB, ep *rpcnet.Endpoint, p party) *handmade {
+	t.Helper()
+	c, err := dialTLS(t, ep.Addr().String(), p.source.ClientConfig("127.0.0.1", []string{"rpcnet/1"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &handmade{t, c}
+	h.send(greeting(wire.DefaultStreamWindow))
+	if f, _ := h.next(); f.Type() != wire.TypeSettings {
+		t.Fatalf("want SETTINGS, got %v", f.Type())
+	}
+	return h
+}
+
+// send writes frames. That the endpoint has hung up is no failure of the test.
+func (h *handmade) send(b []byte) error {
+	h.c.SetWriteDeadline(time.Now().Add(patience))
+	_, err := h.c.Write(b)
+	return err
+}
+
+// next reads a frame, one without a type when the endpoint has hung up.
+func (h *handmade) next() (wire.Header, []byte) {
+	h.Helper()
+	h.c.SetReadDeadline(time.Now().Add(patience))
+	var b [wire.HeaderLen]byte
+	if _, err := io.ReadFull(h.c, b[:]); err != nil {
+		return 0, nil
+	}
+	f := wire.ParseHeader(b[:])
+	p := make([]byte, f.Len())
+	if _, err := io.ReadFull(h.c, p); err != nil {
+		return 0, nil
+	}
+	return f, p
+}
+
+// farewell reads until the endpoint hangs up and returns the text of its GOAWAY.
+func (h *handmade) farewell() string {
+	h.Helper()
+	for {
+		f, p := h.next()
+		switch f.Type() {
+		case 0:
+			return ""
+		case wire.TypeGoAway:
+			return string(bytes.TrimLeft(p, "\x00\x01\x02\x03\x04\x05"))
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package rpcnet
+
+import (
+	"errors"
+	"sync"
+)
+
+// Stats are numbers of an endpoint at one moment, from [Endpoint.Stats].
+type Stats struct {
+	// Sessions is how many callers are connected.
+	Sessions int
+	// Streams is how many calls of theirs run here.
+	Streams int
+	// Handshakes is how many connections have come and are no session yet.
+	Handshakes int
+	// Memory is what the endpoint keeps for its peers.
+	Memory MemoryStats
+}
+
+// MemoryStats are what an endpoint keeps for its peers, in bytes. What goes on
+// at the moment may make the parts differ from the whole.
+type MemoryStats struct {
+	// Limit is that of [WithMemoryBudget], PeerLimit what one peer may have of
+	// it ([WithPeerLimits]).
+	Limit, PeerLimit int64
+	// Used is what is kept of all peers together.
+	Used int64
+	// ByKind divides Used: "messages" that have come and nobody has taken,
+	// "streams", "procedure names", "sessions", "handshakes", and what
+	// extensions have reserved by their own names ([Endpoint.Reserve]).
+	ByKind map[string]int64
+	// Peers is how many identities something is kept for, Largest the one with
+	// the most of it, and LargestUsed how much that is.
+	Peers       int
+	Largest     string
+	LargestUsed int64
+}
+
+// Stats returns the endpoint's numbers of this moment. It looks at every
+// session: call it for people and for metrics, not for each call.
+func (ep *Endpoint) Stats() Stats {
+	sessions := ep.callers()
+	s := Stats{Sessions: len(sessions), Memory: MemoryStats(ep.budget.Stats())}
+	for _, c := range sessions {
+		s.Streams += c.InFlight()
+	}
+	ep.mu.Lock()
+	s.Handshakes = len(ep.pending)
+	ep.mu.Unlock()
+	return s
+}
+
+// Reserve counts bytes that an extension keeps for a peer in the endpoint's
+// memory budget, under the name what, which the program chooses and a peer does
+// not. It fails with CodeResourceExhausted when the peer has its share or the
+// budget is used up. Call release when the memory is free again; a second call
+// does nothing.
+func (ep *Endpoint) Reserve(peer Peer, what string, bytes int64) (release func(), err error) {
+	if bytes < 0 {
+		return nil, errors.New("rpcnet: Reserve of a negative number of bytes")
+	}
+	kind := ep.budget.Kind(what)
+	a := ep.budget.Open(peer.key())
+	defer a.Close()
+	if err := a.Take(kind, bytes); err != nil {
+		return nil, NewError(CodeResourceExhausted, err.Error()).WithUnprocessed()
+	}
+	return sync.OnceFunc(func() { a.Give(kind, bytes) }), nil
+}
+
+// PeerLimits bound what one peer may have of an endpoint. A peer is one
+// identity ([Peer].ID), however many connections it makes: programs that share
+// a certificate share the limits. Zero fields have their defaults.
+type PeerLimits struct {
+	// Memory is how much of the memory budget ([WithMemoryBudget]) the peer may
+	// have, in bytes. Default: half, or 64 MiB if that is more.
+	Memory int64
+	// Sessions is how many sessions the peer may have. Default 10 000.
+	Sessions int
+}
+
+// WithPeerLimits sets the limits of each peer.
+func WithPeerLimits(l PeerLimits) EndpointOption {
+	return endpointOption(func(c *endpointConfig) { c.peer = l })
+}
+
+func (c *endpointConfig) peerMemory() int64 {
+	if c.peer.Memory <= 0 {
+		return max(c.memoryBudget()/2, 64<<20)
+	}
+	return c.peer.Memory
+}
+
+func (c *endpointConfig) peerSessions() int {
+	if c.peer.Sessions <= 0 {
+		return 10_000
+	}
+	return c.peer.Sessions
+}
