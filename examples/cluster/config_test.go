@@ -26,8 +26,11 @@ func TestWrongConfigurationIsOneLineAndStatusTwo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(mixed, certs.Key), foreignKey, 0o600); err != nil {
-		t.Fatal(err)
+	_, clientKey := certs.Files("client")
+	for _, name := range []string{certs.Key, clientKey} {
+		if err := os.WriteFile(filepath.Join(mixed, name), foreignKey, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, c := range []struct {
 		program string
@@ -50,7 +53,7 @@ func TestWrongConfigurationIsOneLineAndStatusTwo(t *testing.T) {
 		{"client", "TOKEN_INTERVAL=fast", []string{`TOKEN_INTERVAL="fast"`, "want a duration"}},
 		{"client", "SELECTOR=gpu=", []string{`SELECTOR="gpu="`, "character"}},
 		{"client", "CERT_DIR=" + empty, []string{empty, "go run ./cmd/rpcnet certs"}},
-		{"client", "CERT_DIR=" + mixed, []string{certs.Key, "does not fit the certificate"}},
+		{"client", "CERT_DIR=" + mixed, []string{clientKey, "does not fit the certificate"}},
 	} {
 		t.Run(c.program+"/"+c.env, func(t *testing.T) {
 			t.Parallel()
