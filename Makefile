@@ -3,7 +3,7 @@
 FUZZ_TIME ?= 30s
 STATICCHECK = go tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help build cross test lint generate fuzz bench bench-quick demo certs ci
+.PHONY: help build cross test lint generate fuzz redteam field bench bench-quick demo certs ci
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,6 +34,12 @@ generate: ## write the generated files anew
 
 fuzz: ## run each fuzzer for FUZZ_TIME (30s)
 	tools/fuzz $(FUZZ_TIME)
+
+redteam: ## play all attacks on endpoints and nodes; prints attack, bound, measured; under 3 min
+	@go run ./internal/cmd/redteam
+
+field: ## play the situations of real networks: certificates, DNS, containers, slow links; root for network namespaces
+	@go run ./internal/cmd/redteam -field
 
 bench: ## compare with other libraries; writes docs/performance.md
 	$(MAKE) -C bench bench
