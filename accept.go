@@ -98,7 +98,7 @@ func (ep *Endpoint) authorize(peer Peer) (err error) {
 // or is a session, which runs by itself.
 func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 	w := ep.wired.Load()
-	lane, err := link.Accept(ep.base, c, ep.source.ServerConfig(w.alpn))
+	lane, err := ep.source.Accept(ep.base, c, w.alpn, nil)
 	if err != nil {
 		switch {
 		case ep.base.Err() != nil:
@@ -230,8 +230,7 @@ func (ep *Endpoint) packetLoop() {
 
 // peerOf returns the identity that a lane's handshake has proved.
 func peerOf(lane *link.Lane) Peer {
-	id, names, chain := link.Identity(lane.ConnectionState())
-	return Peer{Addr: lane.RemoteAddr(), ID: id, Names: names, Chain: chain}
+	return newPeer(lane.RemoteAddr(), lane.Chain())
 }
 
 // A refusalLog logs refused connections: each while they are few, a count of

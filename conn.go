@@ -182,7 +182,7 @@ func dialLane(ctx context.Context, source *link.Source, addr string, cfg *dialCo
 		}
 		name = host
 	}
-	lane, err := link.Dial(ctx, addr, source.ClientConfig(name, []string{alpn}))
+	lane, err := source.Dial(ctx, addr, name, []string{alpn})
 	if err != nil {
 		return nil, Peer{}, err
 	}

@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"net"
+
+	"github.com/rpcnet-go/rpcnet/internal/link"
 )
 
 // A Peer is the other side of a call, with the identity its certificate
@@ -19,6 +21,12 @@ type Peer struct {
 	Names []string
 	// Chain is the verified chain, leaf first.
 	Chain []*x509.Certificate
+}
+
+// newPeer returns the peer at addr whose certificate has the given chain.
+func newPeer(addr net.Addr, chain []*x509.Certificate) Peer {
+	id, names := link.Identity(chain)
+	return Peer{Addr: addr, ID: id, Names: names, Chain: chain}
 }
 
 // key is the identity that limits for each peer count by. A certificate that

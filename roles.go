@@ -1,7 +1,6 @@
 package rpcnet
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
@@ -9,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
@@ -306,6 +304,5 @@ func (ep *Endpoint) logRoles() {
 
 // self returns this node's own identity, as its peers see it.
 func (ep *Endpoint) self() Peer {
-	id, names, chain := link.Identity(tls.ConnectionState{PeerCertificates: ep.source.Chain()})
-	return Peer{Addr: ep.Addr(), ID: id, Names: names, Chain: chain}
+	return newPeer(ep.Addr(), ep.source.Chain())
 }

@@ -1,21 +1,16 @@
 package link
 
-import (
-	"crypto/tls"
-	"crypto/x509"
-)
+import "crypto/x509"
 
-// Identity returns who the peer of a connection is by its certificate. id is
-// the SPIFFE id if the certificate has one, else its first DNS name, else its
+// Identity returns who the holder of a chain of certificates, leaf first, is by
+// its leaf. id is the SPIFFE id if it has one, else its first DNS name, else its
 // first IP address, else its common name. names are all its DNS names and IP
-// addresses. chain is the verified chain, leaf first; where the configuration
-// verifies none, as no configuration of a [Source] does, it is what the peer has
-// shown. All are empty for a peer without a certificate.
-func Identity(cs tls.ConnectionState) (id string, names []string, chain []*x509.Certificate) {
-	if len(cs.PeerCertificates) == 0 {
-		return "", nil, nil
+// addresses. All are empty for no chain.
+func Identity(chain []*x509.Certificate) (id string, names []string) {
+	if len(chain) == 0 {
+		return "", nil
 	}
-	leaf := cs.PeerCertificates[0]
+	leaf := chain[0]
 	names = append(names, leaf.DNSNames...)
 	for _, ip := range leaf.IPAddresses {
 		names = append(names, ip.String())
@@ -28,11 +23,7 @@ func Identity(cs tls.ConnectionState) (id string, names []string, chain []*x509.
 	default:
 		id = leaf.Subject.CommonName
 	}
-	chain = cs.PeerCertificates
-	if len(cs.VerifiedChains) > 0 {
-		chain = cs.VerifiedChains[0]
-	}
-	return id, names, chain
+	return id, names
 }
 
 // spiffeID returns the SPIFFE id of a certificate, or "". A valid one has

@@ -2,6 +2,8 @@ package link
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"net"
 	"sync"
 	"syscall"
@@ -14,8 +16,16 @@ import (
 // writes may run at the same time, neither with itself; Close at any time.
 type Lane struct {
 	*tls.Conn
-	raw *gathered
+	raw   *gathered
+	chain []*x509.Certificate // of the peer, from its leaf to an authority
 }
+
+// proved notes the chain of the peer's certificate.
+func (l *Lane) proved(chain []*x509.Certificate) { l.chain = chain }
+
+// Chain returns the chain of the peer's certificate, from its own to one of an
+// authority. It must not be changed.
+func (l *Lane) Chain() []*x509.Certificate { return l.chain }
 
 const (
 	// gatherFrom is the size of a write from which on its records are gathered.
@@ -25,18 +35,6 @@ const (
 	firstRead  = 4 << 10
 	lastRead   = 64 << 10
 )
-
-// newServer and newClient put a lane on a connection. The handshake has still
-// to be run.
-func newServer(c net.Conn, cfg *tls.Config) *Lane {
-	raw := newGathered(c)
-	return &Lane{tls.Server(raw, cfg), raw}
-}
-
-func newClient(c net.Conn, cfg *tls.Config) *Lane {
-	raw := newGathered(c)
-	return &Lane{tls.Client(raw, cfg), raw}
-}
 
 // Write writes p, and waits while the peer does not read.
 func (l *Lane) Write(p []byte) (int, error) {
@@ -96,6 +94,7 @@ type gathered struct {
 	rb   []byte // read buffer: rb[r:w] is unread
 	r, w int
 	full bool // the last read filled rb
+	left int  // bytes that the peer may send until the handshake is done; -1: it is
 
 	before func() // nil, or runs before a read that may wait
 
@@ -120,7 +119,7 @@ const (
 )
 
 func newGathered(c net.Conn) *gathered {
-	g := &gathered{Conn: c, rb: make([]byte, firstRead)}
+	g := &gathered{Conn: c, rb: make([]byte, firstRead), left: maxHandshake}
 	if sc, ok := c.(syscall.Conn); ok {
 		g.sock, _ = sc.SyscallConn()
 	}
@@ -137,8 +136,26 @@ func (g *gathered) aboutToRead() {
 	}
 }
 
+// errHandshakeSize is why a handshake fails in which a peer says too much.
+var errHandshakeSize = errors.New("the peer sends more than 80 KiB before its handshake is done")
+
+// handshakeDone ends the limit of what the peer may send.
+func (g *gathered) handshakeDone() { g.left = -1 }
+
 // Read reads through the buffer, which grows while reads fill it.
 func (g *gathered) Read(p []byte) (int, error) {
+	if g.left < 0 {
+		return g.read(p)
+	}
+	if g.left == 0 {
+		return 0, errHandshakeSize
+	}
+	n, err := g.read(p[:min(len(p), g.left)])
+	g.left -= n
+	return n, err
+}
+
+func (g *gathered) read(p []byte) (int, error) {
 	if g.r == g.w {
 		if len(p) >= len(g.rb) {
 			g.aboutToRead()

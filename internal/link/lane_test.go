@@ -32,11 +32,11 @@ func lanes(t testing.TB) (server, client *link.Lane) {
 	go func() {
 		c, err := l.Accept()
 		if err == nil {
-			server, err = link.Accept(context.Background(), c, src.ServerConfig(alpn))
+			server, err = src.Accept(context.Background(), c, alpn, nil)
 		}
 		accepted <- err
 	}()
-	client, err = link.Dial(context.Background(), l.Addr().String(), src.ClientConfig("127.0.0.1", alpn))
+	client, err = src.Dial(context.Background(), l.Addr().String(), "127.0.0.1", alpn)
 	if err := errors.Join(err, <-accepted); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestLaneWriteSomeWithoutASocketLeavesAll(t *testing.T) {
 	near, far := net.Pipe()
 	accepted := make(chan *link.Lane, 1)
 	go func() {
-		lane, err := link.Accept(context.Background(), far, src.ServerConfig(alpn))
+		lane, err := src.Accept(context.Background(), far, alpn, nil)
 		if err != nil {
 			t.Error(err)
 		}
@@ -192,7 +192,7 @@ func TestLaneAlertWhileWriting(t *testing.T) {
 		near, far := net.Pipe()
 		accepted := make(chan *link.Lane, 1)
 		go func() {
-			lane, err := link.Accept(context.Background(), far, src.ServerConfig(alpn))
+			lane, err := src.Accept(context.Background(), far, alpn, nil)
 			if err != nil {
 				t.Error(err)
 			}
@@ -230,11 +230,11 @@ func TestDialReports(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	// It listens, and nobody answers.
-	if _, err := link.Dial(ctx, addr, src.ClientConfig("127.0.0.1", alpn)); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := src.Dial(ctx, addr, "127.0.0.1", alpn); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a mute server: %v", err)
 	}
 	l.Close()
-	if _, err := link.Dial(context.Background(), addr, src.ClientConfig("127.0.0.1", alpn)); err == nil {
+	if _, err := src.Dial(context.Background(), addr, "127.0.0.1", alpn); err == nil {
 		t.Error("a lane to nobody")
 	}
 }
@@ -245,7 +245,7 @@ func TestAcceptOwnsTheConnection(t *testing.T) {
 		src := source(t, issue(t, newCA(t), link.Leaf{}))
 		near, far := net.Pipe()
 		begin := time.Now()
-		if _, err := link.Accept(context.Background(), far, src.ServerConfig(alpn)); err == nil {
+		if _, err := src.Accept(context.Background(), far, alpn, nil); err == nil {
 			t.Error("a lane with a peer that says nothing")
 		}
 		if d := time.Since(begin); d != link.HandshakeTimeout {

@@ -38,39 +38,50 @@ const HandshakeTimeout = 10 * time.Second
 // ErrProtocol says that a client wants none of the protocols that are served.
 var ErrProtocol = errors.New("no common protocol")
 
-// Accept runs the server's side of a handshake on c, which it owns. cfg is of
-// [Source.ServerConfig].
-func Accept(ctx context.Context, c net.Conn, cfg *tls.Config) (*Lane, error) {
+// Accept runs the server's side of a handshake on c, which it owns, for one of
+// the protocols alpn. hello, if not nil, is called when the client has said what
+// it wants.
+func (s *Source) Accept(ctx context.Context, c net.Conn, alpn []string, hello func()) (*Lane, error) {
 	tune(c)
+	raw := newGathered(c)
+	lane := &Lane{raw: raw}
 	var wanted []string
-	forClient := cfg.GetConfigForClient
-	cfg.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+	lane.Conn = tls.Server(raw, s.serverConfig(alpn, func(h *tls.ClientHelloInfo) {
 		wanted = h.SupportedProtos
-		return forClient(h)
-	}
-	lane := newServer(c, cfg)
+		if hello != nil {
+			hello()
+		}
+	}, lane.proved))
 	ctx, cancel := context.WithTimeout(ctx, HandshakeTimeout)
 	defer cancel()
 	if err := lane.HandshakeContext(ctx); err != nil {
 		c.Close()
-		served := func(p string) bool { return slices.Contains(cfg.NextProtos, p) }
+		served := func(p string) bool { return slices.Contains(alpn, p) }
 		if len(wanted) > 0 && !slices.ContainsFunc(wanted, served) {
-			err = fmt.Errorf("%w: the client wants %q, %q are served", ErrProtocol, wanted, cfg.NextProtos)
+			wanted = wanted[:min(len(wanted), maxWanted)]
+			err = fmt.Errorf("%w: the client wants %q, %q are served", ErrProtocol, wanted, alpn)
 		}
 		return nil, err
 	}
+	raw.handshakeDone()
 	return lane, nil
 }
 
-// Dial opens a lane to addr, a host and a port.
-func Dial(ctx context.Context, addr string, cfg *tls.Config) (*Lane, error) {
+// maxWanted is how many of the protocols that a client wants an error tells.
+const maxWanted = 8
+
+// Dial opens a lane to addr, a host and a port, for one of the protocols alpn.
+// The server's certificate must carry name, a DNS name or an IP address.
+func (s *Source) Dial(ctx context.Context, addr, name string, alpn []string) (*Lane, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	tune(c)
-	lane := newClient(c, cfg)
+	raw := newGathered(c)
+	lane := &Lane{raw: raw}
+	lane.Conn = tls.Client(raw, s.clientConfig(name, alpn, lane.proved))
 	hctx, cancel := context.WithTimeout(ctx, HandshakeTimeout)
 	defer cancel()
 	if err := lane.HandshakeContext(hctx); err != nil {
@@ -80,6 +91,7 @@ func Dial(ctx context.Context, addr string, cfg *tls.Config) (*Lane, error) {
 		}
 		return nil, err
 	}
+	raw.handshakeDone()
 	return lane, nil
 }
 

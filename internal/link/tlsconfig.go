@@ -2,19 +2,26 @@ package link
 
 import (
 	"crypto/tls"
-	"fmt"
+	"crypto/x509"
+	"errors"
+	"time"
 )
 
 // config is what both directions have in common: TLS 1.3, and sessions that are
 // never resumed. Resumption would save one signature per reconnect, and would
 // keep a peer's identity, and the authority that vouched for it, alive past
 // their removal from the files, for up to seven days.
+//
+// Both directions verify the peer themselves (see verify), in VerifyConnection,
+// because crypto/tls does it before it asks anybody whether there is too much to
+// verify.
 func (m *material) config(alpn []string) *tls.Config {
 	return &tls.Config{
 		MinVersion:                  tls.VersionTLS13,
 		NextProtos:                  alpn,
 		SessionTicketsDisabled:      true,
 		DynamicRecordSizingDisabled: true,
+		Certificates:                []tls.Certificate{m.cert},
 	}
 }
 
@@ -22,17 +29,29 @@ func (m *material) config(alpn []string) *tls.Config {
 // protocols. Clients must show a certificate for client authentication that one
 // of the authorities signed, and agree on one of the protocols if any are given.
 func (s *Source) ServerConfig(alpn []string) *tls.Config {
+	return s.serverConfig(alpn, nil, nil)
+}
+
+// serverConfig is ServerConfig for one connection. hello, if not nil, sees what
+// the client says first, proved the chain that verify has found.
+func (s *Source) serverConfig(alpn []string, hello func(*tls.ClientHelloInfo), proved func([]*x509.Certificate)) *tls.Config {
 	config := func() *tls.Config {
 		m := s.current.Load()
 		c := m.config(alpn)
-		c.Certificates = []tls.Certificate{m.cert}
-		c.ClientAuth = tls.RequireAndVerifyClientCert
+		c.ClientAuth = tls.RequireAnyClientCert
 		c.ClientCAs = m.pool
-		c.VerifyConnection = agreed(alpn)
+		c.VerifyConnection = func(cs tls.ConnectionState) error {
+			return prove(&cs, alpn, c.ClientCAs, x509.ExtKeyUsageClientAuth, "", proved)
+		}
 		return c
 	}
 	c := config()
-	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return config(), nil }
+	c.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		if hello != nil {
+			hello(h)
+		}
+		return config(), nil
+	}
 	return c
 }
 
@@ -41,22 +60,33 @@ func (s *Source) ServerConfig(alpn []string) *tls.Config {
 // carry. Make a new one for each dial: the authorities are those of the moment
 // it is made.
 func (s *Source) ClientConfig(serverName string, alpn []string) *tls.Config {
+	return s.clientConfig(serverName, alpn, nil)
+}
+
+func (s *Source) clientConfig(serverName string, alpn []string, proved func([]*x509.Certificate)) *tls.Config {
 	m := s.current.Load()
 	c := m.config(alpn)
-	c.Certificates = []tls.Certificate{m.cert}
 	c.RootCAs = m.pool
 	c.ServerName = serverName
-	c.VerifyConnection = agreed(alpn)
+	c.InsecureSkipVerify = true // VerifyConnection does it
+	c.VerifyConnection = func(cs tls.ConnectionState) error {
+		if serverName == "" {
+			return errors.New("no name or address that the server's certificate must carry")
+		}
+		return prove(&cs, alpn, c.RootCAs, x509.ExtKeyUsageServerAuth, serverName, proved)
+	}
 	return c
 }
 
-// agreed refuses a peer that has left out the negotiation of a protocol, which
-// crypto/tls lets pass.
-func agreed(alpn []string) func(tls.ConnectionState) error {
-	return func(cs tls.ConnectionState) error {
-		if len(alpn) > 0 && cs.NegotiatedProtocol == "" {
-			return fmt.Errorf("the peer negotiates no application protocol, want one of %q", alpn)
-		}
-		return nil
+// prove checks the peer of a connection, and tells proved, if not nil, the
+// chain of its certificate.
+func prove(cs *tls.ConnectionState, alpn []string, roots *x509.CertPool, usage x509.ExtKeyUsage, name string, proved func([]*x509.Certificate)) error {
+	if err := agreed(alpn, cs); err != nil {
+		return err
 	}
+	chain, err := verify(cs.PeerCertificates, roots, usage, name, time.Now())
+	if err == nil && proved != nil {
+		proved(chain)
+	}
+	return err
 }

@@ -3,6 +3,7 @@ package link_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"slices"
@@ -179,11 +180,16 @@ func TestIdentityPrefersSPIFFEThenNamesThenAddressesThenCommonName(t *testing.T)
 	}
 	for _, c := range cases {
 		client := source(t, issue(t, ca, c.leaf))
-		s, cl := handshake(t, server.ServerConfig(alpn), client.ClientConfig("localhost", alpn))
-		if s.err != nil || cl.err != nil {
-			t.Fatal(s.err, cl.err)
+		near, far := net.Pipe()
+		shaken := make(chan error, 1)
+		go func() { shaken <- tls.Client(near, client.ClientConfig("localhost", alpn)).Handshake() }()
+		lane, err := server.Accept(t.Context(), far, alpn, nil)
+		if err := errors.Join(err, <-shaken); err != nil {
+			t.Fatal(err)
 		}
-		id, names, chain := link.Identity(s.state)
+		defer lane.Close()
+		chain := lane.Chain()
+		id, names := link.Identity(chain)
 		if id != c.id || !slices.Equal(names, c.names) {
 			t.Errorf("identity %q, names %q, want %q, %q", id, names, c.id, c.names)
 		}
@@ -191,7 +197,7 @@ func TestIdentityPrefersSPIFFEThenNamesThenAddressesThenCommonName(t *testing.T)
 			t.Errorf("chain of %d certificates, want leaf and authority", len(chain))
 		}
 	}
-	if id, names, chain := link.Identity(tls.ConnectionState{}); id != "" || names != nil || chain != nil {
-		t.Errorf("identity of nobody: %q %q %v", id, names, chain)
+	if id, names := link.Identity(nil); id != "" || names != nil {
+		t.Errorf("identity of nobody: %q %q", id, names)
 	}
 }

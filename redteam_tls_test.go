@@ -1,0 +1,166 @@
+package rpcnet_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/link"
+)
+
+// A forger makes certificates that no authority of the endpoint has signed.
+type forger struct {
+	testing.TB
+	curve  elliptic.Curve
+	serial int64
+}
+
+func (f *forger) key() *ecdsa.PrivateKey {
+	f.Helper()
+	k, err := ecdsa.GenerateKey(f.curve, rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return k
+}
+
+// cert makes a certificate of subject for key, said to be of issuer and signed by
+// signer.
+func (f *forger) cert(subject, issuer string, key, signer *ecdsa.PrivateKey, names ...string) []byte {
+	f.Helper()
+	f.serial++
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(f.serial), Subject: pkix.Name{CommonName: subject}, DNSNames: names,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	parent := &x509.Certificate{Subject: pkix.Name{CommonName: issuer}}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return der
+}
+
+// knock shows a chain to an endpoint, which must refuse it.
+func knock(t testing.TB, ep *rpcnet.Endpoint, chain [][]byte, key *ecdsa.PrivateKey) {
+	t.Helper()
+	cfg := &tls.Config{
+		MinVersion: tls.VersionTLS13, NextProtos: []string{"rpcnet/1"}, InsecureSkipVerify: true,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { // whatever is asked for
+			return &tls.Certificate{Certificate: chain, PrivateKey: key}, nil
+		},
+	}
+	c, err := dialTLS(t, ep.Addr().String(), cfg)
+	if err != nil {
+		return
+	}
+	c.SetDeadline(time.Now().Add(patience))
+	if _, err := c.Read(make([]byte, 1)); err == nil {
+		t.Error("a stranger's certificate is welcome")
+	}
+	c.NetConn().Close()
+}
+
+// processor returns the time that the process has had of a processor.
+func processor(t testing.TB) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// A stranger shows chains that are dear to verify: many candidates for the issuer
+// of one certificate, and the dearest that keeps to the limits.
+func TestAttack04ChainsThatAreDearToVerify(t *testing.T) {
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), link.Leaf{}).creds, rpcnet.WithLogger((&logs{}).logger()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ep.Close()
+	f := &forger{TB: t, curve: elliptic.P521()}
+	key := f.key()
+	var candidates [][]byte
+	for range 119 {
+		k := f.key()
+		candidates = append(candidates, f.cert("issuer", "issuer", k, k))
+	}
+	many := slices.Concat([][]byte{f.cert("leaf", "issuer", key, f.key(), "leaf")}, candidates)
+	// Certificates each of which is signed by all of the next subject: every path
+	// is tried.
+	mesh := func(subjects ...int) [][]byte {
+		signer := f.key()
+		chain := [][]byte{f.cert("s0", "s1", key, signer, "leaf")}
+		for i, n := range subjects {
+			issuer := f.key()
+			for range n {
+				chain = append(chain, f.cert(fmt.Sprint("s", i+1), fmt.Sprint("s", i+2), signer, issuer, fmt.Sprint("name", f.serial)))
+			}
+			signer = issuer
+		}
+		return chain
+	}
+	const bound = 40 * time.Millisecond // a handshake takes 4 ms, the chain of 120 took 366
+	for name, chain := range map[string][][]byte{
+		"chain of 120 candidate issuers": many, "mesh of 10 certificates": mesh(2, 2, 2, 2, 1), "mesh of 8 certificates": mesh(2, 1, 1, 1, 1, 1),
+	} {
+		const n = 5
+		knock(t, ep, chain, key)
+		before := processor(t)
+		for range n {
+			knock(t, ep, chain, key)
+		}
+		each := (processor(t) - before) / n
+		redteam(t, name, fmt.Sprintf("%v of CPU for a handshake", bound), each)
+		if limit := bound * time.Duration(slowdown); each > limit {
+			t.Errorf("%s: %v of CPU for a handshake, want less than %v", name, each, limit)
+		}
+	}
+}
+
+// slowdown is how much slower processors are under the race detector.
+var slowdown = map[bool]int{false: 1, true: 10}[raceEnabled]
+
+// A stranger's certificates are as large and carry as many names as it likes:
+// what is over the limits is refused before it is verified, and read no further.
+func TestAttack04CertificatesOverTheLimits(t *testing.T) {
+	var out logs
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), link.Leaf{}).creds, rpcnet.WithLogger(out.logger()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ep.Close()
+	f := &forger{TB: t, curve: elliptic.P256()}
+	key := f.key()
+	names := func(n, length int) []string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = fmt.Sprintf("%s%d", strings.Repeat("n", length), i)
+		}
+		return all
+	}
+	for says, chain := range map[string][][]byte{
+		"257 names":             {f.cert("leaf", "issuer", key, key, names(257, 1)...)},
+		"a name of 3001 bytes":  {f.cert("leaf", "issuer", key, key, names(1, 3000)...)},
+		"bytes of certificates": {f.cert("leaf", "issuer", key, key), f.cert("a", "a", key, key, names(22, 3000)...)},
+		"more than 80 KiB":      {f.cert("leaf", "issuer", key, key), f.cert("a", "a", key, key, names(60, 3000)...)},
+		"there twice":           {f.cert("leaf", "a", key, key), f.cert("a", "a", key, key), f.cert("a", "a", key, key), f.cert("a", "a", key, key)},
+	} {
+		knock(t, ep, chain, key)
+		eventually(t, "the log says "+says, func() bool { return strings.Contains(out.String(), says) })
+		time.Sleep(time.Second / 4) // lines are few in a second
+	}
+}
