@@ -3,7 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
-	"slices"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -31,7 +31,9 @@ type ClientConfig struct {
 	Patience time.Duration
 	// DialTimeout bounds connecting to a worker. Default 2 s.
 	DialTimeout time.Duration
-	// DialOptions are for the connections to workers.
+	// DialOptions are for the connections to workers. One with
+	// rpcnet.WithVerifyPeer replaces the check that the certificate of who answers
+	// may be a worker's.
 	DialOptions []rpcnet.DialOption
 }
 
@@ -81,7 +83,8 @@ func NewClient(r *WorkerRegistry, cfg ClientConfig) (*Client, error) {
 	}
 	c := &Client{registry: r, cfg: cfg}
 	c.conns = routed.NewConns(cfg.DialTimeout, func(ctx context.Context, addr string) (*rpcnet.Conn, error) {
-		return r.ep.Dial(ctx, addr, append(slices.Clip(cfg.DialOptions), rpcnet.WithFailFast())...)
+		opts := append([]rpcnet.DialOption{verifyWorker(r.ep)}, cfg.DialOptions...)
+		return r.ep.Dial(ctx, addr, append(opts, rpcnet.WithFailFast())...)
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -192,7 +195,7 @@ func (s *callSource) Next(_ context.Context, wish *routed.Wish) (routed.Leg, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	g, err := r.group(wish.Selector)
+	g, err := r.group(wish.Selector, "")
 	if err != nil {
 		return nil, rpcnet.NewError(rpcnet.CodeInvalidArgument, err.Error()).WithCause(err).WithUnprocessed()
 	}
@@ -209,7 +212,7 @@ func (s *callSource) Next(_ context.Context, wish *routed.Wish) (routed.Leg, err
 func (c *Client) begin(w *workerEntry, queueOK, patient bool) *leg {
 	w.load.Begin()
 	r := c.registry
-	return &leg{client: c, worker: w, member: w.member, began: r.now(), patient: patient, ticket: load.Ticket{Chooser: r.pool.ID(), QueueOK: queueOK}}
+	return &leg{client: c, worker: w, member: w.member, began: r.now(), patient: patient, ticket: r.pool.Own(w.load, queueOK)}
 }
 
 // Retry takes a token of the budget.
@@ -234,7 +237,7 @@ func (s *callSource) Answered(l routed.Leg) {
 func (s *callSource) Tell(_ context.Context, e routed.Event) {
 	switch e.Kind {
 	case routed.Failed:
-		s.registry.log.Info("stream goes on elsewhere", "failed", e.Worker, "next", e.Next, "err", e.Err)
+		s.registry.lines.Log(slog.LevelInfo, "failed", "stream goes on elsewhere", "failed", e.Worker, "next", e.Next, "err", e.Err)
 	case routed.Moved:
 		s.registry.log.Debug("stream moves", "from", e.Worker, "next", e.Next)
 	}
@@ -318,7 +321,7 @@ func (l *leg) End(err error, unary bool) {
 		case routed.Bad:
 			if w.Health.Failure(now) {
 				until, _ := w.Health.Ejected(now)
-				r.log.Warn("worker fails calls: ejected", "worker", l.member.Name, "for", until-now, "err", err)
+				r.lines.Log(slog.LevelWarn, "ejected", "worker fails calls: ejected", "worker", l.member.Name, "for", until-now, "err", err)
 			}
 			if unary {
 				w.Latency.Observe(now, now-l.began, true)

@@ -23,6 +23,7 @@ func (r *WorkerRegistry) check() {
 	for {
 		select {
 		case <-t.C:
+			r.gate.tick()
 			r.checkAll()
 		case <-r.ctx.Done():
 			return

@@ -36,13 +36,21 @@ func TestNewHelloChangesThePaceOfARunningStream(t *testing.T) {
 	w := &Worker{watchers: map[*watcher]struct{}{}}
 	mine := &watcher{wake: make(chan struct{}, 1), hello: watchHello{chooser: 7, workers: 3}}
 	other := &watcher{wake: make(chan struct{}, 1), hello: watchHello{chooser: 8, workers: 3}}
-	w.watchers[mine], w.watchers[other] = struct{}{}, struct{}{}
+	stranger := &watcher{wake: make(chan struct{}, 1), peer: "another", hello: watchHello{chooser: 7, workers: 3}}
+	for _, v := range []*watcher{mine, other, stranger} {
+		w.watchers[v] = struct{}{}
+	}
 	s := &oneRequest{in: watchHello{chooser: 7, workers: 500}.append(nil)}
 	if err := w.servePace(t.Context(), paceSpec, s); err != nil || s.out == nil {
 		t.Fatal(err)
 	}
-	if mine.hello.workers != 500 || other.hello.workers != 3 || len(mine.wake) != 1 {
-		t.Errorf("mine %+v, the other chooser's %+v", mine.hello, other.hello)
+	if mine.hello.workers != 500 || len(mine.wake) != 1 {
+		t.Errorf("mine: %+v", mine.hello)
+	}
+	for _, v := range []*watcher{other, stranger} {
+		if v.hello.workers != 3 || len(v.wake) != 0 {
+			t.Errorf("the pace of another changed as well: %+v", v)
+		}
 	}
 	if err := w.servePace(t.Context(), paceSpec, &oneRequest{in: []byte("nonsense")}); err == nil {
 		t.Error("a malformed hello was accepted")

@@ -13,6 +13,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster/balance"
 	"github.com/rpcnet-go/rpcnet/cluster/phi"
 	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
 
@@ -66,6 +67,8 @@ type WorkerRegistry struct {
 	beat     time.Duration // asked of workers; 0: by the number of workers
 	origin   time.Time     // instants are durations since
 	log      *slog.Logger
+	lines    *loglimit.Limiter // to log, of what peers can cause
+	gate     gate              // of dials to workers that are only heard of
 	metrics  Metrics
 	dial     func(ctx context.Context, addr string) (*rpcnet.Conn, error) // to control streams
 	// Whether a late worker lives is asked by gossip's packets (nil for a registry
@@ -83,6 +86,7 @@ type WorkerRegistry struct {
 	workers map[string]*workerEntry // by Member.ID
 	standby map[string]Member       // present lives of names that have a better one, by Member.ID
 	groups  map[string]*group       // by selector
+	owned   map[string]int          // how many of them each caller has
 	uses    uint64                  // clock of groups
 	stall   *phi.Stall
 	toldPhi time.Duration              // when the levels were last told to Metrics
@@ -101,6 +105,8 @@ type workerEntry struct {
 	conn    *rpcnet.Conn       // of the control stream, present or last
 	broken  bool               // the control stream is not there
 	seen    bool               // there was one
+	proven  string             // the address that has answered last as a worker
+	reason  string             // why the control stream is not there
 	left    bool               // says that it leaves, or is gone by the node's view
 	ready   bool               // could be chosen when last looked at
 	vouched int                // pings it has answered since its last heartbeat
@@ -108,17 +114,6 @@ type workerEntry struct {
 	stop    context.CancelFunc // ends its goroutine
 	again   chan struct{}      // its address has changed: dial again; capacity 1
 }
-
-// A group is a selector with the workers it chooses.
-type group struct {
-	selector Selector
-	load     *load.Group
-	used     uint64
-	stale    bool
-}
-
-// maxGroups bounds the selectors remembered; the least recently used goes.
-const maxGroups = 256
 
 // NewWorkerRegistry returns a registry that follows the node until it stops or
 // Close is called.
@@ -150,8 +145,8 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, of Config, cfg Registr
 	}
 	r := &WorkerRegistry{
 		cfg: cfg, selector: selector, node: members, ep: ep, phi: of.Phi, beat: of.HealthCheckInterval,
-		origin: time.Now(), log: cfg.Logger, metrics: of.Metrics, zone: cfg.Zone,
-		workers: map[string]*workerEntry{}, standby: map[string]Member{}, groups: map[string]*group{},
+		origin: time.Now(), log: cfg.Logger, lines: loglimit.New(cfg.Logger), gate: newGate(), metrics: of.Metrics, zone: cfg.Zone,
+		workers: map[string]*workerEntry{}, standby: map[string]Member{}, groups: map[string]*group{}, owned: map[string]int{},
 		conns: map[*routed.Conns]struct{}{}, probe: routed.Ping,
 		stall: phi.NewStall(checkEvery), changed: make(chan struct{}),
 	}
@@ -159,7 +154,9 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, of Config, cfg Registr
 	if r.metrics == nil {
 		r.metrics = noMetrics{}
 	}
-	r.dial = func(ctx context.Context, addr string) (*rpcnet.Conn, error) { return ep.Dial(ctx, addr) }
+	r.dial = func(ctx context.Context, addr string) (*rpcnet.Conn, error) {
+		return ep.Dial(ctx, addr, verifyWorker(ep))
+	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r, nil
 }
@@ -288,7 +285,7 @@ func (r *WorkerRegistry) add(m Member) {
 // caller holds mu.
 func (r *WorkerRegistry) enter(m Member, stop context.CancelFunc) *workerEntry {
 	now := r.now()
-	w := &workerEntry{id: m.ID(), member: m, load: &load.Worker{Name: m.Name}, broken: true, since: now,
+	w := &workerEntry{id: m.ID(), member: m, load: &load.Worker{Name: m.Name, Chooser: randomID()}, broken: true, since: now,
 		stop: stop, again: make(chan struct{}, 1)}
 	w.load.Owner = w
 	cfg := r.phi
@@ -354,46 +351,4 @@ func (r *WorkerRegistry) setZone(w *workerEntry) {
 	if r.zone != "" && w.member.Tags["zone"] != r.zone {
 		w.load.Penalty = balance.ZonePenalty
 	}
-}
-
-// regroup makes all groups find their members again. The caller holds mu.
-func (r *WorkerRegistry) regroup() {
-	for _, g := range r.groups {
-		g.stale = true
-	}
-}
-
-// group returns the group of a selector. The caller holds mu.
-func (r *WorkerRegistry) group(selector string) (*group, error) {
-	g := r.groups[selector]
-	if g == nil {
-		s, err := ParseSelector(selector)
-		if err != nil {
-			return nil, err
-		}
-		if len(r.groups) >= maxGroups {
-			oldest := ""
-			for name, o := range r.groups {
-				if oldest == "" || o.used < r.groups[oldest].used {
-					oldest = name
-				}
-			}
-			delete(r.groups, oldest)
-		}
-		g = &group{selector: s, load: r.pool.NewGroup(r.cfg.Strategy), stale: true}
-		r.groups[selector] = g
-	}
-	r.uses++
-	g.used = r.uses
-	if g.stale {
-		g.stale = false
-		ws := make([]*load.Worker, 0, r.pool.Len())
-		for _, w := range r.pool.Workers() {
-			if g.selector.Matches(w.Owner.(*workerEntry).member.Tags) {
-				ws = append(ws, w)
-			}
-		}
-		g.load.Set(ws)
-	}
-	return g, nil
 }

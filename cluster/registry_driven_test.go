@@ -127,7 +127,7 @@ func chosen(t *testing.T, r *WorkerRegistry, n int) map[string]int {
 		got[a.Worker.Name]++
 	}
 	for _, a := range given {
-		r.Return(a.Worker.Name, a.Ticket)
+		r.Return(a.Worker.Name, a.Ticket, "")
 	}
 	return got
 }

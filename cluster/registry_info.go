@@ -46,6 +46,9 @@ type WorkerInfo struct {
 	// Ready says whether the worker can be chosen; Status why, or why not.
 	Ready  bool
 	Status string
+	// Reason is why its control connection is not there, if it is not: the error of
+	// the last try, cut at 512 bytes.
+	Reason string
 	// InFlight counts the calls on the worker as it last reported, whoever
 	// makes them; Queued of them wait.
 	InFlight, Queued int
@@ -53,8 +56,8 @@ type WorkerInfo struct {
 	// that have not arrived yet.
 	Own, Pending int
 	// Estimate is what the strategies compare with Capacity, which is the
-	// declared one, or the median of the others', times the weight of a worker
-	// that comes back.
+	// declared one, at most 8 times the median of all, or that median if it
+	// declares none, times the weight of a worker that comes back.
 	Estimate, Capacity float64
 	// Declared is the capacity the worker declares, 0 if none.
 	Declared int
@@ -84,7 +87,7 @@ type WorkerInfo struct {
 func (r *WorkerRegistry) info(w *workerEntry, wish *load.Wish) WorkerInfo {
 	now := r.now()
 	status := load.StatusOf(now, w.load, wish)
-	i := WorkerInfo{Member: w.member, Ready: status <= load.IsLate, Status: status.String(), Phi: w.monitor.Phi(now)}
+	i := WorkerInfo{Member: w.member, Ready: status <= load.IsLate, Status: status.String(), Phi: w.monitor.Phi(now), Reason: w.reason}
 	if status == load.Candidate {
 		i.Status = "ready"
 	}
@@ -109,5 +112,8 @@ func (r *WorkerRegistry) info(w *workerEntry, wish *load.Wish) WorkerInfo {
 func (i WorkerInfo) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s at %s (%d connections, estimate %.1f of %g): %s", i.Name, i.Addr, i.InFlight, i.Estimate, i.Capacity, i.Status)
+	if i.Reason != "" {
+		fmt.Fprintf(&b, " (%s)", i.Reason)
+	}
 	return b.String()
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -24,13 +25,17 @@ type Choice struct {
 	// QueueOK says that the caller was refused by full workers and would rather
 	// wait in a queue.
 	QueueOK bool
+	// Caller is the identity that the certificate of who will call the worker
+	// proves (rpcnet.Peer.ID): the ticket is good for it alone. Without it a worker
+	// takes the ticket for none.
+	Caller string
 	// Alternates is how many further workers to name, for when the chosen one
 	// fails and nobody can be asked. They are not counted.
 	Alternates int
 }
 
 func (c *Choice) wish() load.Wish {
-	w := load.Wish{Key: c.Key}
+	w := load.Wish{Key: c.Key, Caller: c.Caller}
 	for _, name := range c.Exclude {
 		w.Exclude = append(w.Exclude, balance.ID(name))
 	}
@@ -73,7 +78,7 @@ func (r *WorkerRegistry) Assign(c Choice) (Assignment, error) {
 	wish := c.wish()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	g, err := r.group(c.Selector)
+	g, err := r.group(c.Selector, c.Caller)
 	if err != nil {
 		return Assignment{}, err
 	}
@@ -83,30 +88,32 @@ func (r *WorkerRegistry) Assign(c Choice) (Assignment, error) {
 		return Assignment{}, r.none(c.Selector, g, &wish)
 	}
 	a := Assignment{Worker: w.Owner.(*workerEntry).member, Reason: choice.Reason, Score: choice.Score, Full: full,
-		Ticket: r.pool.Issue(now, w, full || c.QueueOK).Append(nil)}
+		Ticket: r.pool.Issue(now, w, full || c.QueueOK, c.Caller).Append(nil)}
 	for _, other := range g.load.Others(now, &wish, w, c.Alternates) {
 		a.Alternates = append(a.Alternates, other.Owner.(*workerEntry).member)
 	}
 	return a, nil
 }
 
-// Return takes an assignment back that its caller will not use.
-func (r *WorkerRegistry) Return(worker string, ticket []byte) {
+// Return takes an assignment back that its caller, the one of its [Choice], will
+// not use. A ticket that was made for another is left alone.
+func (r *WorkerRegistry) Return(worker string, ticket []byte, caller string) {
 	t, err := load.ParseTicket(ticket)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if w := r.named(worker); w != nil && err == nil && t.Chooser == r.pool.ID() {
-		w.load.Drop(t.Number)
+	if w := r.named(worker); w != nil && err == nil {
+		r.pool.Return(w.load, t, caller)
 	}
 }
 
 // ReportFailure says that a life of a worker has just failed a caller whose
-// calls this process does not see. The caller is told apart from others by a
-// number. One caller may have a bad network; when two agree within 10 s, the
-// worker is ejected for a while, and one is enough while it is on trial. The
-// failure counts as one of now: a caller should not report what happened longer
-// than 10 s ago.
-func (r *WorkerRegistry) ReportFailure(worker, boot string, caller uint64) {
+// calls this process does not see. caller is the identity that its certificate
+// proves, never what it says of itself. One caller may have a bad network, or
+// lie; when two agree within 10 s, the worker is ejected for a while. While it is
+// on trial the one who was given the trial call is enough, once. The failure
+// counts as one of now: a caller should not report what happened longer than 10 s
+// ago.
+func (r *WorkerRegistry) ReportFailure(worker, boot, caller string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := r.named(worker)
@@ -116,7 +123,7 @@ func (r *WorkerRegistry) ReportFailure(worker, boot string, caller uint64) {
 	now := r.now()
 	if w.load.Health.Complaint(now, caller) {
 		until, _ := w.load.Health.Ejected(now)
-		r.log.Warn("callers agree that a worker fails: ejected", "worker", worker, "for", until-now)
+		r.lines.Log(slog.LevelWarn, "complaints", "callers agree that a worker fails: ejected", "worker", worker, "for", until-now)
 	}
 	r.noteReady(w)
 }
@@ -148,9 +155,23 @@ func (r *WorkerRegistry) none(selector string, g *group, wish *load.Wish) error 
 				why = append(why, fmt.Sprintf("%d %s", counts[s], s))
 			}
 		}
+		if w := unreachable(g.load.Members()); w != nil {
+			why = append(why, fmt.Sprintf("of these %s: %s", w.member.Name, w.reason))
+		}
 		msg = fmt.Sprintf("none of %d workers that match %q can be chosen: %s", n, selector, strings.Join(why, ", "))
 	}
 	return rpcnet.NewError(rpcnet.CodeUnavailable, msg).WithCause(ErrNoWorker).WithUnprocessed()
+}
+
+// unreachable returns the first of ws of which the reason is known why it cannot be
+// reached, nil if there is none.
+func unreachable(ws []*load.Worker) *workerEntry {
+	for _, w := range ws {
+		if e := w.Owner.(*workerEntry); w.Phase == load.Gone && e.reason != "" {
+			return e
+		}
+	}
+	return nil
 }
 
 // An Explanation is what a choice would see and why.
@@ -168,7 +189,7 @@ func (r *WorkerRegistry) Explain(c Choice) (Explanation, error) {
 	wish := c.wish()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	g, err := r.group(c.Selector)
+	g, err := r.group(c.Selector, c.Caller)
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -193,6 +214,9 @@ func (e Explanation) String() string {
 		}
 		fmt.Fprintf(&b, "  reported %d (%d queued), own %d, pending %d, report %v old, latency %v, phi %.1f: %s\n",
 			w.InFlight, w.Queued, w.Own, w.Pending, w.ReportAge.Round(time.Millisecond), w.Latency.Round(10*time.Microsecond), w.Phi, w.Status)
+		if w.Reason != "" {
+			fmt.Fprintf(&b, "  %-20s its control connection: %s\n", "", w.Reason)
+		}
 	}
 	return b.String()
 }

@@ -78,8 +78,8 @@ func TestWaitReadyReturnsWhenAnEjectionEnds(t *testing.T) {
 		r.work.Go(r.check)
 		a := play(r, "a", 1, nil)
 		beatFor(2*time.Second, a)
-		r.ReportFailure("a", "1", 1)
-		r.ReportFailure("a", "1", 2)
+		r.ReportFailure("a", "1", "x")
+		r.ReportFailure("a", "1", "y")
 		if r.Count() != 0 {
 			t.Fatalf("ready although two callers complain: %v", a.info(t))
 		}

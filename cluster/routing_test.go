@@ -249,7 +249,7 @@ func TestTicketsCountUntilTheirCallArrives(t *testing.T) {
 	d := startRouting(t, cluster.RegistryConfig{}, cluster.ClientConfig{})
 	w := startWorker(t, "worker-a", d.history, workerOptions{})
 	d.ready(t, 1)
-	a, err := d.registry.Assign(cluster.Choice{})
+	a, err := d.registry.Assign(cluster.Choice{Caller: "localhost"})
 	if err != nil || a.Worker.Name != "worker-a" || len(a.Ticket) == 0 {
 		t.Fatalf("%+v, %v", a, err)
 	}

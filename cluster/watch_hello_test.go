@@ -7,7 +7,7 @@ import (
 
 func TestHelloOfAControlStreamSurvivesTheWire(t *testing.T) {
 	t.Parallel()
-	for _, h := range []watchHello{{}, {1<<64 - 1, 1 << 20, maxHeartbeat}, {7, 3, 50 * time.Millisecond}} {
+	for _, h := range []watchHello{{}, {1<<64 - 1, [16]byte{0: 1, 15: 255}, 1 << 20, maxHeartbeat}, {7, [16]byte{}, 3, 50 * time.Millisecond}} {
 		if got, err := parseWatchHello(h.append(nil)); err != nil || got != h {
 			t.Errorf("got %+v, %v, want %+v", got, err, h)
 		}
@@ -25,7 +25,7 @@ func TestHelloOfAControlStreamSurvivesTheWire(t *testing.T) {
 }
 
 func FuzzWatchHello(f *testing.F) {
-	f.Add(watchHello{1, 2, time.Second}.append(nil))
+	f.Add(watchHello{1, [16]byte{3}, 2, time.Second}.append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, err := parseWatchHello(b)
 		if err != nil {

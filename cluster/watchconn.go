@@ -4,64 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"syscall"
+	"log/slog"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/phi"
 	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
-
-// Pace of redialling a worker's control connection.
-const (
-	watchDialTimeout = time.Second
-	firstRedial      = 20 * time.Millisecond
-	lastRedial       = time.Second
-	// refusals in a row are proof that the process is gone.
-	refusals = 2
-)
-
-// read keeps the control connection to a worker and applies its reports, until
-// the worker is gone. It runs on a goroutine of its own.
-func (r *WorkerRegistry) read(ctx context.Context, w *workerEntry) {
-	refused, pause := 0, firstRedial
-	for ctx.Err() == nil {
-		r.mu.Lock()
-		m := w.member
-		r.mu.Unlock()
-		err := r.watch(ctx, w, m, func() { refused, pause = 0, 0 })
-		if ctx.Err() != nil {
-			return
-		}
-		r.lost(w, err)
-		switch {
-		case errors.Is(err, errReplaced):
-			r.node.ReportUnreachable(m.Name, m.Boot, CauseReplaced)
-		case errors.Is(err, syscall.ECONNREFUSED):
-			if refused++; refused >= refusals {
-				r.node.ReportUnreachable(m.Name, m.Boot, CauseRefused)
-			}
-		default:
-			refused = 0
-		}
-		r.log.Debug("control stream of a worker is down", "worker", m.Name, "addr", m.Addr, "err", err)
-		if pause > 0 { // a stream that was up is dialled again at once
-			t := time.NewTimer(pause/2 + rand.N(pause/2+1))
-			select {
-			case <-t.C:
-			case <-w.again:
-				pause = 0
-			case <-ctx.Done():
-			}
-			t.Stop()
-		}
-		if refused >= refusals || !errors.Is(err, syscall.ECONNREFUSED) {
-			pause = min(2*pause, lastRedial)
-		}
-		pause = max(pause, firstRedial)
-	}
-}
 
 // errReplaced says that another life of the node answers at its address.
 var errReplaced = errors.New("another boot answers at this address")
@@ -86,16 +36,14 @@ func (r *WorkerRegistry) watch(ctx context.Context, w *workerEntry, m Member, up
 	}
 	defer conn.Close()
 	r.mu.Lock()
-	w.conn = conn
+	w.conn, w.proven = conn, m.Addr
+	hello := r.hello(w)
 	r.mu.Unlock()
 	s, err := conn.NewStream(ctx, watchSpec)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	r.mu.Lock()
-	hello := r.hello()
-	r.mu.Unlock()
 	if err := s.Send(hello.append(nil)); err != nil {
 		return err
 	}
@@ -129,29 +77,31 @@ func (r *WorkerRegistry) watch(ctx context.Context, w *workerEntry, m Member, up
 	}
 }
 
-// hello says at which pace this chooser wants reports. The caller holds mu.
-func (r *WorkerRegistry) hello() watchHello {
-	return watchHello{chooser: r.pool.ID(), workers: len(r.workers), heartbeat: min(r.beat, maxHeartbeat)}
+// hello says who this chooser is to a worker, and at which pace it wants reports.
+// The caller holds mu.
+func (r *WorkerRegistry) hello(w *workerEntry) watchHello {
+	return watchHello{chooser: w.load.Chooser, key: [load.SecretSize]byte(w.load.Secret().Key()),
+		workers: len(r.workers), heartbeat: min(r.beat, maxHeartbeat)}
 }
 
 // repace tells all workers when their number has changed so much that reports
 // come at another pace. The caller holds mu.
 func (r *WorkerRegistry) repace() {
-	hello := r.hello()
-	heartbeat, gap := hello.pace()
+	now := watchHello{workers: len(r.workers), heartbeat: min(r.beat, maxHeartbeat)}
+	heartbeat, gap := now.pace()
 	was, wasGap := r.paced.pace()
 	if heartbeat == was && gap == wasGap {
 		return
 	}
-	r.paced = hello
-	var conns []*rpcnet.Conn
+	r.paced = now
+	hellos := map[*rpcnet.Conn]watchHello{}
 	for _, w := range r.workers {
 		if !w.broken {
-			conns = append(conns, w.conn)
+			hellos[w.conn] = r.hello(w)
 		}
 	}
 	r.work.Go(func() {
-		for _, conn := range conns {
+		for conn, hello := range hellos {
 			ctx, cancel := context.WithTimeout(r.ctx, time.Second)
 			// Who does not hear it keeps its pace until it is dialled again.
 			var out []byte
@@ -174,7 +124,7 @@ func (r *WorkerRegistry) reported(w *workerEntry, rep load.Report) {
 		w.seen, w.since = true, now
 		w.monitor.Reset(now) // it counts from here, not from when the node was seen
 	}
-	w.vouched = 0
+	w.vouched, w.reason = 0, ""
 	w.monitor.SetInterval(rep.Interval)
 	was := w.monitor.State()
 	state := w.monitor.Heartbeat(now)
@@ -194,7 +144,7 @@ func (r *WorkerRegistry) reported(w *workerEntry, rep load.Report) {
 func (r *WorkerRegistry) lost(w *workerEntry, err error) {
 	r.mu.Lock()
 	had := !w.broken
-	w.broken = true
+	w.broken, w.reason = true, loglimit.Cut(err.Error())
 	if had {
 		r.pool.Lost(w.load)
 		w.monitor.Suspect(r.now()) // it comes back by heartbeats, and slowly
@@ -203,7 +153,7 @@ func (r *WorkerRegistry) lost(w *workerEntry, err error) {
 	leaving, m := w.left, w.member
 	r.mu.Unlock()
 	if had && !leaving {
-		r.log.Info("worker does not answer", "worker", m.Name, "addr", m.Addr, "err", err)
+		r.lines.Log(slog.LevelInfo, "lost", "worker does not answer", "worker", m.Name, "addr", m.Addr, "err", err)
 		r.node.Suspect(m.Name, m.Boot, CauseStream, 0)
 	}
 }

@@ -104,7 +104,11 @@ func newWorker(ep *rpcnet.Endpoint, boot string, cfg WorkerConfig) (*Worker, err
 	}
 	var err error
 	w.remove, err = ep.Extend(rpcnet.Extension{
-		Methods:     []rpcnet.Method{{Spec: watchSpec, Handler: w.serveWatch}, {Spec: paceSpec, Handler: w.servePace}, {Spec: routed.ProbeSpec, Handler: routed.ServeProbe}},
+		Methods: []rpcnet.Method{
+			{Spec: watchSpec, Handler: w.serveWatch, Role: rpcnet.RoleDirector},
+			{Spec: paceSpec, Handler: w.servePace, Role: rpcnet.RoleDirector},
+			{Spec: routed.ProbeSpec, Handler: routed.ServeProbe},
+		},
 		Interceptor: w.intercept,
 		Drain:       w.drain,
 	})
@@ -151,10 +155,7 @@ func randomID() uint64 {
 // changed wakes those who report. The caller holds mu.
 func (w *Worker) changed() {
 	for v := range w.watchers {
-		select {
-		case v.wake <- struct{}{}:
-		default:
-		}
+		v.poke()
 	}
 	if w.idle != nil && w.ledger.InFlight() == 0 {
 		close(w.idle)
@@ -179,7 +180,7 @@ func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 	return func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
 		call := load.Call{}
 		if sc := rpcnet.ServerCallFrom(ctx); sc != nil {
-			call.Attempt = sc.Attempt()
+			call.Attempt, call.Peer = sc.Attempt(), sc.Peer().ID
 			if text := sc.Header().Get(ticketHeader); text != "" {
 				t, err := load.ParseTicket([]byte(text))
 				call.Ticket, call.Ticketed = t, err == nil
@@ -208,8 +209,8 @@ func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 			return w.serveMovable(ctx, spec, s, next)
 		}
 		err = next(ctx, spec, s)
-		if call.Ticketed && call.Ticket.Number == 0 && spec.Shape == rpcnet.Unary {
-			w.tellLoad(ctx, call.Ticket.Chooser)
+		if t, ok := e.Ticket(); ok && t.Number == 0 && spec.Shape == rpcnet.Unary {
+			w.tellLoad(ctx, t.Chooser)
 		}
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 	"github.com/rpcnet-go/rpcnet/internal/routed"
@@ -22,6 +23,10 @@ type Config struct {
 	Credentials rpcnet.Credentials
 	// Endpoint, if not nil, dials in place of Credentials.
 	Endpoint *rpcnet.Endpoint
+	// Roles say whose certificate may be a director's, and whose a worker's; others
+	// get no call. Default: as certificates say (rpcnet.Roles). With Endpoint, its
+	// own rules count instead.
+	Roles rpcnet.Roles
 	// Selector restricts all calls to workers whose tags match. A call may
 	// restrict further with cluster.WithSelector. Default: any worker.
 	Selector string
@@ -36,7 +41,8 @@ type Config struct {
 	AskTimeout time.Duration
 	// DialTimeout bounds connecting to a worker. Default 2 s.
 	DialTimeout time.Duration
-	// DialOptions are for the connections to directors and workers.
+	// DialOptions are for the connections to directors and workers. One with
+	// rpcnet.WithVerifyPeer replaces the check of Roles.
 	DialOptions []rpcnet.DialOption
 	// Retryable says after which errors another worker may do better, beside
 	// those of transport. Default: those whose code is Unavailable.
@@ -101,9 +107,9 @@ func (k Kind) String() string {
 // blocks.
 type Client struct {
 	cfg       Config
-	id        uint64
 	directors []*rpcnet.Conn
-	conns     *routed.Conns
+	conns     *routed.Conns // to workers
+	again     *routed.Conns // to directors whose own connection is down
 	watch     routed.Watch
 
 	mu       sync.Mutex
@@ -128,6 +134,9 @@ func Dial(ctx context.Context, cfg Config, addrs ...string) (*Client, error) {
 	if cfg.AskTimeout < 0 || cfg.DialTimeout < 0 || cfg.MaxAttempts < 0 {
 		return nil, errors.New("director: AskTimeout, DialTimeout and MaxAttempts must not be negative")
 	}
+	if _, err := cluster.ParseSelector(cfg.Selector); err != nil {
+		return nil, fmt.Errorf("director: Config.Selector: %w", err)
+	}
 	def := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
 			*d = v
@@ -145,10 +154,14 @@ func Dial(ctx context.Context, cfg Config, addrs ...string) (*Client, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	c := &Client{cfg: cfg, id: rand.Uint64(), known: map[string]known{}}
-	c.conns = routed.NewConns(cfg.DialTimeout, c.dial)
+	c := &Client{cfg: cfg, known: map[string]known{}}
+	to := func(role rpcnet.Role) func(context.Context, string) (*rpcnet.Conn, error) {
+		return func(ctx context.Context, addr string) (*rpcnet.Conn, error) { return c.dial(ctx, addr, role) }
+	}
+	c.conns = routed.NewConns(cfg.DialTimeout, to(rpcnet.RoleWorker))
+	c.again = routed.NewConns(cfg.DialTimeout, to(rpcnet.RoleDirector))
 	for _, addr := range addrs {
-		conn, err := c.dialWith(ctx, addr, rpcnet.WithLazyDial())
+		conn, err := c.dial(ctx, addr, rpcnet.RoleDirector, rpcnet.WithLazyDial())
 		if err != nil {
 			c.Close()
 			return nil, fmt.Errorf("director: %w", err)
@@ -159,12 +172,16 @@ func Dial(ctx context.Context, cfg Config, addrs ...string) (*Client, error) {
 	return c, nil
 }
 
-func (c *Client) dial(ctx context.Context, addr string) (*rpcnet.Conn, error) {
-	return c.dialWith(ctx, addr)
-}
-
-func (c *Client) dialWith(ctx context.Context, addr string, more ...rpcnet.DialOption) (*rpcnet.Conn, error) {
-	opts := append(append(more, c.cfg.DialOptions...), rpcnet.WithFailFast())
+// dial connects to an address, where a peer must answer that has the role.
+func (c *Client) dial(ctx context.Context, addr string, role rpcnet.Role, more ...rpcnet.DialOption) (*rpcnet.Conn, error) {
+	verify := rpcnet.WithVerifyPeer(func(p rpcnet.Peer) error {
+		if c.cfg.Endpoint != nil {
+			return c.cfg.Endpoint.Allow(p, role)
+		}
+		return c.cfg.Roles.Allow(p, role)
+	})
+	opts := append(append([]rpcnet.DialOption{verify}, more...), c.cfg.DialOptions...)
+	opts = append(opts, rpcnet.WithFailFast())
 	if c.cfg.Endpoint != nil {
 		return c.cfg.Endpoint.Dial(ctx, addr, opts...)
 	}
@@ -176,6 +193,7 @@ func (c *Client) Close() error {
 	for _, d := range c.directors {
 		d.Close()
 	}
+	c.again.Close()
 	c.conns.Close()
 	return nil
 }

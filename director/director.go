@@ -22,7 +22,6 @@ package director
 import (
 	"context"
 	"errors"
-	"hash/fnv"
 	"log/slog"
 
 	"github.com/rpcnet-go/rpcnet"
@@ -55,9 +54,9 @@ func (d *Director) Register(srv *rpcnet.Server) { directorv1.RegisterDirector(sr
 
 // A Request says what worker is wanted and what has happened before.
 type Request struct {
+	// Choice is what is wanted. Its Caller, for whom the ticket is good and by whom
+	// Failures are told, is by default the peer of the call that is being served.
 	cluster.Choice
-	// Caller tells the asking process from others; any number.
-	Caller uint64
 	// Failures are workers that have failed the caller since it last asked.
 	Failures []Failure
 	// Unused are tickets that will not be used, with their workers' names.
@@ -68,10 +67,14 @@ type Request struct {
 type Failure struct{ Worker, Boot string }
 
 // GetWorker chooses a worker for a caller, for programs with a contract of
-// their own. The error is as that of cluster.WorkerRegistry.Assign.
-func (d *Director) GetWorker(_ context.Context, req Request) (cluster.Assignment, error) {
+// their own: ctx is that of the handler. The error is as that of
+// cluster.WorkerRegistry.Assign.
+func (d *Director) GetWorker(ctx context.Context, req Request) (cluster.Assignment, error) {
+	if call := rpcnet.ServerCallFrom(ctx); call != nil && req.Caller == "" {
+		req.Caller = call.Peer().ID
+	}
 	for name, ticket := range req.Unused {
-		d.registry.Return(name, ticket)
+		d.registry.Return(name, ticket, req.Caller)
 	}
 	for _, f := range req.Failures {
 		d.registry.ReportFailure(f.Worker, f.Boot, req.Caller)
@@ -92,12 +95,6 @@ type service struct{ d *Director }
 func (s service) GetWorker(ctx context.Context, req *directorv1.GetWorkerRequest) (*directorv1.GetWorkerResponse, error) {
 	r := Request{
 		Choice: cluster.Choice{Selector: req.Selector, Exclude: req.Exclude, Key: req.Key, Hint: req.Hint, QueueOK: req.QueueOK},
-		Caller: req.Client,
-	}
-	if call := rpcnet.ServerCallFrom(ctx); call != nil {
-		h := fnv.New64a() // a caller cannot pass for two by two numbers under two names
-		h.Write([]byte(call.Peer().ID))
-		r.Caller ^= h.Sum64()
 	}
 	for _, f := range req.Failures {
 		r.Failures = append(r.Failures, Failure{f.Worker, f.Boot})

@@ -41,6 +41,16 @@ func credentials(t testing.TB) rpcnet.Credentials {
 	return creds
 }
 
+// clientNamed returns credentials of a client alone, with that name.
+func clientNamed(t testing.TB, name string) rpcnet.Credentials {
+	t.Helper()
+	creds, err := authority().ClientCredentials(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return creds
+}
+
 // countSpec is a resumable stream of bytes: the request is the first number
 // wanted and the last, the responses are the numbers.
 var countSpec = &rpcnet.Spec{
@@ -168,7 +178,10 @@ func startWorker(t testing.TB, name, addr, seed string, cfg cluster.WorkerConfig
 
 func dial(t testing.TB, cfg director.Config, addrs ...string) *director.Client {
 	t.Helper()
-	cfg.Credentials, cfg.Logger = credentials(t), quiet
+	if cfg.Credentials == (rpcnet.Credentials{}) {
+		cfg.Credentials = credentials(t)
+	}
+	cfg.Logger = quiet
 	c, err := director.Dial(t.Context(), cfg, addrs...)
 	if err != nil {
 		t.Fatal(err)
@@ -451,7 +464,8 @@ func TestTwoCallersThatAgreeEjectAWorker(t *testing.T) {
 	startWorker(t, "worker-a", "", d.addr, cluster.WorkerConfig{}, broken)
 	startWorker(t, "worker-b", "", d.addr, cluster.WorkerConfig{}, broken)
 	ready(t, d, 2)
-	one, two := dial(t, director.Config{}, d.addr), dial(t, director.Config{}, d.addr)
+	one := dial(t, director.Config{Credentials: clientNamed(t, "client-1")}, d.addr)
+	two := dial(t, director.Config{Credentials: clientNamed(t, "client-2")}, d.addr)
 	ejected := func() bool {
 		return slices.ContainsFunc(d.registry.Workers(), func(w cluster.WorkerInfo) bool { return w.Status == "ejected" })
 	}
@@ -481,5 +495,8 @@ func TestDialRefusesWhatCannotWork(t *testing.T) {
 	}
 	if _, err := director.Dial(t.Context(), director.Config{Credentials: credentials(t)}, "nonsense"); err == nil {
 		t.Error("an address without a port was accepted")
+	}
+	if _, err := director.Dial(t.Context(), director.Config{Credentials: credentials(t), Selector: "zone in (a"}, "127.0.0.1:1"); !errors.As(err, new(*cluster.SelectorError)) {
+		t.Errorf("a selector that cannot be parsed: %v", err)
 	}
 }

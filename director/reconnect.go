@@ -52,7 +52,7 @@ func (c *Client) reconnect(ctx context.Context, answers []answer, put func(direc
 		})
 		work.Go(func() {
 			var l routed.Lease
-			conn, err := l.Take(ctx, c.conns, routed.Key{Addr: own.Addr()}, true)
+			conn, err := l.Take(ctx, c.again, routed.Key{Addr: own.Addr()}, true)
 			if err == nil {
 				tell(conn)
 				<-ctx.Done() // it is in use

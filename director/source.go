@@ -68,7 +68,7 @@ func (c *Client) ask(ctx context.Context, wish *routed.Wish) (*directorv1.GetWor
 	c.mu.Lock()
 	first := c.current
 	req := &directorv1.GetWorkerRequest{Selector: wish.Selector, Exclude: slices.Clone(lastOf(wish.Exclude, maxExclude)), Key: wish.Key, Hint: wish.Hint,
-		QueueOK: wish.Patient, Client: c.id, Failures: c.failures, Unused: c.unused}
+		QueueOK: wish.Patient, Failures: c.failures, Unused: c.unused}
 	c.failures, c.unused = nil, nil
 	c.mu.Unlock()
 	var res *directorv1.GetWorkerResponse

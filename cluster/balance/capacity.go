@@ -7,13 +7,14 @@ import (
 )
 
 // Median returns the capacity to assume for workers that declare none: the
-// median of the declared ones, 1 if there are none. It sorts declared.
+// median of the declared ones, the lower of two in the middle, 1 if there are
+// none. It sorts declared.
 func Median(declared []float64) float64 {
 	if len(declared) == 0 {
 		return 1
 	}
 	slices.Sort(declared)
-	return declared[len(declared)/2]
+	return declared[(len(declared)-1)/2]
 }
 
 // SlowStart returns the share of its capacity that a worker counts with at an

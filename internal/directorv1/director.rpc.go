@@ -12,7 +12,9 @@ import "context"
 type Director interface {
 	// GetWorker returns a worker for one call.
 	//
-	//rpcnet:limits timeout=5s
+	// A request with all that it may hold has 250 KB.
+	//
+	//rpcnet:limits timeout=5s maxsize=256KiB
 	GetWorker(ctx context.Context, req *GetWorkerRequest) (*GetWorkerResponse, error)
 }
 
@@ -28,8 +30,6 @@ type GetWorkerRequest struct {
 	// QueueOK says that the call has been refused by full workers and would
 	// rather wait.
 	QueueOK bool
-	// Client is a random number of the asking process.
-	Client uint64
 	// Failures are what the client has seen since it last asked.
 	Failures []Failure `rpc:"failures,max=256"`
 	// Unused are tickets that will not be used.
@@ -38,13 +38,13 @@ type GetWorkerRequest struct {
 
 // Failure is a worker that failed the client.
 type Failure struct {
-	Worker string
-	Boot   string
+	Worker string `rpc:"worker,max=128"`
+	Boot   string `rpc:"boot,max=64"`
 }
 
 // Unused is a ticket that its client will not use.
 type Unused struct {
-	Worker string
+	Worker string `rpc:"worker,max=128"`
 	Ticket []byte `rpc:"ticket,max=64"`
 }
 
@@ -57,9 +57,9 @@ type GetWorkerResponse struct {
 	Alternates []Worker `rpc:"alternates,max=8"`
 }
 
-// Worker is where to find a worker.
+// Worker is where to find a worker. A host name has at most 253 bytes.
 type Worker struct {
-	Name string
-	Boot string
-	Addr string
+	Name string `rpc:"name,max=128"`
+	Boot string `rpc:"boot,max=64"`
+	Addr string `rpc:"addr,max=272"`
 }

@@ -27,12 +27,13 @@ var directorSchema = schema.New(DirectorDescriptor)
 
 var (
 	directorGetWorkerSpec = &rpcnet.Spec{
-		Procedure: DirectorGetWorkerProcedure,
-		Shape:     rpcnet.Unary,
-		Timeout:   5000000000, // 5s
-		Request:   stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorSchema.Message("GetWorkerRequest")),
-		Response:  stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorSchema.Message("GetWorkerResponse")),
-		Doc:       "GetWorker returns a worker for one call.",
+		Procedure:      DirectorGetWorkerProcedure,
+		Shape:          rpcnet.Unary,
+		Timeout:        5000000000, // 5s
+		MaxMessageSize: 262144,
+		Request:        stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorSchema.Message("GetWorkerRequest")),
+		Response:       stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorSchema.Message("GetWorkerResponse")),
+		Doc:            "GetWorker returns a worker for one call.\n\nA request with all that it may hold has 250 KB.",
 	}
 )
 
@@ -48,6 +49,8 @@ func NewDirectorClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *Directo
 }
 
 // GetWorker returns a worker for one call.
+//
+// A request with all that it may hold has 250 KB.
 func (c *DirectorClient) GetWorker(ctx context.Context, req *GetWorkerRequest) (*GetWorkerResponse, error) {
 	res := new(GetWorkerResponse)
 	if err := c.c.Unary(ctx, directorGetWorkerSpec, req, res); err != nil {
@@ -97,13 +100,13 @@ const DirectorDescriptor = `{"version":1,
 "service":"director.v1.Director",
 "doc":"Director gives workers to clients.",
 "methods":[
-{"name":"GetWorker","shape":"unary","doc":"GetWorker returns a worker for one call.","request":"GetWorkerRequest","response":"GetWorkerResponse","timeout":"5s"}],
+{"name":"GetWorker","shape":"unary","doc":"GetWorker returns a worker for one call.\n\nA request with all that it may hold has 250 KB.","request":"GetWorkerRequest","response":"GetWorkerResponse","timeout":"5s","max_size":262144}],
 "types":{
-"Failure":{"kind":"struct","doc":"Failure is a worker that failed the client.","fields":[{"name":"boot","type":"string"},{"name":"worker","type":"string"}]},
-"GetWorkerRequest":{"kind":"struct","doc":"GetWorkerRequest says what worker is wanted and what has happened.","fields":[{"name":"key","type":"string","doc":"Key is the affinity key, Hint the worker that served the session before.","max":1024},{"name":"hint","type":"string","max":256},{"name":"client","type":"uint64","doc":"Client is a random number of the asking process."},{"name":"unused","type":"[]Unused","doc":"Unused are tickets that will not be used.","max":256},{"name":"exclude","type":"[]string","doc":"Exclude are names of workers not wanted.","max":256},{"name":"failures","type":"[]Failure","doc":"Failures are what the client has seen since it last asked.","max":256},{"name":"queue_ok","type":"bool","doc":"QueueOK says that the call has been refused by full workers and would\nrather wait."},{"name":"selector","type":"string","doc":"Selector filters workers by their tags; empty: any.","max":4096}]},
+"Failure":{"kind":"struct","doc":"Failure is a worker that failed the client.","fields":[{"name":"boot","type":"string","max":64},{"name":"worker","type":"string","max":128}]},
+"GetWorkerRequest":{"kind":"struct","doc":"GetWorkerRequest says what worker is wanted and what has happened.","fields":[{"name":"key","type":"string","doc":"Key is the affinity key, Hint the worker that served the session before.","max":1024},{"name":"hint","type":"string","max":256},{"name":"unused","type":"[]Unused","doc":"Unused are tickets that will not be used.","max":256},{"name":"exclude","type":"[]string","doc":"Exclude are names of workers not wanted.","max":256},{"name":"failures","type":"[]Failure","doc":"Failures are what the client has seen since it last asked.","max":256},{"name":"queue_ok","type":"bool","doc":"QueueOK says that the call has been refused by full workers and would\nrather wait."},{"name":"selector","type":"string","doc":"Selector filters workers by their tags; empty: any.","max":4096}]},
 "GetWorkerResponse":{"kind":"struct","doc":"GetWorkerResponse is the assignment.","fields":[{"name":"ticket","type":"bytes","doc":"Ticket goes with the call to the worker.","max":64},{"name":"worker","type":"Worker"},{"name":"alternates","type":"[]Worker","doc":"Alternates may be called when the worker fails and no director answers.","max":8}]},
-"Unused":{"kind":"struct","doc":"Unused is a ticket that its client will not use.","fields":[{"name":"ticket","type":"bytes","max":64},{"name":"worker","type":"string"}]},
-"Worker":{"kind":"struct","doc":"Worker is where to find a worker.","fields":[{"name":"addr","type":"string"},{"name":"boot","type":"string"},{"name":"name","type":"string"}]}}}`
+"Unused":{"kind":"struct","doc":"Unused is a ticket that its client will not use.","fields":[{"name":"ticket","type":"bytes","max":64},{"name":"worker","type":"string","max":128}]},
+"Worker":{"kind":"struct","doc":"Worker is where to find a worker. A host name has at most 253 bytes.","fields":[{"name":"addr","type":"string","max":272},{"name":"boot","type":"string","max":64},{"name":"name","type":"string","max":128}]}}}`
 
 // An error here means that GetWorkerRequest has changed: run go generate.
 var _ = struct {
@@ -112,7 +115,6 @@ var _ = struct {
 	Key      string
 	Hint     string
 	QueueOK  bool
-	Client   uint64
 	Failures []Failure
 	Unused   []Unused
 }(GetWorkerRequest{})
@@ -122,7 +124,7 @@ func appendGetWorkerRequestCBOR(b []byte, v *GetWorkerRequest) (_ []byte, err er
 	if len(v.Key) > 1024 {
 		return b, wire.TooLong("GetWorkerRequest.Key", len(v.Key), 1024)
 	}
-	b = append(b, "\xa8ckey"...)
+	b = append(b, "\xa7ckey"...)
 	if b, ok = wire.AppendText(b, v.Key); !ok {
 		return b, wire.NotUTF8("GetWorkerRequest.Key")
 	}
@@ -133,8 +135,6 @@ func appendGetWorkerRequestCBOR(b []byte, v *GetWorkerRequest) (_ []byte, err er
 	if b, ok = wire.AppendText(b, v.Hint); !ok {
 		return b, wire.NotUTF8("GetWorkerRequest.Hint")
 	}
-	b = append(b, "fclient"...)
-	b = wire.AppendUint(b, v.Client)
 	if len(v.Unused) > 256 {
 		return b, wire.TooLong("GetWorkerRequest.Unused", len(v.Unused), 256)
 	}
@@ -177,7 +177,7 @@ func appendGetWorkerRequestCBOR(b []byte, v *GetWorkerRequest) (_ []byte, err er
 	return b, nil
 }
 
-var fieldsOfGetWorkerRequest = []string{"ckey", "dhint", "fclient", "funused", "gexclude", "hfailures", "hqueue_ok", "hselector"}
+var fieldsOfGetWorkerRequest = []string{"ckey", "dhint", "funused", "gexclude", "hfailures", "hqueue_ok", "hselector"}
 
 func decodeGetWorkerRequestCBOR(d *wire.Decoder, v *GetWorkerRequest) {
 	var f wire.Fields
@@ -189,8 +189,6 @@ func decodeGetWorkerRequestCBOR(d *wire.Decoder, v *GetWorkerRequest) {
 		case 1:
 			v.Hint = d.TextAtMost(256)
 		case 2:
-			v.Client = d.Uint64()
-		case 3:
 			x1 := d.AtMost(d.Array(), 256)
 			x2 := wire.Slice[Unused](d, x1)
 			for len(x2) < x1 {
@@ -202,7 +200,7 @@ func decodeGetWorkerRequestCBOR(d *wire.Decoder, v *GetWorkerRequest) {
 			}
 			d.Leave()
 			v.Unused = x2
-		case 4:
+		case 3:
 			x3 := d.AtMost(d.Array(), 256)
 			x4 := wire.Slice[string](d, x3)
 			for len(x4) < x3 {
@@ -214,7 +212,7 @@ func decodeGetWorkerRequestCBOR(d *wire.Decoder, v *GetWorkerRequest) {
 			}
 			d.Leave()
 			v.Exclude = x4
-		case 5:
+		case 4:
 			x5 := d.AtMost(d.Array(), 256)
 			x6 := wire.Slice[Failure](d, x5)
 			for len(x6) < x5 {
@@ -226,9 +224,9 @@ func decodeGetWorkerRequestCBOR(d *wire.Decoder, v *GetWorkerRequest) {
 			}
 			d.Leave()
 			v.Failures = x6
-		case 6:
+		case 5:
 			v.QueueOK = d.Bool()
-		case 7:
+		case 6:
 			v.Selector = d.TextAtMost(4096)
 		case wire.Unknown:
 			d.Skip()
@@ -318,6 +316,9 @@ func appendUnusedCBOR(b []byte, v *Unused) (_ []byte, err error) {
 	}
 	b = append(b, "\xa2fticket"...)
 	b = wire.AppendBytes(b, v.Ticket)
+	if len(v.Worker) > 128 {
+		return b, wire.TooLong("Unused.Worker", len(v.Worker), 128)
+	}
 	b = append(b, "fworker"...)
 	if b, ok = wire.AppendText(b, v.Worker); !ok {
 		return b, wire.NotUTF8("Unused.Worker")
@@ -335,7 +336,7 @@ func decodeUnusedCBOR(d *wire.Decoder, v *Unused) {
 		case 0:
 			v.Ticket = d.BytesAtMost(64)
 		case 1:
-			v.Worker = d.Text()
+			v.Worker = d.TextAtMost(128)
 		case wire.Unknown:
 			d.Skip()
 		}
@@ -355,9 +356,15 @@ var _ = struct {
 
 func appendFailureCBOR(b []byte, v *Failure) (_ []byte, err error) {
 	var ok bool
+	if len(v.Boot) > 64 {
+		return b, wire.TooLong("Failure.Boot", len(v.Boot), 64)
+	}
 	b = append(b, "\xa2dboot"...)
 	if b, ok = wire.AppendText(b, v.Boot); !ok {
 		return b, wire.NotUTF8("Failure.Boot")
+	}
+	if len(v.Worker) > 128 {
+		return b, wire.TooLong("Failure.Worker", len(v.Worker), 128)
 	}
 	b = append(b, "fworker"...)
 	if b, ok = wire.AppendText(b, v.Worker); !ok {
@@ -374,9 +381,9 @@ func decodeFailureCBOR(d *wire.Decoder, v *Failure) {
 		k := f.Next(d, fieldsOfFailure)
 		switch k {
 		case 0:
-			v.Boot = d.Text()
+			v.Boot = d.TextAtMost(64)
 		case 1:
-			v.Worker = d.Text()
+			v.Worker = d.TextAtMost(128)
 		case wire.Unknown:
 			d.Skip()
 		}
@@ -397,13 +404,22 @@ var _ = struct {
 
 func appendWorkerCBOR(b []byte, v *Worker) (_ []byte, err error) {
 	var ok bool
+	if len(v.Addr) > 272 {
+		return b, wire.TooLong("Worker.Addr", len(v.Addr), 272)
+	}
 	b = append(b, "\xa3daddr"...)
 	if b, ok = wire.AppendText(b, v.Addr); !ok {
 		return b, wire.NotUTF8("Worker.Addr")
 	}
+	if len(v.Boot) > 64 {
+		return b, wire.TooLong("Worker.Boot", len(v.Boot), 64)
+	}
 	b = append(b, "dboot"...)
 	if b, ok = wire.AppendText(b, v.Boot); !ok {
 		return b, wire.NotUTF8("Worker.Boot")
+	}
+	if len(v.Name) > 128 {
+		return b, wire.TooLong("Worker.Name", len(v.Name), 128)
 	}
 	b = append(b, "dname"...)
 	if b, ok = wire.AppendText(b, v.Name); !ok {
@@ -420,11 +436,11 @@ func decodeWorkerCBOR(d *wire.Decoder, v *Worker) {
 		k := f.Next(d, fieldsOfWorker)
 		switch k {
 		case 0:
-			v.Addr = d.Text()
+			v.Addr = d.TextAtMost(272)
 		case 1:
-			v.Boot = d.Text()
+			v.Boot = d.TextAtMost(64)
 		case 2:
-			v.Name = d.Text()
+			v.Name = d.TextAtMost(128)
 		case wire.Unknown:
 			d.Skip()
 		}

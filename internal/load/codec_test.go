@@ -61,7 +61,7 @@ func TestReportsThatCannotBeAreRefused(t *testing.T) {
 
 func TestTicketSurvivesTheWire(t *testing.T) {
 	t.Parallel()
-	for _, k := range []load.Ticket{{}, {Chooser: 1<<64 - 1, Number: 1<<64 - 1, QueueOK: true}} {
+	for _, k := range []load.Ticket{{}, {Chooser: 1<<64 - 1, Number: 1<<64 - 1, QueueOK: true, Tag: [load.TagSize]byte{0: 1, 15: 255}}} {
 		b := k.Append(nil)
 		if got, err := load.ParseTicket(b); err != nil || got != k || len(b) > load.MaxTicketSize {
 			t.Errorf("got %+v, %v in %d bytes, want %+v", got, err, len(b), k)
@@ -69,7 +69,7 @@ func TestTicketSurvivesTheWire(t *testing.T) {
 		if _, err := load.ParseTicket(append(b, 0)); err == nil {
 			t.Error("a byte too many was accepted")
 		}
-		if _, err := load.ParseTicket(b[:9]); err == nil {
+		if _, err := load.ParseTicket(b[:9+load.TagSize]); err == nil {
 			t.Error("a ticket without a number was accepted")
 		}
 	}

@@ -36,6 +36,9 @@ type Wish struct {
 	// Key is the affinity key, Hint the ID of the worker before.
 	Key  string
 	Hint uint64
+	// Caller is the identity of who is to make the call, "" for the chooser
+	// itself.
+	Caller string
 }
 
 // A Status is why a worker is a candidate or is not.
@@ -108,7 +111,7 @@ func (g *Group) Pick(now time.Duration, wish *Wish) (w *Worker, c balance.Choice
 		return nil, c, false
 	}
 	w = g.from[c.Index]
-	w.Health.Picked(now)
+	w.Health.Picked(now, wish.Caller)
 	return w, c, w.report.Capacity > 0 && g.cs[c.Index].Load+1 > g.cs[c.Index].Capacity
 }
 

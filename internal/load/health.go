@@ -25,7 +25,7 @@ const (
 //
 //	fine -(5 failures in a row, or 2 callers complain)-> ejected
 //	ejected -(time over)-> trial: one call
-//	trial -(success, or no news of it for 5 s)-> fine; -(failure)-> ejected, twice as long
+//	trial -(success, or no news of it for 5 s)-> fine; -(failure, or a complaint)-> ejected, twice as long
 //
 // Only a trial that was given can fail: bad news that comes before it is of calls
 // that began earlier. It says nothing new while the worker is ejected, and counts
@@ -39,9 +39,11 @@ type Health struct {
 	trying    bool
 	healthy   time.Duration // since when
 	complaint struct {
-		by uint64
+		by string
 		at time.Duration
 	}
+	given string // who was given the trial call
+	alone string // who has failed a trial without another's agreement
 }
 
 // Failure records a failed call and reports whether it ejected the worker.
@@ -56,18 +58,25 @@ func (h *Health) Failure(now time.Duration) bool {
 	return true
 }
 
-// Complaint records that a caller, told apart by a number, says that the
-// worker failed it. One caller may have a bad network; when two agree, or while
-// the trial is waited for, the worker is ejected, and Complaint returns true.
-func (h *Health) Complaint(now time.Duration, by uint64) bool {
+// Complaint records that a caller says that the worker failed it; by is the
+// identity that its certificate proves, so that nobody passes for two. One caller
+// may have a bad network, or lie: the worker is ejected, and Complaint returns
+// true, when two agree, or when the trial call was given to this one
+// ([Health.Picked]) and it has not failed one by its word alone since the worker
+// was last fine.
+func (h *Health) Complaint(now time.Duration, by string) bool {
 	if h.ejected && now < h.until {
 		return false
 	}
 	last := h.complaint
 	h.complaint.by, h.complaint.at = by, now
 	agreed := last.at != 0 && last.by != by && now-last.at <= agreeWithin
-	if !agreed && !(h.ejected && h.trying && now-h.tried < trialWithin) {
-		return false
+	if !agreed {
+		onTrial := h.ejected && h.trying && now-h.tried < trialWithin
+		if !onTrial || h.given != by || h.alone == by {
+			return false
+		}
+		h.alone = by
 	}
 	h.eject(now)
 	return true
@@ -92,7 +101,7 @@ func (h *Health) forgive(now time.Duration) {
 func (h *Health) Success(now time.Duration) {
 	h.failures = 0
 	if h.ejected && now >= h.until {
-		h.ejected, h.trying, h.healthy = false, false, now
+		h.ejected, h.trying, h.healthy, h.alone = false, false, now, ""
 	}
 }
 
@@ -105,14 +114,14 @@ func (h *Health) Available(now time.Duration) bool {
 	return now >= h.until && (!h.trying || now-h.tried >= trialWithin)
 }
 
-// Picked says that the worker was given a call.
-func (h *Health) Picked(now time.Duration) {
+// Picked says that the worker was given a call, and to whom.
+func (h *Health) Picked(now time.Duration, caller string) {
 	switch {
 	case !h.ejected || now < h.until:
 	case h.trying:
 		h.Success(now) // no bad news of the trial in all that time
 	default:
-		h.trying, h.tried = true, now
+		h.trying, h.tried, h.given = true, now, caller
 	}
 }
 

@@ -26,17 +26,27 @@ type Ledger struct {
 
 	live     map[Key]*Entry      // ticketed calls that have not ended
 	own      map[uint64]int      // calls in flight by the chooser that made them
-	watchers map[uint64]*watcher // choosers that receive reports
+	choosers map[uint64]*chooser // those that receive reports, and some that did
+	watching int                 // how many receive them
+	left     uint64              // counts those that ceased to
 	seq      uint64
 	version  uint64 // grows with each change worth a report
 
 	service, delay ewma // seconds
 }
 
-type watcher struct {
+// A chooser is one that receives reports, or did lately: tickets of one that has
+// lost its stream and comes back are still known.
+type chooser struct {
+	peer    string // its identity
+	secret  *Secret
 	claimed []uint64
 	streams int
+	left    uint64 // when it ceased to receive reports
 }
+
+// maxLeft is how many choosers are remembered that receive no reports.
+const maxLeft = 64
 
 // NewLedger returns an account with the given epoch, random per process.
 func NewLedger(epoch uint64, l Limits) *Ledger {
@@ -48,7 +58,7 @@ func NewLedger(epoch uint64, l Limits) *Ledger {
 		room = l.Capacity
 	}
 	return &Ledger{epoch: epoch, capacity: max(l.Capacity, 0), room: room,
-		live: map[Key]*Entry{}, own: map[uint64]int{}, watchers: map[uint64]*watcher{}}
+		live: map[Key]*Entry{}, own: map[uint64]int{}, choosers: map[uint64]*chooser{}}
 }
 
 // A Call is what admission depends on.
@@ -56,6 +66,8 @@ type Call struct {
 	// Ticket is what the caller brought; Ticketed is false if it brought none.
 	Ticket   Ticket
 	Ticketed bool
+	// Peer is the caller's identity, as its certificate proves it.
+	Peer string
 	// Attempt is the number of the try. From the third on, a call is no longer
 	// sent away for being a surprise.
 	Attempt int
@@ -100,10 +112,16 @@ func (e *Entry) Waiting() bool { return e.waiting }
 // Owner returns the call's owner.
 func (e *Entry) Owner() any { return e.call.Owner }
 
+// Ticket returns the ticket that the call was admitted with; ok is false if it
+// brought none that holds.
+func (e *Entry) Ticket() (t Ticket, ok bool) { return e.call.Ticket, e.call.Ticketed }
+
 // Admit decides about a call. An admitted one runs or waits ([Entry.Waiting]).
 // If the same ticket is here already, the newer attempt takes its place, so
-// that it counts once, and replaced is the older one, to be cancelled.
+// that it counts once, and replaced is the older one, to be cancelled. A ticket
+// that does not hold for its caller is none: it claims and replaces nothing.
 func (l *Ledger) Admit(now time.Duration, c Call) (e, replaced *Entry, why Refusal) {
+	c.Ticketed = c.Ticketed && l.holds(&c)
 	if c.Ticketed && c.Ticket.Number != 0 {
 		l.claim(c.Ticket.Key())
 	}
@@ -129,6 +147,17 @@ func (l *Ledger) Admit(now time.Duration, c Call) (e, replaced *Entry, why Refus
 	}
 	l.enter(e)
 	return e, nil, Admitted
+}
+
+// holds reports whether the ticket of c was made by a chooser that is known here,
+// for the caller that brings it. A chooser's own calls come from the peer that
+// receives its reports.
+func (l *Ledger) holds(c *Call) bool {
+	ch := l.choosers[c.Ticket.Chooser]
+	if ch == nil || c.Ticket.Number == 0 && ch.peer != c.Peer {
+		return false
+	}
+	return ch.secret.Verify(&c.Ticket, c.Peer)
 }
 
 func (l *Ledger) refuse(c Call) Refusal {
@@ -174,8 +203,8 @@ func (l *Ledger) replace(old, e *Entry) {
 
 // claim notes that a ticket has arrived, admitted or not, for the next report.
 func (l *Ledger) claim(k Key) {
-	if w := l.watchers[k.Chooser]; w != nil && len(w.claimed) < MaxClaimed {
-		w.claimed = append(w.claimed, k.Number)
+	if ch := l.choosers[k.Chooser]; ch.streams > 0 && len(ch.claimed) < MaxClaimed {
+		ch.claimed = append(ch.claimed, k.Number)
 		l.version++
 	}
 }
@@ -268,26 +297,53 @@ func (l *Ledger) Queued() int { return l.queued }
 // Version grows with every change that a chooser wants to know.
 func (l *Ledger) Version() uint64 { return l.version }
 
-// Watch notes that a chooser receives reports from now on. A chooser may do so
-// on several streams, while it reconnects; each ends with Unwatch.
-func (l *Ledger) Watch(chooser uint64) {
-	w := l.watchers[chooser]
-	if w == nil {
-		w = new(watcher)
-		l.watchers[chooser] = w
+// Watch notes that a chooser receives reports from now on: peer is its identity,
+// secret what its tickets are tagged with. A chooser may do so on several streams,
+// while it reconnects; each ends with Unwatch. It returns false if the chooser's
+// id is another peer's, or has another secret.
+func (l *Ledger) Watch(id uint64, peer string, secret *Secret) bool {
+	ch := l.choosers[id]
+	switch {
+	case ch == nil:
+		ch = &chooser{peer: peer, secret: secret}
+		l.choosers[id] = ch
+	case ch.peer != peer || !ch.secret.equal(secret):
+		return false
+	}
+	if ch.streams++; ch.streams == 1 {
+		l.watching++
 		l.version++
 	}
-	w.streams++
+	return true
 }
 
-// Unwatch is the end of a Watch.
-func (l *Ledger) Unwatch(chooser uint64) {
-	if w := l.watchers[chooser]; w != nil {
-		if w.streams--; w.streams == 0 {
-			delete(l.watchers, chooser)
-			l.version++
+// Unwatch is the end of a Watch that returned true.
+func (l *Ledger) Unwatch(id uint64) {
+	ch := l.choosers[id]
+	if ch == nil || ch.streams == 0 {
+		return
+	}
+	if ch.streams--; ch.streams > 0 {
+		return
+	}
+	l.watching--
+	l.left++
+	l.version++
+	ch.left, ch.claimed = l.left, nil // the next snapshot tells what is live
+	if len(l.choosers)-l.watching > maxLeft {
+		l.forget()
+	}
+}
+
+// forget forgets the chooser that receives no reports for the longest time.
+func (l *Ledger) forget() {
+	oldest, found := uint64(0), false
+	for id, ch := range l.choosers {
+		if ch.streams == 0 && (!found || ch.left < l.choosers[oldest].left) {
+			oldest, found = id, true
 		}
 	}
+	delete(l.choosers, oldest)
 }
 
 // Report returns the numbers for a chooser that watches, as they are. A
@@ -296,8 +352,8 @@ func (l *Ledger) Unwatch(chooser uint64) {
 func (l *Ledger) Report(chooser uint64, snapshot bool) Report {
 	r := l.Numbers(chooser)
 	r.Snapshot = snapshot
-	if w := l.watchers[chooser]; w != nil {
-		r.Claimed, w.claimed = w.claimed, nil
+	if ch := l.choosers[chooser]; ch != nil {
+		r.Claimed, ch.claimed = ch.claimed, nil
 	}
 	if snapshot {
 		for k := range l.live {
@@ -316,7 +372,7 @@ func (l *Ledger) Numbers(chooser uint64) Report {
 	return Report{
 		Epoch: l.epoch, Seq: l.seq, State: l.state,
 		Capacity: uint32(l.capacity), InFlight: uint32(l.running + l.queued), Queued: uint32(l.queued),
-		Yours: uint32(l.own[chooser]), Choosers: uint32(len(l.watchers)),
+		Yours: uint32(l.own[chooser]), Choosers: uint32(l.watching),
 		MeanService: seconds(l.service.mean), QueueDelay: seconds(l.delay.mean),
 	}
 }

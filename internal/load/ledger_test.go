@@ -1,6 +1,7 @@
 package load_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -12,8 +13,46 @@ const (
 	second = time.Second
 )
 
-func ticketed(chooser, number uint64) load.Call {
-	return load.Call{Ticketed: true, Ticket: load.Ticket{Chooser: chooser, Number: number, QueueOK: true}}
+// shared is what all choosers of these tests share with their worker, and alice
+// who makes the calls.
+var shared = load.NewSecret()
+
+const alice = "alice"
+
+var secretLock sync.Mutex // the tests run side by side
+
+func ticketed(chooser, number uint64) load.Call { return ticketedFor(alice, chooser, number) }
+
+func ticketedFor(caller string, chooser, number uint64) load.Call {
+	secretLock.Lock()
+	defer secretLock.Unlock()
+	signed := caller
+	if number == 0 {
+		signed = ""
+	}
+	return load.Call{Ticketed: true, Peer: caller,
+		Ticket: load.Ticket{Chooser: chooser, Number: number, QueueOK: true, Tag: shared.Sign(number, signed)}}
+}
+
+// ledger returns an account that the choosers watch, which are alice too.
+func ledger(t *testing.T, epoch uint64, limits load.Limits, choosers ...uint64) *load.Ledger {
+	t.Helper()
+	l := load.NewLedger(epoch, limits)
+	watch(t, l, choosers...)
+	return l
+}
+
+func watch(t *testing.T, l *load.Ledger, choosers ...uint64) {
+	t.Helper()
+	secret, err := load.SecretOf(shared.Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range choosers {
+		if !l.Watch(c, alice, secret) {
+			t.Fatalf("chooser %d may not watch", c)
+		}
+	}
 }
 
 // admit admits c or fails.
@@ -85,19 +124,18 @@ func TestLedgerWithANegativeQueueNeverLetsWait(t *testing.T) {
 
 func TestLastPlaceTakenByAnotherDirectorIsRefusedOnlyAsASurprise(t *testing.T) {
 	t.Parallel()
-	l := load.NewLedger(1, load.Limits{Capacity: 1})
+	l := ledger(t, 1, load.Limits{Capacity: 1}, 1, 2)
 	admit(t, l, 0, ticketed(1, 1)) // the first director's
-	second := load.Call{Ticketed: true, Ticket: load.Ticket{Chooser: 2, Number: 1}}
+	second := ticketed(2, 1)
+	second.Ticket.QueueOK = false
 	if _, _, why := l.Admit(0, second); why != load.Surprised {
 		t.Errorf("second director, which believed in a free place: %v", why)
 	}
-	knew := second
-	knew.Ticket.QueueOK, knew.Ticket.Number = true, 2
-	if e := admit(t, l, 0, knew); !e.Waiting() {
+	if e := admit(t, l, 0, ticketed(2, 2)); !e.Waiting() {
 		t.Error("a call that was told to wait runs")
 	}
 	// After three tries a call is not bounced any more.
-	l = load.NewLedger(1, load.Limits{Capacity: 1})
+	l = ledger(t, 1, load.Limits{Capacity: 1}, 2)
 	admit(t, l, 0, load.Call{})
 	tired := second
 	tired.Attempt = 3
@@ -121,8 +159,7 @@ func TestCallWhoseDeadlineWouldPassInTheQueueIsRefused(t *testing.T) {
 
 func TestSameTicketTwiceCountsOnceAndTheNewerAttemptStays(t *testing.T) {
 	t.Parallel()
-	l := load.NewLedger(1, load.Limits{Capacity: 1})
-	l.Watch(7)
+	l := ledger(t, 1, load.Limits{Capacity: 1}, 7)
 	c := ticketed(7, 1)
 	old := admit(t, l, 0, c)
 	c.Attempt = 1
@@ -146,7 +183,7 @@ func TestSameTicketTwiceCountsOnceAndTheNewerAttemptStays(t *testing.T) {
 
 func TestSameTicketTwiceInTheQueueKeepsItsPlace(t *testing.T) {
 	t.Parallel()
-	l := load.NewLedger(1, load.Limits{Capacity: 1, Queue: 3})
+	l := ledger(t, 1, load.Limits{Capacity: 1, Queue: 3}, 7)
 	running := admit(t, l, 0, load.Call{})
 	a := admit(t, l, 0, ticketed(7, 1))
 	b := admit(t, l, 0, ticketed(7, 2))
@@ -192,9 +229,7 @@ func TestDrainingWorkerRefusesAndFinishes(t *testing.T) {
 
 func TestReportReadsCountsAndClaimsAtOneMoment(t *testing.T) {
 	t.Parallel()
-	l := load.NewLedger(9, load.Limits{Capacity: 8})
-	l.Watch(7)
-	l.Watch(8)
+	l := ledger(t, 9, load.Limits{Capacity: 8}, 7, 8)
 	a := admit(t, l, 0, ticketed(7, 1))
 	admit(t, l, 0, ticketed(7, 2))
 	admit(t, l, 0, ticketed(8, 1))
@@ -221,8 +256,7 @@ func TestReportReadsCountsAndClaimsAtOneMoment(t *testing.T) {
 
 func TestRefusedTicketIsClaimedToo(t *testing.T) {
 	t.Parallel()
-	l := load.NewLedger(1, load.Limits{})
-	l.Watch(7)
+	l := ledger(t, 1, load.Limits{}, 7)
 	l.Drain()
 	l.Admit(0, ticketed(7, 5))
 	if r := l.Report(7, false); len(r.Claimed) != 1 || r.Claimed[0] != 5 {
@@ -232,9 +266,7 @@ func TestRefusedTicketIsClaimedToo(t *testing.T) {
 
 func TestReconnectingChooserStaysWhileOneStreamIsThere(t *testing.T) {
 	t.Parallel()
-	l := load.NewLedger(1, load.Limits{})
-	l.Watch(7)
-	l.Watch(7)
+	l := ledger(t, 1, load.Limits{}, 7, 7)
 	l.Unwatch(7)
 	admit(t, l, 0, ticketed(7, 1))
 	if r := l.Report(7, false); len(r.Claimed) != 1 {
@@ -255,5 +287,78 @@ func TestReportTellsHowLongCallsRunAndWait(t *testing.T) {
 	}
 	if r.QueueDelay < 4*ms || r.QueueDelay > 6*ms { // 0, then a twentieth of the way to 100
 		t.Errorf("queue delay %v", r.QueueDelay)
+	}
+}
+
+// TestATicketHoldsOnlyForTheCallerItWasMadeFor: a call with another's ticket, or
+// one that was made up, is one without a ticket.
+func TestATicketHoldsOnlyForTheCallerItWasMadeFor(t *testing.T) {
+	t.Parallel()
+	l := ledger(t, 1, load.Limits{}, 7)
+	mine := ticketed(7, 1)
+	victim := admit(t, l, 0, mine)
+	l.Report(7, false)
+	forged := map[string]func(c *load.Call){
+		"another caller":    func(c *load.Call) { c.Peer = "mallory" },
+		"another number":    func(c *load.Call) { c.Ticket.Number = 2 },
+		"a wrong tag":       func(c *load.Call) { c.Ticket.Tag[15] ^= 1 },
+		"no tag":            func(c *load.Call) { c.Ticket.Tag = [load.TagSize]byte{} },
+		"unknown chooser":   func(c *load.Call) { c.Ticket.Chooser = 8 },
+		"the chooser's own": func(c *load.Call) { *c = ticketed(7, 0); c.Peer = "mallory" },
+	}
+	for what, forge := range forged {
+		c := mine
+		c.Attempt = 255
+		forge(&c)
+		e, replaced, why := l.Admit(0, c)
+		if why != load.Admitted || replaced != nil {
+			t.Errorf("%s: replaced %v, %v", what, replaced, why)
+			continue
+		}
+		if _, ok := e.Ticket(); ok {
+			t.Errorf("%s: the ticket holds", what)
+		}
+		if r := l.Report(7, false); r.Yours != 0 || len(r.Claimed) != 0 {
+			t.Errorf("%s: yours %d, claimed %v", what, r.Yours, r.Claimed)
+		}
+	}
+	if n := l.InFlight(); n != 1+len(forged) {
+		t.Errorf("%d in flight", n)
+	}
+	again := mine
+	again.Attempt = 1
+	if _, replaced, _ := l.Admit(0, again); replaced != victim {
+		t.Error("the caller itself may not make its call again")
+	}
+}
+
+// TestAChoosersIDIsItsPeers: nobody else watches under it, also when it has just
+// lost its stream; of many that left only the last ones are remembered.
+func TestAChoosersIDIsItsPeers(t *testing.T) {
+	t.Parallel()
+	l := ledger(t, 1, load.Limits{}, 7)
+	if l.Watch(7, "mallory", shared) || l.Watch(7, alice, load.NewSecret()) {
+		t.Fatal("another watches under the id of the first")
+	}
+	l.Unwatch(7)
+	if l.Watch(7, "mallory", shared) {
+		t.Fatal("another watches under the id of one that has just gone")
+	}
+	e := admit(t, l, 0, ticketed(7, 1)) // while the stream is broken
+	watch(t, l, 7)
+	if snap := l.Report(7, true); len(snap.Claimed) != 1 {
+		t.Errorf("a call that came meanwhile is not told: %+v", snap)
+	}
+	l.Release(0, e)
+	l.Unwatch(7)
+	for id := uint64(100); id < 400; id++ {
+		watch(t, l, id)
+		l.Unwatch(id)
+	}
+	if !l.Watch(7, "mallory", shared) {
+		t.Error("everybody who ever watched is remembered")
+	}
+	if r := l.Report(7, false); r.Choosers != 1 {
+		t.Errorf("%d choosers", r.Choosers)
 	}
 }

@@ -1,6 +1,8 @@
 package load
 
 import (
+	"cmp"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -18,6 +20,10 @@ type Worker struct {
 	// Name is unique; ID is its [balance.ID].
 	Name string
 	ID   uint64
+	// Chooser is the id under which the worker knows the chooser. Add sets it to the
+	// pool's if it is 0. One of its own for each record lets two records of one
+	// address, as of two lives, have secrets of their own.
+	Chooser uint64
 	// Phase is whether it can be reached at all; the owner sets it.
 	Phase Phase
 	// Weight is the share of its capacity it counts with while it comes back,
@@ -27,7 +33,13 @@ type Worker struct {
 	Penalty float64
 	// Owner is the registry's.
 	Owner any
+
+	secret *Secret
+	tag    [TagSize]byte // of the chooser's own calls
 }
+
+// Secret returns what the chooser shares with the worker from when it is added.
+func (w *Worker) Secret() *Secret { return w.secret }
 
 // A Phase is what its heartbeats say of a worker.
 type Phase uint8
@@ -51,18 +63,33 @@ type Pool struct {
 	workers []*Worker // sorted by ID
 	rand    *rand.Rand
 	median  float64 // capacity of workers that declare none
+	most    float64 // what a declared capacity counts at most
 	stale   bool    // median and mean must be computed again
 	others  float64 // calls of others on workers that report
 	total   float64 // capacity of those
 	tickets uint64
 	id      uint64
+
+	accounts map[string]*account // by caller; some have nothing pending
+	sweepAt  int                 // how many there may be before those are thrown away
 }
 
-// NewPool returns an empty pool of the chooser with the given random id.
-func NewPool(id uint64, r *rand.Rand) *Pool { return &Pool{id: id, rand: r, median: 1} }
+// MaxPending is how many tickets of one caller count as pending at a time. More
+// are good, but do not count before their call arrives: a caller that asks for
+// workers and does not call them costs no more memory, and makes them look no
+// fuller, than that.
+const MaxPending = 1024
 
-// ID returns the chooser's id.
-func (p *Pool) ID() uint64 { return p.id }
+// MaxCapacityRatio is how many times the median of all declared capacities one of
+// them counts at most: eight, as a machine with eight of what the others have one
+// of. So no worker takes all calls by declaring that it can. Of two workers the
+// lower capacity is the median; one that is alone is compared with nobody.
+const MaxCapacityRatio = 8
+
+// NewPool returns an empty pool of the chooser with the given id.
+func NewPool(id uint64, r *rand.Rand) *Pool {
+	return &Pool{id: id, rand: r, median: 1, accounts: map[string]*account{}, sweepAt: minSweep}
+}
 
 // Len returns how many workers the pool has.
 func (p *Pool) Len() int { return len(p.workers) }
@@ -83,6 +110,9 @@ func (p *Pool) Named(name string) *Worker {
 // Add adds a worker under its name.
 func (p *Pool) Add(w *Worker) {
 	w.ID = balance.ID(w.Name)
+	w.Chooser = cmp.Or(w.Chooser, p.id)
+	w.secret = NewSecret()
+	w.tag = w.secret.Sign(0, "")
 	i, _ := slices.BinarySearchFunc(p.workers, w.ID, compareID)
 	p.workers = slices.Insert(p.workers, i, w)
 	p.stale = true
@@ -91,6 +121,7 @@ func (p *Pool) Add(w *Worker) {
 // Remove removes w.
 func (p *Pool) Remove(w *Worker) {
 	p.workers = slices.DeleteFunc(p.workers, func(o *Worker) bool { return o == w })
+	w.View.void()
 	p.stale = true
 }
 
@@ -148,6 +179,7 @@ func (p *Pool) refresh() {
 		}
 	}
 	p.median = balance.Median(declared)
+	p.most = MaxCapacityRatio * p.median
 	p.others, p.total = 0, 0
 	for _, w := range p.workers {
 		if w.known {
@@ -157,10 +189,11 @@ func (p *Pool) refresh() {
 	}
 }
 
-// capacity returns the declared capacity, or the median if there is none.
+// capacity returns the declared capacity, as far as it counts, or the median if
+// there is none.
 func (p *Pool) capacity(w *Worker) float64 {
 	if c := w.report.Capacity; c > 0 {
-		return float64(c)
+		return min(float64(c), p.most)
 	}
 	return p.median
 }
@@ -185,9 +218,41 @@ func (p *Pool) Capacity(w *Worker) float64 {
 	return c
 }
 
-// Issue makes a ticket for w.
-func (p *Pool) Issue(now time.Duration, w *Worker, queueOK bool) Ticket {
+// Issue makes a ticket for a call to w by the caller with the given identity.
+func (p *Pool) Issue(now time.Duration, w *Worker, queueOK bool, caller string) Ticket {
 	p.tickets++
-	w.View.Issue(now, p.tickets)
-	return Ticket{Chooser: p.id, Number: p.tickets, QueueOK: queueOK}
+	if of := p.account(caller); of.pending < MaxPending {
+		w.View.issue(now, p.tickets, of)
+	}
+	return Ticket{Chooser: w.Chooser, Number: p.tickets, QueueOK: queueOK, Tag: w.secret.Sign(p.tickets, caller)}
+}
+
+// Own makes a ticket for a call to w by the chooser itself.
+func (p *Pool) Own(w *Worker, queueOK bool) Ticket {
+	return Ticket{Chooser: w.Chooser, QueueOK: queueOK, Tag: w.tag}
+}
+
+// Return takes a ticket for w back from the caller it was made for, and ignores
+// one that was made for somebody else.
+func (p *Pool) Return(w *Worker, t Ticket, caller string) {
+	if t.Chooser == w.Chooser && w.secret.Verify(&t, caller) {
+		w.View.Drop(t.Number)
+	}
+}
+
+// minSweep is the least number of accounts to throw any away.
+const minSweep = 256
+
+// account returns the account of a caller.
+func (p *Pool) account(caller string) *account {
+	of := p.accounts[caller]
+	if of == nil {
+		if len(p.accounts) >= p.sweepAt {
+			maps.DeleteFunc(p.accounts, func(_ string, of *account) bool { return of.pending == 0 })
+			p.sweepAt = max(minSweep, 2*len(p.accounts))
+		}
+		of = new(account)
+		p.accounts[caller] = of
+	}
+	return of
 }

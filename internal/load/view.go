@@ -2,6 +2,7 @@ package load
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -13,9 +14,9 @@ type View struct {
 	known   bool          // there is a report of the present connection
 	silence time.Duration // how long silence means "unchanged"
 
-	own     int                      // calls this chooser runs there itself
-	pending map[uint64]time.Duration // tickets not yet claimed, by issue time
-	queue   []issued                 // the same in order of issue, for expiry
+	own     int                 // calls this chooser runs there itself
+	pending map[uint64]*account // tickets not yet claimed, with whose they are
+	queue   []issued            // the same in order of issue, for expiry, and some that were claimed
 }
 
 type issued struct {
@@ -23,16 +24,20 @@ type issued struct {
 	at     time.Duration
 }
 
+// An account counts the tickets of one caller that nobody has claimed, on all
+// workers.
+type account struct{ pending int }
+
 // Apply takes a report over, unless it is older than what is known, and
 // reports whether it did. A report of another epoch, a restarted worker, voids
 // all that was pending. Tickets that a late report names have been claimed all
 // the same.
 func (v *View) Apply(now time.Duration, r Report) bool {
 	if v.report.Epoch != r.Epoch {
-		v.pending, v.queue = nil, nil
+		v.void()
 	}
 	for _, n := range r.Claimed {
-		delete(v.pending, n)
+		v.Drop(n)
 	}
 	if v.report.Epoch == r.Epoch && r.Seq <= v.report.Seq {
 		return false
@@ -76,23 +81,40 @@ func (v *View) End() { v.own-- }
 // Own returns the calls this chooser runs itself.
 func (v *View) Own() int { return v.own }
 
-// Issue notes an assignment.
-func (v *View) Issue(now time.Duration, number uint64) {
+// issue notes an assignment, on the account of its caller.
+func (v *View) issue(now time.Duration, number uint64, of *account) {
 	if v.pending == nil {
-		v.pending = map[uint64]time.Duration{}
+		v.pending = map[uint64]*account{}
 	}
-	v.pending[number] = now
+	if len(v.queue) > 2*len(v.pending)+16 {
+		v.queue = slices.DeleteFunc(v.queue, func(i issued) bool { return v.pending[i.number] == nil })
+	}
+	of.pending++
+	v.pending[number] = of
 	v.queue = append(v.queue, issued{number, now})
 }
 
 // Drop takes an assignment back, as when its caller says that it failed.
-func (v *View) Drop(number uint64) { delete(v.pending, number) }
+func (v *View) Drop(number uint64) {
+	if of := v.pending[number]; of != nil {
+		of.pending--
+		delete(v.pending, number)
+	}
+}
+
+// void takes all assignments back.
+func (v *View) void() {
+	for _, of := range v.pending {
+		of.pending--
+	}
+	v.pending, v.queue = nil, nil
+}
 
 // Pending returns the assignments that were neither claimed nor have expired.
 func (v *View) Pending(now time.Duration) int {
 	n := 0
 	for n < len(v.queue) && now-v.queue[n].at > ClaimWithin {
-		delete(v.pending, v.queue[n].number)
+		v.Drop(v.queue[n].number)
 		n++
 	}
 	if n > 0 {

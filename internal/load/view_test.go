@@ -3,6 +3,7 @@ package load_test
 import (
 	"math"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -157,7 +158,7 @@ func TestFailuresInARowEjectAndTheTimeDoubles(t *testing.T) {
 	if !h.Available(5 * second) {
 		t.Fatal("not back after 5 s")
 	}
-	h.Picked(5 * second)
+	h.Picked(5*second, "1")
 	if h.Available(5*second + ms) {
 		t.Fatal("a second call before the outcome of the trial")
 	}
@@ -190,7 +191,7 @@ func TestEjectionNeverLastsLongerThanFiveMinutes(t *testing.T) {
 			t.Fatalf("ejected for %v", until-now)
 		}
 		now = until
-		h.Picked(now)
+		h.Picked(now, "")
 		if !h.Failure(now) {
 			t.Fatal("a failed trial does not eject")
 		}
@@ -200,22 +201,22 @@ func TestEjectionNeverLastsLongerThanFiveMinutes(t *testing.T) {
 func TestTwoCallersThatAgreeEjectAndOneDoesNot(t *testing.T) {
 	t.Parallel()
 	var h load.Health
-	if h.Complaint(second, 1) || h.Complaint(2*second, 1) || h.Complaint(3*second, 1) {
+	if h.Complaint(second, "1") || h.Complaint(2*second, "1") || h.Complaint(3*second, "1") {
 		t.Fatal("one caller ejected a worker by itself")
 	}
-	if h.Complaint(20*second, 2) {
+	if h.Complaint(20*second, "2") {
 		t.Fatal("the complaints are 17 s apart")
 	}
-	if !h.Complaint(21*second, 3) || h.Available(22*second) {
+	if !h.Complaint(21*second, "3") || h.Available(22*second) {
 		t.Fatal("two callers agree, and it stays")
 	}
-	h.Picked(26 * second) // the trial
-	if !h.Complaint(27*second, 4) || h.Available(36*second) || !h.Available(37*second) {
+	h.Picked(26*second, "4") // the trial
+	if !h.Complaint(27*second, "4") || h.Available(36*second) || !h.Available(37*second) {
 		t.Fatal("a complaint about the trial does not eject for 10 s")
 	}
-	h.Picked(37 * second)
-	h.Picked(42 * second) // nobody has complained about the second trial
-	if !h.Available(42*second) || h.Complaint(43*second, 5) {
+	h.Picked(37*second, "")
+	h.Picked(42*second, "") // nobody has complained about the second trial
+	if !h.Available(42*second) || h.Complaint(43*second, "5") {
 		t.Fatal("a trial without bad news does not bring it back")
 	}
 }
@@ -347,7 +348,7 @@ func TestBurstOfTicketsSpreadsBeforeAnyReport(t *testing.T) {
 		if full {
 			t.Fatal("a worker with room is called full")
 		}
-		p.Issue(0, w, full)
+		p.Issue(0, w, full, "")
 	}
 	for _, w := range p.Workers() {
 		if n := w.Pending(0); n != 8 {
@@ -388,5 +389,100 @@ func BenchmarkGroupPick(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		g.Pick(ms, &wish)
+	}
+}
+
+// TestADeclaredCapacityCountsAtMostEightTimesTheMedian: who declares more does not
+// take all calls.
+func TestADeclaredCapacityCountsAtMostEightTimesTheMedian(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ declared, counts []float64 }{
+		{[]float64{2e9}, []float64{2e9}}, // compared with nobody
+		{[]float64{10, 2e9}, []float64{10, 80}},
+		{[]float64{10, 20, 2e9}, []float64{10, 20, 160}},
+		{[]float64{8, 64}, []float64{8, 64}},
+		{[]float64{0, 8, 2e9}, []float64{8, 8, 64}}, // the first declares none
+	} {
+		p, _ := pool(len(c.declared), balance.LeastConnections)
+		for i, w := range p.Workers() {
+			p.Apply(0, w, load.Report{Epoch: 1, Seq: 2, Capacity: uint32(c.declared[i])})
+		}
+		for i, w := range p.Workers() {
+			if got := p.Capacity(w); got != c.counts[i] {
+				t.Errorf("%v: the one with %v counts with %v, want %v", c.declared, c.declared[i], got, c.counts[i])
+			}
+		}
+	}
+}
+
+// TestPendingTicketsOfOneCallerAreBounded, and those of others count all the same.
+func TestPendingTicketsOfOneCallerAreBounded(t *testing.T) {
+	t.Parallel()
+	p, _ := pool(2, balance.LeastConnections)
+	a, b := p.Workers()[0], p.Workers()[1]
+	for range 5 * load.MaxPending {
+		p.Issue(0, a, false, "mallory")
+	}
+	if n := a.Pending(0); n != load.MaxPending {
+		t.Errorf("%d pending of one caller, want %d", n, load.MaxPending)
+	}
+	if p.Issue(0, b, false, "alice"); b.Pending(0) != 1 {
+		t.Error("another caller's does not count")
+	}
+	p.Remove(a) // whatever it had pending is void
+	for range 10 {
+		p.Return(b, p.Issue(0, b, false, "mallory"), "mallory")
+	}
+	last := p.Issue(0, b, false, "mallory")
+	if n := b.Pending(0); n != 2 {
+		t.Errorf("%d pending after one caller's were returned, want 2", n)
+	}
+	if p.Return(b, last, "alice"); b.Pending(0) != 2 {
+		t.Error("a caller returns the ticket of another")
+	}
+	for range 1000 {
+		p.Return(b, p.Issue(0, b, false, "mallory"), "mallory")
+	}
+	if n := b.Queued(); n > 100 {
+		t.Errorf("a list of %d for 2 pending tickets", n)
+	}
+	for i := range 5000 {
+		p.Return(b, p.Issue(0, b, false, strconv.Itoa(i)), strconv.Itoa(i))
+	}
+	if n := p.Accounts(); n > 600 {
+		t.Errorf("%d accounts of callers without a ticket", n)
+	}
+}
+
+func TestTicketsDoNotAllocate(t *testing.T) {
+	s := load.NewSecret()
+	var tag [load.TagSize]byte
+	if n := testing.AllocsPerRun(100, func() { tag = s.Sign(7, "spiffe://prod.example/rpcnet/client/a") }); n != 0 {
+		t.Errorf("%v allocations to sign", n)
+	}
+	ticket := load.Ticket{Number: 7, Tag: tag}
+	if n := testing.AllocsPerRun(100, func() {
+		if !s.Verify(&ticket, "spiffe://prod.example/rpcnet/client/a") {
+			t.Fatal("it does not hold")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations to verify", n)
+	}
+}
+
+func BenchmarkSign(b *testing.B) {
+	s := load.NewSecret()
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Sign(7, "spiffe://prod.example/rpcnet/client/a")
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	s := load.NewSecret()
+	t := load.Ticket{Number: 7, Tag: s.Sign(7, "spiffe://prod.example/rpcnet/client/a")}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Verify(&t, "spiffe://prod.example/rpcnet/client/a")
 	}
 }

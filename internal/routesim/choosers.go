@@ -23,6 +23,9 @@ func Ours(s balance.Strategy, director bool) func(*Env, int) Chooser {
 	}
 }
 
+// caller is the identity of all callers and choosers: there are no liars here.
+const caller = "caller"
+
 type ours struct {
 	env      *Env
 	director bool
@@ -60,7 +63,7 @@ func (o *ours) Report(now time.Duration, i int, r load.Report, lost bool) {
 }
 
 func (o *ours) Choose(now time.Duration, r *Request) (int, load.Ticket) {
-	wish := load.Wish{}
+	wish := load.Wish{Caller: caller}
 	for _, i := range r.Exclude {
 		wish.Exclude = append(wish.Exclude, balance.ID(name(i)))
 	}
@@ -82,11 +85,14 @@ func (o *ours) Choose(now time.Duration, r *Request) (int, load.Ticket) {
 	}
 	r.Picked = w
 	if o.director {
-		return w.Owner.(int), o.pool.Issue(now, w, full)
+		return w.Owner.(int), o.pool.Issue(now, w, full, caller)
 	}
 	w.Begin()
-	return w.Owner.(int), load.Ticket{Chooser: o.pool.ID(), QueueOK: full}
+	return w.Owner.(int), o.pool.Own(w, full)
 }
+
+// Secret returns what the chooser shares with a worker.
+func (o *ours) Secret(i int) *load.Secret { return o.byWorker[i].Secret() }
 
 func (o *ours) Ended(now time.Duration, _ int, r *Request, out Outcome) {
 	w, _ := r.Picked.(*load.Worker) // it may have restarted meanwhile
@@ -96,7 +102,7 @@ func (o *ours) Ended(now time.Duration, _ int, r *Request, out Outcome) {
 	if o.director {
 		if out == Failed {
 			w.Drop(r.Ticket.Number)
-			w.Health.Complaint(now, o.env.Rand.Uint64())
+			w.Health.Complaint(now, strconv.FormatUint(o.env.Rand.Uint64(), 36))
 		}
 		return
 	}

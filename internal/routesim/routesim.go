@@ -257,7 +257,11 @@ func (s *sim) begin(i int) {
 func (s *sim) connect(i, k int) {
 	w := s.workers[i]
 	w.stream[k]++
-	w.ledger.Watch(uint64(k + 1))
+	secret := new(load.Secret) // choosers that make no tickets need none
+	if c, ok := s.choosers[k].(interface{ Secret(worker int) *load.Secret }); ok {
+		secret = c.Secret(i)
+	}
+	w.ledger.Watch(uint64(k+1), caller, secret)
 	s.sendReport(i, k, true)
 	s.push(event{at: s.now + heartbeat, kind: reportDue, worker: i, chooser: k, life: w.stream[k], outcome: Failed})
 }
@@ -392,7 +396,7 @@ func (s *sim) reach(i int, r *Request) {
 		s.retry(i, r, Failed)
 		return
 	}
-	e, _, why := w.ledger.Admit(s.now, load.Call{Ticket: r.Ticket, Ticketed: r.Ticket.Chooser != 0, Attempt: r.Tries, Owner: r})
+	e, _, why := w.ledger.Admit(s.now, load.Call{Ticket: r.Ticket, Ticketed: r.Ticket.Chooser != 0, Peer: caller, Attempt: r.Tries, Owner: r})
 	s.changed(i)
 	if why != load.Admitted {
 		s.result.Refusals++

@@ -1,0 +1,13 @@
+package load
+
+import "time"
+
+// Issue notes an assignment of a caller of its own.
+func (v *View) Issue(now time.Duration, number uint64) { v.issue(now, number, new(account)) }
+
+// Accounts returns how many accounts p keeps, and Queued how long v's list of
+// assignments is.
+func (p *Pool) Accounts() int { return len(p.accounts) }
+
+// Queued returns how many assignments v's list has, those claimed among them.
+func (v *View) Queued() int { return len(v.queue) }

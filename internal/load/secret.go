@@ -1,0 +1,84 @@
+package load
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+)
+
+// Sizes of what makes tickets unguessable, in bytes.
+const (
+	SecretSize = 16
+	TagSize    = 16
+)
+
+// A Secret is what one chooser shares with one worker: it gives it to the worker
+// when it begins to watch it. With it the chooser tags the tickets for that
+// worker, and the worker knows a ticket that was made up, or made for another
+// worker or caller.
+//
+// A tag is that of AES-128-GCM over the caller's identity, without content
+// (GMAC, NIST SP 800-38D); the nonce is the ticket's number, which is used once.
+// Tickets of the chooser's own calls share the number 0 and the empty identity,
+// and so one tag. It costs about 50 ns (BenchmarkSign), a tenth of HMAC-SHA256.
+type Secret struct {
+	key   [SecretSize]byte
+	aead  cipher.AEAD
+	nonce [12]byte // scratch space, as the two below
+	aad   []byte
+	tag   [TagSize]byte
+}
+
+// NewSecret returns a random one.
+func NewSecret() *Secret {
+	var key [SecretSize]byte
+	rand.Read(key[:]) // never fails
+	s, _ := SecretOf(key[:])
+	return s
+}
+
+// SecretOf returns the secret with the given key of [SecretSize] bytes.
+func SecretOf(key []byte) (*Secret, error) {
+	if len(key) != SecretSize {
+		return nil, errors.New("load: a secret has 16 bytes")
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, err
+	}
+	return &Secret{key: [SecretSize]byte(key), aead: aead}, nil
+}
+
+// Key returns what [SecretOf] makes the secret of.
+func (s *Secret) Key() []byte { return s.key[:] }
+
+func (s *Secret) equal(o *Secret) bool { return s.key == o.key }
+
+// Sign returns the tag of a ticket with this number, for this caller.
+func (s *Secret) Sign(number uint64, caller string) [TagSize]byte {
+	s.prepare(number, caller)
+	s.aead.Seal(s.tag[:0], s.nonce[:], nil, s.aad)
+	return s.tag
+}
+
+// Verify reports whether t was made with this secret for this caller.
+func (s *Secret) Verify(t *Ticket, caller string) bool {
+	if t.Number == 0 {
+		caller = "" // who makes it is compared, not signed
+	}
+	s.prepare(t.Number, caller)
+	s.tag = t.Tag
+	_, err := s.aead.Open(nil, s.nonce[:], s.tag[:], s.aad)
+	return err == nil
+}
+
+func (s *Secret) prepare(number uint64, caller string) {
+	binary.BigEndian.PutUint64(s.nonce[4:], number)
+	s.aad = append(s.aad[:0], caller...)
+}
