@@ -34,15 +34,23 @@ const (
 	PacketForged        = "packet_forged"         // did not open
 	PacketReplayed      = "packet_replayed"       // seen before, or too old to tell
 	PacketOverrun       = "packet_overrun"        // memberlist does not keep up
+	PacketLarge         = "packet_large"          // longer than any that a node sends
+	PacketCounter       = "packet_counter"        // its counter is beyond any age of its sender
+	PacketMalformed     = "packet_malformed"      // opened, but not what a node sends
+	PacketElsewhere     = "packet_elsewhere"      // wants something sent to where its sender, or whom it names, is not
+	PacketFlood         = "packet_flood"          // more than a node has to say
+	GossipAhead         = "gossip_ahead"          // of an incarnation that no node can have reached
+	GossipFlood         = "gossip_flood"          // more changes of the membership by the word of one node than it may tell
 	SendNoKey           = "send_no_key"           // no key for the node yet
 	SendOverrun         = "send_overrun"          // the socket does not keep up
 	SendFailed          = "send_failed"           // the socket refused
 	HelloMalformed      = "hello_malformed"       // cut off, too slow or not a hello
 	HelloCluster        = "hello_cluster"         // of another cluster
 	HelloNode           = "hello_node"            // of a node that may not join, or of this node itself
-	HelloOverrun        = "hello_overrun"         // too many at once
+	HelloOverrun        = "hello_overrun"         // too many at once, in all or of one certificate
 	HelloOther          = "hello_other"           // dialled one node, another answered
 	StreamMalformed     = "stream_malformed"      // after the hello, not what a node sends
+	StreamOverrun       = "stream_overrun"        // too many nodes in exchanges at once, in all or of one certificate
 	AliveMalformed      = "alive_malformed"       // gossip about a node that makes no sense
 	AliveRefused        = "alive_refused"         // gossip about a node that was evicted, has moved, or has no room
 )

@@ -1,7 +1,6 @@
 package gossip
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -13,12 +12,16 @@ import (
 // here first, and the rest is no longer than what the beginning says.
 //
 // A stream is a label if this node was dialled, a type, and a message: of an
-// exchange a map of three entries and then the nodes. The form is the one that
-// memberlist writes; what it could read beside that is refused.
+// exchange a map of three entries and then the nodes, each a message. The form is
+// the one that memberlist writes; what it could read beside that is refused.
 
 const (
 	// maxStates is the most nodes of one exchange: as many as have keys here.
 	maxStates = maxPeers
+	// maxStatesAtOnce is the most nodes of all exchanges under way, which take a
+	// KiB each at most; those of one certificate, and those that were dialled from
+	// here, may have maxStates.
+	maxStatesAtOnce = 4 * maxStates
 	// maxState is more than one node takes: a name of 128 bytes, an address, 512
 	// bytes of meta, numbers and their keys.
 	maxState = 1 << 10
@@ -26,29 +29,29 @@ const (
 	maxMessage = 4 << 10
 )
 
-// The types of memberlist's messages that nodes of this package send on
-// streams, and the mark before a label.
-const (
-	typePing     = 0
-	typeAck      = 2
-	typeExchange = 6
-	typeError    = 13
-	markLabel    = 244
-)
-
 // A guard reads a stream for memberlist. Not safe for concurrent use.
 type guard struct {
-	r    io.Reader
-	head []byte // what was read to look at and is still to be returned
-	left int    // how many bytes may follow
-	seen bool   // the beginning has been looked at
-	err  error  // what was wrong with it
+	r io.Reader
+	// admit is asked about an exchange of so many nodes before one is read, screen
+	// about each node: one that it does not keep reaches memberlist as one of no
+	// state, which it ignores. Nil: everything is welcome.
+	admit  func(nodes int) error
+	screen func(m message) (keep bool, err error)
+
+	head   []byte // what was read to look at and is still to be returned
+	left   int    // how many bytes may follow, or belong to the present node
+	states int    // how many nodes follow
+	seen   bool   // the beginning has been looked at
+	err    error  // what was wrong with it
 }
 
 func (g *guard) Read(p []byte) (int, error) {
 	if !g.seen {
 		g.seen = true
 		g.err = g.begin()
+	} else if g.err == nil && len(g.head) == 0 && g.states > 0 {
+		g.states--
+		g.err = g.state()
 	}
 	switch {
 	case g.err != nil:
@@ -57,10 +60,13 @@ func (g *guard) Read(p []byte) (int, error) {
 		n := copy(p, g.head)
 		g.head = g.head[n:]
 		return n, nil
-	case g.left == 0:
+	case len(p) == 0:
+		return 0, nil
+	}
+	n, err := g.r.Read(p[:max(1, min(len(p), g.left))])
+	if n > g.left {
 		return 0, errStreamLong
 	}
-	n, err := g.r.Read(p[:min(len(p), g.left)])
 	g.left -= n
 	return n, err
 }
@@ -74,6 +80,7 @@ func (e *streamError) Error() string { return "gossip: a stream from a member: "
 
 // begin reads the beginning of the stream and looks at it.
 func (g *guard) begin() error {
+	g.left = maxMessage
 	kind, err := g.next()
 	if err == nil && kind == markLabel {
 		var n byte
@@ -87,101 +94,69 @@ func (g *guard) begin() error {
 	if err != nil {
 		return err
 	}
-	g.left = maxMessage
 	switch kind {
 	case typePing, typeAck, typeError:
+		g.left = maxMessage
 		return nil
 	case typeExchange:
 		nodes, err := g.header()
-		g.left += nodes * maxState
+		if err == nil && g.admit != nil {
+			err = g.admit(nodes)
+		}
+		g.states, g.left = nodes, 0
 		return err
 	}
 	return &streamError{fmt.Sprintf("a message of type %d, which no node sends on a stream", kind)}
 }
 
+// nobody is a node of an exchange that memberlist ignores: one of no state that it
+// knows.
+const nobody = "\x81\xa5State\xcc\xff"
+
+// state reads one node of an exchange.
+func (g *guard) state() error {
+	g.head, g.left = nil, maxState
+	m, err := readMessage(g)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	g.left = 0
+	if errors.Is(err, errForm) {
+		return errState
+	}
+	if err != nil || g.screen == nil {
+		return err
+	}
+	keep, err := g.screen(m)
+	if !keep {
+		g.head = []byte(nobody)
+	}
+	return err
+}
+
+var errState = &streamError{"a node of an exchange has an unknown form"}
+
 // header reads the header of an exchange and returns how many nodes follow.
 func (g *guard) header() (nodes int, err error) {
-	const three = 0x83 // MessagePack: a map of three entries
-	if b, err := g.next(); err != nil {
-		return 0, err
-	} else if b != three {
+	m, err := readMessage(g)
+	if errors.Is(err, errForm) {
 		return 0, errHeader
+	} else if err != nil {
+		return 0, err
 	}
-	for range 3 {
-		key, err := g.text()
-		if err != nil {
-			return 0, err
-		}
-		switch key {
-		case "Nodes":
-			n, err := g.number()
-			if err != nil {
-				return 0, err
-			}
-			if n > maxStates {
-				return 0, &streamError{fmt.Sprintf("an exchange of %d nodes, the limit is %d", n, maxStates)}
-			}
-			nodes = int(n)
-		case "UserStateLen":
-			if n, err := g.number(); err != nil {
-				return 0, err
-			} else if n != 0 {
-				return 0, &streamError{fmt.Sprintf("an exchange with %d bytes of user state, which no node sends", n)}
-			}
-		case "Join":
-			if _, err := g.next(); err != nil {
-				return 0, err
-			}
-		default:
-			return 0, errHeader
-		}
+	count, user := m["Nodes"], m["UserStateLen"]
+	switch {
+	case len(m) != 3 || count.kind != valueNumber || user.kind != valueNumber || m["Join"].kind != valueNumber:
+		return 0, errHeader
+	case count.number > maxStates:
+		return 0, &streamError{fmt.Sprintf("an exchange of %d nodes, the limit is %d", count.number, maxStates)}
+	case user.number != 0:
+		return 0, &streamError{fmt.Sprintf("an exchange with %d bytes of user state, which no node sends", user.number)}
 	}
-	return nodes, nil
+	return int(count.number), nil
 }
 
 var errHeader = &streamError{"the header of an exchange has an unknown form"}
-
-// text reads a string of at most 31 bytes.
-func (g *guard) text() (string, error) {
-	b, err := g.next()
-	if err != nil {
-		return "", err
-	}
-	if b&0xe0 != 0xa0 {
-		return "", errHeader
-	}
-	p, err := g.take(int(b & 0x1f))
-	return string(p), err
-}
-
-// number reads a number that is not negative.
-func (g *guard) number() (uint64, error) {
-	b, err := g.next()
-	if err != nil {
-		return 0, err
-	}
-	size := 0
-	switch {
-	case b < 0x80:
-		return uint64(b), nil
-	case 0xcc <= b && b <= 0xcf: // unsigned, of 1 to 8 bytes
-		size = 1 << (b - 0xcc)
-	case 0xd0 <= b && b <= 0xd3: // signed
-		size = 1 << (b - 0xd0)
-	default:
-		return 0, errHeader
-	}
-	p, err := g.take(size)
-	if err != nil {
-		return 0, err
-	}
-	if b >= 0xd0 && p[0]&0x80 != 0 {
-		return 0, &streamError{"a negative number in the header of an exchange"}
-	}
-	var whole [8]byte
-	copy(whole[8-size:], p)
-	return binary.BigEndian.Uint64(whole[:]), nil
-}
 
 func (g *guard) next() (byte, error) {
 	p, err := g.take(1)
@@ -191,8 +166,12 @@ func (g *guard) next() (byte, error) {
 	return p[0], nil
 }
 
-// take reads n bytes, at most 255.
+// take reads n bytes, fewer than 2 KiB, of those that may follow.
 func (g *guard) take(n int) ([]byte, error) {
+	if n > g.left {
+		return nil, errStreamLong
+	}
+	g.left -= n
 	at := len(g.head)
 	g.head = append(g.head, make([]byte, n)...)
 	k, err := io.ReadFull(g.r, g.head[at:])

@@ -15,6 +15,9 @@ func exchange(nodes, state string) string {
 	return "\x06\x83\xa5Nodes" + nodes + "\xacUserStateLen" + state + "\xa4Join\xc3"
 }
 
+// node is a node of an exchange.
+const node = "\x84\xa4Name\xa3a@1\xa5State\x00\xabIncarnation\xcd\x01\x00\xa4Meta\xda\x00\x03abc"
+
 func TestStreamsAreReadAsTheyCome(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]string{
@@ -23,10 +26,10 @@ func TestStreamsAreReadAsTheyCome(t *testing.T) {
 		"error":                "\x0derror",
 		"labelled ping":        "\xf4\x04prod\x00ping",
 		"empty exchange":       exchange("\x00", "\x00"),
-		"exchange":             exchange("\x02", "\x00") + "two nodes",
-		"exchange, more":       exchange("\xcd\x4e\x20", "\xd0\x00") + strings.Repeat("x", 100_000),
-		"exchange, signed":     exchange("\xd1\x00\xff", "\xcf\x00\x00\x00\x00\x00\x00\x00\x00") + "nodes",
-		"labelled, other keys": "\xf4\x00\x06\x83\xa4Join\xc2\xacUserStateLen\x00\xa5Nodes\x01node",
+		"exchange":             exchange("\x02", "\x00") + node + node,
+		"exchange, more":       exchange("\xcd\x4e\x20", "\xd0\x00") + strings.Repeat(node, 20_000),
+		"exchange, signed":     exchange("\xd1\x00\x03", "\xcf\x00\x00\x00\x00\x00\x00\x00\x00") + node + "\x80" + node,
+		"labelled, other keys": "\xf4\x00\x06\x83\xa4Join\xc2\xacUserStateLen\x00\xa5Nodes\x01" + node,
 	} {
 		for how, r := range map[string]io.Reader{
 			"at once":     strings.NewReader(s),
@@ -45,18 +48,21 @@ func TestStreamsThatNoNodeSendsAreRefused(t *testing.T) {
 	for name, c := range map[string]struct{ stream, want string }{
 		"a million nodes":      {exchange("\xce\x00\x10\x00\x00", "\x00"), "1048576 nodes, the limit is 20000"},
 		"minus one nodes":      {exchange("\xff", "\x00"), "unknown form"},
-		"a negative length":    {exchange("\x00", "\xd3\xff\xff\xff\xff\xff\xff\xff\xff"), "negative"},
+		"a negative length":    {exchange("\x00", "\xd3\xff\xff\xff\xff\xff\xff\xff\xff"), "unknown form"},
 		"user state":           {exchange("\x00", "\xce\x01\x40\x00\x00"), "20971520 bytes of user state"},
 		"a large map":          {"\x06\xdf\xff\xff\xff\xff", "unknown form"},
-		"another key":          {"\x06\x83\xa5nodes\x00", "unknown form"},
+		"another key":          {"\x06\x83\xa5nodes\x00\xacUserStateLen\x00\xa4Join\xc3", "unknown form"},
 		"a long key":           {"\x06\x83\xdb\xff\xff\xff\xff", "unknown form"},
 		"a text for a number":  {exchange("\xa1x", "\x00"), "unknown form"},
 		"compressed":           {"\x09\x82", "type 9"},
 		"a message for users":  {"\x08\x81", "type 8"},
-		"longer than it says":  {exchange("\x01", "\x00") + strings.Repeat("x", 100_000), "longer than what it announced"},
+		"longer than it says":  {exchange("\x01", "\x00") + node + strings.Repeat("x", 100_000), "longer than what it announced"},
 		"a ping without end":   {"\x00" + strings.Repeat("x", 100_000), "longer than what it announced"},
 		"two labels":           {"\xf4\x01a\xf4\x01b\x00", "type 244"},
-		"the key, given twice": {"\x06\x83\xa5Nodes\x01\xa5Nodes\xce\xff\xff\xff\xff", "4294967295 nodes"},
+		"the key, given twice": {"\x06\x83\xa5Nodes\x01\xa5Nodes\xce\xff\xff\xff\xff", "unknown form"},
+		"a node of no form":    {exchange("\x01", "\x00") + "\xc1", "a node of an exchange has an unknown form"},
+		"a node of lists":      {exchange("\x01", "\x00") + "\x81\xa3Vsn\x96123456", "a node of an exchange has an unknown form"},
+		"a node without end":   {exchange("\x01", "\x00") + "\x82\xa4Meta\xda\x03\xf0" + strings.Repeat("x", 1008) + "\xa4Name\xa3a@1", "longer than what it announced"},
 	} {
 		got, err := io.ReadAll(&guard{r: strings.NewReader(c.stream)})
 		var bad *streamError
@@ -95,7 +101,7 @@ func TestAStreamThatIsRefusedIsCounted(t *testing.T) {
 
 func FuzzStream(f *testing.F) {
 	f.Add([]byte("\x00ping"))
-	f.Add([]byte("\xf4\x04prod" + exchange("\x02", "\x00") + "two nodes"))
+	f.Add([]byte("\xf4\x04prod" + exchange("\x02", "\x00") + node + node))
 	f.Add([]byte(exchange("\xce\x00\x10\x00\x00", "\x00")))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := io.ReadAll(&guard{r: bytes.NewReader(b)})

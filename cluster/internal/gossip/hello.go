@@ -97,7 +97,8 @@ func readHello(r io.Reader) (hello, error) {
 	if err != nil {
 		return h, fmt.Errorf("%w: %w", errHelloAddr, err)
 	}
-	if h.addr, err = netip.ParseAddrPort(addr); err != nil {
+	h.addr, err = netip.ParseAddrPort(addr)
+	if err != nil || h.addr.Port() == 0 || h.addr.Addr().IsUnspecified() || h.addr.Addr().IsMulticast() {
 		return h, errHelloAddr
 	}
 	return h, nil

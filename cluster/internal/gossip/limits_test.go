@@ -15,7 +15,7 @@ func TestConnectionsWithoutAHelloAreFewAndShort(t *testing.T) {
 	pending := func() int {
 		n.connMu.Lock()
 		defer n.connMu.Unlock()
-		return n.pending
+		return n.pending.all
 	}
 	dial := func() *tls.Conn {
 		t.Helper()
@@ -27,13 +27,13 @@ func TestConnectionsWithoutAHelloAreFewAndShort(t *testing.T) {
 		return c
 	}
 	start := time.Now()
-	silent := make([]*tls.Conn, maxHellos)
+	silent := make([]*tls.Conn, maxHellosEach)
 	for i := range silent {
 		silent[i] = dial()
 	}
-	until(t, "all wait for a hello", func() bool { return pending() == maxHellos })
+	until(t, "all wait for a hello", func() bool { return pending() == maxHellosEach })
 	if took := time.Since(start); took > helloTimeout*4/5 {
-		t.Skipf("this machine took %v for %d connections, so that the first have ended", took, maxHellos)
+		t.Skipf("this machine took %v for %d connections, so that the first have ended", took, maxHellosEach)
 	}
 	if b, err := dial().Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("one too many read %d bytes and %v, want the end", b, err)
@@ -48,8 +48,8 @@ func TestConnectionsWithoutAHelloAreFewAndShort(t *testing.T) {
 	if took := time.Since(start); took < helloTimeout {
 		t.Errorf("closed %v after the first connection, want %v at least", took, helloTimeout)
 	}
-	if got := n.counts.get(HelloMalformed); got != maxHellos {
-		t.Errorf("%d counted as no hello, want %d", got, maxHellos)
+	if got := n.counts.get(HelloMalformed); got != maxHellosEach {
+		t.Errorf("%d counted as no hello, want %d", got, maxHellosEach)
 	}
 	for _, c := range silent {
 		if b, err := c.Read(make([]byte, 1)); err != io.EOF {

@@ -1,10 +1,11 @@
 package gossip
 
 import (
-	"context"
 	"log"
 	"log/slog"
 	"strings"
+
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
 // Hooks are told what memberlist writes to its log and nowhere else.
@@ -19,13 +20,14 @@ type Hooks struct {
 // NewLogger returns a logger for memberlist, which knows only the standard
 // library's log and writes its levels into the text. Its lines go to l at
 // Debug, warnings and errors at Info: most of them are the ordinary noise of
-// members that come and go, and what matters is told by events.
-func NewLogger(l *slog.Logger, h Hooks) *log.Logger {
+// members that come and go, and what matters is told by events. Since peers can
+// cause most of them, they go through l's limit.
+func NewLogger(l *loglimit.Limiter, h Hooks) *log.Logger {
 	return log.New(&logWriter{l, h}, "", 0)
 }
 
 type logWriter struct {
-	log   *slog.Logger
+	log   *loglimit.Limiter
 	hooks Hooks
 }
 
@@ -50,8 +52,17 @@ func (w *logWriter) Write(b []byte) (int, error) {
 		w.hooks.PacketsLost(id)
 		level = slog.LevelDebug
 	}
-	w.log.Log(context.Background(), level, text, "source", "memberlist")
+	w.log.Log(level, "memberlist: "+kindOf(text), text, "source", "memberlist")
 	return len(b), nil
+}
+
+// kindOf returns the first words of a line, up to the first that may be of a
+// peer: all before a digit, a quote or a punctuation mark.
+func kindOf(line string) string {
+	if i := strings.IndexAny(line, "0123456789'\":(@["); i >= 0 {
+		return line[:i]
+	}
+	return line[:min(len(line), 64)]
 }
 
 func between(s, before, after string) (string, bool) {

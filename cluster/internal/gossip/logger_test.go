@@ -6,13 +6,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
 func TestMemberlistsLinesGetLevelsThatFit(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	var failed, fallback []string
-	l := NewLogger(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})), Hooks{
+	l := NewLogger(loglimit.New(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))), Hooks{
 		ProbeFailed: func(id string) { failed = append(failed, id) },
 		PacketsLost: func(id string) { fallback = append(fallback, id) },
 	})

@@ -16,7 +16,7 @@ func TestPacketsCrossSealed(t *testing.T) {
 	a, b := newNode(t, "a@1", "c"), newNode(t, "b@1", "c")
 	meet(t, a, b)
 	for _, msg := range []string{"hello", "", "again"} {
-		if _, err := a.WriteToAddress([]byte(msg), b.address()); err != nil {
+		if _, err := a.WriteToAddress(said(msg), b.address()); err != nil {
 			t.Fatal(err)
 		}
 		if got := receive(t, b); got != msg {
@@ -55,7 +55,7 @@ func TestForgedPacketsAreCountedAndAnsweredByNothing(t *testing.T) {
 	t.Parallel()
 	a, b := newNode(t, "a@1", "c"), newNode(t, "b@1", "c")
 	meet(t, a, b)
-	good := a.me.seal(a.peer("b@1"), kindGossip, []byte("hello"))
+	good := a.me.seal(a.peer("b@1"), kindGossip, said("hello"))
 	from := a.port.addr()
 	flip := func(i int) []byte {
 		c := bytes.Clone(good)
@@ -105,7 +105,7 @@ func TestReplayedPacketsAreRefusedInAnyOrder(t *testing.T) {
 	meet(t, a, b)
 	var recorded [][]byte
 	for range 1500 {
-		recorded = append(recorded, a.me.seal(a.peer("b@1"), kindGossip, []byte("x")))
+		recorded = append(recorded, a.me.seal(a.peer("b@1"), kindGossip, said("x")))
 	}
 	accepted := 0
 	feed := func(i int) {
@@ -162,7 +162,7 @@ func TestARestartedNodeCannotBeSpokenForByItsOldPackets(t *testing.T) {
 	t.Parallel()
 	a, b := newNode(t, "a@1", "c"), newNode(t, "b@1", "c")
 	meet(t, a, b)
-	old := a.me.seal(a.peer("b@1"), kindGossip, []byte("old"))
+	old := a.me.seal(a.peer("b@1"), kindGossip, said("old"))
 	b2 := newNode(t, "b@2", "c") // b restarts: new boot, new key
 	if err := b2.Learn(a.me.id, a.PublicKey(), netip.AddrPort{}); err != nil {
 		t.Fatal(err)
@@ -177,7 +177,7 @@ func TestNodesOfAnotherClusterDeriveOtherKeys(t *testing.T) {
 	t.Parallel()
 	a, b := newNode(t, "a@1", "prod"), newNode(t, "b@1", "test")
 	meet(t, a, b)
-	b.HandlePacket(a.me.seal(a.peer("b@1"), kindGossip, []byte("x")), a.port.addr())
+	b.HandlePacket(a.me.seal(a.peer("b@1"), kindGossip, said("x")), a.port.addr())
 	if b.counts.get(PacketForged) != 1 {
 		t.Error("a packet of another cluster opened")
 	}
@@ -189,7 +189,7 @@ func TestKeysOfLowOrderAreOfNoUse(t *testing.T) {
 	if err := a.Learn("evil@1", [KeySize]byte{}, netip.AddrPort{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.WriteToAddress([]byte("x"), memberlist.Address{Name: "evil@1", Addr: "127.0.0.1:9"}); err != nil {
+	if _, err := a.WriteToAddress(said("x"), memberlist.Address{Name: "evil@1", Addr: "127.0.0.1:9"}); err != nil {
 		t.Fatal(err)
 	}
 	if a.counts.get(SendNoKey) != 1 {
@@ -228,7 +228,7 @@ func TestSendingFailsWithNothingButNetOpErrors(t *testing.T) {
 	for _, to := range []memberlist.Address{
 		b.address(), {Name: "b@1", Addr: "not an address"}, {Name: "unknown@1", Addr: "127.0.0.1:9"}, {Addr: b.port.addr().String()},
 	} {
-		_, err := a.WriteToAddress([]byte("x"), to)
+		_, err := a.WriteToAddress(said("x"), to)
 		var op *net.OpError
 		if err != nil && (!errors.As(err, &op) || op.Op != "write" || op.Net != "udp" || err != error(op)) {
 			t.Errorf("%v: %T %v", to, err, err)
@@ -251,7 +251,7 @@ func TestSendingNeverWaitsForTheSocket(t *testing.T) {
 	go func() {
 		defer close(done)
 		for range 3 * sendQueue {
-			a.WriteToAddress([]byte("x"), b.address())
+			a.WriteToAddress(said("x"), b.address())
 		}
 	}()
 	select {

@@ -24,6 +24,9 @@ const (
 	// guestFor is how long a node that has said hello may take to come into the
 	// view before its key is worth no more than one by hearsay.
 	guestFor = 30 * time.Second
+	// maxInvented is how many keys may be known by the word of one node alone: a
+	// share of the table, so that one cannot fill it with nodes that are not.
+	maxInvented = maxPeers / 4
 )
 
 // Learn installs the public key of a node as gossip tells it, with the address
@@ -71,6 +74,7 @@ func (t *Transport) install(id string, key [KeySize]byte, addr netip.AddrPort, p
 		if proved {
 			old.proved.Store(true)
 			old.at = time.Now()
+			t.vouchFor(old)
 		}
 		if addr.IsValid() {
 			old.addr = addr
@@ -90,6 +94,11 @@ func (t *Transport) install(id string, key [KeySize]byte, addr netip.AddrPort, p
 		p.home = old.home
 		t.drop(old)
 	}
+	if source := t.brought[id]; source != 0 && !proved {
+		p.source = source
+		t.invented[source]++
+	}
+	delete(t.brought, id)
 	t.peers[id] = p
 	t.shorts[p.short] = p
 	return nil
@@ -111,8 +120,38 @@ func (t *Transport) newPeer(id string, key [KeySize]byte) *peer {
 	return p
 }
 
+// broughtBy notes that a node, which is not known, is about to be learned by the
+// word of p. The caller holds mu.
+func (t *Transport) broughtBy(id string, p *peer) {
+	if len(t.brought) >= maxPeers { // of nodes that memberlist did not take
+		clear(t.brought)
+	}
+	t.brought[id] = p.short
+}
+
+// noteHeard notes that a packet of p has opened: it is there.
+func (t *Transport) noteHeard(p *peer) {
+	if p.heard.CompareAndSwap(false, true) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.vouchFor(p)
+	}
+}
+
+// vouchFor ends that p is known by the word of another alone. The caller holds mu.
+func (t *Transport) vouchFor(p *peer) {
+	if p.source == 0 {
+		return
+	}
+	if t.invented[p.source]--; t.invented[p.source] <= 0 {
+		delete(t.invented, p.source)
+	}
+	p.source = 0
+}
+
 // drop takes a peer out of the table. The caller holds mu.
 func (t *Transport) drop(p *peer) {
+	t.vouchFor(p)
 	delete(t.peers, p.id)
 	delete(t.shorts, p.short)
 	t.tombs.bury(p)

@@ -27,7 +27,7 @@ func TestNoCounterRepeatsUnderAKeyWhateverIsForgotten(t *testing.T) {
 	last := uint64(0)
 	for round := range 20 {
 		for range 100 {
-			n := counterOf(a.me.seal(a.peer("b@1"), kindGossip, []byte("x")))
+			n := counterOf(a.me.seal(a.peer("b@1"), kindGossip, said("x")))
 			if n <= last {
 				t.Fatalf("counter %d after %d, in round %d", n, last, round)
 			}
@@ -46,7 +46,7 @@ func TestRecordedPacketsDoNotOpenAfterTheirSenderWasForgotten(t *testing.T) {
 		send := func(n int) {
 			t.Helper()
 			for range n {
-				p := a.me.seal(a.peer("b@1"), kindGossip, []byte("x"))
+				p := a.me.seal(a.peer("b@1"), kindGossip, said("x"))
 				recorded = append(recorded, p)
 				b.HandlePacket(p, a.port.addr())
 				if receive(t, b) != "x" {
@@ -106,14 +106,14 @@ func TestAHelloDoesNotTakeTheNameOfANodeThatWasHeard(t *testing.T) {
 	t.Parallel()
 	a, b := newNode(t, "a@1", "c"), newNode(t, "b@1", "c")
 	meet(t, a, b)
-	if _, err := a.WriteToAddress([]byte("here"), b.address()); err != nil {
+	if _, err := a.WriteToAddress(said("here"), b.address()); err != nil {
 		t.Fatal(err)
 	}
 	receive(t, b)
 	if knock(t, b, "a@1", [KeySize]byte{9}) {
 		t.Error("another's hello was accepted")
 	}
-	if _, err := a.WriteToAddress([]byte("still here"), b.address()); err != nil {
+	if _, err := a.WriteToAddress(said("still here"), b.address()); err != nil {
 		t.Fatal(err)
 	}
 	if got := receive(t, b); got != "still here" {
@@ -130,7 +130,7 @@ func TestWhereNamesAreBoundAHelloWinsOverHearsay(t *testing.T) {
 	b := newNodeWith(t, "b@1", "c", func(c *Config) { c.NamesBound = true })
 	liar := newNode(t, "a@1", "c") // with the name of a, whom b knows only by what it says
 	meet(t, liar, b)
-	if _, err := liar.WriteToAddress([]byte("here"), b.address()); err != nil {
+	if _, err := liar.WriteToAddress(said("here"), b.address()); err != nil {
 		t.Fatal(err)
 	}
 	receive(t, b)
@@ -189,7 +189,7 @@ func TestANodeGetsInAfterTheTableWasFilledWithInventedOnes(t *testing.T) {
 		a.SetPresent("b@1", true)
 		meet(t, a, c)
 		a.SetPresent("c@1", true)
-		if _, err := c.WriteToAddress([]byte("x"), a.address()); err != nil {
+		if _, err := c.WriteToAddress(said("x"), a.address()); err != nil {
 			t.Fatal(err)
 		}
 		receive(t, a)

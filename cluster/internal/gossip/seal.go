@@ -62,6 +62,8 @@ type peer struct {
 
 	sent    atomic.Uint64 // counter of the last packet to it
 	window  replayWindow
+	work    Bucket      // messages from it
+	news    Bucket      // changes of the membership by its word
 	present atomic.Bool // it is in the view
 	proved  atomic.Bool // the key came with a certificate, in a hello
 	heard   atomic.Bool // a packet has opened under it
@@ -70,12 +72,15 @@ type peer struct {
 	// where gossip first said so, and when it was installed or last said hello.
 	addr, home netip.AddrPort
 	at         time.Time
+	// Guarded by the transport's mu: the short id of the node by whose word alone
+	// the key is known, 0 if it has proved itself, was heard, or nobody knows.
+	source uint64
 }
 
 var errKey = errors.New("gossip: not a usable public key")
 
 func newPeer(id string, key [KeySize]byte) *peer {
-	return &peer{id: id, key: key, short: shortID(id, key)}
+	return &peer{id: id, key: key, short: shortID(id, key), work: Bucket{Rate: workRate}, news: Bucket{Rate: newsRate}}
 }
 
 // keys derives the pair's keys; nil if the peer's public key is of low order.
@@ -119,13 +124,17 @@ func directionKey(secret []byte, cluster [clusterSize]byte, from, to string, fro
 	return aead
 }
 
-// seal returns msg as a packet to p, or nil if there is no key for it.
+// seal returns msg as a packet to p, or nil if there is no key for it, or no
+// counter any more.
 func (me *identity) seal(p *peer, kind byte, msg []byte) []byte {
 	tx, _ := p.keys(me)
 	if tx == nil {
 		return nil
 	}
 	n := p.sent.Add(1)
+	if n > maxCounter {
+		return nil
+	}
 	b := make([]byte, packetHeader, len(msg)+Overhead)
 	b[0] = kind
 	binary.BigEndian.PutUint64(b[1:], me.short)
@@ -141,6 +150,9 @@ func (me *identity) open(p *peer, b []byte) (msg []byte, replayed bool, err erro
 		return nil, false, errKey
 	}
 	n := binary.BigEndian.Uint64(b[9:])
+	if n > maxCounter {
+		return nil, false, errCounter
+	}
 	nonce := counterNonce(n)
 	msg, err = rx.Open(nil, nonce[:], b[packetHeader:], b[:packetHeader])
 	if err != nil {
@@ -148,6 +160,18 @@ func (me *identity) open(p *peer, b []byte) (msg []byte, replayed bool, err erro
 	}
 	return msg, !p.window.accept(n), nil
 }
+
+// maxCounter is the highest counter of a packet. A counter begins at the
+// nanoseconds since its sender's transport was made and grows by one with each
+// packet, of which nobody sends one in a nanosecond: it is never above the age of
+// the sender, and 2⁶⁰ ns are 36 years. The receiver cannot tell the age more
+// closely: it knows when the sender started only by the sender's clock, which may
+// have been wrong then, and the first packet that it sees, after a restart of its
+// own or after it has forgotten the sender, may be years old in that count. A
+// sender that runs ahead below this closes the window for its own packets alone.
+const maxCounter = 1 << 60
+
+var errCounter = errors.New("gossip: the counter of a packet is beyond any age of its sender")
 
 func counterNonce(n uint64) (nonce [12]byte) {
 	binary.BigEndian.PutUint64(nonce[4:], n)
@@ -185,7 +209,8 @@ func (w *replayWindow) accept(n uint64) bool {
 		if n-w.top >= windowSize {
 			w.bit = [len(w.bit)]uint64{}
 		} else {
-			for i := w.top + 1; i <= n; i++ {
+			for d := range n - w.top { // fewer than windowSize, whatever n is
+				i := w.top + 1 + d
 				w.bit[i/64%uint64(len(w.bit))] &^= 1 << (i % 64)
 			}
 		}

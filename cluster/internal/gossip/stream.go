@@ -15,12 +15,63 @@ import (
 // A conn is an open stream. Closing it takes it out of the transport's set.
 type conn struct {
 	net.Conn
-	t     *Transport
-	id    string // the node at the other end; immutable once the hello is done
-	guard guard  // of what memberlist reads
+	t      *Transport
+	who    string // the certificate at the other end; "" if it was dialled from here
+	id     string // the node at the other end; immutable once the hello is done
+	states int    // taken of the transport's states; guarded by its connMu
+	guard  guard  // of what memberlist reads
 }
 
-func (t *Transport) newConn(raw net.Conn) *conn { return &conn{Conn: raw, t: t, guard: guard{r: raw}} }
+func (t *Transport) newConn(raw net.Conn, who string) *conn {
+	c := &conn{Conn: raw, t: t, who: who}
+	c.guard = guard{r: raw, admit: c.admitStates, screen: c.screenState}
+	return c
+}
+
+// admitStates asks whether an exchange of so many nodes has room beside the
+// others, and whether its sender may say so much.
+func (c *conn) admitStates(nodes int) error {
+	if p := c.t.peer(c.id); p == nil || !p.work.Take(1+nodes/4, time.Now()) { // quicker to read than packets
+		c.t.cfg.Observer.Refused(StreamOverrun)
+		return errStreamOverrun
+	}
+	c.t.connMu.Lock()
+	defer c.t.connMu.Unlock()
+	if _, open := c.t.conns[c]; !open {
+		return net.ErrClosed
+	}
+	if !c.t.states.take(c.who, nodes) {
+		c.t.cfg.Observer.Refused(StreamOverrun)
+		return errStreamOverrun
+	}
+	c.states = nodes
+	return nil
+}
+
+var errStreamOverrun = errors.New("gossip: too many nodes in exchanges at once: the other end tries again")
+
+// screenState looks at one node of an exchange.
+func (c *conn) screenState(m message) (keep bool, err error) {
+	p, state := c.t.peer(c.id), m["State"]
+	if p == nil { // dropped meanwhile
+		return false, net.ErrClosed
+	}
+	if state.kind != valueNumber || state.number > maxNodeState {
+		return false, errState
+	}
+	switch refused := c.t.screenNews(p, m, "Name", state.number == 0, time.Now()); refused {
+	case "":
+		return true, nil
+	case GossipAhead, GossipFlood:
+		c.t.cfg.Observer.Refused(refused)
+		return false, nil
+	}
+	return false, errState
+}
+
+// maxNodeState is the last of memberlist's states of a node: alive, suspect, dead
+// and left.
+const maxNodeState = 3
 
 // Read reads what follows the hello.
 func (c *conn) Read(p []byte) (int, error) {
@@ -35,6 +86,8 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) Close() error {
 	c.t.connMu.Lock()
 	delete(c.t.conns, c)
+	c.t.states.give(c.who, c.states)
+	c.states = 0
 	c.t.connMu.Unlock()
 	return c.Conn.Close()
 }
@@ -58,10 +111,11 @@ func (t *Transport) hello(kind byte) []byte {
 }
 
 // HandleStream takes an accepted connection whose peer has proved its
-// certificate, and owns it. verify says whether that certificate may carry the
-// name of a node. It returns when the hello is done.
-func (t *Transport) HandleStream(raw net.Conn, verify func(id string) error) error {
-	c := t.newConn(raw)
+// certificate, and owns it. who is that certificate's identity, by which
+// connections are counted; verify says whether it may carry the name of a node. It
+// returns when the hello is done.
+func (t *Transport) HandleStream(raw net.Conn, who string, verify func(id string) error) error {
+	c := t.newConn(raw, who)
 	if err := t.accept(c, verify); err != nil {
 		c.Close() // without a byte
 		return err
@@ -70,11 +124,11 @@ func (t *Transport) HandleStream(raw net.Conn, verify func(id string) error) err
 }
 
 func (t *Transport) accept(c *conn, verify func(id string) error) error {
-	if !t.enter() {
+	if !t.enter(c.who) {
 		t.cfg.Observer.Refused(HelloOverrun)
 		return errors.New("gossip: too many connections at once")
 	}
-	defer t.leave()
+	defer t.leave(c.who)
 	if err := t.track(c); err != nil {
 		return err
 	}
@@ -112,20 +166,16 @@ func (t *Transport) accept(c *conn, verify func(id string) error) error {
 	}
 }
 
-func (t *Transport) enter() bool {
+func (t *Transport) enter(who string) bool {
 	t.connMu.Lock()
 	defer t.connMu.Unlock()
-	if t.pending >= maxHellos {
-		return false
-	}
-	t.pending++
-	return true
+	return t.pending.take(who, 1)
 }
 
-func (t *Transport) leave() {
+func (t *Transport) leave(who string) {
 	t.connMu.Lock()
-	t.pending--
-	t.connMu.Unlock()
+	defer t.connMu.Unlock()
+	t.pending.give(who, 1)
 }
 
 // admit checks the hello of either side and learns its key.
@@ -228,7 +278,7 @@ func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind by
 	if err != nil {
 		return nil, hello{}, err
 	}
-	c := t.newConn(raw)
+	c := t.newConn(raw, "")
 	defer func() {
 		if err != nil {
 			c.Close()
@@ -290,7 +340,7 @@ func (t *Transport) fetchKey(a memberlist.Address) {
 		t.fetched[a.Addr] = now
 	}
 	t.mu.Unlock()
-	if recent {
+	if recent || !t.hearsay.Take(1, now) {
 		return
 	}
 	t.connMu.Lock()

@@ -17,10 +17,10 @@ func TestAPacketToAnUnknownNodeFetchesItsKeyOnce(t *testing.T) {
 	t.Parallel()
 	a, b := newNode(t, "a@1", "c"), newNode(t, "b@1", "c")
 	for range 10 {
-		a.WriteToAddress([]byte("x"), b.address())
+		a.WriteToAddress(said("x"), b.address())
 	}
 	until(t, "the key", func() bool { return a.Knows("b@1") && b.Knows("a@1") })
-	a.WriteToAddress([]byte("now"), b.address())
+	a.WriteToAddress(said("now"), b.address())
 	if got := receive(t, b); got != "now" {
 		t.Errorf("got %q", got)
 	}
@@ -146,7 +146,7 @@ func TestAnEvictedNodeIsNotHeardAnyMore(t *testing.T) {
 	if _, err := io.ReadAll(s); err == nil {
 		t.Error("its connection stays open")
 	}
-	b.HandlePacket(a.me.seal(a.peer("b@1"), kindGossip, []byte("x")), a.port.addr())
+	b.HandlePacket(a.me.seal(a.peer("b@1"), kindGossip, said("x")), a.port.addr())
 	if b.counts.get(PacketUnknownSender) != 1 {
 		t.Error("its packets still open")
 	}

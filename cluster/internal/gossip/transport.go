@@ -28,6 +28,10 @@ type Config struct {
 	// NamesBound says that the check of a name against a certificate, which
 	// HandleStream and Endpoint.Dial bring along, binds names to certificates.
 	NamesBound bool
+	// Started returns when a boot began, as its id tells; it may be wrong, and is
+	// the zero time if the id tells nothing. It must not block. Default: nothing
+	// is told.
+	Started func(id string) time.Time
 	// Contact is called, without locks, when a node that is not in the view has
 	// proved itself with a hello or a packet. It must not block.
 	Contact func(id string, addr netip.AddrPort)
@@ -42,8 +46,9 @@ type Config struct {
 // A Transport is memberlist's transport over one endpoint. Its methods are safe
 // for concurrent use.
 type Transport struct {
-	cfg Config
-	me  *identity
+	cfg   Config
+	me    *identity
+	label string // before what memberlist sends
 
 	packets chan *memberlist.Packet
 	streams chan net.Conn
@@ -54,7 +59,8 @@ type Transport struct {
 	writing atomic.Bool // a goroutine is writing out
 	writers sync.WaitGroup
 
-	start time.Time // counters of packets begin with the time since then
+	start   time.Time // counters of packets begin with the time since then
+	hearsay Bucket    // connections because of what others say
 
 	mu      sync.RWMutex
 	peers   map[string]*peer
@@ -62,13 +68,18 @@ type Transport struct {
 	inView  map[string]bool
 	evicted map[string]bool
 	tombs   tombs
-	full    time.Time            // when there was last no room in peers
-	fetched map[string]time.Time // last attempts to learn keys, by address
-	dialErr map[string]error     // how the last dial of an address failed
+	// By short id, of how many keys a node's word is all that is known; and whose
+	// word it will be, by the id of a node that is about to be learned.
+	invented map[uint64]int
+	brought  map[string]uint64
+	full     time.Time            // when there was last no room in peers
+	fetched  map[string]time.Time // last attempts to learn keys, by address
+	dialErr  map[string]error     // how the last dial of an address failed
 
 	connMu  sync.Mutex
 	conns   map[*conn]struct{}
-	pending int // accepted, hello not done
+	pending share // accepted, hello not done
+	states  share // nodes in exchanges under way
 }
 
 type outPacket struct {
@@ -81,12 +92,24 @@ const (
 	packetQueue = 1024
 	sendQueue   = 1024
 	streamQueue = 32
-	maxHellos   = 128
+	// maxHellos is how many hellos are awaited at once, and maxHellosEach those of
+	// one certificate, which a cluster may have for all its nodes.
+	maxHellos     = 128
+	maxHellosEach = maxHellos / 2
 	// fetchInterval is the least time between two attempts to learn the key of
 	// the node at one address.
 	fetchInterval = time.Second
 	fetchTimeout  = 2 * time.Second
 )
+
+// hearsayRate is how many connections a node opens because of what others say:
+// to learn who is at an address, whether one that is said to be dead lives, or a
+// key. A newcomer to a cluster of 1 000 nodes that asks each is done in 3 s.
+var hearsayRate = Rate{PerSecond: 200, Burst: 400}
+
+// Hearsay returns the limit of connections because of what others say. Whoever
+// opens one takes from it first.
+func (t *Transport) Hearsay() *Bucket { return &t.hearsay }
 
 // New returns a transport with a new key pair.
 func New(cfg Config) (*Transport, error) {
@@ -106,20 +129,28 @@ func New(cfg Config) (*Transport, error) {
 	if cfg.Dialed == nil {
 		cfg.Dialed = func(string, string, error) {}
 	}
+	if cfg.Started == nil {
+		cfg.Started = func(string) time.Time { return time.Time{} }
+	}
+	label := Label(cfg.Cluster)
 	return &Transport{
-		cfg: cfg, me: me, start: time.Now(),
-		packets: make(chan *memberlist.Packet, packetQueue),
-		streams: make(chan net.Conn, streamQueue),
-		done:    make(chan struct{}),
-		out:     make(chan outPacket, sendQueue),
-		peers:   map[string]*peer{},
-		shorts:  map[uint64]*peer{},
-		inView:  map[string]bool{},
-		evicted: map[string]bool{},
-		tombs:   tombs{top: map[uint64]uint64{}},
-		fetched: map[string]time.Time{},
-		dialErr: map[string]error{},
-		conns:   map[*conn]struct{}{},
+		cfg: cfg, me: me, start: time.Now(), hearsay: Bucket{Rate: hearsayRate},
+		label:   string([]byte{markLabel, byte(len(label))}) + label,
+		pending: newShare(maxHellos, maxHellosEach), states: newShare(maxStatesAtOnce, maxStates),
+		packets:  make(chan *memberlist.Packet, packetQueue),
+		streams:  make(chan net.Conn, streamQueue),
+		done:     make(chan struct{}),
+		out:      make(chan outPacket, sendQueue),
+		peers:    map[string]*peer{},
+		shorts:   map[uint64]*peer{},
+		inView:   map[string]bool{},
+		evicted:  map[string]bool{},
+		tombs:    tombs{top: map[uint64]uint64{}},
+		invented: map[uint64]int{},
+		brought:  map[string]uint64{},
+		fetched:  map[string]time.Time{},
+		dialErr:  map[string]error{},
+		conns:    map[*conn]struct{}{},
 	}, nil
 }
 
@@ -240,8 +271,12 @@ func (t *Transport) Queued() int { return len(t.out) }
 func (t *Transport) HandlePacket(b []byte, from netip.AddrPort) {
 	now := time.Now()
 	refused := t.cfg.Observer.Refused
-	if len(b) < Overhead {
+	switch {
+	case len(b) < Overhead:
 		refused(PacketShort)
+		return
+	case len(b) > Overhead+maxOpened:
+		refused(PacketLarge)
 		return
 	}
 	kind := b[0]
@@ -258,6 +293,9 @@ func (t *Transport) HandlePacket(b []byte, from netip.AddrPort) {
 	}
 	msg, replayed, err := t.me.open(p, b)
 	switch {
+	case errors.Is(err, errCounter):
+		refused(PacketCounter)
+		return
 	case err != nil:
 		refused(PacketForged)
 		return
@@ -265,8 +303,22 @@ func (t *Transport) HandlePacket(b []byte, from netip.AddrPort) {
 		refused(PacketReplayed)
 		return
 	}
-	p.heard.Store(true)
+	t.noteHeard(p)
 	t.cfg.Observer.Packet("in", kindName(kind), len(b))
+	switch {
+	case kind == kindGossip:
+		var why string
+		if msg, why = t.screen(p, msg, now); why != "" {
+			refused(why)
+			return
+		}
+	case len(msg) == 0 || len(msg) > maxControl:
+		refused(PacketMalformed)
+		return
+	case !p.work.Take(1, now):
+		refused(PacketFlood)
+		return
+	}
 	if !p.present.Load() {
 		t.cfg.Contact(p.id, from)
 	}
@@ -275,6 +327,9 @@ func (t *Transport) HandlePacket(b []byte, from netip.AddrPort) {
 		if p.proved.Load() || !t.cfg.NamesBound {
 			t.cfg.Control(p.id, msg)
 		}
+		return
+	}
+	if msg == nil {
 		return
 	}
 	select {
