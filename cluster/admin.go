@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
 )
 
-// The admin service is served by every node, to whoever has a certificate the
-// endpoint accepts: it only reads. Messages are JSON in raw bytes, so that any
+// The admin service is served by every node, to administrators (rpcnet.RoleAdmin):
+// it only reads. Messages are JSON in raw bytes, so that any
 // client can use it without a contract.
 var (
 	adminMembersSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Admin/Members", Idempotency: rpcnet.NoSideEffects,
@@ -46,7 +48,7 @@ func (n *Node) View() View {
 	v := View{Cluster: n.cfg.Cluster, Self: n.Self(), Time: time.Now(), Members: n.Members(), Gone: n.Gone()}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	v.Seq, v.Health = n.seq, n.health
+	v.Seq, v.Health = n.feed.seq, n.health
 	if p, ok := n.detector.current(); ok {
 		v.Partition = &p
 	}
@@ -55,18 +57,23 @@ func (n *Node) View() View {
 
 func (n *Node) adminMethods() []rpcnet.Method {
 	return []rpcnet.Method{
-		{Spec: adminMembersSpec, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		{Spec: adminMembersSpec, Role: rpcnet.RoleAdmin, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 			var req []byte
 			if err := s.Recv(&req); err != nil {
 				return err
 			}
 			return sendJSON(s, n.View())
 		}},
-		{Spec: adminEventsSpec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		{Spec: adminEventsSpec, Role: rpcnet.RoleAdmin, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 			var req []byte
 			if err := s.Recv(&req); err != nil {
 				return err
 			}
+			done, err := n.watchers.begin(rpcnet.ServerCallFrom(ctx).Peer().ID)
+			if err != nil {
+				return err
+			}
+			defer done()
 			for e := range n.Watch(ctx) {
 				if err := sendJSON(s, e); err != nil {
 					return err
@@ -78,6 +85,44 @@ func (n *Node) adminMethods() []rpcnet.Method {
 			return rpcnet.NewError(rpcnet.CodeUnavailable, "the node has stopped")
 		}},
 	}
+}
+
+// maxWatchers is how many streams of events a node serves at once, and
+// maxWatchersEach how many of one certificate: each may hold one event that its
+// peer does not read.
+const (
+	maxWatchers     = 256
+	maxWatchersEach = 16
+)
+
+// watchers counts the streams of events.
+type watchers struct {
+	mu    sync.Mutex
+	inUse gossip.Share // guarded by mu
+}
+
+func newWatchers() watchers { return watchers{inUse: gossip.NewShare(maxWatchers, maxWatchersEach)} }
+
+// begin counts a stream of a certificate until done is called, or returns an error
+// with CodeResourceExhausted.
+func (w *watchers) begin(who string) (done func(), err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.inUse.Take(who, 1) {
+		return nil, rpcnet.NewError(rpcnet.CodeResourceExhausted, fmt.Sprintf(
+			"too many streams of events at once: a certificate may have %d, and all together %d", maxWatchersEach, maxWatchers))
+	}
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.inUse.Give(who, 1)
+	}, nil
+}
+
+func (w *watchers) open() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.inUse.InUse()
 }
 
 func sendJSON(s rpcnet.ServerStream, v any) error {

@@ -82,6 +82,9 @@ func (n *Node) put(addr string, q *question) {
 		n.mu.Lock()
 		q.again = false
 		n.mu.Unlock()
+		if !n.transport.Hearsay().Wait(n.stop) {
+			return
+		}
 		got, err := n.transport.Identify(addr, n.cfg.StreamTimeout)
 		n.mu.Lock()
 		defer n.mu.Unlock()

@@ -29,3 +29,13 @@ func newBoot() string {
 	rand.Read(b[6:10]) // never fails
 	return bootEncoding.EncodeToString(b[:10])
 }
+
+// startOf returns when a boot began by the clock of its host, as its id tells; the
+// zero time if the id is not one that newBoot makes.
+func startOf(boot string) time.Time {
+	b, err := bootEncoding.DecodeString(boot)
+	if err != nil || len(b) != 10 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b) >> 16))
+}

@@ -118,6 +118,9 @@ func (n *Node) answersAs(m Member) bool {
 	if m.ID() == n.id {
 		return true
 	}
+	if !n.transport.Hearsay().Wait(n.stop) {
+		return false
+	}
 	got, err := n.transport.Identify(m.Addr, n.cfg.StreamTimeout)
 	if refusedError(err) {
 		n.ReportUnreachable(m.Name, m.Boot, CauseRefused)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -202,8 +203,7 @@ func (n *Node) listConfig() *memberlist.Config {
 	c := memberlist.DefaultLANConfig()
 	c.Name = n.id
 	c.Transport = n.transport
-	// Without a label a stray stream of another cluster could merge the two.
-	c.Label = "rpcnet/" + n.cfg.Cluster
+	c.Label = gossip.Label(n.cfg.Cluster)
 	c.BindPort = int(n.advertise.Port())
 	c.ProbeInterval = n.cfg.ProbeInterval
 	c.ProbeTimeout = n.cfg.ProbeTimeout
@@ -217,24 +217,21 @@ func (n *Node) listConfig() *memberlist.Config {
 	c.TCPTimeout = n.cfg.StreamTimeout
 	c.GossipToTheDeadTime = n.cfg.DeadGossipTime
 	c.EnableCompression = false // pings of 100 bytes
-	c.UDPBufferSize = maxPacket
+	c.UDPBufferSize = gossip.MaxPacket
 	c.HandoffQueueDepth = 4096
 	e := events{n}
 	c.Delegate, c.Events, c.Alive, c.Ping = e, e, e, e
 	c.LogOutput = nil
-	c.Logger = gossip.NewLogger(n.log, n.hooks())
+	c.Logger = gossip.NewLogger(n.lines, n.hooks())
 	return c
 }
-
-// maxPacket is what memberlist puts into one packet: with the seal, UDP and IP
-// headers 1 411 bytes, which fit a VXLAN.
-const maxPacket = 1350
 
 // endpoint adapts the node's rpcnet.Endpoint to gossip.
 type endpoint struct{ n *Node }
 
 func (e endpoint) Dial(ctx context.Context, addr string) (net.Conn, func(string) error, error) {
-	conn, peer, err := e.n.ep.DialProtocol(ctx, addr, gossip.ALPN)
+	isNode := func(peer rpcnet.Peer) error { return e.n.ep.Allow(peer, rpcnet.RoleNode) }
+	conn, peer, err := e.n.ep.DialProtocol(ctx, addr, gossip.ALPN, rpcnet.WithVerifyPeer(isNode))
 	return conn, e.n.verifier(peer), err
 }
 
@@ -256,16 +253,25 @@ func (n *Node) extension() rpcnet.Extension {
 		Methods: n.adminMethods(),
 		Protocols: map[string]func(net.Conn, rpcnet.Peer){
 			gossip.ALPN: func(conn net.Conn, peer rpcnet.Peer) {
-				if err := n.transport.HandleStream(conn, n.verifier(peer)); err != nil {
-					n.log.Info("refused a gossip connection", "from", conn.RemoteAddr(), "certificate", peer.ID, "err", err)
+				if err := n.transport.HandleStream(conn, peer.ID, n.verifier(peer)); err != nil {
+					n.lines.Log(slog.LevelInfo, "gossip connection", "refused a gossip connection",
+						"from", conn.RemoteAddr(), "certificate", peer.ID, "err", err)
 				}
 			},
 		},
-		Packet: n.transport.HandlePacket,
+		ProtocolRoles: map[string]rpcnet.Role{gossip.ALPN: rpcnet.RoleNode},
+		Identity:      n.target(),
+		Packet:        n.transport.HandlePacket,
 		Drain: func(ctx context.Context) {
 			n.Leave(ctx)
 		},
 	}
+}
+
+// target is this node as sessions know it.
+func (n *Node) target() rpcnet.Target {
+	name, boot, _ := splitID(n.id)
+	return rpcnet.Target{Cluster: n.cfg.Cluster, Node: name, Boot: boot}
 }
 
 // contact is called when a node that is not in the view has proved itself.

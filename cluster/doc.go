@@ -41,8 +41,8 @@
 // memberlist calls back under its own lock, in the order of its decisions.
 // Callbacks only append to the inbox, a leaf lock. Whoever then holds the
 // node's lock, mu, applies the inbox to the table of members and hands the
-// events to the subscribers' queues, so that the order of events is the order
+// events to the feed of the subscribers, so that the order of events is the order
 // of decisions. Nothing that may block is called under mu: logs are written
-// after it is released, subscribers have queues of bounded size (watch.go), and
+// after it is released, subscribers take from the feed (feed.go), and
 // Metrics must be quick. The healer's lock comes before mu.
 package cluster

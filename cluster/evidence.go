@@ -100,7 +100,7 @@ func (n *Node) judge(name, boot string, f func(*member, time.Time) bool) bool {
 // judged makes known what a judgement has changed. The caller holds mu.
 func (n *Node) judged() {
 	n.countStates()
-	if len(n.toLog) > 0 {
+	if len(n.toLog.queue) > 0 {
 		select {
 		case n.inbox.wake <- struct{}{}: // the run goroutine writes the log
 		default:

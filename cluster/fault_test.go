@@ -44,6 +44,7 @@ func (m *tally) Stream(direction, kind string)         { m.add("stream " + direc
 func (m *tally) Refused(reason string)                 { m.add(reason) }
 func (m *tally) Members(cluster.State, int)            {}
 func (m *tally) QueueDepth(queue string, _ int)        { m.add("depth " + queue) }
+func (m *tally) Kept(what string, _, _ int)            { m.add("kept " + what) }
 func (m *tally) Event(k cluster.Kind, c cluster.Cause) { m.add("event " + k.String() + c.String()) }
 
 // A field is a cluster on a network with faults.

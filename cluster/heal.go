@@ -161,8 +161,8 @@ func (n *Node) healContacts(now time.Time) {
 			return
 		}
 		delete(h.contacts, id)
-		if _, recently := h.contacted[id]; recently {
-			continue
+		if _, recently := h.contacted[id]; recently || !n.transport.Hearsay().Take(1, now) {
+			continue // it shows up again
 		}
 		h.contacted[id] = now
 		h.busy++
@@ -370,7 +370,7 @@ func (n *Node) dialed(want, addr string, err error) {
 	if other != nil {
 		n.settle(addr, other.Got, now)
 	}
-	if len(n.toLog) > 0 {
+	if len(n.toLog.queue) > 0 {
 		n.judged()
 	}
 }

@@ -90,6 +90,9 @@ func (n *Node) answersAtAll(m Member) (alive, refused bool, done func()) {
 		return answer{}
 	})
 	try(func() answer {
+		if !n.transport.Hearsay().Wait(n.stop) {
+			return answer{}
+		}
 		got, err := n.transport.Identify(m.Addr, time.Duration(tries)*n.cfg.ProbeTimeout)
 		// Another boot at the address refuses for this one.
 		return answer{err == nil && got == m.ID(), refusedError(err) || err == nil && got != m.ID()}

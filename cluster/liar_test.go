@@ -45,7 +45,7 @@ func newLiar(t testing.TB) *liar {
 	l.key = l.PublicKey()
 	remove, err := l.ep.Extend(rpcnet.Extension{
 		Protocols: map[string]func(net.Conn, rpcnet.Peer){
-			gossip.ALPN: func(c net.Conn, _ rpcnet.Peer) { l.HandleStream(c, func(string) error { return nil }) },
+			gossip.ALPN: func(c net.Conn, _ rpcnet.Peer) { l.HandleStream(c, "anyone", func(string) error { return nil }) },
 		},
 		Packet: l.HandlePacket,
 	})

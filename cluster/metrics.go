@@ -29,9 +29,15 @@ type Metrics interface {
 	Refused(reason string)
 	// Members is the number of members in each state, whenever it changes.
 	Members(state State, n int)
-	// QueueDepth is the number of entries waiting in a queue: "packets_out",
-	// "callbacks", or "subscribers" (the fullest one); about once a second.
+	// QueueDepth is the number of entries waiting in a queue, "packets_out" or
+	// "callbacks", about once a second.
 	QueueDepth(queue string, n int)
+	// Kept is how much the node keeps because of others, and the most it would,
+	// about once a second: "keys" of nodes, "keys_gone" (counters of nodes whose
+	// keys were dropped), "members" (present or not forgotten), "addresses" that
+	// are asked who answers there, "dials" (ends of dials, by address), "hellos"
+	// awaited, "states" (nodes in exchanges under way), and "event_streams".
+	Kept(what string, n, limit int)
 	// Event is called for each event of the node, by kind and cause.
 	Event(kind Kind, cause Cause)
 	// Phi is the suspicion level of a worker's heartbeats as a WorkerRegistry of
@@ -50,5 +56,6 @@ func (noMetrics) Stream(string, string)      {}
 func (noMetrics) Refused(string)             {}
 func (noMetrics) Members(State, int)         {}
 func (noMetrics) QueueDepth(string, int)     {}
+func (noMetrics) Kept(string, int, int)      {}
 func (noMetrics) Event(Kind, Cause)          {}
 func (noMetrics) Phi(string, float64, bool)  {}

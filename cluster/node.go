@@ -16,6 +16,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/inspect"
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
 // A Node is one member's own side of a cluster: its view of the others and its
@@ -32,6 +33,7 @@ type Node struct {
 	// namesBound: Config.VerifyNode is set. Immutable.
 	namesBound bool
 	log        *slog.Logger
+	lines      *loglimit.Limiter // of what others cause
 
 	inbox   inbox        // what memberlist has told; a leaf lock of its own
 	tags    atomic.Value // Tags, this node's
@@ -41,27 +43,27 @@ type Node struct {
 	listMu  sync.Mutex    // keeps list.Leave and list.Shutdown apart
 	fails   probeFails    // failed probes until the next tick
 
-	mu          sync.Mutex // guards what follows
-	members     map[string]*member
-	subscribers map[*subscriber]struct{}
-	seq         uint64
-	toLog       []Event
-	counts      [StateFailed + 1]int // as last told to Metrics
-	detector    detector
-	health      int // as last told to Metrics
-	unwell      time.Time
-	stalled     time.Time // when this node last found that it had not run
-	degraded    bool
-	assigns     bool
-	partitions  int             // PartitionDetected and PartitionHealed told so far
-	asked       time.Time       // last roll call
-	rolling     bool            // one is under way
-	rolls       int             // complete ones since the detector was calm
-	silent      map[string]bool // whom the last one did not reach, by id
-	changed     time.Time       // last change of what memberlist holds alive
-	lastLoss    time.Time       // last time a member left the view
-	selectors   map[string]Selector
-	drains      []func(context.Context)
+	mu         sync.Mutex // guards what follows
+	members    map[string]*member
+	feed       feed // the last events, for subscribers
+	toLog      eventLog
+	counts     [StateFailed + 1]int // as last told to Metrics
+	detector   detector
+	health     int // as last told to Metrics
+	unwell     time.Time
+	stalled    time.Time // when this node last found that it had not run
+	degraded   bool
+	assigns    bool
+	partitions int             // PartitionDetected and PartitionHealed told so far
+	asked      time.Time       // last roll call
+	rolling    bool            // one is under way
+	rolls      int             // complete ones since the detector was calm
+	silent     map[string]bool // whom the last one did not reach, by id
+	changed    time.Time       // last change of what memberlist holds alive
+	lastLoss   time.Time       // last time a member left the view
+	selectors  map[string]Selector
+	drains     []func(context.Context)
+	watchers   watchers // streams of Admin/Events; a lock of its own
 
 	heal healer // owned by the run goroutine, but for its own lock
 
@@ -91,7 +93,7 @@ var ErrStopped = errors.New("cluster: the node has stopped")
 // that goes on trying in the background, or an error with WaitForSeed. ctx
 // bounds Join alone.
 func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
-	bound := cfg.VerifyNode != nil
+	bound, nameless := cfg.VerifyNode != nil, cfg.Cluster == ""
 	cfg = cfg.populate()
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -103,21 +105,24 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 	boot := newBoot()
 	n := &Node{
 		cfg: cfg, ep: ep, id: cfg.Name + "@" + boot, advertise: advertise,
-		log:         cfg.Logger.With("node", cfg.Name),
-		inbox:       inbox{wake: make(chan struct{}, 1)},
-		members:     map[string]*member{},
-		subscribers: map[*subscriber]struct{}{},
-		selectors:   map[string]Selector{},
-		assigns:     true,
-		silent:      map[string]bool{},
-		namesBound:  bound,
-		questions:   map[string]*question{},
-		askers:      pool{limit: maxAskers},
-		conflicts:   pool{limit: maxConflictAskers},
-		calls:       pool{limit: maxLastCalls},
-		joined:      make(chan struct{}),
-		stop:        make(chan struct{}),
-		stopped:     make(chan struct{}),
+		log:        cfg.Logger.With("node", cfg.Name),
+		lines:      loglimit.New(cfg.Logger.With("node", cfg.Name)),
+		inbox:      inbox{wake: make(chan struct{}, 1)},
+		members:    map[string]*member{},
+		feed:       newFeed(),
+		toLog:      eventLog{limit: gossip.Bucket{Rate: eventLines}},
+		watchers:   newWatchers(),
+		selectors:  map[string]Selector{},
+		assigns:    true,
+		silent:     map[string]bool{},
+		namesBound: bound,
+		questions:  map[string]*question{},
+		askers:     pool{limit: maxAskers},
+		conflicts:  pool{limit: maxConflictAskers},
+		calls:      pool{limit: maxLastCalls},
+		joined:     make(chan struct{}),
+		stop:       make(chan struct{}),
+		stopped:    make(chan struct{}),
 	}
 	n.detector = newDetector(&n.cfg)
 	inspect.Detector(ctx, n.describeDetector)
@@ -126,6 +131,10 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 	n.transport, err = gossip.New(gossip.Config{
 		ID: n.id, Cluster: cfg.Cluster, Advertise: advertise, NamesBound: bound,
 		Endpoint: gossip.Wrap(ctx, advertise.String(), endpoint{n}),
+		Started: func(id string) time.Time {
+			_, boot, _ := splitID(id)
+			return startOf(boot)
+		},
 		Observer: cfg.Metrics, Contact: n.contact, Control: n.control, Dialed: n.dialed,
 	})
 	if err != nil {
@@ -147,6 +156,9 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 		n.leaveMu.Unlock()
 		return nil, fmt.Errorf("cluster: joining: %w", err)
 	}
+	if nameless {
+		n.warnOfNoName()
+	}
 	n.spawn(n.run)
 	n.leaveMu.Unlock()
 	if err := n.firstContact(ctx); err != nil {
@@ -154,6 +166,17 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// warnOfNoName tells that the cluster has no name of its own, which matters when
+// seeds are given: a wrong one may be of another cluster without a name.
+func (n *Node) warnOfNoName() {
+	level := slog.LevelInfo
+	if len(n.cfg.Seeds) > 0 || len(n.heal.snapshot) > 0 {
+		level = slog.LevelWarn
+	}
+	n.log.Log(backgroundCtx, level, "this cluster has no name of its own: through a wrong seed it would become one with any other "+
+		"of the same certificate authority that has none either; give each a name with cluster.Config.Cluster", "cluster", n.cfg.Cluster)
 }
 
 // Endpoint returns the endpoint the node was made with.

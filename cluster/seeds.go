@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"net/netip"
@@ -30,12 +31,12 @@ func (n *Node) firstContact(ctx context.Context) error {
 			return nil
 		}
 		if len(n.cfg.Seeds) == 0 {
-			n.log.Info("no member of the snapshot answers; this node goes on trying in the background", "err", err)
+			n.lines.Log(slog.LevelInfo, "seeds", "no member of the snapshot answers; this node goes on trying in the background", "err", err)
 			n.markJoined() // the snapshot alone is no promise
 			return nil
 		}
 		if !n.cfg.WaitForSeed {
-			n.log.Warn("no seed answers; this node goes on trying in the background", "seeds", n.cfg.Seeds, "err", err)
+			n.lines.Log(slog.LevelWarn, "seeds", "no seed answers; this node goes on trying in the background", "seeds", n.cfg.Seeds, "err", err)
 			return nil
 		}
 		if !n.pauseIn(ctx, wait) {
@@ -165,7 +166,7 @@ func (n *Node) healSeeds(now time.Time) {
 		stop()
 		cancel()
 		if err != nil {
-			n.log.Debug("no seed answers yet", "err", err)
+			n.lines.Log(slog.LevelDebug, "seeds", "no seed answers yet", "err", err)
 		}
 		h.mu.Lock()
 		defer h.mu.Unlock()

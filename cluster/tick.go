@@ -110,15 +110,13 @@ func (n *Node) acquit(now time.Time) {
 func (n *Node) measure() {
 	n.cfg.Metrics.QueueDepth("packets_out", n.transport.Queued())
 	n.cfg.Metrics.QueueDepth("callbacks", n.inbox.len())
-	deepest := 0
+	n.transport.Kept(n.cfg.Metrics.Kept)
 	n.mu.Lock()
-	for s := range n.subscribers {
-		s.mu.Lock()
-		deepest = max(deepest, len(s.queue))
-		s.mu.Unlock()
-	}
+	members, asks := len(n.members), len(n.questions)
 	n.mu.Unlock()
-	n.cfg.Metrics.QueueDepth("subscribers", deepest)
+	n.cfg.Metrics.Kept("members", members, maxMembers)
+	n.cfg.Metrics.Kept("addresses", asks, maxAsks)
+	n.cfg.Metrics.Kept("event_streams", n.watchers.open(), maxWatchers)
 }
 
 // forget drops members that are gone for good.

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"log/slog"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
@@ -317,38 +316,10 @@ func (n *Node) setStateWas(m *member, s State, now time.Time, e Event) {
 
 // emit numbers an event and gives it to everybody. The caller holds mu.
 func (n *Node) emit(e Event) {
-	n.seq++
-	e.Seq, e.Time = n.seq, time.Now()
-	for s := range n.subscribers {
-		s.push(e)
-	}
+	e.Time = time.Now()
+	n.feed.add(&e)
 	n.cfg.Metrics.Event(e.Kind, e.Cause)
-	n.toLog = append(n.toLog, e)
-}
-
-// logEvents writes what has happened to the log, without the lock, which the
-// caller holds before and after: a log that blocks must not hold up the view.
-func (n *Node) logEvents() {
-	for len(n.toLog) > 0 {
-		events := n.toLog
-		n.toLog = nil
-		n.mu.Unlock()
-		for _, e := range events {
-			n.logEvent(e)
-		}
-		n.mu.Lock()
-	}
-}
-
-func (n *Node) logEvent(e Event) {
-	level := slog.LevelInfo
-	switch e.Kind {
-	case NodeFailed, NameConflict, PartitionSuspected, PartitionDetected:
-		level = slog.LevelWarn
-	case NodeUpdated, NodeSuspected, SelfDegraded:
-		level = slog.LevelDebug
-	}
-	n.log.Log(backgroundCtx, level, e.String(), "seq", e.Seq)
+	n.toLog.queue = append(n.toLog.queue, &e)
 }
 
 // countStates tells the metrics how many members are in which state. The

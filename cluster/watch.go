@@ -3,75 +3,50 @@ package cluster
 import (
 	"context"
 	"iter"
-	"sync"
 	"time"
 )
 
-// subscriberQueue is how many events wait for a subscriber before they are
-// given up for one Resync.
-const subscriberQueue = 1024
-
-// A subscriber is one running Watch. The node's events go into its queue under
-// the node's lock; its own loop takes them out. A full queue is thrown away:
-// the subscriber then gets a Resync, made when it comes to read it.
+// A subscriber is one running Watch: its place in the node's feed. Its own loop
+// owns it.
 type subscriber struct {
-	mu     sync.Mutex
-	queue  []Event
-	missed bool
-	wake   chan struct{} // capacity 1
-}
-
-func (s *subscriber) push(e Event) {
-	s.mu.Lock()
-	if s.missed || len(s.queue) >= subscriberQueue {
-		s.missed, s.queue = true, nil
-	} else {
-		s.queue = append(s.queue, e)
-	}
-	s.mu.Unlock()
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	node    *Node
+	initial []Member // the members of the beginning that are still to be told; shared
+	started time.Time
+	seq     uint64 // the last event that it has had
 }
 
 // Watch returns the members as they are, one NodeJoined each with Initial set
 // sorted by name, and then every change, in order. Each range over it is a
 // subscription of its own, from the moment the range begins; it ends when ctx
 // does, when the loop is left, or after the last event of a node that has
-// stopped. A loop that does not come to read holds up nobody: after 1 024
-// events it misses some and gets a Resync with the present members instead.
+// stopped. A loop that does not come to read holds up nobody and costs nothing:
+// when it has fallen 1 024 events behind it gets a Resync with the present members
+// instead of what it missed.
 func (n *Node) Watch(ctx context.Context) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
-		s := &subscriber{wake: make(chan struct{}, 1)}
+		s := &subscriber{node: n, started: time.Now()}
 		n.mu.Lock()
-		for _, m := range n.present() {
-			s.queue = append(s.queue, Event{Seq: n.seq, Time: time.Now(), Kind: NodeJoined, Member: m, Initial: true})
-		}
-		n.subscribers[s] = struct{}{}
+		s.initial, s.seq = n.view(), n.feed.seq
 		n.mu.Unlock()
-		defer func() {
-			n.mu.Lock()
-			delete(n.subscribers, s)
-			n.mu.Unlock()
-		}()
 		for {
 			stopped := false
 			select {
 			case <-n.stopped:
-				stopped = true // whatever is in the queue is the last
+				stopped = true // what is in the feed now is all there will be
 			default:
 			}
-			for _, e := range n.take(s) {
-				if ctx.Err() != nil || !yield(e) {
+			e, changed := s.next()
+			switch {
+			case e != nil:
+				if ctx.Err() != nil || !yield(*e) {
 					return
 				}
-			}
-			if stopped {
+				continue
+			case stopped:
 				return
 			}
 			select {
-			case <-s.wake:
+			case <-changed:
 			case <-n.stopped:
 			case <-ctx.Done():
 				return
@@ -80,21 +55,35 @@ func (n *Node) Watch(ctx context.Context) iter.Seq[Event] {
 	}
 }
 
-// take empties the queue of a subscriber.
-func (n *Node) take(s *subscriber) []Event {
-	s.mu.Lock()
-	events, missed := s.queue, s.missed
-	s.queue = nil
-	s.mu.Unlock()
-	if !missed {
-		return events
+// next returns the next event for the subscriber; if there is none yet, nil and
+// what is closed when there is.
+func (s *subscriber) next() (e *Event, changed <-chan struct{}) {
+	if len(s.initial) > 0 {
+		m := s.initial[0]
+		if s.initial = s.initial[1:]; len(s.initial) == 0 {
+			s.initial = nil
+		}
+		return &Event{Seq: s.seq, Time: s.started, Kind: NodeJoined, Member: m, Initial: true}, nil
 	}
-	// The view and the end of the gap must be one moment: no event is pushed
-	// while the node's lock is held.
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	s.mu.Lock()
-	s.missed, s.queue = false, nil
-	s.mu.Unlock()
-	return []Event{{Seq: n.seq, Time: time.Now(), Kind: Resync, Members: n.present()}}
+	s.node.mu.Lock()
+	defer s.node.mu.Unlock()
+	f := &s.node.feed
+	e, missed := f.after(s.seq)
+	switch {
+	case missed:
+		s.seq = f.seq
+		return &Event{Seq: f.seq, Time: time.Now(), Kind: Resync, Members: s.node.view()}, nil
+	case e != nil:
+		s.seq++
+	}
+	return e, f.changed
+}
+
+// view returns the members present, as the last event has left them, in a slice
+// that all who ask before the next event share. The caller holds mu.
+func (n *Node) view() []Member {
+	if n.feed.view == nil || n.feed.viewSeq != n.feed.seq {
+		n.feed.view, n.feed.viewSeq = n.present(), n.feed.seq
+	}
+	return n.feed.view
 }

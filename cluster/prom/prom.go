@@ -43,6 +43,8 @@ type Metrics struct {
 	refused      *prometheus.CounterVec
 	members      *prometheus.GaugeVec
 	queues       *prometheus.GaugeVec
+	kept         *prometheus.GaugeVec
+	keptMost     *prometheus.GaugeVec
 	events       *prometheus.CounterVec
 	phi          *prometheus.GaugeVec
 }
@@ -77,12 +79,14 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 		refused:   counter("refused_total", "Packets and connections not accepted, or packets not sent, by reason.", "reason"),
 		members:   gauge("members", "Members in each state.", "state"),
 		queues:    gauge("queue_depth", "Entries waiting in a queue.", "queue"),
+		kept:      gauge("kept", "Entries that the node keeps because of others.", "what"),
+		keptMost:  gauge("kept_limit", "The most entries that the node would keep.", "what"),
 		events:    counter("events_total", "Events of the node.", "kind", "cause"),
 		phi:       gauge("worker_phi", "Suspicion level of a watched worker's heartbeats.", "worker"),
 	}
 	var done []prometheus.Collector
 	for _, c := range []prometheus.Collector{
-		m.probeSeconds, probes, m.fallbacks, m.health, m.packets, m.bytes, m.streams, m.refused, m.members, m.queues, m.events, m.phi,
+		m.probeSeconds, probes, m.fallbacks, m.health, m.packets, m.bytes, m.streams, m.refused, m.members, m.queues, m.kept, m.keptMost, m.events, m.phi,
 	} {
 		if err := r.Register(c); err != nil {
 			for _, c := range done {
@@ -130,6 +134,12 @@ func (m *Metrics) Members(state cluster.State, n int) {
 
 // QueueDepth implements [cluster.Metrics].
 func (m *Metrics) QueueDepth(queue string, n int) { m.queues.WithLabelValues(queue).Set(float64(n)) }
+
+// Kept implements [cluster.Metrics].
+func (m *Metrics) Kept(what string, n, limit int) {
+	m.kept.WithLabelValues(what).Set(float64(n))
+	m.keptMost.WithLabelValues(what).Set(float64(limit))
+}
 
 // Event implements [cluster.Metrics].
 func (m *Metrics) Event(kind cluster.Kind, cause cluster.Cause) {

@@ -144,6 +144,7 @@ func TestEveryMetricIsCounted(t *testing.T) {
 	m.HealthScore(3)
 	m.Refused("packet_forged")
 	m.QueueDepth("callbacks", 7)
+	m.Kept("keys", 5, 20_000)
 	m.Event(cluster.NodeFailed, cluster.CauseRefused)
 	m.Phi("worker-a", 8.5, false)
 	m.Phi("worker-b", 1, false)
@@ -152,7 +153,7 @@ func TestEveryMetricIsCounted(t *testing.T) {
 		value float64
 	}{
 		"probes_total": {"failed", 1}, "probe_fallbacks_total": {"", 1}, "health_score": {"", 3},
-		"refused_total": {"packet_forged", 1}, "queue_depth": {"callbacks", 7}, "events_total": {"refused", 1},
+		"refused_total": {"packet_forged", 1}, "queue_depth": {"callbacks", 7}, "kept": {"keys", 5}, "kept_limit": {"keys", 20_000}, "events_total": {"refused", 1},
 		"worker_phi": {"worker-a", 8.5},
 	} {
 		var labels []string

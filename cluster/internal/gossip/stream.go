@@ -40,7 +40,7 @@ func (c *conn) admitStates(nodes int) error {
 	if _, open := c.t.conns[c]; !open {
 		return net.ErrClosed
 	}
-	if !c.t.states.take(c.who, nodes) {
+	if !c.t.states.Take(c.who, nodes) {
 		c.t.cfg.Observer.Refused(StreamOverrun)
 		return errStreamOverrun
 	}
@@ -86,7 +86,7 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) Close() error {
 	c.t.connMu.Lock()
 	delete(c.t.conns, c)
-	c.t.states.give(c.who, c.states)
+	c.t.states.Give(c.who, c.states)
 	c.states = 0
 	c.t.connMu.Unlock()
 	return c.Conn.Close()
@@ -169,13 +169,13 @@ func (t *Transport) accept(c *conn, verify func(id string) error) error {
 func (t *Transport) enter(who string) bool {
 	t.connMu.Lock()
 	defer t.connMu.Unlock()
-	return t.pending.take(who, 1)
+	return t.pending.Take(who, 1)
 }
 
 func (t *Transport) leave(who string) {
 	t.connMu.Lock()
 	defer t.connMu.Unlock()
-	t.pending.give(who, 1)
+	t.pending.Give(who, 1)
 }
 
 // admit checks the hello of either side and learns its key.
@@ -259,7 +259,7 @@ func (t *Transport) dial(a memberlist.Address, timeout time.Duration, kind byte)
 	if err == nil {
 		delete(t.dialErr, a.Addr)
 	} else {
-		if len(t.dialErr) > 4096 {
+		if len(t.dialErr) >= maxDials {
 			clear(t.dialErr)
 		}
 		t.dialErr[a.Addr] = err
@@ -334,7 +334,7 @@ func (t *Transport) fetchKey(a memberlist.Address) {
 	t.mu.Lock()
 	recent := now.Sub(t.fetched[a.Addr]) < fetchInterval
 	if !recent {
-		if len(t.fetched) > 4096 {
+		if len(t.fetched) >= maxDials {
 			clear(t.fetched)
 		}
 		t.fetched[a.Addr] = now

@@ -78,8 +78,8 @@ type Transport struct {
 
 	connMu  sync.Mutex
 	conns   map[*conn]struct{}
-	pending share // accepted, hello not done
-	states  share // nodes in exchanges under way
+	pending Share // accepted, hello not done
+	states  Share // nodes in exchanges under way
 }
 
 type outPacket struct {
@@ -100,6 +100,8 @@ const (
 	// the node at one address.
 	fetchInterval = time.Second
 	fetchTimeout  = 2 * time.Second
+	// maxDials is of how many addresses is known when and how they were dialled.
+	maxDials = 4096
 )
 
 // hearsayRate is how many connections a node opens because of what others say:
@@ -136,7 +138,7 @@ func New(cfg Config) (*Transport, error) {
 	return &Transport{
 		cfg: cfg, me: me, start: time.Now(), hearsay: Bucket{Rate: hearsayRate},
 		label:   string([]byte{markLabel, byte(len(label))}) + label,
-		pending: newShare(maxHellos, maxHellosEach), states: newShare(maxStatesAtOnce, maxStates),
+		pending: NewShare(maxHellos, maxHellosEach), states: NewShare(maxStatesAtOnce, maxStates),
 		packets:  make(chan *memberlist.Packet, packetQueue),
 		streams:  make(chan net.Conn, streamQueue),
 		done:     make(chan struct{}),
@@ -261,6 +263,21 @@ func kindName(kind byte) string {
 		return "control"
 	}
 	return "gossip"
+}
+
+// Kept tells how much is kept because of other nodes, and the most that would be.
+func (t *Transport) Kept(tell func(what string, n, limit int)) {
+	t.mu.RLock()
+	keys, gone, dials := len(t.peers), len(t.tombs.top), max(len(t.dialErr), len(t.fetched))
+	t.mu.RUnlock()
+	t.connMu.Lock()
+	hellos, states := t.pending.InUse(), t.states.InUse()
+	t.connMu.Unlock()
+	tell("keys", keys, maxPeers)
+	tell("keys_gone", gone, maxPeers)
+	tell("dials", dials, maxDials)
+	tell("hellos", hellos, maxHellos)
+	tell("states", states, maxStatesAtOnce)
 }
 
 // Queued returns how many packets wait to be sent.
