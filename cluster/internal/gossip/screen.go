@@ -256,6 +256,9 @@ func (t *Transport) screenNews(p *peer, m message, idField string, alive bool, n
 
 // maxIncarnation returns the highest incarnation that may be said of a node now.
 func (t *Transport) maxIncarnation(id string, now time.Time) uint64 {
-	age := max(0, now.Sub(t.cfg.Started(id)))
+	age := time.Duration(0)
+	if started := t.cfg.Started(id); !started.IsZero() {
+		age = max(0, now.Sub(started))
+	}
 	return min(incarnationsAtOnce+incarnationsPerSecond*uint64(age/time.Second), math.MaxUint32)
 }
