@@ -69,13 +69,14 @@ func (n *Node) adminMethods() []rpcnet.Method {
 			if err := s.Recv(&req); err != nil {
 				return err
 			}
-			done, err := n.watchers.begin(rpcnet.ServerCallFrom(ctx).Peer().ID)
+			peer := rpcnet.ServerCallFrom(ctx).Peer()
+			done, err := n.watchers.begin(peer.ID)
 			if err != nil {
 				return err
 			}
 			defer done()
 			for e := range n.Watch(ctx) {
-				if err := sendJSON(s, e); err != nil {
+				if err := n.sendEvent(s, peer, e); err != nil {
 					return err
 				}
 			}
@@ -123,6 +124,21 @@ func (w *watchers) open() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.inUse.InUse()
+}
+
+// sendEvent sends an event, which counts in the endpoint's memory budget until the
+// peer has room for it.
+func (n *Node) sendEvent(s rpcnet.ServerStream, peer rpcnet.Peer, e Event) error {
+	b, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	release, err := n.ep.Reserve(peer, "events of a cluster", int64(len(b)))
+	if err != nil {
+		return err
+	}
+	defer release()
+	return s.Send(b)
 }
 
 func sendJSON(s rpcnet.ServerStream, v any) error {

@@ -23,6 +23,7 @@
 // the ciphertext are authenticated with it. The kind is below 0x40, so that QUIC
 // can share the socket (RFC 9443). A packet that does not open is counted and
 // answered by nothing.
+// What opens is looked at before memberlist gets it (screen.go).
 //
 // # Streams
 //

@@ -131,10 +131,10 @@ func (me *identity) seal(p *peer, kind byte, msg []byte) []byte {
 	if tx == nil {
 		return nil
 	}
-	n := p.sent.Add(1)
-	if n > maxCounter {
+	if p.sent.Load() >= maxCounter { // some at once may pass, and none come round
 		return nil
 	}
+	n := p.sent.Add(1)
 	b := make([]byte, packetHeader, len(msg)+Overhead)
 	b[0] = kind
 	binary.BigEndian.PutUint64(b[1:], me.short)
