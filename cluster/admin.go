@@ -70,7 +70,7 @@ func (n *Node) adminMethods() []rpcnet.Method {
 				return err
 			}
 			peer := rpcnet.ServerCallFrom(ctx).Peer()
-			done, err := n.watchers.begin(peer.ID)
+			done, err := n.streams.begin(peer.ID)
 			if err != nil {
 				return err
 			}
@@ -88,30 +88,32 @@ func (n *Node) adminMethods() []rpcnet.Method {
 	}
 }
 
-// maxWatchers is how many streams of events a node serves at once, and
-// maxWatchersEach how many of one certificate: each may hold one event that its
+// maxEventStreams is how many streams of events a node serves at once, and
+// maxEventStreamsEach how many of one certificate: each may hold one event that its
 // peer does not read.
 const (
-	maxWatchers     = 256
-	maxWatchersEach = 16
+	maxEventStreams     = 256
+	maxEventStreamsEach = 16
 )
 
-// watchers counts the streams of events.
-type watchers struct {
+// eventStreams counts the streams of events.
+type eventStreams struct {
 	mu    sync.Mutex
 	inUse gossip.Share // guarded by mu
 }
 
-func newWatchers() watchers { return watchers{inUse: gossip.NewShare(maxWatchers, maxWatchersEach)} }
+func newEventStreams() eventStreams {
+	return eventStreams{inUse: gossip.NewShare(maxEventStreams, maxEventStreamsEach)}
+}
 
 // begin counts a stream of a certificate until done is called, or returns an error
 // with CodeResourceExhausted.
-func (w *watchers) begin(who string) (done func(), err error) {
+func (w *eventStreams) begin(who string) (done func(), err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.inUse.Take(who, 1) {
 		return nil, rpcnet.NewError(rpcnet.CodeResourceExhausted, fmt.Sprintf(
-			"too many streams of events at once: a certificate may have %d, and all together %d", maxWatchersEach, maxWatchers))
+			"too many streams of events at once: a certificate may have %d, and all together %d", maxEventStreamsEach, maxEventStreams))
 	}
 	return func() {
 		w.mu.Lock()
@@ -120,7 +122,7 @@ func (w *watchers) begin(who string) (done func(), err error) {
 	}, nil
 }
 
-func (w *watchers) open() int {
+func (w *eventStreams) open() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.inUse.InUse()

@@ -63,7 +63,7 @@ type Node struct {
 	lastLoss   time.Time       // last time a member left the view
 	selectors  map[string]Selector
 	drains     []func(context.Context)
-	watchers   watchers // streams of Admin/Events; a lock of its own
+	streams    eventStreams // streams of Admin/Events; a lock of its own
 
 	heal healer // owned by the run goroutine, but for its own lock
 
@@ -111,7 +111,7 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 		members:    map[string]*member{},
 		feed:       newFeed(),
 		toLog:      eventLog{limit: gossip.Bucket{Rate: eventLines}},
-		watchers:   newWatchers(),
+		streams:    newEventStreams(),
 		selectors:  map[string]Selector{},
 		assigns:    true,
 		silent:     map[string]bool{},

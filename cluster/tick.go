@@ -116,7 +116,7 @@ func (n *Node) measure() {
 	n.mu.Unlock()
 	n.cfg.Metrics.Kept("members", members, maxMembers)
 	n.cfg.Metrics.Kept("addresses", asks, maxAsks)
-	n.cfg.Metrics.Kept("event_streams", n.watchers.open(), maxWatchers)
+	n.cfg.Metrics.Kept("event_streams", n.streams.open(), maxEventStreams)
 }
 
 // forget drops members that are gone for good.
