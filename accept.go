@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
-	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -16,11 +14,6 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 )
-
-// maxPending is how many connections may be in their handshake. When more
-// come, the oldest is closed, so that those who connect and say nothing cannot
-// keep others out.
-const maxPending = 512
 
 func (ep *Endpoint) acceptLoop() {
 	defer ep.wg.Done()
@@ -30,50 +23,52 @@ func (ep *Endpoint) acceptLoop() {
 			if ep.base.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
-			ep.cfg.logger.Warn("cannot accept a connection", "err", err)
-			select { // out of file descriptors, most likely
+			ep.refused("accept", "cannot accept a connection", nil, err)
+			ep.arrivals.relieve() // out of descriptors, most likely
+			select {
+			case <-ep.arrivals.freed:
 			case <-time.After(50 * time.Millisecond):
 			case <-ep.base.Done():
 				return
 			}
 			continue
 		}
-		if !ep.begin(c) {
-			c.Close()
-			return
+		n, victims, err := ep.arrivals.admit(ep.base, c)
+		for _, v := range victims {
+			ep.refused("handshakes", "gave up a connection for another one: too many have not finished their handshake", v.conn.RemoteAddr(), nil)
 		}
-		go ep.welcome(c)
+		if err != nil {
+			c.Close()
+			if err == errAdmissionClosed {
+				return
+			}
+			ep.refused("limit", "refused a connection", c.RemoteAddr(), err)
+			continue
+		}
+		go ep.welcome(n)
 	}
 }
 
-// begin notes a connection whose handshake starts.
-func (ep *Endpoint) begin(c net.Conn) bool {
+// refused counts and logs a connection that did not become a session, as often
+// as the limit of such lines allows.
+func (ep *Endpoint) refused(reason, msg string, addr net.Addr, err error) {
 	ep.mu.Lock()
-	defer ep.mu.Unlock()
-	if ep.closed {
-		return false
-	}
-	if len(ep.pending) >= maxPending {
-		ep.pending[0].Close() // its goroutine takes it off the list
-	}
-	ep.pending = append(ep.pending, c)
-	ep.wg.Add(1)
-	return true
-}
-
-func (ep *Endpoint) end(c net.Conn) {
-	ep.mu.Lock()
-	if i := slices.Index(ep.pending, c); i >= 0 {
-		ep.pending = slices.Delete(ep.pending, i, i+1)
-	}
+	ep.refusals[reason]++
 	ep.mu.Unlock()
-	ep.wg.Done()
+	args := make([]any, 0, 4)
+	if addr != nil {
+		args = append(args, "addr", addr)
+	}
+	if err != nil {
+		args = append(args, "err", err)
+	}
+	ep.lines.Log(slog.LevelWarn, reason, msg, args...)
 }
 
 // welcome runs the handshake on a new connection and hands it to its protocol.
-func (ep *Endpoint) welcome(c net.Conn) {
-	run := ep.handshake(c)
-	ep.end(c)
+func (ep *Endpoint) welcome(n *arrival) {
+	run := ep.handshake(n)
+	ep.arrivals.leave(n)
 	if run != nil {
 		run()
 	}
@@ -86,8 +81,8 @@ func (ep *Endpoint) authorize(peer Peer) (err error) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			ep.cfg.logger.Error("the function of rpcnet.WithAuthorize panicked", "caller", peer.ID, "addr", peer.Addr,
-				"panic", p, "stack", string(debug.Stack()))
+			ep.lines.Log(slog.LevelError, "authorize panicked", "the function of rpcnet.WithAuthorize panicked", "caller", peer.ID,
+				"addr", peer.Addr, "panic", fmt.Sprint(p), "stack", stack(debug.Stack()))
 			err = errors.New("the check of callers failed")
 		}
 	}()
@@ -96,16 +91,16 @@ func (ep *Endpoint) authorize(peer Peer) (err error) {
 
 // handshake returns what is to be run on the connection, nil if it was refused
 // or is a session, which runs by itself.
-func (ep *Endpoint) handshake(c net.Conn) (run func()) {
+func (ep *Endpoint) handshake(n *arrival) (run func()) {
 	w := ep.wired.Load()
-	lane, err := ep.source.Accept(ep.base, c, w.alpn, nil)
+	lane, err := ep.source.Accept(ep.base, n.conn, w.alpn, func() { n.spoken.Store(true) })
 	if err != nil {
-		switch {
-		case ep.base.Err() != nil:
+		switch addr := n.conn.RemoteAddr(); {
+		case ep.base.Err() != nil, ep.arrivals.wasGivenUp(n):
 		case harmless(err):
-			ep.cfg.logger.Debug("connection without a session", "addr", c.RemoteAddr(), "err", err)
+			ep.lines.Log(slog.LevelDebug, "harmless", "connection without a session", "addr", addr, "err", err)
 		default:
-			ep.refusals.add(c.RemoteAddr(), err)
+			ep.refused("handshake", "refused a connection", addr, err)
 		}
 		return nil
 	}
@@ -117,7 +112,7 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 		err = ep.Allow(peer, h.role)
 	}
 	if err != nil {
-		ep.refusals.add(peer.Addr, err)
+		ep.refused("authorization", "refused a connection", peer.Addr, err)
 		if chosen == protocol {
 			refuse(lane, err.Error())
 		}
@@ -130,14 +125,14 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 	account, err := ep.startSession(&peer)
 	if err != nil {
 		if !errors.Is(err, errServerDrains) {
-			ep.refusals.add(peer.Addr, err)
+			ep.refused("limit", "refused a connection", peer.Addr, err)
 		}
 		refuse(lane, err.Error())
 		lane.Close()
 		return nil
 	}
 	defer ep.starting.Done()
-	d := &dispatcher{host: &host{peer: peer}, find: ep.find, outer: ep.outer, allow: ep.allowCall, logger: ep.cfg.logger}
+	d := &dispatcher{host: &host{peer: peer}, find: ep.find, outer: ep.outer, allow: ep.allowCall, lines: ep.lines}
 	cfg := ep.sessionConfig()
 	cfg.Identity, cfg.CheckPeer = w.identity.wire(), ep.checkTarget
 	cfg.Handler, cfg.Pool, cfg.Account = d, &ep.pool, account
@@ -146,14 +141,16 @@ func (ep *Endpoint) handshake(c net.Conn) (run func()) {
 		delete(ep.sessions, s)
 		ep.forgetLocked(&peer)
 		ep.mu.Unlock()
-		ep.cfg.logger.Debug("session ended", "peer", peer.ID, "addr", peer.Addr, "err", s.Err())
+		ep.lines.Log(slog.LevelDebug, "session ended", "session ended", "peer", peer.ID, "addr", peer.Addr, "err", s.Err())
 	}
 	s, err := session.New(lane, cfg, settingsTimeout, func(s *session.Session) { d.host.draining = s.Drained() })
 	if err != nil {
 		ep.mu.Lock()
 		ep.forgetLocked(&peer)
 		ep.mu.Unlock()
-		ep.refusals.add(peer.Addr, err)
+		if !ep.arrivals.wasGivenUp(n) {
+			ep.refused("settings", "refused a connection", peer.Addr, err)
+		}
 		return nil
 	}
 	ep.mu.Lock()
@@ -231,39 +228,6 @@ func (ep *Endpoint) packetLoop() {
 // peerOf returns the identity that a lane's handshake has proved.
 func peerOf(lane *link.Lane) Peer {
 	return newPeer(lane.RemoteAddr(), lane.Chain())
-}
-
-// A refusalLog logs refused connections: each while they are few, a count of
-// the rest once a second, so that a stranger cannot fill the log.
-type refusalLog struct {
-	logger *slog.Logger
-
-	mu      sync.Mutex
-	since   time.Time
-	n       int
-	skipped int
-}
-
-const refusalsPerSecond = 10
-
-func newRefusalLog(l *slog.Logger) *refusalLog { return &refusalLog{logger: l} }
-
-func (r *refusalLog) add(addr net.Addr, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now := time.Now(); now.Sub(r.since) > time.Second {
-		r.since, r.n = now, 0
-	}
-	if r.n++; r.n > refusalsPerSecond {
-		r.skipped++
-		return
-	}
-	args := []any{"addr", addr, "err", err}
-	if r.skipped > 0 {
-		args = append(args, "skipped", r.skipped)
-		r.skipped = 0
-	}
-	r.logger.Warn("refused a connection", args...)
 }
 
 // harmless reports whether a handshake failed because the peer hung up, as a

@@ -7,17 +7,18 @@ import (
 	"runtime/debug"
 	"sync"
 
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
 // A dispatcher serves the streams of one session.
 type dispatcher struct {
-	host   *host
-	find   func(procedure string) *entry
-	outer  func(*entry) ServerFunc  // what it returns, if not nil, wraps the entry's function
-	allow  func(Peer, *entry) error // whether the peer has the entry's role; nil in process
-	logger *slog.Logger
+	host  *host
+	find  func(procedure string) *entry
+	outer func(*entry) ServerFunc  // what it returns, if not nil, wraps the entry's function
+	allow func(Peer, *entry) error // whether the peer has the entry's role; nil in process
+	lines *loglimit.Limiter        // for servers without a logger of their own
 }
 
 // Facts implements [session.Handler].
@@ -140,9 +141,13 @@ func (d *dispatcher) recovered(c *ServerCall, err *error) {
 	}
 }
 
+// A stack is the text of a goroutine's stack: no peer's, and told whole.
+type stack string
+
 func (d *dispatcher) logPanic(c *ServerCall, what string, r any) {
-	c.entry.server.logger(d.logger).Error(what, "procedure", c.entry.spec.Procedure,
-		"peer", c.host.peer.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+	procedure := c.entry.spec.Procedure
+	c.entry.server.limiter(d.lines).Log(slog.LevelError, "panic "+procedure, what, "procedure", procedure,
+		"peer", c.host.peer.ID, "panic", fmt.Sprint(r), "stack", stack(debug.Stack()))
 }
 
 // statusOf turns a handler's error into what travels. The methods of the error
@@ -158,8 +163,9 @@ func (d *dispatcher) statusOf(c *ServerCall, err error) (s wire.Status) {
 	server := c.entry.server
 	s, hidden := statusOf(err, c.entry.spec, server.cfg.errorText)
 	if hidden != nil {
-		server.logger(d.logger).Warn("handler failed; its caller sees no text",
-			"procedure", c.entry.spec.Procedure, "peer", c.host.peer.ID, "err", hidden)
+		procedure := c.entry.spec.Procedure
+		server.limiter(d.lines).Log(slog.LevelWarn, "failed "+procedure, "handler failed; its caller sees no text",
+			"procedure", procedure, "peer", c.host.peer.ID, "err", hidden)
 	}
 	return s
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +41,7 @@ type Endpoint struct {
 	system   *Server // the methods of extensions
 	server   atomic.Pointer[Server]
 	wired    atomic.Pointer[wired]
-	refusals *refusalLog
+	arrivals *admission
 	lines    *loglimit.Limiter // of what peers cause
 	wg       sync.WaitGroup    // accept, datagrams, handshakes
 	starting sync.WaitGroup    // sessions that are not in sessions yet
@@ -53,7 +52,7 @@ type Endpoint struct {
 	extensions  map[*Extension]bool
 	sessions    map[*session.Session]bool // of callers
 	perPeer     map[string]int            // sessions of callers, also those that begin, by Peer.key
-	pending     []net.Conn                // in their handshake, oldest first
+	refusals    map[string]uint64         // connections that became no session, by reason
 	conns       map[*Conn]bool            // dialled from here
 	draining    bool
 	closed      bool
@@ -83,10 +82,11 @@ func Listen(addr string, opts ...EndpointOption) (*Endpoint, error) {
 	}
 	ep := &Endpoint{
 		cfg: cfg, source: source, listener: l, udp: udp, system: NewServer(),
-		budget: budget.New(cfg.memoryBudget(), cfg.peerMemory()), refusals: newRefusalLog(cfg.logger),
-		extensions: map[*Extension]bool{}, sessions: map[*session.Session]bool{}, perPeer: map[string]int{}, conns: map[*Conn]bool{},
+		budget:     budget.New(cfg.memoryBudget(), cfg.peerMemory()),
+		extensions: map[*Extension]bool{}, sessions: map[*session.Session]bool{}, perPeer: map[string]int{}, refusals: map[string]uint64{}, conns: map[*Conn]bool{},
 		lines: loglimit.New(cfg.logger), gone: make(chan struct{}), drained: make(chan struct{}),
 	}
+	ep.arrivals = newAdmission(link.MaxDescriptors(), ep.budget, &ep.wg)
 	ep.base, ep.stop = context.WithCancel(context.Background())
 	ep.wireExtensions()
 	ep.wg.Add(2)
@@ -287,7 +287,6 @@ func (ep *Endpoint) close(err error) {
 	}
 	ep.closed = true
 	ep.shutdownErr = err
-	pending := slices.Clone(ep.pending) // its handshakes take themselves out of the original
 	conns := make([]*Conn, 0, len(ep.conns))
 	for c := range ep.conns {
 		conns = append(conns, c)
@@ -296,9 +295,7 @@ func (ep *Endpoint) close(err error) {
 	ep.stop()
 	ep.listener.Close()
 	ep.udp.Close()
-	for _, c := range pending {
-		c.Close()
-	}
+	ep.arrivals.close()
 	for _, c := range conns {
 		c.Close()
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet/internal/hook"
 	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 )
 
@@ -28,7 +29,7 @@ type inProcess struct {
 func newInProcess(srv *Server) *inProcess {
 	near, far := link.Pipe()
 	p := &inProcess{pool: &session.Pool{}}
-	d := &dispatcher{host: new(host), logger: slog.Default(), find: srv.lookup, outer: func(*entry) ServerFunc { return nil }}
+	d := &dispatcher{host: new(host), lines: loglimit.New(slog.Default()), find: srv.lookup, outer: func(*entry) ServerFunc { return nil }}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

@@ -1,12 +1,16 @@
+//go:build unix
+
 package rpcnet_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -17,6 +21,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
 // A forger makes certificates that no authority of the endpoint has signed.
@@ -159,8 +164,59 @@ func TestAttack04CertificatesOverTheLimits(t *testing.T) {
 		"more than 80 KiB":      {f.cert("leaf", "issuer", key, key), f.cert("a", "a", key, key, names(60, 3000)...)},
 		"there twice":           {f.cert("leaf", "a", key, key), f.cert("a", "a", key, key), f.cert("a", "a", key, key), f.cert("a", "a", key, key)},
 	} {
-		knock(t, ep, chain, key)
-		eventually(t, "the log says "+says, func() bool { return strings.Contains(out.String(), says) })
-		time.Sleep(time.Second / 4) // lines are few in a second
+		eventually(t, "the log says "+says, func() bool { // lines are few in a second
+			knock(t, ep, chain, key)
+			return strings.Contains(out.String(), says)
+		})
+	}
+}
+
+// Strangers fill the log: with names of 30 KB in the certificates they show, and
+// callers with calls that fail.
+func TestAttack11TextInTheLog(t *testing.T) {
+	var out logs
+	node := newParty(t, newCA(t), link.Leaf{})
+	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithLogger(out.logger()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ep.Close()
+	srv := echoServer()
+	srv.Handle("fail", func(_ context.Context, in []byte) ([]byte, error) { return nil, errors.New(string(in)) })
+	srv.Handle("panic", func(_ context.Context, in []byte) ([]byte, error) { panic(string(in)) })
+	serving(ep, srv)
+	caller, err := rpcnet.Dial(within(t), ep.Addr().String(), node.creds, rpcnet.WithLogger(rpctest.Logger(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer caller.Close()
+	f := &forger{TB: t, curve: elliptic.P256()}
+	key, long := f.key(), strings.Repeat("n", 30_000)
+	chains := [][][]byte{
+		{f.cert("leaf", long, key, key), f.cert(long, long, key, key)},
+		{f.cert(long, "issuer", key, key)},
+		{f.cert("leaf", "issuer", key, key, long)},
+	}
+	begin, written := time.Now(), len(out.String())
+	for i := range 150 {
+		knock(t, ep, chains[i%len(chains)], key)
+		rpcnet.CallRaw(within(t), caller, "fail", []byte(long))
+		rpcnet.CallRaw(within(t), caller, "panic", []byte(long))
+	}
+	took := time.Since(begin)
+	rate := float64(len(out.String())-written) / max(1, took.Seconds()) / 1024
+	const bound = 64
+	redteam(t, "text of 30 KB in certificates and errors, 450 times", fmt.Sprintf("%d KiB of log in a second", bound), fmt.Sprintf("%.1f KiB", rate))
+	if rate > bound {
+		t.Errorf("%.1f KiB of log in a second", rate)
+	}
+	if s := out.String(); !strings.Contains(s, "suppressed") && took > 2*time.Second {
+		t.Error("nobody is told how many lines were left out")
+	}
+	for line := range strings.Lines(out.String()) {
+		if strings.Contains(line, long[:1000]) {
+			t.Errorf("a line of %d bytes with a text of a peer", len(line))
+			break
+		}
 	}
 }

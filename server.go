@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"log/slog"
 	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
@@ -18,7 +18,8 @@ import (
 // process (package inproc). The zero value is a server without options. All
 // methods may be called at any time from any goroutine, also while it serves.
 type Server struct {
-	cfg serverConfig
+	cfg   serverConfig
+	lines *loglimit.Limiter // to a logger of its own; nil: to the endpoint's
 
 	mu    sync.Mutex                        // of writers; readers load
 	table atomic.Pointer[map[string]*entry] // nil: empty
@@ -45,6 +46,9 @@ func NewServer(opts ...ServerOption) *Server {
 	s := &Server{}
 	for _, o := range opts {
 		o.applyServer(&s.cfg)
+	}
+	if s.cfg.logger != nil {
+		s.lines = loglimit.New(s.cfg.logger)
 	}
 	return s
 }
@@ -157,9 +161,10 @@ func (s *Server) entries() map[string]*entry {
 
 func (s *Server) lookup(procedure string) *entry { return s.entries()[procedure] }
 
-func (s *Server) logger(fallback *slog.Logger) *slog.Logger {
-	if s.cfg.logger != nil {
-		return s.cfg.logger
+// limiter returns what writes the log lines that calls cause.
+func (s *Server) limiter(fallback *loglimit.Limiter) *loglimit.Limiter {
+	if s.lines != nil {
+		return s.lines
 	}
 	return fallback
 }

@@ -2,6 +2,7 @@ package rpcnet
 
 import (
 	"errors"
+	"maps"
 	"sync"
 )
 
@@ -13,6 +14,13 @@ type Stats struct {
 	Streams int
 	// Handshakes is how many connections have come and are no session yet.
 	Handshakes int
+	// Refused is how many connections became no session since the start, by
+	// reason: "accept" (the system gave none), "handshakes" (given up for
+	// another, too many had not finished their handshake), "handshake" (it
+	// failed), "authorization" (by a rule of the program or of roles), "settings"
+	// (it said nothing useful after its handshake), "limit" (of memory, of
+	// sessions, of descriptors).
+	Refused map[string]uint64
 	// Memory is what the endpoint keeps for its peers.
 	Memory MemoryStats
 }
@@ -44,8 +52,9 @@ func (ep *Endpoint) Stats() Stats {
 	for _, c := range sessions {
 		s.Streams += c.InFlight()
 	}
+	s.Handshakes = ep.arrivals.count()
 	ep.mu.Lock()
-	s.Handshakes = len(ep.pending)
+	s.Refused = maps.Clone(ep.refusals)
 	ep.mu.Unlock()
 	return s
 }
@@ -72,6 +81,13 @@ func (ep *Endpoint) Reserve(peer Peer, what string, bytes int64) (release func()
 // identity ([Peer].ID), however many connections it makes: programs that share
 // a certificate share the limits. Zero fields have their defaults.
 type PeerLimits struct {
+	// Refused is how many connections became no session since the start, by
+	// reason: "accept" (the system gave none), "handshakes" (given up for
+	// another, too many had not finished their handshake), "handshake" (it
+	// failed), "authorization" (by a rule of the program or of roles), "settings"
+	// (it said nothing useful after its handshake), "limit" (of memory, of
+	// sessions, of descriptors).
+	Refused map[string]uint64
 	// Memory is how much of the memory budget ([WithMemoryBudget]) the peer may
 	// have, in bytes. Default: half, or 64 MiB if that is more.
 	Memory int64

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
 // Bind opens TCP and UDP on the same port of addr. With port 0 it looks for
@@ -61,11 +63,18 @@ func (s *Source) Accept(ctx context.Context, c net.Conn, alpn []string, hello fu
 			wanted = wanted[:min(len(wanted), maxWanted)]
 			err = fmt.Errorf("%w: the client wants %q, %q are served", ErrProtocol, wanted, alpn)
 		}
-		return nil, err
+		return nil, cutError{err}
 	}
 	raw.handshakeDone()
 	return lane, nil
 }
+
+// A cutError is an error whose text may be a peer's: a certificate that is for
+// other names is told with all of them.
+type cutError struct{ error }
+
+func (e cutError) Error() string { return loglimit.Cut(e.error.Error()) }
+func (e cutError) Unwrap() error { return e.error }
 
 // maxWanted is how many of the protocols that a client wants an error tells.
 const maxWanted = 8
@@ -89,7 +98,7 @@ func (s *Source) Dial(ctx context.Context, addr, name string, alpn []string) (*L
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 			err = fmt.Errorf("no TLS handshake within %v", HandshakeTimeout)
 		}
-		return nil, err
+		return nil, cutError{err}
 	}
 	raw.handshakeDone()
 	return lane, nil

@@ -1,0 +1,17 @@
+//go:build !unix
+
+package link
+
+import (
+	"math"
+	"net"
+)
+
+// Descriptor returns -1: there are no numbers to go by.
+func Descriptor(net.Conn) int { return -1 }
+
+// MaxDescriptors returns a number that is never reached.
+func MaxDescriptors() int { return math.MaxInt32 }
+
+// Unread returns false: it is not known whether something has come.
+func Unread(net.Conn) bool { return false }

@@ -1,0 +1,46 @@
+//go:build unix
+
+package link
+
+import (
+	"math"
+	"net"
+	"syscall"
+)
+
+// Descriptor returns the number of a connection's descriptor, -1 if it has
+// none. The system gives the lowest that is free, so a high number says that
+// many are in use.
+func Descriptor(c net.Conn) int {
+	n := -1
+	control(c, func(fd uintptr) { n = int(fd) })
+	return n
+}
+
+// MaxDescriptors returns how many descriptors the process may have open.
+func MaxDescriptors() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return math.MaxInt32
+	}
+	return int(min(uint64(limit.Cur), math.MaxInt32))
+}
+
+// Unread reports whether something has come on a connection that was not read
+// yet. It does not wait, also not for somebody who reads.
+func Unread(c net.Conn) bool {
+	var n int
+	control(c, func(fd uintptr) {
+		var b [1]byte
+		n, _, _ = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	})
+	return n > 0
+}
+
+func control(c net.Conn, f func(fd uintptr)) {
+	if sc, ok := c.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			raw.Control(f)
+		}
+	}
+}
