@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"net/netip"
 	"strings"
@@ -300,4 +301,49 @@ func (d describes) NotifyAlive(n *memberlist.Node) error {
 	}
 	at, _ := netip.AddrFromSlice(n.Addr)
 	return d.n.Learn(n.Name, m.Key, netip.AddrPortFrom(at.Unmap(), n.Port))
+}
+
+// FuzzExchange reads a stream as a node does: what memberlist gets has as many
+// nodes as the header says, each in a form that it reads, and none far ahead.
+func FuzzExchange(f *testing.F) {
+	b, err := New(Config{ID: "b@1", Cluster: "c", Observer: &counter{}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := b.Learn("a@1", [KeySize]byte{9}, netip.MustParseAddrPort("127.0.0.1:1")); err != nil {
+		f.Fatal(err)
+	}
+	state := string(written(0, "Name", "d@1", "Addr", netip.MustParseAddrPort("127.0.0.1:1"), "Port", 1, "Meta", "m",
+		"Incarnation", math.MaxUint32, "State", 0, "Vsn", "\x01\x05\x02\x00\x00\x00")[1:])
+	f.Add([]byte(exchange("\x02", "\x00") + node + state))
+	f.Add([]byte(exchange("\x01", "\x00") + state))
+	f.Add([]byte("\x00\x81\xa5SeqNo\x01"))
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		c := &conn{t: b, id: "a@1"}
+		g := &guard{r: bytes.NewReader(stream), screen: c.screenState}
+		got, err := io.ReadAll(g)
+		if len(got) > 1 && got[0] == markLabel {
+			got = got[min(2+int(got[1]), len(got)):]
+		}
+		if err != nil || len(got) == 0 || got[0] != typeExchange {
+			return
+		}
+		r := &memory{got[1:]}
+		header, err := readMessage(r)
+		if err != nil {
+			t.Fatalf("the header of %q: %v", got, err)
+		}
+		for range header["Nodes"].number {
+			m, err := readMessage(r)
+			if err != nil {
+				t.Fatalf("a node of %q: %v", got, err)
+			}
+			if m["State"].number <= maxNodeState && m["Incarnation"].number > incarnationsAtOnce {
+				t.Errorf("incarnation %d reaches memberlist", m["Incarnation"].number)
+			}
+		}
+		if len(r.b) > 0 {
+			t.Errorf("%q follows the last node", r.b)
+		}
+	})
 }
