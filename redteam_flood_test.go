@@ -4,7 +4,6 @@ package rpcnet_test
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"net"
 	"os"
@@ -43,18 +42,6 @@ func descriptors(t testing.TB, pid int) int {
 		t.Skip("there is no /proc to count descriptors in: ", err)
 	}
 	return len(d)
-}
-
-// stopsInTime shuts an endpoint down that is under attack.
-func stopsInTime(t *testing.T, ep *rpcnet.Endpoint) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	begin := time.Now()
-	ep.Shutdown(ctx)
-	if d := time.Since(begin); d > 10*time.Second {
-		t.Errorf("the endpoint took %v to stop, with a second to drain", d)
-	}
 }
 
 // Strangers connect and say nothing, many more than may be in their handshake.

@@ -2,6 +2,7 @@ package rpcnet_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"testing"
@@ -73,5 +74,17 @@ func (h *handmade) farewell() string {
 		case wire.TypeGoAway:
 			return string(bytes.TrimLeft(p, "\x00\x01\x02\x03\x04\x05"))
 		}
+	}
+}
+
+// stopsInTime shuts an endpoint down that is under attack.
+func stopsInTime(t *testing.T, ep *rpcnet.Endpoint) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	begin := time.Now()
+	ep.Shutdown(ctx)
+	if d := time.Since(begin); d > 10*time.Second {
+		t.Errorf("the endpoint took %v to stop, with a second to drain", d)
 	}
 }
