@@ -30,7 +30,7 @@ func request(ctx context.Context, r *session.Request, spec *Spec, opts *callConf
 	if size == 0 {
 		size = spec.MaxMessageSize
 	}
-	r.MaxReceive = sizeLimit(size)
+	r.MaxReceive, r.LimitSetBy = sizeLimit(size), sizeSetBy(spec, opts)
 	if opts != &noCallOptions {
 		r.Attempt, r.Priority = uint8(opts.attempt), opts.priority
 		if opts.encoding != CBOR {
@@ -117,7 +117,7 @@ func (c *Conn) try(ctx context.Context, spec *Spec, rec *Call, opts *callConfig,
 		return nil, err
 	}
 	if len(in) > r.MaxReceive {
-		return nil, localError(ctx, session.TooLarge(len(in), r.MaxReceive))
+		return nil, localError(ctx, session.TooLarge(len(in), r.MaxReceive, r.LimitSetBy))
 	}
 	var begun time.Time
 	if rec != nil {
@@ -188,7 +188,7 @@ func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
 	}
 	b := getBuffer()
 	var err error
-	if b.b, err = appendMessage(b.b, &spec.Request, enc, req); err != nil {
+	if b.b, err = appendMessage(b.b, spec, &spec.Request, enc, req, decodeLimits(spec, opts.limits)); err != nil {
 		b.put()
 		return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
 	}
@@ -206,7 +206,7 @@ func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
 }
 
 func decodeResponse(spec *Spec, enc Encoding, p []byte, res any, opts *callConfig) error {
-	if err := decodeMessage(&spec.Response, enc, p, res, decodeLimits(spec, opts.limits)); err != nil {
+	if err := decodeMessage(spec, &spec.Response, enc, p, res, decodeLimits(spec, opts.limits)); err != nil {
 		return Errorf(CodeInternal, "response: %v", err).WithCause(err)
 	}
 	return nil
@@ -290,11 +290,11 @@ func (c *clientStream) Send(msg any) error {
 	b := getBuffer()
 	defer b.put()
 	var err error
-	if b.b, err = appendMessage(b.b, &c.spec.Request, c.encoding, msg); err != nil {
+	if b.b, err = appendMessage(b.b, c.spec, &c.spec.Request, c.encoding, msg, decodeLimits(c.spec, c.opts.limits)); err != nil {
 		return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
 	}
 	if n := len(b.b); n > c.maxSize {
-		return localError(c.ctx, session.TooLarge(n, c.maxSize))
+		return localError(c.ctx, session.TooLarge(n, c.maxSize, sizeSetBy(c.spec, c.opts)))
 	}
 	return c.sendError(c.st.Send(b.b, c.spec.Shape&Upload == 0, nil))
 }

@@ -25,9 +25,9 @@ type dispatcher struct {
 func (d *dispatcher) Facts(procedure string) session.Facts {
 	e := d.find(procedure)
 	if e == nil {
-		return session.Facts{MaxReceive: DefaultMaxMessageSize}
+		return session.Facts{MaxReceive: DefaultMaxMessageSize, LimitSetBy: setByNobody}
 	}
-	return session.Facts{Entry: e, MaxReceive: e.maxSize, Inline: e.spec.Inline, Private: e.spec.Shape&Feed == 0}
+	return session.Facts{Entry: e, MaxReceive: e.maxSize, LimitSetBy: e.sizeSetBy(), Inline: e.spec.Inline, Private: e.spec.Shape&Feed == 0}
 }
 
 // Serve implements [session.Handler]. The frames between here and a handler
@@ -119,7 +119,7 @@ func (d *dispatcher) callRaw(c *ServerCall, h RawHandler) (out []byte, err error
 	}
 	out, err = h((*callContext)(c), in)
 	if n := len(out); err == nil && n > c.entry.maxSize {
-		err = localError(context.Background(), session.TooLarge(n, c.entry.maxSize))
+		err = localError(context.Background(), session.TooLarge(n, c.entry.maxSize, c.entry.sizeSetBy()))
 	}
 	return out, err
 }

@@ -31,8 +31,9 @@ var decoders = sync.Pool{New: func() any { return new(wire.Decoder) }}
 // raw reports whether m carries bytes as they are.
 func (m *Message) raw() bool { return m.Append == nil }
 
-// appendMessage appends the encoding of msg.
-func appendMessage(dst []byte, m *Message, enc Encoding, msg any) ([]byte, error) {
+// appendMessage appends the encoding of msg, which a peer takes that decodes
+// with limits l, or with the defaults if those are wider.
+func appendMessage(dst []byte, spec *Spec, m *Message, enc Encoding, msg any, l wire.Limits) ([]byte, error) {
 	if m.raw() {
 		switch msg := msg.(type) {
 		case []byte:
@@ -43,15 +44,29 @@ func appendMessage(dst []byte, m *Message, enc Encoding, msg any) ([]byte, error
 		return dst, fmt.Errorf("a raw procedure sends []byte or *[]byte, not %T", msg)
 	}
 	if enc == m.Encoding {
-		return m.Append(dst, msg)
+		return m.appendFitting(dst, spec, msg, l)
 	}
 	b := getBuffer()
 	defer b.put()
 	var err error
-	if b.b, err = m.Append(b.b, msg); err != nil {
+	if b.b, err = m.appendFitting(b.b, spec, msg, l); err != nil {
 		return dst, err
 	}
 	return m.JSON.AppendJSON(dst, b.b)
+}
+
+// appendFitting is appendMessage in the encoding of m.
+func (m *Message) appendFitting(dst []byte, spec *Spec, msg any, l wire.Limits) ([]byte, error) {
+	out, err := m.Append(dst, msg)
+	if err != nil || m.Fits == nil {
+		return out, err
+	}
+	encoded := out[len(dst):]
+	l = sendLimits(spec, l, len(encoded))
+	if err := m.Fits(msg, encoded, l); err != nil {
+		return out, namedLimit(err, spec, l, len(encoded))
+	}
+	return out, nil
 }
 
 // decodeRaw copies p into msg, a *[]byte.
@@ -68,7 +83,7 @@ func notBytes(msg any) error {
 }
 
 // decodeMessage decodes p into msg, a pointer. It keeps nothing of p.
-func decodeMessage(m *Message, enc Encoding, p []byte, msg any, limits wire.Limits) error {
+func decodeMessage(spec *Spec, m *Message, enc Encoding, p []byte, msg any, limits wire.Limits) error {
 	if m.raw() {
 		return decodeRaw(p, msg)
 	}
@@ -87,7 +102,10 @@ func decodeMessage(m *Message, enc Encoding, p []byte, msg any, limits wire.Limi
 	err := d.Finish()
 	d.Reset(nil, wire.Limits{})
 	decoders.Put(d)
-	return err
+	if err != nil {
+		return namedLimit(err, spec, limits, len(p))
+	}
+	return nil
 }
 
 // speaks reports whether m can be encoded so.
@@ -107,17 +125,4 @@ func checkEncoding(spec *Spec, enc Encoding) error {
 		}
 	}
 	return Errorf(CodeUnimplemented, "procedure %q does not speak encoding %d (%v): it speaks %v", spec.Procedure, enc, enc, names)
-}
-
-// decodeLimits returns the limits of a procedure: its own where it has some,
-// else those chosen, which may be nil.
-func decodeLimits(spec *Spec, chosen *wire.Limits) wire.Limits {
-	l := spec.Limits
-	if chosen != nil && l.Depth == 0 {
-		l.Depth = chosen.Depth
-	}
-	if chosen != nil && l.Budget == 0 {
-		l.Budget = chosen.Budget
-	}
-	return l
 }

@@ -80,8 +80,12 @@ func (o LimitsOption) applyClient(c *clientConfig) { c.call = append(c.call, o) 
 
 // WithDecodeLimits bounds what decoding one message may cost, as an option of
 // a server, a client or one call. Zero fields keep their defaults: 64 levels,
-// and 1 MiB with 32 times the length of the message. A negative field turns its
+// and 16 MiB with 32 times the length of the message. A negative field turns its
 // limit off, but for 10 000 levels.
+//
+// What is sent is held to the wider of these limits and the defaults, so that a
+// message that its receiver would refuse fails where it is made. Raise a limit on
+// both sides.
 func WithDecodeLimits(l wire.Limits) LimitsOption { return LimitsOption{l} }
 
 type endpointConfig struct {

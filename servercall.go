@@ -266,7 +266,7 @@ func (c *callStream) decode(p []byte, msg any) error {
 	if m.raw() {
 		return decodeRaw(p, msg)
 	}
-	if err := decodeMessage(m, c.stream.encoding, p, msg, c.entry.limits); err != nil {
+	if err := decodeMessage(c.entry.spec, m, c.stream.encoding, p, msg, c.entry.limits); err != nil {
 		return badRequest(err)
 	}
 	return nil
@@ -281,13 +281,13 @@ func (c *callStream) Send(msg any) error {
 	spec := c.entry.spec
 	b := getBuffer()
 	var err error
-	if b.b, err = appendMessage(b.b, &spec.Response, c.stream.encoding, msg); err != nil {
+	if b.b, err = appendMessage(b.b, spec, &spec.Response, c.stream.encoding, msg, c.entry.limits); err != nil {
 		b.put()
 		return Errorf(CodeInternal, "response: %v", err).WithCause(err)
 	}
 	if n := len(b.b); n > c.entry.maxSize {
 		b.put()
-		return localError(context.Background(), session.TooLarge(n, c.entry.maxSize))
+		return localError(context.Background(), session.TooLarge(n, c.entry.maxSize, c.entry.sizeSetBy()))
 	}
 	if spec.Shape&Feed == 0 {
 		if c.stream.response != nil {

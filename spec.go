@@ -101,6 +101,10 @@ type Message struct {
 	// Decode decodes the message in d into msg, a *T. It keeps nothing of d's
 	// input. The caller resets d before and checks d.Finish after.
 	Decode func(d *wire.Decoder, msg any)
+	// Fits says whether a peer that decodes with limits l takes encoded, which
+	// Append has made of msg. The error wraps [wire.ErrDepth] or [wire.ErrBudget].
+	// Nil: it always does.
+	Fits func(msg any, encoded []byte, l wire.Limits) error
 	// Encoding of Append and Decode: [CBOR] or [Proto].
 	Encoding Encoding
 	// JSON converts between the CBOR and the JSON form; nil if there is none.

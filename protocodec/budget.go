@@ -1,7 +1,10 @@
 package protocodec
 
 import (
+	"maps"
+	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -26,6 +29,10 @@ type plan struct {
 	high map[protowire.Number]*field
 	name map[string]*field // in JSON
 	any  bool              // its JSON form has values that desc does not tell of
+
+	once  sync.Once // see measure
+	worst int64
+	deep  bool
 }
 
 // A field says what each occurrence of it costs, or each element of a packed
@@ -213,11 +220,59 @@ func extension(x protoreflect.ExtensionType) *field {
 	return f
 }
 
+// measure returns the most that one part of a message costs, and whether it may
+// be of any depth.
+func (p *plan) measure() (worst int64, deep bool) {
+	p.once.Do(func() {
+		plans.RLock()
+		defer plans.RUnlock()
+		done := map[*plan]bool{} // false while it is being visited
+		var visit func(*plan)
+		visit = func(in *plan) {
+			if in == nil {
+				return
+			}
+			if over, met := done[in]; met {
+				p.deep = p.deep || !over
+				return
+			}
+			done[in] = false
+			if in.desc != nil && in.desc.ExtensionRanges().Len() > 0 { // some may be unknown yet
+				p.worst, p.deep = math.MaxInt32, true
+			}
+			for _, f := range in.fields() {
+				p.worst = max(p.worst, int64(f.cost))
+				visit(f.nested)
+			}
+			done[in] = true
+		}
+		visit(p)
+	})
+	return p.worst, p.deep
+}
+
+// fields yields the fields that are known.
+func (p *plan) fields() (all []*field) {
+	for _, f := range p.low {
+		if f != nil {
+			all = append(all, f)
+		}
+	}
+	return slices.AppendSeq(all, maps.Values(p.high))
+}
+
+// chargeAll takes all that a message, whose wire form is b, costs from the
+// budget of d.
+func (p *plan) chargeAll(d *wire.Decoder, b []byte) {
+	d.Charge(len(b), 1)
+	p.charge(d, b, 0, 1)
+}
+
 // charge takes what a message costs from the budget of d: b is its wire form,
 // or begins with it if it is a group. It returns what follows the group.
 func (p *plan) charge(d *wire.Decoder, b []byte, group protowire.Number, depth int) (rest []byte) {
 	if depth > maxDepth {
-		d.Fail(wire.ErrDepth)
+		d.Fail(errDepth)
 	}
 	for len(b) > 0 && d.Err() == nil {
 		num, typ, n := protowire.ConsumeTag(b)

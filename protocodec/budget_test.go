@@ -80,7 +80,7 @@ func TestHostileMessagesAreRefusedInBoundedMemory(t *testing.T) {
 	} {
 		for _, asField := range []bool{false, true} {
 			proto.Reset(c.into)
-			got, err := decode([]byte(c.in), c.into, wire.Limits{}, asField)
+			got, err := decode([]byte(c.in), c.into, wire.Limits{Budget: mib + 32*int64(len(c.in))}, asField)
 			if c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
 				t.Errorf("%s: %v, want %s", name, err, c.err)
 			}
@@ -173,11 +173,15 @@ func TestBudgetOfProtobufIsAnOption(t *testing.T) {
 	for _, c := range []struct {
 		budget int64
 		ok     bool
-	}{{0, false}, {16 << 20, true}, {-1, true}, {1 << 20, false}} {
+	}{{0, true}, {16 << 20, true}, {-1, true}, {1 << 20, false}} {
 		_, err := decode(p, new(structpb.ListValue), wire.Limits{Budget: c.budget}, false)
 		if c.ok && err != nil || !c.ok && !errors.Is(err, wire.ErrBudget) {
 			t.Errorf("budget %d: %v", c.budget, err)
 		}
+	}
+	p = bytes.Repeat([]byte("\x22\x00"), 1<<20) // each a DescriptorProto
+	if _, err := decode(p, new(descriptorpb.FileDescriptorProto), wire.Limits{}, false); !errors.Is(err, wire.ErrBudget) {
+		t.Errorf("the default: %v", err)
 	}
 }
 

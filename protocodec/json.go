@@ -3,6 +3,8 @@ package protocodec
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 
 	"github.com/rpcnet-go/rpcnet/wire"
@@ -22,6 +24,9 @@ func checkJSON(text []byte, p *plan) error {
 	r.d.Reset(text, wire.Limits{})
 	r.d.Charge(len(text), 1)
 	r.message(p, r.token(), 1)
+	if err := r.d.Err(); errors.Is(err, wire.ErrBudget) {
+		return fmt.Errorf("%w: JSON of this length always has %d bytes, whatever the options", err, wire.Limits{}.BudgetFor(len(text)))
+	}
 	return r.d.Err()
 }
 
@@ -62,7 +67,7 @@ func (r *jsonReader) members(t json.Token, f func(name string)) {
 // message charges what a message, which begins with t, holds.
 func (r *jsonReader) message(p *plan, t json.Token, depth int) {
 	if depth > maxDepth {
-		r.d.Fail(wire.ErrDepth)
+		r.d.Fail(errDepth)
 	}
 	if p.any || t != json.Delim('{') {
 		r.any(t, depth)
@@ -104,7 +109,7 @@ func (r *jsonReader) value(f *field, t json.Token, depth int) {
 // any charges a value of which nothing is known.
 func (r *jsonReader) any(t json.Token, depth int) {
 	if depth > maxDepth {
-		r.d.Fail(wire.ErrDepth)
+		r.d.Fail(errDepth)
 	}
 	if _, opens := t.(json.Delim); !opens {
 		r.d.Charge(1, anyScalar)

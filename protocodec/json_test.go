@@ -29,7 +29,7 @@ func list(of string, n int) string {
 
 func TestHostileJSONIsRefusedInBoundedMemory(t *testing.T) {
 	const mib = 1 << 20
-	const n = mib / 16
+	const n = mib
 	for name, c := range map[string]struct {
 		codec rpcnet.Transcoder
 		in    string

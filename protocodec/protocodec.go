@@ -11,12 +11,16 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/protocost"
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // maxDepth is how deep messages may nest. protobuf-go's own limit, 10 000,
 // lets a small message take megabytes of stack.
 const maxDepth = 100
+
+// errDepth is not [wire.ErrDepth], since no option changes this limit.
+var errDepth = fmt.Errorf("nested too deep: protobuf messages nest at most %d levels, whatever the options", maxDepth)
 
 var (
 	// Maps are written in the order of their keys, so that the same message
@@ -43,6 +47,9 @@ func Message[M proto.Message]() rpcnet.Message {
 			}
 			decode(d, d.Rest(), m)
 		},
+		Fits: func(msg any, encoded []byte, l wire.Limits) error {
+			return fits(msg.(M), encoded, l)
+		},
 		Encoding: rpcnet.Proto,
 		JSON:     transcoder[M]{},
 	}
@@ -57,7 +64,40 @@ func AppendField(b []byte, m proto.Message) ([]byte, error) {
 	if err == nil && len(b)-start != size {
 		err = fmt.Errorf("protobuf message changed while it was encoded")
 	}
+	if err == nil {
+		err = fits(m, b[start:], wire.Limits{Budget: -1})
+	}
 	return b, err
+}
+
+// fits says whether a decoder with limits l takes p, the wire form of m. The
+// form is read only if what is known of its type leaves that open.
+func fits(m proto.Message, p []byte, l wire.Limits) error {
+	plan := planOf(m.ProtoReflect())
+	worst, deep := plan.measure()
+	// A level of depth, and a part that costs more than its bytes, has two bytes.
+	if (!deep || len(p) < 2*maxDepth) && int64(len(p)/2)*worst <= l.BudgetFor(len(p))-int64(len(p)) {
+		return nil
+	}
+	var d wire.Decoder
+	d.Reset(p, l)
+	plan.chargeAll(&d, p)
+	return d.Err()
+}
+
+// The cost of a field, for what holds it.
+func init() {
+	protocost.Of = func(m any) int64 {
+		b, err := marshal.Marshal(m.(proto.Message))
+		if err != nil {
+			return 0 // the encoder says so
+		}
+		var d wire.Decoder
+		d.Reset(b, wire.Limits{Budget: -1})
+		before := d.Left()
+		planOf(m.(proto.Message).ProtoReflect()).chargeAll(&d, b)
+		return before - d.Left()
+	}
 }
 
 // DecodeField reads a byte string into m.
@@ -68,8 +108,7 @@ func DecodeField(d *wire.Decoder, m proto.Message) {
 }
 
 func decode(d *wire.Decoder, p []byte, m proto.Message) {
-	d.Charge(len(p), 1)
-	planOf(m.ProtoReflect()).charge(d, p, 0, 1)
+	planOf(m.ProtoReflect()).chargeAll(d, p)
 	if d.Err() != nil {
 		return
 	}
@@ -92,7 +131,11 @@ func (t transcoder[M]) AppendJSON(dst, p []byte) ([]byte, error) {
 	if err := unmarshal.Unmarshal(p, m); err != nil {
 		return dst, err
 	}
-	return protojson.MarshalOptions{}.MarshalAppend(dst, m)
+	out, err := protojson.MarshalOptions{}.MarshalAppend(dst, m)
+	if err != nil {
+		return dst, err
+	}
+	return out, checkJSON(out[len(dst):], planOf(m.ProtoReflect()))
 }
 
 // AppendCBOR appends the protobuf form of a message in JSON to dst: for these

@@ -13,7 +13,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/wire"
 )
 
-// maxDepth is how deep JSON may nest: what a decoder takes by default.
+// maxDepth is how deep JSON may nest, in both directions: what a decoder takes
+// by default. It does not follow the limits that are chosen for CBOR.
 const maxDepth = 64
 
 // AppendCBOR appends the CBOR form of a message in JSON to dst, in the

@@ -11,7 +11,7 @@ import (
 
 var (
 	errKey   = errors.New("want text or an integer as the key of a map")
-	errDepth = errors.New("nested too deep")
+	errDepth = fmt.Errorf("nested too deep: JSON nests at most %d levels, whatever the options", maxDepth)
 )
 
 func errLength(want, got int) error { return fmt.Errorf("want %d bytes, got %d", want, got) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -53,6 +54,9 @@ type piece struct{ start, end int }
 // finish returns the error, if there is one, with where it is.
 func (w *writer) finish(root string) error {
 	err := w.d.Finish()
+	if errors.Is(err, wire.ErrDepth) {
+		err = fmt.Errorf("%w: JSON nests at most %d levels, whatever the options", err, maxDepth)
+	}
 	if where := strings.TrimPrefix(root+w.path, "."); err != nil && where != "" {
 		return fmt.Errorf("%s: %w", where, err)
 	}

@@ -13,7 +13,9 @@ import (
 
 // StructMessage returns the [rpcnet.Message] of a struct T with its codec.
 func StructMessage[T any](enc func([]byte, *T) ([]byte, error), dec func(*wire.Decoder, *T), json rpcnet.Transcoder) rpcnet.Message {
+	footprint := wire.FootprintOf[T]()
 	return rpcnet.Message{
+		Fits: footprint.Check,
 		Append: func(dst []byte, msg any) ([]byte, error) {
 			v, ok := msg.(*T)
 			if !ok || v == nil {
@@ -38,7 +40,9 @@ func StructMessage[T any](enc func([]byte, *T) ([]byte, error), dec func(*wire.D
 // UnionMessage returns the [rpcnet.Message] of a union U, an interface, with its
 // codec.
 func UnionMessage[U any](enc func([]byte, U) ([]byte, error), dec func(*wire.Decoder, *U), json rpcnet.Transcoder) rpcnet.Message {
+	footprint := wire.FootprintOf[U]()
 	return rpcnet.Message{
+		Fits: footprint.Check,
 		Append: func(dst []byte, msg any) ([]byte, error) {
 			u, ok := msg.(U)
 			if !ok {

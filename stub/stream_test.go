@@ -193,7 +193,7 @@ func TestRequestThatCannotBeSentEndsItsCallWithTheReason(t *testing.T) {
 		}{
 			{"nil", nil, rpcnet.CodeInvalidArgument, "message is *stub_test.note, want a non-nil *stub_test.note"},
 			{"not UTF-8", &note{Text: "\xff"}, rpcnet.CodeInvalidArgument, "request: text: text is not UTF-8"},
-			{"too large", &note{Text: strings.Repeat("x", 5<<20)}, rpcnet.CodeResourceExhausted, "over the limit of 4096 KiB"},
+			{"too large", &note{Text: strings.Repeat("x", 5<<20)}, rpcnet.CodeResourceExhausted, "over the limit of 4194304 bytes, which is set by rpcnet.WithMaxMessageSize"},
 		} {
 			for shape, call := range calls {
 				for before := range 3 {

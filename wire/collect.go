@@ -50,14 +50,16 @@ func extend[T any](d *Decoder, s []T, n int) []T {
 
 // MakeMap returns a map for n entries within the budget; nil for none.
 func MakeMap[M ~map[K]V, K comparable, V any](d *Decoder, n int) M {
-	// A Go map takes one control byte a slot and is at least 7/16 full when it
-	// has just grown.
-	size := 2 * (unsafe.Sizeof(*new(K)) + unsafe.Sizeof(*new(V)) + 1)
+	size := entryCost(unsafe.Sizeof(*new(K)), unsafe.Sizeof(*new(V)))
 	if n == 0 || !d.Charge(n, size) {
 		return nil
 	}
 	return make(M, min(n, 64))
 }
+
+// entryCost returns what an entry of a map takes: a Go map has one control byte
+// a slot and is at least 7/16 full when it has just grown.
+func entryCost[N int64 | uintptr](key, value N) N { return 2 * (key + value + 1) }
 
 // MapDone leaves a map that was declared with want entries and has got. Fewer
 // means that a key came twice.

@@ -86,6 +86,9 @@ func (d *Decoder) Charge(n int, size uintptr) bool {
 	return true
 }
 
+// Left returns how many bytes of the budget are left.
+func (d *Decoder) Left() int64 { return d.budget }
+
 // ChargeFor takes the memory of *v from the budget.
 func ChargeFor[T any](d *Decoder, v *T) { d.Charge(1, unsafe.Sizeof(*v)) }
 

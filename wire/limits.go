@@ -7,10 +7,21 @@ type Limits struct {
 	// [MaxDepth], which is also what a negative number means.
 	Depth int
 	// Budget is how many bytes of memory the decoded value may take, counted
-	// with Go's sizes. 0 is 1 MiB + 32 times the length of the message; a
+	// with Go's sizes. 0 is 16 MiB + 32 times the length of the message; a
 	// negative number is no limit.
+	//
+	// A message of n bytes never takes more than n times twice the largest part
+	// of its type that repeats, such as the struct of a list, for a part has one
+	// byte at least. The budget bounds what that comes to: one byte can stand for
+	// a struct of which every field is left out.
 	Budget int64
 }
+
+// DepthLimit returns how many levels l allows.
+func (l Limits) DepthLimit() int { return l.depth() }
+
+// BudgetFor returns how many bytes of memory l allows a message of n bytes.
+func (l Limits) BudgetFor(n int) int64 { return l.budget(n) }
 
 // MaxDepth is how deep a value may nest at most, whatever the limits. Encoders
 // refuse what is deeper, such as a value that contains itself.
@@ -18,7 +29,7 @@ const MaxDepth = 10_000
 
 const (
 	defaultDepth  = 64
-	defaultBudget = 1 << 20
+	defaultBudget = 16 << 20
 	budgetFactor  = 32
 )
 

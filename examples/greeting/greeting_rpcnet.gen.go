@@ -312,6 +312,8 @@ func AppendGreetingErrorCBOR(b []byte, v GreetingError) ([]byte, error) {
 	return b, wire.NotVariant("GreetingError", v)
 }
 
+var _ = wire.RegisterVariants[GreetingError]((*NoName)(nil))
+
 // DecodeGreetingErrorCBOR decodes into v, a [GreetingError], for generated code that
 // uses the union.
 func DecodeGreetingErrorCBOR(d *wire.Decoder, v *GreetingError) {

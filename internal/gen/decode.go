@@ -192,6 +192,15 @@ func (e *emitter) union(n *types.Named, u *union) {
 		e.p("if !ok { return b, %s.NotUTF8(%q) }\nreturn %s.AppendRaw(b, v.Raw)\n}\n}\n", wire, "Unknown"+T+".Name", wire)
 		e.p("return b, %s.NotVariant(%q, v)\n", wire, T)
 	})
+	e.p("\nvar _ = %s.RegisterVariants[%s](", wire, T)
+	for _, v := range u.variants {
+		if v.ptr {
+			e.p("(*%s)(nil), ", v.obj.Name())
+		} else {
+			e.p("%s{}, ", v.obj.Name())
+		}
+	}
+	e.p(")\n")
 	e.p("\n// %s decodes into v, a [%s], for generated code that\n// uses the union.", e.decodeFn(n), T)
 	e.function(fmt.Sprintf("func %s(d *%s.Decoder, v *%s)", e.decodeFn(n), wire, T), func() {
 		e.p("name := d.Union()\nif d.Err() != nil { return }\nswitch name {\n")

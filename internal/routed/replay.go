@@ -67,7 +67,7 @@ func (s *Resumable) copyOf(msg any, b []byte) any {
 	if t := reflect.TypeOf(msg); t.Kind() == reflect.Pointer {
 		c := reflect.New(t.Elem()).Interface()
 		var d wire.Decoder
-		d.Reset(b, wire.Limits{})
+		d.Reset(b, wire.Limits{Depth: -1, Budget: -1}) // it was encoded here
 		s.spec.Request.Decode(&d, c)
 		if d.Finish() == nil {
 			return c

@@ -17,6 +17,7 @@ type Request struct {
 	Timeout    uint64 // microseconds left; 0: none
 	Metadata   []byte // encoded
 	MaxReceive int    // most bytes of one message from the peer; 0: 1 GiB
+	LimitSetBy string // the option or the directive that sets MaxReceive, for errors
 }
 
 // Call makes a unary call and waits for its end: the stream it returns has all

@@ -53,32 +53,18 @@ func unprocessed(err error) error {
 	return err
 }
 
-func tooLarge(n, limit int) *Fault {
+// TooLarge returns the fault of a message of n bytes over a limit; setBy says
+// what sets the limit.
+func TooLarge(n, limit int, setBy string) error {
 	return &Fault{Code: codeResourceExhausted, Message: fmt.Sprintf(
-		"message of %s is over the limit of %s: see rpcnet.WithMaxMessageSize", Size(n), Size(limit))}
+		"message of %d bytes is over the limit of %d bytes, which is set by %s", n, limit, setBy)}
 }
 
-// TooLarge returns the fault of a message of n bytes, n at least what is known
-// of it, over a limit.
-func TooLarge(n, limit int) error { return tooLarge(n, limit) }
-
-// Size formats a number of bytes for people: exact below 10 KiB, then with one
-// decimal.
-func Size(n int) string {
-	switch {
-	case n < 10<<10:
-		return fmt.Sprintf("%d bytes", n)
-	case n < 10<<20:
-		return trimZero(fmt.Sprintf("%.1f", float64(n)/(1<<10))) + " KiB"
-	}
-	return trimZero(fmt.Sprintf("%.1f", float64(n)/(1<<20))) + " MiB"
-}
-
-func trimZero(s string) string {
-	if n := len(s) - 2; s[n:] == ".0" {
-		return s[:n]
-	}
-	return s
+// tooLarge is TooLarge for a message that is being received: n is what is known
+// of it.
+func tooLarge(n, limit int, setBy string) *Fault {
+	return &Fault{Code: codeResourceExhausted, Message: fmt.Sprintf(
+		"message of at least %d bytes is over the limit of %d bytes, which is set by %s", n, limit, setBy)}
 }
 
 var errDraining = &Fault{Code: codeUnavailable, Message: "the session is draining", Unprocessed: true}

@@ -220,7 +220,7 @@ func (s *Session) admitBytes(st *Stream, n int, held int64, large bool) *Fault {
 	size := len(st.part) + n
 	switch {
 	case size > st.MaxReceive:
-		return tooLarge(size, st.MaxReceive)
+		return tooLarge(size, st.MaxReceive, st.LimitSetBy)
 	case st.endOnly && len(st.q) > 0:
 		return &Fault{Code: codeInternal, Message: "more than one response to a unary call"}
 	case large && s.parting.Load()+held > max(int64(s.cfg.SessionBuffer), int64(st.MaxReceive)+perMessage):

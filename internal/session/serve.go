@@ -81,6 +81,7 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 	st.pooled = facts.Private && end
 	st.resetLocked(s, h.ID(), cell, &Request{
 		Procedure: name, Encoding: o.Encoding, Attempt: o.Attempt, Priority: o.Priority, MaxReceive: facts.MaxReceive,
+		LimitSetBy: facts.LimitSetBy,
 	})
 	st.Entry = facts.Entry
 	if len(o.Metadata) > 0 {

@@ -142,9 +142,10 @@ type Handler interface {
 
 // Facts are what the reader must know of a procedure before its handler runs.
 type Facts struct {
-	MaxReceive int  // most bytes of one request
-	Entry      any  // the handler's own, which the Stream keeps
-	Inline     bool // the handler never blocks and runs on the reader
+	MaxReceive int    // most bytes of one request
+	LimitSetBy string // the option or the directive that sets MaxReceive, for errors
+	Entry      any    // the handler's own, which the Stream keeps
+	Inline     bool   // the handler never blocks and runs on the reader
 	// Private says that nothing uses the Stream after Finish, so that it may be
 	// used again, if the whole of the request came with OPEN.
 	Private bool

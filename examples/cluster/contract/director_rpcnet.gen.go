@@ -319,6 +319,8 @@ func AppendDirectorErrorCBOR(b []byte, v DirectorError) ([]byte, error) {
 	return b, wire.NotVariant("DirectorError", v)
 }
 
+var _ = wire.RegisterVariants[DirectorError]((*NoWorkers)(nil), (*BadSelector)(nil))
+
 // DecodeDirectorErrorCBOR decodes into v, a [DirectorError], for generated code that
 // uses the union.
 func DecodeDirectorErrorCBOR(d *wire.Decoder, v *DirectorError) {

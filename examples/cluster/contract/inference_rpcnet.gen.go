@@ -293,6 +293,8 @@ func AppendInferenceResponseCBOR(b []byte, v InferenceResponse) ([]byte, error) 
 	return b, wire.NotVariant("InferenceResponse", v)
 }
 
+var _ = wire.RegisterVariants[InferenceResponse](Connected{}, Token{}, Error{}, Done{})
+
 // DecodeInferenceResponseCBOR decodes into v, a [InferenceResponse], for generated code that
 // uses the union.
 func DecodeInferenceResponseCBOR(d *wire.Decoder, v *InferenceResponse) {
@@ -368,6 +370,8 @@ func AppendInferenceErrorCBOR(b []byte, v InferenceError) ([]byte, error) {
 	}
 	return b, wire.NotVariant("InferenceError", v)
 }
+
+var _ = wire.RegisterVariants[InferenceError]((*WorkerFailed)(nil), (*InvalidRequest)(nil))
 
 // DecodeInferenceErrorCBOR decodes into v, a [InferenceError], for generated code that
 // uses the union.

@@ -801,6 +801,8 @@ func AppendUCBOR(b []byte, v U) ([]byte, error) {
 	return b, wire.NotVariant("U", v)
 }
 
+var _ = wire.RegisterVariants[U](Big{})
+
 // DecodeUCBOR decodes into v, a [U], for generated code that
 // uses the union.
 func DecodeUCBOR(d *wire.Decoder, v *U) {

@@ -1584,6 +1584,8 @@ func appendAnswerCBORAt(b []byte, v Answer, depth int) ([]byte, error) {
 	return b, wire.NotVariant("Answer", v)
 }
 
+var _ = wire.RegisterVariants[Answer](AnswerText{}, (*AnswerNumber)(nil), AnswerNothing{}, AnswerMany{})
+
 // DecodeAnswerCBOR decodes into v, a [Answer], for generated code that
 // uses the union.
 func DecodeAnswerCBOR(d *wire.Decoder, v *Answer) {
@@ -1714,6 +1716,8 @@ func AppendFailureCBOR(b []byte, v Failure) ([]byte, error) {
 	}
 	return b, wire.NotVariant("Failure", v)
 }
+
+var _ = wire.RegisterVariants[Failure](NotFound{}, (*Overloaded)(nil))
 
 // DecodeFailureCBOR decodes into v, a [Failure], for generated code that
 // uses the union.

@@ -177,6 +177,8 @@ func appendTreeCBORAt(b []byte, v Tree, depth int) ([]byte, error) {
 	return b, wire.NotVariant("Tree", v)
 }
 
+var _ = wire.RegisterVariants[Tree](Leaf{}, Branch{})
+
 // DecodeTreeCBOR decodes into v, a [Tree], for generated code that
 // uses the union.
 func DecodeTreeCBOR(d *wire.Decoder, v *Tree) {
@@ -237,6 +239,8 @@ func appendHiddenCBOR(b []byte, v hidden) ([]byte, error) {
 	}
 	return b, wire.NotVariant("hidden", v)
 }
+
+var _ = wire.RegisterVariants[hidden](Something{})
 
 // decodeHiddenCBOR decodes into v, a [hidden], for generated code that
 // uses the union.

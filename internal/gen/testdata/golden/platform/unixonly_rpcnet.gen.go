@@ -377,6 +377,8 @@ func AppendFailureCBOR(b []byte, v Failure) ([]byte, error) {
 	return b, wire.NotVariant("Failure", v)
 }
 
+var _ = wire.RegisterVariants[Failure](Killed{})
+
 // DecodeFailureCBOR decodes into v, a [Failure], for generated code that
 // uses the union.
 func DecodeFailureCBOR(d *wire.Decoder, v *Failure) {
@@ -432,6 +434,8 @@ func AppendSignalCBOR(b []byte, v Signal) ([]byte, error) {
 	}
 	return b, wire.NotVariant("Signal", v)
 }
+
+var _ = wire.RegisterVariants[Signal](Hangup{})
 
 // DecodeSignalCBOR decodes into v, a [Signal], for generated code that
 // uses the union.

@@ -43,6 +43,8 @@ func AppendEventCBOR(b []byte, v Event) ([]byte, error) {
 	return b, wire.NotVariant("Event", v)
 }
 
+var _ = wire.RegisterVariants[Event](Created{}, (*Deleted)(nil))
+
 // DecodeEventCBOR decodes into v, a [Event], for generated code that
 // uses the union.
 func DecodeEventCBOR(d *wire.Decoder, v *Event) {

@@ -1,0 +1,203 @@
+// Package gentest checks that what a generated encoder makes, a generated
+// decoder takes under the same limits. The tests of package gen use it for their
+// contracts, and for random ones in a program of their own.
+package gentest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/wire"
+)
+
+// A recorder notes the specs of the calls that are made with it.
+type recorder struct{ specs []*rpcnet.Spec }
+
+func (r *recorder) NewStream(_ context.Context, spec *rpcnet.Spec) (rpcnet.ClientStream, error) {
+	r.specs = append(r.specs, spec)
+	return nil, errors.New("gentest: no calls are made")
+}
+
+func (r *recorder) Close() error { return nil }
+
+// Specs returns the specs of the calls that f makes.
+func Specs(f func(rpcnet.Transport)) []*rpcnet.Spec {
+	var r recorder
+	f(&r)
+	return r.specs
+}
+
+// A Filler sets values to something random: often nothing at all, now and then
+// a long list of next to nothing, which costs the most for its bytes, or a deep
+// chain.
+type Filler struct {
+	*rand.Rand
+	Variants map[reflect.Type][]reflect.Value // of unions
+	room     int                              // parts that may still be made
+}
+
+// Fill sets v.
+func (r *Filler) Fill(v reflect.Value) {
+	r.room = 1 << r.IntN(13)
+	r.fill(v)
+}
+
+func (r *Filler) fill(v reflect.Value) {
+	switch v.Type() {
+	case reflect.TypeFor[time.Time]():
+		v.Set(reflect.ValueOf(time.Unix(r.Int64N(4e9), r.Int64N(1e9)*r.Int64N(2)).UTC()))
+		return
+	case reflect.TypeFor[wire.Raw]():
+		raw := make(wire.Raw, 0, 80)
+		for range r.IntN(80) * r.IntN(2) {
+			raw = append(raw, 0x81)
+		}
+		v.Set(reflect.ValueOf(append(raw, 0xf6)))
+		return
+	case reflect.TypeFor[netip.Addr]():
+		v.Set(reflect.ValueOf(netip.AddrFrom4([4]byte{10, 0, 0, byte(r.IntN(256))})))
+		return
+	case reflect.TypeFor[url.URL]():
+		v.Set(reflect.ValueOf(url.URL{Scheme: "https", Host: "example.com"}))
+		return
+	}
+	n := r.IntN(4)
+	if r.IntN(20) == 0 {
+		n = r.room
+	}
+	if n = max(0, min(n, r.room)); n > 0 {
+		r.room--
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(n == 1)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		v.SetInt(int64(n) * (r.Int64N(3) - 1))
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(uint64(n % 256))
+	case reflect.Float32, reflect.Float64:
+		v.SetFloat(float64(n) / 8)
+	case reflect.String:
+		v.SetString(strings.Repeat("x", n%100))
+	case reflect.Pointer:
+		if n > 0 {
+			v.Set(reflect.New(v.Type().Elem()))
+			r.fill(v.Elem())
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), n, n))
+		r.room -= n
+		fallthrough
+	case reflect.Array:
+		for i := range v.Len() {
+			if i < 8 || r.IntN(100) == 0 { // the rest is empty
+				r.fill(v.Index(i))
+			}
+		}
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		for range n {
+			k, e := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+			if k.Kind() == reflect.String {
+				k.SetString(fmt.Sprint(r.IntN(1000)))
+			} else {
+				r.fill(k)
+			}
+			r.fill(e)
+			v.SetMapIndex(k, e)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() && r.IntN(3) > 0 {
+				r.fill(v.Field(i))
+			}
+		}
+	case reflect.Interface:
+		r.variant(v)
+	}
+}
+
+// variant sets v to a variant; one that is not known here stays nil.
+func (r *Filler) variant(v reflect.Value) {
+	all := r.Variants[v.Type()]
+	if len(all) == 0 || r.room <= 0 {
+		return
+	}
+	x := reflect.New(all[r.IntN(len(all))].Type()).Elem()
+	if x.Kind() == reflect.Pointer {
+		x.Set(reflect.New(x.Type().Elem()))
+		r.fill(x.Elem())
+	} else {
+		r.fill(x)
+	}
+	v.Set(x)
+}
+
+// limits are those that values are tried with: the defaults, and some that
+// values of a few bytes come near.
+var limits = []wire.Limits{
+	{}, {Budget: 100}, {Budget: 1000}, {Budget: 10_000}, {Budget: 100_000}, {Depth: 3}, {Depth: 10}, {Depth: 20, Budget: 5000},
+}
+
+// A Tally counts what Fits has seen.
+type Tally struct{ Values, Taken, TooDeep, TooDear int }
+
+// Fits says what is wrong with codec m of messages such as v, a pointer, for
+// the value of v: it says of an encoding that it fits the limits and the decoder
+// does not take it, or it says that it does not and the decoder would.
+func (t *Tally) Fits(m rpcnet.Message, v any) error {
+	msg := v
+	if e := reflect.ValueOf(v).Elem(); e.Kind() == reflect.Interface {
+		msg = e.Interface()
+	}
+	b, err := m.Append(nil, msg)
+	if errors.Is(err, wire.ErrTooLong) {
+		return nil // a random length
+	}
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	t.Values++
+	decode := func(l wire.Limits) (cost int64, err error) {
+		var d wire.Decoder
+		d.Reset(b, l)
+		before := d.Left()
+		m.Decode(&d, reflect.New(reflect.TypeOf(v).Elem()).Interface())
+		return before - d.Left(), d.Finish()
+	}
+	cost, err := decode(wire.Limits{Depth: -1, Budget: -1})
+	if err != nil {
+		return fmt.Errorf("decode without limits: %w\n%x", err, b)
+	}
+	for _, l := range limits {
+		fits := m.Fits(msg, b, l)
+		_, err := decode(l)
+		switch {
+		case fits == nil && err != nil:
+			return fmt.Errorf("%d bytes fit %+v, and decoding them says: %w\n%x", len(b), l, err, b)
+		case fits == nil:
+			t.Taken++
+		case errors.Is(fits, wire.ErrDepth):
+			t.TooDeep++
+			if !errors.Is(err, wire.ErrDepth) && !errors.Is(err, wire.ErrBudget) {
+				return fmt.Errorf("%d bytes are too deep for %+v, and decoding them says: %v\n%x", len(b), l, err, b)
+			}
+		case errors.Is(fits, wire.ErrBudget):
+			t.TooDear++
+			if cost+int64(len(b)) <= l.BudgetFor(len(b)) {
+				return fmt.Errorf("%d bytes cost %d, and do not fit %+v: %w\n%x", len(b), cost, l, fits, b)
+			}
+		default:
+			return fits
+		}
+	}
+	return nil
+}
