@@ -138,6 +138,9 @@ func (ep *Endpoint) handshake(n *arrival) (run func()) {
 	cfg.Handler, cfg.Pool, cfg.Account = d, &ep.pool, account
 	cfg.Ended = func(s *session.Session) {
 		ep.mu.Lock()
+		if t := ep.sessions[s]; t != nil {
+			t.Stop()
+		}
 		delete(ep.sessions, s)
 		ep.forgetLocked(&peer)
 		ep.mu.Unlock()
@@ -156,13 +159,34 @@ func (ep *Endpoint) handshake(n *arrival) (run func()) {
 	ep.mu.Lock()
 	closed := ep.closed
 	if s.Err() == nil {
-		ep.sessions[s] = true
+		ep.sessions[s] = ep.expireLocked(s, peer)
 	}
 	ep.mu.Unlock()
 	if closed {
 		s.Close()
 	}
 	return nil
+}
+
+// expireLocked returns a timer that ends a session when its caller's certificate
+// expires, or one of those that vouch for it. mu is held.
+func (ep *Endpoint) expireLocked(s *session.Session, peer Peer) *time.Timer {
+	if ep.cfg.pastExpiry {
+		return nil
+	}
+	end := peer.Chain[0].NotAfter
+	for _, c := range peer.Chain[1:] {
+		if c.NotAfter.Before(end) {
+			end = c.NotAfter
+		}
+	}
+	return time.AfterFunc(time.Until(end), func() {
+		ep.lines.Log(slog.LevelWarn, "expired", "a caller's certificate has expired: its session takes no more calls",
+			"peer", peer.ID, "addr", peer.Addr, "expired", end)
+		<-s.Drain() // closed with the session
+		linger(s, drainedLinger, nil)
+		s.Close()
+	})
 }
 
 var errServerDrains = errors.New("the server is draining")
@@ -208,7 +232,7 @@ func refuse(lane *link.Lane, why string) {
 
 // packetLoop reads the endpoint's datagrams.
 func (ep *Endpoint) packetLoop() {
-	defer ep.wg.Done()
+	defer close(ep.packets)
 	ep.udp.SetReadBuffer(2 << 20) // as much of it as the system allows
 	b := make([]byte, 64<<10)
 	for {

@@ -43,17 +43,18 @@ type Endpoint struct {
 	wired    atomic.Pointer[wired]
 	arrivals *admission
 	lines    *loglimit.Limiter // of what peers cause
-	wg       sync.WaitGroup    // accept, datagrams, handshakes
+	wg       sync.WaitGroup    // accept, handshakes
+	packets  chan struct{}     // closed when datagrams are read no more
 	starting sync.WaitGroup    // sessions that are not in sessions yet
 	base     context.Context
 	stop     context.CancelFunc // ends base: handshakes
 
 	mu          sync.Mutex
 	extensions  map[*Extension]bool
-	sessions    map[*session.Session]bool // of callers
-	perPeer     map[string]int            // sessions of callers, also those that begin, by Peer.key
-	refusals    map[string]uint64         // connections that became no session, by reason
-	conns       map[*Conn]bool            // dialled from here
+	sessions    map[*session.Session]*time.Timer // of callers, with what ends them at the expiry of the certificate
+	perPeer     map[string]int                   // sessions of callers, also those that begin, by Peer.key
+	refusals    map[string]uint64                // connections that became no session, by reason
+	conns       map[*Conn]bool                   // dialled from here
 	draining    bool
 	closed      bool
 	gone        chan struct{} // closed when all has ended
@@ -83,13 +84,13 @@ func Listen(addr string, opts ...EndpointOption) (*Endpoint, error) {
 	ep := &Endpoint{
 		cfg: cfg, source: source, listener: l, udp: udp, system: NewServer(),
 		budget:     budget.New(cfg.memoryBudget(), cfg.peerMemory()),
-		extensions: map[*Extension]bool{}, sessions: map[*session.Session]bool{}, perPeer: map[string]int{}, refusals: map[string]uint64{}, conns: map[*Conn]bool{},
-		lines: loglimit.New(cfg.logger), gone: make(chan struct{}), drained: make(chan struct{}),
+		extensions: map[*Extension]bool{}, sessions: map[*session.Session]*time.Timer{}, perPeer: map[string]int{}, refusals: map[string]uint64{}, conns: map[*Conn]bool{},
+		lines: loglimit.New(cfg.logger), packets: make(chan struct{}), gone: make(chan struct{}), drained: make(chan struct{}),
 	}
 	ep.arrivals = newAdmission(link.MaxDescriptors(), ep.budget, &ep.wg)
 	ep.base, ep.stop = context.WithCancel(context.Background())
 	ep.wireExtensions()
-	ep.wg.Add(2)
+	ep.wg.Add(1)
 	go ep.acceptLoop()
 	go ep.packetLoop()
 	return ep, nil
@@ -180,7 +181,7 @@ func (ep *Endpoint) Shutdown(ctx context.Context) error {
 	}
 	ep.mu.Unlock()
 	for _, f := range drains {
-		f(ctx)
+		ep.drain(ctx, f)
 	}
 	ep.listener.Close()
 	ep.awaitStarting(ctx)
@@ -202,6 +203,21 @@ func (ep *Endpoint) Shutdown(ctx context.Context) error {
 	}
 	ep.close(err)
 	return err
+}
+
+// drain runs an extension's Drain function, and waits for it no longer than ctx
+// and a moment to notice that ctx has ended.
+func (ep *Endpoint) drain(ctx context.Context, f func(context.Context)) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f(ctx)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		ep.await(done, "an extension's Drain function ignores its context")
+	}
 }
 
 // awaitStarting waits for the sessions that are about to start, so that they
@@ -270,8 +286,9 @@ func (ep *Endpoint) callers() []*session.Session {
 }
 
 // Close cuts everything at once: sessions, connections dialled from here,
-// extensions' packets. It waits for its goroutines, not for handlers. It is
-// idempotent and always returns nil.
+// extensions' packets. It waits for its goroutines, not for handlers; for
+// functions of the program and of extensions that do not return it waits 3 s
+// each, and says so in the log. It is idempotent and always returns nil.
 func (ep *Endpoint) Close() error {
 	ep.close(nil)
 	return nil
@@ -302,10 +319,31 @@ func (ep *Endpoint) close(err error) {
 	for _, s := range ep.callers() {
 		s.Close()
 	}
-	ep.wg.Wait()
+	ep.await(ep.packets, "an extension's Packet function has not returned")
+	handshakes := make(chan struct{})
+	go func() {
+		ep.wg.Wait()
+		close(handshakes)
+	}()
+	ep.await(handshakes, "a check of callers (rpcnet.WithAuthorize, rpcnet.WithRoles) has not returned")
 	ep.pool.Close()
 	ep.source.Close()
 	close(ep.gone)
+}
+
+// closeWait is how long Close waits for functions of the program and of
+// extensions that it cannot interrupt.
+const closeWait = 3 * time.Second
+
+// await waits for done, but not for ever: what it waits for may hang.
+func (ep *Endpoint) await(done <-chan struct{}, hangs string) {
+	t := time.NewTimer(closeWait)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+		ep.cfg.logger.Error("the endpoint closes without waiting any longer", "because", hangs, "waited", closeWait)
+	}
 }
 
 // sessionConfig returns what all sessions of the endpoint have in common.

@@ -95,6 +95,7 @@ type endpointConfig struct {
 	maxStreams   int
 	memory       int64
 	peer         PeerLimits
+	pastExpiry   bool
 	writeTimeout time.Duration
 	drain        time.Duration
 	keepalive    keepalive
@@ -150,6 +151,14 @@ func WithMaxConcurrentStreams(n int) EndpointOption {
 // math.MaxInt64 comes to that.
 func WithMemoryBudget(bytes int64) EndpointOption {
 	return endpointOption(func(c *endpointConfig) { c.memory = bytes })
+}
+
+// WithSessionsPastExpiry lets sessions go on when the certificate of their
+// caller has expired. Default off: from that moment the session takes no more
+// calls, as when the endpoint drains, those that run may finish, and a caller that
+// has renewed its certificate connects again by itself.
+func WithSessionsPastExpiry() EndpointOption {
+	return endpointOption(func(c *endpointConfig) { c.pastExpiry = true })
 }
 
 // WithDrainTimeout is how long [Endpoint.Serve] lets calls finish when its

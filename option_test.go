@@ -252,10 +252,11 @@ var optionTests = map[string]func(*testing.T){
 			return err == nil
 		})
 	},
-	"WithDrainTimeout": drainTimeoutBoundsServe,
-	"WithRoles":        rolesRefuseStrangers,
-	"WithTarget":       sessionKnowsWhomItIsFor,
-	"WithVerifyPeer":   dialVerifiesItsPeer,
+	"WithSessionsPastExpiry": sessionsEndWithTheirCertificates,
+	"WithDrainTimeout":       drainTimeoutBoundsServe,
+	"WithRoles":              rolesRefuseStrangers,
+	"WithTarget":             sessionKnowsWhomItIsFor,
+	"WithVerifyPeer":         dialVerifiesItsPeer,
 	"WithServerName": func(t *testing.T) {
 		ep, err := rpcnet.Listen("127.0.0.1:0", rpctest.Credentials(t, "other.example.org"), rpcnet.WithLogger(rpctest.Logger(t)))
 		if err != nil {

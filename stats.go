@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"sync"
+	"time"
 )
 
 // Stats are numbers of an endpoint at one moment, from [Endpoint.Stats].
@@ -21,6 +22,9 @@ type Stats struct {
 	// (it said nothing useful after its handshake), "limit" (of memory, of
 	// sessions, of descriptors).
 	Refused map[string]uint64
+	// CertificateNotAfter is when the endpoint's own certificate expires, the
+	// one in use now.
+	CertificateNotAfter time.Time
 	// Memory is what the endpoint keeps for its peers.
 	Memory MemoryStats
 }
@@ -52,6 +56,7 @@ func (ep *Endpoint) Stats() Stats {
 	for _, c := range sessions {
 		s.Streams += c.InFlight()
 	}
+	s.CertificateNotAfter = ep.source.Chain()[0].NotAfter
 	s.Handshakes = ep.arrivals.count()
 	ep.mu.Lock()
 	s.Refused = maps.Clone(ep.refusals)

@@ -34,8 +34,9 @@ type Source struct {
 	stopped sync.WaitGroup
 
 	// Of the goroutine alone, once it runs.
-	seen    Bundle // what the files held at the last look; zero if they could not be read
-	problem string // what was wrong at the last look; reported once
+	seen    Bundle    // what the files held at the last look; zero if they could not be read
+	problem string    // what was wrong at the last look; reported once
+	told    *material // whose expiry has been told
 }
 
 // NewSource returns a Source of the material in b, which never changes. The
@@ -97,11 +98,22 @@ func (s *Source) run(ctx context.Context, poll time.Duration) {
 	}
 	daily := time.NewTicker(expiryEvery)
 	defer daily.Stop()
+	expiry := time.NewTimer(0)
+	defer expiry.Stop()
 	for {
+		m := s.current.Load()
+		left := time.Until(m.cert.Leaf.NotAfter)
+		switch {
+		case left > 0:
+			expiry.Reset(left)
+		case m != s.told:
+			s.warnOfExpiry(m)
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-look:
+		case <-expiry.C:
+		case <-look: // also for the expiry that a machine has slept through
 			s.look()
 		case <-daily.C:
 			s.warnOfExpiry(s.current.Load())
@@ -148,6 +160,7 @@ func (s *Source) warnOfExpiry(m *material) {
 	left := time.Until(leaf.NotAfter)
 	switch {
 	case left <= 0:
+		s.told = m
 		s.log.Error("the TLS certificate has expired: peers refuse it", "cert", s.files.Cert, "expired", utc(leaf.NotAfter))
 	case left < expiryWarning:
 		s.log.Warn("the TLS certificate expires soon", "cert", s.files.Cert, "expires", utc(leaf.NotAfter), "in", left.Round(time.Minute))
