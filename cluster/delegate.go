@@ -187,6 +187,14 @@ func (n *Node) hooks() gossip.Hooks {
 			n.cfg.Metrics.Probe(0, false)
 			n.fails.add(id, time.Now())
 		},
+		Quiet: func() bool {
+			select {
+			case <-n.stop:
+				return true
+			default:
+				return n.leaving.Load()
+			}
+		},
 		PacketsLost: func(id string) {
 			n.cfg.Metrics.Fallback()
 			n.inbox.put(callback{kind: probeAnswered, id: id})

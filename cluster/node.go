@@ -168,17 +168,6 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 	return n, nil
 }
 
-// warnOfNoName tells that the cluster has no name of its own, which matters when
-// seeds are given: a wrong one may be of another cluster without a name.
-func (n *Node) warnOfNoName() {
-	level := slog.LevelInfo
-	if len(n.cfg.Seeds) > 0 || len(n.heal.snapshot) > 0 {
-		level = slog.LevelWarn
-	}
-	n.log.Log(backgroundCtx, level, "this cluster has no name of its own: through a wrong seed it would become one with any other "+
-		"of the same certificate authority that has none either; give each a name with cluster.Config.Cluster", "cluster", n.cfg.Cluster)
-}
-
 // Endpoint returns the endpoint the node was made with.
 func (n *Node) Endpoint() *rpcnet.Endpoint { return n.ep }
 

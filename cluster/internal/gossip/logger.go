@@ -15,11 +15,14 @@ type Hooks struct {
 	ProbeFailed func(id string)
 	// PacketsLost: a member answered over a stream and not by packets.
 	PacketsLost func(id string)
+	// Quiet reports whether the node leaves or has stopped, when nothing that
+	// memberlist fails at matters any more.
+	Quiet func() bool
 }
 
 // NewLogger returns a logger for memberlist, which knows only the standard
 // library's log and writes its levels into the text. Its lines go to l at
-// Debug, warnings and errors at Info: most of them are the ordinary noise of
+// Debug, warnings and errors at Info unless the node is quiet: most of them are the ordinary noise of
 // members that come and go, and what matters is told by events. Since peers can
 // cause most of them, they go through l's limit.
 func NewLogger(l *loglimit.Limiter, h Hooks) *log.Logger {
@@ -40,7 +43,9 @@ func (w *logWriter) Write(b []byte) (int, error) {
 			text = rest
 			switch tag {
 			case "WARN", "ERR", "ERROR":
-				level = slog.LevelInfo
+				if !w.hooks.Quiet() {
+					level = slog.LevelInfo
+				}
 			}
 		}
 	}

@@ -287,53 +287,24 @@ func (t *Transport) Queued() int { return len(t.out) }
 // not block and does not keep b.
 func (t *Transport) HandlePacket(b []byte, from netip.AddrPort) {
 	now := time.Now()
-	refused := t.cfg.Observer.Refused
-	switch {
-	case len(b) < Overhead:
-		refused(PacketShort)
-		return
-	case len(b) > Overhead+maxOpened:
-		refused(PacketLarge)
+	p, msg, refused := t.unseal(b)
+	if refused != "" {
+		t.cfg.Observer.Refused(refused)
 		return
 	}
 	kind := b[0]
-	if kind != kindGossip && kind != kindControl {
-		refused(PacketKind)
-		return
-	}
-	t.mu.RLock()
-	p := t.shorts[binary.BigEndian.Uint64(b[1:])]
-	t.mu.RUnlock()
-	if p == nil {
-		refused(PacketUnknownSender)
-		return
-	}
-	msg, replayed, err := t.me.open(p, b)
-	switch {
-	case errors.Is(err, errCounter):
-		refused(PacketCounter)
-		return
-	case err != nil:
-		refused(PacketForged)
-		return
-	case replayed:
-		refused(PacketReplayed)
-		return
-	}
 	t.noteHeard(p)
 	t.cfg.Observer.Packet("in", kindName(kind), len(b))
 	switch {
 	case kind == kindGossip:
-		var why string
-		if msg, why = t.screen(p, msg, now); why != "" {
-			refused(why)
-			return
-		}
+		msg, refused = t.screen(p, msg, now)
 	case len(msg) == 0 || len(msg) > maxControl:
-		refused(PacketMalformed)
-		return
+		refused = PacketMalformed
 	case !p.work.Take(1, now):
-		refused(PacketFlood)
+		refused = PacketFlood
+	}
+	if refused != "" {
+		t.cfg.Observer.Refused(refused)
 		return
 	}
 	if !p.present.Load() {
@@ -353,8 +324,37 @@ func (t *Transport) HandlePacket(b []byte, from netip.AddrPort) {
 	case <-t.done:
 	case t.packets <- &memberlist.Packet{Buf: msg, From: net.UDPAddrFromAddrPort(from), Timestamp: now}:
 	default:
-		refused(PacketOverrun)
+		t.cfg.Observer.Refused(PacketOverrun)
 	}
+}
+
+// unseal returns who has sealed a packet and its content, or a reason for
+// [Observer.Refused].
+func (t *Transport) unseal(b []byte) (p *peer, msg []byte, refused string) {
+	switch {
+	case len(b) < Overhead:
+		return nil, nil, PacketShort
+	case len(b) > Overhead+maxOpened:
+		return nil, nil, PacketLarge
+	case b[0] != kindGossip && b[0] != kindControl:
+		return nil, nil, PacketKind
+	}
+	t.mu.RLock()
+	p = t.shorts[binary.BigEndian.Uint64(b[1:])]
+	t.mu.RUnlock()
+	if p == nil {
+		return nil, nil, PacketUnknownSender
+	}
+	msg, replayed, err := t.me.open(p, b)
+	switch {
+	case errors.Is(err, errCounter):
+		return nil, nil, PacketCounter
+	case err != nil:
+		return nil, nil, PacketForged
+	case replayed:
+		return nil, nil, PacketReplayed
+	}
+	return p, msg, ""
 }
 
 // PacketCh implements memberlist.Transport.
