@@ -72,7 +72,7 @@ func TestAttackRolesOfCertificates(t *testing.T) {
 			if got.String() != h.may {
 				t.Errorf("%s may %s, want %s", h.name, &got, h.may)
 			}
-			t.Logf("redteam | with the certificate of %s one may (call, join, members, watch, worker, director) | %s | %s", h.name, h.may, &got)
+			t.Logf("redteam | certificate: %s; may call, join, read members, watch load, be worker, be director | %s | %s", h.name, h.may, &got)
 		})
 	}
 }
