@@ -367,7 +367,7 @@ func TestAttack11LinesOfTheLog(t *testing.T) {
 	log := &written{}
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	h := join(t, issued(t, authority, link.Leaf{}), cluster.Config{Name: "victim", Cluster: attackedCluster, Logger: logger})
-	long := "spiffe://example/" + strings.Repeat("x", 1_900)
+	long := "spiffe://example/" + strings.Repeat("x", 1_900) // a longer one does not get through the handshake
 	ep := issued(t, authority, link.Leaf{Hosts: []string{"127.0.0.1", long}})
 	a := newAttacker(t, ep, h, "attacker@1")
 	before, start := log.n.Load(), time.Now()
@@ -388,7 +388,7 @@ func TestAttack11LinesOfTheLog(t *testing.T) {
 	time.Sleep(500 * time.Millisecond)
 	took := time.Since(start)
 	rate := float64(log.n.Load()-before) / took.Seconds() / 1024
-	const limit = 300
+	const limit = 150
 	if rate > limit {
 		t.Errorf("%.0f KiB of log a second, want %d at most", rate, limit)
 	}
