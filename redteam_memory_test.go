@@ -95,27 +95,39 @@ func TestAttack12IdleStreams(t *testing.T) {
 	const sessions = 3
 	refused := 0
 	for range sessions {
-		h := newHandmade(t, ep, attacker)
-		var b []byte
-		for id := uint32(1); id <= want; id++ {
-			o := wire.Open{Number: 1}
-			if id == 1 {
-				o.Name = []byte("talk")
-			}
-			b = append(b, frame(wire.TypeOpen, 0, id, o.Append(nil))...)
+		c, err := dialTLS(t, ep.Addr().String(), attacker.source.ClientConfig("127.0.0.1", []string{"rpcnet/1"}))
+		if err != nil {
+			t.Fatal(err)
 		}
-		b = append(b, frame(wire.TypePing, 0, 0, make([]byte, 8))...)
-		h.send(b)
-		for {
-			f, p := h.next()
-			if f.Type() == wire.TypeStatus {
-				if refused++; refused == 1 && !bytes.Contains(p, []byte("rpcnet.WithPeerLimits")) {
-					t.Errorf("the reason: %q", p)
-				}
-				continue
+		h := &handmade{t, c}
+		if f, p := h.greet(); f.Type() != wire.TypeSettings { // the session itself has no room any more
+			if refused += want; !bytes.Contains(p, []byte("rpcnet.WithPeerLimits")) {
+				t.Errorf("the reason: %q", p)
 			}
-			if f.Type() == wire.TypePong || f.Type() == 0 {
-				break
+			continue
+		}
+		for id := uint32(1); id <= want; {
+			var b []byte
+			for range 500 {
+				o := wire.Open{Number: 1}
+				if id == 1 {
+					o.Name = []byte("talk")
+				}
+				b = append(b, frame(wire.TypeOpen, 0, id, o.Append(nil))...)
+				id++
+			}
+			h.send(append(b, frame(wire.TypePing, 0, 0, make([]byte, 8))...))
+			for { // a peer that reads what it asks for
+				f, p := h.next()
+				if f.Type() == wire.TypePong {
+					break
+				}
+				if f.Type() != wire.TypeStatus {
+					t.Fatalf("%v %q", f.Type(), p)
+				}
+				if refused++; !bytes.Contains(p, []byte("rpcnet.WithPeerLimits")) {
+					t.Fatalf("the reason: %q", p)
+				}
 			}
 		}
 	}
@@ -145,8 +157,7 @@ func TestAttack12Sessions(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := &handmade{t, c}
-		h.send(greeting(wire.DefaultStreamWindow))
-		switch f, p := h.next(); {
+		switch f, p := h.greet(); {
 		case f.Type() == wire.TypeSettings:
 			got++
 		case !bytes.Contains(p, []byte("rpcnet.WithPeerLimits")):

@@ -33,11 +33,16 @@ func newHandmade(t testing.TB, ep *rpcnet.Endpoint, p party) *handmade {
 		t.Fatal(err)
 	}
 	h := &handmade{t, c}
-	h.send(greeting(wire.DefaultStreamWindow))
-	if f, _ := h.next(); f.Type() != wire.TypeSettings {
-		t.Fatalf("want SETTINGS, got %v", f.Type())
+	if f, p := h.greet(); f.Type() != wire.TypeSettings {
+		t.Fatalf("want SETTINGS, got %v %q", f.Type(), p)
 	}
 	return h
+}
+
+// greet sends SETTINGS and returns the answer.
+func (h *handmade) greet() (wire.Header, []byte) {
+	h.send(greeting(wire.DefaultStreamWindow))
+	return h.next()
 }
 
 // send writes frames. That the endpoint has hung up is no failure of the test.

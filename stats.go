@@ -38,6 +38,7 @@ type MemoryStats struct {
 	// Used is what is kept of all peers together.
 	Used int64
 	// ByKind divides Used: "messages" that have come and nobody has taken,
+	// "unsent" bytes that wait for a peer to read,
 	// "streams", "procedure names", "sessions", "handshakes", and what
 	// extensions have reserved by their own names ([Endpoint.Reserve]).
 	ByKind map[string]int64

@@ -31,6 +31,7 @@ type Budget struct {
 
 	// What the package session counts; [Budget.Kind] makes others.
 	Messages   *Kind // received and not taken
+	Unsent     *Kind // bytes that the peer is to read
 	Streams    *Kind // calls that run, and their handlers
 	Names      *Kind // of procedures, for each session
 	Sessions   *Kind // and their buffers
@@ -59,7 +60,8 @@ type Account struct {
 // New returns a budget of limit bytes, of which one peer gets share at most.
 func New(limit, share int64) *Budget {
 	b := &Budget{limit: limit, share: min(share, limit), kinds: map[string]*Kind{}, accounts: map[string]*Account{}}
-	b.Messages, b.Streams, b.Names = b.Kind("messages"), b.Kind("streams"), b.Kind("procedure names")
+	b.Messages, b.Unsent = b.Kind("messages"), b.Kind("unsent")
+	b.Streams, b.Names = b.Kind("streams"), b.Kind("procedure names")
 	b.Sessions, b.Handshakes = b.Kind("sessions"), b.Kind("handshakes")
 	return b
 }

@@ -1,6 +1,10 @@
 package session
 
-import "github.com/rpcnet-go/rpcnet/internal/budget"
+import (
+	"fmt"
+
+	"github.com/rpcnet-go/rpcnet/internal/budget"
+)
 
 // What a session counts in its account, beside the bytes of messages. The
 // figures are measured, on 64-bit machines, with what the runtime adds:
@@ -18,6 +22,8 @@ const (
 	streamBlock = 32
 	// nameCost is what the name of a procedure takes beside its bytes.
 	nameCost = 32
+	// tolerated is how many bytes may wait for a peer that has its share.
+	tolerated = roomSmall
 	// memoryBlock is how many bytes of messages a session takes at a time.
 	memoryBlock = 32 << 10
 	// keepReserved is how much more than it needs a session that is at work
@@ -44,6 +50,21 @@ func (s *Session) hold(n int64) error {
 		}
 		s.reserved.Add(lack)
 	}
+}
+
+// holdBeside accounts for the header or the status of a stream. Small ones are
+// within what a stream costs. st is locked; reader only.
+func (st *Stream) holdBeside(p []byte) error {
+	n := int64(len(p))
+	if n < streamCost/4 || st.ended {
+		return nil
+	}
+	if err := st.s.hold(n); err != nil {
+		st.s.release(n)
+		return err
+	}
+	st.beside += n
+	return nil
 }
 
 // giveBack returns what the session has reserved and, with b bytes buffered,
@@ -132,6 +153,36 @@ func (s *Session) holdName(name []byte) error {
 	return nil
 }
 
+// countBuffersLocked accounts for a write buffer that has grown: for it and for
+// another of its size, which is being written or is kept. A peer that does not
+// read what it asked for, and has its share, loses the session: not before
+// tolerated bytes wait for it, since refusals are answers too. wmu is held.
+func (s *Session) countBuffersLocked() {
+	if cap(s.wbuf) <= memoryBlock || 2*int64(cap(s.wbuf)) <= s.counted || s.cfg.Account == nil || s.over.Load() {
+		return
+	}
+	a := s.cfg.Account
+	n := 2*int64(cap(s.wbuf)) - s.counted
+	if err := a.Take(a.Budget().Unsent, n); err != nil {
+		if len(s.wbuf) <= tolerated {
+			return
+		}
+		go s.fail(fmt.Errorf("%d bytes wait to be sent: %w", len(s.wbuf), err))
+		return
+	}
+	s.counted += n
+}
+
+// uncountBuffersLocked gives back what countBuffersLocked has taken. wmu is
+// held.
+func (s *Session) uncountBuffersLocked() {
+	if s.counted > 0 {
+		a := s.cfg.Account
+		a.Give(a.Budget().Unsent, s.counted)
+		s.counted = 0
+	}
+}
+
 // settle gives back what an idle session does not need. The tick calls it.
 func (s *Session) settle() {
 	if s.cfg.Account == nil {
@@ -154,6 +205,9 @@ func (s *Session) settleAll() {
 	if r := s.reserved.Swap(0); r > 0 { // nothing is read any more
 		a.Give(b.Messages, r)
 	}
+	s.wmu.Lock()
+	s.uncountBuffersLocked()
+	s.wmu.Unlock()
 	if s.names > 0 {
 		a.Give(b.Names, s.names)
 	}

@@ -32,6 +32,9 @@ func (in *input) need(n int) error {
 	}
 	if in.s == in.e {
 		in.s, in.e = 0, 0
+		if len(in.b) > 2*lastBuffer && n <= lastBuffer { // a frame with much metadata
+			in.b = make([]byte, lastBuffer)
+		}
 	}
 	if n > len(in.b) {
 		b := make([]byte, n)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/budget"
+	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
@@ -251,4 +252,75 @@ func TestReadersNeverWaitForEachOther(t *testing.T) { // not parallel: others lo
 	if err := s.Err(); err != nil {
 		t.Error(err)
 	}
+}
+
+// Metadata and outcomes that a server sends count while nobody takes them.
+func TestWhatAServerSendsBesideMessagesCounts(t *testing.T) {
+	t.Parallel()
+	all := budget.New(1<<20, 1<<20)
+	s, p := against(t, session.Config{Account: charged(t, all, "peer")}, wire.Settings{}, false)
+	const n = 100
+	var streams []*session.Stream
+	for range n {
+		st, err := s.NewStream(&session.Request{Procedure: "x"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Open(); err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, st)
+	}
+	for id := uint32(1); id <= n; id++ {
+		p.send(wire.TypeHeader, 0, id, make([]byte, 20_000))
+	}
+	p.sync()
+	if got := s.Buffered(); got < 300_000 || got > 1<<20 {
+		t.Errorf("%d bytes count", got)
+	}
+	refused := 0
+	for _, st := range streams {
+		done := make(chan struct{})
+		close(done)
+		if _, err := st.Recv(done); err != nil && strings.Contains(err.Error(), "memory budget") {
+			refused++
+		}
+		st.Abandon(1, session.Interrupted())
+	}
+	if refused < n/3 {
+		t.Errorf("%d of %d streams were refused more than there is room for", refused, n)
+	}
+	if got := s.Buffered(); got != 0 {
+		t.Errorf("%d bytes count at the end", got)
+	}
+}
+
+// Answers that a caller asks for and does not read count, and cost it the session
+// when it has its share.
+func TestAnswersThatNobodyReadsCount(t *testing.T) {
+	t.Parallel()
+	all := budget.New(64<<20, 1<<20)
+	near, far := link.Pipe()
+	defer far.Close()
+	pool := new(session.Pool)
+	defer pool.Close()
+	go far.Write(settings(wire.Settings{}))
+	s, err := session.New(near, session.Config{Account: charged(t, all, "peer"), Handler: handlers(), Pool: pool}, patience, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for range 1 << 20 { // the answers are never read
+			if _, err := far.Write(raw(wire.TypePing, 0, 0, make([]byte, 8))); err != nil {
+				return
+			}
+		}
+	}()
+	select {
+	case <-s.Closed():
+	case <-time.After(patience):
+		t.Fatal("the session goes on")
+	}
+	wantText(t, s.Err(), "rpcnet.WithPeerLimits")
+	eventually(t, func() bool { return all.Used() == 0 })
 }

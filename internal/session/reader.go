@@ -418,6 +418,9 @@ func (s *Session) onStatus(h wire.Header, p []byte) error {
 	if st.partHeld > 0 {
 		defer s.release(st.dropPartLocked()) // the server gave up in the midst of a message
 	}
+	if err := st.holdBeside(p); err != nil {
+		p = statusOf(noMemory(err))
+	}
 	st.status = append(st.status[:0], p...)
 	cell, id, pooled, ended := st.cell, st.id, st.pooled, st.ended
 	if !pooled || ended {
@@ -442,12 +445,19 @@ func (s *Session) onHeader(h wire.Header, p []byte) error {
 	if s.server {
 		return errors.New("HEADER from a caller")
 	}
-	if st := s.stream(h.ID()); st != nil {
-		if st.header == nil {
-			st.header = append([]byte{}, p...)
-		}
-		st.mu.Unlock()
+	st := s.stream(h.ID())
+	if st == nil {
+		return nil
 	}
+	if st.header != nil || st.ended || st.err != nil {
+		st.mu.Unlock()
+		return nil
+	}
+	if err := st.holdBeside(p); err != nil {
+		return s.reject(st, noMemory(err), 0)
+	}
+	st.header = append([]byte{}, p...)
+	st.mu.Unlock()
 	return nil
 }
 

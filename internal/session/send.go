@@ -193,6 +193,7 @@ func (s *Session) writeDataLocked(st *Stream, h wire.Header, p []byte, mode flus
 		return
 	}
 	s.wbuf = append(h.Append(s.wbuf), p...)
+	s.countBuffersLocked()
 	lead := s.leadLocked()
 	s.wmu.Unlock()
 	switch {

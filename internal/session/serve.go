@@ -391,6 +391,7 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 		}
 		s.wbuf = wire.MakeHeader(wire.TypeStatus, 0, st.id, len(status)).Append(s.wbuf)
 		s.wbuf = append(s.wbuf, status...)
+		s.countBuffersLocked()
 		s.calls++
 		lead = s.leadLocked()
 	}

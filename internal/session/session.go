@@ -167,6 +167,7 @@ type Session struct {
 	head       [wire.HeaderLen]byte // of who has the writing role
 	wbuf       []byte
 	wspare     []byte
+	counted    int64 // bytes of the account for wbuf, for what is being written, and for wspare
 	calls      int64 // OPEN and STATUS frames in wbuf
 	writing    bool
 	werr       error

@@ -65,6 +65,7 @@ type Stream struct {
 	part      []byte // a large message while its parts come
 	partCost  int64  // of part: cost not yet returned as credit
 	partHeld  int64  // of part: bytes that count as buffered
+	beside    int64  // bytes of header and status that count as buffered
 	err       error  // why this side gave up, or the session ended
 	status    []byte
 	header    []byte
@@ -177,6 +178,9 @@ func (st *Stream) recycle() {
 func (st *Stream) disownLocked() {
 	if cap(st.q) > bulk || cap(st.cur) > bulk {
 		st.q, st.cur = nil, nil
+	}
+	if cap(st.status) > keepQueue {
+		st.status = nil
 	}
 	st.owner = nil
 	st.Request, st.canceler, st.curBigs, st.header = Request{}, nil, nil, nil
@@ -410,7 +414,7 @@ func (st *Stream) forgetLocked() int64 {
 		unread += m.held - perMessage // q has the mark
 	}
 	st.s.unread.Add(-unread)
-	n := st.curBuf + unread + st.dropPartLocked()
-	st.curBuf, st.q, st.bigs = 0, st.q[:0], nil
+	n := st.curBuf + unread + st.dropPartLocked() + st.beside
+	st.curBuf, st.beside, st.q, st.bigs = 0, 0, st.q[:0], nil
 	return n
 }

@@ -169,6 +169,7 @@ func (s *Session) controlLocked(h wire.Header, p []byte) (lead bool) {
 		return false
 	}
 	s.wbuf = append(h.Append(s.wbuf), p...)
+	s.countBuffersLocked()
 	return s.leadLocked()
 }
 
@@ -184,6 +185,7 @@ func (s *Session) sendCredit(id uint32, n int64) {
 func (s *Session) dropBuffersLocked() {
 	if !s.writing && len(s.wbuf) == 0 {
 		s.wbuf, s.wspare = nil, nil
+		s.uncountBuffersLocked()
 	}
 }
 
