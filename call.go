@@ -3,7 +3,6 @@ package rpcnet
 import (
 	"context"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -147,7 +146,7 @@ func WithHeader(key string, values ...string) CallOption {
 		if h == nil {
 			h = Header{}
 		}
-		h[key] = slices.Clone(values)
+		h.Set(key, values...)
 		c.header = h
 	})
 }

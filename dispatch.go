@@ -2,6 +2,7 @@ package rpcnet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -162,6 +163,12 @@ func (d *dispatcher) statusOf(c *ServerCall, err error) (s wire.Status) {
 	}()
 	server := c.entry.server
 	s, hidden := statusOf(err, c.entry.spec, server.cfg.errorText)
+	var bad *unsendable
+	if errors.As(err, &bad) {
+		procedure := c.entry.spec.Procedure
+		server.limiter(d.lines).Log(slog.LevelError, "unsendable "+procedure, "handler gave a response that cannot be sent",
+			"procedure", procedure, "peer", c.host.peer.ID, "err", err)
+	}
 	if hidden != nil {
 		procedure := c.entry.spec.Procedure
 		server.limiter(d.lines).Log(slog.LevelWarn, "failed "+procedure, "handler failed; its caller sees no text",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // ErrDraining is the cause, as [context.Cause] tells it, of a handler's context
@@ -24,13 +25,48 @@ type Error struct {
 }
 
 // NewError returns an error whose code and message are sent to the peer. The
-// message is cut at 4 KiB on the wire.
-func NewError(code Code, message string) *Error { return &Error{code: code, message: message} }
+// message is cut at 4 KiB on the wire. The code's own name in front of the
+// message, as the text of another [Error] has it, is dropped: the result names
+// its code once.
+func NewError(code Code, message string) *Error {
+	name := code.String()
+	if rest, ok := strings.CutPrefix(message, name); ok {
+		if rest == "" {
+			message = ""
+		} else if rest, ok = strings.CutPrefix(rest, ": "); ok {
+			message = rest
+		}
+	}
+	return &Error{code: code, message: message}
+}
 
 // Errorf is [NewError] with a format. It wraps nothing, so that nothing is sent
-// by accident: see [Error.WithCause].
+// by accident: see [Error.WithCause]. An error among the arguments that has the
+// same code is written without its code.
 func Errorf(code Code, format string, args ...any) *Error {
+	for i, a := range args {
+		if err, ok := a.(error); ok && sameCode(err, code) {
+			args = slices.Clone(args)
+			args[i] = textFor(code, err)
+		}
+	}
 	return NewError(code, fmt.Sprintf(format, args...))
+}
+
+// sameCode reports whether there is an [Error] with code in err's tree.
+func sameCode(err error, code Code) bool {
+	var e *Error
+	return errors.As(err, &e) && e != nil && e.code == code
+}
+
+// textFor returns the text of err for an error with code, which it does not
+// name again.
+func textFor(code Code, err error) string {
+	var e *Error
+	if !errors.As(err, &e) || e == nil || e.code != code || e.message == "" {
+		return err.Error()
+	}
+	return strings.Replace(err.Error(), e.Error(), e.message, 1)
 }
 
 // Code returns the status code.

@@ -10,8 +10,9 @@ import (
 )
 
 // A Header is the metadata of a call. Keys are lower-case ASCII letters,
-// digits, '-', '_' and '.'; values are UTF-8, or any bytes when the key ends in
-// "-bin". All keys and values together are at most 16 KiB ([MaxMetadataSize])
+// digits, '-', '_' and '.'; the methods, and [WithHeader], take upper-case
+// letters for lower-case ones, as HTTP/2 libraries do. Values are UTF-8, or any
+// bytes when the key ends in "-bin". All keys and values together are at most 16 KiB ([MaxMetadataSize])
 // and 1024 in number.
 //
 // Metadata that comes from a peer and breaks these rules fails its call: that of
@@ -32,14 +33,31 @@ const maxMetadataEntries = wire.MaxMetadataEntries
 
 // Get returns the first value of key, or "".
 func (h Header) Get(key string) string {
-	if v := h[key]; len(v) > 0 {
+	if v := h[lower(key)]; len(v) > 0 {
 		return v[0]
 	}
 	return ""
 }
 
 // Set replaces the values of key.
-func (h Header) Set(key string, values ...string) { h[key] = slices.Clone(values) }
+func (h Header) Set(key string, values ...string) { h[lower(key)] = slices.Clone(values) }
+
+// lower returns key with lower-case letters in place of upper-case ones: ASCII
+// only, since no other key is valid.
+func lower(key string) string {
+	for i := range len(key) {
+		if c := key[i]; 'A' <= c && c <= 'Z' {
+			b := []byte(key)
+			for ; i < len(b); i++ {
+				if c := b[i]; 'A' <= c && c <= 'Z' {
+					b[i] = c + 'a' - 'A'
+				}
+			}
+			return string(b)
+		}
+	}
+	return key
+}
 
 // Validate says what is wrong with h, or nil.
 func (h Header) Validate() error {
@@ -58,10 +76,10 @@ func (h Header) Validate() error {
 		}
 	}
 	if entries > maxMetadataEntries {
-		return Errorf(CodeResourceExhausted, "metadata of %d keys and values is over the limit of %d", entries, maxMetadataEntries)
+		return Errorf(CodeResourceExhausted, "metadata of %d keys and values is over the limit of %d, which the protocol sets", entries, maxMetadataEntries)
 	}
 	if size > MaxMetadataSize {
-		return Errorf(CodeResourceExhausted, "metadata of %d bytes is over the limit of %d", size, MaxMetadataSize)
+		return Errorf(CodeResourceExhausted, "metadata of %d bytes is over the limit of %d bytes, which the protocol sets (rpcnet.MaxMetadataSize)", size, MaxMetadataSize)
 	}
 	return nil
 }

@@ -283,7 +283,7 @@ func (c *callStream) Send(msg any) error {
 	var err error
 	if b.b, err = appendMessage(b.b, spec, &spec.Response, c.stream.encoding, msg, c.entry.limits); err != nil {
 		b.put()
-		return Errorf(CodeInternal, "response: %v", err).WithCause(err)
+		return Errorf(CodeInternal, "response: %v", err).WithCause(&unsendable{err})
 	}
 	if n := len(b.b); n > c.entry.maxSize {
 		b.put()
@@ -304,6 +304,13 @@ func (c *callStream) Send(msg any) error {
 	}
 	return nil
 }
+
+// An unsendable says that a response cannot be encoded, which is a mistake in
+// the handler.
+type unsendable struct{ err error }
+
+func (u *unsendable) Error() string { return u.err.Error() }
+func (u *unsendable) Unwrap() error { return u.err }
 
 // sendHeader sends the response metadata once.
 func (c *ServerCall) sendHeader(st *session.Stream) {

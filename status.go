@@ -95,7 +95,7 @@ func localError(ctx context.Context, err error) error {
 	if errors.As(err, &f) {
 		e := &Error{code: Code(f.Code), message: f.Message, unprocessed: f.Unprocessed, cause: f.Cause}
 		if f.Cause != nil {
-			e.message += ": " + f.Cause.Error()
+			e.message += ": " + textFor(e.code, f.Cause)
 		}
 		return e
 	}
@@ -113,7 +113,7 @@ func contextError(ctx context.Context) error {
 		code, text = CodeDeadlineExceeded, "deadline exceeded"
 	}
 	if cause != nil && cause != err {
-		text += ": " + cause.Error()
+		text += ": " + textFor(code, cause)
 		err = errors.Join(err, cause)
 	}
 	return &Error{code: code, message: text, cause: err}

@@ -76,7 +76,7 @@ func HandleUnary[Q, R any](f func(context.Context, Q) (R, error), next NewMessag
 		if err != nil {
 			return err
 		}
-		return s.Send(res)
+		return sendResponse(s, res)
 	}
 }
 
@@ -100,7 +100,7 @@ func HandleUpload[Q, R any](f func(context.Context, iter.Seq2[Q, error]) (R, err
 		if err != nil {
 			return err
 		}
-		return s.Send(res)
+		return sendResponse(s, res)
 	}
 }
 
@@ -109,6 +109,15 @@ func HandleBidi[Q, R any](f func(context.Context, iter.Seq2[Q, error]) iter.Seq2
 	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 		return SendAll(f(ctx, ReceiveAll(s, next)), s.Send)
 	}
+}
+
+// sendResponse sends the single response of a unary or upload call.
+func sendResponse(s rpcnet.ServerStream, res any) error {
+	err := s.Send(res)
+	if v := reflect.ValueOf(res); err != nil && (!v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()) {
+		return rpcnet.NewError(rpcnet.CodeInternal, "the handler returned nil and no error: want a response or an error").WithCause(err)
+	}
+	return err
 }
 
 // recvRequest reads the single request of a unary or feed call.

@@ -178,6 +178,9 @@ func (c *checker) message(full, what string, t types.Type, id *ast.Ident, writte
 		case !n.Obj().Exported():
 			return bad(" must be exported")
 		case special(n) != "":
+			if by := embeddedForm(n); by != "" {
+				return bad(" has the methods of %s, which it embeds, and would be sent as that alone: give the field a name", by)
+			}
 			return bad(" is not a message: put it into a struct of your own")
 		}
 		c.walk(n, site{pos: pos, path: full + ": " + what + " " + c.str(n)})

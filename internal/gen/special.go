@@ -41,6 +41,21 @@ func special(t types.Type) specialKind {
 	return ""
 }
 
+// embeddedForm returns the type that gives struct n its wire form, if n embeds
+// it: the methods of a time.Time, say, are also those of a struct around it.
+func embeddedForm(n *types.Named) string {
+	st, ok := n.Underlying().(*types.Struct)
+	if !ok {
+		return ""
+	}
+	name := map[specialKind]string{specialProto: "ProtoReflect", specialText: "MarshalText", specialBinary: "MarshalBinary"}[special(n)]
+	o, index, _ := types.LookupFieldOrMethod(types.NewPointer(n), true, n.Obj().Pkg(), name)
+	if _, ok := o.(*types.Func); !ok || len(index) < 2 {
+		return ""
+	}
+	return types.TypeString(st.Field(index[0]).Type(), func(p *types.Package) string { return p.Name() })
+}
+
 // typeName returns "import/path.Name".
 func typeName(n *types.Named) string {
 	if n.Obj().Pkg() == nil {

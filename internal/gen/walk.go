@@ -118,6 +118,10 @@ func (c *checker) walkNamed(n *types.Named, s site) {
 		return
 	case *types.Struct:
 		if special(n) != "" {
+			if by := embeddedForm(n); by != "" && u.NumFields() > 1 && n.Obj().Pkg() == c.pkg.types {
+				c.errorf(s.pos, "%s: type %s has the methods of %s, which it embeds, and would be sent as that alone, without its other fields: give the field a name",
+					s.path, c.str(n), by)
+			}
 			return
 		}
 		c.walked[key] = true

@@ -1,0 +1,239 @@
+package rpcnet_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/inproc"
+	"github.com/rpcnet-go/rpcnet/rpctest"
+	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/stub"
+	"github.com/rpcnet-go/rpcnet/wire"
+)
+
+// A row is 320 bytes of memory, and 1 on the wire when it is empty.
+type row struct{ Words [20]string }
+
+// A sheet has rows, and other sheets.
+type sheet struct {
+	Rows []row
+	In   *sheet
+}
+
+func appendSheet(b []byte, s *sheet) ([]byte, error) {
+	b = append(wire.AppendMap(b, 2), "\x64rows"...)
+	b = wire.AppendArray(b, len(s.Rows))
+	for range s.Rows {
+		b = wire.AppendMap(b, 0)
+	}
+	b = append(b, "\x62in"...)
+	if s.In == nil {
+		return wire.AppendNil(b), nil
+	}
+	return appendSheet(b, s.In)
+}
+
+var sheetFields = []string{"\x64rows", "\x62in"}
+
+func decodeSheet(d *wire.Decoder, s *sheet) {
+	var f wire.Fields
+	for n := d.Map(); n > 0; n-- {
+		k := f.Next(d, sheetFields)
+		switch k {
+		case 0:
+			n := d.Array()
+			rows := wire.Slice[row](d, n)
+			for len(rows) < n && d.Err() == nil {
+				rows = wire.Extend(d, rows, n)
+				d.Map()
+				d.Leave()
+			}
+			d.Leave()
+			s.Rows = rows
+		case 1:
+			s.In = wire.New[sheet](d)
+			decodeSheet(d, s.In)
+		}
+		if d.Err() != nil {
+			d.InField(sheetFields, k)
+			return
+		}
+	}
+	d.Leave()
+}
+
+func rows(n int) *sheet { return &sheet{Rows: make([]row, n)} }
+
+func deepSheet(levels int) *sheet {
+	s := new(sheet)
+	for range levels - 1 {
+		s = &sheet{In: s}
+	}
+	return s
+}
+
+// sheetSpec is a method that takes a sheet and returns as many rows and as many
+// levels.
+func sheetSpec(shape rpcnet.Shape) *rpcnet.Spec {
+	m := stub.StructMessage(appendSheet, decodeSheet, nil)
+	return &rpcnet.Spec{Procedure: "/x.S/M", Shape: shape, Request: m, Response: m}
+}
+
+// A limitCase is one way to go over a limit of a call. Each side has its options.
+type limitCase struct {
+	spec   func(*rpcnet.Spec)
+	server []rpcnet.ServerOption
+	client []rpcnet.ClientOption
+	send   *sheet // what the caller sends
+	answer *sheet // what the handler sends; nil: nothing much
+	ctx    func(context.Context) context.Context
+	want   []string
+}
+
+func header(key string, values ...string) func(context.Context) context.Context {
+	return func(ctx context.Context) context.Context {
+		ctx, _ = rpcnet.NewCall(ctx, rpcnet.WithHeader(key, values...))
+		return ctx
+	}
+}
+
+// limitCases is every limit of a call, how to go over it, and what its error
+// must say: the exact sizes, and the option or the directive that sets it.
+func limitCases() map[string]limitCase {
+	small := rpcnet.WithMaxMessageSize(1000)
+	tight := rpcnet.WithDecodeLimits(wire.Limits{Budget: 50_000})
+	flat := rpcnet.WithDecodeLimits(wire.Limits{Depth: 10})
+	wide := rpcnet.WithDecodeLimits(wire.Limits{Budget: -1, Depth: -1})
+	limits := func(size int, l wire.Limits) func(*rpcnet.Spec) {
+		return func(s *rpcnet.Spec) { s.MaxMessageSize, s.Limits = size, l }
+	}
+	const size, option, directive = "over the limit of 1000 bytes", "rpcnet.WithMaxMessageSize", "maxsize="
+	return map[string]limitCase{
+		"size, request, client":             {client: []rpcnet.ClientOption{small}, send: rows(2000), want: []string{"message of 2013 bytes", size, option}},
+		"size, request, server":             {server: []rpcnet.ServerOption{small}, send: rows(2000), want: []string{"message of", size, option + " of the server"}},
+		"size, response, server":            {server: []rpcnet.ServerOption{small}, send: rows(1), answer: rows(2000), want: []string{"message of 2013 bytes", size, option + " of the server"}},
+		"size, response, client":            {client: []rpcnet.ClientOption{small}, send: rows(1), answer: rows(2000), want: []string{"message of", size, option + " of the client"}},
+		"size, request, directive":          {spec: limits(1000, wire.Limits{}), send: rows(2000), want: []string{"message of 2013 bytes", size, directive}},
+		"size, response, directive":         {spec: limits(1000, wire.Limits{}), send: rows(1), answer: rows(2000), want: []string{"message of 2013 bytes", size, directive}},
+		"size, request, server's directive": {spec: limits(1000, wire.Limits{}), client: []rpcnet.ClientOption{rpcnet.WithMaxMessageSize(-1)}, send: rows(2000), want: []string{"message of", size, directive}},
+		"size by one byte":                  {spec: limits(1<<20, wire.Limits{Budget: -1}), send: rows(1<<20 - 14), want: []string{"message of 1048577 bytes is over the limit of 1048576 bytes", directive}},
+		"memory, request, default":          {send: rows(100_000), want: []string{"more memory than allowed", "19977696 bytes", "rpcnet.WithDecodeLimits"}},
+		"memory, response, default":         {send: rows(1), answer: rows(100_000), want: []string{"response", "more memory than allowed", "19977696 bytes", "rpcnet.WithDecodeLimits"}},
+		"memory, request, server":           {server: []rpcnet.ServerOption{tight}, send: rows(1000), want: []string{"rows: the value takes more memory than allowed", "50000 bytes", "rpcnet.WithDecodeLimits"}},
+		"memory, response, client":          {client: []rpcnet.ClientOption{tight}, send: rows(1), answer: rows(1000), want: []string{"response: rows: ", "50000 bytes", "rpcnet.WithDecodeLimits"}},
+		"memory, request, directive":        {spec: limits(0, wire.Limits{Budget: 50_000}), send: rows(1000), want: []string{"50000 bytes", "budget="}},
+		"memory, response, directive":       {spec: limits(0, wire.Limits{Budget: 50_000}), send: rows(1), answer: rows(1000), want: []string{"50000 bytes", "budget="}},
+		"depth, request, default":           {send: deepSheet(70), want: []string{"nested too deep", "64 levels", "rpcnet.WithDecodeLimits"}},
+		"depth, request, receiver's":        {client: []rpcnet.ClientOption{wide}, send: deepSheet(70), want: []string{"nested too deep", "64 levels", "rpcnet.WithDecodeLimits"}},
+		"depth, request, server":            {server: []rpcnet.ServerOption{flat}, send: deepSheet(20), want: []string{"nested too deep", "10 levels", "rpcnet.WithDecodeLimits"}},
+		"depth, response, server":           {send: rows(1), answer: deepSheet(70), want: []string{"response", "nested too deep", "64 levels", "rpcnet.WithDecodeLimits"}},
+		"depth, request, directive":         {spec: limits(0, wire.Limits{Depth: 10}), send: deepSheet(20), want: []string{"nested too deep", "10 levels", "depth="}},
+		"metadata, bytes":                   {ctx: header("k", strings.Repeat("x", 20_000)), send: rows(1), want: []string{"20001 bytes", "16384", "rpcnet.MaxMetadataSize"}},
+		"metadata, number":                  {ctx: header("k", slices.Repeat([]string{""}, 2000)...), send: rows(1), want: []string{"2001 keys and values", "1024", "the protocol"}},
+		"metadata, key":                     {ctx: header("ä", "x"), send: rows(1), want: []string{`"ä"`, "lower-case letter"}},
+		"procedure name":                    {spec: func(s *rpcnet.Spec) { s.Procedure = strings.Repeat("x", 256) }, send: rows(1), want: []string{"256 bytes", "want 1 to 255"}},
+	}
+}
+
+func (c *limitCase) run(t *testing.T, shape rpcnet.Shape, overTLS bool) error {
+	spec := sheetSpec(shape)
+	served := *spec
+	if c.spec != nil {
+		c.spec(spec)
+		served = *spec
+		served.Procedure = "/x.S/M"
+	}
+	srv := rpcnet.NewServer(append(c.server, rpcnet.WithLogger(slog.New(slog.DiscardHandler)))...)
+	srv.Register(rpcnet.Method{Spec: &served, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		if err := s.Recv(new(sheet)); err != nil {
+			return err
+		}
+		if c.answer == nil {
+			return s.Send(rows(1))
+		}
+		return s.Send(c.answer)
+	}})
+	var tr rpcnet.Transport
+	if overTLS {
+		tr = rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+	} else {
+		p := inproc.New(srv)
+		t.Cleanup(func() { p.Close() })
+		tr = p
+	}
+	ctx := within(t)
+	if c.ctx != nil {
+		ctx = c.ctx(ctx)
+	}
+	cl := rpcnet.NewClient(tr, c.client...)
+	if shape == rpcnet.Unary {
+		return cl.Unary(ctx, spec, c.send, new(sheet))
+	}
+	s, err := cl.NewStream(ctx, spec)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Send(c.send); err != nil && err != io.EOF {
+		return err
+	}
+	return s.Recv(new(sheet))
+}
+
+func TestFieldEveryLimitNamesWhatSetsIt(t *testing.T) {
+	t.Parallel()
+	for name, c := range limitCases() {
+		for _, shape := range []rpcnet.Shape{rpcnet.Unary, rpcnet.Bidi} {
+			for _, overTLS := range []bool{false, true} {
+				t.Run(name+", "+shape.String(), func(t *testing.T) {
+					err := c.run(t, shape, overTLS)
+					for _, want := range c.want {
+						if err == nil || !strings.Contains(err.Error(), want) {
+							t.Errorf("%v\nwant %q", err, want)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestFieldFixedLimitsSayWhatIsRight is the same for limits outside calls.
+func TestFieldFixedLimitsSayWhatIsRight(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 5000)
+	for name, c := range map[string]struct {
+		exceed func() error
+		want   []string
+	}{
+		"selector": {func() error { _, err := cluster.ParseSelector(long); return err }, []string{"5000 bytes", "4096"}},
+		"tag key":  {func() error { _, err := cluster.ParseSelector(long[:64] + "=a"); return err }, []string{"64 bytes", "63"}},
+		"JSON depth": {func() error {
+			_, err := schema.AppendJSON(nil, append([]byte(strings.Repeat("\x81", 65)), 0))
+			return err
+		}, []string{"64 levels", "whatever the options"}},
+	} {
+		err := c.exceed()
+		for _, want := range c.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", name, err, want)
+			}
+		}
+	}
+}
+
+// TestFieldSparseMessagesArrive: 5000 rows that are nearly empty.
+func TestFieldSparseMessagesArrive(t *testing.T) {
+	t.Parallel()
+	for _, shape := range []rpcnet.Shape{rpcnet.Unary, rpcnet.Bidi} {
+		if err := (&limitCase{send: rows(5000), answer: rows(5000)}).run(t, shape, true); err != nil {
+			t.Errorf("%v: %v", shape, err)
+		}
+	}
+}
