@@ -100,3 +100,27 @@ func TestOrdinaryJSONIsWithinTheBudget(t *testing.T) {
 	check(protocodec.Message[*timestamppb.Timestamp]().JSON, timestamppb.Now())
 	check(protocodec.Message[*structpb.Struct]().JSON, &structpb.Struct{Fields: map[string]*structpb.Value{"a": list}})
 }
+
+// FuzzJSON bounds memory for any JSON; what is accepted can be sent as JSON.
+func FuzzJSON(f *testing.F) {
+	for _, in := range []string{`{"messageType":[{"name":"a"}]}`, `[1,{"a":[]},null,"x"]`, `[[[[]]]]`, `{"name":`} {
+		f.Add([]byte(in))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		for _, codec := range []rpcnet.Transcoder{fileJSON, valueJSON} {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			p, err := codec.AppendCBOR(nil, in)
+			runtime.ReadMemStats(&after)
+			if got, most := after.TotalAlloc-before.TotalAlloc, 4<<20+400*uint64(len(in)); got > most {
+				t.Fatalf("%d bytes allocated for %d", got, len(in))
+			}
+			if err != nil {
+				continue
+			}
+			if _, err := codec.AppendJSON(nil, p); err != nil {
+				t.Fatalf("%q: %v", in, err)
+			}
+		}
+	})
+}

@@ -325,6 +325,9 @@ func (r *reader) object(b []byte, n *node, p *path, depth int) ([]byte, error) {
 		}
 		s.value = len(b)
 		here := &path{p, "." + name}
+		if len(name) > maxShown {
+			here.name = "." + short([]byte(name))
+		}
 		if n.kind == kindStruct && !e.node.nullable() && r.literal("null") {
 			b = b[:s.start] // not there
 			continue

@@ -68,10 +68,13 @@ func (w *writer) in(name []byte) {
 	w.path = "." + short(name[1:len(name)-1]) + w.path
 }
 
+// maxShown is how many bytes of a name errors show.
+const maxShown = 64
+
 // short returns the beginning of a name, for people.
 func short(name []byte) string {
-	if len(name) > 64 {
-		return strings.ToValidUTF8(string(name[:64]), "") + "..."
+	if len(name) > maxShown {
+		return strings.ToValidUTF8(string(name[:maxShown]), "") + "..."
 	}
 	return string(name)
 }

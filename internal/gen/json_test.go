@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/hostile"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/kinds"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/oracle"
 	"github.com/rpcnet-go/rpcnet/schema"
@@ -217,6 +218,17 @@ func TestRandomMessagesKeepTheirBytesThroughJSON(t *testing.T) {
 		if again := mustAppend(t, m, &w); !bytes.Equal(again, b) {
 			t.Fatalf("value %d changed:\n%x\n%x\n%s", i, b, again, j)
 		}
+	}
+}
+
+// TestLongNamesAreCutInErrors: a key of a map is the caller's, and an error of
+// its value names it.
+func TestLongNamesAreCutInErrors(t *testing.T) {
+	t.Parallel()
+	m := specOf(t, func(tr rpcnet.Transport) { hostile.NewSClient(tr).M(t.Context(), nil) }).Request
+	_, err := m.JSON.AppendCBOR(nil, []byte(`{"m":{"`+strings.Repeat("k", 1<<20)+`":1}}`))
+	if err == nil || len(err.Error()) > 300 || !strings.Contains(err.Error(), "H.m.kkk") {
+		t.Errorf("%.300v", err)
 	}
 }
 
