@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"time"
 
 	"github.com/rpcnet-go/rpcnet"
 )
@@ -18,4 +19,9 @@ func NewRegistryDialing(n *Node, cfg RegistryConfig, dial func(ctx context.Conte
 	r.packets, r.dial = n.answersPackets, dial
 	r.start()
 	return r, nil
+}
+
+// WatchHello is how a chooser opens a control stream.
+func WatchHello(chooser uint64, workers int, heartbeat time.Duration) []byte {
+	return watchHello{chooser: chooser, workers: workers, heartbeat: heartbeat}.append(nil)
 }

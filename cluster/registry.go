@@ -68,7 +68,7 @@ type WorkerRegistry struct {
 	origin   time.Time     // instants are durations since
 	log      *slog.Logger
 	lines    *loglimit.Limiter // to log, of what peers can cause
-	gate     gate              // of dials to workers that are only heard of
+	gate     *gate             // of dials to workers that are only heard of
 	metrics  Metrics
 	dial     func(ctx context.Context, addr string) (*rpcnet.Conn, error) // to control streams
 	// Whether a late worker lives is asked by gossip's packets (nil for a registry

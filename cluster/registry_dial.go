@@ -31,62 +31,6 @@ const (
 	tellEvery = time.Minute
 )
 
-// What a registry is told of workers is hearsay until it has talked to them, and
-// an address that somebody has made up is a third party's. So it dials addresses
-// that have not answered at a bounded rate: [freshRate] a second for the first
-// time, after [freshBurst] at once, and [retryRate] a second again. A thousand
-// real workers that are there at start are all dialled within 3 s. Known workers
-// do not wait.
-const (
-	freshRate, freshBurst = 200, 400
-	retryRate, retryBurst = 50, 50
-)
-
-// A gate lets dials pass at a bounded rate. Each is a token, which check hands
-// out; those who wait are served in the order in which they came.
-type gate struct{ fresh, retry chan struct{} }
-
-func newGate() gate {
-	g := gate{make(chan struct{}, freshBurst), make(chan struct{}, retryBurst)}
-	g.fill(freshBurst, retryBurst)
-	return g
-}
-
-// tick hands out the tokens of one period of check.
-func (g gate) tick() {
-	const periods = int(time.Second / checkEvery)
-	g.fill(freshRate/periods, retryRate/periods)
-}
-
-func (g gate) fill(fresh, retry int) {
-	for range fresh {
-		select {
-		case g.fresh <- struct{}{}:
-		default:
-		}
-	}
-	for range retry {
-		select {
-		case g.retry <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// pass waits for a token. An error means that ctx has ended.
-func (g gate) pass(ctx context.Context, again bool) error {
-	tokens := g.fresh
-	if again {
-		tokens = g.retry
-	}
-	select {
-	case <-tokens:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // errNotWorker says that who answers may not be a worker.
 var errNotWorker = errors.New("who answers may not be a worker")
 
@@ -156,7 +100,7 @@ func (r *WorkerRegistry) mayDial(ctx context.Context, w *workerEntry, again bool
 	r.mu.Lock()
 	known := w.proven == w.member.Addr
 	r.mu.Unlock()
-	return known || r.gate.pass(ctx, again) == nil
+	return known || r.gate.pass(ctx, again)
 }
 
 // longest returns the longest pause after err.

@@ -156,10 +156,10 @@ func (s *Resumable) Recv(msg any) error {
 		case err == nil:
 			s.answer(l)
 			s.stall.Message(s.now())
-			s.taken()
 			seq := s.spec.Resume.Sequence(msg)
 			switch s.cursor.Message(s.cursor.Attempt(), seq) {
 			case failover.Accept:
+				s.taken() // one that only repeats what is known has not taken it
 				if accepted := s.spec.Resume.Accepted; accepted != nil && seq > 0 {
 					s.first = accepted(s.first, msg)
 				}
