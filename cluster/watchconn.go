@@ -11,6 +11,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster/phi"
 	"github.com/rpcnet-go/rpcnet/internal/load"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
+	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
 
 // errReplaced says that another life of the node answers at its address.
@@ -125,6 +126,7 @@ func (r *WorkerRegistry) reported(w *workerEntry, rep load.Report) {
 		w.monitor.Reset(now) // it counts from here, not from when the node was seen
 	}
 	w.vouched, w.reason = 0, ""
+	rep.Interval = min(rep.Interval, maxHeartbeat) // its silence says something some time
 	w.monitor.SetInterval(rep.Interval)
 	was := w.monitor.State()
 	state := w.monitor.Heartbeat(now)
@@ -144,7 +146,7 @@ func (r *WorkerRegistry) reported(w *workerEntry, rep load.Report) {
 func (r *WorkerRegistry) lost(w *workerEntry, err error) {
 	r.mu.Lock()
 	had := !w.broken
-	w.broken, w.reason = true, loglimit.Cut(err.Error())
+	w.broken, w.reason = true, loglimit.Cut(routed.Reason(err))
 	if had {
 		r.pool.Lost(w.load)
 		w.monitor.Suspect(r.now()) // it comes back by heartbeats, and slowly

@@ -13,10 +13,12 @@ import (
 // in which they can be reached, as long as one may take to answer, until the
 // matter is settled or all have answered.
 //
+// It returns why the last one could not be reached, nil if that is not known.
+//
 // The client's own connections to directors come back at their own pace, which
 // is up to 2 s after the director. So each director is dialled too, once for all
 // calls that wait.
-func (c *Client) reconnect(ctx context.Context, answers []answer, put func(director int, conn *rpcnet.Conn) answer) {
+func (c *Client) reconnect(ctx context.Context, answers []answer, put func(director int, conn *rpcnet.Conn) answer) (failure error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AskTimeout)
 	var work sync.WaitGroup
 	defer work.Wait()
@@ -26,6 +28,7 @@ func (c *Client) reconnect(ctx context.Context, answers []answer, put func(direc
 		conn *rpcnet.Conn
 	}
 	reached := make(chan director)
+	failures := make(chan error, len(c.directors))
 	for i, own := range c.directors {
 		if answers[i] != noAnswer {
 			continue
@@ -57,6 +60,9 @@ func (c *Client) reconnect(ctx context.Context, answers []answer, put func(direc
 				tell(conn)
 				<-ctx.Done() // it is in use
 			}
+			if err != nil && ctx.Err() == nil {
+				failures <- err
+			}
 			l.Return(err != nil)
 		})
 	}
@@ -67,10 +73,12 @@ func (c *Client) reconnect(ctx context.Context, answers []answer, put func(direc
 				continue // it was reached before, in the other way
 			}
 			if answers[d.i] = put(d.i, d.conn); answers[d.i] == settled {
-				return
+				return nil
 			}
+		case failure = <-failures:
 		case <-ctx.Done():
-			return
+			return failure
 		}
 	}
+	return failure
 }

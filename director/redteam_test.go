@@ -3,7 +3,9 @@ package director_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -267,5 +269,69 @@ func TestAttackedDirectorsAndWorkersShutDown(t *testing.T) {
 		if d > 5*time.Second {
 			t.Errorf("%s: %v", what, d)
 		}
+	}
+}
+
+// impostor serves as a director that names itself as the worker, and as that
+// worker, with the given identity. It counts the calls that it is given.
+func impostor(t *testing.T, id string, worker directorv1.Worker) (addr string, asked, called *atomic.Int64) {
+	t.Helper()
+	creds, err := authority().Credentials(id, "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ep, err := rpcnet.Listen("127.0.0.1:0", creds, rpcnet.WithLogger(quiet))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, called = new(atomic.Int64), new(atomic.Int64)
+	if worker.Addr == "" {
+		worker.Addr = ep.Addr().String()
+	}
+	srv := rpcnet.NewServer()
+	directorv1.RegisterDirector(srv, naming{asked, worker})
+	srv.Handle("name", func(context.Context, []byte) ([]byte, error) {
+		called.Add(1)
+		return []byte("impostor"), nil
+	})
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		ep.Serve(context.Background(), srv)
+	}()
+	t.Cleanup(func() { ep.Close(); <-served })
+	return ep.Addr().String(), asked, called
+}
+
+// A naming names always the same worker.
+type naming struct {
+	asked  *atomic.Int64
+	worker directorv1.Worker
+}
+
+func (n naming) GetWorker(context.Context, *directorv1.GetWorkerRequest) (*directorv1.GetWorkerResponse, error) {
+	n.asked.Add(1)
+	return &directorv1.GetWorkerResponse{Worker: n.worker}, nil
+}
+
+// TestAttack05AClientAnswersAsDirectorOrWorker: who answers at the address of a
+// director, or of a worker that a director has named, gets no call if it may only
+// be a client; the error says why.
+func TestAttack05AClientAnswersAsDirectorOrWorker(t *testing.T) {
+	t.Parallel()
+	const mallory = "spiffe://test/rpcnet/client/mallory"
+	asDirector, asked, _ := impostor(t, mallory, directorv1.Worker{Name: "impostor"})
+	asWorker, _, called := impostor(t, mallory, directorv1.Worker{})
+	real, _, _ := impostor(t, "spiffe://test/rpcnet/director/real", directorv1.Worker{Name: "worker-a", Addr: asWorker})
+	for role, addr := range map[string]string{"director": asDirector, "worker": real} {
+		_, err := dial(t, director.Config{Credentials: clientNamed(t, "client-1")}, addr).CallWorker(t.Context(), "name", nil)
+		if err == nil || !strings.Contains(err.Error(), "may not be used as "+role) {
+			t.Errorf("a client answers as %s: %v", role, err)
+		}
+	}
+	got := asked.Load() + called.Load()
+	redteam(t, "05 a client answers as director and as worker", "0 calls", got)
+	if got > 0 {
+		t.Errorf("it was given %d calls", got)
 	}
 }

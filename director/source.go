@@ -107,7 +107,9 @@ func (c *Client) ask(ctx context.Context, wish *routed.Wish) (*directorv1.GetWor
 	// One that has just come back may have no worker yet, and another be back
 	// soon; but not when it is this call that has tried them all.
 	if res == nil && failure == nil && (none == nil || len(wish.Exclude) == 0) {
-		c.reconnect(ctx, answers, put)
+		if err := c.reconnect(ctx, answers, put); err != nil {
+			unasked = err // which knows more than that there is no connection
+		}
 	}
 	if res != nil {
 		return res, nil
@@ -119,9 +121,9 @@ func (c *Client) ask(ctx context.Context, wish *routed.Wish) (*directorv1.GetWor
 	case failure != nil:
 		return nil, failure
 	case none != nil:
-		return nil, rpcnet.NewError(rpcnet.CodeUnavailable, none.Error()).WithCause(errors.Join(routed.ErrNoWorker, none)).WithUnprocessed()
+		return nil, rpcnet.NewError(rpcnet.CodeUnavailable, routed.Reason(none)).WithCause(errors.Join(routed.ErrNoWorker, none)).WithUnprocessed()
 	}
-	return nil, rpcnet.Errorf(rpcnet.CodeUnavailable, "no director answers and no other worker is known: %v", unasked).
+	return nil, rpcnet.Errorf(rpcnet.CodeUnavailable, "no director answers and no other worker is known: %s", routed.Reason(unasked)).
 		WithCause(errors.Join(routed.ErrNoWorker, errNoAnswer, unasked)).WithUnprocessed()
 }
 

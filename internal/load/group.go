@@ -91,7 +91,8 @@ func StatusOf(now time.Duration, w *Worker, wish *Wish) Status {
 func (g *Group) Pick(now time.Duration, wish *Wish) (w *Worker, c balance.Choice, full bool) {
 	worst := g.worst(now, wish)
 	g.from, g.cs = g.from[:0], g.cs[:0]
-	choosers := uint32(0)
+	gap := int(Gap(g.pool.Len()) / time.Millisecond)
+	crowded := 0 // how many candidates say that choosers are many
 	for i, w := range g.members {
 		if g.status[i] > worst {
 			continue
@@ -101,11 +102,11 @@ func (g *Group) Pick(now time.Duration, wish *Wish) (w *Worker, c balance.Choice
 			ID: w.ID, Load: g.pool.Estimate(now, w), Own: w.own, Capacity: g.pool.Capacity(w),
 			Penalty: w.Penalty, Latency: w.Latency.Seconds(),
 		})
-		choosers = max(choosers, w.report.Choosers)
+		if balance.Crowded(int(w.report.Choosers), gap) {
+			crowded++
+		}
 	}
-	gap := Gap(g.pool.Len())
-	g.req = balance.Request{Rand: g.pool.rand, Key: wish.Key, Hint: wish.Hint,
-		Sampled: balance.Crowded(int(choosers), int(gap/time.Millisecond))}
+	g.req = balance.Request{Rand: g.pool.rand, Key: wish.Key, Hint: wish.Hint, Sampled: 2*crowded > len(g.cs)}
 	c = g.picker.Pick(g.cs, &g.req)
 	if c.Index < 0 || c.Index >= len(g.cs) {
 		return nil, c, false

@@ -60,15 +60,16 @@ func (p Phase) String() string {
 // A Pool is all that one chooser knows of the workers. Groups are the parts of
 // it that selectors choose.
 type Pool struct {
-	workers []*Worker // sorted by ID
-	rand    *rand.Rand
-	median  float64 // capacity of workers that declare none
-	most    float64 // what a declared capacity counts at most
-	stale   bool    // median and mean must be computed again
-	others  float64 // calls of others on workers that report
-	total   float64 // capacity of those
-	tickets uint64
-	id      uint64
+	workers  []*Worker // sorted by ID
+	rand     *rand.Rand
+	median   float64 // capacity of workers that declare none
+	most     float64 // what a declared capacity counts at most
+	declared int     // how many workers declare one
+	stale    bool    // median and mean must be computed again
+	others   float64 // calls of others on workers that report
+	total    float64 // capacity of those
+	tickets  uint64
+	id       uint64
 
 	accounts map[string]*account // by caller; some have nothing pending
 	sweepAt  int                 // how many there may be before those are thrown away
@@ -137,7 +138,7 @@ func compareID(w *Worker, id uint64) int {
 
 // Apply takes a report of w over and reports whether it was news.
 func (p *Pool) Apply(now time.Duration, w *Worker, r Report) bool {
-	before, had := w.View.report, w.View.known
+	before, had, counted := w.View.report, w.View.known, p.counted(w)
 	if !w.View.Apply(now, r) {
 		return false
 	}
@@ -149,16 +150,27 @@ func (p *Pool) Apply(now time.Duration, w *Worker, r Report) bool {
 		p.stale = true
 		return true
 	}
-	p.others += w.others() - float64(before.InFlight-before.Yours)
+	p.others += p.counted(w) - counted
 	return true
 }
 
 // Overhear takes over numbers that came with the end of a call on w.
 func (p *Pool) Overhear(now time.Duration, w *Worker, r Report) {
-	before := w.others()
+	before := p.counted(w)
 	if w.View.Overhear(now, r) {
-		p.others += w.others() - before
+		p.others += p.counted(w) - before
 	}
+}
+
+// counted returns what the calls of others on w count in the mean of all
+// workers: at most eight times the capacity it counts with, so that one that says
+// that it has a billion calls does not change what is thought of the others. Where
+// nobody declares a capacity there is nothing to compare with.
+func (p *Pool) counted(w *Worker) float64 {
+	if p.declared == 0 {
+		return w.others()
+	}
+	return min(w.others(), max(64, MaxCapacityRatio*p.capacity(w)))
 }
 
 // Lost says that w reports no more.
@@ -179,11 +191,11 @@ func (p *Pool) refresh() {
 		}
 	}
 	p.median = balance.Median(declared)
-	p.most = MaxCapacityRatio * p.median
+	p.most, p.declared = MaxCapacityRatio*p.median, len(declared)
 	p.others, p.total = 0, 0
 	for _, w := range p.workers {
 		if w.known {
-			p.others += w.others()
+			p.others += p.counted(w)
 			p.total += p.capacity(w)
 		}
 	}

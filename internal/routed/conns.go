@@ -242,7 +242,7 @@ func (c *Conns) make(p *pooled) {
 	if err != nil {
 		var e *rpcnet.Error
 		if !errors.As(err, &e) {
-			e = rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot connect to %s: %v", p.key.Addr, err).WithCause(err).WithUnprocessed()
+			e = rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot connect to %s: %s", p.key.Addr, Reason(err)).WithCause(err).WithUnprocessed()
 		}
 		p.err = e
 		if c.conns[p.key] == p {

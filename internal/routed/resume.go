@@ -72,7 +72,7 @@ func (s *Resumable) cannot(err, last error) error {
 		}
 		code = rpcnet.CodeResourceExhausted
 	}
-	return rpcnet.Errorf(code, "cannot resume at %d: %v, after %v", s.cursor.Next(), err, last).WithCause(errors.Join(err, last))
+	return rpcnet.Errorf(code, "cannot resume at %d: %s, after: %s", s.cursor.Next(), Reason(err), Reason(last)).WithCause(errors.Join(err, last))
 }
 
 // waitForWorker ends a round in which nobody took the stream: it pauses and
@@ -195,7 +195,7 @@ func (s *Resumable) next(err error, l Leg) error {
 	case s.ctx.Err() != nil, errors.Is(err, errConnsClosed):
 		return err
 	case tooMany:
-		return rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot resume: more than %d bytes of requests were not acknowledged: %v", resumeKeep, err).WithCause(err)
+		return rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot resume: more than %d bytes of requests were not acknowledged: %s", resumeKeep, Reason(err)).WithCause(err)
 	case moved:
 		s.cursor.Move() // planned, and so it counts for nothing
 	case errors.As(err, &e) && e.Unprocessed():
@@ -212,7 +212,7 @@ func (s *Resumable) next(err error, l Leg) error {
 			if e != nil {
 				code = e.Code()
 			}
-			return rpcnet.Errorf(code, "%v: %v", rerr, err).WithCause(errors.Join(rerr, err))
+			return rpcnet.Errorf(code, "%v: %s", rerr, Reason(err)).WithCause(errors.Join(rerr, err))
 		}
 		pause = failover.Backoff(s.cursor.Fruitless(), rand.New(pauseSource{}))
 		if stalled {

@@ -212,3 +212,42 @@ func TestStreamThatADrainingWorkerDoesNotTakeHasMoved(t *testing.T) {
 		}
 	}, refusing("a", errDraining), &fakeWorker{name: "b", serve: upTo(3, ms, nil)})
 }
+
+// TestAWorkerThatRepeatsAndMovesDoesNotKeepAStreamForEver: messages that the
+// client has already, and the end of a stream that moves, are no progress; the
+// caller has the error when patience is at its end.
+func TestAWorkerThatRepeatsAndMovesDoesNotKeepAStreamForEver(t *testing.T) {
+	var calls atomic.Int32
+	liar := &fakeWorker{name: "a", serve: func(_ context.Context, first uint64, s rpcnet.ServerStream) error {
+		if calls.Add(1) == 1 {
+			if err := s.Send(bytes(first)); err != nil {
+				return err
+			}
+		}
+		if err := s.Send(bytes(1)); err != nil { // the client has it
+			return err
+		}
+		return routed.MovedError(1)
+	}}
+	bubble(t, func(t *testing.T, src *fakeSource) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		n, took, err := count(ctx, t, src)
+		if n != 1 || err == nil || ctx.Err() != nil || took > src.patience+5*time.Second {
+			t.Errorf("%d numbers, ended after %v: %v", n, took, err)
+		}
+	}, liar)
+}
+
+// FuzzMoved: whatever a worker says of the end of its stream is taken apart with
+// care.
+func FuzzMoved(f *testing.F) {
+	f.Add([]byte{1})
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		last, ok := routed.MovedAt(rpcnet.NewError(rpcnet.CodeUnavailable, "").WithDetail(&rpcnet.Detail{Name: routed.MovedDetail, Data: data}))
+		if again, ok2 := routed.MovedAt(routed.MovedError(last)); ok && (!ok2 || again != last) {
+			t.Errorf("%x: %d became %d, %v", data, last, again, ok2)
+		}
+	})
+}

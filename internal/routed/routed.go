@@ -138,6 +138,15 @@ func isFull(err error) bool {
 	return errors.As(err, &d) && d.Name == FullDetail
 }
 
+// Reason returns the text of err without its code, for an error that has a code
+// of its own.
+func Reason(err error) string {
+	if e, ok := err.(*rpcnet.Error); ok && e.Message() != "" {
+		return e.Message()
+	}
+	return err.Error()
+}
+
 // A Judgement is what the outcome of a call says of its worker.
 type Judgement uint8
 
@@ -187,7 +196,7 @@ func Encode(spec *rpcnet.Spec, msg any) ([]byte, error) {
 	if spec.Request.Append != nil {
 		b, err := spec.Request.Append(nil, msg)
 		if err != nil {
-			return nil, rpcnet.Errorf(rpcnet.CodeInvalidArgument, "request: %v", err).WithCause(err)
+			return nil, rpcnet.Errorf(rpcnet.CodeInvalidArgument, "request: %s", Reason(err)).WithCause(err)
 		}
 		return b, nil
 	}
