@@ -17,9 +17,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 )
 
-// attacked notes what an attack on routing was bounded by and what it came to, for
+// routingAttack notes what an attack on routing was bounded by and what it came to, for
 // the table of attacks.
-func attacked(t *testing.T, attack string, bound, measured any) {
+func routingAttack(t *testing.T, attack string, bound, measured any) {
 	t.Helper()
 	t.Logf("redteam | %s | %v | %v", attack, bound, measured)
 }
@@ -116,7 +116,7 @@ func TestAttack05AClientsCertificateIsNoWorkers(t *testing.T) {
 			taken++
 		}
 	}
-	attacked(t, "05 a client's certificate joins as a worker", fmt.Sprintf("0 of %d calls", calls), taken)
+	routingAttack(t, "05 a client's certificate joins as a worker", fmt.Sprintf("0 of %d calls", calls), taken)
 	if taken > 0 {
 		t.Errorf("it was given %d of %d calls", taken, calls)
 	}
@@ -149,7 +149,7 @@ func TestAttack05ACapacityOfTwoBillion(t *testing.T) {
 			taken++
 		}
 	}
-	attacked(t, "05 a capacity of 2e9 among eight of 100", fmt.Sprintf("60 %% of %d calls", calls), taken)
+	routingAttack(t, "05 a capacity of 2e9 among eight of 100", fmt.Sprintf("60 %% of %d calls", calls), taken)
 	if taken > calls*6/10 {
 		t.Errorf("it was given %d of %d calls", taken, calls)
 	}
@@ -198,7 +198,7 @@ func TestAttack08InventedWorkersAreDialledSlowly(t *testing.T) {
 	// 400 at once, then 200 a second, and 50 a second again.
 	took := time.Since(begun)
 	made, bound := dials.Load(), 400+int64(300*took.Seconds())
-	attacked(t, "08 5000 invented workers", fmt.Sprintf("%d dials in %v", bound, took.Round(time.Second)),
+	routingAttack(t, "08 5000 invented workers", fmt.Sprintf("%d dials in %v", bound, took.Round(time.Second)),
 		fmt.Sprintf("%d dials; a real one joined after %v; slowest call %v", made, joined.Round(time.Millisecond), slowest.Round(time.Millisecond)))
 	if made > bound+bound/2 {
 		t.Errorf("%d dials to a third party in %v, want about %d", made, took, bound)
@@ -247,7 +247,7 @@ func TestAttack10ForeignHandsOnTheHeartbeat(t *testing.T) {
 		w, _ := d.registry.Worker("worker-a")
 		mean = max(mean, w.HeartbeatMean, w.ReportAge)
 	}
-	attacked(t, "10 others slow the heartbeats to a director", "1s between two", mean.Round(time.Millisecond))
+	routingAttack(t, "10 others slow the heartbeats to a director", "1s between two", mean.Round(time.Millisecond))
 	if mean > time.Second {
 		t.Errorf("heartbeats come every %v", mean)
 	}
@@ -286,7 +286,7 @@ func TestAttack10WatchersAreBounded(t *testing.T) {
 			watched++
 		}
 	}
-	attacked(t, "10 400 streams of reports for one identity", 256, watched)
+	routingAttack(t, "10 400 streams of reports for one identity", 256, watched)
 	if watched > 256 {
 		t.Errorf("it has %d streams of reports", watched)
 	}
