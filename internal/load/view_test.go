@@ -515,4 +515,6 @@ func TestOneWorkersNumbersDoNotChangeWhatIsThoughtOfOthers(t *testing.T) {
 // A pickerFunc is a picker.
 type pickerFunc func([]balance.Candidate, *balance.Request) balance.Choice
 
-func (f pickerFunc) Pick(cs []balance.Candidate, req *balance.Request) balance.Choice { return f(cs, req) }
+func (f pickerFunc) Pick(cs []balance.Candidate, req *balance.Request) balance.Choice {
+	return f(cs, req)
+}
