@@ -3,7 +3,7 @@
 FUZZ_TIME ?= 30s
 STATICCHECK = go tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help build cross test lint generate fuzz redteam field e2e bench bench-quick demo certs ci
+.PHONY: help build cross test lint generate fuzz redteam field e2e house bench bench-quick demo certs ci
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -44,6 +44,9 @@ field: ## play the situations of real networks: certificates, DNS, containers, s
 e2e: ## a client in Python against the cluster example; needs python3
 	cd e2e && go vet ./... && go mod tidy -diff
 	cd e2e && E2E_REQUIRED=1 go test -race -shuffle=on -count=1 ./...
+
+house: ## how large names, types, functions and files are, beside what is to be reached
+	@go run ./internal/cmd/house
 
 bench: ## compare with other libraries; writes docs/performance.md
 	$(MAKE) -C bench bench

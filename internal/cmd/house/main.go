@@ -1,0 +1,24 @@
+// Command house measures the shape of the code: how much it exports, how large
+// its types, functions and files are, and how far one must walk to follow a
+// call. It prints a table of today's numbers beside those to reach, with the
+// names of what is over. It is a report: whatever the numbers are, it succeeds.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+)
+
+func main() {
+	dir := flag.String("dir", ".", "the root `folder` of the module")
+	flag.Parse()
+	t, err := readTree(*dir)
+	if err == nil {
+		err = report(os.Stdout, t)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "house:", err)
+		os.Exit(1)
+	}
+}
