@@ -119,6 +119,8 @@ func pack(kind byte, fields ...any) []byte {
 			text(string(f))
 		case int:
 			b = binary.BigEndian.AppendUint32(append(b, 0xce), uint32(f))
+		case uint32:
+			b = binary.BigEndian.AppendUint32(append(b, 0xce), f)
 		}
 	}
 	return b
@@ -133,7 +135,7 @@ func (l *liar) alive(id, addr string, incarnation int, meta gossip.Meta) []byte 
 		"Meta", meta.Append(nil), "Vsn", []byte{1, 5, 2, 0, 0, 0})
 }
 
-func dead(id, from string, incarnation int) []byte {
+func dead(id, from string, incarnation uint32) []byte {
 	return pack(5, "Incarnation", incarnation, "Node", id, "From", from)
 }
 

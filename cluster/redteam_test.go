@@ -73,7 +73,7 @@ func TestAttack01AnIncarnationThatCannotBeRefuted(t *testing.T) {
 	a := newAttacker(t, listen(t, "127.0.0.1:0"), h, "attacker@1")
 	id := b.node.Self().ID()
 	for range 5 {
-		a.tell(pack(3, "Incarnation", math.MaxUint32, "Node", id, "From", "x@1"))
+		a.tell(pack(3, "Incarnation", uint32(math.MaxUint32), "Node", id, "From", "x@1"))
 		a.tell(dead(id, "x@1", math.MaxUint32))
 	}
 	if err := a.answered(5 * time.Second); err != nil { // it has seen them

@@ -23,6 +23,8 @@ func written(kind byte, fields ...any) []byte {
 			b = append(binary.BigEndian.AppendUint16(append(b, 0xda), uint16(len(f))), f...)
 		case int:
 			b = binary.BigEndian.AppendUint32(append(b, 0xce), uint32(f))
+		case uint32:
+			b = binary.BigEndian.AppendUint32(append(b, 0xce), f)
 		case netip.AddrPort:
 			a := string(f.Addr().AsSlice())
 			b = append(binary.BigEndian.AppendUint16(append(b, 0xda), uint16(len(a))), a...)
@@ -31,12 +33,12 @@ func written(kind byte, fields ...any) []byte {
 	return b
 }
 
-func alive(id string, incarnation int, at netip.AddrPort) []byte {
+func alive(id string, incarnation uint32, at netip.AddrPort) []byte {
 	return written(typeAlive, "Incarnation", incarnation, "Node", id, "Addr", at, "Port", int(at.Port()),
 		"Meta", string((&Meta{Key: [KeySize]byte{1}}).Append(nil)), "Vsn", "\x01\x05\x02\x00\x00\x00")
 }
 
-func gone(kind byte, id string, incarnation int) []byte {
+func gone(kind byte, id string, incarnation uint32) []byte {
 	return written(kind, "Incarnation", incarnation, "Node", id, "From", "x@1")
 }
 
@@ -314,7 +316,7 @@ func FuzzExchange(f *testing.F) {
 		f.Fatal(err)
 	}
 	state := string(written(0, "Name", "d@1", "Addr", netip.MustParseAddrPort("127.0.0.1:1"), "Port", 1, "Meta", "m",
-		"Incarnation", math.MaxUint32, "State", 0, "Vsn", "\x01\x05\x02\x00\x00\x00")[1:])
+		"Incarnation", uint32(math.MaxUint32), "State", 0, "Vsn", "\x01\x05\x02\x00\x00\x00")[1:])
 	f.Add([]byte(exchange("\x02", "\x00") + node + state))
 	f.Add([]byte(exchange("\x01", "\x00") + state))
 	f.Add([]byte("\x00\x81\xa5SeqNo\x01"))
