@@ -3,7 +3,7 @@
 FUZZ_TIME ?= 30s
 STATICCHECK = go tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help build cross test lint generate fuzz redteam field e2e house bench bench-quick demo certs ci
+.PHONY: help build cross test lint generate fuzz redteam field e2e house bench bench-quick bench-flood demo certs ci
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -50,6 +50,9 @@ house: ## how large names, types, functions and files are, beside what is to be 
 
 bench: ## compare with other libraries; writes docs/performance.md
 	$(MAKE) -C bench bench
+
+bench-flood: ## what a peer that floods a server costs another peer of it
+	$(MAKE) -C bench bench-flood
 
 bench-quick: ## the main rows of bench in under a minute
 	$(MAKE) -C bench bench-quick

@@ -15,9 +15,21 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/session"
 )
 
+// Connections are accepted at a rate of acceptBurst in an acceptPause at most,
+// 4 000 a second: what a handshake costs bounds those of callers to less.
+const (
+	acceptBurst = 8
+	acceptPause = 2 * time.Millisecond
+)
+
 func (ep *Endpoint) acceptLoop() {
 	defer ep.wg.Done()
-	for {
+	begin := time.Now()
+	for i := 1; ; i++ {
+		if i%acceptBurst == 0 { // a flood of connections leaves the processors to calls in between
+			time.Sleep(acceptPause - time.Since(begin))
+			begin = time.Now()
+		}
 		c, err := ep.listener.Accept()
 		if err != nil {
 			if ep.base.Err() != nil || errors.Is(err, net.ErrClosed) {

@@ -172,8 +172,11 @@ func (a *admission) victimLocked(n *arrival, scarce bool) *arrival {
 			continue
 		}
 		age := time.Since(p.since)
+		if !unfair && age <= silence {
+			break // so are all that follow
+		}
 		switch {
-		case (unfair || age > silence) && !p.talks():
+		case !p.talks():
 			return p
 		case slow == nil && age > handshakePace:
 			slow = p

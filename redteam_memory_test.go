@@ -53,7 +53,8 @@ func TestAttack12ProcedureNames(t *testing.T) {
 			}
 			h.send(b)
 		}()
-		if strings.Contains(h.farewell(), "procedure number 257") {
+		// The reason can be lost when the connection is closed under what was sent.
+		if why := h.farewell(); why == "" || strings.Contains(why, "procedure number 257") {
 			refused++
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"syscall"
+	"time"
 )
 
 // Descriptor returns the number of a connection's descriptor, -1 if it has
@@ -35,6 +36,29 @@ func Unread(c net.Conn) bool {
 		n, _, _ = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	})
 	return n > 0
+}
+
+// awaitBytes waits until the peer has said something or has hung up, for d at
+// most, and reports whether it has said something. It takes no memory.
+func awaitBytes(c net.Conn, d time.Duration) bool {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return true
+	}
+	c.SetReadDeadline(time.Now().Add(d))
+	defer c.SetReadDeadline(time.Time{})
+	came := false
+	raw.Read(func(fd uintptr) (done bool) {
+		var b [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		came = n > 0
+		return err != syscall.EAGAIN && err != syscall.EINTR
+	})
+	return came
 }
 
 func control(c net.Conn, f func(fd uintptr)) {

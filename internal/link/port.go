@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -44,6 +45,10 @@ var ErrProtocol = errors.New("no common protocol")
 // the protocols alpn. hello, if not nil, is called when the client has said what
 // it wants.
 func (s *Source) Accept(ctx context.Context, c net.Conn, alpn []string, hello func()) (*Lane, error) {
+	if !awaitBytes(c, HandshakeTimeout) { // nothing is made for who says nothing
+		c.Close()
+		return nil, errSilent
+	}
 	tune(c)
 	raw := newGathered(c)
 	lane := &Lane{raw: raw}
@@ -75,6 +80,10 @@ type cutError struct{ error }
 
 func (e cutError) Error() string { return loglimit.Cut(e.error.Error()) }
 func (e cutError) Unwrap() error { return e.error }
+
+// errSilent is how a handshake ends that does not begin. It is io.EOF as well:
+// so do port scans and health checks.
+var errSilent = fmt.Errorf("the peer says nothing: %w", io.EOF)
 
 // maxWanted is how many of the protocols that a client wants an error tells.
 const maxWanted = 8

@@ -108,6 +108,7 @@ func (s *Source) run(ctx context.Context, poll time.Duration) {
 			expiry.Reset(left)
 		case m != s.told:
 			s.warnOfExpiry(m)
+			daily.Reset(expiryEvery)
 		}
 		select {
 		case <-ctx.Done():
