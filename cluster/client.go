@@ -82,9 +82,9 @@ func NewClient(r *WorkerRegistry, cfg ClientConfig) (*Client, error) {
 		cfg.DialTimeout = 2 * time.Second
 	}
 	c := &Client{registry: r, cfg: cfg}
-	c.conns = routed.NewConns(cfg.DialTimeout, func(ctx context.Context, addr string) (*rpcnet.Conn, error) {
-		opts := append([]rpcnet.DialOption{verifyWorker(r.ep)}, cfg.DialOptions...)
-		return r.ep.Dial(ctx, addr, append(opts, rpcnet.WithFailFast())...)
+	c.conns = routed.NewConns(cfg.DialTimeout, func(ctx context.Context, key routed.Key) (*rpcnet.Conn, error) {
+		opts := append([]rpcnet.DialOption{verifyWorker(r.ep), rpcnet.WithTarget(key.Target)}, cfg.DialOptions...)
+		return r.ep.Dial(ctx, key.Addr, append(opts, rpcnet.WithFailFast())...)
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -272,7 +272,15 @@ type leg struct {
 // Worker returns the worker's name.
 func (l *leg) Worker() string { return l.member.Name }
 
-func (l *leg) key() routed.Key { return routed.Key{ID: l.member.ID(), Addr: l.member.Addr} }
+// key tells the lives of a worker apart. Where there is no cluster, whoever answers
+// at the address is the worker.
+func (l *leg) key() routed.Key {
+	k := routed.Key{ID: l.member.ID(), Addr: l.member.Addr}
+	if c := l.client.registry.cluster; c != "" {
+		k.Target = rpcnet.Target{Cluster: c, Node: l.member.Name, Boot: l.member.Boot}
+	}
+	return k
+}
 
 // Open opens the call on the worker.
 func (l *leg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.ClientStream, error) {

@@ -63,6 +63,7 @@ type WorkerRegistry struct {
 	selector Selector
 	node     membership
 	ep       *rpcnet.Endpoint
+	cluster  string // its name; "" where there is none
 	phi      phi.Config
 	beat     time.Duration // asked of workers; 0: by the number of workers
 	origin   time.Time     // instants are durations since
@@ -144,7 +145,7 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, of Config, cfg Registr
 		return nil, err
 	}
 	r := &WorkerRegistry{
-		cfg: cfg, selector: selector, node: members, ep: ep, phi: of.Phi, beat: of.HealthCheckInterval,
+		cfg: cfg, selector: selector, node: members, ep: ep, cluster: of.Cluster, phi: of.Phi, beat: of.HealthCheckInterval,
 		origin: time.Now(), log: cfg.Logger, lines: loglimit.New(cfg.Logger), gate: newGate(), metrics: of.Metrics, zone: cfg.Zone,
 		workers: map[string]*workerEntry{}, standby: map[string]Member{}, groups: map[string]*group{}, owned: map[string]int{},
 		conns: map[*routed.Conns]struct{}{}, probe: routed.Ping,

@@ -49,6 +49,9 @@ func (c *Choice) wish() load.Wish {
 type Assignment struct {
 	// Worker is the worker chosen.
 	Worker Member
+	// Cluster is the name of the cluster that the workers are nodes of, "" if there
+	// is none.
+	Cluster string
 	// Ticket goes with the caller's call to the worker (see [WithTicket]), so
 	// that the assignment counts until the worker has it and never twice. One
 	// that nobody brings counts for 5 s.
@@ -87,7 +90,7 @@ func (r *WorkerRegistry) Assign(c Choice) (Assignment, error) {
 	if w == nil {
 		return Assignment{}, r.none(c.Selector, g, &wish)
 	}
-	a := Assignment{Worker: w.Owner.(*workerEntry).member, Reason: choice.Reason, Score: choice.Score, Full: full,
+	a := Assignment{Cluster: r.cluster, Worker: w.Owner.(*workerEntry).member, Reason: choice.Reason, Score: choice.Score, Full: full,
 		Ticket: r.pool.Issue(now, w, full || c.QueueOK, c.Caller).Append(nil)}
 	for _, other := range g.load.Others(now, &wish, w, c.Alternates) {
 		a.Alternates = append(a.Alternates, other.Owner.(*workerEntry).member)

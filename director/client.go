@@ -155,8 +155,10 @@ func Dial(ctx context.Context, cfg Config, addrs ...string) (*Client, error) {
 		cfg.Logger = slog.Default()
 	}
 	c := &Client{cfg: cfg, known: map[string]known{}}
-	to := func(role rpcnet.Role) func(context.Context, string) (*rpcnet.Conn, error) {
-		return func(ctx context.Context, addr string) (*rpcnet.Conn, error) { return c.dial(ctx, addr, role) }
+	to := func(role rpcnet.Role) func(context.Context, routed.Key) (*rpcnet.Conn, error) {
+		return func(ctx context.Context, key routed.Key) (*rpcnet.Conn, error) {
+			return c.dial(ctx, key.Addr, role, rpcnet.WithTarget(key.Target))
+		}
 	}
 	c.conns = routed.NewConns(cfg.DialTimeout, to(rpcnet.RoleWorker))
 	c.again = routed.NewConns(cfg.DialTimeout, to(rpcnet.RoleDirector))

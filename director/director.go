@@ -112,13 +112,13 @@ func (s service) GetWorker(ctx context.Context, req *directorv1.GetWorkerRequest
 	if err != nil {
 		return nil, err
 	}
-	res := &directorv1.GetWorkerResponse{Worker: worker(a.Worker), Ticket: a.Ticket}
+	res := &directorv1.GetWorkerResponse{Worker: worker(a.Cluster, a.Worker), Ticket: a.Ticket}
 	for _, m := range a.Alternates {
-		res.Alternates = append(res.Alternates, worker(m))
+		res.Alternates = append(res.Alternates, worker(a.Cluster, m))
 	}
 	return res, nil
 }
 
-func worker(m cluster.Member) directorv1.Worker {
-	return directorv1.Worker{Name: m.Name, Boot: m.Boot, Addr: m.Addr}
+func worker(of string, m cluster.Member) directorv1.Worker {
+	return directorv1.Worker{Cluster: of, Name: m.Name, Boot: m.Boot, Addr: m.Addr}
 }

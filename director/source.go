@@ -28,7 +28,7 @@ func (s *source) Next(ctx context.Context, wish *routed.Wish) (routed.Leg, error
 	if err == nil {
 		if wish.Standby {
 			for _, w := range res.Alternates {
-				s.conns.Warm(routed.Key{ID: w.Boot, Addr: w.Addr})
+				s.conns.Warm(keyOf(&w))
 			}
 		}
 		s.tell(ctx, Event{Kind: Assigned, Worker: res.Worker.Name, Addr: res.Worker.Addr})
@@ -194,13 +194,20 @@ type leg struct {
 // Worker returns the worker's name.
 func (l *leg) Worker() string { return l.worker.Name }
 
-// key tells the lives of a worker apart: a connection to an earlier one may
-// still be waiting to dial again.
-func (l *leg) key() routed.Key { return routed.Key{ID: l.worker.Boot, Addr: l.worker.Addr} }
+// keyOf tells the lives of a worker apart: a connection to an earlier one may
+// still be waiting to dial again, and its address may have changed hands. Where
+// there is no cluster, whoever answers at the address is the worker.
+func keyOf(w *directorv1.Worker) routed.Key {
+	k := routed.Key{ID: w.Boot, Addr: w.Addr}
+	if w.Cluster != "" {
+		k.Target = rpcnet.Target{Cluster: w.Cluster, Node: w.Name, Boot: w.Boot}
+	}
+	return k
+}
 
 // Open connects to the worker and opens the call there.
 func (l *leg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.ClientStream, error) {
-	conn, err := l.lease.Take(ctx, l.client.conns, l.key(), l.patient)
+	conn, err := l.lease.Take(ctx, l.client.conns, keyOf(&l.worker), l.patient)
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,9 @@ type GetWorkerResponse struct {
 
 // Worker is where to find a worker. A host name has at most 253 bytes.
 type Worker struct {
-	Name string `rpc:"name,max=128"`
-	Boot string `rpc:"boot,max=64"`
-	Addr string `rpc:"addr,max=272"`
+	// Cluster is the name of its cluster, empty if there is none.
+	Cluster string `rpc:"cluster,max=128"`
+	Name    string `rpc:"name,max=128"`
+	Boot    string `rpc:"boot,max=64"`
+	Addr    string `rpc:"addr,max=272"`
 }

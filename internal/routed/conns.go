@@ -12,7 +12,7 @@ import (
 // Conns are connections to workers, made on demand and shared by all calls. It
 // is safe for concurrent use.
 type Conns struct {
-	dial func(ctx context.Context, addr string) (*rpcnet.Conn, error)
+	dial func(ctx context.Context, key Key) (*rpcnet.Conn, error)
 	ctx  context.Context // of dials
 	stop context.CancelFunc
 	work sync.WaitGroup // dials
@@ -22,8 +22,11 @@ type Conns struct {
 }
 
 // A Key says whose connection it is: a life of a worker at an address. The id
-// may be empty where lives are not told apart.
-type Key struct{ ID, Addr string }
+// may be empty where lives are not told apart. Whoever answers must be Target.
+type Key struct {
+	ID, Addr string
+	Target   rpcnet.Target
+}
 
 // pooled is a connection that is there or being made.
 type pooled struct {
@@ -56,13 +59,13 @@ type probe struct {
 const idleAfter = time.Minute
 
 // NewConns returns no connections yet. dial is given timeout for each.
-func NewConns(timeout time.Duration, dial func(ctx context.Context, addr string) (*rpcnet.Conn, error)) *Conns {
+func NewConns(timeout time.Duration, dial func(ctx context.Context, key Key) (*rpcnet.Conn, error)) *Conns {
 	c := &Conns{conns: map[Key]*pooled{}}
 	c.ctx, c.stop = context.WithCancel(context.Background())
-	c.dial = func(ctx context.Context, addr string) (*rpcnet.Conn, error) {
+	c.dial = func(ctx context.Context, key Key) (*rpcnet.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		return dial(ctx, addr)
+		return dial(ctx, key)
 	}
 	return c
 }
@@ -237,7 +240,7 @@ func (c *Conns) discard(p *pooled) (unused bool) {
 
 // make makes the connection p.
 func (c *Conns) make(p *pooled) {
-	conn, err := c.dial(c.ctx, p.key.Addr)
+	conn, err := c.dial(c.ctx, p.key)
 	c.mu.Lock()
 	if err != nil {
 		var e *rpcnet.Error

@@ -16,8 +16,8 @@ import (
 func pool(t *testing.T) (*routed.Conns, *atomic.Pointer[rpcnet.Conn]) {
 	var last atomic.Pointer[rpcnet.Conn]
 	creds := rpctest.Credentials(t)
-	conns := routed.NewConns(5*time.Second, func(ctx context.Context, addr string) (*rpcnet.Conn, error) {
-		conn, err := rpcnet.Dial(ctx, addr, creds, rpcnet.WithFailFast(), rpcnet.WithLogger(rpctest.Logger(t)))
+	conns := routed.NewConns(5*time.Second, func(ctx context.Context, key routed.Key) (*rpcnet.Conn, error) {
+		conn, err := rpcnet.Dial(ctx, key.Addr, creds, rpcnet.WithFailFast(), rpcnet.WithLogger(rpctest.Logger(t)))
 		if err == nil {
 			last.Store(conn)
 		}
