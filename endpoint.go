@@ -328,6 +328,7 @@ func (ep *Endpoint) close(err error) {
 	ep.await(handshakes, "a check of callers (rpcnet.WithAuthorize, rpcnet.WithRoles) has not returned")
 	ep.pool.Close()
 	ep.source.Close()
+	ep.lines.Close()
 	close(ep.gone)
 }
 

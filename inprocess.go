@@ -22,14 +22,15 @@ type inProcess struct {
 	*Conn
 	server *session.Session
 	pool   *session.Pool
+	lines  *loglimit.Limiter
 }
 
 // newInProcess runs the session protocol over a pipe: the same code as between
 // machines, without sockets and TLS.
 func newInProcess(srv *Server) *inProcess {
 	near, far := link.Pipe()
-	p := &inProcess{pool: &session.Pool{}}
-	d := &dispatcher{host: new(host), lines: loglimit.New(slog.Default()), find: srv.lookup, outer: func(*entry) ServerFunc { return nil }}
+	p := &inProcess{pool: &session.Pool{}, lines: loglimit.New(slog.Default())}
+	d := &dispatcher{host: new(host), lines: p.lines, find: srv.lookup, outer: func(*entry) ServerFunc { return nil }}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -55,4 +56,5 @@ func (p *inProcess) close() {
 	}
 	p.server.Close()
 	p.pool.Close()
+	p.lines.Close()
 }

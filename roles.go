@@ -296,8 +296,15 @@ func (ep *Endpoint) allowCall(p Peer, e *entry) error {
 
 // logRoles tells at the start of a node which roles are in force.
 func (ep *Endpoint) logRoles() {
-	ep.cfg.logger.Info("roles in force", "roles", ep.cfg.roles)
-	if why := ep.cfg.roles.openWorker(ep.self()); why != "" {
+	self := ep.self()
+	var own []string
+	for role := range roleCount {
+		if ep.cfg.roles.Allow(self, role) == nil {
+			own = append(own, role.String())
+		}
+	}
+	ep.cfg.logger.Info("roles in force", "certificate", loglimit.Cut(self.ID), "may_be", strings.Join(own, ","), "roles", ep.cfg.roles)
+	if why := ep.cfg.roles.openWorker(self); why != "" {
 		ep.cfg.logger.Warn("any certificate for servers may be a worker: set rpcnet.WithRoles, or use certificates that state a role", "because", why)
 	}
 }

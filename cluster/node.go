@@ -490,6 +490,7 @@ func (n *Node) Close() error {
 		n.mu.Lock()
 		n.logEvents()
 		n.mu.Unlock()
+		n.lines.Close()
 		close(n.stopped)
 	})
 	<-n.stopped

@@ -172,6 +172,7 @@ func (r *WorkerRegistry) start() {
 func (r *WorkerRegistry) Close() error {
 	r.cancel()
 	r.work.Wait()
+	r.lines.Close()
 	return nil
 }
 

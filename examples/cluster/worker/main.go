@@ -101,10 +101,11 @@ func (w *worker) run(ctx context.Context, life func(context.Context) error) erro
 func (w *worker) join(ctx context.Context) error {
 	w.log.Info(fmt.Sprintf("🌐 Enabling cluster, connecting to director at %s...", w.director))
 	node, err := cluster.Join(ctx, w.ep, cluster.Config{
-		Name:   w.label,
-		Seeds:  []string{w.director},
-		Tags:   maps.Clone(w.tags),
-		Logger: w.log,
+		Name:    w.label,
+		Cluster: program.Cluster,
+		Seeds:   []string{w.director},
+		Tags:    maps.Clone(w.tags),
+		Logger:  w.log,
 	})
 	if err != nil {
 		return err

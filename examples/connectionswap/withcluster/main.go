@@ -26,7 +26,7 @@ func direct(ctx context.Context) error {
 		return err
 	}
 	defer ep.Close()
-	node, err := cluster.Join(ctx, ep, cluster.Config{Name: "director"})
+	node, err := cluster.Join(ctx, ep, cluster.Config{Name: "director", Cluster: "swap"})
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func work(ctx context.Context) error {
 		return err
 	}
 	defer ep.Close()
-	node, err := cluster.Join(ctx, ep, cluster.Config{Name: label, Seeds: []string{common.Director()}, Tags: cluster.Tags{"role": "worker"}})
+	node, err := cluster.Join(ctx, ep, cluster.Config{Name: label, Cluster: "swap", Seeds: []string{common.Director()}, Tags: cluster.Tags{"role": "worker"}})
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,10 @@ import (
 // told to stop.
 const DrainTime = 5 * time.Second
 
+// Cluster is the name of the example's cluster. Other clusters of the same
+// authority have others, and do not become one with it.
+const Cluster = "example"
+
 // A Program is one of the three, with the variables that all of them have.
 type Program struct {
 	Vars         *env.Vars
