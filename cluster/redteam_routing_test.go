@@ -295,3 +295,30 @@ func TestAttack10WatchersAreBounded(t *testing.T) {
 		t.Errorf("the first director's view: %+v", w)
 	}
 }
+
+// TestAttackWatchersThatDoNotReadHoldUpNoShutdown: a worker to which many streams of
+// reports are open that nobody reads ends in its time.
+func TestAttackWatchersThatDoNotReadHoldUpNoShutdown(t *testing.T) {
+	t.Parallel()
+	ep := listen(t, "127.0.0.1:0")
+	worker := workerOn(t, ep, "worker-a", cluster.WorkerConfig{})
+	mallory := identified(t, "spiffe://test/rpcnet/director/mallory")
+	for i := range 50 {
+		conn, err := mallory.Dial(t.Context(), worker.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := watching(t, conn, "/cluster.v1.Worker/Watch", cluster.WatchHello(uint64(i+1), 1, 10*time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	ep.Shutdown(ctx)
+	took := time.Since(begun)
+	routingAttack(t, "shutdown with 50 watchers that do not read", 5*time.Second, took.Round(time.Millisecond))
+	if took > 5*time.Second {
+		t.Errorf("Shutdown took %v", took)
+	}
+}

@@ -56,6 +56,7 @@ type Worker struct {
 	mu       sync.Mutex
 	ledger   *load.Ledger
 	watchers map[*watcher]struct{}
+	watched  bool                  // there was a watcher
 	streams  map[*movable]struct{} // resumable streams that run
 	draining chan struct{}         // closed when calls are refused for good
 	moving   bool                  // streams are moved, also those that begin
@@ -72,13 +73,36 @@ func NewWorker(node *Node, cfg WorkerConfig) (*Worker, error) {
 	}
 	node.onLeave(w.drain)
 	go func() {
-		select {
-		case <-node.Done():
-		case <-w.closed:
+		lonely := time.NewTimer(lonelyAfter)
+		defer lonely.Stop()
+		for {
+			select {
+			case <-lonely.C:
+				w.tellLonely(node.Self().Tags)
+				continue
+			case <-node.Done():
+			case <-w.closed:
+			}
+			w.Close()
+			return
 		}
-		w.Close()
 	}()
 	return w, nil
+}
+
+// lonelyAfter is how long a worker waits for somebody who chooses it before it
+// says that there is nobody.
+const lonelyAfter = 10 * time.Second
+
+// tellLonely logs that no registry has asked for the worker's load, if that is so.
+func (w *Worker) tellLonely(tags Tags) {
+	w.mu.Lock()
+	watched := w.watched
+	w.mu.Unlock()
+	if !watched {
+		w.cfg.Logger.Warn("no registry watches this worker, so that it is given no calls: its tags must match RegistryConfig.Selector (default role=worker), and registries must reach it",
+			"tags", tags, "after", lonelyAfter)
+	}
 }
 
 // newWorker makes an endpoint a worker without a cluster.

@@ -177,7 +177,7 @@ func (w *Worker) enter(v *watcher) error {
 	case !w.ledger.Watch(v.hello.chooser, v.peer, secret):
 		return rpcnet.NewError(rpcnet.CodePermissionDenied, "worker: the chooser's id is another's")
 	}
-	w.watchers[v] = struct{}{}
+	w.watchers[v], w.watched = struct{}{}, true
 	w.changed()
 	return nil
 }

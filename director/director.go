@@ -23,6 +23,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
@@ -83,10 +84,31 @@ func (d *Director) GetWorker(ctx context.Context, req Request) (cluster.Assignme
 		req.Alternates = Alternates
 	}
 	a, err := d.registry.Assign(req.Choice)
+	if errors.Is(err, cluster.ErrNoWorker) && left(ctx) {
+		return a, ctx.Err()
+	}
 	if err == nil {
 		d.log.Debug("assigned", "worker", a.Worker.Name, "reason", a.Reason, "score", a.Score)
 	}
 	return a, err
+}
+
+// leaveWithin is how long a director that has no worker waits for the news that its
+// caller has gone. When the process was stopped for a while, the questions of
+// callers who have long given up are read first, and that they have after them:
+// there is nobody left whom the answer would tell anything.
+const leaveWithin = 20 * time.Millisecond
+
+// left reports whether the caller goes within that time.
+func left(ctx context.Context) bool {
+	t := time.NewTimer(leaveWithin)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return true
+	case <-t.C:
+		return false
+	}
 }
 
 // service is the wire form of a Director.

@@ -41,16 +41,6 @@ func credentials(t testing.TB) rpcnet.Credentials {
 	return creds
 }
 
-// clientNamed returns credentials of a client alone, with that name.
-func clientNamed(t testing.TB, name string) rpcnet.Credentials {
-	t.Helper()
-	creds, err := authority().ClientCredentials(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return creds
-}
-
 // countSpec is a resumable stream of bytes: the request is the first number
 // wanted and the last, the responses are the numbers.
 var countSpec = &rpcnet.Spec{

@@ -2,6 +2,7 @@ package director_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -66,5 +67,20 @@ func TestFieldAReasonIsToldOnce(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
+	}
+}
+
+// TestFieldACallerWhoHasGoneIsNotToldThatThereIsNoWorker: as after the director was
+// stopped, when it reads the question before the news that its caller gave up.
+func TestFieldACallerWhoHasGoneIsNotToldThatThereIsNoWorker(t *testing.T) {
+	t.Parallel()
+	d := startDirector(t, "director", "", "")
+	ctx, gone := context.WithCancel(t.Context())
+	gone()
+	if _, err := director.New(d.registry, quiet).GetWorker(ctx, director.Request{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := director.New(d.registry, quiet).GetWorker(t.Context(), director.Request{}); !errors.Is(err, cluster.ErrNoWorker) {
+		t.Errorf("one who waits is told %v", err)
 	}
 }

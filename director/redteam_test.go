@@ -24,6 +24,16 @@ func redteam(t *testing.T, attack string, bound, measured any) {
 	t.Logf("redteam | %s | %v | %v", attack, bound, measured)
 }
 
+// clientNamed returns credentials of a client alone, with that name.
+func clientNamed(t testing.TB, name string) rpcnet.Credentials {
+	t.Helper()
+	creds, err := authority().ClientCredentials(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return creds
+}
+
 // A mallory is somebody with a client's certificate.
 type mallory struct {
 	testing.TB

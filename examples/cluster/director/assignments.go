@@ -19,7 +19,7 @@ func logAssignments(log *slog.Logger) rpcnet.ServerInterceptor {
 			}
 			call := &assignment{ServerStream: s, spec: spec, log: log}
 			err := next(ctx, spec, call)
-			if err != nil {
+			if err != nil && ctx.Err() == nil { // somebody is there to be told
 				log.Warn("⚠️  No workers available", "reason", err)
 			}
 			return err
