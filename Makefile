@@ -3,7 +3,7 @@
 FUZZ_TIME ?= 30s
 STATICCHECK = go tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help build cross test lint generate fuzz redteam field e2e house bench bench-quick bench-flood demo certs ci
+.PHONY: help build cross test lint generate fuzz redteam field e2e house golangci bench bench-quick bench-flood demo certs ci
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,6 +28,9 @@ lint: ## format, vet, staticcheck, tidy modules, generated files
 	go mod tidy -diff
 	cd tools && go mod tidy -diff
 	go tool rpcnet-gen -check ./...
+
+golangci: ## more linters, see .golangci.yml; the first run builds them, 2 min
+	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run ./...
 
 generate: ## write the generated files anew
 	go tool rpcnet-gen ./...

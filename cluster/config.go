@@ -168,8 +168,8 @@ type Config struct {
 	PartitionBaseline time.Duration
 }
 
-// RejectAssignments, as Config.OnMinority, stops the assignment of new work on
-// the smaller side of a partition.
+// RejectAssignments is for [Config.OnMinority]: it stops the assignment of new
+// work on the smaller side of a partition.
 func RejectAssignments(Partition) (goOn bool) { return false }
 
 // defaults of the timing fields, by profile.

@@ -2,6 +2,6 @@
 // export.
 package hook
 
-// Connect, set by the root package, connects a *rpcnet.Server to a transport
+// Connect is set by the root package. It connects a *rpcnet.Server to a transport
 // in the same process. The transport is a rpcnet.Transport; close ends it.
 var Connect func(server any) (transport any, close func())
