@@ -217,6 +217,10 @@ def refused(call):
         for name, data in err.details.items():
             print(name, read_cbor(data))
 
+try:
+    Client(sys.argv[1], sys.argv[2], "worker-b")
+except ConnectionError as err:
+    print(err)
 refused(lambda: client.unary("compute", b"ab"))
 refused(lambda: client.unary("nowhere", b""))
 refused(lambda: client.unary(GENERATE, cbor({"token_interval": -5})))
@@ -232,6 +236,7 @@ endless.close()
 print(client.unary("compute", bytes(4)).hex())
 `
 	wantLines(t, runPython(t, "-c", script, c.certs, c.worker), []string{
+		"worker-a answers, want worker-b",
 		"code 3: compute: 2 bytes, want at least 4: how often to hash, big-endian",
 		`code 12: unknown procedure "nowhere"`,
 		"code 3: invalid TokenInterval: -5ns, want 0 or more",

@@ -103,9 +103,12 @@ class RPCError(Exception):
 
 
 class Client:
-    """A session with one endpoint. One call at a time, from one thread."""
+    """A session with one endpoint. One call at a time, from one thread.
 
-    def __init__(self, certs, addr, timeout=30):
+    With a node, whoever else answers at the address is refused.
+    """
+
+    def __init__(self, certs, addr, node="", timeout=30):
         host, port = addr.rsplit(":", 1)
         tls = ssl.create_default_context(cafile=certs + "/ca.pem")
         tls.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -114,7 +117,8 @@ class Client:
         raw = socket.create_connection((host, int(port)), timeout)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = tls.wrap_socket(raw, server_hostname=host)
-        self.send_frame(SETTINGS, 0, 0, uvarint(1))  # version 1, and the defaults for the rest
+        wanted = uvarint(17) + uvarint(len(node.encode())) + node.encode() if node else b""
+        self.send_frame(SETTINGS, 0, 0, uvarint(1) + wanted)  # version 1; the defaults for the rest
         kind, _, _, payload = self.read_frame()
         if kind == GOAWAY:
             raise ConnectionError("refused: " + payload[1:].decode(errors="replace"))
@@ -128,6 +132,8 @@ class Client:
             if key >= 16:  # a text, of so many bytes
                 value, at = payload[at : at + value].decode(), at + value
             self.settings[key] = value
+        if node and self.settings.get(17) != node:
+            raise ConnectionError("%s answers, want %s" % (self.settings.get(17, "no node"), node))
         self.credit = {0: self.settings[3], STREAM: 0}  # that this side has: in all, on the stream
         self.owed = {0: 0, STREAM: 0}  # credit of what was consumed, not yet given back
 
@@ -235,7 +241,7 @@ def main(certs, director, tokens):
     client.close()
     print("worker", found["label"], flush=True)
 
-    worker = Client(certs, found["addr"])
+    worker = Client(certs, found["addr"], found["label"])
     print("compute", worker.unary("compute", struct.pack(">I", 1000)).hex(), flush=True)
     prompt = {"prompt": "hello", "max_tokens": int(tokens), "connection_id": found["connection_id"]}
     # The ticket goes with the call that the director was asked for, so that it counts once.
