@@ -53,10 +53,22 @@ type Config struct {
 	// clusters ignore each other even when their certificates agree. Default
 	// "rpcnet".
 	Cluster string
-	// Seeds are host:port addresses of members, any of them. Names are resolved
-	// again at every attempt. None: this is the first node. The node's own
-	// address among them is ignored.
+	// Seeds are host:port addresses of members, any of them. They are looked up
+	// and dialled side by side, so that one that does not answer costs nothing,
+	// and for ever, so that the parts of a cluster whose seeds were replaced find
+	// each other: see SeedInterval. The node's own address among them is ignored;
+	// none but that: this is the first node. A name that stands for this node
+	// alone is asked again, and is no reason to take it for the first.
 	Seeds []string
+	// ExpectNodes is how many members, this node among them, must have been in
+	// the view at once before the node counts as joined ([Node.Joined]) and
+	// assigns work ([Node.Assigns]): for the first start of a cluster whose nodes
+	// all have the same seeds, so that none of them takes itself for the whole.
+	// It holds for every start of the node, so that a cluster that has become
+	// smaller needs a smaller number. 1: this node may be the only one. Default:
+	// a node without seeds has joined at once, one with seeds when it sees
+	// another.
+	ExpectNodes int
 	// Tags are what the node carries from the start.
 	Tags Tags
 	// Profile chooses the defaults below. Default LAN.
@@ -143,8 +155,9 @@ type Config struct {
 	Phi phi.Config
 
 	// SeedInterval is the longest time between two attempts to reach the seeds
-	// while none of them is in the view; the first ones come faster. Default
-	// 5 s.
+	// while none of them is in the view; the first ones come faster. While one is,
+	// the names are looked up again every three to six times as long, and those
+	// of their addresses dialled that no member has. Default 5 s.
 	SeedInterval time.Duration
 	// ReconnectInterval is the time between two attempts to reach failed
 	// members in the first minute after a failure; then it is 30 s. Default
@@ -309,6 +322,9 @@ func (c *Config) validate() error {
 			bad("%s %d: want %d to %d", n.name, n.v, n.min, n.max)
 		}
 	}
+	if c.ExpectNodes < 0 || c.ExpectNodes > maxMembers {
+		bad("ExpectNodes %d: want 0 to %d", c.ExpectNodes, maxMembers)
+	}
 	if c.HealthCheckInterval != 0 && (c.HealthCheckInterval < 5*time.Millisecond || c.HealthCheckInterval > 10*time.Second) {
 		bad("HealthCheckInterval %v: want 5ms to 10s", c.HealthCheckInterval)
 	}
@@ -345,7 +361,7 @@ func (c *Config) validate() error {
 // seeds are given: a wrong one may be of another cluster without a name.
 func (n *Node) warnOfNoName() {
 	level := slog.LevelInfo
-	if len(n.cfg.Seeds) > 0 || len(n.heal.snapshot) > 0 {
+	if len(n.heal.seeds) > 0 {
 		level = slog.LevelWarn
 	}
 	n.log.Log(backgroundCtx, level, "this cluster has no name of its own: through a wrong seed it would become one with any other "+

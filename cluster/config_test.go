@@ -17,6 +17,7 @@ func TestEveryFieldOfConfigHasADefaultOrMayBeZero(t *testing.T) {
 	zero := map[string]bool{
 		"Name": true, "Seeds": true, "Tags": true, "Profile": true, "Advertise": true, "WaitForSeed": true,
 		"SnapshotFile": true, "HealthCheckInterval": true, "Phi": true, "PartitionStable": true,
+		"ExpectNodes": true,
 	}
 	for p := range profiles {
 		v := reflect.ValueOf(Config{Profile: Profile(p)}.populate())
@@ -51,6 +52,7 @@ func TestValuesThatCannotWorkTogetherAreRefusedWithBothNames(t *testing.T) {
 		{Config{ReconnectInterval: time.Hour}, []string{"ReconnectInterval 1h0m0s: want at most 30s"}},
 		{Config{Seeds: []string{"nowhere"}}, []string{"Seeds", `"nowhere" is not host:port`}},
 		{Config{Seeds: []string{"host:0"}}, []string{"Seeds", `"host:0"`}},
+		{Config{ExpectNodes: -1}, []string{"ExpectNodes -1: want 0 to 20000"}},
 		{Config{Profile: 9}, []string{"Profile 9"}},
 		{Config{Name: "a b"}, []string{`"a b"`, "without spaces"}},
 		{Config{Name: "a@b"}, []string{"'@'"}},

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -262,7 +263,7 @@ func (n *Node) extension() rpcnet.Extension {
 		Protocols: map[string]func(net.Conn, rpcnet.Peer){
 			gossip.ALPN: func(conn net.Conn, peer rpcnet.Peer) {
 				if err := n.transport.HandleStream(conn, peer.ID, n.verifier(peer)); err != nil {
-					n.lines.Log(slog.LevelInfo, "gossip connection", "refused a gossip connection",
+					n.lines.Log(levelOfRefusal(err), "gossip connection", "refused a gossip connection",
 						"from", conn.RemoteAddr(), "certificate", peer.ID, "err", err)
 				}
 			},
@@ -274,6 +275,19 @@ func (n *Node) extension() rpcnet.Extension {
 			n.Leave(ctx)
 		},
 	}
+}
+
+// levelOfRefusal returns how loudly to say that a connection was refused: what
+// only a change of the configuration mends is a warning.
+func levelOfRefusal(err error) slog.Level {
+	var claim *gossip.ClaimError
+	switch {
+	case errors.As(err, &claim):
+		return slog.LevelWarn
+	case errors.Is(err, gossip.ErrSelf):
+		return slog.LevelDebug // the side that dialled says so
+	}
+	return slog.LevelInfo
 }
 
 // target is this node as sessions know it.

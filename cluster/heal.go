@@ -15,8 +15,8 @@ import (
 
 // memberlist joins when told and never again. What is missing is done here:
 //
-//   - seeds are dialled, and their names resolved again, for ever while none of
-//     them is in the view;
+//   - seeds are dialled, and their names looked up again, for ever: often while
+//     none of them is in the view, else now and then, for islands of the cluster;
 //   - views stay partial after quick joins: a node that has joined exchanges
 //     its full state with two random members after 0.3 s and after 1 s;
 //   - two sides of a healed split do not look for each other: failed members
@@ -57,14 +57,16 @@ type healer struct {
 	busy      int       // contacts being joined
 	lastLoss  time.Time // the loss that nextDial was planned for
 	resyncs   []time.Time
-	seedAddrs map[string]bool // what the seeds resolved to last
-	seedBusy  bool
-	seedWait  time.Duration
-	nextSeed  time.Time
+	warned    map[string]bool // by warnOnce
 	nextDial  time.Time
 	nextSync  time.Time
 
-	snapshot []string         // addresses from the snapshot file; immutable
+	seeds    []*seed       // immutable
+	seedSeen bool          // one of them is in the view; the run goroutine's
+	seedLook time.Time     // when that was looked at; the run goroutine's
+	seedWait time.Duration // the run goroutine's
+	nextSeed time.Time     // the run goroutine's
+
 	saved    []snapshotMember // what the file holds now; the run goroutine's
 	savedAt  time.Time        // the run goroutine's
 	nextPull time.Time        // the run goroutine's
@@ -80,8 +82,8 @@ func (h *healer) init() {
 	h.contacts = map[string]string{}
 	h.contacted = map[string]time.Time{}
 	h.diverged = map[string]divergence{}
-	h.seedAddrs = map[string]bool{}
-	h.seedWait = firstRetry
+	h.warned = map[string]bool{}
+	h.seedWait, h.nextSeed = firstRetry, time.Now().Add(firstRetry)
 }
 
 func (h *healer) contact(id, addr string) {

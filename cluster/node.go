@@ -72,7 +72,7 @@ type Node struct {
 	questions                map[string]*question // by address
 	askers, conflicts, calls pool
 
-	joined   chan struct{} // closed when a seed has answered
+	joined   chan struct{} // closed when enough members are in the view
 	joinOnce sync.Once
 	stop     chan struct{} // closed to stop the run goroutine and all it started
 	stopped  chan struct{} // closed when nothing of the node runs any more
@@ -88,10 +88,10 @@ var ErrStopped = errors.New("cluster: the node has stopped")
 // Join makes the endpoint a node of a cluster. The endpoint carries one node at
 // a time; after Close or Leave it can join again, as a new boot.
 //
-// Without seeds the node is the first. With seeds, Join waits for the first
-// attempt to reach them, at most JoinTimeout; if none answers it returns a node
-// that goes on trying in the background, or an error with WaitForSeed. ctx
-// bounds Join alone.
+// Without seeds the node is the first. With seeds, Join waits until one of them
+// answers or the first attempt to reach them has failed, at most JoinTimeout; if
+// none answers it returns a node that goes on trying in the background, or an
+// error with WaitForSeed. ctx bounds Join alone. See [Node.Joined].
 func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 	bound, nameless := cfg.VerifyNode != nil, cfg.Cluster == ""
 	cfg = cfg.populate()
@@ -145,7 +145,7 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 		n.transport.Shutdown()
 		return nil, fmt.Errorf("cluster: joining: %w", err)
 	}
-	n.heal.snapshot = loadSnapshot(&n.cfg, n.log)
+	n.heal.seeds = newSeeds(cfg.Seeds, loadSnapshot(&n.cfg, n.log), advertise.String())
 	n.drain() // this node is in its own view
 	// From here on the endpoint may call the node, even to leave, which must
 	// wait until the node can be taken off.
@@ -171,8 +171,10 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 // Endpoint returns the endpoint the node was made with.
 func (n *Node) Endpoint() *rpcnet.Endpoint { return n.ep }
 
-// Joined returns a channel that is closed when the node has reached a seed, at
-// once if it has none.
+// Joined returns a channel that is closed when the node has joined: when another
+// member is in the view or, with Config.ExpectNodes, as many as that; at once if
+// the node has no seeds (its own address is none) and expects nobody. It stays
+// closed.
 func (n *Node) Joined() <-chan struct{} { return n.joined }
 
 // Done returns a channel that is closed when the node has stopped.
@@ -251,13 +253,14 @@ func (n *Node) Select(s Selector) []Member {
 	return slices.DeleteFunc(n.Members(), func(m Member) bool { return !s.Matches(m.Tags) })
 }
 
-// Assigns reports whether this node may assign work: always, except on the
-// smaller side of a partition when Config.OnMinority has said no, for as long as
-// the partition lasts: until the others are back or known to be gone.
+// Assigns reports whether this node may assign work: always, except until as
+// many members as Config.ExpectNodes have been in the view, and on the smaller
+// side of a partition when Config.OnMinority has said no, for as long as the
+// partition lasts: until the others are back or known to be gone.
 func (n *Node) Assigns() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.assigns
+	return n.assigns && (n.cfg.ExpectNodes == 0 || n.isJoined())
 }
 
 // Partition returns the partition this node finds itself in, and false if there

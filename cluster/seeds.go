@@ -5,34 +5,104 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
-// firstRetry is the first wait between attempts to reach the seeds.
-const firstRetry = 250 * time.Millisecond
+const (
+	// firstRetry is the first wait between attempts to reach the seeds.
+	firstRetry = 250 * time.Millisecond
+	// lookupTimeout is how long one name of a seed may take to be looked up.
+	lookupTimeout = 5 * time.Second
+	// maxSeedAddrs is how many addresses of one name are tried at a time, by
+	// chance: a name may stand for the whole cluster.
+	maxSeedAddrs = 16
+	// islandFactor times Config.SeedInterval is the longest time between two
+	// looks at the seeds while one of them is in the view.
+	islandFactor = 6
+	// maxWarned is of how many things that others may cause a node warns.
+	maxWarned = 64
+)
+
+// A seed is one entry of Config.Seeds or of the snapshot. It is looked up and
+// dialled independently of the others. Its fields below busy are guarded by the
+// healer's mu.
+type seed struct {
+	text, host, port string
+	literal          bool // an address, not a name
+	remembered       bool // from the snapshot
+
+	busy    bool              // being looked up or dialled
+	addrs   []string          // what it stood for last, without this node's own
+	behind  map[string]string // which member answered at an address of these
+	unknown bool              // it could not be looked up last time, which has been logged
+	alone   bool              // it stood for this node alone, which has been logged
+}
+
+// newSeeds returns the seeds of a configuration and of a snapshot, without the
+// node's own address.
+func newSeeds(seeds, snapshot []string, own string) (all []*seed) {
+	add := func(text string, remembered bool) {
+		host, port, _ := net.SplitHostPort(text)
+		_, err := netip.ParseAddr(host)
+		s := &seed{text: text, host: host, port: port, literal: err == nil, remembered: remembered}
+		if s.literal {
+			if s.addrs = []string{seedAddr(host, port)}; s.addrs[0] == own {
+				return
+			}
+		}
+		all = append(all, s)
+	}
+	for _, s := range seeds {
+		add(s, false)
+	}
+	for _, s := range snapshot {
+		if !slices.Contains(seeds, s) {
+			add(s, true)
+		}
+	}
+	return all
+}
+
+// seedAddr returns an address in the form in which members carry it, or "" if
+// it is none.
+func seedAddr(ip, port string) string {
+	a, err := netip.ParseAddrPort(net.JoinHostPort(ip, port))
+	if err != nil {
+		return ""
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String()
+}
 
 // firstContact is Join's attempt to reach the seeds.
 func (n *Node) firstContact(ctx context.Context) error {
-	if len(n.cfg.Seeds) == 0 && len(n.heal.snapshot) == 0 {
-		n.markJoined()
+	promised := slices.ContainsFunc(n.heal.seeds, func(s *seed) bool { return !s.remembered })
+	if !promised {
+		n.first() // the snapshot alone is no promise
+	}
+	if len(n.heal.seeds) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.JoinTimeout)
 	defer cancel()
 	wait := firstRetry
+	var err error
 	for {
-		reached, err := n.trySeeds(ctx)
-		if reached {
+		var reached bool
+		if reached, err = n.await(ctx, n.trySeeds(false), err); reached {
 			return nil
 		}
-		if len(n.cfg.Seeds) == 0 {
+		if !promised {
 			n.lines.Log(slog.LevelInfo, "seeds", "no member of the snapshot answers; this node goes on trying in the background", "err", err)
-			n.markJoined() // the snapshot alone is no promise
 			return nil
 		}
 		if !n.cfg.WaitForSeed {
@@ -44,6 +114,45 @@ func (n *Node) firstContact(ctx context.Context) error {
 		}
 		wait = min(2*wait, time.Second)
 	}
+}
+
+// await waits for the first good result, for all results, or for the end of ctx.
+// Its error says all that went wrong; if nothing is known yet, what did before.
+func (n *Node) await(ctx context.Context, results <-chan error, before error) (reached bool, _ error) {
+	var errs []error
+	for {
+		select {
+		case err, more := <-results:
+			switch {
+			case !more && len(errs) == 0: // others are trying already
+				return false, before
+			case !more:
+				return false, errors.Join(errs...)
+			case err == nil:
+				return true, nil
+			}
+			errs = append(errs, err)
+		case <-n.stop:
+			return false, ErrStopped
+		case <-ctx.Done(): // the attempts go on, each as long as it may
+			if len(errs) == 0 && before != nil {
+				return false, before
+			}
+			return false, errors.Join(append(errs, fmt.Errorf("still waiting for %s: %w", strings.Join(n.heal.waiting(), ", "), ctx.Err()))...)
+		}
+	}
+}
+
+// waiting returns the seeds of which nothing is known yet.
+func (h *healer) waiting() (names []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.seeds {
+		if s.busy {
+			names = append(names, s.text)
+		}
+	}
+	return names
 }
 
 // pauseIn waits, and reports whether ctx is not over.
@@ -58,130 +167,285 @@ func (n *Node) pauseIn(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (n *Node) markJoined() { n.joinOnce.Do(func() { close(n.joined) }) }
-
-// trySeeds resolves the seeds and joins all of them at once.
-func (n *Node) trySeeds(ctx context.Context) (reached bool, _ error) {
-	addrs, errs := n.resolveSeeds(ctx)
-	if len(addrs) == 0 && len(errs) == 0 { // this node is the only seed
-		n.markJoined()
-		return true, nil
+// first makes a node without seeds the first of its cluster, unless others are
+// expected.
+func (n *Node) first() {
+	if n.cfg.ExpectNodes == 0 {
+		n.joinOnce.Do(func() { close(n.joined) })
 	}
-	results := make(chan error, len(addrs))
-	for _, a := range addrs {
-		go func() { results <- n.exchange("", a) }()
-	}
-wait:
-	for i := range addrs {
-		select {
-		case err := <-results:
-			if err == nil {
-				reached = true
-			} else {
-				errs = append(errs, err)
-			}
-		case <-ctx.Done(): // the attempts end by themselves, within StreamTimeout
-			errs = append(errs, fmt.Errorf("still waiting for %d of %s: %w", len(addrs)-i, strings.Join(addrs, ", "), ctx.Err()))
-			break wait
-		}
-	}
-	if reached {
-		n.markJoined()
-		n.heal.scheduleResync(time.Now())
-	}
-	return reached, errors.Join(errs...)
 }
 
-// resolveSeeds returns the addresses of the seeds and of the snapshot but not
-// this node's own. Those of the snapshot are seeds if there are no others.
-func (n *Node) resolveSeeds(ctx context.Context) (addrs []string, errs []error) {
-	found := map[string]bool{}
-	for _, s := range n.cfg.Seeds {
-		host, port, _ := net.SplitHostPort(s)
-		ips := []string{host}
-		if _, err := netip.ParseAddr(host); err != nil {
-			if ips, err = n.cfg.Resolve(ctx, host); err != nil {
-				errs = append(errs, fmt.Errorf("seed %s: %w", s, err))
-				continue
-			}
-		}
-		for _, ip := range ips {
-			a, err := netip.ParseAddrPort(net.JoinHostPort(ip, port))
-			if err != nil {
-				errs = append(errs, fmt.Errorf("seed %s resolves to %q, which is no address", s, ip))
-				continue
-			}
-			found[netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String()] = true
-		}
-	}
-	all := maps.Clone(found)
-	for _, a := range n.heal.snapshot {
-		all[a] = true
-	}
-	if len(n.cfg.Seeds) == 0 {
-		found = all
-	}
-	delete(found, n.advertise.String())
-	delete(all, n.advertise.String())
-	n.heal.mu.Lock()
-	n.heal.seedAddrs = found
-	n.heal.mu.Unlock()
-	return slices.Sorted(maps.Keys(all)), errs
-}
-
-// healSeeds tries the seeds again while none of them is in the view.
-func (n *Node) healSeeds(now time.Time) {
-	if len(n.cfg.Seeds) == 0 && len(n.heal.snapshot) == 0 {
+// countJoined closes joined when enough members are in the view. The caller
+// holds mu.
+func (n *Node) countJoined() {
+	if n.isJoined() {
 		return
 	}
+	want := max(n.cfg.ExpectNodes, 1)
+	if n.cfg.ExpectNodes == 0 {
+		want = 2 // this node and another
+	}
+	here := 0
+	for _, m := range n.members {
+		if m.State.Present() && !m.hidden {
+			here++
+		}
+	}
+	if here >= want {
+		n.joinOnce.Do(func() { close(n.joined) })
+	}
+}
+
+func (n *Node) isJoined() bool {
+	select {
+	case <-n.joined:
+		return true
+	default:
+		return false
+	}
+}
+
+// trySeeds looks the seeds up and exchanges state with the nodes behind them,
+// each on a goroutine of its own, but not with those that it is busy with. With
+// strangers it does so only with addresses that no member has. What it returns
+// gets nil for each node that has answered, an error for whatever failed, and is
+// closed in the end.
+func (n *Node) trySeeds(strangers bool) <-chan error {
 	h := &n.heal
 	h.mu.Lock()
-	due := !h.seedBusy && now.After(h.nextSeed)
-	known := h.seedAddrs
+	var free []*seed
+	for _, s := range h.seeds {
+		if !s.busy && !(strangers && s.remembered) {
+			s.busy = true
+			free = append(free, s)
+		}
+	}
 	h.mu.Unlock()
-	if !due {
-		return
+	results := make(chan error, len(free)*(maxSeedAddrs+1))
+	if len(free) == 0 {
+		close(results)
 	}
-	inView := false
-	n.mu.Lock()
-	for _, m := range n.members {
-		if known[m.Addr] && m.listed && m.ID() != n.id {
-			inView = true
-			break
-		}
+	var left atomic.Int64
+	left.Store(int64(len(free)))
+	for _, s := range free {
+		n.spawn(func() {
+			n.trySeed(s, strangers, results)
+			h.mu.Lock()
+			s.busy = false
+			h.mu.Unlock()
+			if left.Add(-1) == 0 {
+				close(results)
+			}
+		})
 	}
-	n.mu.Unlock()
+	return results
+}
+
+// warnOnce logs a warning about the configuration once for each key.
+func (n *Node) warnOnce(key, msg string, err error) {
+	h := &n.heal
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if inView || len(known) == 0 && h.onlySelf(n) {
-		h.seedWait = firstRetry
-		h.nextSeed = now.Add(firstRetry)
+	said := h.warned[key] || len(h.warned) >= maxWarned
+	if !said {
+		h.warned[key] = true
+	}
+	h.mu.Unlock()
+	if !said {
+		n.lines.Log(slog.LevelWarn, key, msg, "err", err)
+	}
+}
+
+// trySeed looks one seed up and exchanges state with the nodes behind it, all
+// at once. It sends at most maxSeedAddrs+1 results.
+func (n *Node) trySeed(s *seed, strangers bool, results chan<- error) {
+	addrs, err := n.lookUp(s)
+	if err != nil {
+		results <- err
 		return
 	}
-	h.seedBusy = true
-	n.spawn(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), n.cfg.StreamTimeout+time.Second)
-		stop := context.AfterFunc(n.stopContext(), cancel)
-		_, err := n.trySeeds(ctx)
-		stop()
-		cancel()
-		if err != nil {
-			n.lines.Log(slog.LevelDebug, "seeds", "no seed answers yet", "err", err)
-		}
+	if strangers {
+		addrs = n.withoutMembers(addrs)
+	}
+	var attempts sync.WaitGroup
+	for _, a := range addrs {
+		attempts.Go(func() { results <- n.trySeedAt(s, a) })
+	}
+	attempts.Wait()
+}
+
+// trySeedAt exchanges state with the node at an address of a seed.
+func (n *Node) trySeedAt(s *seed, addr string) error {
+	err := n.exchange("", addr)
+	var claim *gossip.ClaimError
+	switch {
+	case errors.Is(err, gossip.ErrSelf):
+		err = fmt.Errorf("the seed %s is this node itself, which advertises %s: leave it out of Config.Seeds, or set Config.Advertise "+
+			"if that is not where others reach this node", addr, n.advertise)
+		n.warnOnce("seed "+addr, "a seed leads to this node", err)
+	case errors.As(err, &claim):
+		n.warnOnce("claim "+claim.ID, "a seed has the address of this node", err)
+	case err == nil:
+		h := &n.heal
+		id := n.transport.AnsweredAt(addr)
 		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.seedBusy = false
-		h.nextSeed = time.Now().Add(jitter(h.seedWait))
-		h.seedWait = min(2*h.seedWait, n.cfg.SeedInterval)
+		if s.behind == nil || len(s.behind) >= maxSeedAddrs {
+			s.behind = map[string]string{}
+		}
+		s.behind[addr] = id
+		h.mu.Unlock()
+		h.scheduleResync(time.Now())
+	}
+	return err
+}
+
+// lookUp returns at most maxSeedAddrs addresses that a seed stands for, in an
+// order of chance and without this node's own.
+func (n *Node) lookUp(s *seed) ([]string, error) {
+	if s.literal {
+		return s.addrs, nil
+	}
+	ips, err := n.resolve(s.host)
+	var addrs []string
+	own := false
+	for _, ip := range ips {
+		switch a := seedAddr(ip, s.port); {
+		case a == "":
+			err = errors.Join(err, fmt.Errorf("it has the address %q, which is none", loglimit.Cut(ip)))
+		case a == n.advertise.String():
+			own = true
+		case !slices.Contains(addrs, a):
+			addrs = append(addrs, a)
+		}
+	}
+	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
+	addrs = addrs[:min(len(addrs), maxSeedAddrs)]
+	if len(addrs) == 0 && err == nil {
+		err = errors.New("it stands for no address")
+		if own {
+			err = errors.New("it stands for this node alone")
+		}
+	}
+	n.noteLookUp(s, addrs, own, err)
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("seed %s: %w", s.text, err)
+	}
+	return addrs, nil
+}
+
+// noteLookUp keeps what a name stands for, and says once what is wrong with it.
+func (n *Node) noteLookUp(s *seed, addrs []string, own bool, err error) {
+	h := &n.heal
+	h.mu.Lock()
+	alone, unknown := len(addrs) == 0 && own, len(addrs) == 0 && !own
+	sayAlone := alone && !s.alone && !n.isJoined()
+	sayUnknown, sayKnown := unknown && !s.unknown, !unknown && s.unknown
+	s.alone, s.unknown = alone, unknown
+	if !unknown || s.addrs == nil { // else it may be a failure of the resolver
+		s.addrs = addrs
+	}
+	h.mu.Unlock()
+	switch {
+	case sayUnknown:
+		n.log.Warn("the name of a seed cannot be looked up; it is asked again for ever", "seed", s.text, "err", err)
+	case sayKnown:
+		n.log.Info("the name of a seed can be looked up again", "seed", s.text, "addresses", addrs)
+	}
+	if sayAlone {
+		n.log.Warn("the name of a seed stands for this node alone, which has joined nobody yet; it is asked again for ever. "+
+			"If this node may be the only one, set Config.ExpectNodes to 1", "seed", s.text)
+	}
+}
+
+// resolve looks a name up, within lookupTimeout whatever Config.Resolve does.
+func (n *Node) resolve(host string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
+	defer cancel()
+	defer context.AfterFunc(n.stopContext(), cancel)()
+	type answer struct {
+		ips []string
+		err error
+	}
+	answers := make(chan answer, 1)
+	go func() { // not waited for: it may ignore its context
+		ips, err := n.cfg.Resolve(ctx, host)
+		answers <- answer{ips, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.ips, a.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("no answer of the resolver for %s within %v: %w", host, lookupTimeout, ctx.Err())
+	}
+}
+
+// withoutMembers returns those addresses that no member of the view has.
+func (n *Node) withoutMembers(addrs []string) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	taken := map[string]bool{}
+	for _, m := range n.members {
+		if m.listed {
+			taken[m.Addr] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(addrs), func(a string) bool { return taken[a] })
+}
+
+// healSeeds tries the seeds again: soon, and then every SeedInterval, while none
+// of them is in the view; else every islandFactor times as long those addresses
+// that no member has: a part of the cluster that this node does not know may be
+// there. The run goroutine calls it at every tick.
+func (n *Node) healSeeds(now time.Time) {
+	h := &n.heal
+	if len(h.seeds) == 0 || now.Sub(h.seedLook) < firstRetry {
+		return
+	}
+	h.seedLook = now
+	inView := n.seedInView()
+	if inView != h.seedSeen {
+		h.seedSeen, h.seedWait = inView, firstRetry
+		h.nextSeed = now.Add(h.seedPause(&n.cfg))
+	}
+	if now.Before(h.nextSeed) {
+		return
+	}
+	h.nextSeed = now.Add(h.seedPause(&n.cfg))
+	n.spawn(func() {
+		if _, err := n.await(n.stopContext(), n.trySeeds(inView), nil); err != nil {
+			n.lines.Log(slog.LevelDebug, "seeds", "a seed does not answer yet", "err", err)
+		}
 	})
 }
 
-// onlySelf reports whether the seeds have been resolved, to this node alone.
-func (h *healer) onlySelf(n *Node) bool {
-	for _, s := range n.cfg.Seeds {
-		if s != n.advertise.String() {
-			return false
+// seedPause returns the time to the next attempt to reach the seeds.
+func (h *healer) seedPause(cfg *Config) time.Duration {
+	if h.seedSeen {
+		return jitter(islandFactor * cfg.SeedInterval)
+	}
+	wait := h.seedWait
+	h.seedWait = min(2*wait, cfg.SeedInterval)
+	return jitter(wait)
+}
+
+// seedInView reports whether a member has an address that a seed stands for, or
+// has answered at one.
+func (n *Node) seedInView() bool {
+	addrs, ids := map[string]bool{}, map[string]bool{}
+	h := &n.heal
+	h.mu.Lock()
+	for _, s := range h.seeds {
+		for _, a := range s.addrs {
+			addrs[a] = true
+			ids[s.behind[a]] = true
 		}
 	}
-	return true
+	h.mu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, m := range n.members {
+		if m.listed && m.ID() != n.id && (addrs[m.Addr] || ids[m.ID()]) {
+			return true
+		}
+	}
+	return false
 }

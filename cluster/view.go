@@ -198,6 +198,7 @@ func (n *Node) reveal(m *member, now time.Time) {
 	m.hidden, m.replaced, m.refused = false, false, false
 	m.State, m.Since, m.presentFrom = n.derive(m), now, now
 	n.emit(Event{Kind: NodeJoined, Member: m.Member})
+	n.countJoined()
 	n.findConflict(m)
 }
 
@@ -206,6 +207,7 @@ func (n *Node) revive(m *member, now time.Time) {
 	m.condemned, m.replaced, m.refused, m.suspectedBy, m.answers = false, false, false, 0, 0
 	m.presentFrom = now
 	n.setState(m, n.derive(m), now, Event{Kind: NodeRecovered, Duration: now.Sub(m.goneSince)})
+	n.countJoined()
 }
 
 // memberUpdated handles memberlist's NotifyUpdate.

@@ -141,6 +141,13 @@ func (t *Transport) accept(c *conn, verify func(id string) error) error {
 		return err
 	}
 	if err := t.admit(h, verify); err != nil {
+		if errors.Is(err, ErrSelf) && h.key == t.me.pub {
+			t.noteSelf(c.RemoteAddr())
+		}
+		var claim *ClaimError
+		if errors.As(err, &claim) { // the other side shall know it as well
+			c.Write(t.hello(h.kind))
+		}
 		return err
 	}
 	t.connMu.Lock()
@@ -186,7 +193,7 @@ func (t *Transport) admit(h hello, verify func(id string) error) error {
 	}
 	if h.id == t.me.id {
 		t.cfg.Observer.Refused(HelloNode)
-		return errSelf
+		return ErrSelf
 	}
 	if err := verify(h.id); err != nil {
 		t.cfg.Observer.Refused(HelloNode)
@@ -195,6 +202,10 @@ func (t *Transport) admit(h hello, verify func(id string) error) error {
 	if err := t.prove(h); err != nil {
 		t.cfg.Observer.Refused(HelloNode)
 		return err
+	}
+	if h.addr == t.cfg.Advertise {
+		t.cfg.Observer.Refused(HelloNode)
+		return &ClaimError{ID: h.id, Addr: h.addr}
 	}
 	return nil
 }
@@ -205,7 +216,40 @@ func (t *Transport) contact(h hello) {
 	}
 }
 
-var errSelf = errors.New("gossip: reached this node itself")
+// ErrSelf says that a node has reached itself.
+var ErrSelf = errors.New("gossip: reached this node itself")
+
+// noteSelf remembers that the connection at whose other end addr is comes from
+// this transport: the side that dialled gets no answer and asks for it.
+func (t *Transport) noteSelf(addr net.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.selves) >= maxHellos {
+		clear(t.selves)
+	}
+	t.selves[addr.String()] = true
+}
+
+// isSelf reports whether the connection at whose near end addr is has been
+// accepted by this transport, once.
+func (t *Transport) isSelf(addr net.Addr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	defer delete(t.selves, addr.String())
+	return t.selves[addr.String()]
+}
+
+// A ClaimError says that another node gives the address of this one for its own.
+type ClaimError struct {
+	ID   string
+	Addr netip.AddrPort
+}
+
+// Error implements error.
+func (e *ClaimError) Error() string {
+	return fmt.Sprintf("gossip: %s says that it is at %s, as this node does: set cluster.Config.Advertise of both "+
+		"to addresses at which the others reach them", e.ID, e.Addr)
+}
 
 // An OtherNodeError says that another node answers at an address than the one
 // that was dialled: a newer boot, most likely.
@@ -250,6 +294,14 @@ func (t *Transport) LastDialError(addr string) error {
 	return t.dialErr[addr]
 }
 
+// AnsweredAt returns which node answered at an address when it was last dialled
+// with success; "" if it was not.
+func (t *Transport) AnsweredAt(addr string) string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.answered[addr]
+}
+
 func (t *Transport) dial(a memberlist.Address, timeout time.Duration, kind byte) (*conn, hello, error) {
 	if timeout <= 0 {
 		return nil, hello{}, context.DeadlineExceeded
@@ -258,6 +310,10 @@ func (t *Transport) dial(a memberlist.Address, timeout time.Duration, kind byte)
 	t.mu.Lock()
 	if err == nil {
 		delete(t.dialErr, a.Addr)
+		if len(t.answered) >= maxDials {
+			clear(t.answered)
+		}
+		t.answered[a.Addr] = h.id
 	} else {
 		if len(t.dialErr) >= maxDials {
 			clear(t.dialErr)
@@ -296,6 +352,9 @@ func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind by
 	}
 	h, err := readHello(c.Conn)
 	if err != nil {
+		if t.isSelf(c.LocalAddr()) {
+			return nil, h, ErrSelf
+		}
 		t.cfg.Observer.Refused(HelloMalformed)
 		if errors.Is(err, io.EOF) {
 			err = fmt.Errorf("%s closed the connection after the hello: it belongs to another cluster or refuses this node; its log says which", a.Addr)

@@ -75,6 +75,8 @@ type Transport struct {
 	full     time.Time            // when there was last no room in peers
 	fetched  map[string]time.Time // last attempts to learn keys, by address
 	dialErr  map[string]error     // how the last dial of an address failed
+	answered map[string]string    // who answered there last
+	selves   map[string]bool      // far ends of connections from this transport to itself
 
 	connMu  sync.Mutex
 	conns   map[*conn]struct{}
@@ -152,6 +154,8 @@ func New(cfg Config) (*Transport, error) {
 		brought:  map[string]uint64{},
 		fetched:  map[string]time.Time{},
 		dialErr:  map[string]error{},
+		answered: map[string]string{},
+		selves:   map[string]bool{},
 		conns:    map[*conn]struct{}{},
 	}, nil
 }
@@ -268,7 +272,7 @@ func kindName(kind byte) string {
 // Kept tells how much is kept because of other nodes, and the most that would be.
 func (t *Transport) Kept(tell func(what string, n, limit int)) {
 	t.mu.RLock()
-	keys, gone, dials := len(t.peers), len(t.tombs.top), max(len(t.dialErr), len(t.fetched))
+	keys, gone, dials := len(t.peers), len(t.tombs.top), max(len(t.dialErr), len(t.fetched), len(t.answered))
 	t.mu.RUnlock()
 	t.connMu.Lock()
 	hellos, states := t.pending.InUse(), t.states.InUse()
