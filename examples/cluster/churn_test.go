@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -149,4 +150,27 @@ func consecutiveAddrs(t *testing.T, n int) string {
 	}
 	t.Fatal("no consecutive free ports")
 	return ""
+}
+
+// TestFieldADemoStartsWhenWorkersAreReady: clients come when every worker can be
+// chosen. So nobody warns at the start, and turns are what the name promises.
+func TestFieldADemoStartsWhenWorkersAreReady(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	demo := f.startCommand([]string{proc.Path(binDir, "demo"), "-strategy", "RoundRobin", "-workers", "3", "-clients", "6", "-failures=false"}, "demo", "",
+		"CERT_DIR="+t.TempDir(), // certificates of its own: another demo makes some at the same time
+		"WORKER_ADDR="+consecutiveAddrs(t, 3),
+		"GOFLAGS="+os.Getenv("GOFLAGS")+" "+strings.Join(buildArgs, " "))
+	served := map[string]int{}
+	for range 6 {
+		words := strings.Fields(demo.await("🎬 [worker-", "Streaming handler invoked").text)
+		served[words[0]]++
+	}
+	demo.none(" WRN ", " ERR ", "going on without")
+	want := map[string]int{"worker-a": 2, "worker-b": 2, "worker-c": 2}
+	if !maps.Equal(served, want) {
+		t.Errorf("clients by worker: %v, want %v", served, want)
+	}
+	demo.Stop()
+	demo.ended(0)
 }

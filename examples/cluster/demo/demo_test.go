@@ -99,3 +99,18 @@ func TestSummary(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}
 }
+
+func TestAListenerHearsTheFirstLineWithItsText(t *testing.T) {
+	t.Parallel()
+	l := listenFor("2 workers ready")
+	l.line("🙋 1 workers ready")
+	select {
+	case <-l.heard:
+		t.Fatal("heard another line")
+	default:
+	}
+	for range 2 {
+		l.line("12:00:00 INF 🙋 2 workers ready")
+	}
+	<-l.heard
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -18,7 +19,8 @@ const (
 	maxOfAKind = 99
 	// The cycle of a worker with failures, by which workers are put out of step.
 	cycle = 18 * time.Second
-	// How long a child may take to end when it is asked to, before it is killed.
+	// How long a child may take to be ready before the others are started all the
+	// same, and to end when it is asked to before it is killed.
 	patience = 10 * time.Second
 )
 
@@ -101,18 +103,80 @@ type running struct {
 	*proc.Process
 }
 
-// start starts a child, and waits for a director to be ready.
-func (f *fleet) start(c child) error {
+// startAll starts the children of [children] in their order: the workers when the
+// director is ready, and the clients when the director can choose every worker.
+// It returns early, with no error, when ctx ends.
+func (f *fleet) startAll(ctx context.Context, cs []child) error {
+	workers := 0
+	for _, c := range cs {
+		if c.program == "worker" {
+			workers++
+		}
+	}
+	director := listenFor("🚀 Director ready")
+	pool := listenFor(fmt.Sprintf("🙋 %d workers ready", workers))
+	for i, c := range cs {
+		var err error
+		switch {
+		case i > 0 && cs[i-1].program == "director":
+			err = f.await(ctx, director, "that it is ready")
+		case c.program == "client" && cs[i-1].program == "worker":
+			err = f.await(ctx, pool, fmt.Sprintf("that %d workers are ready", workers))
+		}
+		if err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := f.start(c, director, pool); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// await waits until the director has said what, a child fails or ctx ends. If
+// nothing comes for long it says so, and that is all.
+func (f *fleet) await(ctx context.Context, said *listener, what string) error {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case <-said.heard:
+	case err := <-f.failed:
+		return err
+	case <-ctx.Done():
+	case <-late.C:
+		f.terminal.say(fmt.Sprintf("the director has not said %s in %v, going on without", what, patience))
+	}
+	return nil
+}
+
+// A listener waits for a line with a text.
+type listener struct {
+	text  string
+	heard chan struct{} // closed by the first such line
+	once  sync.Once
+}
+
+func listenFor(text string) *listener { return &listener{text: text, heard: make(chan struct{})} }
+
+func (l *listener) line(s string) {
+	if strings.Contains(s, l.text) {
+		l.once.Do(func() { close(l.heard) })
+	}
+}
+
+// start starts a child. The listeners hear what a director says.
+func (f *fleet) start(c child, listeners ...*listener) error {
 	printer := f.terminal.printer(c.name)
 	line := printer
-	ready := make(chan struct{})
 	switch c.program {
 	case "director":
-		var once sync.Once
 		line = func(s string) {
 			printer(s)
-			if strings.Contains(s, "🚀 Director ready") {
-				once.Do(func() { close(ready) })
+			for _, l := range listeners {
+				l.line(s)
 			}
 		}
 	case "client":
@@ -136,13 +200,6 @@ func (f *fleet) start(c child) error {
 			}
 		}
 	}()
-	if c.program == "director" {
-		select {
-		case <-ready:
-		case <-p.Done():
-		case <-time.After(patience): // the others wait for it too
-		}
-	}
 	return nil
 }
 

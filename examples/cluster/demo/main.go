@@ -125,10 +125,8 @@ func demo(ctx context.Context, o options, out *os.File) (whole bool, err error) 
 
 	f := &fleet{bin: bin, terminal: terminal, failed: make(chan error, 1)}
 	defer f.stop()
-	for _, c := range all {
-		if err := f.start(c); err != nil {
-			return false, err
-		}
+	if err := f.startAll(ctx, all); err != nil {
+		return false, err
 	}
 	var over <-chan time.Time
 	if o.duration > 0 {

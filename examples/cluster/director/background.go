@@ -14,11 +14,20 @@ import (
 // compute.
 const every = 5 * time.Second
 
-// showPool logs the workers until ctx ends.
+// sayReady logs each time that more workers than ever can be chosen, until ctx
+// ends.
+func sayReady(ctx context.Context, registry *cluster.WorkerRegistry, log *slog.Logger) {
+	for n := 1; registry.WaitReady(ctx, n) == nil; n++ {
+		log.Info(fmt.Sprintf("🙋 %d workers ready", n))
+	}
+}
+
+// showPool logs the workers until ctx ends. That there are none is a warning
+// from the second look on: at the first, none has had the time to come.
 func showPool(ctx context.Context, registry *cluster.WorkerRegistry, log *slog.Logger) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for {
+	for none := slog.LevelInfo; ; none = slog.LevelWarn {
 		var ready []cluster.WorkerInfo
 		for _, w := range registry.Workers() {
 			if w.Ready {
@@ -26,7 +35,7 @@ func showPool(ctx context.Context, registry *cluster.WorkerRegistry, log *slog.L
 			}
 		}
 		if len(ready) == 0 {
-			log.Warn("⚠️  No workers available")
+			log.Log(ctx, none, "⚠️  No workers available")
 		} else {
 			log.Info(fmt.Sprintf("📊 Worker pool status: %d workers available", len(ready)))
 		}

@@ -77,6 +77,7 @@ func run(ctx context.Context, ep *rpcnet.Endpoint, tags cluster.Tags, strategy b
 
 	background, stop := context.WithCancel(ctx)
 	defer stop()
+	go sayReady(background, registry, log)
 	go showPool(background, registry, log)
 	go callCompute(background, registry, client, log)
 
