@@ -104,17 +104,36 @@ var scalars = map[string]node{
 	"time": {kind: kindTime}, "duration": {kind: kindDuration}, "raw": {kind: kindRaw},
 }
 
-// maxRef bounds how deep a reference nests, since a descriptor may come from
-// a peer.
+// maxRef bounds how deep a single reference such as [][]?T nests, since a
+// descriptor may come from a peer. How many named types lead to one another is
+// bounded by the descriptor alone.
 const maxRef = 64
 
-// node resolves a reference. The caller holds s.mu, or is [Parse].
-func (s *Schema) node(ref string, depth int) (*node, error) {
+// node resolves a reference and all that it leads to. The caller holds s.mu, or
+// is [Parse].
+func (s *Schema) node(ref string) (*node, error) {
+	n, err := s.outline(ref, 0)
+	for err == nil && len(s.open) > 0 {
+		last := len(s.open) - 1
+		next := s.open[last]
+		s.open = s.open[:last]
+		err = s.resolveFields(next)
+	}
+	if err != nil {
+		s.open = nil
+		return nil, err
+	}
+	return n, nil
+}
+
+// outline resolves a reference up to the fields of its structs and unions, which
+// it adds to s.open.
+func (s *Schema) outline(ref string, depth int) (*node, error) {
 	if n := s.nodes[ref]; n != nil {
 		return n, nil
 	}
 	if depth > maxRef {
-		return nil, fmt.Errorf("type %.80s... nests too deep", ref)
+		return nil, fmt.Errorf("type %.80s... nests too deep: a reference nests at most %d levels", ref, maxRef)
 	}
 	n := &node{ref: ref}
 	s.nodes[ref] = n
@@ -128,7 +147,7 @@ func (s *Schema) node(ref string, depth int) (*node, error) {
 func (s *Schema) resolve(n *node, depth int) (err error) {
 	ref := n.ref
 	if t := s.Types[ref]; t != nil {
-		return s.resolveNamed(n, t, depth)
+		return s.resolveNamed(n, t)
 	}
 	if sc, ok := scalars[ref]; ok {
 		*n = sc
@@ -141,22 +160,22 @@ func (s *Schema) resolve(n *node, depth int) (err error) {
 		return nil
 	case strings.HasPrefix(ref, "?"):
 		n.kind = kindOptional
-		n.elem, err = s.node(ref[1:], depth+1)
+		n.elem, err = s.outline(ref[1:], depth+1)
 		return err
 	case strings.HasPrefix(ref, "map["):
 		k, v, _ := strings.Cut(ref[len("map["):], "]")
 		n.kind = kindMap
-		if n.key, err = s.node(k, depth+1); err != nil {
+		if n.key, err = s.outline(k, depth+1); err != nil {
 			return err
 		}
 		if n.key.kind != kindString && n.key.kind != kindInt && n.key.kind != kindUint {
 			return fmt.Errorf("type %s: the key must be text or an integer", ref)
 		}
-		n.elem, err = s.node(v, depth+1)
+		n.elem, err = s.outline(v, depth+1)
 		return err
 	case strings.HasPrefix(ref, "[]"):
 		n.kind = kindList
-		n.elem, err = s.node(ref[2:], depth+1)
+		n.elem, err = s.outline(ref[2:], depth+1)
 		return err
 	case strings.HasPrefix(ref, "["):
 		size, elem, _ := strings.Cut(ref[1:], "]")
@@ -168,13 +187,13 @@ func (s *Schema) resolve(n *node, depth int) (err error) {
 			return nil
 		}
 		n.kind = kindArray
-		n.elem, err = s.node(elem, depth+1)
+		n.elem, err = s.outline(elem, depth+1)
 		return err
 	}
 	return fmt.Errorf("no type %q", ref)
 }
 
-func (s *Schema) resolveNamed(n *node, t *Type, depth int) error {
+func (s *Schema) resolveNamed(n *node, t *Type) error {
 	switch t.Kind {
 	case "enum":
 		base, ok := scalars[t.Base]
@@ -184,14 +203,23 @@ func (s *Schema) resolveNamed(n *node, t *Type, depth int) error {
 		base.ref, base.values = n.ref, t.Values
 		*n = base
 		return nil
-	case "struct", "union":
+	case "struct":
+		n.kind = kindStruct
+	case "union":
+		n.kind = kindUnion
 	default:
 		return fmt.Errorf("type %s has kind %q: want struct, union or enum", n.ref, t.Kind)
 	}
-	n.kind = kindStruct
+	s.open = append(s.open, n)
+	return nil
+}
+
+// resolveFields resolves the fields of a struct or the variants of a union.
+func (s *Schema) resolveFields(n *node) error {
+	t := s.Types[n.ref]
 	fields := t.Fields
-	if t.Kind == "union" {
-		n.kind, fields = kindUnion, t.Variants
+	if n.kind == kindUnion {
+		fields = t.Variants
 	}
 	for _, f := range fields {
 		e := &entry{name: f.Name, key: wire.AppendString(nil, f.Name), packed: f.Packed, max: f.Max}
@@ -199,7 +227,7 @@ func (s *Schema) resolveNamed(n *node, t *Type, depth int) error {
 			e.key = wire.AppendUint(nil, uint64(f.Key))
 		}
 		var err error
-		if e.node, err = s.node(f.Type, depth+1); err != nil {
+		if e.node, err = s.outline(f.Type, 0); err != nil {
 			return fmt.Errorf("%s.%s: %w", n.ref, f.Name, err)
 		}
 		if e.packed && !e.node.packs() {

@@ -33,6 +33,7 @@ type Schema struct {
 
 	mu    sync.Mutex
 	nodes map[string]*node // by reference
+	open  []*node          // structs and unions whose fields are not resolved yet; empty when mu is free
 }
 
 // A Method is one procedure of a service.
@@ -103,7 +104,7 @@ func Parse(descriptor string) (*Schema, error) {
 	}
 	refs = append(refs, slices.Sorted(maps.Keys(s.Types))...)
 	for _, r := range refs {
-		if _, err := s.node(r, 0); err != nil {
+		if _, err := s.node(r); err != nil {
 			return nil, fmt.Errorf("schema: service %s: %w", s.Service, err)
 		}
 	}
@@ -129,7 +130,7 @@ func (s *Schema) Message(ref string) (*Message, error) {
 	if s.nodes == nil { // not from Parse
 		s.nodes = map[string]*node{}
 	}
-	n, err := s.node(ref, 0)
+	n, err := s.node(ref)
 	if err != nil {
 		clear(s.nodes) // some may refer to what was not resolved
 		return nil, err

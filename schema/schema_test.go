@@ -170,3 +170,54 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// chain is a descriptor of n structs, each with a pointer to the next.
+func chain(n int, kind string) string {
+	var b strings.Builder
+	b.WriteString(`{"version":1,"methods":[{"name":"M","request":"T0","response":"T0"}],"types":{`)
+	list := "fields"
+	if kind == "union" {
+		list = "variants"
+	}
+	for i := range n - 1 {
+		fmt.Fprintf(&b, `"T%d":{"kind":%q,%q:[{"name":"next","type":"?T%d"}]},`, i, kind, list, i+1)
+	}
+	fmt.Fprintf(&b, `"T%d":{"kind":%q,%q:[{"name":"x","type":"int"}]}}}`, n-1, kind, list)
+	return b.String()
+}
+
+// Types may lead to one another however far: only a single reference has a
+// limit, and only a value one of its own.
+func TestFieldTypesNestHoweverDeep(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"struct", "union"} {
+		for _, n := range []int{33, 65, 10_000} {
+			s, err := schema.Parse(chain(n, kind))
+			if err != nil {
+				t.Errorf("%d types of kind %s: %v", n, kind, err)
+				continue
+			}
+			m, err := s.Message(fmt.Sprintf("T%d", n-3))
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := `{"next":{"next":{"x":7}}}`
+			cbor, err := m.AppendCBOR(nil, []byte(in))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out, err := m.AppendJSON(nil, cbor); err != nil || string(out) != in {
+				t.Errorf("%d types of kind %s: %s, %v, want %s", n, kind, out, err, in)
+			}
+		}
+	}
+}
+
+// A type that is missing at the end of a chain is told, and asking again too.
+func TestAMissingTypeFarAwayIsAnError(t *testing.T) {
+	t.Parallel()
+	_, err := schema.Parse(strings.Replace(chain(100, "struct"), `"type":"int"`, `"type":"[]Gone"`, 1))
+	if want := `T99.x: no type "Gone"`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
