@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,10 +43,53 @@ type View struct {
 	Gone    []Member `json:"gone,omitempty"`
 	// Partition is the partition the node finds itself in, if any.
 	Partition *Partition `json:"partition,omitempty"`
+	// Workers are what the node's registries know of the workers, in the order of
+	// Members; none if the node does not choose among workers.
+	Workers []WorkerView `json:"workers,omitempty"`
+}
+
+// A WorkerView says whether a node can choose a worker.
+type WorkerView struct {
+	// Name and Boot are those of the member.
+	Name string `json:"name"`
+	Boot string `json:"boot"`
+	// Ready says whether it can be chosen, Status why, or why not, and Reason how
+	// its control connection failed, "" if that is there.
+	Ready  bool   `json:"ready"`
+	Status string `json:"status"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // View returns this node's view of the cluster.
 func (n *Node) View() View {
+	v := n.membersView()
+	n.mu.Lock()
+	views := slices.Collect(maps.Values(n.views))
+	n.mu.Unlock()
+	for _, f := range views {
+		v.Workers = append(v.Workers, f()...)
+	}
+	return v
+}
+
+// addView has f tell of workers in [Node.View] until remove is called.
+func (n *Node) addView(f func() []WorkerView) (remove func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.views == nil {
+		n.views = map[*byte]func() []WorkerView{}
+	}
+	key := new(byte)
+	n.views[key] = f
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.views, key)
+	}
+}
+
+// membersView is View without the workers.
+func (n *Node) membersView() View {
 	v := View{Cluster: n.cfg.Cluster, Self: n.Self(), Time: time.Now(), Members: n.Members(), Gone: n.Gone()}
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -63,7 +63,8 @@ type Node struct {
 	lastLoss   time.Time       // last time a member left the view
 	selectors  map[string]Selector
 	drains     []func(context.Context)
-	streams    eventStreams // streams of Admin/Events; a lock of its own
+	views      map[*byte]func() []WorkerView // of registries, see addView
+	streams    eventStreams                  // streams of Admin/Events; a lock of its own
 
 	heal healer // owned by the run goroutine, but for its own lock
 

@@ -75,6 +75,7 @@ type WorkerRegistry struct {
 	// Whether a late worker lives is asked by gossip's packets (nil for a registry
 	// without a node) and over its control connection.
 	packets func(Member) bool
+	unview  func() // takes what it tells out of the node's view
 	probe   func(context.Context, rpcnet.Transport) error
 
 	ctx    context.Context // of everything the registry runs
@@ -124,6 +125,7 @@ func NewWorkerRegistry(node *Node, cfg RegistryConfig) (*WorkerRegistry, error) 
 		return nil, err
 	}
 	r.packets = node.answersPackets
+	r.unview = node.addView(r.view)
 	r.start()
 	return r, nil
 }
@@ -149,7 +151,7 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, of Config, cfg Registr
 		origin: time.Now(), log: cfg.Logger, lines: loglimit.New(cfg.Logger), gate: newGate(), metrics: of.Metrics, zone: cfg.Zone,
 		workers: map[string]*workerEntry{}, standby: map[string]Member{}, groups: map[string]*group{}, owned: map[string]int{},
 		conns: map[*routed.Conns]struct{}{}, probe: routed.Ping,
-		stall: phi.NewStall(checkEvery), changed: make(chan struct{}),
+		unview: func() {}, stall: phi.NewStall(checkEvery), changed: make(chan struct{}),
 	}
 	r.pool = load.NewPool(randomID(), rand.New(rand.NewPCG(randomID(), randomID())))
 	if r.metrics == nil {
@@ -172,6 +174,7 @@ func (r *WorkerRegistry) start() {
 func (r *WorkerRegistry) Close() error {
 	r.cancel()
 	r.work.Wait()
+	r.unview()
 	r.lines.Close()
 	return nil
 }

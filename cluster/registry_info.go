@@ -17,6 +17,16 @@ func (r *WorkerRegistry) Workers() []WorkerInfo {
 	return r.infos(&load.Wish{}, func(*workerEntry) bool { return true })
 }
 
+// view returns what [Node.View] tells of the workers.
+func (r *WorkerRegistry) view() []WorkerView {
+	infos := r.Workers()
+	vs := make([]WorkerView, len(infos))
+	for i, w := range infos {
+		vs[i] = WorkerView{Name: w.Name, Boot: w.Boot, Ready: w.Ready, Status: w.Status, Reason: w.Reason}
+	}
+	return vs
+}
+
 // Worker returns the worker of that name as it is known now.
 func (r *WorkerRegistry) Worker(name string) (WorkerInfo, bool) {
 	r.mu.Lock()

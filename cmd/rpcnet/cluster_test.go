@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,8 +60,60 @@ func TestMembersListsTheClusterWithoutJoining(t *testing.T) {
 	if _, out, _ = runCommand(t, append([]string{"members", "-select", "role=director"}, flags...)...); strings.Contains(out, "role=worker") {
 		t.Errorf("-select shows %q", out)
 	}
+	if status, out, errs = runCommand(t, "members", flags[0], flags[1], flags[3]); status != 0 || !strings.Contains(out, "1 present") {
+		t.Errorf("with the address as its argument: status %d, %q, %q", status, out, errs)
+	}
+	for _, args := range [][]string{{"nonsense"}, {flags[3], "-o"}} {
+		if status, _, errs = runCommand(t, append([]string{"members"}, args...)...); status != 2 || !strings.Contains(errs, "host:port") {
+			t.Errorf("%q: status %d, %q", args, status, errs)
+		}
+	}
 	if ms := n.Members(); len(ms) != 1 {
 		t.Errorf("asking made a member: %v", ms)
+	}
+}
+
+// A node that chooses among workers says which it can choose, and of others why
+// not.
+func TestFieldMembersSaysWhyAWorkerIsNotChosen(t *testing.T) {
+	t.Parallel()
+	n, flags := startNode(t)
+	quiet := slog.New(slog.DiscardHandler)
+	r, err := cluster.NewWorkerRegistry(n, cluster.RegistryConfig{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	if _, err := cluster.NewWorker(n, cluster.WorkerConfig{Logger: quiet}); err != nil {
+		t.Fatal(err)
+	}
+	cert, key := certs.Files(filepath.Join(flags[1], "d"))
+	if _, err := certs.Add(flags[1], certs.Leaf{Name: "d", Role: "director"}); err != nil {
+		t.Fatal(err)
+	}
+	ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.WithLogger(quiet), rpcnet.CertFiles(cert, key, filepath.Join(flags[1], "ca.pem")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ep.Close() })
+	d, err := cluster.Join(t.Context(), ep, cluster.Config{
+		Name: "impostor", Tags: cluster.Tags{"role": "worker"}, Seeds: []string{flags[3]}, WaitForSeed: true, Logger: quiet,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	want := []string{`worker-a .*role=worker +ready`, `impostor .*role=worker .*may not be used as worker`}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		_, out, _ := runCommand(t, append([]string{"members"}, flags...)...)
+		missing := slices.IndexFunc(want, func(re string) bool { return !regexp.MustCompile(re).MatchString(out) })
+		if missing < 0 {
+			t.Logf("field | a worker whose certificate may not be a worker's | rpcnet members says why | it does")
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no line %q in\n%s", want[missing], out)
+		}
 	}
 }
 
@@ -158,7 +212,7 @@ func TestCommandsThatReadAClusterSayWhatIsWrong(t *testing.T) {
 	}{
 		{[]string{"members", "-o", "xml"}, 2, "want table or json"},
 		{[]string{"events", "-o", "table"}, 2, "want text or json"},
-		{[]string{"members", "more"}, 2, `unexpected argument "more"`},
+		{[]string{"members", "a:1", "more"}, 2, `unexpected argument "more"`},
 		{append([]string{"members", "-select", "a="}, flags...), 2, "character 3"},
 		{append(append([]string{"members"}, flags...), "-dir", "nowhere"), 1, "nowhere"},
 		{append(append([]string{"members"}, flags...), "-addr", "127.0.0.1:1"), 1, "127.0.0.1:1"},

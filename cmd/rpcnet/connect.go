@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net"
 	"path/filepath"
 	"time"
 
@@ -26,6 +27,20 @@ func targetFlags(fs *flag.FlagSet) *target {
 	fs.StringVar(&t.name, "server-name", "", "the `name` the node's certificate must carry, in place of the host of -addr")
 	fs.DurationVar(&t.timeout, "timeout", 5*time.Second, "how long to wait for the connection and for one answer")
 	return t
+}
+
+// address takes the arguments of a command: none, or the node's address.
+func (t *target) address(args []string) error {
+	switch {
+	case len(args) > 1:
+		return usageError(fmt.Sprintf("unexpected argument %q: want one host:port at most, after the flags", args[1]))
+	case len(args) == 1:
+		if _, _, err := net.SplitHostPort(args[0]); err != nil {
+			return usageError(fmt.Sprintf("argument %q: want the host:port of a node", args[0]))
+		}
+		t.addr = args[0]
+	}
+	return nil
 }
 
 // dial connects to the node. The caller closes the connection.
@@ -59,11 +74,4 @@ func formatFlag(fs *flag.FlagSet, text string) *format {
 		return nil
 	})
 	return &f
-}
-
-func noArguments(args []string) error {
-	if len(args) > 0 {
-		return usageError(fmt.Sprintf("unexpected argument %q", args[0]))
-	}
-	return nil
 }

@@ -12,13 +12,14 @@ import (
 
 var eventsCommand = command{
 	name:    "events",
+	args:    "[host:port]",
 	summary: "print what happens in a cluster as one of its nodes sees it, until interrupted; it does not join",
 	setup: func(fs *flag.FlagSet) runFunc {
 		t := targetFlags(fs)
 		form := formatFlag(fs, "text")
 		initial := fs.Bool("initial", true, "begin with the members as they are")
 		return func(ctx context.Context, args []string, out io.Writer) error {
-			if err := noArguments(args); err != nil {
+			if err := t.address(args); err != nil {
 				return err
 			}
 			conn, err := t.dial(ctx)

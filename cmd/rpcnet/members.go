@@ -15,14 +15,15 @@ import (
 
 var membersCommand = command{
 	name:    "members",
-	summary: "list the members of a cluster as one of its nodes sees them; it does not join",
+	args:    "[host:port]",
+	summary: "list the members of a cluster as one of its nodes sees them, by default that of -addr; it does not join",
 	setup: func(fs *flag.FlagSet) runFunc {
 		t := targetFlags(fs)
 		form := formatFlag(fs, "table")
 		watch := fs.Bool("watch", false, "print the list again at every change, until interrupted")
 		selector := fs.String("select", "", "only members that match this `selector`, such as role=worker,zone in (a,b)")
 		return func(ctx context.Context, args []string, out io.Writer) error {
-			if err := noArguments(args); err != nil {
+			if err := t.address(args); err != nil {
 				return err
 			}
 			s, err := cluster.ParseSelector(*selector)
@@ -56,9 +57,9 @@ func showMembers(ctx context.Context, conn *rpcnet.Conn, timeout time.Duration, 
 		return json.NewEncoder(out).Encode(v)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tADDRESS\tSTATE\tSINCE\tBOOT\tTAGS")
+	fmt.Fprintln(w, "NAME\tADDRESS\tSTATE\tSINCE\tBOOT\tTAGS\tWORKER")
 	for _, m := range append(v.Members, v.Gone...) {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.Addr, m.State, age(v.Time.Sub(m.Since)), m.Boot, m.Tags)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.Addr, m.State, age(v.Time.Sub(m.Since)), m.Boot, m.Tags, worker(v, m))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -72,6 +73,21 @@ func showMembers(ctx context.Context, conn *rpcnet.Conn, timeout time.Duration, 
 	}
 	_, err = fmt.Fprintln(out)
 	return err
+}
+
+// worker returns whether the node that was asked can choose a member, and if not
+// why; "" if the member is no worker to it.
+func worker(v cluster.View, m cluster.Member) string {
+	for _, w := range v.Workers {
+		switch {
+		case w.Name != m.Name || w.Boot != m.Boot:
+		case w.Reason != "":
+			return w.Status + ": " + w.Reason
+		default:
+			return w.Status
+		}
+	}
+	return ""
 }
 
 func matching(ms []cluster.Member, s cluster.Selector) []cluster.Member {
