@@ -87,13 +87,6 @@ func (ep *Endpoint) Reserve(peer Peer, what string, bytes int64) (release func()
 // identity ([Peer].ID), however many connections it makes: programs that share
 // a certificate share the limits. Zero fields have their defaults.
 type PeerLimits struct {
-	// Refused is how many connections became no session since the start, by
-	// reason: "accept" (the system gave none), "handshakes" (given up for
-	// another, too many had not finished their handshake), "handshake" (it
-	// failed), "authorization" (by a rule of the program or of roles), "settings"
-	// (it said nothing useful after its handshake), "limit" (of memory, of
-	// sessions, of descriptors).
-	Refused map[string]uint64
 	// Memory is how much of the memory budget ([WithMemoryBudget]) the peer may
 	// have, in bytes. Default: half, or 64 MiB if that is more.
 	Memory int64
