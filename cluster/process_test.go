@@ -134,7 +134,6 @@ func launch(t testing.TB, c childConfig, through ...string) *process {
 		}
 	}()
 	t.Cleanup(func() {
-		p.cmd.Process.Signal(syscall.SIGCONT)
 		p.cmd.Process.Kill()
 		<-read
 		p.cmd.Wait()
@@ -235,71 +234,6 @@ func TestAProcessKilledIsFailedAndItsSuccessorJoins(t *testing.T) {
 	}
 }
 
-func TestAProcessStoppedForLongFailsAndRecovers(t *testing.T) {
-	t.Parallel()
-	dir := certDir(t)
-	a := local(t, dir, "a")
-	b := local(t, dir, "b", a)
-	p := launch(t, childConfig{Dir: dir, Name: "worker", Listen: "127.0.0.1:0", Seeds: addrs(a)})
-	for _, h := range []*history{a, b} {
-		h.sees(t, 3)
-	}
-	m, _ := a.node.Lookup("worker")
-	p.signal(t, syscall.SIGSTOP)
-	for _, h := range []*history{a, b} {
-		h.wait(t, cluster.NodeFailed, "worker")
-	}
-	p.signal(t, syscall.SIGCONT)
-	for _, h := range []*history{a, b} {
-		eventually(t, func() error {
-			for _, e := range h.events(cluster.NodeRecovered, "worker") {
-				if e.Member.Boot == m.Boot && e.Was.State == cluster.StateFailed && e.Duration > 0 {
-					return nil
-				}
-			}
-			return fmt.Errorf("%s has not taken it back", h.node.Self().Name)
-		})
-		h.sees(t, 3)
-	}
-}
-
-// stopShortly stops a process of five again and again for a while, one that
-// watches the others as a director watches its workers, and checks that nobody
-// fails. It returns the process.
-func stopShortly(t *testing.T, stop time.Duration, times int) *process {
-	t.Helper()
-	dir := certDir(t)
-	seed := local(t, dir, "w0")
-	hs := []*history{seed}
-	for i := range 3 {
-		hs = append(hs, local(t, dir, fmt.Sprintf("w%d", i+1), seed))
-	}
-	for _, h := range hs {
-		serveWorker(t, h)
-	}
-	p := launch(t, childConfig{Dir: dir, Name: "stopped", Listen: "127.0.0.1:0", Seeds: addrs(seed), Workers: len(hs)})
-	for _, h := range hs {
-		h.sees(t, 5)
-		p.wait(t, cluster.NodeJoined, h.node.Self().Name) // which it says when it watches them all
-	}
-	for range times {
-		time.Sleep(2 * time.Second)
-		p.signal(t, syscall.SIGSTOP)
-		time.Sleep(stop)
-		p.signal(t, syscall.SIGCONT)
-	}
-	time.Sleep(2 * time.Second)
-	for _, h := range hs {
-		if es := h.events(cluster.NodeFailed, ""); len(es) > 0 {
-			t.Errorf("stopped for %v: %s\n%s", stop, h.node.Self().Name, lines(es))
-		}
-	}
-	if es := p.events(cluster.NodeFailed, ""); len(es) > 0 {
-		t.Errorf("stopped for %v, it has:\n%s", stop, lines(es))
-	}
-	return p
-}
-
 // serveWorker makes a node a worker.
 func serveWorker(t testing.TB, h *history) {
 	t.Helper()
@@ -316,22 +250,6 @@ func serveWorker(t testing.TB, h *history) {
 		h.node.Endpoint().Serve(ctx, rpcnet.NewServer())
 	}()
 	t.Cleanup(func() { stop(); <-served })
-}
-
-func TestADirectorStoppedForASecondFailsNobody(t *testing.T) {
-	t.Parallel()
-	stopShortly(t, time.Second, 1)
-}
-
-func TestAShortStopFailsNobodyOnEitherSide(t *testing.T) {
-	long(t)
-	for _, stop := range []time.Duration{300 * time.Millisecond, time.Second} {
-		p := stopShortly(t, stop, 5)
-		// And the one that was stopped blames nobody.
-		if es := p.events(cluster.NodeSuspected, ""); len(es) > 0 {
-			t.Errorf("stopped for %v, it has:\n%s", stop, lines(es))
-		}
-	}
 }
 
 func TestARollingAndAMassRestartLeaveNoZombies(t *testing.T) {
