@@ -72,7 +72,7 @@ func TestJSONFormIsProtobufs(t *testing.T) {
 	}
 }
 
-func TestFieldIsAByteString(t *testing.T) {
+func TestByteStringOfAField(t *testing.T) {
 	t.Parallel()
 	in := wrapperspb.String(strings.Repeat("x", 300))
 	b, err := protocodec.AppendField(nil, in)

@@ -9,7 +9,8 @@
 //
 //	t.Logf("redteam | <what> | <bound> | <measured>")
 //
-// ("field | …" for the others). Exit status 1 if a test fails, or if none has
+// ("field | …" for the others). A test that tells none has a row of its name.
+// Exit status 1 if a test fails, or if none has
 // run.
 package main
 
@@ -26,6 +27,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 )
 
 func main() {
@@ -48,6 +50,9 @@ type suite struct {
 	prefix string // of the tests' names
 }
 
+// maxCell is where a cell of the table is cut, in bytes.
+const maxCell = 100
+
 // A row is what one line of a test tells.
 type row struct {
 	what, bound, measured, test string
@@ -66,7 +71,7 @@ func (s suite) main(race bool, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"test", "-json", "-count=1", "-p=1", "-timeout=10m", "-run=^" + s.prefix}
+	args := []string{"test", "-json", "-count=1", "-p=1", "-timeout=10m", "-run=^" + s.prefix + "[A-Z0-9]"}
 	if race {
 		args = append(args, "-race")
 	}
@@ -99,7 +104,7 @@ func (s suite) main(race bool, out io.Writer) error {
 
 // packages returns the folders that have tests of the suite.
 func (s suite) packages() ([]string, error) {
-	out, err := exec.Command("git", "grep", "-l", "--untracked", "-E", "^func "+s.prefix, "--", "*_test.go").Output()
+	out, err := exec.Command("git", "grep", "-l", "--untracked", "-E", "^func "+s.prefix+"[A-Z0-9]", "--", "*_test.go").Output()
 	if err != nil {
 		return nil, fmt.Errorf("looking for %s in the repository: %w", s.prefix, err)
 	}
@@ -141,9 +146,27 @@ func (s suite) read(in io.Reader) (result, error) {
 			r.failed = append(r.failed, strings.TrimSpace(name))
 		case e.Action == "pass" && e.Test != "":
 			r.passed++
+			if !strings.Contains(e.Test, "/") && !slices.ContainsFunc(r.rows, func(x row) bool { return of(x.test, e.Test) }) {
+				r.rows = append(r.rows, row{words(strings.TrimPrefix(e.Test, s.prefix)), "", "holds", e.Test})
+			}
 		}
 	}
 	return r, lines.Err()
+}
+
+// of reports whether a test is another or a part of it.
+func of(test, whole string) bool { return test == whole || strings.HasPrefix(test, whole+"/") }
+
+// words returns the words of a name in camel case, in lower case.
+func words(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if unicode.IsUpper(r) && i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
 }
 
 // row returns what a line of output tells, if it does.
@@ -154,7 +177,9 @@ func (s suite) row(e event) (row, bool) {
 		return row{}, false
 	}
 	for i := range cells {
-		cells[i] = strings.TrimSpace(cells[i])
+		if cells[i] = strings.TrimSpace(cells[i]); len(cells[i]) > maxCell {
+			cells[i] = strings.ToValidUTF8(cells[i][:maxCell], "") + "..."
+		}
 	}
 	return row{cells[0], cells[1], cells[2], e.Test}, true
 }

@@ -14,11 +14,13 @@ func TestATableIsMadeOfWhatTestsSay(t *testing.T) {
 {"Action":"output","Package":"p","Test":"TestAttack01","Output":"redteam | two packets | 1s | 3ms\n"}
 {"Action":"output","Package":"p","Test":"TestAttack01","Output":"it hangs\n"}
 {"Action":"fail","Package":"p","Test":"TestAttack01"}
+{"Action":"pass","Package":"p","Test":"TestAttackOfNobody"}
+{"Action":"pass","Package":"p","Test":"TestAttackOfNobody/part"}
 {"Action":"fail","Package":"p"}
 `)
 	s := suite{"redteam", "TestAttack"}
 	r, err := s.read(in)
-	if err != nil || r.passed != 1 || len(r.failed) != 1 || r.failed[0] != "p TestAttack01" {
+	if err != nil || r.passed != 3 || len(r.failed) != 1 || r.failed[0] != "p TestAttack01" {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	var out bytes.Buffer
@@ -30,6 +32,7 @@ it hangs
 WHAT             BOUND      MEASURED   TEST
 two packets      1s         3ms        TestAttack01
 guessed tickets  0 streams  0 streams  TestAttack02
+of nobody                   holds      TestAttackOfNobody
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
