@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/cluster/phi"
+	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
 
 // A Profile is a set of defaults for the timing of gossip and failure

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/phi"
+	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
 
 func TestEveryFieldOfConfigHasADefaultOrMayBeZero(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/cluster/balance"
-	"github.com/rpcnet-go/rpcnet/cluster/phi"
 	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
 
 // setPhase derives a worker's phase and weight from all that is known. The caller

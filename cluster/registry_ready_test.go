@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/phi"
+	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
 
 // waits starts WaitReady for one worker and returns a function that says whether

@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/phi"
+	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
 
 // tickInterval is the rhythm of everything that is not driven by a message.

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/phi"
+	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
 
 // A subject is a monitor with a clock of its own.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/phi"
+	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
 
 const ms = time.Millisecond

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/phi"
+	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
 
 // A model says by how much the heartbeat sent at an instant is late when it
