@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/balance"
 	"github.com/rpcnet-go/rpcnet/internal/load"
 	"github.com/rpcnet-go/rpcnet/internal/phi"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // setPhase derives a worker's phase and weight from all that is known. The caller

@@ -12,7 +12,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
-	"github.com/rpcnet-go/rpcnet/cluster/balance"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // A testWorker is a worker node that serves "compute" (which answers with the

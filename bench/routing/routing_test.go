@@ -6,8 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/rpcnet-go/rpcnet/cluster/balance"
 	"github.com/rpcnet-go/rpcnet/internal/routesim"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 var requests = flag.Int("requests", 5000, "calls of each simulation")

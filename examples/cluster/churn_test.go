@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/balance"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/proc"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 func TestDirectorRestart(t *testing.T) {

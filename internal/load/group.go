@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/balance"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // A Group is the part of a pool that one selector chooses, with the picker of

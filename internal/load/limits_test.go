@@ -4,8 +4,8 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/rpcnet-go/rpcnet/cluster/balance"
 	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // TestADeclaredCapacityCountsAtMostEightTimesTheMedian: who declares more does not

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/balance"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // A Worker is a chooser's record of one worker: what is known of its load, of

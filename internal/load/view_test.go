@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/balance"
 	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 func TestTicketNobodyClaimsStopsCountingAfterItsTime(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/balance"
 	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // Ours returns choosers of production code. A director gives tickets to callers

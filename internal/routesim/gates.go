@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/balance"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // A Gate is a bound that the production code must keep on a simulated

@@ -1,6 +1,6 @@
 // Package routesim simulates choosers, workers and callers on a virtual clock.
 // It drives the production code: the ledgers, reports, tickets, pools and
-// strategies are those of internal/load and cluster/balance. Only what is
+// strategies are those of internal/load and workers/balance. Only what is
 // between them, the network and the work, is simulated. All choosers see the
 // same workload for the same seed, so that their results compare.
 //

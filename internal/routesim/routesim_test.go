@@ -3,8 +3,8 @@ package routesim_test
 import (
 	"testing"
 
-	"github.com/rpcnet-go/rpcnet/cluster/balance"
 	"github.com/rpcnet-go/rpcnet/internal/routesim"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 func TestProductionCodeKeepsTheGates(t *testing.T) {

@@ -23,10 +23,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/balance"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/logging"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/proc"
 	"github.com/rpcnet-go/rpcnet/internal/certs"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // options are what the flags say.

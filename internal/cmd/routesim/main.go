@@ -9,8 +9,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/balance"
 	"github.com/rpcnet-go/rpcnet/internal/routesim"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 func main() {

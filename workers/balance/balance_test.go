@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster/balance"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // pool returns n idle candidates of the given capacities, repeated.
