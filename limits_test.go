@@ -2,6 +2,7 @@ package rpcnet_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -208,12 +209,43 @@ func TestFieldEveryLimitNamesWhatSetsIt(t *testing.T) {
 func TestFieldFixedLimitsSayWhatIsRight(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 5000)
+	selector := func(text string) func() error {
+		return func() error { _, err := cluster.ParseSelector(text); return err }
+	}
+	join := func(cfg cluster.Config) func() error {
+		return func() error { _, err := cluster.Join(within(t), rpctest.Listen(t), cfg); return err }
+	}
+	target := func(to rpcnet.Target) func() error {
+		return func() error {
+			_, err := rpcnet.Dial(within(t), "127.0.0.1:1", rpctest.Credentials(t), rpcnet.WithTarget(to))
+			return err
+		}
+	}
+	serve := func(procedure string) func() error {
+		return func() (err error) { // a name is the program's own: a wrong one is a panic
+			defer func() { err = fmt.Errorf("%v", recover()) }()
+			rpcnet.NewServer().Handle(procedure, nil)
+			return nil
+		}
+	}
 	for name, c := range map[string]struct {
 		exceed func() error
 		want   []string
 	}{
-		"selector": {func() error { _, err := cluster.ParseSelector(long); return err }, []string{"5000 bytes", "4096"}},
-		"tag key":  {func() error { _, err := cluster.ParseSelector(long[:64] + "=a"); return err }, []string{"64 bytes", "63"}},
+		"selector":           {selector(long), []string{"5000 bytes", "4096"}},
+		"selector, key":      {selector(long[:64] + "=a"), []string{"64 bytes", "at most 63"}},
+		"selector, terms":    {selector(strings.Repeat("a=b,", 64) + "a=b"), []string{"more than 64 conditions"}},
+		"selector, values":   {selector("a in (" + strings.Repeat("b,", 256) + "b)"), []string{"more than 256 values"}},
+		"tag, key":           {cluster.Tags{long[:64]: "a"}.Validate, []string{long[:64], "want 1 to 63 bytes"}},
+		"tag, value":         {cluster.Tags{"zone": long[:256]}.Validate, []string{`tag "zone"`, "at most 255 bytes"}},
+		"tags":               {cluster.Tags{"a": long[:250], "b": long[:250]}.Validate, []string{"508 bytes", "476"}},
+		"name of a node":     {join(cluster.Config{Name: long[:65]}), []string{"Config.Name", "at most 64 bytes"}},
+		"name of a cluster":  {join(cluster.Config{Name: "a", Cluster: long[:129]}), []string{"Cluster", "at most 128 bytes"}},
+		"tags of a node":     {join(cluster.Config{Name: "a", Tags: cluster.Tags{"a": long[:250], "b": long[:250]}}), []string{"508 bytes", "476"}},
+		"target, cluster":    {target(rpcnet.Target{Cluster: long[:129]}), []string{"129 bytes", "at most 128"}},
+		"target, node":       {target(rpcnet.Target{Node: long[:129]}), []string{"129 bytes", "at most 128"}},
+		"procedure, served":  {serve(long[:256]), []string{"256 bytes", "want 1 to 255"}},
+		"procedure, no name": {serve(""), []string{"0 bytes", "want 1 to 255"}},
 		"JSON depth": {func() error {
 			_, err := schema.AppendJSON(nil, append([]byte(strings.Repeat("\x81", 65)), 0))
 			return err

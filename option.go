@@ -136,7 +136,8 @@ func WithAuthorize(f func(Peer) error) EndpointOption {
 }
 
 // WithMaxConcurrentStreams limits the calls that one session of a caller may
-// have running here at a time; further ones wait at the caller. Default 10 000,
+// have running here at a time. Further ones wait at the caller; the error of one
+// whose time is over before its turn comes names this option. Default 10 000,
 // at most 1 048 576.
 func WithMaxConcurrentStreams(n int) EndpointOption {
 	return endpointOption(func(c *endpointConfig) { c.maxStreams = n })

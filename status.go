@@ -88,8 +88,12 @@ func errorOf(st *wire.Status, spec *Spec) error {
 // localError turns a failure of the session into an error of a call with
 // context ctx.
 func localError(ctx context.Context, err error) error {
-	if cerr := ctx.Err(); cerr != nil {
-		return contextError(ctx)
+	if ctx.Err() != nil {
+		e := contextError(ctx)
+		if session.WasQueued(err) {
+			e.message += " while waiting to begin: as many calls run as the peer allows on one connection, see its rpcnet.WithMaxConcurrentStreams"
+		}
+		return e
 	}
 	var f *session.Fault
 	if errors.As(err, &f) {
@@ -106,7 +110,7 @@ func localError(ctx context.Context, err error) error {
 }
 
 // contextError is the error of a call whose context has ended.
-func contextError(ctx context.Context) error {
+func contextError(ctx context.Context) *Error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	code, text := CodeCanceled, "canceled by the caller"
 	if errors.Is(err, context.DeadlineExceeded) {

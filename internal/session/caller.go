@@ -130,7 +130,7 @@ func (s *Session) takeID(done <-chan struct{}) (uint32, *atomic.Pointer[Stream],
 				s.idWaiters = s.idWaiters[1:]
 			}
 			s.imu.Unlock()
-			return 0, nil, errInterrupted
+			return 0, nil, errQueued
 		}
 		s.imu.Lock()
 	}

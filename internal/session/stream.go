@@ -14,7 +14,8 @@ import (
 )
 
 var (
-	errInterrupted = errors.New("interrupted") // done was closed; the caller knows why
+	errInterrupted = errors.New("interrupted")                            // done was closed; the caller knows why
+	errQueued      = errors.New("interrupted while waiting for a stream") // the same, before there was a stream
 	errSendClosed  = errors.New("send after the end of sending")
 	errCredit      = fmt.Errorf("more credit than %d bytes", int64(maxCredit))
 	errWindow      = errors.New("more bytes than the credit allowed")
@@ -28,7 +29,11 @@ const (
 )
 
 // IsInterrupted reports whether a method returned because done was closed.
-func IsInterrupted(err error) bool { return err == errInterrupted }
+func IsInterrupted(err error) bool { return err == errInterrupted || err == errQueued }
+
+// WasQueued reports whether [Session.Open] returned because done was closed while
+// it waited for one of the streams that the peer allows at a time.
+func WasQueued(err error) bool { return err == errQueued }
 
 // Interrupted returns the error for [Stream.Abandon] when a context has ended.
 func Interrupted() error { return errInterrupted }

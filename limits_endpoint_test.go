@@ -1,0 +1,118 @@
+package rpcnet_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/rpctest"
+)
+
+// An endpointLimit is set by an option, and a peer comes to it by exceed.
+type endpointLimit struct {
+	option rpcnet.EndpointOption
+	exceed func(t *testing.T, ep *rpcnet.Endpoint) error
+	want   []string // in the error
+}
+
+// endpointLimits is every limit of an endpoint, how a peer comes to it, and what the
+// peer is told.
+func endpointLimits() map[string]endpointLimit {
+	const handshake = 28 << 10 // room for a handshake, 24 KiB, and for no session, 32 KiB
+	const budget, share = "rpcnet.WithMemoryBudget", "rpcnet.WithPeerLimits"
+	memory := func(bytes int64) rpcnet.EndpointOption {
+		return rpcnet.WithPeerLimits(rpcnet.PeerLimits{Memory: bytes})
+	}
+	return map[string]endpointLimit{
+		"calls of a session":       {rpcnet.WithMaxConcurrentStreams(2), waitInVain, []string{"deadline exceeded", "waiting to begin", "rpcnet.WithMaxConcurrentStreams"}},
+		"memory of all, call":      {rpcnet.WithMemoryBudget(2 << 20), sendMuch, []string{"ResourceExhausted", budget}},
+		"memory of all, session":   {rpcnet.WithMemoryBudget(handshake), dialOnce, []string{budget}},
+		"memory of all, extension": {rpcnet.WithMemoryBudget(2 << 20), reserveMuch, []string{"ResourceExhausted", budget}},
+		"memory of one, call":      {memory(2 << 20), sendMuch, []string{"ResourceExhausted", share}},
+		"memory of one, session":   {memory(handshake), dialOnce, []string{share}},
+		"memory of one, extension": {memory(2 << 20), reserveMuch, []string{"ResourceExhausted", share}},
+		"sessions of one": {rpcnet.WithPeerLimits(rpcnet.PeerLimits{Sessions: 1}), func(t *testing.T, ep *rpcnet.Endpoint) error {
+			mustEcho(t, rpctest.Dial(t, ep.Addr().String()), nil)
+			return dialOnce(t, ep)
+		}, []string{"1 sessions already", share}},
+	}
+}
+
+func sendMuch(t *testing.T, ep *rpcnet.Endpoint) error {
+	conn := rpctest.Dial(t, ep.Addr().String())
+	ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithMaxMessageSize(16<<20))
+	_, err := rpcnet.CallRaw(ctx, conn, "echo", make([]byte, 8<<20))
+	mustEcho(t, conn, nil) // only that call fails
+	return err
+}
+
+func dialOnce(t *testing.T, ep *rpcnet.Endpoint) error {
+	conn, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t))
+	if err == nil {
+		conn.Close()
+	}
+	return err
+}
+
+func reserveMuch(t *testing.T, ep *rpcnet.Endpoint) error {
+	release, err := ep.Reserve(rpcnet.Peer{ID: "a"}, "cache", 8<<20)
+	if err == nil {
+		release()
+	}
+	return err
+}
+
+// waitInVain makes a call when two run, which is as many as may, until its
+// deadline.
+func waitInVain(t *testing.T, ep *rpcnet.Endpoint) error {
+	conn := rpctest.Dial(t, ep.Addr().String())
+	for range 2 {
+		if err := open(t, within(t), conn, "talk").Send([]byte{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(within(t), 200*time.Millisecond)
+	defer cancel()
+	_, err := rpcnet.CallRaw(ctx, conn, "echo", nil)
+	return err
+}
+
+func TestFieldEveryLimitOfAnEndpointNamesItsOption(t *testing.T) {
+	t.Parallel()
+	for name, c := range endpointLimits() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ep := rpctest.Listen(t, c.option)
+			serving(ep, echoServer(rpcnet.WithMaxMessageSize(16<<20)))
+			err := c.exceed(t, ep)
+			for _, want := range c.want {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%v, want %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+// TestFieldACallOverTheLimitOfASessionWaitsForItsTurn: it fails only when its own
+// time is over.
+func TestFieldACallOverTheLimitOfASessionWaitsForItsTurn(t *testing.T) {
+	t.Parallel()
+	conn := rpctest.Dial(t, rpctest.Serve(t, echoServer(), rpcnet.WithMaxConcurrentStreams(1)).Addr().String())
+	running := open(t, within(t), conn, "talk")
+	if err := running.Send([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, 1)
+	go func() {
+		_, err := rpcnet.CallRaw(within(t), conn, "echo", nil)
+		answered <- err
+	}()
+	eventually(t, "the call waits", func() bool { return conn.Stats().Queued == 1 })
+	running.Close()
+	if err := <-answered; err != nil {
+		t.Errorf("the call that waited: %v", err)
+	}
+}
