@@ -174,15 +174,15 @@ func (c *Conn) begin(lane *link.Lane, peer Peer) (*session.Session, error) {
 
 // dialLane opens a lane to addr, to a server that cfg agrees with.
 func dialLane(ctx context.Context, source *link.Source, addr string, cfg *dialConfig, alpn string) (*link.Lane, Peer, error) {
-	name := cfg.serverName
-	if name == "" {
+	want := link.Want{Names: cfg.serverNames, Rule: cfg.verify != nil}
+	if len(want.Names) == 0 {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
 			return nil, Peer{}, fmt.Errorf("address %q: want host:port", addr)
 		}
-		name = host
+		want.Names = []string{host}
 	}
-	lane, err := source.Dial(ctx, addr, name, []string{alpn})
+	lane, err := source.Dial(ctx, addr, want, []string{alpn})
 	if err != nil {
 		return nil, Peer{}, err
 	}

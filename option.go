@@ -2,6 +2,7 @@ package rpcnet
 
 import (
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/wire"
@@ -170,7 +171,7 @@ func WithDrainTimeout(d time.Duration) EndpointOption {
 }
 
 type dialConfig struct {
-	serverName   string
+	serverNames  []string
 	verify       func(Peer) error
 	target       Target
 	logger       *slog.Logger
@@ -184,15 +185,23 @@ type dialOption func(*dialConfig)
 
 func (f dialOption) applyDial(c *dialConfig) { f(c) }
 
-// WithServerName says which DNS name or IP address the server's certificate
-// must carry. Default: the host that is dialled.
-func WithServerName(name string) DialOption {
-	return dialOption(func(c *dialConfig) { c.serverName = name })
+// WithServerName says whom the server's certificate must be for: it must carry
+// one of names, which are DNS names, IP addresses and SPIFFE ids. Empty ones do
+// not count. Default: the host that is dialled.
+func WithServerName(names ...string) DialOption {
+	return dialOption(func(c *dialConfig) {
+		c.serverNames = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == "" })
+	})
 }
 
 // WithVerifyPeer lets f refuse a server whose certificate is good: an error
 // ends the attempt to connect. f runs once a connection, on any goroutine.
-// Default: everyone whose certificate carries the name that was dialled.
+//
+// A certificate that carries neither a DNS name nor an IP address, as one with a
+// SPIFFE id alone, can be compared with no host; of it f alone decides, unless
+// [WithServerName] asks for a SPIFFE id. What f does not decide is the authority,
+// the usage and the time of a certificate. Default: everyone whose certificate
+// carries the name that was dialled.
 func WithVerifyPeer(f func(Peer) error) DialOption {
 	return dialOption(func(c *dialConfig) { c.verify = f })
 }

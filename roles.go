@@ -168,6 +168,24 @@ func (r Roles) Allow(p Peer, role Role) error {
 	return nil
 }
 
+// AllowServer is [Roles.Allow] for a server that was dialled. When its certificate
+// carries no DNS name and no IP address, nothing but its SPIFFE id tells it from
+// others at that address. It must then say the role itself or meet a rule of r: a
+// rule for the role, or one for nodes when the role is a worker's or a director's.
+func (r Roles) AllowServer(p Peer, role Role) error {
+	if err := r.Allow(p, role); err != nil || len(p.Names) > 0 {
+		return err
+	}
+	_, stated := statedRole(p)
+	member := role == RoleNode || role == RoleWorker || role == RoleDirector
+	if stated || r.rule(role).check != nil || member && r.Node.check != nil {
+		return nil
+	}
+	id := loglimit.Cut(p.ID)
+	return fmt.Errorf("the certificate of %q carries no DNS name and no IP address, and no rule says that it may be used as %s: "+
+		"set one in rpcnet.Roles, for example rpcnet.PeerPattern(%q)", id, role, id)
+}
+
 func (r Roles) allow(p Peer, role Role) error {
 	if role >= roleCount {
 		return fmt.Errorf("there is no role %d", uint8(role))
@@ -285,6 +303,9 @@ func WithRoles(r Roles) EndpointOption {
 // otherwise an error that says why not.
 func (ep *Endpoint) Allow(p Peer, role Role) error { return ep.cfg.roles.Allow(p, role) }
 
+// AllowServer is [Roles.AllowServer] with the endpoint's rules.
+func (ep *Endpoint) AllowServer(p Peer, role Role) error { return ep.cfg.roles.AllowServer(p, role) }
+
 // allowCall decides whether a peer may call a procedure that asks for a role.
 func (ep *Endpoint) allowCall(p Peer, e *entry) error {
 	err := ep.Allow(p, e.role)
@@ -296,7 +317,7 @@ func (ep *Endpoint) allowCall(p Peer, e *entry) error {
 
 // logRoles tells at the start of a node which roles are in force.
 func (ep *Endpoint) logRoles() {
-	self := ep.self()
+	self := ep.Self()
 	var own []string
 	for role := range roleCount {
 		if ep.cfg.roles.Allow(self, role) == nil {
@@ -309,7 +330,8 @@ func (ep *Endpoint) logRoles() {
 	}
 }
 
-// self returns this node's own identity, as its peers see it.
-func (ep *Endpoint) self() Peer {
+// Self returns the endpoint's own identity, as peers see it, by the certificate
+// that is in use now. Its address is the one that was bound.
+func (ep *Endpoint) Self() Peer {
 	return newPeer(ep.Addr(), ep.source.Chain())
 }

@@ -345,7 +345,7 @@ func TestANodeRefusesASessionForAnother(t *testing.T) {
 	if _, err := ep.Extend(rpcnet.Extension{Identity: rpcnet.Target{Cluster: "blue", Node: "w1", Boot: "b7"}}); err != nil {
 		t.Fatal(err)
 	}
-	lane, err := p.source.Dial(within(t), ep.Addr().String(), "127.0.0.1", []string{"rpcnet/1"})
+	lane, err := p.source.Dial(within(t), ep.Addr().String(), link.Want{Names: []string{"127.0.0.1"}}, []string{"rpcnet/1"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func lanes(t testing.TB) (server, client *link.Lane) {
 		}
 		accepted <- err
 	}()
-	client, err = src.Dial(context.Background(), l.Addr().String(), "127.0.0.1", alpn)
+	client, err = src.Dial(context.Background(), l.Addr().String(), link.Want{Names: []string{"127.0.0.1"}}, alpn)
 	if err := errors.Join(err, <-accepted); err != nil {
 		t.Fatal(err)
 	}
@@ -230,11 +230,11 @@ func TestDialReports(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	// It listens, and nobody answers.
-	if _, err := src.Dial(ctx, addr, "127.0.0.1", alpn); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := src.Dial(ctx, addr, link.Want{Names: []string{"127.0.0.1"}}, alpn); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a mute server: %v", err)
 	}
 	l.Close()
-	if _, err := src.Dial(context.Background(), addr, "127.0.0.1", alpn); err == nil {
+	if _, err := src.Dial(context.Background(), addr, link.Want{Names: []string{"127.0.0.1"}}, alpn); err == nil {
 		t.Error("a lane to nobody")
 	}
 }

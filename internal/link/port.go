@@ -89,8 +89,8 @@ var errSilent = fmt.Errorf("the peer says nothing: %w", io.EOF)
 const maxWanted = 8
 
 // Dial opens a lane to addr, a host and a port, for one of the protocols alpn.
-// The server's certificate must carry name, a DNS name or an IP address.
-func (s *Source) Dial(ctx context.Context, addr, name string, alpn []string) (*Lane, error) {
+// The server's certificate must be for whom want says.
+func (s *Source) Dial(ctx context.Context, addr string, want Want, alpn []string) (*Lane, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -99,7 +99,7 @@ func (s *Source) Dial(ctx context.Context, addr, name string, alpn []string) (*L
 	tune(c)
 	raw := newGathered(c)
 	lane := &Lane{raw: raw}
-	lane.Conn = tls.Client(raw, s.clientConfig(name, alpn, lane.proved))
+	lane.Conn = tls.Client(raw, s.clientConfig(want, alpn, lane.proved))
 	hctx, cancel := context.WithTimeout(ctx, HandshakeTimeout)
 	defer cancel()
 	if err := lane.HandshakeContext(hctx); err != nil {

@@ -3,7 +3,6 @@ package link
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"time"
 )
 
@@ -41,7 +40,7 @@ func (s *Source) serverConfig(alpn []string, hello func(*tls.ClientHelloInfo), p
 		c.ClientAuth = tls.RequireAnyClientCert
 		c.ClientCAs = m.pool
 		c.VerifyConnection = func(cs tls.ConnectionState) error {
-			return prove(&cs, alpn, c.ClientCAs, x509.ExtKeyUsageClientAuth, "", proved)
+			return prove(&cs, alpn, c.ClientCAs, x509.ExtKeyUsageClientAuth, nil, proved)
 		}
 		return c
 	}
@@ -60,31 +59,28 @@ func (s *Source) serverConfig(alpn []string, hello func(*tls.ClientHelloInfo), p
 // carry. Make a new one for each dial: the authorities are those of the moment
 // it is made.
 func (s *Source) ClientConfig(serverName string, alpn []string) *tls.Config {
-	return s.clientConfig(serverName, alpn, nil)
+	return s.clientConfig(Want{Names: []string{serverName}}, alpn, nil)
 }
 
-func (s *Source) clientConfig(serverName string, alpn []string, proved func([]*x509.Certificate)) *tls.Config {
+func (s *Source) clientConfig(want Want, alpn []string, proved func([]*x509.Certificate)) *tls.Config {
 	m := s.current.Load()
 	c := m.config(alpn)
 	c.RootCAs = m.pool
-	c.ServerName = serverName
+	c.ServerName = want.sni()
 	c.InsecureSkipVerify = true // VerifyConnection does it
 	c.VerifyConnection = func(cs tls.ConnectionState) error {
-		if serverName == "" {
-			return errors.New("no name or address that the server's certificate must carry")
-		}
-		return prove(&cs, alpn, c.RootCAs, x509.ExtKeyUsageServerAuth, serverName, proved)
+		return prove(&cs, alpn, c.RootCAs, x509.ExtKeyUsageServerAuth, &want, proved)
 	}
 	return c
 }
 
 // prove checks the peer of a connection, and tells proved, if not nil, the
 // chain of its certificate.
-func prove(cs *tls.ConnectionState, alpn []string, roots *x509.CertPool, usage x509.ExtKeyUsage, name string, proved func([]*x509.Certificate)) error {
+func prove(cs *tls.ConnectionState, alpn []string, roots *x509.CertPool, usage x509.ExtKeyUsage, want *Want, proved func([]*x509.Certificate)) error {
 	if err := agreed(alpn, cs); err != nil {
 		return err
 	}
-	chain, err := verify(cs.PeerCertificates, roots, usage, name, time.Now())
+	chain, err := verify(cs.PeerCertificates, roots, usage, want, time.Now())
 	if err == nil && proved != nil {
 		proved(chain)
 	}

@@ -75,19 +75,22 @@ func checkNames(leaf *x509.Certificate) error {
 // verify checks the certificates that a peer shows, as crypto/tls does, against
 // the authorities in roots: that they are not too many, that there is a chain
 // from the first to an authority, that all of the chain is valid now and the
-// first for usage. With a name, a DNS name or an IP address, the first must
-// carry it. It returns the chain.
-func verify(shown []*x509.Certificate, roots *x509.CertPool, usage x509.ExtKeyUsage, name string, now time.Time) ([]*x509.Certificate, error) {
+// first for usage; and, if want is not nil, that the first is for whom it says.
+// It returns the chain.
+func verify(shown []*x509.Certificate, roots *x509.CertPool, usage x509.ExtKeyUsage, want *Want, now time.Time) ([]*x509.Certificate, error) {
 	if err := checkSize(shown); err != nil {
 		return nil, err
 	}
 	opts := x509.VerifyOptions{
-		Roots: roots, Intermediates: x509.NewCertPool(), DNSName: name, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{usage},
+		Roots: roots, Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{usage},
 	}
 	for _, c := range shown[1:] {
 		opts.Intermediates.AddCert(c)
 	}
 	chains, err := shown[0].Verify(opts)
+	if err == nil && want != nil {
+		err = want.check(shown[0])
+	}
 	if err != nil {
 		return nil, &tls.CertificateVerificationError{UnverifiedCertificates: shown, Err: err}
 	}
