@@ -71,7 +71,7 @@ func Dial(ctx context.Context, addr string, creds Credentials, opts ...DialOptio
 		o.applyDial(&cfg)
 	}
 	cfg.logger = cmp.Or(cfg.logger, slog.Default())
-	source, err := creds.open(cfg.logger)
+	source, err := creds.open(cfg.logger, false)
 	if err != nil {
 		return nil, fmt.Errorf("rpcnet: %w", err)
 	}

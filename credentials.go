@@ -25,8 +25,11 @@ type Credentials struct {
 //
 // The files are watched while the endpoint is open: what a renewal writes takes
 // effect on the next connection, with a line in the log. Files that do not
-// load, or do not fit together, leave the old ones in use, with a warning. The
-// log warns from 14 days before the certificate expires.
+// load, do not fit together, are not valid yet, or hold a certificate that their
+// own authorities do not accept for what the one in use is, leave the old ones in
+// use, with a warning, and are looked at again all the time. The log warns from 14
+// days before the certificate expires, with an error if its successor is refused
+// then.
 func CertFiles(cert, key, ca string) Credentials {
 	return Credentials{files: link.Files{Cert: cert, Key: key, CA: ca}}
 }
@@ -47,13 +50,19 @@ func (c Credentials) GoString() string { return c.String() }
 
 func (c Credentials) applyEndpoint(cfg *endpointConfig) { cfg.creds = c }
 
-// open loads the credentials. The caller closes the source.
-func (c Credentials) open(logger *slog.Logger) (*link.Source, error) {
+// open loads the credentials and logs what peers will not accept of them. serving
+// says that they are an endpoint's. The caller closes the source.
+func (c Credentials) open(logger *slog.Logger, serving bool) (source *link.Source, err error) {
 	switch {
 	case c.memory != nil:
-		return link.NewSource(*c.memory, logger)
+		source, err = link.NewSource(*c.memory, logger)
 	case c.files == link.Files{}:
 		return nil, errors.New("tls: no credentials: give rpcnet.CertFiles(cert, key, ca)")
+	default:
+		source, err = link.OpenFiles(c.files, c.poll, logger)
 	}
-	return link.OpenFiles(c.files, c.poll, logger)
+	if err == nil {
+		source.Warn(serving)
+	}
+	return source, err
 }

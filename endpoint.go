@@ -72,7 +72,7 @@ func Listen(addr string, opts ...EndpointOption) (*Endpoint, error) {
 		o.applyEndpoint(&cfg)
 	}
 	cfg.logger = cmp.Or(cfg.logger, slog.Default())
-	source, err := cfg.creds.open(cfg.logger)
+	source, err := cfg.creds.open(cfg.logger, true)
 	if err != nil {
 		return nil, fmt.Errorf("rpcnet: %w", err)
 	}

@@ -25,6 +25,10 @@ type Stats struct {
 	// CertificateNotAfter is when the endpoint's own certificate expires, the
 	// one in use now.
 	CertificateNotAfter time.Time
+	// CertificateRefused is why what its files hold now is not in use, "" if it is.
+	// What waits there takes effect when the reason is gone; if it is still there
+	// when the certificate expires, peers refuse the endpoint.
+	CertificateRefused string
 	// Memory is what the endpoint keeps for its peers.
 	Memory MemoryStats
 }
@@ -57,7 +61,7 @@ func (ep *Endpoint) Stats() Stats {
 	for _, c := range sessions {
 		s.Streams += c.InFlight()
 	}
-	s.CertificateNotAfter = ep.source.Chain()[0].NotAfter
+	s.CertificateNotAfter, s.CertificateRefused = ep.source.Chain()[0].NotAfter, ep.source.Refused()
 	s.Handshakes = ep.arrivals.count()
 	ep.mu.Lock()
 	s.Refused = maps.Clone(ep.refusals)

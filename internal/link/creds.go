@@ -86,6 +86,9 @@ type material struct {
 	cert  tls.Certificate
 	chain []*x509.Certificate // of cert
 	pool  *x509.CertPool
+	// What peers with the same authorities would say of cert, as a server's and as
+	// a client's; nil if they accept it.
+	asServer, asClient error
 }
 
 // parse makes a material of b. Its errors are one line each and say which part
@@ -120,6 +123,8 @@ func (b Bundle) parse(f Files, now time.Time) (*material, error) {
 	for _, c := range authorities {
 		m.pool.AddCert(c)
 	}
+	m.asServer = m.verify(x509.ExtKeyUsageServerAuth, now)
+	m.asClient = m.verify(x509.ExtKeyUsageClientAuth, now)
 	return m, nil
 }
 

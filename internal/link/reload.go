@@ -33,10 +33,12 @@ type Source struct {
 	stop    context.CancelFunc
 	stopped sync.WaitGroup
 
+	refused atomic.Pointer[string] // why what the files hold is not in use; nil if it is
+
 	// Of the goroutine alone, once it runs.
-	seen    Bundle    // what the files held at the last look; zero if they could not be read
-	problem string    // what was wrong at the last look; reported once
-	told    *material // whose expiry has been told
+	seen Bundle    // what the files held when they were last taken over; zero since a refusal
+	told *material // whose expiry has been told
+	loud *material // of which was told that it expires and its successor is refused
 }
 
 // NewSource returns a Source of the material in b, which never changes. The
@@ -48,9 +50,14 @@ func NewSource(b Bundle, log *slog.Logger) (*Source, error) {
 // OpenFiles returns a Source of the material in f and looks every poll (0 is
 // [DefaultPoll]) whether the files have changed. It compares their content:
 // times and sizes mislead on network file systems and where a directory is
-// swapped by a symbolic link. A set that does not load, or does not fit
-// together, leaves the old one in use and is logged once. The caller closes the
-// Source. A nil logger is [slog.Default].
+// swapped by a symbolic link.
+//
+// A set is checked before it is taken over: it must load, fit together, be valid
+// now, and be accepted by its own authorities for whatever the one in use is. One
+// that is not leaves the old one in use, is logged once, and is looked at again
+// every time, since what is wrong may pass: a certificate becomes valid, the
+// file of the authorities is written last. The caller closes the Source. A nil
+// logger is [slog.Default].
 func OpenFiles(f Files, poll time.Duration, log *slog.Logger) (*Source, error) {
 	b, err := f.read()
 	if err != nil {
@@ -72,7 +79,8 @@ func newSource(b Bundle, f Files, poll time.Duration, log *slog.Logger) (*Source
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Source{files: f, log: log, stop: stop, seen: b}
-	s.use(m)
+	s.current.Store(m)
+	s.warnOfExpiry(m)
 	s.stopped.Go(func() { s.run(ctx, poll) })
 	return s, nil
 }
@@ -122,58 +130,77 @@ func (s *Source) run(ctx context.Context, poll time.Duration) {
 	}
 }
 
+// Refused returns why what the files hold now is not in use, "" if it is.
+func (s *Source) Refused() string {
+	if r := s.refused.Load(); r != nil {
+		return *r
+	}
+	return ""
+}
+
 // look takes over what the files hold now, if it has changed and is good.
 func (s *Source) look() {
 	b, err := s.files.read()
 	if err == nil && b.equal(s.seen) {
 		return
 	}
-	s.seen = b // zero if unreadable, so that the next readable set is looked at
 	var m *material
 	if err == nil {
 		m, err = b.parse(s.files, time.Now())
 	}
+	if err == nil {
+		err = m.succeeds(s.current.Load(), s.files)
+	}
 	if err != nil {
-		if s.problem != err.Error() {
-			s.problem = err.Error()
-			s.log.Warn("new TLS files are not usable, keeping the material loaded before", "error", err)
-		}
+		s.seen = Bundle{} // whatever is there next is looked at, the same again too
+		s.refuse(err.Error())
 		return
 	}
-	s.problem = ""
+	s.seen = b
+	s.refused.Store(nil)
 	s.log.Info("TLS files reloaded", "cert", s.files.Cert, "expires", utc(m.cert.Leaf.NotAfter))
-	s.use(m)
+	s.current.Store(m)
+	s.warnOfExpiry(m)
 }
 
-// use makes m the material of the next handshakes and says what is doubtful
-// about it.
-func (s *Source) use(m *material) {
-	s.current.Store(m)
-	if err := m.verify(); err != nil {
-		s.log.Warn("this node's certificate is not signed by an authority it accepts itself: peers with the same CA file will refuse it",
-			"cert", s.files.Cert, "ca", s.files.CA, "error", err)
+// refuse notes why the files are not taken over, and tells it once. When it is so
+// at a second look too, and the certificate in use is about to end, it tells that
+// once, louder: at the first, a renewal may be half done.
+func (s *Source) refuse(why string) {
+	if s.Refused() != why {
+		s.refused.Store(&why)
+		s.log.Warn("new TLS files are not usable, keeping the material loaded before", "error", why)
+		return
 	}
-	s.warnOfExpiry(m)
+	m := s.current.Load()
+	if left := time.Until(m.cert.Leaf.NotAfter); s.loud != m && left < expiryWarning {
+		s.loud = m
+		s.log.Error("the TLS certificate in use is about to end or has ended, and the files that should replace it are refused: "+
+			"peers will refuse this node", "cert", s.files.Cert, "expires", utc(m.cert.Leaf.NotAfter), "in", left.Round(time.Second), "error", why)
+	}
 }
 
 func (s *Source) warnOfExpiry(m *material) {
 	leaf := m.cert.Leaf
 	left := time.Until(leaf.NotAfter)
+	args := []any{"cert", s.files.Cert, "expires", utc(leaf.NotAfter)}
+	if why := s.Refused(); why != "" {
+		args = append(args, "refused", why)
+	}
 	switch {
 	case left <= 0:
 		s.told = m
-		s.log.Error("the TLS certificate has expired: peers refuse it", "cert", s.files.Cert, "expired", utc(leaf.NotAfter))
+		s.log.Error("the TLS certificate has expired: peers refuse it", args...)
 	case left < expiryWarning:
-		s.log.Warn("the TLS certificate expires soon", "cert", s.files.Cert, "expires", utc(leaf.NotAfter), "in", left.Round(time.Minute))
+		s.log.Warn("the TLS certificate expires soon", append(args, "in", left.Round(time.Minute))...)
 	}
 }
 
-// verify checks the material's own certificate against its own authorities.
-func (m *material) verify() error {
-	intermediates := x509.NewCertPool()
-	for _, c := range m.chain[1:] {
-		intermediates.AddCert(c)
+// Warn logs, one line each, what peers with the same authorities will not accept
+// of the certificate in use, and what to change. serving says that others are to
+// dial who uses it.
+func (s *Source) Warn(serving bool) {
+	for _, problem := range s.current.Load().problems(serving, s.files) {
+		s.log.Warn(problem, "cert", s.files.Cert, "for", For(s.Chain()[0]))
 	}
-	_, err := m.chain[0].Verify(x509.VerifyOptions{Roots: m.pool, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-	return err
 }

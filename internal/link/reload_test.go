@@ -193,6 +193,7 @@ func TestACertificateThatItsOwnAuthoritiesRefuseIsWarnedOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	s.Warn(true)
 	if log.count("not signed by an authority it accepts itself") != 1 {
 		t.Error("no warning")
 	}

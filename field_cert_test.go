@@ -1,0 +1,263 @@
+package rpcnet_test
+
+import (
+	"crypto/x509"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/link"
+)
+
+// certDir is a folder of the three files of a node.
+type certDir struct {
+	t   *testing.T
+	dir string
+}
+
+func newCertDir(t *testing.T, b link.Bundle) certDir {
+	d := certDir{t, t.TempDir()}
+	d.write(b)
+	return d
+}
+
+func (d certDir) at(name string) string { return filepath.Join(d.dir, name) }
+
+// write writes the parts of b that are there, the authorities last, as a renewal does.
+func (d certDir) write(b link.Bundle) {
+	for _, f := range []struct {
+		name    string
+		content []byte
+	}{{"key.pem", b.Key}, {"cert.pem", b.Cert}, {"ca.pem", b.CA}} {
+		if f.content == nil {
+			continue
+		}
+		if err := os.WriteFile(d.at(f.name), f.content, 0o600); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+// listen opens an endpoint that looks at the files all the time.
+func (d certDir) listen(out *logs) *rpcnet.Endpoint {
+	creds := rpcnet.CertFiles(d.at("cert.pem"), d.at("key.pem"), d.at("ca.pem")).WithPoll(10 * time.Millisecond)
+	ep, err := rpcnet.Listen("127.0.0.1:0", creds, rpcnet.WithLogger(out.logger()))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { ep.Close() })
+	return ep
+}
+
+func mustIssue(t *testing.T, ca *link.DevCA, l link.Leaf) link.Bundle {
+	t.Helper()
+	b, err := ca.Issue(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func notAfter(ep *rpcnet.Endpoint) string {
+	return ep.Stats().CertificateNotAfter.UTC().Format(time.RFC3339)
+}
+
+// A renewed certificate that is not valid yet is taken when it is.
+func TestFieldACertificateThatBecomesValidLater(t *testing.T) {
+	t.Parallel()
+	ca := newCA(t)
+	var out logs
+	first := mustIssue(t, ca, link.Leaf{})
+	d := newCertDir(t, first)
+	ep := d.listen(&out)
+	before := notAfter(ep)
+	valid := time.Now().Add(1500 * time.Millisecond).Truncate(time.Second).Add(time.Second)
+	d.write(mustIssue(t, ca, link.Leaf{NotBefore: valid, NotAfter: valid.Add(time.Hour)}))
+	eventually(t, "it is refused", func() bool { return strings.Contains(out.String(), "not valid before") })
+	if got := notAfter(ep); got != before {
+		t.Fatalf("it is in use before its time: %s", got)
+	}
+	bound := 5 * time.Second
+	for deadline := valid.Add(bound); notAfter(ep) == before; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%v after it has become valid it is not in use", bound)
+		}
+	}
+	if n := strings.Count(out.String(), "not valid before"); n != 1 {
+		t.Errorf("%d lines say that it is not valid yet, want 1", n)
+	}
+	t.Logf("field | a renewed certificate that becomes valid later | in use within %v of that moment | after %v, one line meanwhile", bound, time.Since(valid).Round(time.Millisecond))
+}
+
+// A change of the authority in the wrong order leaves the good certificate in use.
+func TestFieldTheWrongOrderOfAChangeOfTheAuthority(t *testing.T) {
+	t.Parallel()
+	oldCA, newerCA := newCA(t), newCA(t)
+	var out logs
+	first := mustIssue(t, oldCA, link.Leaf{})
+	d := newCertDir(t, first)
+	ep := d.listen(&out)
+	serving(ep, echoServer())
+	peer := newParty(t, oldCA, link.Leaf{})
+	reaches := func() error {
+		conn, err := rpcnet.Dial(within(t), ep.Addr().String(), peer.creds)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+	wrong := []struct {
+		name string
+		b    link.Bundle
+		says string
+	}{
+		{"a certificate of the new authority, without it", withoutCA(mustIssue(t, newerCA, link.Leaf{})), "not signed by an authority"},
+		{"the new authority alone, and the old certificate", link.Bundle{Key: first.Key, Cert: first.Cert, CA: newerCA.CertPEM()}, "not signed by an authority"},
+		{"a certificate for clients alone", mustIssue(t, oldCA, link.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}), "as a server's"},
+		{"a certificate for servers alone", mustIssue(t, oldCA, link.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}), "as a client's"},
+	}
+	serial := func() string { return ep.Self().Chain[0].SerialNumber.String() }
+	before := serial()
+	for _, step := range wrong {
+		d.write(step.b)
+		eventually(t, step.name+": it is refused", func() bool { return strings.Contains(ep.Stats().CertificateRefused, step.says) })
+		if serial() != before {
+			t.Errorf("%s: it is in use", step.name)
+		}
+		if err := reaches(); err != nil {
+			t.Errorf("%s: peers do not accept the node any more: %v", step.name, err)
+		}
+		d.write(first)
+		eventually(t, step.name+": the good files are back", func() bool { return ep.Stats().CertificateRefused == "" })
+	}
+	both := append(append([]byte{}, oldCA.CertPEM()...), newerCA.CertPEM()...)
+	d.write(link.Bundle{Key: first.Key, Cert: first.Cert, CA: both})
+	eventually(t, "both authorities are taken", func() bool { return ep.Stats().CertificateRefused == "" })
+	d.write(withoutCA(mustIssue(t, newerCA, link.Leaf{})))
+	eventually(t, "the new certificate is taken", func() bool { return serial() != before })
+	t.Logf("field | a change of the authority in the wrong order | the old certificate stays, the right order is taken | %d wrong steps refused", len(wrong))
+}
+
+func withoutCA(b link.Bundle) link.Bundle {
+	b.CA = nil
+	return b
+}
+
+// When the certificate in use is about to end, and its successor is refused, one
+// line is loud, and the endpoint's figures say it.
+func TestFieldARefusedSuccessorNearTheEndIsLoud(t *testing.T) {
+	t.Parallel()
+	ca := newCA(t)
+	var out logs
+	d := newCertDir(t, mustIssue(t, ca, link.Leaf{NotAfter: time.Now().Add(time.Hour)}))
+	ep := d.listen(&out)
+	d.write(withoutCA(mustIssue(t, newCA(t), link.Leaf{})))
+	eventually(t, "the loud line", func() bool { return strings.Contains(out.String(), "level=ERROR") })
+	eventually(t, "the figures", func() bool { return ep.Stats().CertificateRefused != "" })
+	time.Sleep(100 * time.Millisecond) // ten looks more
+	if n := strings.Count(out.String(), "level=ERROR"); n != 1 {
+		t.Errorf("%d loud lines, want 1:\n%s", n, &out)
+	}
+	for _, want := range []string{"about to end", "not signed by an authority"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no line says %q", want)
+		}
+	}
+	d.write(mustIssue(t, ca, link.Leaf{}))
+	eventually(t, "a good one is taken", func() bool { return ep.Stats().CertificateRefused == "" })
+	t.Logf("field | a refused successor while the certificate ends | 1 line at Error and a figure | 1, %q", "not signed by an authority of the CA file")
+}
+
+// What peers will refuse is told at the start, with what to change.
+func TestFieldTheStartSaysWhatPeersWillRefuse(t *testing.T) {
+	t.Parallel()
+	ca, other := newCA(t), newCA(t)
+	foreign := mustIssue(t, other, link.Leaf{})
+	foreign.CA = ca.CertPEM()
+	for _, c := range []struct {
+		name   string
+		bundle link.Bundle
+		says   []string // none: nothing is to be said
+	}{
+		{"servers alone", mustIssue(t, ca, link.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}), []string{"for servers alone", "clientAuth"}},
+		{"clients alone", mustIssue(t, ca, link.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}), []string{"for clients alone", "serverAuth"}},
+		{"neither", mustIssue(t, ca, link.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}}), []string{"neither for servers nor for clients"}},
+		{"no name", mustIssue(t, ca, link.Leaf{Hosts: []string{}}), []string{"no DNS name, no IP address and no SPIFFE id"}},
+		{"another authority", foreign, []string{"not signed by an authority", "add its authority"}},
+		{"a good one", mustIssue(t, ca, link.Leaf{}), nil},
+		{"a SPIFFE id alone", mustIssue(t, ca, link.Leaf{Hosts: []string{"spiffe://prod.example/a"}}), nil},
+	} {
+		var out logs
+		newCertDir(t, c.bundle).listen(&out).Close()
+		lines := strings.Count(out.String(), "level=WARN")
+		if want := min(len(c.says), 1); lines != want {
+			t.Errorf("%s: %d warnings, want %d:\n%s", c.name, lines, want, &out)
+		}
+		for _, says := range c.says {
+			if !strings.Contains(out.String(), says) {
+				t.Errorf("%s: no line says %q:\n%s", c.name, says, &out)
+			}
+		}
+	}
+	t.Log("field | a certificate that peers will refuse (usage, authority, names) | one line at the start says what to change | 5 of 5")
+}
+
+// The zone of an address is for the socket; certificates carry none.
+func TestFieldAnAddressWithAZone(t *testing.T) {
+	t.Parallel()
+	host := zoned(t)
+	ip, _, _ := strings.Cut(host, "%")
+	party := newParty(t, newCA(t), link.Leaf{Hosts: []string{ip}})
+	ep, err := rpcnet.Listen(net.JoinHostPort(host, "0"), party.creds, rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ep.Close()
+	serving(ep, echoServer())
+	if !strings.Contains(ep.Addr().String(), "%") && ip != "::1" {
+		t.Errorf("the endpoint's address %s has lost its zone", ep.Addr())
+	}
+	_, port, _ := net.SplitHostPort(ep.Addr().String())
+	conn, err := rpcnet.Dial(within(t), net.JoinHostPort(host, port), party.creds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	mustEcho(t, conn, []byte("zone"))
+	t.Logf("field | an IPv6 address with a zone | Listen and Dial | %s", conn.Addr())
+}
+
+// zoned returns an address of this machine with a zone: of a link if there is one,
+// or else of the loopback.
+func zoned(t *testing.T) string {
+	t.Helper()
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	loopback := ""
+	for _, i := range interfaces {
+		addrs, err := i.Addrs()
+		if err != nil || i.Flags&net.FlagUp == 0 {
+			continue
+		}
+		for _, a := range addrs {
+			switch ip := a.(*net.IPNet).IP; {
+			case ip.To4() != nil:
+			case ip.IsLinkLocalUnicast():
+				return ip.String() + "%" + i.Name
+			case ip.IsLoopback():
+				loopback = ip.String() + "%" + i.Name
+			}
+		}
+	}
+	if loopback == "" {
+		t.Skip("this machine has no IPv6")
+	}
+	return loopback
+}
