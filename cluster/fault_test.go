@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/cluster"
-	"github.com/rpcnet-go/rpcnet/cluster/internal/faults"
+	"github.com/rpcnet-go/rpcnet/internal/faults"
 )
 
 // A tally is a Metrics that counts.

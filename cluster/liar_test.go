@@ -20,6 +20,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
 // A liar has a certificate of the authority and says what it likes: it speaks
@@ -189,7 +190,7 @@ func TestARestartThatCannotBeDialledIsShownLater(t *testing.T) {
 	t.Parallel()
 	var lost atomic.Bool
 	var refused atomic.Int32
-	ctx := gossip.WithWrap(t.Context(), func(_ string, ep gossip.Endpoint) gossip.Endpoint {
+	ctx := hook.WithSockets(t.Context(), func(_ string, ep hook.Sockets) hook.Sockets {
 		return lossyDials{ep, &lost, &refused}
 	})
 	a := joinContext(t, ctx, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a"})
@@ -219,7 +220,7 @@ func TestARestartThatCannotBeDialledIsShownLater(t *testing.T) {
 
 // lossyDials fails dials while lost.
 type lossyDials struct {
-	gossip.Endpoint
+	hook.Sockets
 	lost    *atomic.Bool
 	refused *atomic.Int32
 }
@@ -229,7 +230,7 @@ func (e lossyDials) Dial(ctx context.Context, addr string) (net.Conn, func(strin
 		e.refused.Add(1)
 		return nil, nil, errors.New("lost")
 	}
-	return e.Endpoint.Dial(ctx, addr)
+	return e.Sockets.Dial(ctx, addr)
 }
 
 func TestALeaveThatIsRefutedIsTakenBack(t *testing.T) {

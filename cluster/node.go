@@ -16,6 +16,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/inspect"
+	"github.com/rpcnet-go/rpcnet/internal/hook"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
@@ -131,7 +132,7 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 	n.tags.Store(cfg.Tags.Clone())
 	n.transport, err = gossip.New(gossip.Config{
 		ID: n.id, Cluster: cfg.Cluster, Advertise: advertise, NamesBound: bound,
-		Endpoint: gossip.Wrap(ctx, advertise.String(), endpoint{n}),
+		Endpoint: hook.WrapSockets(ctx, advertise.String(), endpoint{n}),
 		Started: func(id string) time.Time {
 			_, boot, _ := splitID(id)
 			return startOf(boot)

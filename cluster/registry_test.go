@@ -12,7 +12,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
-	"github.com/rpcnet-go/rpcnet/cluster/internal/faults"
+	"github.com/rpcnet-go/rpcnet/internal/faults"
 	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
 

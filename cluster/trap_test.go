@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/cluster"
-	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
 // Each of these is a trap of memberlist that a node must be coded around, with
@@ -20,7 +20,7 @@ import (
 // Trap: without a label a stream that passes the hello merges two clusters.
 func TestAStreamWithoutTheLabelOfTheClusterIsNotHeard(t *testing.T) {
 	t.Parallel()
-	ctx := gossip.WithWrap(t.Context(), func(_ string, ep gossip.Endpoint) gossip.Endpoint { return unlabelled{ep} })
+	ctx := hook.WithSockets(t.Context(), func(_ string, ep hook.Sockets) hook.Sockets { return unlabelled{ep} })
 	a := joinContext(t, ctx, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a"}) // which dials b when b has said hello
 	_, err := cluster.Join(ctx, listen(t, "127.0.0.1:0"), cluster.Config{
 		Name: "b", Seeds: addrs(a), WaitForSeed: true, JoinTimeout: time.Second, Logger: quiet(),
@@ -36,10 +36,10 @@ func TestAStreamWithoutTheLabelOfTheClusterIsNotHeard(t *testing.T) {
 // An unlabelled endpoint takes the label off all that memberlist sends on
 // streams. What it takes off begins with a byte that no other message begins
 // with.
-type unlabelled struct{ gossip.Endpoint }
+type unlabelled struct{ hook.Sockets }
 
 func (u unlabelled) Dial(ctx context.Context, addr string) (net.Conn, func(string) error, error) {
-	conn, verify, err := u.Endpoint.Dial(ctx, addr)
+	conn, verify, err := u.Sockets.Dial(ctx, addr)
 	return unlabelledConn{conn}, verify, err
 }
 

@@ -1,5 +1,5 @@
-// Package hook lets package inproc reach what the root package does not
-// export.
+// Package hook lets packages of this module reach what others do not export:
+// package inproc the root, tests and benchmarks the sockets of a node.
 package hook
 
 // Connect is set by the root package. It connects a *rpcnet.Server to a transport

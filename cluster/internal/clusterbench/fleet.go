@@ -14,8 +14,8 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
-	"github.com/rpcnet-go/rpcnet/cluster/internal/faults"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/inspect"
+	"github.com/rpcnet-go/rpcnet/internal/faults"
 )
 
 var (

@@ -1,20 +1,13 @@
 package gossip
 
 import (
-	"context"
-	"net"
-	"net/netip"
 	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
 // An Endpoint is what the transport needs of the one port it shares.
-type Endpoint interface {
-	// Dial opens a mutually authenticated connection for ALPN to addr. verify
-	// says whether the certificate that answered may carry the name of a node.
-	Dial(ctx context.Context, addr string) (conn net.Conn, verify func(id string) error, err error)
-	// WritePacket sends one datagram.
-	WritePacket(b []byte, to netip.AddrPort) (int, error)
-}
+type Endpoint = hook.Sockets
 
 // ALPN is the protocol name of gossip streams.
 const ALPN = "rpcnet-gossip/1"
@@ -54,23 +47,6 @@ const (
 	AliveMalformed      = "alive_malformed"       // gossip about a node that makes no sense
 	AliveRefused        = "alive_refused"         // gossip about a node that was evicted, has moved, or has no room
 )
-
-type wrapKey struct{}
-
-// WithWrap returns a context whose Joins put wrap around their endpoint: for
-// the injection of faults in tests and benchmarks.
-func WithWrap(ctx context.Context, wrap func(self string, ep Endpoint) Endpoint) context.Context {
-	return context.WithValue(ctx, wrapKey{}, wrap)
-}
-
-// Wrap applies what [WithWrap] has put into ctx to the endpoint of the node at
-// address self.
-func Wrap(ctx context.Context, self string, ep Endpoint) Endpoint {
-	if wrap, ok := ctx.Value(wrapKey{}).(func(string, Endpoint) Endpoint); ok {
-		return wrap(self, ep)
-	}
-	return ep
-}
 
 // helloTimeout is how long an accepted connection may take to say who it is.
 const helloTimeout = 5 * time.Second

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
 // A Network is the imagined network between the nodes that join with its
@@ -31,8 +31,8 @@ type Network struct {
 
 // Context returns a context for Join whose node is part of the network.
 func (n *Network) Context(ctx context.Context) context.Context {
-	return gossip.WithWrap(ctx, func(self string, ep gossip.Endpoint) gossip.Endpoint {
-		return &endpoint{n, self, ep}
+	return hook.WithSockets(ctx, func(self string, s hook.Sockets) hook.Sockets {
+		return &endpoint{n, self, s}
 	})
 }
 
@@ -89,7 +89,7 @@ func (n *Network) Block() (release func()) {
 type endpoint struct {
 	net  *Network
 	self string
-	next gossip.Endpoint
+	next hook.Sockets
 }
 
 func (e *endpoint) WritePacket(b []byte, to netip.AddrPort) (int, error) {
