@@ -50,7 +50,7 @@ func newAttacker(t testing.TB, ep *rpcnet.Endpoint, h *history, id string) *atta
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { udp.Close() })
-	self := h.node.Self()
+	self := h.Node.Self()
 	a := &attacker{ep: ep, id: id, priv: priv, udp: udp, victim: place{self.ID(), self.Addr}, next: 1}
 	conn, err := a.hello(t, 'K')
 	if err != nil {

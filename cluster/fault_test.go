@@ -99,10 +99,10 @@ func (f *field) addThrough(seeds ...*history) *history {
 // kill is the death of a node's process, as others see it.
 func (f *field) kill(i int) (name string) {
 	h := f.nodes[i]
-	h.node.Close()
-	h.node.Endpoint().Close()
+	h.Node.Close()
+	h.Node.Endpoint().Close()
 	f.nodes, f.tally = slices.Delete(f.nodes, i, i+1), slices.Delete(f.tally, i, i+1)
-	return h.node.Self().Name
+	return h.Node.Self().Name
 }
 
 // close ends all nodes before the test ends.
@@ -110,8 +110,8 @@ func (f *field) close() {
 	var wg sync.WaitGroup
 	for _, h := range f.nodes {
 		wg.Go(func() {
-			h.node.Close()
-			h.node.Endpoint().Close()
+			h.Node.Close()
+			h.Node.Endpoint().Close()
 		})
 	}
 	wg.Wait()
@@ -122,7 +122,7 @@ func (f *field) close() {
 func (f *field) whole() {
 	f.t.Helper()
 	for _, h := range f.nodes {
-		h.sees(f.t, len(f.nodes))
+		h.Sees(f.t, len(f.nodes))
 	}
 }
 
@@ -139,8 +139,8 @@ func (f *field) side(i, j int) map[string]bool {
 func (f *field) none(kind cluster.Kind) {
 	f.t.Helper()
 	for _, h := range f.nodes {
-		if es := h.events(kind, ""); len(es) > 0 {
-			f.t.Errorf("%s has %v:\n%s", h.node.Self().Name, kind, lines(es))
+		if es := h.Events(kind, ""); len(es) > 0 {
+			f.t.Errorf("%s has %v:\n%s", h.Node.Self().Name, kind, lines(es))
 		}
 	}
 }
@@ -150,8 +150,8 @@ func (f *field) calm() {
 	f.t.Helper()
 	for _, h := range f.nodes {
 		eventually(f.t, func() error {
-			if n := cluster.Expected(h.node); n != len(f.nodes) {
-				return fmt.Errorf("%s expects %d nodes", h.node.Self().Name, n)
+			if n := cluster.Expected(h.Node); n != len(f.nodes) {
+				return fmt.Errorf("%s expects %d nodes", h.Node.Self().Name, n)
 			}
 			return nil
 		})
@@ -194,15 +194,15 @@ func (f *field) changeTags(d time.Duration) time.Duration {
 		if tags.Size() != cluster.MaxTagsSize {
 			f.t.Fatalf("%d bytes of tags", tags.Size())
 		}
-		if err := f.nodes[1].node.SetTags(tags); err != nil {
+		if err := f.nodes[1].Node.SetTags(tags); err != nil {
 			f.t.Fatal(err)
 		}
 		last = time.Now()
 	}
 	for _, h := range f.nodes {
 		eventually(f.t, func() error {
-			if m, _ := h.node.Lookup("n01"); !m.Tags.Equal(tags) {
-				return fmt.Errorf("%s sees number %s, not %s", h.node.Self().Name, m.Tags["i"], tags["i"])
+			if m, _ := h.Node.Lookup("n01"); !m.Tags.Equal(tags) {
+				return fmt.Errorf("%s sees number %s, not %s", h.Node.Self().Name, m.Tags["i"], tags["i"])
 			}
 			return nil
 		})
@@ -214,14 +214,14 @@ func TestThirtyPercentKilledAtOnceFailOnceEach(t *testing.T) {
 	t.Parallel()
 	f := newField(t, 7, cluster.Config{})
 	for _, h := range f.nodes[5:] {
-		h.node.Close()
+		h.Node.Close()
 	}
 	for _, h := range f.nodes[:5] {
-		h.sees(t, 5)
+		h.Sees(t, 5)
 		for _, name := range []string{"n05", "n06"} {
-			h.wait(t, cluster.NodeFailed, name)
+			h.Wait(t, cluster.NodeFailed, name)
 			if n := failures(h, name); n != 1 {
-				t.Errorf("%s has %d NodeFailed of %s that were not taken back", h.node.Self().Name, n, name)
+				t.Errorf("%s has %d NodeFailed of %s that were not taken back", h.Node.Self().Name, n, name)
 			}
 		}
 	}
@@ -231,8 +231,8 @@ func TestThirtyPercentKilledAtOnceFailOnceEach(t *testing.T) {
 // machine that starves a test causes false deaths, which are; the real one is
 // told once.
 func failures(h *history, name string) int {
-	n := len(h.events(cluster.NodeFailed, name))
-	for _, e := range h.events(cluster.NodeRecovered, name) {
+	n := len(h.Events(cluster.NodeFailed, name))
+	for _, e := range h.Events(cluster.NodeRecovered, name) {
 		if e.Was.State == cluster.StateFailed {
 			n--
 		}
@@ -244,15 +244,15 @@ func TestARestartAtTheSameAddressIsReplacedAndNeverUpdated(t *testing.T) {
 	t.Parallel()
 	f := newField(t, 4, cluster.Config{})
 	for round := range 5 {
-		old := f.nodes[3].node
+		old := f.nodes[3].Node
 		old.Close()
 		cfg := f.cfg
 		cfg.Name, cfg.Seeds = "n03", addrs(f.nodes[round%3])
 		f.nodes[3] = joinContext(t, f.net.Context(t.Context()), old.Endpoint(), cfg)
 		for _, h := range f.nodes { // the number alone may be that with the old life
 			eventually(t, func() error {
-				if m, _ := h.node.Lookup("n03"); m.Boot != f.nodes[3].node.Self().Boot {
-					return fmt.Errorf("%s sees %v", h.node.Self().Name, m)
+				if m, _ := h.Node.Lookup("n03"); m.Boot != f.nodes[3].Node.Self().Boot {
+					return fmt.Errorf("%s sees %v", h.Node.Self().Name, m)
 				}
 				return nil
 			})
@@ -261,17 +261,17 @@ func TestARestartAtTheSameAddressIsReplacedAndNeverUpdated(t *testing.T) {
 	}
 	for _, h := range f.nodes[:3] {
 		eventually(t, func() error {
-			if n := len(h.events(cluster.NodeFailed, "n03")); n != 5 {
-				return fmt.Errorf("%s has %d NodeFailed, want 5", h.node.Self().Name, n)
+			if n := len(h.Events(cluster.NodeFailed, "n03")); n != 5 {
+				return fmt.Errorf("%s has %d NodeFailed, want 5", h.Node.Self().Name, n)
 			}
 			return nil
 		})
-		for _, e := range h.events(cluster.NodeFailed, "n03") {
+		for _, e := range h.Events(cluster.NodeFailed, "n03") {
 			if e.Cause != cluster.CauseReplaced {
 				t.Errorf("%v", e)
 			}
 		}
-		if es := h.events(cluster.NodeUpdated, ""); len(es) > 0 {
+		if es := h.Events(cluster.NodeUpdated, ""); len(es) > 0 {
 			t.Errorf("a restart was an update: %v", es)
 		}
 	}
@@ -283,18 +283,18 @@ func TestTwoLiveNodesOfOneNameAreBothMembersAndAConflict(t *testing.T) {
 	t.Parallel()
 	a := start(t, "a")
 	old := start(t, "twin", a)
-	a.sees(t, 2)
+	a.Sees(t, 2)
 	young := start(t, "twin", a)
 	for _, h := range []*history{a, old, young} {
-		h.sees(t, 3)
-		e := h.wait(t, cluster.NameConflict, "twin")
-		if e.Member.Boot != young.node.Self().Boot || e.Was.Boot != old.node.Self().Boot {
-			t.Errorf("%s: %v", h.node.Self().Name, e)
+		h.Sees(t, 3)
+		e := h.Wait(t, cluster.NameConflict, "twin")
+		if e.Member.Boot != young.Node.Self().Boot || e.Was.Boot != old.Node.Self().Boot {
+			t.Errorf("%s: %v", h.Node.Self().Name, e)
 		}
-		if m, _ := h.node.Lookup("twin"); m.Boot != young.node.Self().Boot {
-			t.Errorf("%s prefers %v", h.node.Self().Name, m)
+		if m, _ := h.Node.Lookup("twin"); m.Boot != young.Node.Self().Boot {
+			t.Errorf("%s prefers %v", h.Node.Self().Name, m)
 		}
-		if es := h.events(cluster.NodeFailed, ""); len(es) > 0 {
+		if es := h.Events(cluster.NodeFailed, ""); len(es) > 0 {
 			t.Errorf("%v", es)
 		}
 	}
@@ -304,15 +304,15 @@ func TestARestartAtAnotherAddressIsNoConflict(t *testing.T) {
 	t.Parallel()
 	a := start(t, "a")
 	b := start(t, "b", a)
-	a.sees(t, 2)
-	b.node.Close()
-	b.node.Endpoint().Close()
+	a.Sees(t, 2)
+	b.Node.Close()
+	b.Node.Endpoint().Close()
 	b2 := start(t, "b", a)
-	if e := a.wait(t, cluster.NodeFailed, "b"); e.Member.Boot == b2.node.Self().Boot {
+	if e := a.Wait(t, cluster.NodeFailed, "b"); e.Member.Boot == b2.Node.Self().Boot {
 		t.Errorf("%v", e)
 	}
-	a.sees(t, 2)
-	if es := append(a.events(cluster.NameConflict, ""), b2.events(cluster.NameConflict, "")...); len(es) > 0 {
+	a.Sees(t, 2)
+	if es := append(a.Events(cluster.NameConflict, ""), b2.Events(cluster.NameConflict, "")...); len(es) > 0 {
 		t.Errorf("%v", es)
 	}
 }
@@ -328,7 +328,7 @@ func TestLossOfThirtyPercentFailsNobody(t *testing.T) {
 func TestALinkCutInOneDirectionFailsNobody(t *testing.T) {
 	t.Parallel()
 	f := newField(t, 4, cluster.Config{})
-	from, to := f.nodes[0].node.Self().Addr, f.nodes[1].node.Self().Addr
+	from, to := f.nodes[0].Node.Self().Addr, f.nodes[1].Node.Self().Addr
 	f.net.CutPackets(func(a, b string) bool { return a == from && b == to })
 	eventually(t, func() error { // probes of n01 go through others
 		if f.tally[0].get("probe true") < 10 {
@@ -345,12 +345,12 @@ func TestWithoutPacketsStreamsKeepTheClusterTogether(t *testing.T) {
 	t.Parallel()
 	f := newField(t, 3, cluster.Config{PushPullInterval: time.Second})
 	f.net.CutPackets(func(string, string) bool { return true })
-	if err := f.nodes[0].node.SetTags(cluster.Tags{"news": "1"}); err != nil {
+	if err := f.nodes[0].Node.SetTags(cluster.Tags{"news": "1"}); err != nil {
 		t.Fatal(err)
 	}
 	for i, h := range f.nodes[1:] {
 		eventually(t, func() error {
-			if m, _ := h.node.Lookup("n00"); m.Tags["news"] != "1" {
+			if m, _ := h.Node.Lookup("n00"); m.Tags["news"] != "1" {
 				return fmt.Errorf("n%02d has not heard", i+1)
 			}
 			return nil
@@ -371,11 +371,11 @@ func TestASocketThatBlocksDoesNotStopFailureDetection(t *testing.T) {
 	var slow faults.Network
 	a := joinContext(t, slow.Context(t.Context()), listen(t, "127.0.0.1:0"), cluster.Config{Name: "a"})
 	b := start(t, "b", a)
-	a.sees(t, 2)
+	a.Sees(t, 2)
 	release := slow.Block()
 	defer release()
-	b.node.Close()
-	a.wait(t, cluster.NodeFailed, "b")
+	b.Node.Close()
+	a.Wait(t, cluster.NodeFailed, "b")
 }
 
 func TestAHundredLivesLeaveNothingBehind(t *testing.T) {
@@ -395,6 +395,6 @@ func TestAHundredLivesLeaveNothingBehind(t *testing.T) {
 		n.Close()
 		n.Close()
 	}
-	join(t, ep, cluster.Config{Name: "n", Seeds: addrs(seed)}).sees(t, 2)
-	seed.sees(t, 2)
+	join(t, ep, cluster.Config{Name: "n", Seeds: addrs(seed)}).Sees(t, 2)
+	seed.Sees(t, 2)
 }

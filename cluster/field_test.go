@@ -62,14 +62,14 @@ func TestFieldEventsAreLoggedInOrder(t *testing.T) {
 	for i := range 4 {
 		wg.Go(func() {
 			for j := range 100 {
-				if err := h.node.SetTags(cluster.Tags{"n": fmt.Sprint(i, j)}); err != nil {
+				if err := h.Node.SetTags(cluster.Tags{"n": fmt.Sprint(i, j)}); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	h.node.Close()
+	h.Node.Close()
 	book.mu.Lock()
 	defer book.mu.Unlock()
 	if len(book.seqs) < 400 || !slices.IsSorted(book.seqs) {
@@ -86,7 +86,7 @@ func TestFieldAShutdownIsQuiet(t *testing.T) {
 	other := newAttacker(t, listen(t, "127.0.0.1:0"), h, "other@1")
 	before := len(book.since(0))
 	left := make(chan error, 1)
-	go func() { left <- h.node.Leave(t.Context()) }()
+	go func() { left <- h.Node.Leave(t.Context()) }()
 	memberlists := func() (lines []string) {
 		return slices.DeleteFunc(book.since(before), func(l string) bool { return !strings.Contains(l, "source=memberlist") })
 	}
@@ -97,7 +97,7 @@ func TestFieldAShutdownIsQuiet(t *testing.T) {
 			return nil
 		default:
 		}
-		if err := other.tell(pack(3, "Incarnation", 1000, "Node", h.node.Self().ID(), "From", other.id)); err != nil {
+		if err := other.tell(pack(3, "Incarnation", 1000, "Node", h.Node.Self().ID(), "From", other.id)); err != nil {
 			return err
 		}
 		return errNotYet

@@ -16,17 +16,15 @@ import (
 
 // healed waits for the end of a partition whose side was named, unlike one that
 // a busy machine made the node suspect.
-func (h *history) healed(t testing.TB) (healed cluster.Event) {
+func healed(t testing.TB, h *history) (healed cluster.Event) {
 	t.Helper()
 	eventually(t, func() error {
-		for _, e := range h.events(cluster.PartitionHealed, "") {
+		for _, e := range h.Events(cluster.PartitionHealed, "") {
 			if healed = e; e.Partition.Side != cluster.SideUnknown {
 				return nil
 			}
 		}
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return fmt.Errorf("%s does not know that the partition is over:\n%s", h.node.Self().Name, lines(h.all))
+		return fmt.Errorf("%s does not know that the partition is over:\n%s", h.Node.Self().Name, lines(h.All()))
 	})
 	return healed
 }
@@ -35,15 +33,15 @@ func TestAPartitionIsNamedOnBothSidesAndHeals(t *testing.T) {
 	t.Parallel()
 	f := newField(t, 7, cluster.Config{OnMinority: cluster.RejectAssignments, PartitionStable: time.Second})
 	for i, h := range f.nodes {
-		if err := h.node.SetTags(cluster.Tags{"zone": map[bool]string{true: "a", false: "b"}[i < 5]}); err != nil {
+		if err := h.Node.SetTags(cluster.Tags{"zone": map[bool]string{true: "a", false: "b"}[i < 5]}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	f.calm()
 	f.net.Split(f.side(5, 7))
 	for i, h := range f.nodes {
-		h.wait(t, cluster.PartitionSuspected, "")
-		p := h.wait(t, cluster.PartitionDetected, "").Partition
+		h.Wait(t, cluster.PartitionSuspected, "")
+		p := h.Wait(t, cluster.PartitionDetected, "").Partition
 		want := cluster.SideMajority
 		if i >= 5 {
 			want = cluster.SideMinority
@@ -55,36 +53,36 @@ func TestAPartitionIsNamedOnBothSidesAndHeals(t *testing.T) {
 			t.Errorf("n%02d: lost %v have %q in common", i, p.Lost, p.Common)
 		}
 		eventually(t, func() error {
-			if got := h.node.Assigns(); got != (i < 5) {
+			if got := h.Node.Assigns(); got != (i < 5) {
 				return fmt.Errorf("n%02d assigns: %v", i, got)
 			}
 			return nil
 		})
-		if _, in := h.node.Partition(); !in {
+		if _, in := h.Node.Partition(); !in {
 			t.Errorf("n%02d does not know that it is in a partition", i)
 		}
 	}
 	f.net.Heal()
 	f.whole()
 	for i, h := range f.nodes {
-		e := h.healed(t)
+		e := healed(t, h)
 		if len(e.Partition.Missing) > 0 || e.Duration <= 0 {
 			t.Errorf("n%02d: %v", i, e)
 		}
-		if !h.node.Assigns() {
+		if !h.Node.Assigns() {
 			t.Errorf("n%02d does not assign after the heal", i)
 		}
 	}
 	for _, name := range []string{"n05", "n06"} {
-		if e := f.nodes[0].wait(t, cluster.NodeRecovered, name); e.Was.State == cluster.StateAlive {
+		if e := f.nodes[0].Wait(t, cluster.NodeRecovered, name); e.Was.State == cluster.StateAlive {
 			t.Errorf("%v", e)
 		}
 	}
 	// The same boots came back: nobody joined anew.
 	for _, h := range f.nodes {
-		for _, e := range h.events(cluster.NodeJoined, "") {
-			if e.Time.After(h.events(cluster.PartitionDetected, "")[0].Time) {
-				t.Errorf("%s: %v", h.node.Self().Name, e)
+		for _, e := range h.Events(cluster.NodeJoined, "") {
+			if e.Time.After(h.Events(cluster.PartitionDetected, "")[0].Time) {
+				t.Errorf("%s: %v", h.Node.Self().Name, e)
 			}
 		}
 	}
@@ -98,37 +96,37 @@ func TestASplitThatOutlastsForgetAfterStaysOne(t *testing.T) {
 	f.calm()
 	f.net.Split(f.side(3, 5))
 	for _, h := range f.nodes {
-		h.wait(t, cluster.PartitionDetected, "")
+		h.Wait(t, cluster.PartitionDetected, "")
 	}
 	for _, h := range f.nodes[3:] {
 		eventually(t, func() error {
-			if h.node.Assigns() {
-				return fmt.Errorf("%s assigns", h.node.Self().Name)
+			if h.Node.Assigns() {
+				return fmt.Errorf("%s assigns", h.Node.Self().Name)
 			}
 			return nil
 		})
 	}
 	time.Sleep(9 * time.Second) // the time in which nothing must happen
 	for _, h := range f.nodes {
-		for _, e := range h.events(cluster.PartitionHealed, "") {
+		for _, e := range h.Events(cluster.PartitionHealed, "") {
 			if e.Partition.Side != cluster.SideUnknown {
-				t.Errorf("%s: %v", h.node.Self().Name, e)
+				t.Errorf("%s: %v", h.Node.Self().Name, e)
 			}
 		}
 	}
 	for _, h := range f.nodes[3:] {
-		if h.node.Assigns() {
-			t.Errorf("%s assigns while the split lasts", h.node.Self().Name)
+		if h.Node.Assigns() {
+			t.Errorf("%s assigns while the split lasts", h.Node.Self().Name)
 		}
 	}
 	f.net.Heal()
 	f.whole()
 	for _, h := range f.nodes {
-		if e := h.healed(t); len(e.Partition.Missing) > 0 {
-			t.Errorf("%s: %v", h.node.Self().Name, e)
+		if e := healed(t, h); len(e.Partition.Missing) > 0 {
+			t.Errorf("%s: %v", h.Node.Self().Name, e)
 		}
-		if !h.node.Assigns() {
-			t.Errorf("%s does not assign after the heal", h.node.Self().Name)
+		if !h.Node.Assigns() {
+			t.Errorf("%s does not assign after the heal", h.Node.Self().Name)
 		}
 	}
 }
@@ -141,15 +139,15 @@ func TestAPartitionEndsWhenTheLostAreKnownToBeGone(t *testing.T) {
 	f.calm()
 	f.net.Split(f.side(3, 5))
 	for _, h := range f.nodes {
-		h.wait(t, cluster.PartitionDetected, "")
+		h.Wait(t, cluster.PartitionDetected, "")
 	}
 	for _, h := range f.nodes[3:] {
-		h.node.Close()
+		h.Node.Close()
 	}
 	f.net.Heal()
 	for _, h := range f.nodes[:3] {
-		if e := h.healed(t); len(e.Partition.Missing) != 2 {
-			t.Errorf("%s: %v", h.node.Self().Name, e)
+		if e := healed(t, h); len(e.Partition.Missing) != 2 {
+			t.Errorf("%s: %v", h.Node.Self().Name, e)
 		}
 	}
 }
@@ -165,12 +163,12 @@ func TestOnMinorityMayCloseTheNode(t *testing.T) {
 		return true
 	}
 	last := f.add()
-	self <- last.node
+	self <- last.Node
 	f.whole()
 	f.calm()
 	f.net.Split(f.side(2, 3))
 	select {
-	case <-last.node.Done():
+	case <-last.Node.Done():
 	case <-time.After(20 * time.Second):
 		t.Error("the node does not close")
 	}
@@ -183,7 +181,7 @@ func TestAQuietClusterHealsAfterItsDeadWereReaped(t *testing.T) {
 	f := newField(t, 4, cluster.Config{DeadGossipTime: 100 * time.Millisecond, ReconnectInterval: 300 * time.Millisecond})
 	f.net.Split(f.side(0, 2))
 	for _, h := range f.nodes {
-		h.sees(t, 2)
+		h.Sees(t, 2)
 	}
 	time.Sleep(time.Second) // memberlist forgets the dead meanwhile
 	f.net.Heal()
@@ -208,10 +206,10 @@ func TestSeedsAreLookedUpAgainWhenTheyMove(t *testing.T) {
 	w := join(t, listen(t, "127.0.0.1:0"), cluster.Config{
 		Name: "worker", Seeds: []string{fmt.Sprintf("seed.example:%d", port)}, Resolve: resolve, SeedInterval: 500 * time.Millisecond,
 	})
-	w.sees(t, 2)
-	d.node.Close()
+	w.Sees(t, 2)
+	d.Node.Close()
 	old.Close()
-	w.wait(t, cluster.NodeFailed, "director")
+	w.Wait(t, cluster.NodeFailed, "director")
 	creds, err := shared().Credentials("127.0.0.2", "127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
@@ -225,8 +223,8 @@ func TestSeedsAreLookedUpAgainWhenTheyMove(t *testing.T) {
 	where = "127.0.0.2"
 	mu.Unlock()
 	d2 := join(t, moved, cluster.Config{Name: "director"})
-	w.sees(t, 2)
-	d2.sees(t, 2)
+	w.Sees(t, 2)
+	d2.Sees(t, 2)
 }
 
 func TestASnapshotBringsANodeBackWithoutItsSeed(t *testing.T) {
@@ -236,14 +234,14 @@ func TestASnapshotBringsANodeBackWithoutItsSeed(t *testing.T) {
 	b := start(t, "b", a)
 	ep := listen(t, "127.0.0.1:0")
 	c := join(t, ep, cluster.Config{Name: "c", Seeds: addrs(a), SnapshotFile: file})
-	c.sees(t, 3)
-	b.sees(t, 3)
+	c.Sees(t, 3)
+	b.Sees(t, 3)
 	eventually(t, func() error { return cluster.SnapshotHas(file, addrs(b)[0]) })
-	c.node.Close()
-	a.node.Close() // the only seed
+	c.Node.Close()
+	a.Node.Close() // the only seed
 	c = join(t, ep, cluster.Config{Name: "c", Seeds: addrs(a), SnapshotFile: file})
-	c.sees(t, 2)
-	b.sees(t, 2)
+	c.Sees(t, 2)
+	b.Sees(t, 2)
 }
 
 // Without seeds the snapshot is all there is: it is tried until somebody answers.
@@ -259,13 +257,13 @@ func TestASnapshotWithoutSeedsIsTriedUntilSomebodyAnswers(t *testing.T) {
 	}
 	early := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "early", SnapshotFile: file, SeedInterval: 500 * time.Millisecond})
 	select {
-	case <-early.node.Joined():
+	case <-early.Node.Joined():
 	default:
 		t.Error("a node without seeds waits for somebody")
 	}
 	late := join(t, listen(t, addr), cluster.Config{Name: "late"})
-	early.sees(t, 2)
-	late.sees(t, 2)
+	early.Sees(t, 2)
+	late.Sees(t, 2)
 }
 
 func TestLeaveDuringAPartitionIsSeenAsLeftWhereItCanBe(t *testing.T) {
@@ -273,30 +271,30 @@ func TestLeaveDuringAPartitionIsSeenAsLeftWhereItCanBe(t *testing.T) {
 	f := newField(t, 5, cluster.Config{})
 	f.net.Split(f.side(3, 5))
 	for _, h := range f.nodes[:3] {
-		h.sees(t, 3)
+		h.Sees(t, 3)
 	}
 	for _, h := range f.nodes[3:] {
-		h.sees(t, 2)
+		h.Sees(t, 2)
 	}
-	if err := f.nodes[4].node.Leave(t.Context()); err != nil {
+	if err := f.nodes[4].Node.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	f.nodes[3].wait(t, cluster.NodeLeft, "n04")
+	f.nodes[3].Wait(t, cluster.NodeLeft, "n04")
 	f.net.Heal()
 	for _, h := range f.nodes[:4] {
-		h.sees(t, 4)
+		h.Sees(t, 4)
 	}
 	// Where it was heard to leave it stays so, whatever the others say.
-	if m, _ := f.nodes[3].node.Lookup("n04"); m.State != cluster.StateLeft {
+	if m, _ := f.nodes[3].Node.Lookup("n04"); m.State != cluster.StateLeft {
 		t.Errorf("n03 sees %v %v", m, m.State)
 	}
-	if es := f.nodes[3].events(cluster.NodeFailed, "n04"); len(es) > 0 {
+	if es := f.nodes[3].Events(cluster.NodeFailed, "n04"); len(es) > 0 {
 		t.Errorf("n03: %v", es)
 	}
 	// The others buried it before, which gossip does not take back for the dead.
 	for _, h := range f.nodes[:3] {
-		if m, _ := h.node.Lookup("n04"); m.State != cluster.StateFailed && m.State != cluster.StateLeft {
-			t.Errorf("%s sees %v %v", h.node.Self().Name, m, m.State)
+		if m, _ := h.Node.Lookup("n04"); m.State != cluster.StateFailed && m.State != cluster.StateLeft {
+			t.Errorf("%s sees %v %v", h.Node.Self().Name, m, m.State)
 		}
 	}
 }
@@ -304,8 +302,8 @@ func TestLeaveDuringAPartitionIsSeenAsLeftWhereItCanBe(t *testing.T) {
 func TestLeaveAndRestartAtOnceIsLeftAndJoined(t *testing.T) {
 	t.Parallel()
 	f := newField(t, 3, cluster.Config{LeaveDelay: time.Millisecond})
-	ep := f.nodes[2].node.Endpoint()
-	if err := f.nodes[2].node.Leave(t.Context()); err != nil {
+	ep := f.nodes[2].Node.Endpoint()
+	if err := f.nodes[2].Node.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	cfg := f.cfg
@@ -313,8 +311,8 @@ func TestLeaveAndRestartAtOnceIsLeftAndJoined(t *testing.T) {
 	f.nodes[2] = joinContext(t, f.net.Context(t.Context()), ep, cfg)
 	f.whole()
 	for _, h := range f.nodes[:2] {
-		h.wait(t, cluster.NodeLeft, "n02")
-		if es := h.events(cluster.NodeFailed, ""); len(es) > 0 {
+		h.Wait(t, cluster.NodeLeft, "n02")
+		if es := h.Events(cluster.NodeFailed, ""); len(es) > 0 {
 			t.Errorf("%v", es)
 		}
 	}
@@ -324,7 +322,7 @@ func TestASubscriberThatDoesNotReadGetsTheWholeViewInstead(t *testing.T) {
 	t.Parallel()
 	a := start(t, "a")
 	b := start(t, "b", a)
-	a.sees(t, 2)
+	a.Sees(t, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	first, resume, resynced := make(chan struct{}), make(chan struct{}), make(chan cluster.Event)
@@ -332,7 +330,7 @@ func TestASubscriberThatDoesNotReadGetsTheWholeViewInstead(t *testing.T) {
 	go func() {
 		last, n := uint64(0), 0
 		var err error
-		for e := range a.node.Watch(ctx) {
+		for e := range a.Node.Watch(ctx) {
 			if n++; n == 1 {
 				close(first)
 				<-resume // does not read for long
@@ -350,7 +348,7 @@ func TestASubscriberThatDoesNotReadGetsTheWholeViewInstead(t *testing.T) {
 	}()
 	<-first
 	for i := range 1200 {
-		if err := a.node.SetTags(cluster.Tags{"i": fmt.Sprint(i)}); err != nil {
+		if err := a.Node.SetTags(cluster.Tags{"i": fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -360,13 +358,13 @@ func TestASubscriberThatDoesNotReadGetsTheWholeViewInstead(t *testing.T) {
 		t.Errorf("resync with %v", e.Members)
 	}
 	for i := range 10 {
-		if err := a.node.SetTags(cluster.Tags{"j": fmt.Sprint(i)}); err != nil {
+		if err := a.Node.SetTags(cluster.Tags{"j": fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	// The other node was not held up by any of this.
 	eventually(t, func() error {
-		if m, _ := b.node.Lookup("a"); m.Tags["j"] != "9" {
+		if m, _ := b.Node.Lookup("a"); m.Tags["j"] != "9" {
 			return fmt.Errorf("b sees %v", m.Tags)
 		}
 		return nil
@@ -375,7 +373,7 @@ func TestASubscriberThatDoesNotReadGetsTheWholeViewInstead(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if es := b.events(cluster.NodeFailed, ""); len(es) > 0 {
+	if es := b.Events(cluster.NodeFailed, ""); len(es) > 0 {
 		t.Errorf("%v", es)
 	}
 }
@@ -384,51 +382,51 @@ func TestEvidenceOfThoseWhoRouteCausesEachEventOnce(t *testing.T) {
 	t.Parallel()
 	a := start(t, "a")
 	b := start(t, "b", a)
-	a.sees(t, 2)
-	m := b.node.Self()
-	if !a.node.Suspect("b", m.Boot, cluster.CausePhi, 9.5) || a.node.Suspect("b", m.Boot, cluster.CauseStream, 0) {
+	a.Sees(t, 2)
+	m := b.Node.Self()
+	if !a.Node.Suspect("b", m.Boot, cluster.CausePhi, 9.5) || a.Node.Suspect("b", m.Boot, cluster.CauseStream, 0) {
 		t.Error("the first suspicion counts, the second does not")
 	}
-	if e := a.wait(t, cluster.NodeSuspected, "b"); e.Cause != cluster.CausePhi || e.Phi != 9.5 || e.Member.State != cluster.StateSuspect {
+	if e := a.Wait(t, cluster.NodeSuspected, "b"); e.Cause != cluster.CausePhi || e.Phi != 9.5 || e.Member.State != cluster.StateSuspect {
 		t.Errorf("%v", e)
 	}
-	if !a.node.Recover("b", m.Boot) || a.node.Recover("b", m.Boot) {
+	if !a.Node.Recover("b", m.Boot) || a.Node.Recover("b", m.Boot) {
 		t.Error("the first recovery counts, the second does not")
 	}
-	a.wait(t, cluster.NodeRecovered, "b")
-	if !a.node.ReportUnreachable("b", m.Boot, cluster.CauseRefused) || a.node.ReportUnreachable("b", m.Boot, cluster.CauseRefused) {
+	a.Wait(t, cluster.NodeRecovered, "b")
+	if !a.Node.ReportUnreachable("b", m.Boot, cluster.CauseRefused) || a.Node.ReportUnreachable("b", m.Boot, cluster.CauseRefused) {
 		t.Error("the first report counts, the second does not")
 	}
-	if e := a.wait(t, cluster.NodeFailed, "b"); e.Cause != cluster.CauseRefused {
+	if e := a.Wait(t, cluster.NodeFailed, "b"); e.Cause != cluster.CauseRefused {
 		t.Errorf("%v", e)
 	}
 	// It answers probes all the same, and is taken back.
 	eventually(t, func() error {
-		if n := len(a.events(cluster.NodeRecovered, "b")); n != 2 {
+		if n := len(a.Events(cluster.NodeRecovered, "b")); n != 2 {
 			return fmt.Errorf("%d NodeRecovered", n)
 		}
 		return nil
 	})
-	a.sees(t, 2)
+	a.Sees(t, 2)
 	// And a real death after a report is not told twice.
-	b.node.Close()
-	a.node.ReportUnreachable("b", m.Boot, cluster.CauseRefused)
+	b.Node.Close()
+	a.Node.ReportUnreachable("b", m.Boot, cluster.CauseRefused)
 	eventually(t, func() error {
-		if gone := a.node.Gone(); len(gone) != 1 || gone[0].State != cluster.StateFailed {
+		if gone := a.Node.Gone(); len(gone) != 1 || gone[0].State != cluster.StateFailed {
 			return fmt.Errorf("gone: %v", gone)
 		}
 		return nil
 	})
 	eventually(t, func() error {
-		if cluster.Listed(a.node, m.ID()) {
+		if cluster.Listed(a.Node, m.ID()) {
 			return errors.New("memberlist still holds it alive")
 		}
 		return nil
 	})
-	if es := a.events(cluster.NodeFailed, "b"); len(es) != 2 {
+	if es := a.Events(cluster.NodeFailed, "b"); len(es) != 2 {
 		t.Errorf("%d NodeFailed:\n%s", len(es), lines(es))
 	}
-	if a.node.Suspect("nobody", "x", cluster.CausePhi, 1) || a.node.Suspect("a", a.node.Self().Boot, cluster.CausePhi, 1) {
+	if a.Node.Suspect("nobody", "x", cluster.CausePhi, 1) || a.Node.Suspect("a", a.Node.Self().Boot, cluster.CausePhi, 1) {
 		t.Error("an unknown node, or this node itself, became suspect")
 	}
 }

@@ -91,7 +91,7 @@ func (e liarEndpoint) WritePacket(b []byte, to netip.AddrPort) (int, error) {
 func (l *liar) meets(t testing.TB, hs ...*history) {
 	t.Helper()
 	for _, h := range hs {
-		if _, err := l.Identify(h.node.Self().Addr, 5*time.Second); err != nil {
+		if _, err := l.Identify(h.Node.Self().Addr, 5*time.Second); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,7 +99,7 @@ func (l *liar) meets(t testing.TB, hs ...*history) {
 
 // tell sends a message of memberlist's to a node.
 func (l *liar) tell(h *history, msg []byte) {
-	m := h.node.Self()
+	m := h.Node.Self()
 	packet := append([]byte("\xf4\x0drpcnet/rpcnet"), msg...)
 	for range 3 { // packets get lost
 		l.WriteToAddress(packet, memberlist.Address{Addr: m.Addr, Name: m.ID()})
@@ -155,14 +155,14 @@ func TestGossipOfAnotherBootAtAnAddressReplacesNobody(t *testing.T) {
 	counts := &tally{}
 	a := start(t, "a")
 	b := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "b", Seeds: addrs(a), Metrics: counts})
-	a.sees(t, 2)
-	b.sees(t, 2)
+	a.Sees(t, 2)
+	b.Sees(t, 2)
 	l := newLiar(t)
 	l.meets(t, a, b)
 	before := counts.get("stream in key")
 	for _, name := range []string{"b@0000000000000000", "b@zzzzzzzzzzzzzzzz", "x@zzzzzzzzzzzzzzzz"} {
 		for _, h := range []*history{a, b} {
-			l.tell(h, l.alive(name, b.node.Self().Addr, 1, gossip.Meta{}))
+			l.tell(h, l.alive(name, b.Node.Self().Addr, 1, gossip.Meta{}))
 		}
 	}
 	eventually(t, func() error { // a has asked who is at b's address
@@ -173,14 +173,14 @@ func TestGossipOfAnotherBootAtAnAddressReplacesNobody(t *testing.T) {
 	})
 	never(t, func() string {
 		for _, h := range []*history{a, b} {
-			if es := append(h.events(cluster.NodeFailed, ""), h.events(cluster.NodeJoined, "x")...); len(es) > 0 {
-				return h.node.Self().Name + " has " + lines(es)
+			if es := append(h.Events(cluster.NodeFailed, ""), h.Events(cluster.NodeJoined, "x")...); len(es) > 0 {
+				return h.Node.Self().Name + " has " + lines(es)
 			}
 		}
 		return ""
 	})
-	a.sees(t, 2)
-	b.sees(t, 2)
+	a.Sees(t, 2)
+	b.Sees(t, 2)
 }
 
 // A new boot at an address that another holds is not shown before it has
@@ -197,12 +197,12 @@ func TestARestartThatCannotBeDialledIsShownLater(t *testing.T) {
 	b := start(t, "b", a)
 	c := start(t, "c", a)
 	for _, h := range []*history{a, b, c} {
-		h.sees(t, 3)
+		h.Sees(t, 3)
 	}
 	lost.Store(true)
-	c.node.Close()
-	c2 := join(t, c.node.Endpoint(), cluster.Config{Name: "c", Seeds: addrs(b)})
-	b.sees(t, 3)
+	c.Node.Close()
+	c2 := join(t, c.Node.Endpoint(), cluster.Config{Name: "c", Seeds: addrs(b)})
+	b.Sees(t, 3)
 	eventually(t, func() error {
 		if refused.Load() == 0 {
 			return errors.New("a has not asked yet")
@@ -210,12 +210,12 @@ func TestARestartThatCannotBeDialledIsShownLater(t *testing.T) {
 		return nil
 	})
 	eventually(t, func() error {
-		if m, _ := a.node.Lookup("c"); m.Boot != c2.node.Self().Boot || m.State != cluster.StateAlive {
+		if m, _ := a.Node.Lookup("c"); m.Boot != c2.Node.Self().Boot || m.State != cluster.StateAlive {
 			return fmt.Errorf("a sees %+v", m)
 		}
 		return nil
 	})
-	a.sees(t, 3)
+	a.Sees(t, 3)
 }
 
 // lossyDials fails dials while lost.
@@ -237,15 +237,15 @@ func TestALeaveThatIsRefutedIsTakenBack(t *testing.T) {
 	t.Parallel()
 	a := start(t, "a")
 	b := start(t, "b", a)
-	a.sees(t, 2)
-	b.sees(t, 2)
+	a.Sees(t, 2)
+	b.Sees(t, 2)
 	l := newLiar(t)
 	l.meets(t, a, b)
-	m := b.node.Self()
+	m := b.Node.Self()
 	// That it will leave, alone.
 	l.tell(a, l.alive(m.ID(), m.Addr, 1000, gossip.Meta{Leaving: true}))
 	eventually(t, func() error {
-		es := a.events(cluster.NodeUpdated, "b")
+		es := a.Events(cluster.NodeUpdated, "b")
 		if len(es) < 2 || es[0].Member.State != cluster.StateLeaving || es[len(es)-1].Member.State == cluster.StateLeaving {
 			return fmt.Errorf("a has had %v", es)
 		}
@@ -254,29 +254,29 @@ func TestALeaveThatIsRefutedIsTakenBack(t *testing.T) {
 	// That it has left.
 	l.tell(a, l.alive(m.ID(), m.Addr, 2000, gossip.Meta{Leaving: true}))
 	l.tell(a, dead(m.ID(), m.ID(), 2000))
-	a.wait(t, cluster.NodeLeft, "b")
-	if e := a.wait(t, cluster.NodeRecovered, "b"); e.Was.State != cluster.StateLeft {
+	a.Wait(t, cluster.NodeLeft, "b")
+	if e := a.Wait(t, cluster.NodeRecovered, "b"); e.Was.State != cluster.StateLeft {
 		t.Errorf("%v", e)
 	}
-	a.sees(t, 2)
+	a.Sees(t, 2)
 	// What it says itself is final, and told once.
-	updated := len(a.events(cluster.NodeUpdated, "b"))
-	cluster.OnLeave(b.node, func(context.Context) { time.Sleep(time.Second) }) // until gossip has it too
-	if err := b.node.Leave(t.Context()); err != nil {
+	updated := len(a.Events(cluster.NodeUpdated, "b"))
+	cluster.OnLeave(b.Node, func(context.Context) { time.Sleep(time.Second) }) // until gossip has it too
+	if err := b.Node.Leave(t.Context()); err != nil {
 		t.Error(err)
 	}
 	eventually(t, func() error {
-		if got, _ := a.node.Lookup("b"); got.State != cluster.StateLeft {
+		if got, _ := a.Node.Lookup("b"); got.State != cluster.StateLeft {
 			return fmt.Errorf("a sees %+v", got)
 		}
 		return nil
 	})
-	if es := a.events(cluster.NodeUpdated, "b")[updated:]; len(es) != 1 {
+	if es := a.Events(cluster.NodeUpdated, "b")[updated:]; len(es) != 1 {
 		t.Errorf("told not once:\n%s", lines(es))
 	}
-	recovered := len(a.events(cluster.NodeRecovered, "b"))
+	recovered := len(a.Events(cluster.NodeRecovered, "b"))
 	l.tell(a, l.alive(m.ID(), m.Addr, 3000, gossip.Meta{}))
-	never(t, func() string { return lines(a.events(cluster.NodeRecovered, "b")[recovered:]) })
+	never(t, func() string { return lines(a.Events(cluster.NodeRecovered, "b")[recovered:]) })
 }
 
 // What brings a dead member back is its own answer, not what gossip says of it:
@@ -285,12 +285,12 @@ func TestADeadMemberIsNotBroughtBackByGossip(t *testing.T) {
 	t.Parallel()
 	a := start(t, "a")
 	b := start(t, "b", a)
-	a.sees(t, 2)
-	m := b.node.Self()
-	b.node.Close()
-	a.wait(t, cluster.NodeFailed, "b")
+	a.Sees(t, 2)
+	m := b.Node.Self()
+	b.Node.Close()
+	a.Wait(t, cluster.NodeFailed, "b")
 	eventually(t, func() error {
-		if cluster.Listed(a.node, m.ID()) {
+		if cluster.Listed(a.Node, m.ID()) {
 			return errors.New("memberlist still holds it alive")
 		}
 		return nil
@@ -299,12 +299,12 @@ func TestADeadMemberIsNotBroughtBackByGossip(t *testing.T) {
 	l.meets(t, a)
 	l.tell(a, l.alive(m.ID(), m.Addr, 1000, gossip.Meta{}))
 	eventually(t, func() error {
-		if !cluster.Listed(a.node, m.ID()) {
+		if !cluster.Listed(a.Node, m.ID()) {
 			return errors.New("memberlist has not taken it")
 		}
 		return nil
 	})
-	never(t, func() string { return lines(a.events(cluster.NodeRecovered, "b")) })
+	never(t, func() string { return lines(a.Events(cluster.NodeRecovered, "b")) })
 }
 
 func TestWithVerifyNodeNobodyIsShownByHearsayAlone(t *testing.T) {
@@ -324,16 +324,16 @@ func TestWithVerifyNodeNobodyIsShownByHearsayAlone(t *testing.T) {
 	b := node("b", a)
 	c := node("c", b) // a hears of it by gossip
 	for _, h := range []*history{a, b, c} {
-		h.sees(t, 3)
+		h.Sees(t, 3)
 	}
 	l := newLiar(t)
 	l.meets(t, a)
 	l.tell(a, l.alive("director-7@zzzzzzzzzzzzzzzz", l.ep.Addr().String(), 1, gossip.Meta{}))
 	l.tell(a, l.alive("worker-7@zzzzzzzzzzzzzzzz", l.ep.Addr().String(), 1, gossip.Meta{}))
 	never(t, func() string {
-		return lines(slices.Concat(a.events(cluster.NodeJoined, "director-7"), a.events(cluster.NodeJoined, "worker-7")))
+		return lines(slices.Concat(a.Events(cluster.NodeJoined, "director-7"), a.Events(cluster.NodeJoined, "worker-7")))
 	})
-	a.sees(t, 3)
+	a.Sees(t, 3)
 }
 
 func TestAMemberThatInventsOthersMakesFewGoroutines(t *testing.T) {
@@ -342,7 +342,7 @@ func TestAMemberThatInventsOthersMakesFewGoroutines(t *testing.T) {
 	b := start(t, "b", a)
 	twin := start(t, "twin", a)
 	for _, h := range []*history{a, b, twin} {
-		h.sees(t, 3)
+		h.Sees(t, 3)
 	}
 	l := newLiar(t)
 	l.meets(t, a)
@@ -358,7 +358,7 @@ func TestAMemberThatInventsOthersMakesFewGoroutines(t *testing.T) {
 			at = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 1, byte(i >> 8), byte(i)}), 9).String()
 		}
 		for _, msg := range [][]byte{
-			l.alive(fmt.Sprintf("x%d@1", i), b.node.Self().Addr, 1, gossip.Meta{}),
+			l.alive(fmt.Sprintf("x%d@1", i), b.Node.Self().Addr, 1, gossip.Meta{}),
 			l.alive(fmt.Sprintf("twin@%d", i), at, 1, gossip.Meta{}),
 			l.alive(fmt.Sprintf("dead%d@1", i), at, 1, gossip.Meta{}),
 			dead(fmt.Sprintf("dead%d@1", i), l.id, 1),
@@ -376,7 +376,7 @@ func TestAMemberThatInventsOthersMakesFewGoroutines(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 		most = max(most, working())
 	}
-	known := cluster.Known(a.node)
+	known := cluster.Known(a.Node)
 	t.Logf("%d goroutines before, %d at most; %d members known", before, most, known)
 	// 8 ask, 4 compare, 64 call in two ways each; a dial has one or two of its own.
 	if limit := before + 8 + 4 + 64*5 + 50; most > limit {
@@ -385,7 +385,7 @@ func TestAMemberThatInventsOthersMakesFewGoroutines(t *testing.T) {
 	if known < 1000 {
 		t.Errorf("only %d were known, which proves nothing", known)
 	}
-	if m, _ := a.node.Lookup("b"); !m.State.Present() {
+	if m, _ := a.Node.Lookup("b"); !m.State.Present() {
 		t.Errorf("%v is %v", m, m.State)
 	}
 }
@@ -408,23 +408,23 @@ func TestABootCanBeEvictedBeforeItIsHeardOf(t *testing.T) {
 	a := start(t, "a")
 	c := start(t, "c")
 	b := start(t, "b", c)
-	c.sees(t, 2)
-	bad := b.node.Self()
-	if !a.node.Evict(bad.Name, bad.Boot) {
+	c.Sees(t, 2)
+	bad := b.Node.Self()
+	if !a.Node.Evict(bad.Name, bad.Boot) {
 		t.Error("not evicted")
 	}
-	if a.node.Evict("a", a.node.Self().Boot) || a.node.Evict("", "") {
+	if a.Node.Evict("a", a.Node.Self().Boot) || a.Node.Evict("", "") {
 		t.Error("evicted itself, or nobody")
 	}
 	d := start(t, "d", a, c)
-	d.sees(t, 4)
+	d.Sees(t, 4)
 	eventually(t, func() error {
-		if n := len(a.node.Members()); n != 3 {
-			return fmt.Errorf("a sees %v", a.node.Members())
+		if n := len(a.Node.Members()); n != 3 {
+			return fmt.Errorf("a sees %v", a.Node.Members())
 		}
 		return nil
 	})
-	never(t, func() string { return lines(a.events(cluster.NodeJoined, "b")) })
+	never(t, func() string { return lines(a.Events(cluster.NodeJoined, "b")) })
 }
 
 func TestAnEndpointInUseWhileANodeJoinsIsAnswered(t *testing.T) {

@@ -148,9 +148,9 @@ func (p *process) signal(t testing.TB, s syscall.Signal) {
 	}
 }
 
-// events returns the events of a kind about a member ("" any), the initial ones
+// Events returns the events of a kind about a member ("" any), the initial ones
 // too.
-func (p *process) events(kind cluster.Kind, name string) (es []cluster.Event) {
+func (p *process) Events(kind cluster.Kind, name string) (es []cluster.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range p.all {
@@ -161,11 +161,11 @@ func (p *process) events(kind cluster.Kind, name string) (es []cluster.Event) {
 	return es
 }
 
-func (p *process) wait(t testing.TB, kind cluster.Kind, name string) cluster.Event {
+func (p *process) Wait(t testing.TB, kind cluster.Kind, name string) cluster.Event {
 	t.Helper()
 	var es []cluster.Event
 	eventuallyWithin(t, 40*time.Second, func() error {
-		if es = p.events(kind, name); len(es) == 0 {
+		if es = p.Events(kind, name); len(es) == 0 {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			return fmt.Errorf("process %s has no %v of %q:\n%s", p.name, kind, name, lines(p.all))
@@ -211,43 +211,43 @@ func TestAProcessKilledIsFailedAndItsSuccessorJoins(t *testing.T) {
 	b := local(t, dir, "b", a)
 	cfg := childConfig{Dir: dir, Name: "worker", Listen: "127.0.0.1:0", Seeds: addrs(a)}
 	p := launch(t, cfg)
-	a.sees(t, 3)
-	b.sees(t, 3)
-	m, _ := a.node.Lookup("worker")
+	a.Sees(t, 3)
+	b.Sees(t, 3)
+	m, _ := a.Node.Lookup("worker")
 	p.signal(t, syscall.SIGKILL)
 	for _, h := range []*history{a, b} {
-		h.wait(t, cluster.NodeFailed, "worker")
+		h.Wait(t, cluster.NodeFailed, "worker")
 	}
 	cfg.Listen = m.Addr
 	p = launch(t, cfg)
 	for _, h := range []*history{a, b} {
 		eventually(t, func() error {
-			if now, _ := h.node.Lookup("worker"); now.Boot <= m.Boot || now.State != cluster.StateAlive || now.Addr != m.Addr {
-				return fmt.Errorf("%s sees %+v", h.node.Self().Name, now)
+			if now, _ := h.Node.Lookup("worker"); now.Boot <= m.Boot || now.State != cluster.StateAlive || now.Addr != m.Addr {
+				return fmt.Errorf("%s sees %+v", h.Node.Self().Name, now)
 			}
 			return nil
 		})
 	}
 	p.signal(t, syscall.SIGTERM) // leaves and exits at once
 	for _, h := range []*history{a, b} {
-		h.wait(t, cluster.NodeLeft, "worker")
+		h.Wait(t, cluster.NodeLeft, "worker")
 	}
 }
 
 // serveWorker makes a node a worker.
 func serveWorker(t testing.TB, h *history) {
 	t.Helper()
-	if _, err := cluster.NewWorker(h.node, cluster.WorkerConfig{Logger: quiet()}); err != nil {
+	if _, err := cluster.NewWorker(h.Node, cluster.WorkerConfig{Logger: quiet()}); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.node.UpdateTags(cluster.Tags{"role": "worker"}); err != nil {
+	if err := h.Node.UpdateTags(cluster.Tags{"role": "worker"}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		h.node.Endpoint().Serve(ctx, rpcnet.NewServer())
+		h.Node.Endpoint().Serve(ctx, rpcnet.NewServer())
 	}()
 	t.Cleanup(func() { stop(); <-served })
 }
@@ -256,7 +256,7 @@ func TestARollingAndAMassRestartLeaveNoZombies(t *testing.T) {
 	long(t)
 	f := newField(t, 20, cluster.Config{ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond, SuspicionMult: 4})
 	restart := func(i int) {
-		old := f.nodes[i].node
+		old := f.nodes[i].Node
 		old.Close()
 		cfg := f.cfg
 		cfg.Name = old.Self().Name
@@ -267,13 +267,13 @@ func TestARollingAndAMassRestartLeaveNoZombies(t *testing.T) {
 		t.Helper()
 		boots := map[string]bool{}
 		for _, h := range f.nodes {
-			boots[h.node.Self().Boot] = true
+			boots[h.Node.Self().Boot] = true
 		}
 		f.whole()
 		for _, h := range f.nodes {
-			for _, m := range h.node.Members() {
+			for _, m := range h.Node.Members() {
 				if !boots[m.Boot] {
-					t.Errorf("%s sees the zombie %v %s", h.node.Self().Name, m, m.Boot)
+					t.Errorf("%s sees the zombie %v %s", h.Node.Self().Name, m, m.Boot)
 				}
 			}
 		}
@@ -302,7 +302,7 @@ func TestLossForAMinuteFailsNobody(t *testing.T) {
 		time.Sleep(time.Minute)
 		f.none(cluster.NodeFailed)
 		for _, h := range f.nodes {
-			h.node.Close()
+			h.Node.Close()
 		}
 	}
 }
@@ -344,7 +344,7 @@ func TestAPulledWireIsAPartition(t *testing.T) {
 		node(two, "d", "10.199.7.2:7001"), node(two, "e", "10.199.7.2:7002")}
 	for _, p := range ps {
 		for _, name := range []string{"a", "b", "c", "d", "e"} {
-			p.wait(t, cluster.NodeJoined, name)
+			p.Wait(t, cluster.NodeJoined, name)
 		}
 	}
 	time.Sleep(3 * time.Second) // until all are stable
@@ -354,16 +354,16 @@ func TestAPulledWireIsAPartition(t *testing.T) {
 		if i >= 3 {
 			want = cluster.SideMinority
 		}
-		if e := p.wait(t, cluster.PartitionDetected, ""); e.Partition.Side != want {
+		if e := p.Wait(t, cluster.PartitionDetected, ""); e.Partition.Side != want {
 			t.Errorf("%s is told %v", p.name, e)
 		}
 	}
 	ip("-n " + one + " link set " + one + " up")
 	for _, p := range ps {
-		if e := p.wait(t, cluster.PartitionHealed, ""); len(e.Partition.Missing) > 0 {
+		if e := p.Wait(t, cluster.PartitionHealed, ""); len(e.Partition.Missing) > 0 {
 			t.Errorf("%s: %v", p.name, e)
 		}
 	}
-	ps[0].wait(t, cluster.NodeRecovered, "e")
-	ps[4].wait(t, cluster.NodeRecovered, "a")
+	ps[0].Wait(t, cluster.NodeRecovered, "e")
+	ps[4].Wait(t, cluster.NodeRecovered, "a")
 }

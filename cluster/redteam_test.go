@@ -59,7 +59,7 @@ func TestAttack01CountersThatOverflowTheWindow(t *testing.T) {
 	took := endsWithin(t, "Shutdown", 10*time.Second, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 		defer cancel()
-		h.node.Endpoint().Shutdown(ctx)
+		h.Node.Endpoint().Shutdown(ctx)
 	})
 	redteam(t, "counters 2^64-2 and 2^64-1", "packets answered after it, Shutdown in 10 s",
 		fmt.Sprintf("%d refused, answered, Shutdown in %v", counts.get("packet_counter"), took.Round(time.Millisecond)))
@@ -68,10 +68,10 @@ func TestAttack01CountersThatOverflowTheWindow(t *testing.T) {
 func TestAttack01AnIncarnationThatCannotBeRefuted(t *testing.T) {
 	h, _ := attacked(t, cluster.Config{})
 	b := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "b", Cluster: attackedCluster, Seeds: addrs(h)})
-	h.sees(t, 2)
-	b.sees(t, 2)
+	h.Sees(t, 2)
+	b.Sees(t, 2)
 	a := newAttacker(t, listen(t, "127.0.0.1:0"), h, "attacker@1")
-	id := b.node.Self().ID()
+	id := b.Node.Self().ID()
 	for range 5 {
 		a.tell(pack(3, "Incarnation", uint32(math.MaxUint32), "Node", id, "From", "x@1"))
 		a.tell(dead(id, "x@1", math.MaxUint32))
@@ -80,8 +80,8 @@ func TestAttack01AnIncarnationThatCannotBeRefuted(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(4 * time.Second) // suspicion, last call
-	failed := h.events(cluster.NodeFailed, "b")
-	if len(failed) > 0 || len(h.node.Members()) != 2 {
+	failed := h.Events(cluster.NodeFailed, "b")
+	if len(failed) > 0 || len(h.Node.Members()) != 2 {
 		t.Errorf("a node that lives was buried:\n%s", lines(failed))
 	}
 	redteam(t, "a node suspected at incarnation 2^32-1", "0 NodeFailed in 4 s", fmt.Sprintf("%d NodeFailed", len(failed)))
@@ -96,7 +96,7 @@ func TestAttack06EventsThatNobodyReads(t *testing.T) {
 	reader := listen(t, "127.0.0.1:0")
 	streams := 0
 	for range sessions {
-		conn, err := reader.Dial(t.Context(), h.node.Self().Addr)
+		conn, err := reader.Dial(t.Context(), h.Node.Self().Addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +115,7 @@ func TestAttack06EventsThatNobodyReads(t *testing.T) {
 		}
 	}
 	for i := range changes {
-		if err := h.node.SetTags(cluster.Tags{"a": strings.Repeat("x", 200), "b": fmt.Sprint(strings.Repeat("x", 200), i)}); err != nil {
+		if err := h.Node.SetTags(cluster.Tags{"a": strings.Repeat("x", 200), "b": fmt.Sprint(strings.Repeat("x", 200), i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -138,7 +138,7 @@ func heap() uint64 {
 
 func TestAttack06StreamsOfEventsAreFew(t *testing.T) {
 	h, _ := attacked(t, cluster.Config{})
-	conn, err := listen(t, "127.0.0.1:0").Dial(t.Context(), h.node.Self().Addr)
+	conn, err := listen(t, "127.0.0.1:0").Dial(t.Context(), h.Node.Self().Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,8 +205,8 @@ func TestAttack07PacketsThatUnpack(t *testing.T) {
 func TestAttack07PingsForAThirdParty(t *testing.T) {
 	h, _ := attacked(t, cluster.Config{})
 	b := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "b", Cluster: attackedCluster, Seeds: addrs(h)})
-	h.sees(t, 2)
-	b.sees(t, 2)
+	h.Sees(t, 2)
+	b.Sees(t, 2)
 	a := newAttacker(t, listen(t, "127.0.0.1:0"), h, "attacker@1")
 	third, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -227,7 +227,7 @@ func TestAttack07PingsForAThirdParty(t *testing.T) {
 	defer third.Close()
 	target := third.LocalAddr().(*net.UDPAddr).AddrPort()
 	ip, port, own := target.Addr().AsSlice(), int(target.Port()), a.addr()
-	id := b.node.Self().ID()
+	id := b.Node.Self().ID()
 	var pings [][]byte // one for b at the third party, one from the attacker as if it were there
 	for i := range 4 {
 		pings = append(pings, pack(1, "SeqNo", i, "Target", ip, "Port", port, "Node", id,
@@ -348,10 +348,10 @@ func TestAttack10AClientIsNoMember(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "may not be used as node") {
 		t.Errorf("joining through a client: %v", err)
 	}
-	if es := h.events(cluster.NodeJoined, ""); len(es) > 0 || len(h.node.Members()) != 1 {
+	if es := h.Events(cluster.NodeJoined, ""); len(es) > 0 || len(h.Node.Members()) != 1 {
 		t.Errorf("shown: %s", lines(es))
 	}
-	redteam(t, "clients' certificates that join, and are joined", "0 members", fmt.Sprintf("%d members", len(h.node.Members())-1))
+	redteam(t, "clients' certificates that join, and are joined", "0 members", fmt.Sprintf("%d members", len(h.Node.Members())-1))
 }
 
 // written counts what is logged.
@@ -372,7 +372,7 @@ func TestAttack11LinesOfTheLog(t *testing.T) {
 	a := newAttacker(t, ep, h, "attacker@1")
 	before, start := log.n.Load(), time.Now()
 	for i := range 100 { // hellos that are refused, and packets and gossip that are noted
-		conn, _, err := ep.DialProtocol(t.Context(), h.node.Self().Addr, gossip.ALPN)
+		conn, _, err := ep.DialProtocol(t.Context(), h.Node.Self().Addr, gossip.ALPN)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -484,7 +484,7 @@ func TestAttack01CloseDuringEachAttack(t *testing.T) {
 				}
 			})
 			time.Sleep(500 * time.Millisecond)
-			ep := h.node.Endpoint()
+			ep := h.Node.Endpoint()
 			took := endsWithin(t, "Shutdown", 10*time.Second, func() {
 				ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 				defer cancel()

@@ -33,7 +33,7 @@ func TestAWorkersProcessThatIsStoppedComesBackAndFailsForNobody(t *testing.T) {
 			p.signal(t, syscall.SIGSTOP)
 			begun := time.Now()
 			if stop >= time.Second {
-				within(t, "it is suspected", func() bool { return len(d.events(cluster.NodeSuspected, "stopped")) > 0 })
+				within(t, "it is suspected", func() bool { return len(d.Events(cluster.NodeSuspected, "stopped")) > 0 })
 				t.Logf("suspected after %v", time.Since(begun))
 			}
 			time.Sleep(time.Until(begun.Add(stop)))
@@ -45,10 +45,10 @@ func TestAWorkersProcessThatIsStoppedComesBackAndFailsForNobody(t *testing.T) {
 			})
 			t.Logf("stopped for %v, back after %v", back.Sub(begun), time.Since(back))
 			if stop >= time.Second {
-				d.wait(t, cluster.NodeRecovered, "stopped")
+				d.Wait(t, cluster.NodeRecovered, "stopped")
 			}
 			// A test that was itself starved has stopped it for longer.
-			if es := d.events(cluster.NodeFailed, ""); len(es) > 0 && back.Sub(begun) < stop+100*time.Millisecond {
+			if es := d.Events(cluster.NodeFailed, ""); len(es) > 0 && back.Sub(begun) < stop+100*time.Millisecond {
 				t.Errorf("failed:\n%s", lines(es))
 			}
 		})

@@ -29,7 +29,7 @@ func TestAWorkerWhoseNamesakeStopsIsChosenAgain(t *testing.T) {
 	newer := startWorker(t, "twin", d.history, workerOptions{})
 	is := func(w *testWorker) {
 		t.Helper()
-		boot := w.node.Self().Boot
+		boot := w.Node.Self().Boot
 		within(t, "the worker is "+boot, func() bool {
 			ws := d.registry.Workers()
 			return len(ws) == 1 && ws[0].Boot == boot && ws[0].Ready
@@ -94,7 +94,7 @@ func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
 		if cfg.Tags == nil {
 			return h
 		}
-		w, err := cluster.NewWorker(h.node, cluster.WorkerConfig{Logger: quiet()})
+		w, err := cluster.NewWorker(h.Node, cluster.WorkerConfig{Logger: quiet()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +102,7 @@ func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
 		served := make(chan struct{})
 		go func() {
 			defer close(served)
-			h.node.Endpoint().Serve(ctx, rpcnet.NewServer())
+			h.Node.Endpoint().Serve(ctx, rpcnet.NewServer())
 		}()
 		t.Cleanup(func() { w.Close(); stop(); <-served })
 		return h
@@ -110,10 +110,10 @@ func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
 	a := node("a")
 	b, b2, other := node("b", a), node("b2", a), node("other", a)
 	for _, h := range []*history{a, b, b2, other} {
-		h.sees(t, 4)
+		h.Sees(t, 4)
 	}
-	wire := &control{ep: a.node.Endpoint(), conns: map[string][]*rpcnet.Conn{}}
-	r, err := cluster.NewRegistryDialing(a.node, cluster.RegistryConfig{Logger: quiet()}, wire.dial)
+	wire := &control{ep: a.Node.Endpoint(), conns: map[string][]*rpcnet.Conn{}}
+	r, err := cluster.NewRegistryDialing(a.Node, cluster.RegistryConfig{Logger: quiet()}, wire.dial)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,13 +123,13 @@ func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
 	second := routingOn(t, other, cluster.RegistryConfig{}, cluster.ClientConfig{})
 	second.ready(t, 2)
 
-	here, there := a.node.Self().Addr, b.node.Self().Addr
+	here, there := a.Node.Self().Addr, b.Node.Self().Addr
 	// The stream first, so that gossip has nothing against b yet. On a machine that
 	// starves the test it may have had before.
-	a.sees(t, 4)
+	a.Sees(t, 4)
 	wire.sever(there)
 	within(t, "a has suspected b for its stream", func() bool {
-		return slices.ContainsFunc(a.events(cluster.NodeSuspected, "b"), func(e cluster.Event) bool { return e.Cause == cluster.CauseStream })
+		return slices.ContainsFunc(a.Events(cluster.NodeSuspected, "b"), func(e cluster.Event) bool { return e.Cause == cluster.CauseStream })
 	})
 	net.Cut(func(from, to string) bool { return from == here && to == there || from == there && to == here })
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); { // in which nothing else must happen
@@ -142,12 +142,12 @@ func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
 		t.Errorf("the other director: %v, %v", i, ok)
 	}
 	for _, h := range []*history{a, b, b2, other} {
-		if es := h.events(cluster.NodeFailed, ""); len(es) > 0 {
-			t.Errorf("%s:\n%s", h.node.Self().Name, lines(es))
+		if es := h.Events(cluster.NodeFailed, ""); len(es) > 0 {
+			t.Errorf("%s:\n%s", h.Node.Self().Name, lines(es))
 		}
-		for _, e := range h.events(cluster.NodeSuspected, "b") {
+		for _, e := range h.Events(cluster.NodeSuspected, "b") {
 			if e.Cause == cluster.CauseStream && h != a {
-				t.Errorf("%s: %v", h.node.Self().Name, e)
+				t.Errorf("%s: %v", h.Node.Self().Name, e)
 			}
 		}
 	}
@@ -156,7 +156,7 @@ func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
 func TestALateWorkerIsAskedByPackets(t *testing.T) {
 	t.Parallel()
 	f := newField(t, 2, cluster.Config{})
-	asker, asked := f.nodes[0].node, f.nodes[1].node.Self()
+	asker, asked := f.nodes[0].Node, f.nodes[1].Node.Self()
 	eventually(t, func() error { // on a machine that starves the test, not the first one
 		if !cluster.AnswersPackets(asker, asked) {
 			return errors.New("it does not answer")
@@ -227,7 +227,7 @@ func TestALargeResponseDoesNotHoldUpHeartbeats(t *testing.T) {
 	if n := 8 + read(chunks); n != chunks {
 		t.Errorf("%d of %d messages", n, chunks)
 	}
-	for _, e := range d.events(cluster.NodeSuspected, "worker-a") {
+	for _, e := range d.Events(cluster.NodeSuspected, "worker-a") {
 		if e.Cause != cluster.CauseProbe { // which is gossip's
 			t.Errorf("suspected: %v", e)
 		}

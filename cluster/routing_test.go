@@ -48,7 +48,7 @@ func startWorker(t testing.TB, name string, seed *history, o workerOptions) *tes
 	w.history = join(t, w.ep, cluster.Config{Name: name, Seeds: addrs(seed), Tags: tags})
 	o.config.Logger = quiet()
 	var err error
-	if w.worker, err = cluster.NewWorker(w.node, o.config); err != nil {
+	if w.worker, err = cluster.NewWorker(w.Node, o.config); err != nil {
 		t.Fatal(err)
 	}
 	srv := rpcnet.NewServer()
@@ -82,7 +82,7 @@ func startWorker(t testing.TB, name string, seed *history, o workerOptions) *tes
 func (w *testWorker) kill() {
 	w.ep.Close()
 	w.stop()
-	w.node.Close()
+	w.Node.Close()
 	<-w.served
 }
 
@@ -101,7 +101,7 @@ func startRouting(t testing.TB, cfg cluster.RegistryConfig, ccfg cluster.ClientC
 func routingOn(t testing.TB, h *history, cfg cluster.RegistryConfig, ccfg cluster.ClientConfig) *routing {
 	t.Helper()
 	cfg.Logger = quiet()
-	r, err := cluster.NewWorkerRegistry(h.node, cfg)
+	r, err := cluster.NewWorkerRegistry(h.Node, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,16 +121,6 @@ func (r *routing) ready(t testing.TB, n int) {
 	defer cancel()
 	if err := r.registry.WaitReady(ctx, n); err != nil {
 		t.Fatalf("%v\n%v", err, r.registry.Workers())
-	}
-}
-
-// within polls cond for up to 10 s.
-func within(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !cond(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
-		}
 	}
 }
 
@@ -171,7 +161,7 @@ func TestRegistryFollowsWorkersTagsAndDepartures(t *testing.T) {
 			t.Fatalf("gpu=h100 went to %s", got)
 		}
 	}
-	if err := a.node.UpdateTags(cluster.Tags{"gpu": "none"}); err != nil {
+	if err := a.Node.UpdateTags(cluster.Tags{"gpu": "none"}); err != nil {
 		t.Fatal(err)
 	}
 	within(t, "the changed tag is used", func() bool {
@@ -181,7 +171,7 @@ func TestRegistryFollowsWorkersTagsAndDepartures(t *testing.T) {
 	if got := d.call(t, "gpu=none"); got != "worker-a" {
 		t.Errorf("gpu=none went to %s", got)
 	}
-	if err := a.node.UpdateTags(cluster.Tags{"role": "idle"}); err != nil {
+	if err := a.Node.UpdateTags(cluster.Tags{"role": "idle"}); err != nil {
 		t.Fatal(err)
 	}
 	within(t, "a node that is no worker any more is gone", func() bool { return len(d.registry.Workers()) == 1 })
@@ -192,7 +182,7 @@ func TestConnectionCountsAreTrueWhoeverCalls(t *testing.T) {
 	d := startRouting(t, cluster.RegistryConfig{}, cluster.ClientConfig{})
 	w := startWorker(t, "worker-a", d.history, workerOptions{config: cluster.WorkerConfig{Capacity: 16}})
 	d.ready(t, 1)
-	conn, err := d.node.Endpoint().Dial(t.Context(), w.node.Self().Addr)
+	conn, err := d.Node.Endpoint().Dial(t.Context(), w.Node.Self().Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +246,7 @@ func TestTicketsCountUntilTheirCallArrives(t *testing.T) {
 	if i := d.registry.Workers()[0]; i.Pending != 1 || i.Estimate != 1 || i.InFlight != 0 {
 		t.Fatalf("assigned: %+v", i)
 	}
-	conn, err := d.node.Endpoint().Dial(t.Context(), a.Worker.Addr)
+	conn, err := d.Node.Endpoint().Dial(t.Context(), a.Worker.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -368,7 +358,7 @@ func TestKilledWorkerIsNotChosenAnyMoreAndNoCallFails(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	within(t, "both are NodeFailed", func() bool {
-		return len(d.events(cluster.NodeFailed, "worker-a")) == 1 && len(d.events(cluster.NodeFailed, "worker-b")) == 1
+		return len(d.Events(cluster.NodeFailed, "worker-a")) == 1 && len(d.Events(cluster.NodeFailed, "worker-b")) == 1
 	})
 	t.Logf("%d calls, %d failures", calls.Load(), failures.Load())
 }
@@ -379,7 +369,7 @@ func TestRestartedWorkerIsTakenBackAtItsAddress(t *testing.T) {
 	w := startWorker(t, "worker-a", d.history, workerOptions{})
 	d.ready(t, 1)
 	d.call(t, "")
-	addr := w.node.Self().Addr
+	addr := w.Node.Self().Addr
 	w.kill()
 	within(t, "it is gone", func() bool { return d.registry.Count() == 0 })
 	if _, err := d.client.CallWorker(t.Context(), "compute", nil, ""); !errors.Is(err, cluster.ErrNoWorker) {
@@ -411,7 +401,7 @@ func TestDrainingWorkerRefusesElsewhereAndFinishes(t *testing.T) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		left <- a.node.Leave(ctx)
+		left <- a.Node.Leave(ctx)
 	}()
 	within(t, "nobody chooses it", func() bool { return d.registry.Count() == 1 })
 	for range 20 {
@@ -426,8 +416,8 @@ func TestDrainingWorkerRefusesElsewhereAndFinishes(t *testing.T) {
 	if err := <-left; err != nil {
 		t.Error(err)
 	}
-	within(t, "it has left", func() bool { return len(d.events(cluster.NodeLeft, "worker-a")) == 1 })
-	if n := len(d.events(cluster.NodeFailed, "worker-a")); n != 0 {
+	within(t, "it has left", func() bool { return len(d.Events(cluster.NodeLeft, "worker-a")) == 1 })
+	if n := len(d.Events(cluster.NodeFailed, "worker-a")); n != 0 {
 		t.Errorf("%d NodeFailed", n)
 	}
 }

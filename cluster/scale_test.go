@@ -64,8 +64,8 @@ func (f *field) complete() {
 	f.t.Helper()
 	for _, h := range f.nodes {
 		eventually(f.t, func() error {
-			if ms := h.node.Members(); len(ms) != len(f.nodes) {
-				return fmt.Errorf("%s sees %d of %d", h.node.Self().Name, len(ms), len(f.nodes))
+			if ms := h.Node.Members(); len(ms) != len(f.nodes) {
+				return fmt.Errorf("%s sees %d of %d", h.Node.Self().Name, len(ms), len(f.nodes))
 			}
 			return nil
 		})
@@ -98,14 +98,14 @@ func (f *field) die(k int) (took []time.Duration) {
 	}
 	for _, h := range f.nodes {
 		for _, name := range names {
-			took = append(took, h.wait(f.t, cluster.NodeFailed, name).Time.Sub(killed))
+			took = append(took, h.Wait(f.t, cluster.NodeFailed, name).Time.Sub(killed))
 		}
 	}
 	f.whole()
 	for _, h := range f.nodes {
-		es := slices.DeleteFunc(h.events(cluster.NodeFailed, ""), func(e cluster.Event) bool { return e.Time.Before(killed) })
+		es := slices.DeleteFunc(h.Events(cluster.NodeFailed, ""), func(e cluster.Event) bool { return e.Time.Before(killed) })
 		if len(es) != k {
-			f.t.Errorf("%s has %d NodeFailed of %d dead:\n%s", h.node.Self().Name, len(es), k, lines(es))
+			f.t.Errorf("%s has %d NodeFailed of %d dead:\n%s", h.Node.Self().Name, len(es), k, lines(es))
 		}
 	}
 	return took
@@ -184,7 +184,7 @@ func TestLargeSplitsAreNamedAndHeal(t *testing.T) {
 					want, here = cluster.SideMinority, 1
 				}
 				eventually(t, func() error {
-					for _, e := range h.events(cluster.PartitionDetected, "") {
+					for _, e := range h.Events(cluster.PartitionDetected, "") {
 						if e.Partition.Side == want {
 							named = append(named, e.Time.Sub(start))
 							return nil
@@ -192,7 +192,7 @@ func TestLargeSplitsAreNamedAndHeal(t *testing.T) {
 					}
 					return fmt.Errorf("n%02d does not know its side", i)
 				})
-				suspected[here] = append(suspected[here], h.events(cluster.PartitionSuspected, "")[0].Time.Sub(start))
+				suspected[here] = append(suspected[here], h.Events(cluster.PartitionSuspected, "")[0].Time.Sub(start))
 			}
 			time.Sleep(time.Until(start.Add(c.cut)))
 			f.net.Heal()

@@ -112,7 +112,7 @@ func TestFieldADeadNameOfASeedCostsNothing(t *testing.T) {
 	a := start(t, "a")
 	var dns names
 	dns.set("lives.example", "127.0.0.1")
-	port := portOf(t, a.node.Self().Addr)
+	port := portOf(t, a.Node.Self().Addr)
 	for _, wait := range []bool{true, false} {
 		begun := time.Now()
 		b := join(t, listen(t, "127.0.0.1:0"), cluster.Config{
@@ -120,8 +120,8 @@ func TestFieldADeadNameOfASeedCostsNothing(t *testing.T) {
 			Seeds: []string{fmt.Sprint("dead.example:", port), fmt.Sprint("lives.example:", port)},
 		})
 		took := time.Since(begun)
-		if !joined(b.node) || took > 3*time.Second {
-			t.Errorf("with WaitForSeed %v: joined %v, after %v", wait, joined(b.node), took)
+		if !joined(b.Node) || took > 3*time.Second {
+			t.Errorf("with WaitForSeed %v: joined %v, after %v", wait, joined(b.Node), took)
 		}
 		situation(t, fmt.Sprintf("one of two seed names never answers in DNS, WaitForSeed %v", wait), "joined in < 3s", took)
 	}
@@ -164,7 +164,7 @@ func TestFieldIslandsOfOneNameFindEachOther(t *testing.T) {
 		all = append(all, join(t, ep, cfg))
 	}
 	for _, h := range all {
-		h.sees(t, 2)
+		h.Sees(t, 2)
 	}
 	dns.set("seeds.example", "127.0.0.3", "127.0.0.4")
 	begun := time.Now()
@@ -173,7 +173,7 @@ func TestFieldIslandsOfOneNameFindEachOther(t *testing.T) {
 		all = append(all, join(t, ep, cluster.Config{Name: fmt.Sprint("new", i), Seeds: addrs(all[2:]...)}))
 	}
 	for _, h := range all {
-		h.sees(t, 4)
+		h.Sees(t, 4)
 	}
 	situation(t, "two seeds behind a name replaced while the old ones live, SeedInterval 200ms (default 5s)", "one cluster in < 20s", time.Since(begun))
 }
@@ -189,7 +189,7 @@ func TestFieldANameOfOneselfAloneIsNoJoin(t *testing.T) {
 	cfg := cluster.Config{Seeds: []string{fmt.Sprint("seeds.example:", port)}, Resolve: dns.resolve, SeedInterval: 200 * time.Millisecond}
 	cfg.Name, cfg.Logger = "a", slog.New(book)
 	a := join(t, eps[0], cfg)
-	if joined(a.node) {
+	if joined(a.Node) {
 		t.Error("it joined itself")
 	}
 	if !slices.ContainsFunc(book.since(0), func(l string) bool {
@@ -201,8 +201,8 @@ func TestFieldANameOfOneselfAloneIsNoJoin(t *testing.T) {
 	b := join(t, eps[1], cluster.Config{Name: "b"})
 	dns.set("seeds.example", "127.0.0.1", "127.0.0.2")
 	for _, h := range []*history{a, b} {
-		h.sees(t, 2)
-		<-h.node.Joined()
+		h.Sees(t, 2)
+		<-h.Node.Joined()
 	}
 	situation(t, "a name that stands for oneself alone", "told, not joined; joined when it stands for another", time.Since(begun))
 }
@@ -213,18 +213,18 @@ func TestFieldJoinedTellsTheTruthWheneverItHappens(t *testing.T) {
 	gone := listen(t, "127.0.0.1:0")
 	gone.Close()
 	a := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a", Seeds: []string{gone.Addr().String()}})
-	if joined(a.node) {
+	if joined(a.Node) {
 		t.Fatal("joined nobody")
 	}
 	b := start(t, "b", a) // a's own seed never answers
-	a.sees(t, 2)
-	b.sees(t, 2)
+	a.Sees(t, 2)
+	b.Sees(t, 2)
 	select {
-	case <-a.node.Joined():
+	case <-a.Node.Joined():
 	case <-time.After(5 * time.Second):
 		t.Error("it sees another member and has not joined")
 	}
-	situation(t, "another node joins through one whose own seed never answers", "Joined closed", joined(a.node))
+	situation(t, "another node joins through one whose own seed never answers", "Joined closed", joined(a.Node))
 }
 
 // A first start: all have the same seeds, and none takes itself for the cluster
@@ -241,28 +241,28 @@ func TestFieldAFirstStartWaitsForTheExpectedNodes(t *testing.T) {
 	var all []*history
 	for i, ep := range eps {
 		for _, h := range all {
-			h.sees(t, i)
-			if joined(h.node) || h.node.Assigns() {
-				t.Errorf("with %d of %d nodes %s has joined (%v), assigns (%v)", i, count, h.node.Self().Name, joined(h.node), h.node.Assigns())
+			h.Sees(t, i)
+			if joined(h.Node) || h.Node.Assigns() {
+				t.Errorf("with %d of %d nodes %s has joined (%v), assigns (%v)", i, count, h.Node.Self().Name, joined(h.Node), h.Node.Assigns())
 			}
 		}
 		cfg.Name = fmt.Sprint("n", i)
 		all = append(all, join(t, ep, cfg))
 	}
 	for _, h := range all {
-		h.sees(t, count)
-		if !joined(h.node) || !h.node.Assigns() {
-			t.Errorf("%s sees %d nodes and has joined (%v), assigns (%v)", h.node.Self().Name, count, joined(h.node), h.node.Assigns())
+		h.Sees(t, count)
+		if !joined(h.Node) || !h.Node.Assigns() {
+			t.Errorf("%s sees %d nodes and has joined (%v), assigns (%v)", h.Node.Self().Name, count, joined(h.Node), h.Node.Assigns())
 		}
 	}
-	all[2].node.Close()
-	all[0].wait(t, cluster.NodeFailed, "n2")
-	if !joined(all[0].node) || !all[0].node.Assigns() {
+	all[2].Node.Close()
+	all[0].Wait(t, cluster.NodeFailed, "n2")
+	if !joined(all[0].Node) || !all[0].Node.Assigns() {
 		t.Error("what was joined once is not any more")
 	}
 	one := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "one", Seeds: []string{"nobody.example:1"}, ExpectNodes: 1,
 		Resolve: func(context.Context, string) ([]string, error) { return nil, errors.New("no such host") }})
-	if !joined(one.node) {
+	if !joined(one.Node) {
 		t.Error("a node that may be the only one has not joined")
 	}
 	situation(t, "a first start of 3 nodes with the same name", "none joined or assigns before 3 are in view", "none did")
@@ -303,7 +303,7 @@ func TestFieldTwoNodesWithOneAddressAreTold(t *testing.T) {
 	claim := "192.0.2.1:7001"
 	a := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a", Advertise: claim, Logger: slog.New(books[0])})
 	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), cluster.Config{
-		Name: "b", Advertise: claim, Seeds: []string{a.node.Endpoint().Addr().String()}, WaitForSeed: true,
+		Name: "b", Advertise: claim, Seeds: []string{a.Node.Endpoint().Addr().String()}, WaitForSeed: true,
 		JoinTimeout: time.Second, Logger: slog.New(books[1]),
 	})
 	if err == nil || !strings.Contains(err.Error(), claim) || !strings.Contains(err.Error(), "Config.Advertise") {

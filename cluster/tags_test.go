@@ -53,23 +53,23 @@ func TestTagsOfTheLimitAreTakenAndOneByteMoreIsAnError(t *testing.T) {
 	}
 	a := start(t, "a")
 	b := start(t, "b", a)
-	if err := b.node.SetTags(fill(t, cluster.MaxTagsSize)); err != nil {
+	if err := b.Node.SetTags(fill(t, cluster.MaxTagsSize)); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, func() error {
-		if m, _ := a.node.Lookup("b"); m.Tags.Size() != cluster.MaxTagsSize {
+		if m, _ := a.Node.Lookup("b"); m.Tags.Size() != cluster.MaxTagsSize {
 			return fmt.Errorf("a sees %d bytes of tags", m.Tags.Size())
 		}
 		return nil
 	})
-	err := b.node.SetTags(fill(t, cluster.MaxTagsSize+1))
+	err := b.Node.SetTags(fill(t, cluster.MaxTagsSize+1))
 	if !errors.Is(err, cluster.ErrTagsTooLarge) || !strings.Contains(err.Error(), "477") || !strings.Contains(err.Error(), "476") {
 		t.Errorf("one byte more: %v", err)
 	}
-	if err := b.node.UpdateTags(cluster.Tags{"c": ""}); !errors.Is(err, cluster.ErrTagsTooLarge) {
+	if err := b.Node.UpdateTags(cluster.Tags{"c": ""}); !errors.Is(err, cluster.ErrTagsTooLarge) {
 		t.Errorf("one tag more: %v", err)
 	}
-	if got := b.node.Self().Tags.Size(); got != cluster.MaxTagsSize {
+	if got := b.Node.Self().Tags.Size(); got != cluster.MaxTagsSize {
 		t.Errorf("the refused change had an effect: %d bytes", got)
 	}
 	_, err = cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), cluster.Config{Name: "c", Tags: fill(t, cluster.MaxTagsSize+1)})

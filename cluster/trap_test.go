@@ -28,7 +28,7 @@ func TestAStreamWithoutTheLabelOfTheClusterIsNotHeard(t *testing.T) {
 	if err == nil {
 		t.Error("it joined")
 	}
-	if es := a.events(cluster.NodeJoined, ""); len(es) > 0 || len(a.node.Members()) != 1 {
+	if es := a.Events(cluster.NodeJoined, ""); len(es) > 0 || len(a.Node.Members()) != 1 {
 		t.Errorf("%v", es)
 	}
 }
@@ -59,14 +59,12 @@ func TestCallbacksDoNotWaitForTheView(t *testing.T) {
 	t.Parallel()
 	a := start(t, "a")
 	eventually(t, func() error { // so that no event is missed
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if len(a.all) == 0 {
+		if len(a.All()) == 0 {
 			return errors.New("nobody watches yet")
 		}
 		return nil
 	})
-	release := sync.OnceFunc(cluster.HoldView(a.node))
+	release := sync.OnceFunc(cluster.HoldView(a.Node))
 	defer release()
 	await := func(what string, ok func() bool) {
 		t.Helper()
@@ -85,18 +83,18 @@ func TestCallbacksDoNotWaitForTheView(t *testing.T) {
 			}
 		})
 	}
-	addr := a.node.Endpoint().Addr().String()
+	addr := a.Node.Endpoint().Addr().String()
 	b := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "b", Seeds: []string{addr}})
-	await("b has joined", func() bool { return cluster.ListSize(a.node) == 2 })
-	if err := b.node.SetTags(cluster.Tags{"news": "1"}); err != nil {
+	await("b has joined", func() bool { return cluster.ListSize(a.Node) == 2 })
+	if err := b.Node.SetTags(cluster.Tags{"news": "1"}); err != nil {
 		t.Fatal(err)
 	}
-	await("b has news", func() bool { return cluster.ToldUpdate(a.node, b.node.Self().ID()) })
-	b.node.Close()
-	await("b is gone", func() bool { return cluster.ListSize(a.node) == 1 })
+	await("b has news", func() bool { return cluster.ToldUpdate(a.Node, b.Node.Self().ID()) })
+	b.Node.Close()
+	await("b is gone", func() bool { return cluster.ListSize(a.Node) == 1 })
 	release()
 	for _, k := range []cluster.Kind{cluster.NodeJoined, cluster.NodeUpdated, cluster.NodeFailed} {
-		a.wait(t, k, "b")
+		a.Wait(t, k, "b")
 	}
 }
 

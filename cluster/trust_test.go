@@ -32,21 +32,21 @@ func TestRecordedPacketsPlayedBackHaveNoEffect(t *testing.T) {
 	})
 	// A life worth recording: a change of tags, a fifth node that joins, leaves
 	// and fails in turn.
-	if err := f.nodes[1].node.SetTags(cluster.Tags{"v": "1"}); err != nil {
+	if err := f.nodes[1].Node.SetTags(cluster.Tags{"v": "1"}); err != nil {
 		t.Fatal(err)
 	}
 	f.add()
 	f.whole()
-	f.nodes[4].node.Close()
+	f.nodes[4].Node.Close()
 	for _, h := range f.nodes[:4] {
-		h.wait(t, cluster.NodeFailed, "n04")
+		h.Wait(t, cluster.NodeFailed, "n04")
 	}
-	if err := f.nodes[1].node.SetTags(cluster.Tags{"v": "2"}); err != nil {
+	if err := f.nodes[1].Node.SetTags(cluster.Tags{"v": "2"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, h := range f.nodes[:4] {
 		eventually(t, func() error {
-			if m, _ := h.node.Lookup("n01"); m.Tags["v"] != "2" {
+			if m, _ := h.Node.Lookup("n01"); m.Tags["v"] != "2" {
 				return fmt.Errorf("%v", m.Tags)
 			}
 			return nil
@@ -55,7 +55,7 @@ func TestRecordedPacketsPlayedBackHaveNoEffect(t *testing.T) {
 	// Until memberlist has forgotten n04, everywhere and for good.
 	for calm := time.Now(); time.Since(calm) < time.Second; time.Sleep(5 * time.Millisecond) {
 		for _, h := range f.nodes[:4] {
-			if m, _ := h.node.Lookup("n04"); m.State.Present() {
+			if m, _ := h.Node.Lookup("n04"); m.State.Present() {
 				calm = time.Now()
 			}
 		}
@@ -63,7 +63,7 @@ func TestRecordedPacketsPlayedBackHaveNoEffect(t *testing.T) {
 	f.net.Tap(nil)
 	before := make([]int, 4)
 	for i, h := range f.nodes[:4] {
-		before[i] = len(h.events(cluster.NodeJoined, "")) + len(h.events(cluster.NodeUpdated, "")) + len(h.events(cluster.NodeFailed, "")) + len(h.events(cluster.NodeRecovered, ""))
+		before[i] = len(h.Events(cluster.NodeJoined, "")) + len(h.Events(cluster.NodeUpdated, "")) + len(h.Events(cluster.NodeFailed, "")) + len(h.Events(cluster.NodeRecovered, ""))
 	}
 	out, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -98,13 +98,11 @@ func TestRecordedPacketsPlayedBackHaveNoEffect(t *testing.T) {
 			}
 			return nil
 		})
-		after := len(h.events(cluster.NodeJoined, "")) + len(h.events(cluster.NodeUpdated, "")) + len(h.events(cluster.NodeFailed, "")) + len(h.events(cluster.NodeRecovered, ""))
+		after := len(h.Events(cluster.NodeJoined, "")) + len(h.Events(cluster.NodeUpdated, "")) + len(h.Events(cluster.NodeFailed, "")) + len(h.Events(cluster.NodeRecovered, ""))
 		if after != before[i] {
-			h.mu.Lock()
-			t.Errorf("n%02d has had events from the past:\n%s", i, lines(h.all))
-			h.mu.Unlock()
+			t.Errorf("n%02d has had events from the past:\n%s", i, lines(h.All()))
 		}
-		h.sees(t, 4)
+		h.Sees(t, 4)
 	}
 }
 
@@ -124,7 +122,7 @@ func TestNodesOfAnotherClusterAreNotHeard(t *testing.T) {
 		}
 		return nil
 	})
-	if es := a.events(cluster.NodeJoined, ""); len(es) > 0 || len(a.node.Members()) != 1 {
+	if es := a.Events(cluster.NodeJoined, ""); len(es) > 0 || len(a.Node.Members()) != 1 {
 		t.Errorf("%v", es)
 	}
 }
@@ -132,12 +130,12 @@ func TestNodesOfAnotherClusterAreNotHeard(t *testing.T) {
 func TestAnEvictedMemberStaysOut(t *testing.T) {
 	t.Parallel()
 	f := newField(t, 3, cluster.Config{})
-	bad := f.nodes[2].node.Self()
+	bad := f.nodes[2].Node.Self()
 	for _, h := range f.nodes[:2] {
-		if !h.node.Evict(bad.Name, bad.Boot) {
+		if !h.Node.Evict(bad.Name, bad.Boot) {
 			t.Error("not evicted")
 		}
-		if e := h.wait(t, cluster.NodeFailed, "n02"); e.Cause != cluster.CauseEvicted {
+		if e := h.Wait(t, cluster.NodeFailed, "n02"); e.Cause != cluster.CauseEvicted {
 			t.Errorf("%v", e)
 		}
 	}
@@ -150,8 +148,8 @@ func TestAnEvictedMemberStaysOut(t *testing.T) {
 		})
 	}
 	for _, h := range f.nodes[:2] {
-		h.sees(t, 2)
-		if es := h.events(cluster.NodeRecovered, "n02"); len(es) > 0 {
+		h.Sees(t, 2)
+		if es := h.Events(cluster.NodeRecovered, "n02"); len(es) > 0 {
 			t.Errorf("%v", es)
 		}
 	}
@@ -170,11 +168,11 @@ func TestVerifyNodeKeepsANameForItsCertificate(t *testing.T) {
 	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), cluster.Config{
 		Name: "director-9", Seeds: addrs(a), WaitForSeed: true, JoinTimeout: time.Second, Logger: quiet(),
 	})
-	if err == nil || m.get("hello_node") == 0 || len(a.node.Members()) != 1 {
-		t.Errorf("%v, %v", err, a.node.Members())
+	if err == nil || m.get("hello_node") == 0 || len(a.Node.Members()) != 1 {
+		t.Errorf("%v, %v", err, a.Node.Members())
 	}
 	b := start(t, "b", a)
-	b.sees(t, 2)
+	b.Sees(t, 2)
 }
 
 func TestANodeWithAnExpiredCertificateIsRefused(t *testing.T) {
@@ -220,7 +218,7 @@ func TestANodeWithAnExpiredCertificateIsRefused(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "expired") {
 		t.Errorf("dialling it: %v", err)
 	}
-	if len(a.node.Members()) != 1 || len(b.node.Members()) != 1 {
-		t.Errorf("%v, %v", a.node.Members(), b.node.Members())
+	if len(a.Node.Members()) != 1 || len(b.Node.Members()) != 1 {
+		t.Errorf("%v, %v", a.Node.Members(), b.Node.Members())
 	}
 }
