@@ -71,7 +71,7 @@ func (h Header) Validate() error {
 		for _, v := range vs {
 			size += len(v)
 			if !strings.HasSuffix(k, "-bin") && !utf8.ValidString(v) {
-				return Errorf(CodeInvalidArgument, "metadata %q: the value is not UTF-8; name the key %q to send bytes", k, k+"-bin")
+				return Errorf(CodeInvalidArgument, "metadata %.80q: the value is not UTF-8; name the key %.80q to send bytes", k, k+"-bin")
 			}
 		}
 	}
@@ -104,7 +104,7 @@ func validKey(k string) error {
 		switch c := k[i]; {
 		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
 		default:
-			return NewError(CodeInvalidArgument, fmt.Sprintf("metadata key %q: %q is not a lower-case letter, digit, '-', '_' or '.'", k, c))
+			return NewError(CodeInvalidArgument, fmt.Sprintf("metadata key %.80q: %q is not a lower-case letter, digit, '-', '_' or '.'", k, c))
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
 
@@ -268,7 +269,7 @@ func (c *Config) validate() error {
 		errs = append(errs, err)
 	}
 	if len(c.Cluster) > 128 || !utf8.ValidString(c.Cluster) {
-		bad("Cluster %q: want at most 128 bytes of UTF-8", c.Cluster)
+		bad("Cluster %q: want at most 128 bytes of UTF-8", loglimit.Cut(c.Cluster))
 	}
 	if err := c.Tags.Validate(); err != nil {
 		errs = append(errs, err)
@@ -373,9 +374,9 @@ func validName(name string) error {
 	case name == "":
 		return errors.New("cluster: Config.Name is empty: give the node a name that no other has")
 	case len(name) > maxNameLen || !utf8.ValidString(name):
-		return fmt.Errorf("cluster: Config.Name %q: want at most %d bytes of UTF-8", name, maxNameLen)
+		return fmt.Errorf("cluster: Config.Name %q: want at most %d bytes of UTF-8", loglimit.Cut(name), maxNameLen)
 	case strings.ContainsFunc(name, func(r rune) bool { return r == '@' || r == '/' || !unicode.IsGraphic(r) || unicode.IsSpace(r) }):
-		return fmt.Errorf("cluster: Config.Name %q: want printable characters without spaces, '@' and '/'", name)
+		return fmt.Errorf("cluster: Config.Name %q: want printable characters without spaces, '@' and '/'", loglimit.Cut(name))
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
 // A Selector chooses nodes by their tags. It is a list of conditions joined by
@@ -51,7 +53,7 @@ type SelectorError struct {
 // selector.
 func (e *SelectorError) Error() string {
 	at := utf8.RuneCountInString(e.Text[:e.Offset]) + 1
-	return fmt.Sprintf("cluster: selector %q: at character %d: %s", e.Text, at, e.Reason)
+	return fmt.Sprintf("cluster: selector %q: at character %d: %s", loglimit.Cut(e.Text), at, e.Reason)
 }
 
 const (

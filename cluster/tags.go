@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
 // MaxTagsSize is the limit of a node's tags in bytes, as [Tags.Size] counts
@@ -40,7 +41,7 @@ func ParseTags(s string) (Tags, error) {
 		k, v, _ := strings.Cut(part, "=")
 		k, v = strings.TrimSpace(k), strings.TrimSpace(v)
 		if _, twice := t[k]; twice {
-			return nil, fmt.Errorf("cluster: tag %q is given twice", k)
+			return nil, fmt.Errorf("cluster: tag %q is given twice", loglimit.Cut(k))
 		}
 		t[k] = v
 	}
@@ -57,7 +58,7 @@ func (t Tags) Validate() error {
 			return err
 		}
 		if v := t[k]; len(v) > 255 || !utf8.ValidString(v) || strings.ContainsFunc(v, isControl) {
-			return fmt.Errorf("cluster: value of tag %q: want at most 255 bytes of UTF-8 without control characters, got %q", k, v)
+			return fmt.Errorf("cluster: value of tag %q: want at most 255 bytes of UTF-8 without control characters, got %q", k, loglimit.Cut(v))
 		}
 	}
 	if n := t.Size(); n > MaxTagsSize {
@@ -70,7 +71,7 @@ func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
 func validTagKey(k string) error {
 	if k == "" || len(k) > 63 {
-		return fmt.Errorf("cluster: tag key %q: want 1 to 63 bytes", k)
+		return fmt.Errorf("cluster: tag key %q: want 1 to 63 bytes", loglimit.Cut(k))
 	}
 	for i := range len(k) {
 		if !isKeyByte(k[i]) {
