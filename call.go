@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
 // A Call is the caller's view of the calls made with one context: what was
@@ -94,7 +94,7 @@ type callConfig struct {
 	attempt      int
 	maxSize      int
 	encoding     Encoding
-	limits       *wire.Limits
+	limits       *cbor.Limits
 	waitForReady bool
 }
 

@@ -10,10 +10,10 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/rpctest"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 func TestCredentialsShowNoSecrets(t *testing.T) {
@@ -99,9 +99,9 @@ var failures = &rpcnet.ErrorUnion{
 		if !errors.As(err, &e) {
 			return dst, false
 		}
-		return wire.AppendUint(dst, e.Limit), true
+		return cbor.AppendUint(dst, e.Limit), true
 	},
-	Decode: func(d *wire.Decoder) error { return &tooBig{d.Uint64()} },
+	Decode: func(d *cbor.Decoder) error { return &tooBig{d.Uint64()} },
 }
 
 // A declared error crosses as itself, with its code, also through a server that
@@ -156,8 +156,8 @@ func (jsonNumber) AppendCBOR(dst, json []byte) ([]byte, error) {
 
 func number(json rpcnet.Transcoder) rpcnet.Message {
 	return stub.StructMessage(
-		func(b []byte, n *uint64) ([]byte, error) { return wire.AppendUint(b, *n), nil },
-		func(d *wire.Decoder, n *uint64) { *n = d.Uint64() }, json)
+		func(b []byte, n *uint64) ([]byte, error) { return cbor.AppendUint(b, *n), nil },
+		func(d *cbor.Decoder, n *uint64) { *n = d.Uint64() }, json)
 }
 
 // Messages cross in the encoding the caller chooses, if the contract has it.

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
 // This file says what sets a limit of a call, in the words of its errors.
@@ -21,7 +21,7 @@ const (
 
 // decodeLimits returns the limits of a procedure: its own where it has some,
 // else those chosen, which may be nil.
-func decodeLimits(spec *Spec, chosen *wire.Limits) wire.Limits {
+func decodeLimits(spec *Spec, chosen *cbor.Limits) cbor.Limits {
 	l := spec.Limits
 	if chosen != nil && l.Depth == 0 {
 		l.Depth = chosen.Depth
@@ -35,8 +35,8 @@ func decodeLimits(spec *Spec, chosen *wire.Limits) wire.Limits {
 // sendLimits returns what a message of n bytes is held to when it is sent: the
 // limits of its procedure; else the peer's, which are not known, and so the
 // wider of this side's, own, and the defaults.
-func sendLimits(spec *Spec, own wire.Limits, n int) wire.Limits {
-	var defaults wire.Limits
+func sendLimits(spec *Spec, own cbor.Limits, n int) cbor.Limits {
+	var defaults cbor.Limits
 	if spec.Limits.Depth == 0 && own.DepthLimit() < defaults.DepthLimit() {
 		own.Depth = 0
 	}
@@ -48,15 +48,15 @@ func sendLimits(spec *Spec, own wire.Limits, n int) wire.Limits {
 
 // namedLimit says of an error of a message of n bytes what sets the limit that
 // the message is over, if it is over one.
-func namedLimit(err error, spec *Spec, l wire.Limits, n int) error {
+func namedLimit(err error, spec *Spec, l cbor.Limits, n int) error {
 	setBy := setByDecodeLimits
 	switch {
-	case errors.Is(err, wire.ErrBudget):
+	case errors.Is(err, cbor.ErrBudget):
 		if spec.Limits.Budget != 0 {
 			setBy = setByBudget
 		}
 		return fmt.Errorf("%w; the limit is %d bytes, which is set by %s", err, l.BudgetFor(n), setBy)
-	case errors.Is(err, wire.ErrDepth):
+	case errors.Is(err, cbor.ErrDepth):
 		if spec.Limits.Depth != 0 {
 			setBy = setByDepth
 		}

@@ -11,11 +11,11 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/rpctest"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // A row is 320 bytes of memory, and 1 on the wire when it is empty.
@@ -28,37 +28,37 @@ type sheet struct {
 }
 
 func appendSheet(b []byte, s *sheet) ([]byte, error) {
-	b = append(wire.AppendMap(b, 2), "\x64rows"...)
-	b = wire.AppendArray(b, len(s.Rows))
+	b = append(cbor.AppendMap(b, 2), "\x64rows"...)
+	b = cbor.AppendArray(b, len(s.Rows))
 	for range s.Rows {
-		b = wire.AppendMap(b, 0)
+		b = cbor.AppendMap(b, 0)
 	}
 	b = append(b, "\x62in"...)
 	if s.In == nil {
-		return wire.AppendNil(b), nil
+		return cbor.AppendNil(b), nil
 	}
 	return appendSheet(b, s.In)
 }
 
 var sheetFields = []string{"\x64rows", "\x62in"}
 
-func decodeSheet(d *wire.Decoder, s *sheet) {
-	var f wire.Fields
+func decodeSheet(d *cbor.Decoder, s *sheet) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, sheetFields)
 		switch k {
 		case 0:
 			n := d.Array()
-			rows := wire.Slice[row](d, n)
+			rows := cbor.Slice[row](d, n)
 			for len(rows) < n && d.Err() == nil {
-				rows = wire.Extend(d, rows, n)
+				rows = cbor.Extend(d, rows, n)
 				d.Map()
 				d.Leave()
 			}
 			d.Leave()
 			s.Rows = rows
 		case 1:
-			s.In = wire.New[sheet](d)
+			s.In = cbor.New[sheet](d)
 			decodeSheet(d, s.In)
 		}
 		if d.Err() != nil {
@@ -108,10 +108,10 @@ func header(key string, values ...string) func(context.Context) context.Context 
 // must say: the exact sizes, and the option or the directive that sets it.
 func limitCases() map[string]limitCase {
 	small := rpcnet.WithMaxMessageSize(1000)
-	tight := rpcnet.WithDecodeLimits(wire.Limits{Budget: 50_000})
-	flat := rpcnet.WithDecodeLimits(wire.Limits{Depth: 10})
-	wide := rpcnet.WithDecodeLimits(wire.Limits{Budget: -1, Depth: -1})
-	limits := func(size int, l wire.Limits) func(*rpcnet.Spec) {
+	tight := rpcnet.WithDecodeLimits(cbor.Limits{Budget: 50_000})
+	flat := rpcnet.WithDecodeLimits(cbor.Limits{Depth: 10})
+	wide := rpcnet.WithDecodeLimits(cbor.Limits{Budget: -1, Depth: -1})
+	limits := func(size int, l cbor.Limits) func(*rpcnet.Spec) {
 		return func(s *rpcnet.Spec) { s.MaxMessageSize, s.Limits = size, l }
 	}
 	const size, option, directive = "over the limit of 1000 bytes", "rpcnet.WithMaxMessageSize", "maxsize="
@@ -120,21 +120,21 @@ func limitCases() map[string]limitCase {
 		"size, request, server":             {server: []rpcnet.ServerOption{small}, send: rows(2000), want: []string{"message of", size, option + " of the server"}},
 		"size, response, server":            {server: []rpcnet.ServerOption{small}, send: rows(1), answer: rows(2000), want: []string{"message of 2013 bytes", size, option + " of the server"}},
 		"size, response, client":            {client: []rpcnet.ClientOption{small}, send: rows(1), answer: rows(2000), want: []string{"message of", size, option + " of the client"}},
-		"size, request, directive":          {spec: limits(1000, wire.Limits{}), send: rows(2000), want: []string{"message of 2013 bytes", size, directive}},
-		"size, response, directive":         {spec: limits(1000, wire.Limits{}), send: rows(1), answer: rows(2000), want: []string{"message of 2013 bytes", size, directive}},
-		"size, request, server's directive": {spec: limits(1000, wire.Limits{}), client: []rpcnet.ClientOption{rpcnet.WithMaxMessageSize(-1)}, send: rows(2000), want: []string{"message of", size, directive}},
-		"size by one byte":                  {spec: limits(1<<20, wire.Limits{Budget: -1}), send: rows(1<<20 - 14), want: []string{"message of 1048577 bytes is over the limit of 1048576 bytes", directive}},
+		"size, request, directive":          {spec: limits(1000, cbor.Limits{}), send: rows(2000), want: []string{"message of 2013 bytes", size, directive}},
+		"size, response, directive":         {spec: limits(1000, cbor.Limits{}), send: rows(1), answer: rows(2000), want: []string{"message of 2013 bytes", size, directive}},
+		"size, request, server's directive": {spec: limits(1000, cbor.Limits{}), client: []rpcnet.ClientOption{rpcnet.WithMaxMessageSize(-1)}, send: rows(2000), want: []string{"message of", size, directive}},
+		"size by one byte":                  {spec: limits(1<<20, cbor.Limits{Budget: -1}), send: rows(1<<20 - 14), want: []string{"message of 1048577 bytes is over the limit of 1048576 bytes", directive}},
 		"memory, request, default":          {send: rows(100_000), want: []string{"more memory than allowed", "19977696 bytes", "rpcnet.WithDecodeLimits"}},
 		"memory, response, default":         {send: rows(1), answer: rows(100_000), want: []string{"response", "more memory than allowed", "19977696 bytes", "rpcnet.WithDecodeLimits"}},
 		"memory, request, server":           {server: []rpcnet.ServerOption{tight}, send: rows(1000), want: []string{"rows: the value takes more memory than allowed", "50000 bytes", "rpcnet.WithDecodeLimits"}},
 		"memory, response, client":          {client: []rpcnet.ClientOption{tight}, send: rows(1), answer: rows(1000), want: []string{"response: rows: ", "50000 bytes", "rpcnet.WithDecodeLimits"}},
-		"memory, request, directive":        {spec: limits(0, wire.Limits{Budget: 50_000}), send: rows(1000), want: []string{"50000 bytes", "budget="}},
-		"memory, response, directive":       {spec: limits(0, wire.Limits{Budget: 50_000}), send: rows(1), answer: rows(1000), want: []string{"50000 bytes", "budget="}},
+		"memory, request, directive":        {spec: limits(0, cbor.Limits{Budget: 50_000}), send: rows(1000), want: []string{"50000 bytes", "budget="}},
+		"memory, response, directive":       {spec: limits(0, cbor.Limits{Budget: 50_000}), send: rows(1), answer: rows(1000), want: []string{"50000 bytes", "budget="}},
 		"depth, request, default":           {send: deepSheet(70), want: []string{"nested too deep", "64 levels", "rpcnet.WithDecodeLimits"}},
 		"depth, request, receiver's":        {client: []rpcnet.ClientOption{wide}, send: deepSheet(70), want: []string{"nested too deep", "64 levels", "rpcnet.WithDecodeLimits"}},
 		"depth, request, server":            {server: []rpcnet.ServerOption{flat}, send: deepSheet(20), want: []string{"nested too deep", "10 levels", "rpcnet.WithDecodeLimits"}},
 		"depth, response, server":           {send: rows(1), answer: deepSheet(70), want: []string{"response", "nested too deep", "64 levels", "rpcnet.WithDecodeLimits"}},
-		"depth, request, directive":         {spec: limits(0, wire.Limits{Depth: 10}), send: deepSheet(20), want: []string{"nested too deep", "10 levels", "depth="}},
+		"depth, request, directive":         {spec: limits(0, cbor.Limits{Depth: 10}), send: deepSheet(20), want: []string{"nested too deep", "10 levels", "depth="}},
 		"metadata, bytes":                   {ctx: header("k", strings.Repeat("x", 20_000)), send: rows(1), want: []string{"20001 bytes", "16384", "rpcnet.MaxMetadataSize"}},
 		"metadata, number":                  {ctx: header("k", slices.Repeat([]string{""}, 2000)...), send: rows(1), want: []string{"2001 keys and values", "1024", "the protocol"}},
 		"metadata, key":                     {ctx: header("ä", "x"), send: rows(1), want: []string{`"ä"`, "lower-case letter"}},

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
 // A buffer is a pooled byte slice. It has one owner at a time.
@@ -26,14 +26,14 @@ func (b *buffer) put() {
 	buffers.Put(b)
 }
 
-var decoders = sync.Pool{New: func() any { return new(wire.Decoder) }}
+var decoders = sync.Pool{New: func() any { return new(cbor.Decoder) }}
 
 // raw reports whether m carries bytes as they are.
 func (m *Message) raw() bool { return m.Append == nil }
 
 // appendMessage appends the encoding of msg, which a peer takes that decodes
 // with limits l, or with the defaults if those are wider.
-func appendMessage(dst []byte, spec *Spec, m *Message, enc Encoding, msg any, l wire.Limits) ([]byte, error) {
+func appendMessage(dst []byte, spec *Spec, m *Message, enc Encoding, msg any, l cbor.Limits) ([]byte, error) {
 	if m.raw() {
 		switch msg := msg.(type) {
 		case []byte:
@@ -56,7 +56,7 @@ func appendMessage(dst []byte, spec *Spec, m *Message, enc Encoding, msg any, l 
 }
 
 // appendFitting is appendMessage in the encoding of m.
-func (m *Message) appendFitting(dst []byte, spec *Spec, msg any, l wire.Limits) ([]byte, error) {
+func (m *Message) appendFitting(dst []byte, spec *Spec, msg any, l cbor.Limits) ([]byte, error) {
 	out, err := m.Append(dst, msg)
 	if err != nil || m.Fits == nil {
 		return out, err
@@ -83,7 +83,7 @@ func notBytes(msg any) error {
 }
 
 // decodeMessage decodes p into msg, a pointer. It keeps nothing of p.
-func decodeMessage(spec *Spec, m *Message, enc Encoding, p []byte, msg any, limits wire.Limits) error {
+func decodeMessage(spec *Spec, m *Message, enc Encoding, p []byte, msg any, limits cbor.Limits) error {
 	if m.raw() {
 		return decodeRaw(p, msg)
 	}
@@ -96,11 +96,11 @@ func decodeMessage(spec *Spec, m *Message, enc Encoding, p []byte, msg any, limi
 		}
 		p = b.b
 	}
-	d := decoders.Get().(*wire.Decoder)
+	d := decoders.Get().(*cbor.Decoder)
 	d.Reset(p, limits)
 	m.Decode(d, msg)
 	err := d.Finish()
-	d.Reset(nil, wire.Limits{})
+	d.Reset(nil, cbor.Limits{})
 	decoders.Put(d)
 	if err != nil {
 		return namedLimit(err, spec, limits, len(p))

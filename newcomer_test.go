@@ -12,9 +12,9 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/rpctest"
-	"github.com/rpcnet-go/rpcnet/stub"
 )
 
 func TestFieldErrorsNameTheirCodeOnce(t *testing.T) {

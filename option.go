@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
 // Options are sealed interfaces, so that one for a server does not compile
@@ -29,7 +29,7 @@ type clientConfig struct {
 type serverConfig struct {
 	interceptors []ServerInterceptor
 	maxSize      int
-	limits       wire.Limits
+	limits       cbor.Limits
 	errorText    bool
 	logger       *slog.Logger
 }
@@ -73,7 +73,7 @@ func (o SizeOption) applyClient(c *clientConfig) { c.call = append(c.call, o) }
 func WithMaxMessageSize(n int) SizeOption { return SizeOption(n) }
 
 // A LimitsOption is the result of [WithDecodeLimits].
-type LimitsOption struct{ limits wire.Limits }
+type LimitsOption struct{ limits cbor.Limits }
 
 func (o LimitsOption) applyServer(c *serverConfig) { c.limits = o.limits }
 func (o LimitsOption) applyCall(c *callConfig)     { c.limits = &o.limits }
@@ -87,7 +87,7 @@ func (o LimitsOption) applyClient(c *clientConfig) { c.call = append(c.call, o) 
 // What is sent is held to the wider of these limits and the defaults, so that a
 // message that its receiver would refuse fails where it is made. Raise a limit on
 // both sides.
-func WithDecodeLimits(l wire.Limits) LimitsOption { return LimitsOption{l} }
+func WithDecodeLimits(l cbor.Limits) LimitsOption { return LimitsOption{l} }
 
 type endpointConfig struct {
 	creds        Credentials

@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/rpctest"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // optionTests has a test for each option, which fails when it is ignored.
@@ -148,12 +148,12 @@ var optionTests = map[string]func(*testing.T){
 		deep := stub.StructMessage(
 			func(b []byte, n *int) ([]byte, error) {
 				for range *n {
-					b = wire.AppendArray(b, 1)
+					b = cbor.AppendArray(b, 1)
 				}
-				return wire.AppendUint(b, 1), nil
+				return cbor.AppendUint(b, 1), nil
 			},
-			func(d *wire.Decoder, n *int) {
-				for d.Peek() == wire.KindArray && d.Err() == nil {
+			func(d *cbor.Decoder, n *int) {
+				for d.Peek() == cbor.KindArray && d.Err() == nil {
 					*n += d.Array()
 				}
 				d.Uint64()
@@ -182,7 +182,7 @@ var optionTests = map[string]func(*testing.T){
 		if err := call(rpcnet.NewServer(), 50); err != nil {
 			t.Error(err)
 		}
-		tight := rpcnet.WithDecodeLimits(wire.Limits{Depth: 10})
+		tight := rpcnet.WithDecodeLimits(cbor.Limits{Depth: 10})
 		wantCode(t, call(rpcnet.NewServer(tight), 50), rpcnet.CodeInvalidArgument)
 		wantCode(t, call(rpcnet.NewServer(), 50, tight), rpcnet.CodeInternal)
 	},

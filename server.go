@@ -9,8 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
-	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // A Server holds procedures and what surrounds them: interceptors, limits, a
@@ -34,7 +34,7 @@ type entry struct {
 	system  bool       // of an Extension: outside its interceptors
 	role    Role       // that callers must have
 	maxSize int
-	limits  wire.Limits
+	limits  cbor.Limits
 }
 
 // A RawHandler serves a unary call without a contract. in is valid until it

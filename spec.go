@@ -3,7 +3,7 @@ package rpcnet
 import (
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
 // A Shape says which sides of a call stream.
@@ -50,7 +50,7 @@ type Spec struct {
 	MaxMessageSize int
 	// Limits replace the client's and the server's limits of decoding, where
 	// they are not zero, for this procedure.
-	Limits wire.Limits
+	Limits cbor.Limits
 	// Inline says that the handler never blocks, so that it may run where
 	// frames are read: one goroutine switch less per call, and everything else
 	// on the session waits for it.
@@ -100,11 +100,11 @@ type Message struct {
 	Append func(dst []byte, msg any) ([]byte, error)
 	// Decode decodes the message in d into msg, a *T. It keeps nothing of d's
 	// input. The caller resets d before and checks d.Finish after.
-	Decode func(d *wire.Decoder, msg any)
+	Decode func(d *cbor.Decoder, msg any)
 	// Fits says whether a peer that decodes with limits l takes encoded, which
-	// Append has made of msg. The error wraps [wire.ErrDepth] or [wire.ErrBudget].
+	// Append has made of msg. The error wraps [cbor.ErrDepth] or [cbor.ErrBudget].
 	// Nil: it always does.
-	Fits func(msg any, encoded []byte, l wire.Limits) error
+	Fits func(msg any, encoded []byte, l cbor.Limits) error
 	// Encoding of Append and Decode: [CBOR] or [Proto].
 	Encoding Encoding
 	// JSON converts between the CBOR and the JSON form; nil if there is none.
@@ -128,7 +128,7 @@ type ErrorUnion struct {
 	// false if there is none.
 	Append func(dst []byte, err error) (out []byte, ok bool)
 	// Decode returns the variant in d, or nil if it cannot be decoded.
-	Decode func(d *wire.Decoder) error
+	Decode func(d *cbor.Decoder) error
 }
 
 // A Resume says how a response stream is continued after a failure.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
-	cbor "github.com/rpcnet-go/rpcnet/wire"
 )
 
 // statusOf turns a handler's error into what travels. hidden is the error whose

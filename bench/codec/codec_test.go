@@ -9,11 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fxamacker/cbor/v2"
+	fxcbor "github.com/fxamacker/cbor/v2"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/rpcnet-go/rpcnet/bench/codec/pb"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
 // A codec encodes one message into dst and decodes it into a fresh value.
@@ -36,19 +36,19 @@ type vtMessage interface {
 func codecs[T any, P interface {
 	vtMessage
 	*M
-}, M any](v *T, enc func([]byte, *T) ([]byte, error), dec func(*wire.Decoder, *T), p P) []codec {
-	det, err := cbor.CoreDetEncOptions().UserBufferEncMode()
+}, M any](v *T, enc func([]byte, *T) ([]byte, error), dec func(*cbor.Decoder, *T), p P) []codec {
+	det, err := fxcbor.CoreDetEncOptions().UserBufferEncMode()
 	if err != nil {
 		panic(err)
 	}
 	same := func(got any) bool { return reflect.DeepEqual(got, v) }
 	sameProto := func(got any) bool { return proto.Equal(got.(proto.Message), p) }
 	var buf bytes.Buffer
-	var d wire.Decoder // a session has one and uses it again
+	var d cbor.Decoder // a session has one and uses it again
 	return []codec{
 		{"rpcnet", func(dst []byte) ([]byte, error) { return enc(dst, v) }, func(b []byte) (any, error) {
 			w := new(T)
-			d.Reset(b, wire.Limits{})
+			d.Reset(b, cbor.Limits{})
 			dec(&d, w)
 			return w, d.Finish()
 		}, same},
@@ -56,7 +56,7 @@ func codecs[T any, P interface {
 			buf.Reset()
 			err := det.MarshalToBuffer(v, &buf)
 			return append(dst, buf.Bytes()...), err
-		}, func(b []byte) (any, error) { w := new(T); return w, cbor.Unmarshal(b, w) }, same},
+		}, func(b []byte) (any, error) { w := new(T); return w, fxcbor.Unmarshal(b, w) }, same},
 		{"protobuf", func(dst []byte) ([]byte, error) { return proto.MarshalOptions{}.MarshalAppend(dst, p) },
 			func(b []byte) (any, error) { w := P(new(M)); return w, proto.Unmarshal(b, w) }, sameProto},
 		{"vtprotobuf", func(dst []byte) ([]byte, error) {

@@ -6,9 +6,9 @@ import (
 	"context"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -145,32 +145,32 @@ var _ = struct {
 func appendReqCBOR(b []byte, v *Req) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3fprompt"...)
-	if b, ok = wire.AppendText(b, v.Prompt); !ok {
-		return b, wire.NotUTF8("Req.Prompt")
+	if b, ok = cbor.AppendText(b, v.Prompt); !ok {
+		return b, cbor.NotUTF8("Req.Prompt")
 	}
 	b = append(b, "hpriority"...)
-	b = wire.AppendInt(b, int64(v.Priority))
+	b = cbor.AppendInt(b, int64(v.Priority))
 	b = append(b, "mconnection_id"...)
-	if b, ok = wire.AppendText(b, v.ConnectionID); !ok {
-		return b, wire.NotUTF8("Req.ConnectionID")
+	if b, ok = cbor.AppendText(b, v.ConnectionID); !ok {
+		return b, cbor.NotUTF8("Req.ConnectionID")
 	}
 	return b, nil
 }
 
 var fieldsOfReq = []string{"fprompt", "hpriority", "mconnection_id"}
 
-func decodeReqCBOR(d *wire.Decoder, v *Req) {
-	var f wire.Fields
+func decodeReqCBOR(d *cbor.Decoder, v *Req) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfReq)
 		switch k {
 		case 0:
 			v.Prompt = d.Text()
 		case 1:
-			v.Priority = int(d.IntN(wire.WordSize))
+			v.Priority = int(d.IntN(cbor.WordSize))
 		case 2:
 			v.ConnectionID = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -192,22 +192,22 @@ var _ = struct {
 func appendTokenCBOR(b []byte, v *Token) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa4dlast"...)
-	b = wire.AppendBool(b, v.Last)
+	b = cbor.AppendBool(b, v.Last)
 	b = append(b, "dtext"...)
-	if b, ok = wire.AppendText(b, v.Text); !ok {
-		return b, wire.NotUTF8("Token.Text")
+	if b, ok = cbor.AppendText(b, v.Text); !ok {
+		return b, cbor.NotUTF8("Token.Text")
 	}
 	b = append(b, "glogprob"...)
-	b = wire.AppendFloat32(b, v.Logprob)
+	b = cbor.AppendFloat32(b, v.Logprob)
 	b = append(b, "hsequence"...)
-	b = wire.AppendUint(b, v.Sequence)
+	b = cbor.AppendUint(b, v.Sequence)
 	return b, nil
 }
 
 var fieldsOfToken = []string{"dlast", "dtext", "glogprob", "hsequence"}
 
-func decodeTokenCBOR(d *wire.Decoder, v *Token) {
-	var f wire.Fields
+func decodeTokenCBOR(d *cbor.Decoder, v *Token) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfToken)
 		switch k {
@@ -219,7 +219,7 @@ func decodeTokenCBOR(d *wire.Decoder, v *Token) {
 			v.Logprob = d.Float32()
 		case 3:
 			v.Sequence = d.Uint64()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -240,20 +240,20 @@ var _ = struct {
 func appendEmbedCBOR(b []byte, v *Embed) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3bid"...)
-	if b, ok = wire.AppendText(b, v.ID); !ok {
-		return b, wire.NotUTF8("Embed.ID")
+	if b, ok = cbor.AppendText(b, v.ID); !ok {
+		return b, cbor.NotUTF8("Embed.ID")
 	}
 	b = append(b, "eimage"...)
-	b = wire.AppendBytes(b, v.Image)
+	b = cbor.AppendBytes(b, v.Image)
 	b = append(b, "fvector"...)
-	b = wire.AppendNumbers(b, v.Vector)
+	b = cbor.AppendNumbers(b, v.Vector)
 	return b, nil
 }
 
 var fieldsOfEmbed = []string{"bid", "eimage", "fvector"}
 
-func decodeEmbedCBOR(d *wire.Decoder, v *Embed) {
-	var f wire.Fields
+func decodeEmbedCBOR(d *cbor.Decoder, v *Embed) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfEmbed)
 		switch k {
@@ -262,13 +262,13 @@ func decodeEmbedCBOR(d *wire.Decoder, v *Embed) {
 		case 1:
 			v.Image = d.Bytes()
 		case 2:
-			if x3, ok := wire.Numbers[float32](d); ok {
+			if x3, ok := cbor.Numbers[float32](d); ok {
 				v.Vector = x3
 			} else {
 				x1 := d.Array()
-				x2 := wire.Slice[float32](d, x1)
+				x2 := cbor.Slice[float32](d, x1)
 				for len(x2) < x1 {
-					x2 = wire.Extend(d, x2, x1)
+					x2 = cbor.Extend(d, x2, x1)
 					x2[len(x2)-1] = d.Float32()
 					if d.Err() != nil {
 						break
@@ -277,7 +277,7 @@ func decodeEmbedCBOR(d *wire.Decoder, v *Embed) {
 				d.Leave()
 				v.Vector = x2
 			}
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -298,26 +298,26 @@ var _ = struct {
 func appendOrderCBOR(b []byte, v *Order) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3bid"...)
-	if b, ok = wire.AppendText(b, v.ID); !ok {
-		return b, wire.NotUTF8("Order.ID")
+	if b, ok = cbor.AppendText(b, v.ID); !ok {
+		return b, cbor.NotUTF8("Order.ID")
 	}
 	b = append(b, "eitems"...)
-	b = wire.AppendArray(b, len(v.Items))
+	b = cbor.AppendArray(b, len(v.Items))
 	for x1 := range v.Items {
 		if b, err = appendItemCBOR(b, &v.Items[x1]); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "jattributes"...)
-	b = wire.AppendMap(b, len(v.Attributes))
+	b = cbor.AppendMap(b, len(v.Attributes))
 	var x2 [16]string
-	for _, x3 := range wire.SortedText(x2[:0], v.Attributes) {
-		if b, ok = wire.AppendText(b, x3); !ok {
-			return b, wire.NotUTF8("Order.Attributes key")
+	for _, x3 := range cbor.SortedText(x2[:0], v.Attributes) {
+		if b, ok = cbor.AppendText(b, x3); !ok {
+			return b, cbor.NotUTF8("Order.Attributes key")
 		}
 		x4 := v.Attributes[x3]
-		if b, ok = wire.AppendText(b, x4); !ok {
-			return b, wire.NotUTF8("Order.Attributes")
+		if b, ok = cbor.AppendText(b, x4); !ok {
+			return b, cbor.NotUTF8("Order.Attributes")
 		}
 	}
 	return b, nil
@@ -325,8 +325,8 @@ func appendOrderCBOR(b []byte, v *Order) (_ []byte, err error) {
 
 var fieldsOfOrder = []string{"bid", "eitems", "jattributes"}
 
-func decodeOrderCBOR(d *wire.Decoder, v *Order) {
-	var f wire.Fields
+func decodeOrderCBOR(d *cbor.Decoder, v *Order) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfOrder)
 		switch k {
@@ -334,9 +334,9 @@ func decodeOrderCBOR(d *wire.Decoder, v *Order) {
 			v.ID = d.Text()
 		case 1:
 			x1 := d.Array()
-			x2 := wire.Slice[Item](d, x1)
+			x2 := cbor.Slice[Item](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				decodeItemCBOR(d, &x2[len(x2)-1])
 				if d.Err() != nil {
 					break
@@ -346,7 +346,7 @@ func decodeOrderCBOR(d *wire.Decoder, v *Order) {
 			v.Items = x2
 		case 2:
 			x3 := d.Map()
-			x4 := wire.MakeMap[map[string]string](d, x3)
+			x4 := cbor.MakeMap[map[string]string](d, x3)
 			for range x3 {
 				var x5 string
 				var x6 string
@@ -359,7 +359,7 @@ func decodeOrderCBOR(d *wire.Decoder, v *Order) {
 			}
 			d.MapDone(len(x4), x3)
 			v.Attributes = x4
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -381,18 +381,18 @@ var _ = struct {
 func appendItemCBOR(b []byte, v *Item) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa4cqty"...)
-	b = wire.AppendInt(b, int64(v.Qty))
+	b = cbor.AppendInt(b, int64(v.Qty))
 	b = append(b, "csku"...)
-	if b, ok = wire.AppendText(b, v.SKU); !ok {
-		return b, wire.NotUTF8("Item.SKU")
+	if b, ok = cbor.AppendText(b, v.SKU); !ok {
+		return b, cbor.NotUTF8("Item.SKU")
 	}
 	b = append(b, "eprice"...)
-	b = wire.AppendFloat64(b, v.Price)
+	b = cbor.AppendFloat64(b, v.Price)
 	b = append(b, "flabels"...)
-	b = wire.AppendArray(b, len(v.Labels))
+	b = cbor.AppendArray(b, len(v.Labels))
 	for x1 := range v.Labels {
-		if b, ok = wire.AppendText(b, v.Labels[x1]); !ok {
-			return b, wire.NotUTF8("Item.Labels")
+		if b, ok = cbor.AppendText(b, v.Labels[x1]); !ok {
+			return b, cbor.NotUTF8("Item.Labels")
 		}
 	}
 	return b, nil
@@ -400,22 +400,22 @@ func appendItemCBOR(b []byte, v *Item) (_ []byte, err error) {
 
 var fieldsOfItem = []string{"cqty", "csku", "eprice", "flabels"}
 
-func decodeItemCBOR(d *wire.Decoder, v *Item) {
-	var f wire.Fields
+func decodeItemCBOR(d *cbor.Decoder, v *Item) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfItem)
 		switch k {
 		case 0:
-			v.Qty = int(d.IntN(wire.WordSize))
+			v.Qty = int(d.IntN(cbor.WordSize))
 		case 1:
 			v.SKU = d.Text()
 		case 2:
 			v.Price = d.Float64()
 		case 3:
 			x1 := d.Array()
-			x2 := wire.Slice[string](d, x1)
+			x2 := cbor.Slice[string](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				x2[len(x2)-1] = d.Text()
 				if d.Err() != nil {
 					break
@@ -423,7 +423,7 @@ func decodeItemCBOR(d *wire.Decoder, v *Item) {
 			}
 			d.Leave()
 			v.Labels = x2
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

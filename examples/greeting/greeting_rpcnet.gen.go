@@ -8,9 +8,9 @@ import (
 	"iter"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -144,7 +144,7 @@ var greetingErrors = &rpcnet.ErrorUnion{
 		}
 		return out, true
 	},
-	Decode: func(d *wire.Decoder) error {
+	Decode: func(d *cbor.Decoder) error {
 		var u GreetingError
 		DecodeGreetingErrorCBOR(d, &u)
 		if d.Err() != nil {
@@ -179,22 +179,22 @@ var _ = struct {
 func appendHelloRequestCBOR(b []byte, v *HelloRequest) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa1dname"...)
-	if b, ok = wire.AppendText(b, v.Name); !ok {
-		return b, wire.NotUTF8("HelloRequest.Name")
+	if b, ok = cbor.AppendText(b, v.Name); !ok {
+		return b, cbor.NotUTF8("HelloRequest.Name")
 	}
 	return b, nil
 }
 
 var fieldsOfHelloRequest = []string{"dname"}
 
-func decodeHelloRequestCBOR(d *wire.Decoder, v *HelloRequest) {
-	var f wire.Fields
+func decodeHelloRequestCBOR(d *cbor.Decoder, v *HelloRequest) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfHelloRequest)
 		switch k {
 		case 0:
 			v.Name = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -213,22 +213,22 @@ var _ = struct {
 func appendHelloResponseCBOR(b []byte, v *HelloResponse) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa1dtext"...)
-	if b, ok = wire.AppendText(b, v.Text); !ok {
-		return b, wire.NotUTF8("HelloResponse.Text")
+	if b, ok = cbor.AppendText(b, v.Text); !ok {
+		return b, cbor.NotUTF8("HelloResponse.Text")
 	}
 	return b, nil
 }
 
 var fieldsOfHelloResponse = []string{"dtext"}
 
-func decodeHelloResponseCBOR(d *wire.Decoder, v *HelloResponse) {
-	var f wire.Fields
+func decodeHelloResponseCBOR(d *cbor.Decoder, v *HelloResponse) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfHelloResponse)
 		switch k {
 		case 0:
 			v.Text = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -248,26 +248,26 @@ var _ = struct {
 func appendCountRequestCBOR(b []byte, v *CountRequest) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2dname"...)
-	if b, ok = wire.AppendText(b, v.Name); !ok {
-		return b, wire.NotUTF8("CountRequest.Name")
+	if b, ok = cbor.AppendText(b, v.Name); !ok {
+		return b, cbor.NotUTF8("CountRequest.Name")
 	}
 	b = append(b, "etimes"...)
-	b = wire.AppendInt(b, int64(v.Times))
+	b = cbor.AppendInt(b, int64(v.Times))
 	return b, nil
 }
 
 var fieldsOfCountRequest = []string{"dname", "etimes"}
 
-func decodeCountRequestCBOR(d *wire.Decoder, v *CountRequest) {
-	var f wire.Fields
+func decodeCountRequestCBOR(d *cbor.Decoder, v *CountRequest) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfCountRequest)
 		switch k {
 		case 0:
 			v.Name = d.Text()
 		case 1:
-			v.Times = int(d.IntN(wire.WordSize))
-		case wire.Unknown:
+			v.Times = int(d.IntN(cbor.WordSize))
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -284,7 +284,7 @@ type UnknownGreetingError struct {
 	// Name is the wire name of the variant.
 	Name string
 	// Raw is its value.
-	Raw wire.Raw
+	Raw cbor.Raw
 }
 
 // Error returns a text that says no more than the name.
@@ -302,28 +302,28 @@ func AppendGreetingErrorCBOR(b []byte, v GreetingError) ([]byte, error) {
 		}
 	case *UnknownGreetingError:
 		if v != nil {
-			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
 			if !ok {
-				return b, wire.NotUTF8("UnknownGreetingError.Name")
+				return b, cbor.NotUTF8("UnknownGreetingError.Name")
 			}
-			return wire.AppendRaw(b, v.Raw)
+			return cbor.AppendRaw(b, v.Raw)
 		}
 	}
-	return b, wire.NotVariant("GreetingError", v)
+	return b, cbor.NotVariant("GreetingError", v)
 }
 
-var _ = wire.RegisterVariants[GreetingError]((*NoName)(nil))
+var _ = cbor.RegisterVariants[GreetingError]((*NoName)(nil))
 
 // DecodeGreetingErrorCBOR decodes into v, a [GreetingError], for generated code that
 // uses the union.
-func DecodeGreetingErrorCBOR(d *wire.Decoder, v *GreetingError) {
+func DecodeGreetingErrorCBOR(d *cbor.Decoder, v *GreetingError) {
 	name := d.Union()
 	if d.Err() != nil {
 		return
 	}
 	switch name {
 	case "no_name":
-		x := wire.New[NoName](d)
+		x := cbor.New[NoName](d)
 		decodeNoNameCBOR(d, x)
 		*v = x
 	default:
@@ -344,22 +344,22 @@ var _ = struct {
 func appendNoNameCBOR(b []byte, v *NoName) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa1dhint"...)
-	if b, ok = wire.AppendText(b, v.Hint); !ok {
-		return b, wire.NotUTF8("NoName.Hint")
+	if b, ok = cbor.AppendText(b, v.Hint); !ok {
+		return b, cbor.NotUTF8("NoName.Hint")
 	}
 	return b, nil
 }
 
 var fieldsOfNoName = []string{"dhint"}
 
-func decodeNoNameCBOR(d *wire.Decoder, v *NoName) {
-	var f wire.Fields
+func decodeNoNameCBOR(d *cbor.Decoder, v *NoName) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfNoName)
 		switch k {
 		case 0:
 			v.Hint = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

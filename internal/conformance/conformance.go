@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // A Link is a transport to a server, and what can become of the two. Cases that
@@ -85,11 +85,11 @@ type note struct{ Body []byte }
 
 var noteMessage = stub.StructMessage(
 	func(b []byte, n *note) ([]byte, error) {
-		b = wire.AppendMap(b, 1)
-		b = wire.AppendString(b, "body")
-		return wire.AppendBytes(b, n.Body), nil
+		b = cbor.AppendMap(b, 1)
+		b = cbor.AppendString(b, "body")
+		return cbor.AppendBytes(b, n.Body), nil
 	},
-	func(d *wire.Decoder, n *note) {
+	func(d *cbor.Decoder, n *note) {
 		for range d.Map() {
 			if d.Text() == "body" {
 				n.Body = d.Bytes()

@@ -6,9 +6,9 @@ import (
 	"context"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -122,65 +122,65 @@ var _ = struct {
 func appendGetWorkerRequestCBOR(b []byte, v *GetWorkerRequest) (_ []byte, err error) {
 	var ok bool
 	if len(v.Key) > 1024 {
-		return b, wire.TooLong("GetWorkerRequest.Key", len(v.Key), 1024)
+		return b, cbor.TooLong("GetWorkerRequest.Key", len(v.Key), 1024)
 	}
 	b = append(b, "\xa7ckey"...)
-	if b, ok = wire.AppendText(b, v.Key); !ok {
-		return b, wire.NotUTF8("GetWorkerRequest.Key")
+	if b, ok = cbor.AppendText(b, v.Key); !ok {
+		return b, cbor.NotUTF8("GetWorkerRequest.Key")
 	}
 	if len(v.Hint) > 256 {
-		return b, wire.TooLong("GetWorkerRequest.Hint", len(v.Hint), 256)
+		return b, cbor.TooLong("GetWorkerRequest.Hint", len(v.Hint), 256)
 	}
 	b = append(b, "dhint"...)
-	if b, ok = wire.AppendText(b, v.Hint); !ok {
-		return b, wire.NotUTF8("GetWorkerRequest.Hint")
+	if b, ok = cbor.AppendText(b, v.Hint); !ok {
+		return b, cbor.NotUTF8("GetWorkerRequest.Hint")
 	}
 	if len(v.Unused) > 256 {
-		return b, wire.TooLong("GetWorkerRequest.Unused", len(v.Unused), 256)
+		return b, cbor.TooLong("GetWorkerRequest.Unused", len(v.Unused), 256)
 	}
 	b = append(b, "funused"...)
-	b = wire.AppendArray(b, len(v.Unused))
+	b = cbor.AppendArray(b, len(v.Unused))
 	for x1 := range v.Unused {
 		if b, err = appendUnusedCBOR(b, &v.Unused[x1]); err != nil {
 			return b, err
 		}
 	}
 	if len(v.Exclude) > 256 {
-		return b, wire.TooLong("GetWorkerRequest.Exclude", len(v.Exclude), 256)
+		return b, cbor.TooLong("GetWorkerRequest.Exclude", len(v.Exclude), 256)
 	}
 	b = append(b, "gexclude"...)
-	b = wire.AppendArray(b, len(v.Exclude))
+	b = cbor.AppendArray(b, len(v.Exclude))
 	for x2 := range v.Exclude {
-		if b, ok = wire.AppendText(b, v.Exclude[x2]); !ok {
-			return b, wire.NotUTF8("GetWorkerRequest.Exclude")
+		if b, ok = cbor.AppendText(b, v.Exclude[x2]); !ok {
+			return b, cbor.NotUTF8("GetWorkerRequest.Exclude")
 		}
 	}
 	if len(v.Failures) > 256 {
-		return b, wire.TooLong("GetWorkerRequest.Failures", len(v.Failures), 256)
+		return b, cbor.TooLong("GetWorkerRequest.Failures", len(v.Failures), 256)
 	}
 	b = append(b, "hfailures"...)
-	b = wire.AppendArray(b, len(v.Failures))
+	b = cbor.AppendArray(b, len(v.Failures))
 	for x3 := range v.Failures {
 		if b, err = appendFailureCBOR(b, &v.Failures[x3]); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "hqueue_ok"...)
-	b = wire.AppendBool(b, v.QueueOK)
+	b = cbor.AppendBool(b, v.QueueOK)
 	if len(v.Selector) > 4096 {
-		return b, wire.TooLong("GetWorkerRequest.Selector", len(v.Selector), 4096)
+		return b, cbor.TooLong("GetWorkerRequest.Selector", len(v.Selector), 4096)
 	}
 	b = append(b, "hselector"...)
-	if b, ok = wire.AppendText(b, v.Selector); !ok {
-		return b, wire.NotUTF8("GetWorkerRequest.Selector")
+	if b, ok = cbor.AppendText(b, v.Selector); !ok {
+		return b, cbor.NotUTF8("GetWorkerRequest.Selector")
 	}
 	return b, nil
 }
 
 var fieldsOfGetWorkerRequest = []string{"ckey", "dhint", "funused", "gexclude", "hfailures", "hqueue_ok", "hselector"}
 
-func decodeGetWorkerRequestCBOR(d *wire.Decoder, v *GetWorkerRequest) {
-	var f wire.Fields
+func decodeGetWorkerRequestCBOR(d *cbor.Decoder, v *GetWorkerRequest) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfGetWorkerRequest)
 		switch k {
@@ -190,9 +190,9 @@ func decodeGetWorkerRequestCBOR(d *wire.Decoder, v *GetWorkerRequest) {
 			v.Hint = d.TextAtMost(256)
 		case 2:
 			x1 := d.AtMost(d.Array(), 256)
-			x2 := wire.Slice[Unused](d, x1)
+			x2 := cbor.Slice[Unused](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				decodeUnusedCBOR(d, &x2[len(x2)-1])
 				if d.Err() != nil {
 					break
@@ -202,9 +202,9 @@ func decodeGetWorkerRequestCBOR(d *wire.Decoder, v *GetWorkerRequest) {
 			v.Unused = x2
 		case 3:
 			x3 := d.AtMost(d.Array(), 256)
-			x4 := wire.Slice[string](d, x3)
+			x4 := cbor.Slice[string](d, x3)
 			for len(x4) < x3 {
-				x4 = wire.Extend(d, x4, x3)
+				x4 = cbor.Extend(d, x4, x3)
 				x4[len(x4)-1] = d.Text()
 				if d.Err() != nil {
 					break
@@ -214,9 +214,9 @@ func decodeGetWorkerRequestCBOR(d *wire.Decoder, v *GetWorkerRequest) {
 			v.Exclude = x4
 		case 4:
 			x5 := d.AtMost(d.Array(), 256)
-			x6 := wire.Slice[Failure](d, x5)
+			x6 := cbor.Slice[Failure](d, x5)
 			for len(x6) < x5 {
-				x6 = wire.Extend(d, x6, x5)
+				x6 = cbor.Extend(d, x6, x5)
 				decodeFailureCBOR(d, &x6[len(x6)-1])
 				if d.Err() != nil {
 					break
@@ -228,7 +228,7 @@ func decodeGetWorkerRequestCBOR(d *wire.Decoder, v *GetWorkerRequest) {
 			v.QueueOK = d.Bool()
 		case 6:
 			v.Selector = d.TextAtMost(4096)
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -248,19 +248,19 @@ var _ = struct {
 
 func appendGetWorkerResponseCBOR(b []byte, v *GetWorkerResponse) (_ []byte, err error) {
 	if len(v.Ticket) > 64 {
-		return b, wire.TooLong("GetWorkerResponse.Ticket", len(v.Ticket), 64)
+		return b, cbor.TooLong("GetWorkerResponse.Ticket", len(v.Ticket), 64)
 	}
 	b = append(b, "\xa3fticket"...)
-	b = wire.AppendBytes(b, v.Ticket)
+	b = cbor.AppendBytes(b, v.Ticket)
 	b = append(b, "fworker"...)
 	if b, err = appendWorkerCBOR(b, &v.Worker); err != nil {
 		return b, err
 	}
 	if len(v.Alternates) > 8 {
-		return b, wire.TooLong("GetWorkerResponse.Alternates", len(v.Alternates), 8)
+		return b, cbor.TooLong("GetWorkerResponse.Alternates", len(v.Alternates), 8)
 	}
 	b = append(b, "jalternates"...)
-	b = wire.AppendArray(b, len(v.Alternates))
+	b = cbor.AppendArray(b, len(v.Alternates))
 	for x1 := range v.Alternates {
 		if b, err = appendWorkerCBOR(b, &v.Alternates[x1]); err != nil {
 			return b, err
@@ -271,8 +271,8 @@ func appendGetWorkerResponseCBOR(b []byte, v *GetWorkerResponse) (_ []byte, err 
 
 var fieldsOfGetWorkerResponse = []string{"fticket", "fworker", "jalternates"}
 
-func decodeGetWorkerResponseCBOR(d *wire.Decoder, v *GetWorkerResponse) {
-	var f wire.Fields
+func decodeGetWorkerResponseCBOR(d *cbor.Decoder, v *GetWorkerResponse) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfGetWorkerResponse)
 		switch k {
@@ -282,9 +282,9 @@ func decodeGetWorkerResponseCBOR(d *wire.Decoder, v *GetWorkerResponse) {
 			decodeWorkerCBOR(d, &v.Worker)
 		case 2:
 			x1 := d.AtMost(d.Array(), 8)
-			x2 := wire.Slice[Worker](d, x1)
+			x2 := cbor.Slice[Worker](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				decodeWorkerCBOR(d, &x2[len(x2)-1])
 				if d.Err() != nil {
 					break
@@ -292,7 +292,7 @@ func decodeGetWorkerResponseCBOR(d *wire.Decoder, v *GetWorkerResponse) {
 			}
 			d.Leave()
 			v.Alternates = x2
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -312,24 +312,24 @@ var _ = struct {
 func appendUnusedCBOR(b []byte, v *Unused) (_ []byte, err error) {
 	var ok bool
 	if len(v.Ticket) > 64 {
-		return b, wire.TooLong("Unused.Ticket", len(v.Ticket), 64)
+		return b, cbor.TooLong("Unused.Ticket", len(v.Ticket), 64)
 	}
 	b = append(b, "\xa2fticket"...)
-	b = wire.AppendBytes(b, v.Ticket)
+	b = cbor.AppendBytes(b, v.Ticket)
 	if len(v.Worker) > 128 {
-		return b, wire.TooLong("Unused.Worker", len(v.Worker), 128)
+		return b, cbor.TooLong("Unused.Worker", len(v.Worker), 128)
 	}
 	b = append(b, "fworker"...)
-	if b, ok = wire.AppendText(b, v.Worker); !ok {
-		return b, wire.NotUTF8("Unused.Worker")
+	if b, ok = cbor.AppendText(b, v.Worker); !ok {
+		return b, cbor.NotUTF8("Unused.Worker")
 	}
 	return b, nil
 }
 
 var fieldsOfUnused = []string{"fticket", "fworker"}
 
-func decodeUnusedCBOR(d *wire.Decoder, v *Unused) {
-	var f wire.Fields
+func decodeUnusedCBOR(d *cbor.Decoder, v *Unused) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfUnused)
 		switch k {
@@ -337,7 +337,7 @@ func decodeUnusedCBOR(d *wire.Decoder, v *Unused) {
 			v.Ticket = d.BytesAtMost(64)
 		case 1:
 			v.Worker = d.TextAtMost(128)
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -357,26 +357,26 @@ var _ = struct {
 func appendFailureCBOR(b []byte, v *Failure) (_ []byte, err error) {
 	var ok bool
 	if len(v.Boot) > 64 {
-		return b, wire.TooLong("Failure.Boot", len(v.Boot), 64)
+		return b, cbor.TooLong("Failure.Boot", len(v.Boot), 64)
 	}
 	b = append(b, "\xa2dboot"...)
-	if b, ok = wire.AppendText(b, v.Boot); !ok {
-		return b, wire.NotUTF8("Failure.Boot")
+	if b, ok = cbor.AppendText(b, v.Boot); !ok {
+		return b, cbor.NotUTF8("Failure.Boot")
 	}
 	if len(v.Worker) > 128 {
-		return b, wire.TooLong("Failure.Worker", len(v.Worker), 128)
+		return b, cbor.TooLong("Failure.Worker", len(v.Worker), 128)
 	}
 	b = append(b, "fworker"...)
-	if b, ok = wire.AppendText(b, v.Worker); !ok {
-		return b, wire.NotUTF8("Failure.Worker")
+	if b, ok = cbor.AppendText(b, v.Worker); !ok {
+		return b, cbor.NotUTF8("Failure.Worker")
 	}
 	return b, nil
 }
 
 var fieldsOfFailure = []string{"dboot", "fworker"}
 
-func decodeFailureCBOR(d *wire.Decoder, v *Failure) {
-	var f wire.Fields
+func decodeFailureCBOR(d *cbor.Decoder, v *Failure) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfFailure)
 		switch k {
@@ -384,7 +384,7 @@ func decodeFailureCBOR(d *wire.Decoder, v *Failure) {
 			v.Boot = d.TextAtMost(64)
 		case 1:
 			v.Worker = d.TextAtMost(128)
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -406,40 +406,40 @@ var _ = struct {
 func appendWorkerCBOR(b []byte, v *Worker) (_ []byte, err error) {
 	var ok bool
 	if len(v.Addr) > 272 {
-		return b, wire.TooLong("Worker.Addr", len(v.Addr), 272)
+		return b, cbor.TooLong("Worker.Addr", len(v.Addr), 272)
 	}
 	b = append(b, "\xa4daddr"...)
-	if b, ok = wire.AppendText(b, v.Addr); !ok {
-		return b, wire.NotUTF8("Worker.Addr")
+	if b, ok = cbor.AppendText(b, v.Addr); !ok {
+		return b, cbor.NotUTF8("Worker.Addr")
 	}
 	if len(v.Boot) > 64 {
-		return b, wire.TooLong("Worker.Boot", len(v.Boot), 64)
+		return b, cbor.TooLong("Worker.Boot", len(v.Boot), 64)
 	}
 	b = append(b, "dboot"...)
-	if b, ok = wire.AppendText(b, v.Boot); !ok {
-		return b, wire.NotUTF8("Worker.Boot")
+	if b, ok = cbor.AppendText(b, v.Boot); !ok {
+		return b, cbor.NotUTF8("Worker.Boot")
 	}
 	if len(v.Name) > 128 {
-		return b, wire.TooLong("Worker.Name", len(v.Name), 128)
+		return b, cbor.TooLong("Worker.Name", len(v.Name), 128)
 	}
 	b = append(b, "dname"...)
-	if b, ok = wire.AppendText(b, v.Name); !ok {
-		return b, wire.NotUTF8("Worker.Name")
+	if b, ok = cbor.AppendText(b, v.Name); !ok {
+		return b, cbor.NotUTF8("Worker.Name")
 	}
 	if len(v.Cluster) > 128 {
-		return b, wire.TooLong("Worker.Cluster", len(v.Cluster), 128)
+		return b, cbor.TooLong("Worker.Cluster", len(v.Cluster), 128)
 	}
 	b = append(b, "gcluster"...)
-	if b, ok = wire.AppendText(b, v.Cluster); !ok {
-		return b, wire.NotUTF8("Worker.Cluster")
+	if b, ok = cbor.AppendText(b, v.Cluster); !ok {
+		return b, cbor.NotUTF8("Worker.Cluster")
 	}
 	return b, nil
 }
 
 var fieldsOfWorker = []string{"daddr", "dboot", "dname", "gcluster"}
 
-func decodeWorkerCBOR(d *wire.Decoder, v *Worker) {
-	var f wire.Fields
+func decodeWorkerCBOR(d *cbor.Decoder, v *Worker) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfWorker)
 		switch k {
@@ -451,7 +451,7 @@ func decodeWorkerCBOR(d *wire.Decoder, v *Worker) {
 			v.Name = d.TextAtMost(128)
 		case 3:
 			v.Cluster = d.TextAtMost(128)
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

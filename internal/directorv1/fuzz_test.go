@@ -6,14 +6,14 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
 // decode decodes b as a message of the contract.
 func decode[T any](m rpcnet.Message, b []byte) (*T, error) {
 	v := new(T)
-	var d wire.Decoder
-	d.Reset(b, wire.Limits{})
+	var d cbor.Decoder
+	d.Reset(b, cbor.Limits{})
 	m.Decode(&d, v)
 	return v, d.Finish()
 }

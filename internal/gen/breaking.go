@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
 )
 
 // A Break is a change of a contract that programs built before it cannot

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
 // A recorder is a transport that takes note of the spec it is called with.
@@ -40,8 +40,8 @@ func mustAppend(t testing.TB, m rpcnet.Message, msg any) []byte {
 }
 
 func decode(m rpcnet.Message, b []byte, msg any) error {
-	var d wire.Decoder
-	d.Reset(b, wire.Limits{})
+	var d cbor.Decoder
+	d.Reset(b, cbor.Limits{})
 	m.Decode(&d, msg)
 	return d.Finish()
 }

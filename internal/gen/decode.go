@@ -6,7 +6,7 @@ import (
 )
 
 func (e *emitter) decodeStruct(keys string, fs []*field) {
-	wire := e.wire()
+	wire := e.cbor()
 	e.p("var f %s.Fields\nfor n := d.Map(); n > 0; n-- {\nk := f.Next(d, %s)\nswitch k {\n", wire, keys)
 	for i, f := range fs {
 		e.p("case %d:\n", i)
@@ -19,7 +19,7 @@ func (e *emitter) decodeStruct(keys string, fs []*field) {
 // which is zero. max is the limit of its length, or 0. notNull says that the
 // value is known not to be null.
 func (e *emitter) decode(t types.Type, expr string, max int, notNull bool) {
-	wire := e.wire()
+	wire := e.cbor()
 	t = types.Unalias(t)
 	switch special(t) {
 	case specialTime:
@@ -29,7 +29,7 @@ func (e *emitter) decode(t types.Type, expr string, max int, notNull bool) {
 		e.p("%s = d.RawCopy()\n", expr)
 		return
 	case specialProto:
-		e.p("%s.DecodeField(d, %s)\n", e.imp(protoPath, "protocodec"), addr(expr))
+		e.p("%s.DecodeField(d, %s)\n", e.imp(protoPath, "protobuf"), addr(expr))
 		return
 	case specialText:
 		e.p("%s.UnmarshalText(d, %s)\n", wire, addr(expr))
@@ -94,7 +94,7 @@ func (e *emitter) length(call string, max int) string {
 }
 
 func (e *emitter) decodeSlice(u *types.Slice, expr string, max int) {
-	wire := e.wire()
+	wire := e.cbor()
 	if isByte(u.Elem()) {
 		if max > 0 {
 			e.p("%s = d.BytesAtMost(%d)\n", expr, max)
@@ -151,13 +151,13 @@ func (e *emitter) decodeBasic(t types.Type, u *types.Basic, expr string, max int
 	case i&types.IsUnsigned != 0 && bits > 0:
 		set("", fmt.Sprintf("d.UintN(%d)", bits))
 	case i&types.IsUnsigned != 0 && word:
-		set("", fmt.Sprintf("d.UintN(%s.WordSize)", e.wire()))
+		set("", fmt.Sprintf("d.UintN(%s.WordSize)", e.cbor()))
 	case i&types.IsUnsigned != 0:
 		set("uint64", "d.Uint64()")
 	case bits > 0:
 		set("", fmt.Sprintf("d.IntN(%d)", bits))
 	case word:
-		set("", fmt.Sprintf("d.IntN(%s.WordSize)", e.wire()))
+		set("", fmt.Sprintf("d.IntN(%s.WordSize)", e.cbor()))
 	default:
 		set("int64", "d.Int64()")
 	}
@@ -166,7 +166,7 @@ func (e *emitter) decodeBasic(t types.Type, u *types.Basic, expr string, max int
 // union writes the functions of a union of this package, and its variant for
 // what a newer peer sends.
 func (e *emitter) union(n *types.Named, u *union) {
-	wire := e.wire()
+	wire := e.cbor()
 	T := n.Obj().Name()
 	e.p("\n// Unknown%s is a variant of [%s] that a peer with a newer contract\n// sent. It can be sent on as it is.\n", T, T)
 	e.p("type Unknown%s struct {\n// Name is the wire name of the variant.\nName string\n// Raw is its value.\nRaw %s.Raw\n}\n", T, wire)

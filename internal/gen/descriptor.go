@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
 )
 
 // descriptor returns the JSON description of a service, one method and one

@@ -135,7 +135,7 @@ func (e *emitter) imp(path, name string) string {
 
 func (e *emitter) rpcnet() string { return e.imp(rootPath, "rpcnet") }
 func (e *emitter) stub() string   { return e.imp(stubPath, "stub") }
-func (e *emitter) wire() string   { return e.imp(wirePath, "wire") }
+func (e *emitter) cbor() string   { return e.imp(cborPath, "cbor") }
 
 // typ writes a type as the file sees it.
 func (e *emitter) typ(t types.Type) string {
@@ -189,7 +189,7 @@ func (e *emitter) appendFunction(t types.Type, T, results string, body func()) {
 	e.p("\nfunc %s(b []byte, v %s) ([]byte, error) {\nreturn %s(b, v, 0)\n}\n", e.appendFn(t), T, e.innerFn(t))
 	e.function(fmt.Sprintf("func %s(b []byte, v %s, depth int) %s", e.innerFn(t), T, results), func() {
 		e.depth = true
-		e.p("if depth > %s.MaxDepth { return b, %s.ErrDepth }\n", e.wire(), e.wire())
+		e.p("if depth > %s.MaxDepth { return b, %s.ErrDepth }\n", e.cbor(), e.cbor())
 		body()
 		e.depth = false
 	})

@@ -26,7 +26,7 @@ func (e *emitter) function(signature string, f func()) {
 // structCodec writes the functions of a struct.
 func (e *emitter) structCodec(n *types.Named) {
 	fs := e.c.knownFields(n)
-	T, wire := e.typ(n), e.wire()
+	T, wire := e.typ(n), e.cbor()
 	e.guard(n)
 	for _, f := range fs {
 		e.guardKind(f.typ)
@@ -42,7 +42,7 @@ func (e *emitter) structCodec(n *types.Named) {
 }
 
 func (e *emitter) appendStruct(n *types.Named, fs []*field) {
-	wire := e.wire()
+	wire := e.cbor()
 	pending := head(majorMap, len(fs)) // constant bytes not yet written
 	optional := 0
 	for _, f := range fs {
@@ -92,7 +92,7 @@ func addr(expr string) string {
 
 // encode writes statements that append the addressable expr of type t to b.
 func (e *emitter) encode(t types.Type, expr, where string, packed bool) {
-	wire := e.wire()
+	wire := e.cbor()
 	t = types.Unalias(t)
 	try := func(call string) {
 		e.p("if b, err = %s; err != nil { return b, %s.In(%q, err) }\n", call, wire, where)
@@ -105,7 +105,7 @@ func (e *emitter) encode(t types.Type, expr, where string, packed bool) {
 		try(fmt.Sprintf("%s.AppendRaw(b, %s)", wire, expr))
 		return
 	case specialProto:
-		try(fmt.Sprintf("%s.AppendField(b, %s)", e.imp(protoPath, "protocodec"), addr(expr)))
+		try(fmt.Sprintf("%s.AppendField(b, %s)", e.imp(protoPath, "protobuf"), addr(expr)))
 		return
 	case specialText:
 		how := "AppendTextMarshaler"
@@ -171,13 +171,13 @@ func (e *emitter) encode(t types.Type, expr, where string, packed bool) {
 
 func (e *emitter) encodeItems(elem types.Type, expr, where string) {
 	i := e.v()
-	e.p("b = %s.AppendArray(b, len(%s))\nfor %s := range %s {\n", e.wire(), expr, i, expr)
+	e.p("b = %s.AppendArray(b, len(%s))\nfor %s := range %s {\n", e.cbor(), expr, i, expr)
 	e.encode(elem, expr+"["+i+"]", where, false)
 	e.p("}\n")
 }
 
 func (e *emitter) encodeBasic(t types.Type, u *types.Basic, expr, where string) {
-	wire := e.wire()
+	wire := e.cbor()
 	conv := func(to string) string {
 		if b, ok := types.Unalias(t).(*types.Basic); ok && b.Name() == to {
 			return expr

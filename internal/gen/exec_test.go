@@ -16,11 +16,11 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/kinds"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/shared"
 	"github.com/rpcnet-go/rpcnet/rpctest"
-	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -57,7 +57,7 @@ func outcome(name string) error {
 	case "plain":
 		return errors.New("a secret of the server")
 	case "unknown":
-		return &kinds.UnknownFailure{Name: "novel", Raw: wire.Raw("\x05")}
+		return &kinds.UnknownFailure{Name: "novel", Raw: cbor.Raw("\x05")}
 	}
 	return nil
 }
@@ -138,7 +138,7 @@ func (echo) ProtoFeed(_ context.Context, in *wrapperspb.StringValue) iter.Seq2[*
 	}
 }
 
-func (echo) Raw(_ context.Context, in *wire.Raw) (*wire.Raw, error) { return in, nil }
+func (echo) Raw(_ context.Context, in *cbor.Raw) (*cbor.Raw, error) { return in, nil }
 
 // checkOutcome says what a caller must find for an outcome.
 func checkOutcome(t *testing.T, name string, err error) {
@@ -218,7 +218,7 @@ func TestAClientServesAsProxy(t *testing.T) {
 		_, err := c.Unary(t.Context(), &kinds.All{Name: name})
 		checkOutcome(t, name, err)
 	}
-	novel := &kinds.UnknownAnswer{Name: "novel", Raw: wire.Raw("\x82\x01\x02")}
+	novel := &kinds.UnknownAnswer{Name: "novel", Raw: cbor.Raw("\x82\x01\x02")}
 	got, err := c.Union(t.Context(), novel)
 	if err != nil || !reflect.DeepEqual(got, novel) {
 		t.Errorf("%v, %v", got, err)
@@ -284,7 +284,7 @@ func everyShape(t *testing.T, c kinds.Kinds) {
 	if ns, err := collect(c.ProtoFeed(ctx, wrapperspb.String("abc"))); err != nil || len(ns) != 3 || ns[2].Value != 2 {
 		t.Errorf("proto feed: %v, %v", ns, err)
 	}
-	raw := wire.Raw("\xa1\x61a\x05")
+	raw := cbor.Raw("\xa1\x61a\x05")
 	if got, err := c.Raw(ctx, &raw); err != nil || string(*got) != string(raw) {
 		t.Errorf("raw: %v, %v", got, err)
 	}

@@ -6,13 +6,13 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/gen/gentest"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/evo"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/hostile"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/kinds"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/oracle"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/sparse"
-	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 func variants[U any](vs ...U) (reflect.Type, []reflect.Value) {
@@ -76,7 +76,7 @@ func TestFieldEmptyRowsAreTaken(t *testing.T) {
 		in.Rows[0].ID = n
 		b := mustAppend(t, m, in)
 		out := new(sparse.Table)
-		fits, err := m.Fits(in, b, wire.Limits{}), decode(m, b, out)
+		fits, err := m.Fits(in, b, cbor.Limits{}), decode(m, b, out)
 		t.Logf("%d rows in %d bytes: %v", n, len(b), err)
 		if (fits == nil) != ok || (err == nil) != ok || ok && (len(out.Rows) != n || out.Rows[0].ID != n) {
 			t.Errorf("%d rows: the sender says %v, the receiver %v", n, fits, err)

@@ -23,11 +23,12 @@ const (
 	defSuffix = ".rpc.go"
 	genSuffix = "_rpcnet.gen.go"
 
-	rootPath   = "github.com/rpcnet-go/rpcnet"
-	stubPath   = rootPath + "/stub"
-	wirePath   = rootPath + "/wire"
-	schemaPath = rootPath + "/schema"
-	protoPath  = rootPath + "/protocodec"
+	rootPath    = "github.com/rpcnet-go/rpcnet"
+	codegenPath = rootPath + "/codegen"
+	stubPath    = codegenPath + "/stub"
+	cborPath    = codegenPath + "/cbor"
+	schemaPath  = codegenPath + "/schema"
+	protoPath   = codegenPath + "/protobuf"
 )
 
 // Options say what to read.

@@ -8,8 +8,8 @@ import (
 	"unsafe"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/hostile"
-	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 func hostileSpec(t testing.TB) *rpcnet.Spec {
@@ -104,14 +104,14 @@ func TestLimitsAreOptions(t *testing.T) {
 	large := field("l", "\x9a\x00\x02\x00\x00"+strings.Repeat("\xa0", 1<<17))
 	for _, c := range []struct {
 		in     []byte
-		limits wire.Limits
+		limits cbor.Limits
 		ok     bool
 	}{
-		{deep, wire.Limits{}, false}, {deep, wire.Limits{Depth: 101}, true}, {deep, wire.Limits{Depth: 100}, false},
-		{large, wire.Limits{}, true}, {large, wire.Limits{Budget: 1 << 20}, false}, {large, wire.Limits{Budget: 16 << 20}, true}, {large, wire.Limits{Budget: -1}, true},
-		{field("s", "\x63abc"), wire.Limits{Budget: 2}, false}, {field("s", "\x63abc"), wire.Limits{Budget: 3}, true},
+		{deep, cbor.Limits{}, false}, {deep, cbor.Limits{Depth: 101}, true}, {deep, cbor.Limits{Depth: 100}, false},
+		{large, cbor.Limits{}, true}, {large, cbor.Limits{Budget: 1 << 20}, false}, {large, cbor.Limits{Budget: 16 << 20}, true}, {large, cbor.Limits{Budget: -1}, true},
+		{field("s", "\x63abc"), cbor.Limits{Budget: 2}, false}, {field("s", "\x63abc"), cbor.Limits{Budget: 3}, true},
 	} {
-		var d wire.Decoder
+		var d cbor.Decoder
 		d.Reset(c.in, c.limits)
 		m.Decode(&d, new(hostile.H))
 		if err := d.Finish(); (err == nil) != c.ok {

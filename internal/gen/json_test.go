@@ -9,10 +9,10 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/hostile"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/kinds"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/oracle"
-	"github.com/rpcnet-go/rpcnet/schema"
 )
 
 func parsed(t testing.TB, descriptor string) *schema.Schema {

@@ -16,9 +16,9 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/kinds"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/shared"
-	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -44,7 +44,7 @@ func full() *kinds.All {
 		Unions: []kinds.Answer{kinds.AnswerNothing{}, nil},
 		ByName: map[string]shared.Event{"c": shared.Created{Name: "c"}, "d": &shared.Deleted{Name: "d"}, "nil": nil},
 		Page:   shared.Page[shared.Page[string]]{Items: []shared.Page[string]{{Items: []string{"i"}, Next: "n"}}},
-		Raw:    wire.Raw("\x82\x01\x02"), Opt: "o", OptPtr: &kinds.Node{}, OptTime: time.Unix(1, 0).UTC(),
+		Raw:    cbor.Raw("\x82\x01\x02"), Opt: "o", OptPtr: &kinds.Node{}, OptTime: time.Unix(1, 0).UTC(),
 		OptPoint: kinds.Point{X: 1, Y: 2, Z: 3}, OptList: []kinds.Point{{}, {X: 1}},
 	}
 	v.Origin = "promoted"
@@ -118,7 +118,7 @@ func TestEncodeErrorsNameTheField(t *testing.T) {
 		"All.Map key: text is not UTF-8":                       {Map: map[string]string{"\xff": ""}},
 		"Node.Value: text is not UTF-8":                        {Node: &kinds.Node{Value: "\xff"}},
 		"All.Time: a time needs a year from 0 to 9999":         {Time: time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"All.Raw: unexpected end of input":                     {Raw: wire.Raw("\x81")},
+		"All.Raw: unexpected end of input":                     {Raw: cbor.Raw("\x81")},
 		"Answer: *kinds.AnswerNumber is nil or not a known":    {Union: (*kinds.AnswerNumber)(nil)},
 		"Event: *shared.Deleted is nil or not a known variant": {Audit: shared.Audit{Last: (*shared.Deleted)(nil)}},
 	} {
@@ -272,8 +272,8 @@ func TestValueThatContainsItselfIsAnError(t *testing.T) {
 	many := kinds.AnswerMany{Answers: make([]kinds.Answer, 1)}
 	many.Answers[0] = many
 	for name, in := range map[string]*kinds.All{"struct": {Node: node}, "union": {Union: many}} {
-		if _, err := m.Append(nil, in); !errors.Is(err, wire.ErrDepth) {
-			t.Errorf("%s: %v, want %v", name, err, wire.ErrDepth)
+		if _, err := m.Append(nil, in); !errors.Is(err, cbor.ErrDepth) {
+			t.Errorf("%s: %v, want %v", name, err, cbor.ErrDepth)
 		}
 	}
 	deep := &kinds.All{}
@@ -281,8 +281,8 @@ func TestValueThatContainsItselfIsAnError(t *testing.T) {
 		deep.Node = &kinds.Node{Next: deep.Node}
 	}
 	b := mustAppend(t, m, deep)
-	var d wire.Decoder
-	d.Reset(b, wire.Limits{Depth: -1})
+	var d cbor.Decoder
+	d.Reset(b, cbor.Limits{Depth: -1})
 	got := new(kinds.All)
 	if m.Decode(&d, got); d.Finish() != nil || !reflect.DeepEqual(got, deep) {
 		t.Errorf("a deep value did not come back: %v", d.Err())

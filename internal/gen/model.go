@@ -62,7 +62,7 @@ const (
 	structMessage messageKind = iota // *T
 	unionMessage                     // U
 	protoMessage                     // *T, a proto.Message
-	rawMessage                       // *wire.Raw
+	rawMessage                       // *cbor.Raw
 )
 
 // A resume says how //rpcnet:resumable is done.

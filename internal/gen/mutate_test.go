@@ -21,7 +21,7 @@ import (
 // imports are what fuzzed definitions, and what is generated from them, may
 // import.
 var imports = []string{"context", "errors", "iter", "math/big", "net/netip", "net/url", "strconv", "time",
-	"google.golang.org/protobuf/types/known/wrapperspb", rootPath, stubPath, wirePath, schemaPath, protoPath,
+	"google.golang.org/protobuf/types/known/wrapperspb", rootPath, stubPath, cborPath, schemaPath, protoPath,
 	rootPath + "/internal/gen/testdata/golden/shared"}
 
 // A workshop generates from sources in memory, with imports loaded once.
@@ -121,7 +121,7 @@ func seeds(t testing.TB) (out []string) {
 var parts = strings.Fields(`string int8 uint64 []byte []string *string **int map[string]int map[float64]bool any error
 	time.Time *time.Duration *All All Answer Failure shared.Event *shared.Event shared.Page[int] shared.Page[Node] [3]Node
 	iter.Seq2[*Tick,error] iter.Seq[*Tick] context.Context chan[] func() struct{} interface{} []Answer map[int8]Answer
-	wire.Raw *wire.Raw *wrapperspb.StringValue netip.Addr big.Int b d v f n k err ok rpcnet wire schema errors context
+	cbor.Raw *cbor.Raw *wrapperspb.StringValue netip.Addr big.Int b d v f n k err ok rpcnet cbor schema errors context
 	Unary Feed Node Point X name len append //rpcnet:union //rpcnet:errors //rpcnet:inline //rpcnet:route
 	rpc:",packed" rpc:",omitempty" rpc:",max=3" rpc:",key=7" json:"-" ( ) { } * [] . , =`)
 

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fxamacker/cbor/v2"
+	fxcbor "github.com/fxamacker/cbor/v2"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/oracle"
@@ -17,17 +17,17 @@ import (
 
 // oracleMode is fxamacker's deterministic mode with this codec's choices where
 // RFC 8949 leaves one: the form of times, and nil as empty.
-func oracleMode(t testing.TB) (cbor.EncMode, cbor.DecMode) {
+func oracleMode(t testing.TB) (fxcbor.EncMode, fxcbor.DecMode) {
 	t.Helper()
-	o := cbor.CoreDetEncOptions()
-	o.Time = cbor.TimeRFC3339Nano
-	o.TimeTag = cbor.EncTagRequired
-	o.NilContainers = cbor.NilContainerAsEmpty
+	o := fxcbor.CoreDetEncOptions()
+	o.Time = fxcbor.TimeRFC3339Nano
+	o.TimeTag = fxcbor.EncTagRequired
+	o.NilContainers = fxcbor.NilContainerAsEmpty
 	enc, err := o.EncMode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	dec, err := cbor.DecOptions{DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden}.DecMode()
+	dec, err := fxcbor.DecOptions{DupMapKey: fxcbor.DupMapKeyEnforcedAPF, IndefLength: fxcbor.IndefLengthForbidden}.DecMode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,8 +117,8 @@ func TestBytesAreThoseOfTheOracle(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, want) {
-			g, _ := cbor.Diagnose(got)
-			w, _ := cbor.Diagnose(want)
+			g, _ := fxcbor.Diagnose(got)
+			w, _ := fxcbor.Diagnose(want)
 			t.Fatalf("value %d:\n got %s\nwant %s", i, g, w)
 		}
 		size += len(got)

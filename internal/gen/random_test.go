@@ -26,7 +26,7 @@ func (c *contractor) pick(from ...string) string { return from[c.IntN(len(from))
 
 func (c *contractor) basic() string {
 	return c.pick("string", "string", "int", "uint16", "int8", "bool", "float64", "float32", "[]byte", "[4]byte",
-		"time.Time", "time.Duration", "netip.Addr", "wire.Raw")
+		"time.Time", "time.Duration", "netip.Addr", "cbor.Raw")
 }
 
 // typ returns a type; a struct by value only from below max, so that none
@@ -107,8 +107,8 @@ func (c *contractor) contract(pkg string) (source, try string) {
 		}
 		variants += fmt.Sprintf("reflect.TypeFor[%s.U%d](): {%s},\n", pkg, u, strings.Join(values, ", "))
 	}
-	source = fmt.Sprintf("package %s\n\nimport (\n\t\"context\"\n\t\"net/netip\"\n\t\"time\"\n\n\t\"github.com/rpcnet-go/rpcnet/wire\"\n)\n\n"+
-		"var (\n\t_ netip.Addr\n\t_ time.Time\n\t_ wire.Raw\n)\n\n//rpcnet:service %s\ntype S interface {\n%s}\n\n%s", pkg, pkg, methods.String(), b.String())
+	source = fmt.Sprintf("package %s\n\nimport (\n\t\"context\"\n\t\"net/netip\"\n\t\"time\"\n\n\t\"github.com/rpcnet-go/rpcnet/codegen/cbor\"\n)\n\n"+
+		"var (\n\t_ netip.Addr\n\t_ time.Time\n\t_ cbor.Raw\n)\n\n//rpcnet:service %s\ntype S interface {\n%s}\n\n%s", pkg, pkg, methods.String(), b.String())
 	return source, fmt.Sprintf("\tr.Variants = map[reflect.Type][]reflect.Value{%s}\n%s", variants, calls.String())
 }
 

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rpcnet-go/rpcnet/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
 )
 
 // services are descriptors by the name of their service.

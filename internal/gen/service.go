@@ -48,7 +48,7 @@ func (e *emitter) specs(s *service) {
 			e.p("Timeout: %d, // %s\n", m.timeout.Nanoseconds(), m.timeout)
 		}
 		if m.depth > 0 || m.budget > 0 {
-			e.p("Limits: %s.Limits{Depth: %d, Budget: %d},\n", e.wire(), m.depth, m.budget)
+			e.p("Limits: %s.Limits{Depth: %d, Budget: %d},\n", e.cbor(), m.depth, m.budget)
 		}
 		if m.maxSize > 0 {
 			e.p("MaxMessageSize: %d,\n", m.maxSize)
@@ -158,10 +158,10 @@ func (e *emitter) message(s *service, m message) string {
 	case unionMessage:
 		return codec("UnionMessage")
 	case protoMessage:
-		return fmt.Sprintf("%s.Message[*%s]()", e.imp(protoPath, "protocodec"), T)
+		return fmt.Sprintf("%s.Message[*%s]()", e.imp(protoPath, "protobuf"), T)
 	}
 	return fmt.Sprintf("%s.StructMessage(%s.AppendRawMessage, %s.DecodeRawMessage, %sSchema.Message(%q))",
-		e.stub(), e.wire(), e.wire(), lowerFirst(s.name), specialRaw)
+		e.stub(), e.cbor(), e.cbor(), lowerFirst(s.name), specialRaw)
 }
 
 // msgType returns the message as signatures spell it.
@@ -301,5 +301,5 @@ func (e *emitter) errorUnion(s *service) {
 	e.p("\n// %sErrors carries the variants of [%s].\nvar %sErrors = &%s.ErrorUnion{\nName: %q,\n", lowerFirst(s.name), T, lowerFirst(s.name), e.rpcnet(), u.wire)
 	e.p("Append: func(b []byte, err error) ([]byte, bool) {\nvar u %s\nif !%s.As(err, &u) { return b, false }\nout, err := %s(b, u)\nif err != nil { return b, false }\nreturn out, true\n},\n",
 		T, e.imp("errors", "errors"), e.appendFn(u.obj.Type()))
-	e.p("Decode: func(d *%s.Decoder) error {\nvar u %s\n%s(d, &u)\nif d.Err() != nil { return nil }\nreturn u\n},\n}\n", e.wire(), T, e.decodeFn(u.obj.Type()))
+	e.p("Decode: func(d *%s.Decoder) error {\nvar u %s\n%s(d, &u)\nif d.Err() != nil { return nil }\nreturn u\n},\n}\n", e.cbor(), T, e.decodeFn(u.obj.Type()))
 }

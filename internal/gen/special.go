@@ -11,7 +11,7 @@ type specialKind string
 
 const (
 	specialTime   specialKind = "time"     // time.Time
-	specialRaw    specialKind = "raw"      // wire.Raw
+	specialRaw    specialKind = "raw"      // cbor.Raw
 	specialProto  specialKind = "protobuf" // a struct whose pointer is a proto.Message
 	specialText   specialKind = "text"     // encoding.TextMarshaler and TextUnmarshaler
 	specialBinary specialKind = "binary"   // encoding.BinaryMarshaler and BinaryUnmarshaler
@@ -26,7 +26,7 @@ func special(t types.Type) specialKind {
 	switch typeName(n) {
 	case "time.Time":
 		return specialTime
-	case wirePath + ".Raw":
+	case cborPath + ".Raw":
 		return specialRaw
 	}
 	_, isStruct := n.Underlying().(*types.Struct)

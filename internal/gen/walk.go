@@ -63,7 +63,7 @@ func (c *checker) walk(t types.Type, s site) {
 		c.errorf(s.pos, "%s: type %s has no wire form", s.path, c.str(t))
 	case *types.Interface:
 		if u.Empty() {
-			c.errorf(s.pos, "%s: type any has no wire form: use a union, or wire.Raw", s.path)
+			c.errorf(s.pos, "%s: type any has no wire form: use a union, or cbor.Raw", s.path)
 		} else {
 			c.errorf(s.pos, "%s: anonymous interface has no wire form: use a union", s.path)
 		}
@@ -109,7 +109,7 @@ func (c *checker) walkNamed(n *types.Named, s site) {
 				c.walked[key] = true
 			}
 		case u.Empty():
-			c.errorf(s.pos, "%s: type any has no wire form: use a union, or wire.Raw", s.path)
+			c.errorf(s.pos, "%s: type any has no wire form: use a union, or cbor.Raw", s.path)
 		case n.Obj().Pkg() != nil && n.Obj().Pkg() != c.pkg.types:
 			c.errorf(s.pos, "%s: interface %s is not marked //rpcnet:union in a *%s file of its package", s.path, c.str(n), defSuffix)
 		default:

@@ -5,7 +5,7 @@ import (
 	"reflect"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
 // This file is how a resumable stream keeps its requests, to send those again
@@ -66,8 +66,8 @@ func (s *Resumable) copyOf(msg any, b []byte) any {
 	}
 	if t := reflect.TypeOf(msg); t.Kind() == reflect.Pointer {
 		c := reflect.New(t.Elem()).Interface()
-		var d wire.Decoder
-		d.Reset(b, wire.Limits{Depth: -1, Budget: -1}) // it was encoded here
+		var d cbor.Decoder
+		d.Reset(b, cbor.Limits{Depth: -1, Budget: -1}) // it was encoded here
 		s.spec.Request.Decode(&d, c)
 		if d.Finish() == nil {
 			return c

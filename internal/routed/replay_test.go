@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/routed"
-	"github.com/rpcnet-go/rpcnet/wire"
 )
 
 // A receipt answers a request and acknowledges all that came before it in the
@@ -22,9 +22,9 @@ var talkSpec = &rpcnet.Spec{
 	Response: rpcnet.Message{
 		Append: func(dst []byte, msg any) ([]byte, error) {
 			r := msg.(*receipt)
-			return wire.AppendUint(dst, r.seq<<32|r.requests), nil
+			return cbor.AppendUint(dst, r.seq<<32|r.requests), nil
 		},
-		Decode: func(d *wire.Decoder, msg any) {
+		Decode: func(d *cbor.Decoder, msg any) {
 			v := d.Uint64()
 			*msg.(*receipt) = receipt{v >> 32, v & 0xffffffff}
 		},

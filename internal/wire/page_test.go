@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
-	cbor "github.com/rpcnet-go/rpcnet/wire"
 )
 
 // A frame that one side sends in the example of docs/protocol.md.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	cbor "github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
 // Limits of a STATUS. What is over them is cut (the message) or left out

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -180,20 +180,20 @@ var _ = struct {
 
 func appendPayloadCBOR(b []byte, v *Payload) (_ []byte, err error) {
 	b = append(b, "\xa1ddata"...)
-	b = wire.AppendBytes(b, v.Data)
+	b = cbor.AppendBytes(b, v.Data)
 	return b, nil
 }
 
 var fieldsOfPayload = []string{"ddata"}
 
-func decodePayloadCBOR(d *wire.Decoder, v *Payload) {
-	var f wire.Fields
+func decodePayloadCBOR(d *cbor.Decoder, v *Payload) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfPayload)
 		switch k {
 		case 0:
 			v.Data = d.Bytes()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -213,18 +213,18 @@ var _ = struct {
 
 func appendFeedRequestCBOR(b []byte, v *FeedRequest) (_ []byte, err error) {
 	b = append(b, "\xa3dsize"...)
-	b = wire.AppendInt(b, v.Size)
+	b = cbor.AppendInt(b, v.Size)
 	b = append(b, "hduration"...)
-	b = wire.AppendInt(b, int64(v.Duration))
+	b = cbor.AppendInt(b, int64(v.Duration))
 	b = append(b, "hinterval"...)
-	b = wire.AppendInt(b, int64(v.Interval))
+	b = cbor.AppendInt(b, int64(v.Interval))
 	return b, nil
 }
 
 var fieldsOfFeedRequest = []string{"dsize", "hduration", "hinterval"}
 
-func decodeFeedRequestCBOR(d *wire.Decoder, v *FeedRequest) {
-	var f wire.Fields
+func decodeFeedRequestCBOR(d *cbor.Decoder, v *FeedRequest) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfFeedRequest)
 		switch k {
@@ -234,7 +234,7 @@ func decodeFeedRequestCBOR(d *wire.Decoder, v *FeedRequest) {
 			v.Duration = time.Duration(d.Int64())
 		case 2:
 			v.Interval = time.Duration(d.Int64())
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

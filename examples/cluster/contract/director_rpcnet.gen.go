@@ -7,9 +7,9 @@ import (
 	"errors"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -107,7 +107,7 @@ var directorRegistryErrors = &rpcnet.ErrorUnion{
 		}
 		return out, true
 	},
-	Decode: func(d *wire.Decoder) error {
+	Decode: func(d *cbor.Decoder) error {
 		var u DirectorError
 		DecodeDirectorErrorCBOR(d, &u)
 		if d.Err() != nil {
@@ -144,35 +144,35 @@ var _ = struct {
 func appendGetWorkerRequestCBOR(b []byte, v *GetWorkerRequest) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3gexclude"...)
-	b = wire.AppendArray(b, len(v.Exclude))
+	b = cbor.AppendArray(b, len(v.Exclude))
 	for x1 := range v.Exclude {
-		if b, ok = wire.AppendText(b, v.Exclude[x1]); !ok {
-			return b, wire.NotUTF8("GetWorkerRequest.Exclude")
+		if b, ok = cbor.AppendText(b, v.Exclude[x1]); !ok {
+			return b, cbor.NotUTF8("GetWorkerRequest.Exclude")
 		}
 	}
 	b = append(b, "hselector"...)
-	if b, ok = wire.AppendText(b, v.Selector); !ok {
-		return b, wire.NotUTF8("GetWorkerRequest.Selector")
+	if b, ok = cbor.AppendText(b, v.Selector); !ok {
+		return b, cbor.NotUTF8("GetWorkerRequest.Selector")
 	}
 	b = append(b, "mconnection_id"...)
-	if b, ok = wire.AppendText(b, v.ConnectionID); !ok {
-		return b, wire.NotUTF8("GetWorkerRequest.ConnectionID")
+	if b, ok = cbor.AppendText(b, v.ConnectionID); !ok {
+		return b, cbor.NotUTF8("GetWorkerRequest.ConnectionID")
 	}
 	return b, nil
 }
 
 var fieldsOfGetWorkerRequest = []string{"gexclude", "hselector", "mconnection_id"}
 
-func decodeGetWorkerRequestCBOR(d *wire.Decoder, v *GetWorkerRequest) {
-	var f wire.Fields
+func decodeGetWorkerRequestCBOR(d *cbor.Decoder, v *GetWorkerRequest) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfGetWorkerRequest)
 		switch k {
 		case 0:
 			x1 := d.Array()
-			x2 := wire.Slice[string](d, x1)
+			x2 := cbor.Slice[string](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				x2[len(x2)-1] = d.Text()
 				if d.Err() != nil {
 					break
@@ -184,7 +184,7 @@ func decodeGetWorkerRequestCBOR(d *wire.Decoder, v *GetWorkerRequest) {
 			v.Selector = d.Text()
 		case 2:
 			v.ConnectionID = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -208,43 +208,43 @@ var _ = struct {
 func appendGetWorkerResponseCBOR(b []byte, v *GetWorkerResponse) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa6daddr"...)
-	if b, ok = wire.AppendText(b, v.Addr); !ok {
-		return b, wire.NotUTF8("GetWorkerResponse.Addr")
+	if b, ok = cbor.AppendText(b, v.Addr); !ok {
+		return b, cbor.NotUTF8("GetWorkerResponse.Addr")
 	}
 	b = append(b, "elabel"...)
-	if b, ok = wire.AppendText(b, v.Label); !ok {
-		return b, wire.NotUTF8("GetWorkerResponse.Label")
+	if b, ok = cbor.AppendText(b, v.Label); !ok {
+		return b, cbor.NotUTF8("GetWorkerResponse.Label")
 	}
 	if len(v.Ticket) > 64 {
-		return b, wire.TooLong("GetWorkerResponse.Ticket", len(v.Ticket), 64)
+		return b, cbor.TooLong("GetWorkerResponse.Ticket", len(v.Ticket), 64)
 	}
 	b = append(b, "fticket"...)
-	b = wire.AppendBytes(b, v.Ticket)
+	b = cbor.AppendBytes(b, v.Ticket)
 	b = append(b, "gnode_id"...)
-	if b, ok = wire.AppendText(b, v.NodeID); !ok {
-		return b, wire.NotUTF8("GetWorkerResponse.NodeID")
+	if b, ok = cbor.AppendText(b, v.NodeID); !ok {
+		return b, cbor.NotUTF8("GetWorkerResponse.NodeID")
 	}
 	if len(v.Alternates) > 8 {
-		return b, wire.TooLong("GetWorkerResponse.Alternates", len(v.Alternates), 8)
+		return b, cbor.TooLong("GetWorkerResponse.Alternates", len(v.Alternates), 8)
 	}
 	b = append(b, "jalternates"...)
-	b = wire.AppendArray(b, len(v.Alternates))
+	b = cbor.AppendArray(b, len(v.Alternates))
 	for x1 := range v.Alternates {
 		if b, err = appendAlternateCBOR(b, &v.Alternates[x1]); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "mconnection_id"...)
-	if b, ok = wire.AppendText(b, v.ConnectionID); !ok {
-		return b, wire.NotUTF8("GetWorkerResponse.ConnectionID")
+	if b, ok = cbor.AppendText(b, v.ConnectionID); !ok {
+		return b, cbor.NotUTF8("GetWorkerResponse.ConnectionID")
 	}
 	return b, nil
 }
 
 var fieldsOfGetWorkerResponse = []string{"daddr", "elabel", "fticket", "gnode_id", "jalternates", "mconnection_id"}
 
-func decodeGetWorkerResponseCBOR(d *wire.Decoder, v *GetWorkerResponse) {
-	var f wire.Fields
+func decodeGetWorkerResponseCBOR(d *cbor.Decoder, v *GetWorkerResponse) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfGetWorkerResponse)
 		switch k {
@@ -258,9 +258,9 @@ func decodeGetWorkerResponseCBOR(d *wire.Decoder, v *GetWorkerResponse) {
 			v.NodeID = d.Text()
 		case 4:
 			x1 := d.AtMost(d.Array(), 8)
-			x2 := wire.Slice[Alternate](d, x1)
+			x2 := cbor.Slice[Alternate](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				decodeAlternateCBOR(d, &x2[len(x2)-1])
 				if d.Err() != nil {
 					break
@@ -270,7 +270,7 @@ func decodeGetWorkerResponseCBOR(d *wire.Decoder, v *GetWorkerResponse) {
 			v.Alternates = x2
 		case 5:
 			v.ConnectionID = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -287,7 +287,7 @@ type UnknownDirectorError struct {
 	// Name is the wire name of the variant.
 	Name string
 	// Raw is its value.
-	Raw wire.Raw
+	Raw cbor.Raw
 }
 
 // Error returns a text that says no more than the name.
@@ -309,32 +309,32 @@ func AppendDirectorErrorCBOR(b []byte, v DirectorError) ([]byte, error) {
 		}
 	case *UnknownDirectorError:
 		if v != nil {
-			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
 			if !ok {
-				return b, wire.NotUTF8("UnknownDirectorError.Name")
+				return b, cbor.NotUTF8("UnknownDirectorError.Name")
 			}
-			return wire.AppendRaw(b, v.Raw)
+			return cbor.AppendRaw(b, v.Raw)
 		}
 	}
-	return b, wire.NotVariant("DirectorError", v)
+	return b, cbor.NotVariant("DirectorError", v)
 }
 
-var _ = wire.RegisterVariants[DirectorError]((*NoWorkers)(nil), (*BadSelector)(nil))
+var _ = cbor.RegisterVariants[DirectorError]((*NoWorkers)(nil), (*BadSelector)(nil))
 
 // DecodeDirectorErrorCBOR decodes into v, a [DirectorError], for generated code that
 // uses the union.
-func DecodeDirectorErrorCBOR(d *wire.Decoder, v *DirectorError) {
+func DecodeDirectorErrorCBOR(d *cbor.Decoder, v *DirectorError) {
 	name := d.Union()
 	if d.Err() != nil {
 		return
 	}
 	switch name {
 	case "no_workers":
-		x := wire.New[NoWorkers](d)
+		x := cbor.New[NoWorkers](d)
 		decodeNoWorkersCBOR(d, x)
 		*v = x
 	case "bad_selector":
-		x := wire.New[BadSelector](d)
+		x := cbor.New[BadSelector](d)
 		decodeBadSelectorCBOR(d, x)
 		*v = x
 	default:
@@ -356,20 +356,20 @@ var _ = struct {
 func appendAlternateCBOR(b []byte, v *Alternate) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2daddr"...)
-	if b, ok = wire.AppendText(b, v.Addr); !ok {
-		return b, wire.NotUTF8("Alternate.Addr")
+	if b, ok = cbor.AppendText(b, v.Addr); !ok {
+		return b, cbor.NotUTF8("Alternate.Addr")
 	}
 	b = append(b, "elabel"...)
-	if b, ok = wire.AppendText(b, v.Label); !ok {
-		return b, wire.NotUTF8("Alternate.Label")
+	if b, ok = cbor.AppendText(b, v.Label); !ok {
+		return b, cbor.NotUTF8("Alternate.Label")
 	}
 	return b, nil
 }
 
 var fieldsOfAlternate = []string{"daddr", "elabel"}
 
-func decodeAlternateCBOR(d *wire.Decoder, v *Alternate) {
-	var f wire.Fields
+func decodeAlternateCBOR(d *cbor.Decoder, v *Alternate) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfAlternate)
 		switch k {
@@ -377,7 +377,7 @@ func decodeAlternateCBOR(d *wire.Decoder, v *Alternate) {
 			v.Addr = d.Text()
 		case 1:
 			v.Label = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -397,20 +397,20 @@ var _ = struct {
 func appendNoWorkersCBOR(b []byte, v *NoWorkers) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2gmessage"...)
-	if b, ok = wire.AppendText(b, v.Message); !ok {
-		return b, wire.NotUTF8("NoWorkers.Message")
+	if b, ok = cbor.AppendText(b, v.Message); !ok {
+		return b, cbor.NotUTF8("NoWorkers.Message")
 	}
 	b = append(b, "hselector"...)
-	if b, ok = wire.AppendText(b, v.Selector); !ok {
-		return b, wire.NotUTF8("NoWorkers.Selector")
+	if b, ok = cbor.AppendText(b, v.Selector); !ok {
+		return b, cbor.NotUTF8("NoWorkers.Selector")
 	}
 	return b, nil
 }
 
 var fieldsOfNoWorkers = []string{"gmessage", "hselector"}
 
-func decodeNoWorkersCBOR(d *wire.Decoder, v *NoWorkers) {
-	var f wire.Fields
+func decodeNoWorkersCBOR(d *cbor.Decoder, v *NoWorkers) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfNoWorkers)
 		switch k {
@@ -418,7 +418,7 @@ func decodeNoWorkersCBOR(d *wire.Decoder, v *NoWorkers) {
 			v.Message = d.Text()
 		case 1:
 			v.Selector = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -438,20 +438,20 @@ var _ = struct {
 func appendBadSelectorCBOR(b []byte, v *BadSelector) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2freason"...)
-	if b, ok = wire.AppendText(b, v.Reason); !ok {
-		return b, wire.NotUTF8("BadSelector.Reason")
+	if b, ok = cbor.AppendText(b, v.Reason); !ok {
+		return b, cbor.NotUTF8("BadSelector.Reason")
 	}
 	b = append(b, "hselector"...)
-	if b, ok = wire.AppendText(b, v.Selector); !ok {
-		return b, wire.NotUTF8("BadSelector.Selector")
+	if b, ok = cbor.AppendText(b, v.Selector); !ok {
+		return b, cbor.NotUTF8("BadSelector.Selector")
 	}
 	return b, nil
 }
 
 var fieldsOfBadSelector = []string{"freason", "hselector"}
 
-func decodeBadSelectorCBOR(d *wire.Decoder, v *BadSelector) {
-	var f wire.Fields
+func decodeBadSelectorCBOR(d *cbor.Decoder, v *BadSelector) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfBadSelector)
 		switch k {
@@ -459,7 +459,7 @@ func decodeBadSelectorCBOR(d *wire.Decoder, v *BadSelector) {
 			v.Reason = d.Text()
 		case 1:
 			v.Selector = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

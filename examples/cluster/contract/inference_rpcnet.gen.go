@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -151,7 +151,7 @@ var inferenceErrors = &rpcnet.ErrorUnion{
 		}
 		return out, true
 	},
-	Decode: func(d *wire.Decoder) error {
+	Decode: func(d *cbor.Decoder) error {
 		var u InferenceError
 		DecodeInferenceErrorCBOR(d, &u)
 		if d.Err() != nil {
@@ -194,28 +194,28 @@ var _ = struct {
 func appendInferenceRequestCBOR(b []byte, v *InferenceRequest) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa6dseed"...)
-	b = wire.AppendUint(b, v.Seed)
+	b = cbor.AppendUint(b, v.Seed)
 	b = append(b, "fprompt"...)
-	if b, ok = wire.AppendText(b, v.Prompt); !ok {
-		return b, wire.NotUTF8("InferenceRequest.Prompt")
+	if b, ok = cbor.AppendText(b, v.Prompt); !ok {
+		return b, cbor.NotUTF8("InferenceRequest.Prompt")
 	}
 	b = append(b, "jmax_tokens"...)
-	b = wire.AppendUint(b, v.MaxTokens)
+	b = cbor.AppendUint(b, v.MaxTokens)
 	b = append(b, "kresume_from"...)
-	b = wire.AppendUint(b, v.ResumeFrom)
+	b = cbor.AppendUint(b, v.ResumeFrom)
 	b = append(b, "mconnection_id"...)
-	if b, ok = wire.AppendText(b, v.ConnectionID); !ok {
-		return b, wire.NotUTF8("InferenceRequest.ConnectionID")
+	if b, ok = cbor.AppendText(b, v.ConnectionID); !ok {
+		return b, cbor.NotUTF8("InferenceRequest.ConnectionID")
 	}
 	b = append(b, "ntoken_interval"...)
-	b = wire.AppendInt(b, int64(v.TokenInterval))
+	b = cbor.AppendInt(b, int64(v.TokenInterval))
 	return b, nil
 }
 
 var fieldsOfInferenceRequest = []string{"dseed", "fprompt", "jmax_tokens", "kresume_from", "mconnection_id", "ntoken_interval"}
 
-func decodeInferenceRequestCBOR(d *wire.Decoder, v *InferenceRequest) {
-	var f wire.Fields
+func decodeInferenceRequestCBOR(d *cbor.Decoder, v *InferenceRequest) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfInferenceRequest)
 		switch k {
@@ -231,7 +231,7 @@ func decodeInferenceRequestCBOR(d *wire.Decoder, v *InferenceRequest) {
 			v.ConnectionID = d.Text()
 		case 5:
 			v.TokenInterval = time.Duration(d.Int64())
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -248,7 +248,7 @@ type UnknownInferenceResponse struct {
 	// Name is the wire name of the variant.
 	Name string
 	// Raw is its value.
-	Raw wire.Raw
+	Raw cbor.Raw
 }
 
 func (*UnknownInferenceResponse) isInferenceResponse() {}
@@ -283,21 +283,21 @@ func AppendInferenceResponseCBOR(b []byte, v InferenceResponse) ([]byte, error) 
 		return appendDoneCBOR(append(b, "\xa1ddone"...), &v)
 	case *UnknownInferenceResponse:
 		if v != nil {
-			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
 			if !ok {
-				return b, wire.NotUTF8("UnknownInferenceResponse.Name")
+				return b, cbor.NotUTF8("UnknownInferenceResponse.Name")
 			}
-			return wire.AppendRaw(b, v.Raw)
+			return cbor.AppendRaw(b, v.Raw)
 		}
 	}
-	return b, wire.NotVariant("InferenceResponse", v)
+	return b, cbor.NotVariant("InferenceResponse", v)
 }
 
-var _ = wire.RegisterVariants[InferenceResponse](Connected{}, Token{}, Error{}, Done{})
+var _ = cbor.RegisterVariants[InferenceResponse](Connected{}, Token{}, Error{}, Done{})
 
 // DecodeInferenceResponseCBOR decodes into v, a [InferenceResponse], for generated code that
 // uses the union.
-func DecodeInferenceResponseCBOR(d *wire.Decoder, v *InferenceResponse) {
+func DecodeInferenceResponseCBOR(d *cbor.Decoder, v *InferenceResponse) {
 	name := d.Union()
 	if d.Err() != nil {
 		return
@@ -305,22 +305,22 @@ func DecodeInferenceResponseCBOR(d *wire.Decoder, v *InferenceResponse) {
 	switch name {
 	case "connected":
 		var x Connected
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeConnectedCBOR(d, &x)
 		*v = x
 	case "token":
 		var x Token
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeTokenCBOR(d, &x)
 		*v = x
 	case "error":
 		var x Error
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeErrorCBOR(d, &x)
 		*v = x
 	case "done":
 		var x Done
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeDoneCBOR(d, &x)
 		*v = x
 	default:
@@ -339,7 +339,7 @@ type UnknownInferenceError struct {
 	// Name is the wire name of the variant.
 	Name string
 	// Raw is its value.
-	Raw wire.Raw
+	Raw cbor.Raw
 }
 
 // Error returns a text that says no more than the name.
@@ -361,32 +361,32 @@ func AppendInferenceErrorCBOR(b []byte, v InferenceError) ([]byte, error) {
 		}
 	case *UnknownInferenceError:
 		if v != nil {
-			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
 			if !ok {
-				return b, wire.NotUTF8("UnknownInferenceError.Name")
+				return b, cbor.NotUTF8("UnknownInferenceError.Name")
 			}
-			return wire.AppendRaw(b, v.Raw)
+			return cbor.AppendRaw(b, v.Raw)
 		}
 	}
-	return b, wire.NotVariant("InferenceError", v)
+	return b, cbor.NotVariant("InferenceError", v)
 }
 
-var _ = wire.RegisterVariants[InferenceError]((*WorkerFailed)(nil), (*InvalidRequest)(nil))
+var _ = cbor.RegisterVariants[InferenceError]((*WorkerFailed)(nil), (*InvalidRequest)(nil))
 
 // DecodeInferenceErrorCBOR decodes into v, a [InferenceError], for generated code that
 // uses the union.
-func DecodeInferenceErrorCBOR(d *wire.Decoder, v *InferenceError) {
+func DecodeInferenceErrorCBOR(d *cbor.Decoder, v *InferenceError) {
 	name := d.Union()
 	if d.Err() != nil {
 		return
 	}
 	switch name {
 	case "worker_failed":
-		x := wire.New[WorkerFailed](d)
+		x := cbor.New[WorkerFailed](d)
 		decodeWorkerFailedCBOR(d, x)
 		*v = x
 	case "invalid_request":
-		x := wire.New[InvalidRequest](d)
+		x := cbor.New[InvalidRequest](d)
 		decodeInvalidRequestCBOR(d, x)
 		*v = x
 	default:
@@ -408,20 +408,20 @@ var _ = struct {
 func appendConnectedCBOR(b []byte, v *Connected) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2fworker"...)
-	if b, ok = wire.AppendText(b, v.Worker); !ok {
-		return b, wire.NotUTF8("Connected.Worker")
+	if b, ok = cbor.AppendText(b, v.Worker); !ok {
+		return b, cbor.NotUTF8("Connected.Worker")
 	}
 	b = append(b, "mconnection_id"...)
-	if b, ok = wire.AppendText(b, v.ConnectionID); !ok {
-		return b, wire.NotUTF8("Connected.ConnectionID")
+	if b, ok = cbor.AppendText(b, v.ConnectionID); !ok {
+		return b, cbor.NotUTF8("Connected.ConnectionID")
 	}
 	return b, nil
 }
 
 var fieldsOfConnected = []string{"fworker", "mconnection_id"}
 
-func decodeConnectedCBOR(d *wire.Decoder, v *Connected) {
-	var f wire.Fields
+func decodeConnectedCBOR(d *cbor.Decoder, v *Connected) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfConnected)
 		switch k {
@@ -429,7 +429,7 @@ func decodeConnectedCBOR(d *wire.Decoder, v *Connected) {
 			v.Worker = d.Text()
 		case 1:
 			v.ConnectionID = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -449,18 +449,18 @@ var _ = struct {
 func appendTokenCBOR(b []byte, v *Token) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2dtext"...)
-	if b, ok = wire.AppendText(b, v.Text); !ok {
-		return b, wire.NotUTF8("Token.Text")
+	if b, ok = cbor.AppendText(b, v.Text); !ok {
+		return b, cbor.NotUTF8("Token.Text")
 	}
 	b = append(b, "hsequence"...)
-	b = wire.AppendUint(b, v.Sequence)
+	b = cbor.AppendUint(b, v.Sequence)
 	return b, nil
 }
 
 var fieldsOfToken = []string{"dtext", "hsequence"}
 
-func decodeTokenCBOR(d *wire.Decoder, v *Token) {
-	var f wire.Fields
+func decodeTokenCBOR(d *cbor.Decoder, v *Token) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfToken)
 		switch k {
@@ -468,7 +468,7 @@ func decodeTokenCBOR(d *wire.Decoder, v *Token) {
 			v.Text = d.Text()
 		case 1:
 			v.Sequence = d.Uint64()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -488,18 +488,18 @@ var _ = struct {
 func appendErrorCBOR(b []byte, v *Error) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2gmessage"...)
-	if b, ok = wire.AppendText(b, v.Message); !ok {
-		return b, wire.NotUTF8("Error.Message")
+	if b, ok = cbor.AppendText(b, v.Message); !ok {
+		return b, cbor.NotUTF8("Error.Message")
 	}
 	b = append(b, "hsequence"...)
-	b = wire.AppendUint(b, v.Sequence)
+	b = cbor.AppendUint(b, v.Sequence)
 	return b, nil
 }
 
 var fieldsOfError = []string{"gmessage", "hsequence"}
 
-func decodeErrorCBOR(d *wire.Decoder, v *Error) {
-	var f wire.Fields
+func decodeErrorCBOR(d *cbor.Decoder, v *Error) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfError)
 		switch k {
@@ -507,7 +507,7 @@ func decodeErrorCBOR(d *wire.Decoder, v *Error) {
 			v.Message = d.Text()
 		case 1:
 			v.Sequence = d.Uint64()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -525,20 +525,20 @@ var _ = struct {
 
 func appendDoneCBOR(b []byte, v *Done) (_ []byte, err error) {
 	b = append(b, "\xa1hsequence"...)
-	b = wire.AppendUint(b, v.Sequence)
+	b = cbor.AppendUint(b, v.Sequence)
 	return b, nil
 }
 
 var fieldsOfDone = []string{"hsequence"}
 
-func decodeDoneCBOR(d *wire.Decoder, v *Done) {
-	var f wire.Fields
+func decodeDoneCBOR(d *cbor.Decoder, v *Done) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfDone)
 		switch k {
 		case 0:
 			v.Sequence = d.Uint64()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -558,20 +558,20 @@ var _ = struct {
 func appendWorkerFailedCBOR(b []byte, v *WorkerFailed) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2freason"...)
-	if b, ok = wire.AppendText(b, v.Reason); !ok {
-		return b, wire.NotUTF8("WorkerFailed.Reason")
+	if b, ok = cbor.AppendText(b, v.Reason); !ok {
+		return b, cbor.NotUTF8("WorkerFailed.Reason")
 	}
 	b = append(b, "fworker"...)
-	if b, ok = wire.AppendText(b, v.Worker); !ok {
-		return b, wire.NotUTF8("WorkerFailed.Worker")
+	if b, ok = cbor.AppendText(b, v.Worker); !ok {
+		return b, cbor.NotUTF8("WorkerFailed.Worker")
 	}
 	return b, nil
 }
 
 var fieldsOfWorkerFailed = []string{"freason", "fworker"}
 
-func decodeWorkerFailedCBOR(d *wire.Decoder, v *WorkerFailed) {
-	var f wire.Fields
+func decodeWorkerFailedCBOR(d *cbor.Decoder, v *WorkerFailed) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfWorkerFailed)
 		switch k {
@@ -579,7 +579,7 @@ func decodeWorkerFailedCBOR(d *wire.Decoder, v *WorkerFailed) {
 			v.Reason = d.Text()
 		case 1:
 			v.Worker = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -599,20 +599,20 @@ var _ = struct {
 func appendInvalidRequestCBOR(b []byte, v *InvalidRequest) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2efield"...)
-	if b, ok = wire.AppendText(b, v.Field); !ok {
-		return b, wire.NotUTF8("InvalidRequest.Field")
+	if b, ok = cbor.AppendText(b, v.Field); !ok {
+		return b, cbor.NotUTF8("InvalidRequest.Field")
 	}
 	b = append(b, "freason"...)
-	if b, ok = wire.AppendText(b, v.Reason); !ok {
-		return b, wire.NotUTF8("InvalidRequest.Reason")
+	if b, ok = cbor.AppendText(b, v.Reason); !ok {
+		return b, cbor.NotUTF8("InvalidRequest.Reason")
 	}
 	return b, nil
 }
 
 var fieldsOfInvalidRequest = []string{"efield", "freason"}
 
-func decodeInvalidRequestCBOR(d *wire.Decoder, v *InvalidRequest) {
-	var f wire.Fields
+func decodeInvalidRequestCBOR(d *cbor.Decoder, v *InvalidRequest) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfInvalidRequest)
 		switch k {
@@ -620,7 +620,7 @@ func decodeInvalidRequestCBOR(d *wire.Decoder, v *InvalidRequest) {
 			v.Field = d.Text()
 		case 1:
 			v.Reason = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

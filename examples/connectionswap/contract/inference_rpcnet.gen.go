@@ -7,9 +7,9 @@ import (
 	"iter"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -130,18 +130,18 @@ var _ = struct {
 
 func appendGenerateRequestCBOR(b []byte, v *GenerateRequest) (_ []byte, err error) {
 	b = append(b, "\xa3dlast"...)
-	b = wire.AppendUint(b, v.Last)
+	b = cbor.AppendUint(b, v.Last)
 	b = append(b, "kresume_from"...)
-	b = wire.AppendUint(b, v.ResumeFrom)
+	b = cbor.AppendUint(b, v.ResumeFrom)
 	b = append(b, "ointerval_millis"...)
-	b = wire.AppendUint(b, v.IntervalMillis)
+	b = cbor.AppendUint(b, v.IntervalMillis)
 	return b, nil
 }
 
 var fieldsOfGenerateRequest = []string{"dlast", "kresume_from", "ointerval_millis"}
 
-func decodeGenerateRequestCBOR(d *wire.Decoder, v *GenerateRequest) {
-	var f wire.Fields
+func decodeGenerateRequestCBOR(d *cbor.Decoder, v *GenerateRequest) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfGenerateRequest)
 		switch k {
@@ -151,7 +151,7 @@ func decodeGenerateRequestCBOR(d *wire.Decoder, v *GenerateRequest) {
 			v.ResumeFrom = d.Uint64()
 		case 2:
 			v.IntervalMillis = d.Uint64()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -172,22 +172,22 @@ var _ = struct {
 func appendTokenCBOR(b []byte, v *Token) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3dtext"...)
-	if b, ok = wire.AppendText(b, v.Text); !ok {
-		return b, wire.NotUTF8("Token.Text")
+	if b, ok = cbor.AppendText(b, v.Text); !ok {
+		return b, cbor.NotUTF8("Token.Text")
 	}
 	b = append(b, "fworker"...)
-	if b, ok = wire.AppendText(b, v.Worker); !ok {
-		return b, wire.NotUTF8("Token.Worker")
+	if b, ok = cbor.AppendText(b, v.Worker); !ok {
+		return b, cbor.NotUTF8("Token.Worker")
 	}
 	b = append(b, "hsequence"...)
-	b = wire.AppendUint(b, v.Sequence)
+	b = cbor.AppendUint(b, v.Sequence)
 	return b, nil
 }
 
 var fieldsOfToken = []string{"dtext", "fworker", "hsequence"}
 
-func decodeTokenCBOR(d *wire.Decoder, v *Token) {
-	var f wire.Fields
+func decodeTokenCBOR(d *cbor.Decoder, v *Token) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfToken)
 		switch k {
@@ -197,7 +197,7 @@ func decodeTokenCBOR(d *wire.Decoder, v *Token) {
 			v.Worker = d.Text()
 		case 2:
 			v.Sequence = d.Uint64()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

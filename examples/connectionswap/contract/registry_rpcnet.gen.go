@@ -6,9 +6,9 @@ import (
 	"context"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -240,20 +240,20 @@ var _ = struct {
 func appendRegisterRequestCBOR(b []byte, v *RegisterRequest) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2daddr"...)
-	if b, ok = wire.AppendText(b, v.Addr); !ok {
-		return b, wire.NotUTF8("RegisterRequest.Addr")
+	if b, ok = cbor.AppendText(b, v.Addr); !ok {
+		return b, cbor.NotUTF8("RegisterRequest.Addr")
 	}
 	b = append(b, "elabel"...)
-	if b, ok = wire.AppendText(b, v.Label); !ok {
-		return b, wire.NotUTF8("RegisterRequest.Label")
+	if b, ok = cbor.AppendText(b, v.Label); !ok {
+		return b, cbor.NotUTF8("RegisterRequest.Label")
 	}
 	return b, nil
 }
 
 var fieldsOfRegisterRequest = []string{"daddr", "elabel"}
 
-func decodeRegisterRequestCBOR(d *wire.Decoder, v *RegisterRequest) {
-	var f wire.Fields
+func decodeRegisterRequestCBOR(d *cbor.Decoder, v *RegisterRequest) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfRegisterRequest)
 		switch k {
@@ -261,7 +261,7 @@ func decodeRegisterRequestCBOR(d *wire.Decoder, v *RegisterRequest) {
 			v.Addr = d.Text()
 		case 1:
 			v.Label = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -283,12 +283,12 @@ func appendRegisterResponseCBOR(b []byte, v *RegisterResponse) (_ []byte, err er
 
 var fieldsOfRegisterResponse = []string{}
 
-func decodeRegisterResponseCBOR(d *wire.Decoder, v *RegisterResponse) {
-	var f wire.Fields
+func decodeRegisterResponseCBOR(d *cbor.Decoder, v *RegisterResponse) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfRegisterResponse)
 		switch k {
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -307,22 +307,22 @@ var _ = struct {
 func appendGetWorkerRequestCBOR(b []byte, v *GetWorkerRequest) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa1ffailed"...)
-	if b, ok = wire.AppendText(b, v.Failed); !ok {
-		return b, wire.NotUTF8("GetWorkerRequest.Failed")
+	if b, ok = cbor.AppendText(b, v.Failed); !ok {
+		return b, cbor.NotUTF8("GetWorkerRequest.Failed")
 	}
 	return b, nil
 }
 
 var fieldsOfGetWorkerRequest = []string{"ffailed"}
 
-func decodeGetWorkerRequestCBOR(d *wire.Decoder, v *GetWorkerRequest) {
-	var f wire.Fields
+func decodeGetWorkerRequestCBOR(d *cbor.Decoder, v *GetWorkerRequest) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfGetWorkerRequest)
 		switch k {
 		case 0:
 			v.Failed = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -342,20 +342,20 @@ var _ = struct {
 func appendGetWorkerResponseCBOR(b []byte, v *GetWorkerResponse) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2daddr"...)
-	if b, ok = wire.AppendText(b, v.Addr); !ok {
-		return b, wire.NotUTF8("GetWorkerResponse.Addr")
+	if b, ok = cbor.AppendText(b, v.Addr); !ok {
+		return b, cbor.NotUTF8("GetWorkerResponse.Addr")
 	}
 	b = append(b, "elabel"...)
-	if b, ok = wire.AppendText(b, v.Label); !ok {
-		return b, wire.NotUTF8("GetWorkerResponse.Label")
+	if b, ok = cbor.AppendText(b, v.Label); !ok {
+		return b, cbor.NotUTF8("GetWorkerResponse.Label")
 	}
 	return b, nil
 }
 
 var fieldsOfGetWorkerResponse = []string{"daddr", "elabel"}
 
-func decodeGetWorkerResponseCBOR(d *wire.Decoder, v *GetWorkerResponse) {
-	var f wire.Fields
+func decodeGetWorkerResponseCBOR(d *cbor.Decoder, v *GetWorkerResponse) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfGetWorkerResponse)
 		switch k {
@@ -363,7 +363,7 @@ func decodeGetWorkerResponseCBOR(d *wire.Decoder, v *GetWorkerResponse) {
 			v.Addr = d.Text()
 		case 1:
 			v.Label = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -385,12 +385,12 @@ func appendPingRequestCBOR(b []byte, v *PingRequest) (_ []byte, err error) {
 
 var fieldsOfPingRequest = []string{}
 
-func decodePingRequestCBOR(d *wire.Decoder, v *PingRequest) {
-	var f wire.Fields
+func decodePingRequestCBOR(d *cbor.Decoder, v *PingRequest) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfPingRequest)
 		switch k {
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -412,12 +412,12 @@ func appendPingResponseCBOR(b []byte, v *PingResponse) (_ []byte, err error) {
 
 var fieldsOfPingResponse = []string{}
 
-func decodePingResponseCBOR(d *wire.Decoder, v *PingResponse) {
-	var f wire.Fields
+func decodePingResponseCBOR(d *cbor.Decoder, v *PingResponse) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfPingResponse)
 		switch k {
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
 // A recorder notes the specs of the calls that are made with it.
@@ -55,8 +55,8 @@ func (r *Filler) fill(v reflect.Value) {
 	case reflect.TypeFor[time.Time]():
 		v.Set(reflect.ValueOf(time.Unix(r.Int64N(4e9), r.Int64N(1e9)*r.Int64N(2)).UTC()))
 		return
-	case reflect.TypeFor[wire.Raw]():
-		raw := make(wire.Raw, 0, 80)
+	case reflect.TypeFor[cbor.Raw]():
+		raw := make(cbor.Raw, 0, 80)
 		for range r.IntN(80) * r.IntN(2) {
 			raw = append(raw, 0x81)
 		}
@@ -143,7 +143,7 @@ func (r *Filler) variant(v reflect.Value) {
 
 // limits are those that values are tried with: the defaults, and some that
 // values of a few bytes come near.
-var limits = []wire.Limits{
+var limits = []cbor.Limits{
 	{}, {Budget: 100}, {Budget: 1000}, {Budget: 10_000}, {Budget: 100_000}, {Depth: 3}, {Depth: 10}, {Depth: 20, Budget: 5000},
 }
 
@@ -159,21 +159,21 @@ func (t *Tally) Fits(m rpcnet.Message, v any) error {
 		msg = e.Interface()
 	}
 	b, err := m.Append(nil, msg)
-	if errors.Is(err, wire.ErrTooLong) {
+	if errors.Is(err, cbor.ErrTooLong) {
 		return nil // a random length
 	}
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
 	t.Values++
-	decode := func(l wire.Limits) (cost int64, err error) {
-		var d wire.Decoder
+	decode := func(l cbor.Limits) (cost int64, err error) {
+		var d cbor.Decoder
 		d.Reset(b, l)
 		before := d.Left()
 		m.Decode(&d, reflect.New(reflect.TypeOf(v).Elem()).Interface())
 		return before - d.Left(), d.Finish()
 	}
-	cost, err := decode(wire.Limits{Depth: -1, Budget: -1})
+	cost, err := decode(cbor.Limits{Depth: -1, Budget: -1})
 	if err != nil {
 		return fmt.Errorf("decode without limits: %w\n%x", err, b)
 	}
@@ -185,12 +185,12 @@ func (t *Tally) Fits(m rpcnet.Message, v any) error {
 			return fmt.Errorf("%d bytes fit %+v, and decoding them says: %w\n%x", len(b), l, err, b)
 		case fits == nil:
 			t.Taken++
-		case errors.Is(fits, wire.ErrDepth):
+		case errors.Is(fits, cbor.ErrDepth):
 			t.TooDeep++
-			if !errors.Is(err, wire.ErrDepth) && !errors.Is(err, wire.ErrBudget) {
+			if !errors.Is(err, cbor.ErrDepth) && !errors.Is(err, cbor.ErrBudget) {
 				return fmt.Errorf("%d bytes are too deep for %+v, and decoding them says: %v\n%x", len(b), l, err, b)
 			}
-		case errors.Is(fits, wire.ErrBudget):
+		case errors.Is(fits, cbor.ErrBudget):
 			t.TooDear++
 			if cost+int64(len(b)) <= l.BudgetFor(len(b)) {
 				return fmt.Errorf("%d bytes cost %d, and do not fit %+v: %w\n%x", len(b), cost, l, fits, b)

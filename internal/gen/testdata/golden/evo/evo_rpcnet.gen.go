@@ -6,9 +6,9 @@ import (
 	"context"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -415,22 +415,22 @@ var _ = struct {
 func appendV1CBOR(b []byte, v *V1) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("V1.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("V1.A")
 	}
 	b = append(b, "ab"...)
-	b = wire.AppendInt(b, int64(v.B))
+	b = cbor.AppendInt(b, int64(v.B))
 	b = append(b, "ac"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("V1.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("V1.C")
 	}
 	return b, nil
 }
 
 var fieldsOfV1 = []string{"aa", "ab", "ac"}
 
-func decodeV1CBOR(d *wire.Decoder, v *V1) {
-	var f wire.Fields
+func decodeV1CBOR(d *cbor.Decoder, v *V1) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfV1)
 		switch k {
@@ -440,7 +440,7 @@ func decodeV1CBOR(d *wire.Decoder, v *V1) {
 			v.B = int32(d.IntN(32))
 		case 2:
 			v.C = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -461,22 +461,22 @@ var _ = struct {
 func appendKV1CBOR(b []byte, v *KV1) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3\x01"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("KV1.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("KV1.A")
 	}
 	b = append(b, "\x02"...)
-	b = wire.AppendInt(b, int64(v.B))
+	b = cbor.AppendInt(b, int64(v.B))
 	b = append(b, "\x03"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("KV1.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("KV1.C")
 	}
 	return b, nil
 }
 
 var fieldsOfKV1 = []string{"\x01", "\x02", "\x03"}
 
-func decodeKV1CBOR(d *wire.Decoder, v *KV1) {
-	var f wire.Fields
+func decodeKV1CBOR(d *cbor.Decoder, v *KV1) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfKV1)
 		switch k {
@@ -486,7 +486,7 @@ func decodeKV1CBOR(d *wire.Decoder, v *KV1) {
 			v.B = int32(d.IntN(32))
 		case 2:
 			v.C = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -508,26 +508,26 @@ var _ = struct {
 func appendAddCBOR(b []byte, v *Add) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa4aa"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("Add.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("Add.A")
 	}
 	b = append(b, "ab"...)
-	b = wire.AppendInt(b, int64(v.B))
+	b = cbor.AppendInt(b, int64(v.B))
 	b = append(b, "ac"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("Add.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("Add.C")
 	}
 	b = append(b, "ad"...)
-	if b, ok = wire.AppendText(b, v.D); !ok {
-		return b, wire.NotUTF8("Add.D")
+	if b, ok = cbor.AppendText(b, v.D); !ok {
+		return b, cbor.NotUTF8("Add.D")
 	}
 	return b, nil
 }
 
 var fieldsOfAdd = []string{"aa", "ab", "ac", "ad"}
 
-func decodeAddCBOR(d *wire.Decoder, v *Add) {
-	var f wire.Fields
+func decodeAddCBOR(d *cbor.Decoder, v *Add) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfAdd)
 		switch k {
@@ -539,7 +539,7 @@ func decodeAddCBOR(d *wire.Decoder, v *Add) {
 			v.C = d.Text()
 		case 3:
 			v.D = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -561,26 +561,26 @@ var _ = struct {
 func appendKAddCBOR(b []byte, v *KAdd) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa4\x01"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("KAdd.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("KAdd.A")
 	}
 	b = append(b, "\x02"...)
-	b = wire.AppendInt(b, int64(v.B))
+	b = cbor.AppendInt(b, int64(v.B))
 	b = append(b, "\x03"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("KAdd.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("KAdd.C")
 	}
 	b = append(b, "\x04"...)
-	if b, ok = wire.AppendText(b, v.D); !ok {
-		return b, wire.NotUTF8("KAdd.D")
+	if b, ok = cbor.AppendText(b, v.D); !ok {
+		return b, cbor.NotUTF8("KAdd.D")
 	}
 	return b, nil
 }
 
 var fieldsOfKAdd = []string{"\x01", "\x02", "\x03", "\x04"}
 
-func decodeKAddCBOR(d *wire.Decoder, v *KAdd) {
-	var f wire.Fields
+func decodeKAddCBOR(d *cbor.Decoder, v *KAdd) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfKAdd)
 		switch k {
@@ -592,7 +592,7 @@ func decodeKAddCBOR(d *wire.Decoder, v *KAdd) {
 			v.C = d.Text()
 		case 3:
 			v.D = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -612,20 +612,20 @@ var _ = struct {
 func appendRemCBOR(b []byte, v *Rem) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2aa"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("Rem.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("Rem.A")
 	}
 	b = append(b, "ac"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("Rem.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("Rem.C")
 	}
 	return b, nil
 }
 
 var fieldsOfRem = []string{"aa", "ac"}
 
-func decodeRemCBOR(d *wire.Decoder, v *Rem) {
-	var f wire.Fields
+func decodeRemCBOR(d *cbor.Decoder, v *Rem) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfRem)
 		switch k {
@@ -633,7 +633,7 @@ func decodeRemCBOR(d *wire.Decoder, v *Rem) {
 			v.A = d.Text()
 		case 1:
 			v.C = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -653,20 +653,20 @@ var _ = struct {
 func appendKRemCBOR(b []byte, v *KRem) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2\x01"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("KRem.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("KRem.A")
 	}
 	b = append(b, "\x03"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("KRem.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("KRem.C")
 	}
 	return b, nil
 }
 
 var fieldsOfKRem = []string{"\x01", "\x03"}
 
-func decodeKRemCBOR(d *wire.Decoder, v *KRem) {
-	var f wire.Fields
+func decodeKRemCBOR(d *cbor.Decoder, v *KRem) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfKRem)
 		switch k {
@@ -674,7 +674,7 @@ func decodeKRemCBOR(d *wire.Decoder, v *KRem) {
 			v.A = d.Text()
 		case 1:
 			v.C = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -695,22 +695,22 @@ var _ = struct {
 func appendRenCBOR(b []byte, v *Ren) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("Ren.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("Ren.A")
 	}
 	b = append(b, "ab"...)
-	b = wire.AppendInt(b, int64(v.B))
+	b = cbor.AppendInt(b, int64(v.B))
 	b = append(b, "bc2"...)
-	if b, ok = wire.AppendText(b, v.C2); !ok {
-		return b, wire.NotUTF8("Ren.C2")
+	if b, ok = cbor.AppendText(b, v.C2); !ok {
+		return b, cbor.NotUTF8("Ren.C2")
 	}
 	return b, nil
 }
 
 var fieldsOfRen = []string{"aa", "ab", "bc2"}
 
-func decodeRenCBOR(d *wire.Decoder, v *Ren) {
-	var f wire.Fields
+func decodeRenCBOR(d *cbor.Decoder, v *Ren) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfRen)
 		switch k {
@@ -720,7 +720,7 @@ func decodeRenCBOR(d *wire.Decoder, v *Ren) {
 			v.B = int32(d.IntN(32))
 		case 2:
 			v.C2 = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -741,22 +741,22 @@ var _ = struct {
 func appendKRenCBOR(b []byte, v *KRen) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3\x01"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("KRen.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("KRen.A")
 	}
 	b = append(b, "\x02"...)
-	b = wire.AppendInt(b, int64(v.B))
+	b = cbor.AppendInt(b, int64(v.B))
 	b = append(b, "\x03"...)
-	if b, ok = wire.AppendText(b, v.C2); !ok {
-		return b, wire.NotUTF8("KRen.C2")
+	if b, ok = cbor.AppendText(b, v.C2); !ok {
+		return b, cbor.NotUTF8("KRen.C2")
 	}
 	return b, nil
 }
 
 var fieldsOfKRen = []string{"\x01", "\x02", "\x03"}
 
-func decodeKRenCBOR(d *wire.Decoder, v *KRen) {
-	var f wire.Fields
+func decodeKRenCBOR(d *cbor.Decoder, v *KRen) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfKRen)
 		switch k {
@@ -766,7 +766,7 @@ func decodeKRenCBOR(d *wire.Decoder, v *KRen) {
 			v.B = int32(d.IntN(32))
 		case 2:
 			v.C2 = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -787,22 +787,22 @@ var _ = struct {
 func appendKeptCBOR(b []byte, v *Kept) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("Kept.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("Kept.A")
 	}
 	b = append(b, "ab"...)
-	b = wire.AppendInt(b, int64(v.B))
+	b = cbor.AppendInt(b, int64(v.B))
 	b = append(b, "ac"...)
-	if b, ok = wire.AppendText(b, v.C2); !ok {
-		return b, wire.NotUTF8("Kept.C2")
+	if b, ok = cbor.AppendText(b, v.C2); !ok {
+		return b, cbor.NotUTF8("Kept.C2")
 	}
 	return b, nil
 }
 
 var fieldsOfKept = []string{"aa", "ab", "ac"}
 
-func decodeKeptCBOR(d *wire.Decoder, v *Kept) {
-	var f wire.Fields
+func decodeKeptCBOR(d *cbor.Decoder, v *Kept) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfKept)
 		switch k {
@@ -812,7 +812,7 @@ func decodeKeptCBOR(d *wire.Decoder, v *Kept) {
 			v.B = int32(d.IntN(32))
 		case 2:
 			v.C2 = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -833,22 +833,22 @@ var _ = struct {
 func appendReoCBOR(b []byte, v *Reo) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("Reo.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("Reo.A")
 	}
 	b = append(b, "ab"...)
-	b = wire.AppendInt(b, int64(v.B))
+	b = cbor.AppendInt(b, int64(v.B))
 	b = append(b, "ac"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("Reo.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("Reo.C")
 	}
 	return b, nil
 }
 
 var fieldsOfReo = []string{"aa", "ab", "ac"}
 
-func decodeReoCBOR(d *wire.Decoder, v *Reo) {
-	var f wire.Fields
+func decodeReoCBOR(d *cbor.Decoder, v *Reo) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfReo)
 		switch k {
@@ -858,7 +858,7 @@ func decodeReoCBOR(d *wire.Decoder, v *Reo) {
 			v.B = int32(d.IntN(32))
 		case 2:
 			v.C = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -879,22 +879,22 @@ var _ = struct {
 func appendKReoCBOR(b []byte, v *KReo) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3\x01"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("KReo.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("KReo.A")
 	}
 	b = append(b, "\x02"...)
-	b = wire.AppendInt(b, int64(v.B))
+	b = cbor.AppendInt(b, int64(v.B))
 	b = append(b, "\x03"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("KReo.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("KReo.C")
 	}
 	return b, nil
 }
 
 var fieldsOfKReo = []string{"\x01", "\x02", "\x03"}
 
-func decodeKReoCBOR(d *wire.Decoder, v *KReo) {
-	var f wire.Fields
+func decodeKReoCBOR(d *cbor.Decoder, v *KReo) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfKReo)
 		switch k {
@@ -904,7 +904,7 @@ func decodeKReoCBOR(d *wire.Decoder, v *KReo) {
 			v.B = int32(d.IntN(32))
 		case 2:
 			v.C = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -925,24 +925,24 @@ var _ = struct {
 func appendStrCBOR(b []byte, v *Str) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("Str.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("Str.A")
 	}
 	b = append(b, "ab"...)
-	if b, ok = wire.AppendText(b, v.B); !ok {
-		return b, wire.NotUTF8("Str.B")
+	if b, ok = cbor.AppendText(b, v.B); !ok {
+		return b, cbor.NotUTF8("Str.B")
 	}
 	b = append(b, "ac"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("Str.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("Str.C")
 	}
 	return b, nil
 }
 
 var fieldsOfStr = []string{"aa", "ab", "ac"}
 
-func decodeStrCBOR(d *wire.Decoder, v *Str) {
-	var f wire.Fields
+func decodeStrCBOR(d *cbor.Decoder, v *Str) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfStr)
 		switch k {
@@ -952,7 +952,7 @@ func decodeStrCBOR(d *wire.Decoder, v *Str) {
 			v.B = d.Text()
 		case 2:
 			v.C = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -973,24 +973,24 @@ var _ = struct {
 func appendKStrCBOR(b []byte, v *KStr) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3\x01"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("KStr.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("KStr.A")
 	}
 	b = append(b, "\x02"...)
-	if b, ok = wire.AppendText(b, v.B); !ok {
-		return b, wire.NotUTF8("KStr.B")
+	if b, ok = cbor.AppendText(b, v.B); !ok {
+		return b, cbor.NotUTF8("KStr.B")
 	}
 	b = append(b, "\x03"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("KStr.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("KStr.C")
 	}
 	return b, nil
 }
 
 var fieldsOfKStr = []string{"\x01", "\x02", "\x03"}
 
-func decodeKStrCBOR(d *wire.Decoder, v *KStr) {
-	var f wire.Fields
+func decodeKStrCBOR(d *cbor.Decoder, v *KStr) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfKStr)
 		switch k {
@@ -1000,7 +1000,7 @@ func decodeKStrCBOR(d *wire.Decoder, v *KStr) {
 			v.B = d.Text()
 		case 2:
 			v.C = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1021,22 +1021,22 @@ var _ = struct {
 func appendWidCBOR(b []byte, v *Wid) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("Wid.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("Wid.A")
 	}
 	b = append(b, "ab"...)
-	b = wire.AppendInt(b, v.B)
+	b = cbor.AppendInt(b, v.B)
 	b = append(b, "ac"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("Wid.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("Wid.C")
 	}
 	return b, nil
 }
 
 var fieldsOfWid = []string{"aa", "ab", "ac"}
 
-func decodeWidCBOR(d *wire.Decoder, v *Wid) {
-	var f wire.Fields
+func decodeWidCBOR(d *cbor.Decoder, v *Wid) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfWid)
 		switch k {
@@ -1046,7 +1046,7 @@ func decodeWidCBOR(d *wire.Decoder, v *Wid) {
 			v.B = d.Int64()
 		case 2:
 			v.C = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1067,22 +1067,22 @@ var _ = struct {
 func appendKWidCBOR(b []byte, v *KWid) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3\x01"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("KWid.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("KWid.A")
 	}
 	b = append(b, "\x02"...)
-	b = wire.AppendInt(b, v.B)
+	b = cbor.AppendInt(b, v.B)
 	b = append(b, "\x03"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("KWid.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("KWid.C")
 	}
 	return b, nil
 }
 
 var fieldsOfKWid = []string{"\x01", "\x02", "\x03"}
 
-func decodeKWidCBOR(d *wire.Decoder, v *KWid) {
-	var f wire.Fields
+func decodeKWidCBOR(d *cbor.Decoder, v *KWid) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfKWid)
 		switch k {
@@ -1092,7 +1092,7 @@ func decodeKWidCBOR(d *wire.Decoder, v *KWid) {
 			v.B = d.Int64()
 		case 2:
 			v.C = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1113,22 +1113,22 @@ var _ = struct {
 func appendFltCBOR(b []byte, v *Flt) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("Flt.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("Flt.A")
 	}
 	b = append(b, "ab"...)
-	b = wire.AppendFloat64(b, v.B)
+	b = cbor.AppendFloat64(b, v.B)
 	b = append(b, "ac"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("Flt.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("Flt.C")
 	}
 	return b, nil
 }
 
 var fieldsOfFlt = []string{"aa", "ab", "ac"}
 
-func decodeFltCBOR(d *wire.Decoder, v *Flt) {
-	var f wire.Fields
+func decodeFltCBOR(d *cbor.Decoder, v *Flt) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfFlt)
 		switch k {
@@ -1138,7 +1138,7 @@ func decodeFltCBOR(d *wire.Decoder, v *Flt) {
 			v.B = d.Float64()
 		case 2:
 			v.C = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1159,22 +1159,22 @@ var _ = struct {
 func appendKFltCBOR(b []byte, v *KFlt) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3\x01"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("KFlt.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("KFlt.A")
 	}
 	b = append(b, "\x02"...)
-	b = wire.AppendFloat64(b, v.B)
+	b = cbor.AppendFloat64(b, v.B)
 	b = append(b, "\x03"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("KFlt.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("KFlt.C")
 	}
 	return b, nil
 }
 
 var fieldsOfKFlt = []string{"\x01", "\x02", "\x03"}
 
-func decodeKFltCBOR(d *wire.Decoder, v *KFlt) {
-	var f wire.Fields
+func decodeKFltCBOR(d *cbor.Decoder, v *KFlt) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfKFlt)
 		switch k {
@@ -1184,7 +1184,7 @@ func decodeKFltCBOR(d *wire.Decoder, v *KFlt) {
 			v.B = d.Float64()
 		case 2:
 			v.C = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1205,37 +1205,37 @@ var _ = struct {
 func appendOptCBOR(b []byte, v *Opt) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("Opt.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("Opt.A")
 	}
 	b = append(b, "ab"...)
 	if v.B == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
-		b = wire.AppendInt(b, int64((*v.B)))
+		b = cbor.AppendInt(b, int64((*v.B)))
 	}
 	b = append(b, "ac"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("Opt.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("Opt.C")
 	}
 	return b, nil
 }
 
 var fieldsOfOpt = []string{"aa", "ab", "ac"}
 
-func decodeOptCBOR(d *wire.Decoder, v *Opt) {
-	var f wire.Fields
+func decodeOptCBOR(d *cbor.Decoder, v *Opt) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfOpt)
 		switch k {
 		case 0:
 			v.A = d.Text()
 		case 1:
-			v.B = wire.New[int32](d)
+			v.B = cbor.New[int32](d)
 			(*v.B) = int32(d.IntN(32))
 		case 2:
 			v.C = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1256,37 +1256,37 @@ var _ = struct {
 func appendKOptCBOR(b []byte, v *KOpt) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa3\x01"...)
-	if b, ok = wire.AppendText(b, v.A); !ok {
-		return b, wire.NotUTF8("KOpt.A")
+	if b, ok = cbor.AppendText(b, v.A); !ok {
+		return b, cbor.NotUTF8("KOpt.A")
 	}
 	b = append(b, "\x02"...)
 	if v.B == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
-		b = wire.AppendInt(b, int64((*v.B)))
+		b = cbor.AppendInt(b, int64((*v.B)))
 	}
 	b = append(b, "\x03"...)
-	if b, ok = wire.AppendText(b, v.C); !ok {
-		return b, wire.NotUTF8("KOpt.C")
+	if b, ok = cbor.AppendText(b, v.C); !ok {
+		return b, cbor.NotUTF8("KOpt.C")
 	}
 	return b, nil
 }
 
 var fieldsOfKOpt = []string{"\x01", "\x02", "\x03"}
 
-func decodeKOptCBOR(d *wire.Decoder, v *KOpt) {
-	var f wire.Fields
+func decodeKOptCBOR(d *cbor.Decoder, v *KOpt) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfKOpt)
 		switch k {
 		case 0:
 			v.A = d.Text()
 		case 1:
-			v.B = wire.New[int32](d)
+			v.B = cbor.New[int32](d)
 			(*v.B) = int32(d.IntN(32))
 		case 2:
 			v.C = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

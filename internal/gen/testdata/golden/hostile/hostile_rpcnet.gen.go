@@ -6,9 +6,9 @@ import (
 	"context"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -155,44 +155,44 @@ var _ = struct {
 func appendHCBOR(b []byte, v *H) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xaaab"...)
-	b = wire.AppendBytes(b, v.B)
+	b = cbor.AppendBytes(b, v.B)
 	b = append(b, "af"...)
-	b = wire.AppendArray(b, len(v.F))
+	b = cbor.AppendArray(b, len(v.F))
 	for x1 := range v.F {
-		b = wire.AppendFloat32(b, v.F[x1])
+		b = cbor.AppendFloat32(b, v.F[x1])
 	}
 	b = append(b, "al"...)
-	b = wire.AppendArray(b, len(v.L))
+	b = cbor.AppendArray(b, len(v.L))
 	for x2 := range v.L {
 		if b, err = appendItemCBOR(b, &v.L[x2]); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "am"...)
-	b = wire.AppendMap(b, len(v.M))
+	b = cbor.AppendMap(b, len(v.M))
 	var x3 [16]string
-	for _, x4 := range wire.SortedText(x3[:0], v.M) {
-		if b, ok = wire.AppendText(b, x4); !ok {
-			return b, wire.NotUTF8("H.M key")
+	for _, x4 := range cbor.SortedText(x3[:0], v.M) {
+		if b, ok = cbor.AppendText(b, x4); !ok {
+			return b, cbor.NotUTF8("H.M key")
 		}
 		x5 := v.M[x4]
-		if b, ok = wire.AppendText(b, x5); !ok {
-			return b, wire.NotUTF8("H.M")
+		if b, ok = cbor.AppendText(b, x5); !ok {
+			return b, cbor.NotUTF8("H.M")
 		}
 	}
 	b = append(b, "an"...)
 	if v.N == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
 		if b, err = appendNodeCBOR(b, v.N); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "ap"...)
-	b = wire.AppendArray(b, len(v.P))
+	b = cbor.AppendArray(b, len(v.P))
 	for x6 := range v.P {
 		if v.P[x6] == nil {
-			b = wire.AppendNil(b)
+			b = cbor.AppendNil(b)
 		} else {
 			if b, err = appendItemCBOR(b, v.P[x6]); err != nil {
 				return b, err
@@ -200,28 +200,28 @@ func appendHCBOR(b []byte, v *H) (_ []byte, err error) {
 		}
 	}
 	b = append(b, "as"...)
-	if b, ok = wire.AppendText(b, v.S); !ok {
-		return b, wire.NotUTF8("H.S")
+	if b, ok = cbor.AppendText(b, v.S); !ok {
+		return b, cbor.NotUTF8("H.S")
 	}
 	b = append(b, "at"...)
 	if v.T == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
 		if b, err = appendTreeCBOR(b, v.T); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "au"...)
-	b = wire.AppendArray(b, len(v.U))
+	b = cbor.AppendArray(b, len(v.U))
 	for x7 := range v.U {
 		if v.U[x7] == nil {
-			b = wire.AppendNil(b)
+			b = cbor.AppendNil(b)
 		} else if b, err = AppendUCBOR(b, v.U[x7]); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "ax"...)
-	b = wire.AppendArray(b, len(v.X))
+	b = cbor.AppendArray(b, len(v.X))
 	for x8 := range v.X {
 		if b, err = appendStruct2CBOR(b, &v.X[x8]); err != nil {
 			return b, err
@@ -232,21 +232,21 @@ func appendHCBOR(b []byte, v *H) (_ []byte, err error) {
 
 var fieldsOfH = []string{"ab", "af", "al", "am", "an", "ap", "as", "at", "au", "ax"}
 
-func decodeHCBOR(d *wire.Decoder, v *H) {
-	var f wire.Fields
+func decodeHCBOR(d *cbor.Decoder, v *H) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfH)
 		switch k {
 		case 0:
 			v.B = d.Bytes()
 		case 1:
-			if x3, ok := wire.Numbers[float32](d); ok {
+			if x3, ok := cbor.Numbers[float32](d); ok {
 				v.F = x3
 			} else {
 				x1 := d.Array()
-				x2 := wire.Slice[float32](d, x1)
+				x2 := cbor.Slice[float32](d, x1)
 				for len(x2) < x1 {
-					x2 = wire.Extend(d, x2, x1)
+					x2 = cbor.Extend(d, x2, x1)
 					x2[len(x2)-1] = d.Float32()
 					if d.Err() != nil {
 						break
@@ -257,9 +257,9 @@ func decodeHCBOR(d *wire.Decoder, v *H) {
 			}
 		case 2:
 			x4 := d.Array()
-			x5 := wire.Slice[Item](d, x4)
+			x5 := cbor.Slice[Item](d, x4)
 			for len(x5) < x4 {
-				x5 = wire.Extend(d, x5, x4)
+				x5 = cbor.Extend(d, x5, x4)
 				decodeItemCBOR(d, &x5[len(x5)-1])
 				if d.Err() != nil {
 					break
@@ -269,7 +269,7 @@ func decodeHCBOR(d *wire.Decoder, v *H) {
 			v.L = x5
 		case 3:
 			x6 := d.Map()
-			x7 := wire.MakeMap[map[string]string](d, x6)
+			x7 := cbor.MakeMap[map[string]string](d, x6)
 			for range x6 {
 				var x8 string
 				var x9 string
@@ -283,15 +283,15 @@ func decodeHCBOR(d *wire.Decoder, v *H) {
 			d.MapDone(len(x7), x6)
 			v.M = x7
 		case 4:
-			v.N = wire.New[Node](d)
+			v.N = cbor.New[Node](d)
 			decodeNodeCBOR(d, v.N)
 		case 5:
 			x10 := d.Array()
-			x11 := wire.Slice[*Item](d, x10)
+			x11 := cbor.Slice[*Item](d, x10)
 			for len(x11) < x10 {
-				x11 = wire.Extend(d, x11, x10)
+				x11 = cbor.Extend(d, x11, x10)
 				if !d.Nil() {
-					x11[len(x11)-1] = wire.New[Item](d)
+					x11[len(x11)-1] = cbor.New[Item](d)
 					decodeItemCBOR(d, &(*x11[len(x11)-1]))
 				}
 				if d.Err() != nil {
@@ -303,13 +303,13 @@ func decodeHCBOR(d *wire.Decoder, v *H) {
 		case 6:
 			v.S = d.Text()
 		case 7:
-			v.T = wire.New[Tree](d)
+			v.T = cbor.New[Tree](d)
 			decodeTreeCBOR(d, v.T)
 		case 8:
 			x12 := d.Array()
-			x13 := wire.Slice[U](d, x12)
+			x13 := cbor.Slice[U](d, x12)
 			for len(x13) < x12 {
-				x13 = wire.Extend(d, x13, x12)
+				x13 = cbor.Extend(d, x13, x12)
 				if !d.Nil() {
 					DecodeUCBOR(d, &x13[len(x13)-1])
 				}
@@ -321,9 +321,9 @@ func decodeHCBOR(d *wire.Decoder, v *H) {
 			v.U = x13
 		case 9:
 			x14 := d.Array()
-			x15 := wire.Slice[struct2](d, x14)
+			x15 := cbor.Slice[struct2](d, x14)
 			for len(x15) < x14 {
-				x15 = wire.Extend(d, x15, x14)
+				x15 = cbor.Extend(d, x15, x14)
 				decodeStruct2CBOR(d, &x15[len(x15)-1])
 				if d.Err() != nil {
 					break
@@ -331,7 +331,7 @@ func decodeHCBOR(d *wire.Decoder, v *H) {
 			}
 			d.Leave()
 			v.X = x15
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -428,336 +428,336 @@ var _ = struct {
 
 func appendWideCBOR(b []byte, v *Wide) (_ []byte, err error) {
 	b = append(b, "\xb8Pcf00"...)
-	b = wire.AppendInt(b, int64(v.F00))
+	b = cbor.AppendInt(b, int64(v.F00))
 	b = append(b, "cf01"...)
-	b = wire.AppendInt(b, int64(v.F01))
+	b = cbor.AppendInt(b, int64(v.F01))
 	b = append(b, "cf02"...)
-	b = wire.AppendInt(b, int64(v.F02))
+	b = cbor.AppendInt(b, int64(v.F02))
 	b = append(b, "cf03"...)
-	b = wire.AppendInt(b, int64(v.F03))
+	b = cbor.AppendInt(b, int64(v.F03))
 	b = append(b, "cf04"...)
-	b = wire.AppendInt(b, int64(v.F04))
+	b = cbor.AppendInt(b, int64(v.F04))
 	b = append(b, "cf05"...)
-	b = wire.AppendInt(b, int64(v.F05))
+	b = cbor.AppendInt(b, int64(v.F05))
 	b = append(b, "cf06"...)
-	b = wire.AppendInt(b, int64(v.F06))
+	b = cbor.AppendInt(b, int64(v.F06))
 	b = append(b, "cf07"...)
-	b = wire.AppendInt(b, int64(v.F07))
+	b = cbor.AppendInt(b, int64(v.F07))
 	b = append(b, "cf08"...)
-	b = wire.AppendInt(b, int64(v.F08))
+	b = cbor.AppendInt(b, int64(v.F08))
 	b = append(b, "cf09"...)
-	b = wire.AppendInt(b, int64(v.F09))
+	b = cbor.AppendInt(b, int64(v.F09))
 	b = append(b, "cf10"...)
-	b = wire.AppendInt(b, int64(v.F10))
+	b = cbor.AppendInt(b, int64(v.F10))
 	b = append(b, "cf11"...)
-	b = wire.AppendInt(b, int64(v.F11))
+	b = cbor.AppendInt(b, int64(v.F11))
 	b = append(b, "cf12"...)
-	b = wire.AppendInt(b, int64(v.F12))
+	b = cbor.AppendInt(b, int64(v.F12))
 	b = append(b, "cf13"...)
-	b = wire.AppendInt(b, int64(v.F13))
+	b = cbor.AppendInt(b, int64(v.F13))
 	b = append(b, "cf14"...)
-	b = wire.AppendInt(b, int64(v.F14))
+	b = cbor.AppendInt(b, int64(v.F14))
 	b = append(b, "cf15"...)
-	b = wire.AppendInt(b, int64(v.F15))
+	b = cbor.AppendInt(b, int64(v.F15))
 	b = append(b, "cf16"...)
-	b = wire.AppendInt(b, int64(v.F16))
+	b = cbor.AppendInt(b, int64(v.F16))
 	b = append(b, "cf17"...)
-	b = wire.AppendInt(b, int64(v.F17))
+	b = cbor.AppendInt(b, int64(v.F17))
 	b = append(b, "cf18"...)
-	b = wire.AppendInt(b, int64(v.F18))
+	b = cbor.AppendInt(b, int64(v.F18))
 	b = append(b, "cf19"...)
-	b = wire.AppendInt(b, int64(v.F19))
+	b = cbor.AppendInt(b, int64(v.F19))
 	b = append(b, "cf20"...)
-	b = wire.AppendInt(b, int64(v.F20))
+	b = cbor.AppendInt(b, int64(v.F20))
 	b = append(b, "cf21"...)
-	b = wire.AppendInt(b, int64(v.F21))
+	b = cbor.AppendInt(b, int64(v.F21))
 	b = append(b, "cf22"...)
-	b = wire.AppendInt(b, int64(v.F22))
+	b = cbor.AppendInt(b, int64(v.F22))
 	b = append(b, "cf23"...)
-	b = wire.AppendInt(b, int64(v.F23))
+	b = cbor.AppendInt(b, int64(v.F23))
 	b = append(b, "cf24"...)
-	b = wire.AppendInt(b, int64(v.F24))
+	b = cbor.AppendInt(b, int64(v.F24))
 	b = append(b, "cf25"...)
-	b = wire.AppendInt(b, int64(v.F25))
+	b = cbor.AppendInt(b, int64(v.F25))
 	b = append(b, "cf26"...)
-	b = wire.AppendInt(b, int64(v.F26))
+	b = cbor.AppendInt(b, int64(v.F26))
 	b = append(b, "cf27"...)
-	b = wire.AppendInt(b, int64(v.F27))
+	b = cbor.AppendInt(b, int64(v.F27))
 	b = append(b, "cf28"...)
-	b = wire.AppendInt(b, int64(v.F28))
+	b = cbor.AppendInt(b, int64(v.F28))
 	b = append(b, "cf29"...)
-	b = wire.AppendInt(b, int64(v.F29))
+	b = cbor.AppendInt(b, int64(v.F29))
 	b = append(b, "cf30"...)
-	b = wire.AppendInt(b, int64(v.F30))
+	b = cbor.AppendInt(b, int64(v.F30))
 	b = append(b, "cf31"...)
-	b = wire.AppendInt(b, int64(v.F31))
+	b = cbor.AppendInt(b, int64(v.F31))
 	b = append(b, "cf32"...)
-	b = wire.AppendInt(b, int64(v.F32))
+	b = cbor.AppendInt(b, int64(v.F32))
 	b = append(b, "cf33"...)
-	b = wire.AppendInt(b, int64(v.F33))
+	b = cbor.AppendInt(b, int64(v.F33))
 	b = append(b, "cf34"...)
-	b = wire.AppendInt(b, int64(v.F34))
+	b = cbor.AppendInt(b, int64(v.F34))
 	b = append(b, "cf35"...)
-	b = wire.AppendInt(b, int64(v.F35))
+	b = cbor.AppendInt(b, int64(v.F35))
 	b = append(b, "cf36"...)
-	b = wire.AppendInt(b, int64(v.F36))
+	b = cbor.AppendInt(b, int64(v.F36))
 	b = append(b, "cf37"...)
-	b = wire.AppendInt(b, int64(v.F37))
+	b = cbor.AppendInt(b, int64(v.F37))
 	b = append(b, "cf38"...)
-	b = wire.AppendInt(b, int64(v.F38))
+	b = cbor.AppendInt(b, int64(v.F38))
 	b = append(b, "cf39"...)
-	b = wire.AppendInt(b, int64(v.F39))
+	b = cbor.AppendInt(b, int64(v.F39))
 	b = append(b, "cf40"...)
-	b = wire.AppendInt(b, int64(v.F40))
+	b = cbor.AppendInt(b, int64(v.F40))
 	b = append(b, "cf41"...)
-	b = wire.AppendInt(b, int64(v.F41))
+	b = cbor.AppendInt(b, int64(v.F41))
 	b = append(b, "cf42"...)
-	b = wire.AppendInt(b, int64(v.F42))
+	b = cbor.AppendInt(b, int64(v.F42))
 	b = append(b, "cf43"...)
-	b = wire.AppendInt(b, int64(v.F43))
+	b = cbor.AppendInt(b, int64(v.F43))
 	b = append(b, "cf44"...)
-	b = wire.AppendInt(b, int64(v.F44))
+	b = cbor.AppendInt(b, int64(v.F44))
 	b = append(b, "cf45"...)
-	b = wire.AppendInt(b, int64(v.F45))
+	b = cbor.AppendInt(b, int64(v.F45))
 	b = append(b, "cf46"...)
-	b = wire.AppendInt(b, int64(v.F46))
+	b = cbor.AppendInt(b, int64(v.F46))
 	b = append(b, "cf47"...)
-	b = wire.AppendInt(b, int64(v.F47))
+	b = cbor.AppendInt(b, int64(v.F47))
 	b = append(b, "cf48"...)
-	b = wire.AppendInt(b, int64(v.F48))
+	b = cbor.AppendInt(b, int64(v.F48))
 	b = append(b, "cf49"...)
-	b = wire.AppendInt(b, int64(v.F49))
+	b = cbor.AppendInt(b, int64(v.F49))
 	b = append(b, "cf50"...)
-	b = wire.AppendInt(b, int64(v.F50))
+	b = cbor.AppendInt(b, int64(v.F50))
 	b = append(b, "cf51"...)
-	b = wire.AppendInt(b, int64(v.F51))
+	b = cbor.AppendInt(b, int64(v.F51))
 	b = append(b, "cf52"...)
-	b = wire.AppendInt(b, int64(v.F52))
+	b = cbor.AppendInt(b, int64(v.F52))
 	b = append(b, "cf53"...)
-	b = wire.AppendInt(b, int64(v.F53))
+	b = cbor.AppendInt(b, int64(v.F53))
 	b = append(b, "cf54"...)
-	b = wire.AppendInt(b, int64(v.F54))
+	b = cbor.AppendInt(b, int64(v.F54))
 	b = append(b, "cf55"...)
-	b = wire.AppendInt(b, int64(v.F55))
+	b = cbor.AppendInt(b, int64(v.F55))
 	b = append(b, "cf56"...)
-	b = wire.AppendInt(b, int64(v.F56))
+	b = cbor.AppendInt(b, int64(v.F56))
 	b = append(b, "cf57"...)
-	b = wire.AppendInt(b, int64(v.F57))
+	b = cbor.AppendInt(b, int64(v.F57))
 	b = append(b, "cf58"...)
-	b = wire.AppendInt(b, int64(v.F58))
+	b = cbor.AppendInt(b, int64(v.F58))
 	b = append(b, "cf59"...)
-	b = wire.AppendInt(b, int64(v.F59))
+	b = cbor.AppendInt(b, int64(v.F59))
 	b = append(b, "cf60"...)
-	b = wire.AppendInt(b, int64(v.F60))
+	b = cbor.AppendInt(b, int64(v.F60))
 	b = append(b, "cf61"...)
-	b = wire.AppendInt(b, int64(v.F61))
+	b = cbor.AppendInt(b, int64(v.F61))
 	b = append(b, "cf62"...)
-	b = wire.AppendInt(b, int64(v.F62))
+	b = cbor.AppendInt(b, int64(v.F62))
 	b = append(b, "cf63"...)
-	b = wire.AppendInt(b, int64(v.F63))
+	b = cbor.AppendInt(b, int64(v.F63))
 	b = append(b, "cf64"...)
-	b = wire.AppendInt(b, int64(v.F64))
+	b = cbor.AppendInt(b, int64(v.F64))
 	b = append(b, "cf65"...)
-	b = wire.AppendInt(b, int64(v.F65))
+	b = cbor.AppendInt(b, int64(v.F65))
 	b = append(b, "cf66"...)
-	b = wire.AppendInt(b, int64(v.F66))
+	b = cbor.AppendInt(b, int64(v.F66))
 	b = append(b, "cf67"...)
-	b = wire.AppendInt(b, int64(v.F67))
+	b = cbor.AppendInt(b, int64(v.F67))
 	b = append(b, "cf68"...)
-	b = wire.AppendInt(b, int64(v.F68))
+	b = cbor.AppendInt(b, int64(v.F68))
 	b = append(b, "cf69"...)
-	b = wire.AppendInt(b, int64(v.F69))
+	b = cbor.AppendInt(b, int64(v.F69))
 	b = append(b, "cf70"...)
-	b = wire.AppendInt(b, int64(v.F70))
+	b = cbor.AppendInt(b, int64(v.F70))
 	b = append(b, "cf71"...)
-	b = wire.AppendInt(b, int64(v.F71))
+	b = cbor.AppendInt(b, int64(v.F71))
 	b = append(b, "cf72"...)
-	b = wire.AppendInt(b, int64(v.F72))
+	b = cbor.AppendInt(b, int64(v.F72))
 	b = append(b, "cf73"...)
-	b = wire.AppendInt(b, int64(v.F73))
+	b = cbor.AppendInt(b, int64(v.F73))
 	b = append(b, "cf74"...)
-	b = wire.AppendInt(b, int64(v.F74))
+	b = cbor.AppendInt(b, int64(v.F74))
 	b = append(b, "cf75"...)
-	b = wire.AppendInt(b, int64(v.F75))
+	b = cbor.AppendInt(b, int64(v.F75))
 	b = append(b, "cf76"...)
-	b = wire.AppendInt(b, int64(v.F76))
+	b = cbor.AppendInt(b, int64(v.F76))
 	b = append(b, "cf77"...)
-	b = wire.AppendInt(b, int64(v.F77))
+	b = cbor.AppendInt(b, int64(v.F77))
 	b = append(b, "cf78"...)
-	b = wire.AppendInt(b, int64(v.F78))
+	b = cbor.AppendInt(b, int64(v.F78))
 	b = append(b, "cf79"...)
-	b = wire.AppendInt(b, int64(v.F79))
+	b = cbor.AppendInt(b, int64(v.F79))
 	return b, nil
 }
 
 var fieldsOfWide = []string{"cf00", "cf01", "cf02", "cf03", "cf04", "cf05", "cf06", "cf07", "cf08", "cf09", "cf10", "cf11", "cf12", "cf13", "cf14", "cf15", "cf16", "cf17", "cf18", "cf19", "cf20", "cf21", "cf22", "cf23", "cf24", "cf25", "cf26", "cf27", "cf28", "cf29", "cf30", "cf31", "cf32", "cf33", "cf34", "cf35", "cf36", "cf37", "cf38", "cf39", "cf40", "cf41", "cf42", "cf43", "cf44", "cf45", "cf46", "cf47", "cf48", "cf49", "cf50", "cf51", "cf52", "cf53", "cf54", "cf55", "cf56", "cf57", "cf58", "cf59", "cf60", "cf61", "cf62", "cf63", "cf64", "cf65", "cf66", "cf67", "cf68", "cf69", "cf70", "cf71", "cf72", "cf73", "cf74", "cf75", "cf76", "cf77", "cf78", "cf79"}
 
-func decodeWideCBOR(d *wire.Decoder, v *Wide) {
-	var f wire.Fields
+func decodeWideCBOR(d *cbor.Decoder, v *Wide) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfWide)
 		switch k {
 		case 0:
-			v.F00 = int(d.IntN(wire.WordSize))
+			v.F00 = int(d.IntN(cbor.WordSize))
 		case 1:
-			v.F01 = int(d.IntN(wire.WordSize))
+			v.F01 = int(d.IntN(cbor.WordSize))
 		case 2:
-			v.F02 = int(d.IntN(wire.WordSize))
+			v.F02 = int(d.IntN(cbor.WordSize))
 		case 3:
-			v.F03 = int(d.IntN(wire.WordSize))
+			v.F03 = int(d.IntN(cbor.WordSize))
 		case 4:
-			v.F04 = int(d.IntN(wire.WordSize))
+			v.F04 = int(d.IntN(cbor.WordSize))
 		case 5:
-			v.F05 = int(d.IntN(wire.WordSize))
+			v.F05 = int(d.IntN(cbor.WordSize))
 		case 6:
-			v.F06 = int(d.IntN(wire.WordSize))
+			v.F06 = int(d.IntN(cbor.WordSize))
 		case 7:
-			v.F07 = int(d.IntN(wire.WordSize))
+			v.F07 = int(d.IntN(cbor.WordSize))
 		case 8:
-			v.F08 = int(d.IntN(wire.WordSize))
+			v.F08 = int(d.IntN(cbor.WordSize))
 		case 9:
-			v.F09 = int(d.IntN(wire.WordSize))
+			v.F09 = int(d.IntN(cbor.WordSize))
 		case 10:
-			v.F10 = int(d.IntN(wire.WordSize))
+			v.F10 = int(d.IntN(cbor.WordSize))
 		case 11:
-			v.F11 = int(d.IntN(wire.WordSize))
+			v.F11 = int(d.IntN(cbor.WordSize))
 		case 12:
-			v.F12 = int(d.IntN(wire.WordSize))
+			v.F12 = int(d.IntN(cbor.WordSize))
 		case 13:
-			v.F13 = int(d.IntN(wire.WordSize))
+			v.F13 = int(d.IntN(cbor.WordSize))
 		case 14:
-			v.F14 = int(d.IntN(wire.WordSize))
+			v.F14 = int(d.IntN(cbor.WordSize))
 		case 15:
-			v.F15 = int(d.IntN(wire.WordSize))
+			v.F15 = int(d.IntN(cbor.WordSize))
 		case 16:
-			v.F16 = int(d.IntN(wire.WordSize))
+			v.F16 = int(d.IntN(cbor.WordSize))
 		case 17:
-			v.F17 = int(d.IntN(wire.WordSize))
+			v.F17 = int(d.IntN(cbor.WordSize))
 		case 18:
-			v.F18 = int(d.IntN(wire.WordSize))
+			v.F18 = int(d.IntN(cbor.WordSize))
 		case 19:
-			v.F19 = int(d.IntN(wire.WordSize))
+			v.F19 = int(d.IntN(cbor.WordSize))
 		case 20:
-			v.F20 = int(d.IntN(wire.WordSize))
+			v.F20 = int(d.IntN(cbor.WordSize))
 		case 21:
-			v.F21 = int(d.IntN(wire.WordSize))
+			v.F21 = int(d.IntN(cbor.WordSize))
 		case 22:
-			v.F22 = int(d.IntN(wire.WordSize))
+			v.F22 = int(d.IntN(cbor.WordSize))
 		case 23:
-			v.F23 = int(d.IntN(wire.WordSize))
+			v.F23 = int(d.IntN(cbor.WordSize))
 		case 24:
-			v.F24 = int(d.IntN(wire.WordSize))
+			v.F24 = int(d.IntN(cbor.WordSize))
 		case 25:
-			v.F25 = int(d.IntN(wire.WordSize))
+			v.F25 = int(d.IntN(cbor.WordSize))
 		case 26:
-			v.F26 = int(d.IntN(wire.WordSize))
+			v.F26 = int(d.IntN(cbor.WordSize))
 		case 27:
-			v.F27 = int(d.IntN(wire.WordSize))
+			v.F27 = int(d.IntN(cbor.WordSize))
 		case 28:
-			v.F28 = int(d.IntN(wire.WordSize))
+			v.F28 = int(d.IntN(cbor.WordSize))
 		case 29:
-			v.F29 = int(d.IntN(wire.WordSize))
+			v.F29 = int(d.IntN(cbor.WordSize))
 		case 30:
-			v.F30 = int(d.IntN(wire.WordSize))
+			v.F30 = int(d.IntN(cbor.WordSize))
 		case 31:
-			v.F31 = int(d.IntN(wire.WordSize))
+			v.F31 = int(d.IntN(cbor.WordSize))
 		case 32:
-			v.F32 = int(d.IntN(wire.WordSize))
+			v.F32 = int(d.IntN(cbor.WordSize))
 		case 33:
-			v.F33 = int(d.IntN(wire.WordSize))
+			v.F33 = int(d.IntN(cbor.WordSize))
 		case 34:
-			v.F34 = int(d.IntN(wire.WordSize))
+			v.F34 = int(d.IntN(cbor.WordSize))
 		case 35:
-			v.F35 = int(d.IntN(wire.WordSize))
+			v.F35 = int(d.IntN(cbor.WordSize))
 		case 36:
-			v.F36 = int(d.IntN(wire.WordSize))
+			v.F36 = int(d.IntN(cbor.WordSize))
 		case 37:
-			v.F37 = int(d.IntN(wire.WordSize))
+			v.F37 = int(d.IntN(cbor.WordSize))
 		case 38:
-			v.F38 = int(d.IntN(wire.WordSize))
+			v.F38 = int(d.IntN(cbor.WordSize))
 		case 39:
-			v.F39 = int(d.IntN(wire.WordSize))
+			v.F39 = int(d.IntN(cbor.WordSize))
 		case 40:
-			v.F40 = int(d.IntN(wire.WordSize))
+			v.F40 = int(d.IntN(cbor.WordSize))
 		case 41:
-			v.F41 = int(d.IntN(wire.WordSize))
+			v.F41 = int(d.IntN(cbor.WordSize))
 		case 42:
-			v.F42 = int(d.IntN(wire.WordSize))
+			v.F42 = int(d.IntN(cbor.WordSize))
 		case 43:
-			v.F43 = int(d.IntN(wire.WordSize))
+			v.F43 = int(d.IntN(cbor.WordSize))
 		case 44:
-			v.F44 = int(d.IntN(wire.WordSize))
+			v.F44 = int(d.IntN(cbor.WordSize))
 		case 45:
-			v.F45 = int(d.IntN(wire.WordSize))
+			v.F45 = int(d.IntN(cbor.WordSize))
 		case 46:
-			v.F46 = int(d.IntN(wire.WordSize))
+			v.F46 = int(d.IntN(cbor.WordSize))
 		case 47:
-			v.F47 = int(d.IntN(wire.WordSize))
+			v.F47 = int(d.IntN(cbor.WordSize))
 		case 48:
-			v.F48 = int(d.IntN(wire.WordSize))
+			v.F48 = int(d.IntN(cbor.WordSize))
 		case 49:
-			v.F49 = int(d.IntN(wire.WordSize))
+			v.F49 = int(d.IntN(cbor.WordSize))
 		case 50:
-			v.F50 = int(d.IntN(wire.WordSize))
+			v.F50 = int(d.IntN(cbor.WordSize))
 		case 51:
-			v.F51 = int(d.IntN(wire.WordSize))
+			v.F51 = int(d.IntN(cbor.WordSize))
 		case 52:
-			v.F52 = int(d.IntN(wire.WordSize))
+			v.F52 = int(d.IntN(cbor.WordSize))
 		case 53:
-			v.F53 = int(d.IntN(wire.WordSize))
+			v.F53 = int(d.IntN(cbor.WordSize))
 		case 54:
-			v.F54 = int(d.IntN(wire.WordSize))
+			v.F54 = int(d.IntN(cbor.WordSize))
 		case 55:
-			v.F55 = int(d.IntN(wire.WordSize))
+			v.F55 = int(d.IntN(cbor.WordSize))
 		case 56:
-			v.F56 = int(d.IntN(wire.WordSize))
+			v.F56 = int(d.IntN(cbor.WordSize))
 		case 57:
-			v.F57 = int(d.IntN(wire.WordSize))
+			v.F57 = int(d.IntN(cbor.WordSize))
 		case 58:
-			v.F58 = int(d.IntN(wire.WordSize))
+			v.F58 = int(d.IntN(cbor.WordSize))
 		case 59:
-			v.F59 = int(d.IntN(wire.WordSize))
+			v.F59 = int(d.IntN(cbor.WordSize))
 		case 60:
-			v.F60 = int(d.IntN(wire.WordSize))
+			v.F60 = int(d.IntN(cbor.WordSize))
 		case 61:
-			v.F61 = int(d.IntN(wire.WordSize))
+			v.F61 = int(d.IntN(cbor.WordSize))
 		case 62:
-			v.F62 = int(d.IntN(wire.WordSize))
+			v.F62 = int(d.IntN(cbor.WordSize))
 		case 63:
-			v.F63 = int(d.IntN(wire.WordSize))
+			v.F63 = int(d.IntN(cbor.WordSize))
 		case 64:
-			v.F64 = int(d.IntN(wire.WordSize))
+			v.F64 = int(d.IntN(cbor.WordSize))
 		case 65:
-			v.F65 = int(d.IntN(wire.WordSize))
+			v.F65 = int(d.IntN(cbor.WordSize))
 		case 66:
-			v.F66 = int(d.IntN(wire.WordSize))
+			v.F66 = int(d.IntN(cbor.WordSize))
 		case 67:
-			v.F67 = int(d.IntN(wire.WordSize))
+			v.F67 = int(d.IntN(cbor.WordSize))
 		case 68:
-			v.F68 = int(d.IntN(wire.WordSize))
+			v.F68 = int(d.IntN(cbor.WordSize))
 		case 69:
-			v.F69 = int(d.IntN(wire.WordSize))
+			v.F69 = int(d.IntN(cbor.WordSize))
 		case 70:
-			v.F70 = int(d.IntN(wire.WordSize))
+			v.F70 = int(d.IntN(cbor.WordSize))
 		case 71:
-			v.F71 = int(d.IntN(wire.WordSize))
+			v.F71 = int(d.IntN(cbor.WordSize))
 		case 72:
-			v.F72 = int(d.IntN(wire.WordSize))
+			v.F72 = int(d.IntN(cbor.WordSize))
 		case 73:
-			v.F73 = int(d.IntN(wire.WordSize))
+			v.F73 = int(d.IntN(cbor.WordSize))
 		case 74:
-			v.F74 = int(d.IntN(wire.WordSize))
+			v.F74 = int(d.IntN(cbor.WordSize))
 		case 75:
-			v.F75 = int(d.IntN(wire.WordSize))
+			v.F75 = int(d.IntN(cbor.WordSize))
 		case 76:
-			v.F76 = int(d.IntN(wire.WordSize))
+			v.F76 = int(d.IntN(cbor.WordSize))
 		case 77:
-			v.F77 = int(d.IntN(wire.WordSize))
+			v.F77 = int(d.IntN(cbor.WordSize))
 		case 78:
-			v.F78 = int(d.IntN(wire.WordSize))
+			v.F78 = int(d.IntN(cbor.WordSize))
 		case 79:
-			v.F79 = int(d.IntN(wire.WordSize))
-		case wire.Unknown:
+			v.F79 = int(d.IntN(cbor.WordSize))
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -774,7 +774,7 @@ type UnknownU struct {
 	// Name is the wire name of the variant.
 	Name string
 	// Raw is its value.
-	Raw wire.Raw
+	Raw cbor.Raw
 }
 
 func (*UnknownU) isU() {}
@@ -791,21 +791,21 @@ func AppendUCBOR(b []byte, v U) ([]byte, error) {
 		return appendBigCBOR(append(b, "\xa1cbig"...), &v)
 	case *UnknownU:
 		if v != nil {
-			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
 			if !ok {
-				return b, wire.NotUTF8("UnknownU.Name")
+				return b, cbor.NotUTF8("UnknownU.Name")
 			}
-			return wire.AppendRaw(b, v.Raw)
+			return cbor.AppendRaw(b, v.Raw)
 		}
 	}
-	return b, wire.NotVariant("U", v)
+	return b, cbor.NotVariant("U", v)
 }
 
-var _ = wire.RegisterVariants[U](Big{})
+var _ = cbor.RegisterVariants[U](Big{})
 
 // DecodeUCBOR decodes into v, a [U], for generated code that
 // uses the union.
-func DecodeUCBOR(d *wire.Decoder, v *U) {
+func DecodeUCBOR(d *cbor.Decoder, v *U) {
 	name := d.Union()
 	if d.Err() != nil {
 		return
@@ -813,7 +813,7 @@ func DecodeUCBOR(d *wire.Decoder, v *U) {
 	switch name {
 	case "big":
 		var x Big
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeBigCBOR(d, &x)
 		*v = x
 	default:
@@ -837,18 +837,18 @@ var _ = struct {
 func appendItemCBOR(b []byte, v *Item) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa4cqty"...)
-	b = wire.AppendInt(b, int64(v.Qty))
+	b = cbor.AppendInt(b, int64(v.Qty))
 	b = append(b, "csku"...)
-	if b, ok = wire.AppendText(b, v.SKU); !ok {
-		return b, wire.NotUTF8("Item.SKU")
+	if b, ok = cbor.AppendText(b, v.SKU); !ok {
+		return b, cbor.NotUTF8("Item.SKU")
 	}
 	b = append(b, "eprice"...)
-	b = wire.AppendFloat64(b, v.Price)
+	b = cbor.AppendFloat64(b, v.Price)
 	b = append(b, "flabels"...)
-	b = wire.AppendArray(b, len(v.Labels))
+	b = cbor.AppendArray(b, len(v.Labels))
 	for x1 := range v.Labels {
-		if b, ok = wire.AppendText(b, v.Labels[x1]); !ok {
-			return b, wire.NotUTF8("Item.Labels")
+		if b, ok = cbor.AppendText(b, v.Labels[x1]); !ok {
+			return b, cbor.NotUTF8("Item.Labels")
 		}
 	}
 	return b, nil
@@ -856,22 +856,22 @@ func appendItemCBOR(b []byte, v *Item) (_ []byte, err error) {
 
 var fieldsOfItem = []string{"cqty", "csku", "eprice", "flabels"}
 
-func decodeItemCBOR(d *wire.Decoder, v *Item) {
-	var f wire.Fields
+func decodeItemCBOR(d *cbor.Decoder, v *Item) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfItem)
 		switch k {
 		case 0:
-			v.Qty = int(d.IntN(wire.WordSize))
+			v.Qty = int(d.IntN(cbor.WordSize))
 		case 1:
 			v.SKU = d.Text()
 		case 2:
 			v.Price = d.Float64()
 		case 3:
 			x1 := d.Array()
-			x2 := wire.Slice[string](d, x1)
+			x2 := cbor.Slice[string](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				x2[len(x2)-1] = d.Text()
 				if d.Err() != nil {
 					break
@@ -879,7 +879,7 @@ func decodeItemCBOR(d *wire.Decoder, v *Item) {
 			}
 			d.Leave()
 			v.Labels = x2
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -900,12 +900,12 @@ func appendNodeCBOR(b []byte, v *Node) ([]byte, error) {
 }
 
 func appendNodeCBORAt(b []byte, v *Node, depth int) (_ []byte, err error) {
-	if depth > wire.MaxDepth {
-		return b, wire.ErrDepth
+	if depth > cbor.MaxDepth {
+		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa1ac"...)
 	if v.C == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
 		if b, err = appendNodeCBORAt(b, v.C, depth+1); err != nil {
 			return b, err
@@ -916,15 +916,15 @@ func appendNodeCBORAt(b []byte, v *Node, depth int) (_ []byte, err error) {
 
 var fieldsOfNode = []string{"ac"}
 
-func decodeNodeCBOR(d *wire.Decoder, v *Node) {
-	var f wire.Fields
+func decodeNodeCBOR(d *cbor.Decoder, v *Node) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfNode)
 		switch k {
 		case 0:
-			v.C = wire.New[Node](d)
+			v.C = cbor.New[Node](d)
 			decodeNodeCBOR(d, v.C)
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -945,11 +945,11 @@ func appendTreeCBOR(b []byte, v *Tree) ([]byte, error) {
 }
 
 func appendTreeCBORAt(b []byte, v *Tree, depth int) (_ []byte, err error) {
-	if depth > wire.MaxDepth {
-		return b, wire.ErrDepth
+	if depth > cbor.MaxDepth {
+		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa1ak"...)
-	b = wire.AppendArray(b, len(v.K))
+	b = cbor.AppendArray(b, len(v.K))
 	for x1 := range v.K {
 		if b, err = appendTreeCBORAt(b, &v.K[x1], depth+1); err != nil {
 			return b, err
@@ -960,16 +960,16 @@ func appendTreeCBORAt(b []byte, v *Tree, depth int) (_ []byte, err error) {
 
 var fieldsOfTree = []string{"ak"}
 
-func decodeTreeCBOR(d *wire.Decoder, v *Tree) {
-	var f wire.Fields
+func decodeTreeCBOR(d *cbor.Decoder, v *Tree) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfTree)
 		switch k {
 		case 0:
 			x1 := d.Array()
-			x2 := wire.Slice[Tree](d, x1)
+			x2 := cbor.Slice[Tree](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				decodeTreeCBOR(d, &x2[len(x2)-1])
 				if d.Err() != nil {
 					break
@@ -977,7 +977,7 @@ func decodeTreeCBOR(d *wire.Decoder, v *Tree) {
 			}
 			d.Leave()
 			v.K = x2
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -999,12 +999,12 @@ func appendStruct2CBOR(b []byte, v *struct2) (_ []byte, err error) {
 
 var fieldsOfStruct2 = []string{}
 
-func decodeStruct2CBOR(d *wire.Decoder, v *struct2) {
-	var f wire.Fields
+func decodeStruct2CBOR(d *cbor.Decoder, v *struct2) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfStruct2)
 		switch k {
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1022,11 +1022,11 @@ var _ = struct {
 
 func appendBigCBOR(b []byte, v *Big) (_ []byte, err error) {
 	b = append(b, "\xa1eblock"...)
-	b = wire.AppendArray(b, len(v.Block))
+	b = cbor.AppendArray(b, len(v.Block))
 	for x1 := range v.Block {
-		b = wire.AppendArray(b, len(v.Block[x1]))
+		b = cbor.AppendArray(b, len(v.Block[x1]))
 		for x2 := range v.Block[x1] {
-			b = wire.AppendUint(b, v.Block[x1][x2])
+			b = cbor.AppendUint(b, v.Block[x1][x2])
 		}
 	}
 	return b, nil
@@ -1034,8 +1034,8 @@ func appendBigCBOR(b []byte, v *Big) (_ []byte, err error) {
 
 var fieldsOfBig = []string{"eblock"}
 
-func decodeBigCBOR(d *wire.Decoder, v *Big) {
-	var f wire.Fields
+func decodeBigCBOR(d *cbor.Decoder, v *Big) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfBig)
 		switch k {
@@ -1055,7 +1055,7 @@ func decodeBigCBOR(d *wire.Decoder, v *Big) {
 				}
 			}
 			d.Leave()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/shared"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
 // Kinds has a method of each shape.
@@ -46,7 +46,7 @@ type Kinds interface {
 	Foreign(ctx context.Context, e shared.Event) (*shared.Page[Node], error)
 	Proto(ctx context.Context, in *wrapperspb.StringValue) (*wrapperspb.Int64Value, error)
 	ProtoFeed(ctx context.Context, in *wrapperspb.StringValue) iter.Seq2[*wrapperspb.Int64Value, error]
-	Raw(ctx context.Context, in *wire.Raw) (*wire.Raw, error)
+	Raw(ctx context.Context, in *cbor.Raw) (*cbor.Raw, error)
 }
 
 // All has a field of each kind.
@@ -102,7 +102,7 @@ type All struct {
 	Unions   []Answer
 	ByName   map[string]shared.Event
 	Page     shared.Page[shared.Page[string]]
-	Raw      wire.Raw
+	Raw      cbor.Raw
 	Proto    *wrapperspb.StringValue
 	Opt      string    `rpc:"opt,omitempty"`
 	OptPtr   *Node     `rpc:",omitempty"`

@@ -13,11 +13,11 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/protobuf"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/shared"
-	"github.com/rpcnet-go/rpcnet/protocodec"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
@@ -64,7 +64,7 @@ var (
 		Procedure:      KindsFeedProcedure,
 		Shape:          rpcnet.Feed,
 		Idempotency:    rpcnet.Idempotent,
-		Limits:         wire.Limits{Depth: 32, Budget: 8388608},
+		Limits:         cbor.Limits{Depth: 32, Budget: 8388608},
 		MaxMessageSize: 1048576,
 		Request:        stub.StructMessage(appendFeedRequestCBOR, decodeFeedRequestCBOR, kindsSchema.Message("FeedRequest")),
 		Response:       stub.StructMessage(appendTickCBOR, decodeTickCBOR, kindsSchema.Message("Tick")),
@@ -189,22 +189,22 @@ var (
 	kindsProtoSpec = &rpcnet.Spec{
 		Procedure: KindsProtoProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   protocodec.Message[*wrapperspb.StringValue](),
-		Response:  protocodec.Message[*wrapperspb.Int64Value](),
+		Request:   protobuf.Message[*wrapperspb.StringValue](),
+		Response:  protobuf.Message[*wrapperspb.Int64Value](),
 		Errors:    kindsErrors,
 	}
 	kindsProtoFeedSpec = &rpcnet.Spec{
 		Procedure: KindsProtoFeedProcedure,
 		Shape:     rpcnet.Feed,
-		Request:   protocodec.Message[*wrapperspb.StringValue](),
-		Response:  protocodec.Message[*wrapperspb.Int64Value](),
+		Request:   protobuf.Message[*wrapperspb.StringValue](),
+		Response:  protobuf.Message[*wrapperspb.Int64Value](),
 		Errors:    kindsErrors,
 	}
 	kindsRawSpec = &rpcnet.Spec{
 		Procedure: KindsRawProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(wire.AppendRawMessage, wire.DecodeRawMessage, kindsSchema.Message("raw")),
-		Response:  stub.StructMessage(wire.AppendRawMessage, wire.DecodeRawMessage, kindsSchema.Message("raw")),
+		Request:   stub.StructMessage(cbor.AppendRawMessage, cbor.DecodeRawMessage, kindsSchema.Message("raw")),
+		Response:  stub.StructMessage(cbor.AppendRawMessage, cbor.DecodeRawMessage, kindsSchema.Message("raw")),
 		Errors:    kindsErrors,
 	}
 )
@@ -305,8 +305,8 @@ func (c *KindsClient) ProtoFeedStream(ctx context.Context, req *wrapperspb.Strin
 }
 
 // Raw calls [Kinds.Raw].
-func (c *KindsClient) Raw(ctx context.Context, req *wire.Raw) (*wire.Raw, error) {
-	res := new(wire.Raw)
+func (c *KindsClient) Raw(ctx context.Context, req *cbor.Raw) (*cbor.Raw, error) {
+	res := new(cbor.Raw)
 	if err := c.c.Unary(ctx, kindsRawSpec, req, res); err != nil {
 		return nil, err
 	}
@@ -325,7 +325,7 @@ func RegisterKinds(srv *rpcnet.Server, impl Kinds) {
 		rpcnet.Method{Spec: kindsForeignSpec, Handler: stub.HandleUnary(impl.Foreign, stub.NewUnion[shared.Event])},
 		rpcnet.Method{Spec: kindsProtoSpec, Handler: stub.HandleUnary(impl.Proto, stub.NewPointer[wrapperspb.StringValue])},
 		rpcnet.Method{Spec: kindsProtoFeedSpec, Handler: stub.HandleFeed(impl.ProtoFeed, stub.NewPointer[wrapperspb.StringValue])},
-		rpcnet.Method{Spec: kindsRawSpec, Handler: stub.HandleUnary(impl.Raw, stub.NewPointer[wire.Raw])},
+		rpcnet.Method{Spec: kindsRawSpec, Handler: stub.HandleUnary(impl.Raw, stub.NewPointer[cbor.Raw])},
 	)
 }
 
@@ -376,7 +376,7 @@ func (UnimplementedKinds) ProtoFeed(context.Context, *wrapperspb.StringValue) it
 }
 
 // Raw fails.
-func (UnimplementedKinds) Raw(context.Context, *wire.Raw) (*wire.Raw, error) {
+func (UnimplementedKinds) Raw(context.Context, *cbor.Raw) (*cbor.Raw, error) {
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "kinds.v1.Kinds/Raw is not implemented")
 }
 
@@ -391,7 +391,7 @@ type KindsFuncs struct {
 	ForeignFunc   func(context.Context, shared.Event) (*shared.Page[Node], error)
 	ProtoFunc     func(context.Context, *wrapperspb.StringValue) (*wrapperspb.Int64Value, error)
 	ProtoFeedFunc func(context.Context, *wrapperspb.StringValue) iter.Seq2[*wrapperspb.Int64Value, error]
-	RawFunc       func(context.Context, *wire.Raw) (*wire.Raw, error)
+	RawFunc       func(context.Context, *cbor.Raw) (*cbor.Raw, error)
 }
 
 var _ Kinds = (*KindsFuncs)(nil)
@@ -461,7 +461,7 @@ func (f *KindsFuncs) ProtoFeed(ctx context.Context, req *wrapperspb.StringValue)
 }
 
 // Raw calls RawFunc.
-func (f *KindsFuncs) Raw(ctx context.Context, req *wire.Raw) (*wire.Raw, error) {
+func (f *KindsFuncs) Raw(ctx context.Context, req *cbor.Raw) (*cbor.Raw, error) {
 	if f.RawFunc == nil {
 		return UnimplementedKinds{}.Raw(ctx, req)
 	}
@@ -482,7 +482,7 @@ var kindsErrors = &rpcnet.ErrorUnion{
 		}
 		return out, true
 	},
-	Decode: func(d *wire.Decoder) error {
+	Decode: func(d *cbor.Decoder) error {
 		var u Failure
 		DecodeFailureCBOR(d, &u)
 		if d.Err() != nil {
@@ -584,7 +584,7 @@ var _ = struct {
 	Unions   []Answer
 	ByName   map[string]shared.Event
 	Page     shared.Page[shared.Page[string]]
-	Raw      wire.Raw
+	Raw      cbor.Raw
 	Proto    *wrapperspb.StringValue
 	Opt      string
 	OptPtr   *Node
@@ -637,90 +637,90 @@ func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 	if v.OptPoint == (Point{}) {
 		n--
 	}
-	b = wire.AppendMap(b, n)
+	b = cbor.AppendMap(b, n)
 	b = append(b, "bby"...)
-	if b, ok = wire.AppendText(b, v.Audit.By); !ok {
-		return b, wire.NotUTF8("All.Audit.By")
+	if b, ok = cbor.AppendText(b, v.Audit.By); !ok {
+		return b, cbor.NotUTF8("All.Audit.By")
 	}
 	b = append(b, "bi8"...)
-	b = wire.AppendInt(b, int64(v.Int8))
+	b = cbor.AppendInt(b, int64(v.Int8))
 	b = append(b, "cbig"...)
 	if v.Big == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
-		if b, err = wire.AppendTextAppender(b, v.Big); err != nil {
-			return b, wire.In("All.Big", err)
+		if b, err = cbor.AppendTextAppender(b, v.Big); err != nil {
+			return b, cbor.In("All.Big", err)
 		}
 	}
 	if !(v.Int16 == 0) {
 		b = append(b, "ci16"...)
-		b = wire.AppendInt(b, int64(v.Int16))
+		b = cbor.AppendInt(b, int64(v.Int16))
 	}
 	b = append(b, "cint"...)
-	b = wire.AppendInt(b, int64(v.Int))
+	b = cbor.AppendInt(b, int64(v.Int))
 	if len(v.Map) > 100 {
-		return b, wire.TooLong("All.Map", len(v.Map), 100)
+		return b, cbor.TooLong("All.Map", len(v.Map), 100)
 	}
 	b = append(b, "cmap"...)
-	b = wire.AppendMap(b, len(v.Map))
+	b = cbor.AppendMap(b, len(v.Map))
 	var x1 [16]string
-	for _, x2 := range wire.SortedText(x1[:0], v.Map) {
-		if b, ok = wire.AppendText(b, x2); !ok {
-			return b, wire.NotUTF8("All.Map key")
+	for _, x2 := range cbor.SortedText(x1[:0], v.Map) {
+		if b, ok = cbor.AppendText(b, x2); !ok {
+			return b, cbor.NotUTF8("All.Map key")
 		}
 		x3 := v.Map[x2]
-		if b, ok = wire.AppendText(b, x3); !ok {
-			return b, wire.NotUTF8("All.Map")
+		if b, ok = cbor.AppendText(b, x3); !ok {
+			return b, cbor.NotUTF8("All.Map")
 		}
 	}
 	if !(v.Opt == "") {
 		b = append(b, "copt"...)
-		if b, ok = wire.AppendText(b, v.Opt); !ok {
-			return b, wire.NotUTF8("All.Opt")
+		if b, ok = cbor.AppendText(b, v.Opt); !ok {
+			return b, cbor.NotUTF8("All.Opt")
 		}
 	}
 	b = append(b, "cptr"...)
 	if v.Ptr == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
-		if b, ok = wire.AppendText(b, (*v.Ptr)); !ok {
-			return b, wire.NotUTF8("All.Ptr")
+		if b, ok = cbor.AppendText(b, (*v.Ptr)); !ok {
+			return b, cbor.NotUTF8("All.Ptr")
 		}
 	}
 	b = append(b, "craw"...)
-	if b, err = wire.AppendRaw(b, v.Raw); err != nil {
-		return b, wire.In("All.Raw", err)
+	if b, err = cbor.AppendRaw(b, v.Raw); err != nil {
+		return b, cbor.In("All.Raw", err)
 	}
 	b = append(b, "curl"...)
-	if b, err = wire.AppendBinaryAppender(b, &v.URL); err != nil {
-		return b, wire.In("All.URL", err)
+	if b, err = cbor.AppendBinaryAppender(b, &v.URL); err != nil {
+		return b, cbor.In("All.URL", err)
 	}
 	b = append(b, "daddr"...)
-	if b, err = wire.AppendTextAppender(b, &v.Addr); err != nil {
-		return b, wire.In("All.Addr", err)
+	if b, err = cbor.AppendTextAppender(b, &v.Addr); err != nil {
+		return b, cbor.In("All.Addr", err)
 	}
 	b = append(b, "dbool"...)
-	b = wire.AppendBool(b, v.Bool)
+	b = cbor.AppendBool(b, v.Bool)
 	b = append(b, "dlast"...)
 	if v.Audit.Last == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else if b, err = shared.AppendEventCBOR(b, v.Audit.Last); err != nil {
 		return b, err
 	}
 	b = append(b, "dmood"...)
-	if b, ok = wire.AppendText(b, string(v.Mood)); !ok {
-		return b, wire.NotUTF8("All.Mood")
+	if b, ok = cbor.AppendText(b, string(v.Mood)); !ok {
+		return b, cbor.NotUTF8("All.Mood")
 	}
 	if len(v.Name) > 1000 {
-		return b, wire.TooLong("All.Name", len(v.Name), 1000)
+		return b, cbor.TooLong("All.Name", len(v.Name), 1000)
 	}
 	b = append(b, "dname"...)
-	if b, ok = wire.AppendText(b, v.Name); !ok {
-		return b, wire.NotUTF8("All.Name")
+	if b, ok = cbor.AppendText(b, v.Name); !ok {
+		return b, cbor.NotUTF8("All.Name")
 	}
 	b = append(b, "dnode"...)
 	if v.Node == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
 		if b, err = appendNodeCBOR(b, v.Node); err != nil {
 			return b, err
@@ -731,25 +731,25 @@ func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 		return b, err
 	}
 	b = append(b, "dtime"...)
-	if b, err = wire.AppendTime(b, v.Time); err != nil {
-		return b, wire.In("All.Time", err)
+	if b, err = cbor.AppendTime(b, v.Time); err != nil {
+		return b, cbor.In("All.Time", err)
 	}
 	b = append(b, "duint"...)
-	b = wire.AppendUint(b, uint64(v.Uint))
+	b = cbor.AppendUint(b, uint64(v.Uint))
 	b = append(b, "earray"...)
-	b = wire.AppendArray(b, len(v.Array))
+	b = cbor.AppendArray(b, len(v.Array))
 	for x4 := range v.Array {
-		b = wire.AppendInt(b, int64(v.Array[x4]))
+		b = cbor.AppendInt(b, int64(v.Array[x4]))
 	}
 	if len(v.Bytes) > 100 {
-		return b, wire.TooLong("All.Bytes", len(v.Bytes), 100)
+		return b, cbor.TooLong("All.Bytes", len(v.Bytes), 100)
 	}
 	b = append(b, "ebytes"...)
-	b = wire.AppendBytes(b, v.Bytes)
+	b = cbor.AppendBytes(b, v.Bytes)
 	b = append(b, "echain"...)
-	b = wire.AppendArray(b, len(v.Chain))
+	b = cbor.AppendArray(b, len(v.Chain))
 	for x5 := range v.Chain {
-		b = wire.AppendArray(b, len(v.Chain[x5]))
+		b = cbor.AppendArray(b, len(v.Chain[x5]))
 		for x6 := range v.Chain[x5] {
 			if b, err = appendNodeCBOR(b, &v.Chain[x5][x6]); err != nil {
 				return b, err
@@ -757,111 +757,111 @@ func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 		}
 	}
 	b = append(b, "efixed"...)
-	b = wire.AppendBytes(b, v.Fixed[:])
+	b = cbor.AppendBytes(b, v.Fixed[:])
 	b = append(b, "eflags"...)
-	b = wire.AppendArray(b, len(v.Flags))
+	b = cbor.AppendArray(b, len(v.Flags))
 	for x7 := range v.Flags {
-		b = wire.AppendUint(b, uint64(v.Flags[x7]))
+		b = cbor.AppendUint(b, uint64(v.Flags[x7]))
 	}
 	b = append(b, "eint32"...)
-	b = wire.AppendInt(b, int64(v.Int32))
+	b = cbor.AppendInt(b, int64(v.Int32))
 	b = append(b, "eint64"...)
-	b = wire.AppendInt(b, v.Int64)
+	b = cbor.AppendInt(b, v.Int64)
 	b = append(b, "elevel"...)
-	b = wire.AppendMap(b, len(v.Level))
+	b = cbor.AppendMap(b, len(v.Level))
 	var x8 [16]Level
-	for _, x9 := range wire.SortedText(x8[:0], v.Level) {
-		if b, ok = wire.AppendText(b, string(x9)); !ok {
-			return b, wire.NotUTF8("All.Level key")
+	for _, x9 := range cbor.SortedText(x8[:0], v.Level) {
+		if b, ok = cbor.AppendText(b, string(x9)); !ok {
+			return b, cbor.NotUTF8("All.Level key")
 		}
 		x10 := v.Level[x9]
-		if b, ok = wire.AppendText(b, string(x10)); !ok {
-			return b, wire.NotUTF8("All.Level")
+		if b, ok = cbor.AppendText(b, string(x10)); !ok {
+			return b, cbor.NotUTF8("All.Level")
 		}
 	}
 	b = append(b, "eproto"...)
 	if v.Proto == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
-		if b, err = protocodec.AppendField(b, v.Proto); err != nil {
-			return b, wire.In("All.Proto", err)
+		if b, err = protobuf.AppendField(b, v.Proto); err != nil {
+			return b, cbor.In("All.Proto", err)
 		}
 	}
 	b = append(b, "euint8"...)
-	b = wire.AppendUint(b, uint64(v.Uint8))
+	b = cbor.AppendUint(b, uint64(v.Uint8))
 	b = append(b, "eunion"...)
 	if v.Union == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else if b, err = AppendAnswerCBOR(b, v.Union); err != nil {
 		return b, err
 	}
 	b = append(b, "ffloats"...)
-	b = wire.AppendArray(b, len(v.Floats))
+	b = cbor.AppendArray(b, len(v.Floats))
 	for x11 := range v.Floats {
-		b = wire.AppendFloat32(b, v.Floats[x11])
+		b = cbor.AppendFloat32(b, v.Floats[x11])
 	}
 	b = append(b, "fnested"...)
-	b = wire.AppendArray(b, len(v.Nested))
+	b = cbor.AppendArray(b, len(v.Nested))
 	for x12 := range v.Nested {
-		b = wire.AppendArray(b, len(v.Nested[x12]))
+		b = cbor.AppendArray(b, len(v.Nested[x12]))
 		for x13 := range v.Nested[x12] {
-			b = wire.AppendInt(b, int64(v.Nested[x12][x13]))
+			b = cbor.AppendInt(b, int64(v.Nested[x12][x13]))
 		}
 	}
 	b = append(b, "forigin"...)
-	if b, ok = wire.AppendText(b, v.base.Origin); !ok {
-		return b, wire.NotUTF8("All.base.Origin")
+	if b, ok = cbor.AppendText(b, v.base.Origin); !ok {
+		return b, cbor.NotUTF8("All.base.Origin")
 	}
 	b = append(b, "fuint16"...)
-	b = wire.AppendUint(b, uint64(v.Uint16))
+	b = cbor.AppendUint(b, uint64(v.Uint16))
 	b = append(b, "fuint32"...)
-	b = wire.AppendUint(b, uint64(v.Uint32))
+	b = cbor.AppendUint(b, uint64(v.Uint32))
 	b = append(b, "fuint64"...)
-	b = wire.AppendUint(b, v.Uint64)
+	b = cbor.AppendUint(b, v.Uint64)
 	b = append(b, "funions"...)
-	b = wire.AppendArray(b, len(v.Unions))
+	b = cbor.AppendArray(b, len(v.Unions))
 	for x14 := range v.Unions {
 		if v.Unions[x14] == nil {
-			b = wire.AppendNil(b)
+			b = cbor.AppendNil(b)
 		} else if b, err = AppendAnswerCBOR(b, v.Unions[x14]); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "gby_name"...)
-	b = wire.AppendMap(b, len(v.ByName))
+	b = cbor.AppendMap(b, len(v.ByName))
 	var x15 [16]string
-	for _, x16 := range wire.SortedText(x15[:0], v.ByName) {
-		if b, ok = wire.AppendText(b, x16); !ok {
-			return b, wire.NotUTF8("All.ByName key")
+	for _, x16 := range cbor.SortedText(x15[:0], v.ByName) {
+		if b, ok = cbor.AppendText(b, x16); !ok {
+			return b, cbor.NotUTF8("All.ByName key")
 		}
 		x17 := v.ByName[x16]
 		if x17 == nil {
-			b = wire.AppendNil(b)
+			b = cbor.AppendNil(b)
 		} else if b, err = shared.AppendEventCBOR(b, x17); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "gfloat32"...)
-	b = wire.AppendFloat32(b, v.Float32)
+	b = cbor.AppendFloat32(b, v.Float32)
 	b = append(b, "gfloat64"...)
-	b = wire.AppendFloat64(b, v.Float64)
+	b = cbor.AppendFloat64(b, v.Float64)
 	b = append(b, "gint_map"...)
-	b = wire.AppendMap(b, len(v.IntMap))
+	b = cbor.AppendMap(b, len(v.IntMap))
 	var x18 [16]int8
-	for _, x19 := range wire.SortedInts(x18[:0], v.IntMap) {
-		b = wire.AppendInt(b, int64(x19))
+	for _, x19 := range cbor.SortedInts(x18[:0], v.IntMap) {
+		b = cbor.AppendInt(b, int64(x19))
 		x20 := v.IntMap[x19]
-		b = wire.AppendArray(b, len(x20))
+		b = cbor.AppendArray(b, len(x20))
 		for x21 := range x20 {
-			if b, ok = wire.AppendText(b, x20[x21]); !ok {
-				return b, wire.NotUTF8("All.IntMap")
+			if b, ok = cbor.AppendText(b, x20[x21]); !ok {
+				return b, cbor.NotUTF8("All.IntMap")
 			}
 		}
 	}
 	if !(v.OptPtr == nil) {
 		b = append(b, "gopt_ptr"...)
 		if v.OptPtr == nil {
-			b = wire.AppendNil(b)
+			b = cbor.AppendNil(b)
 		} else {
 			if b, err = appendNodeCBOR(b, v.OptPtr); err != nil {
 				return b, err
@@ -870,25 +870,25 @@ func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 	}
 	b = append(b, "gptr_int"...)
 	if v.PtrInt == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
-		b = wire.AppendInt(b, (*v.PtrInt))
+		b = cbor.AppendInt(b, (*v.PtrInt))
 	}
 	if len(v.Strings) > 10 {
-		return b, wire.TooLong("All.Strings", len(v.Strings), 10)
+		return b, cbor.TooLong("All.Strings", len(v.Strings), 10)
 	}
 	b = append(b, "gstrings"...)
-	b = wire.AppendArray(b, len(v.Strings))
+	b = cbor.AppendArray(b, len(v.Strings))
 	for x22 := range v.Strings {
-		if b, ok = wire.AppendText(b, v.Strings[x22]); !ok {
-			return b, wire.NotUTF8("All.Strings")
+		if b, ok = cbor.AppendText(b, v.Strings[x22]); !ok {
+			return b, cbor.NotUTF8("All.Strings")
 		}
 	}
 	b = append(b, "hduration"...)
-	b = wire.AppendInt(b, int64(v.Duration))
+	b = cbor.AppendInt(b, int64(v.Duration))
 	if !(len(v.OptList) == 0) {
 		b = append(b, "hopt_list"...)
-		b = wire.AppendArray(b, len(v.OptList))
+		b = cbor.AppendArray(b, len(v.OptList))
 		for x23 := range v.OptList {
 			if b, err = appendPointCBOR(b, &v.OptList[x23]); err != nil {
 				return b, err
@@ -897,30 +897,30 @@ func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 	}
 	if !(v.OptTime.IsZero()) {
 		b = append(b, "hopt_time"...)
-		if b, err = wire.AppendTime(b, v.OptTime); err != nil {
-			return b, wire.In("All.OptTime", err)
+		if b, err = cbor.AppendTime(b, v.OptTime); err != nil {
+			return b, cbor.In("All.OptTime", err)
 		}
 	}
 	if len(v.Packed32) > 1000 {
-		return b, wire.TooLong("All.Packed32", len(v.Packed32), 1000)
+		return b, cbor.TooLong("All.Packed32", len(v.Packed32), 1000)
 	}
 	b = append(b, "hpacked32"...)
-	b = wire.AppendNumbers(b, v.Packed32)
+	b = cbor.AppendNumbers(b, v.Packed32)
 	b = append(b, "hpacked64"...)
-	b = wire.AppendNumbers(b, v.Packed64)
+	b = cbor.AppendNumbers(b, v.Packed64)
 	b = append(b, "hpacked_b"...)
-	b = wire.AppendNumbers(b, v.PackedB)
+	b = cbor.AppendNumbers(b, v.PackedB)
 	b = append(b, "hpacked_i"...)
-	b = wire.AppendNumbers(b, v.PackedI)
+	b = cbor.AppendNumbers(b, v.PackedI)
 	b = append(b, "hpacked_u"...)
-	b = wire.AppendNumbers(b, v.PackedU)
+	b = cbor.AppendNumbers(b, v.PackedU)
 	b = append(b, "hpriority"...)
-	b = wire.AppendInt(b, int64(v.Priority))
+	b = cbor.AppendInt(b, int64(v.Priority))
 	b = append(b, "huint_map"...)
-	b = wire.AppendMap(b, len(v.UintMap))
+	b = cbor.AppendMap(b, len(v.UintMap))
 	var x24 [16]uint32
-	for _, x25 := range wire.SortedInts(x24[:0], v.UintMap) {
-		b = wire.AppendUint(b, uint64(x25))
+	for _, x25 := range cbor.SortedInts(x24[:0], v.UintMap) {
+		b = cbor.AppendUint(b, uint64(x25))
 		x26 := v.UintMap[x25]
 		if b, err = appendNodeCBOR(b, &x26); err != nil {
 			return b, err
@@ -928,10 +928,10 @@ func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 	}
 	b = append(b, "iaddr_port"...)
 	if v.AddrPort == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
-		if b, err = wire.AppendTextAppender(b, v.AddrPort); err != nil {
-			return b, wire.In("All.AddrPort", err)
+		if b, err = cbor.AppendTextAppender(b, v.AddrPort); err != nil {
+			return b, cbor.In("All.AddrPort", err)
 		}
 	}
 	if !(v.OptPoint == (Point{})) {
@@ -941,16 +941,16 @@ func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 		}
 	}
 	b = append(b, "jcreated_at"...)
-	if b, err = wire.AppendTime(b, v.Audit.CreatedAt); err != nil {
-		return b, wire.In("All.Audit.CreatedAt", err)
+	if b, err = cbor.AppendTime(b, v.Audit.CreatedAt); err != nil {
+		return b, cbor.In("All.Audit.CreatedAt", err)
 	}
 	return b, nil
 }
 
 var fieldsOfAll = []string{"bby", "bi8", "cbig", "ci16", "cint", "cmap", "copt", "cptr", "craw", "curl", "daddr", "dbool", "dlast", "dmood", "dname", "dnode", "dpage", "dtime", "duint", "earray", "ebytes", "echain", "efixed", "eflags", "eint32", "eint64", "elevel", "eproto", "euint8", "eunion", "ffloats", "fnested", "forigin", "fuint16", "fuint32", "fuint64", "funions", "gby_name", "gfloat32", "gfloat64", "gint_map", "gopt_ptr", "gptr_int", "gstrings", "hduration", "hopt_list", "hopt_time", "hpacked32", "hpacked64", "hpacked_b", "hpacked_i", "hpacked_u", "hpriority", "huint_map", "iaddr_port", "iopt_point", "jcreated_at"}
 
-func decodeAllCBOR(d *wire.Decoder, v *All) {
-	var f wire.Fields
+func decodeAllCBOR(d *cbor.Decoder, v *All) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfAll)
 		switch k {
@@ -959,15 +959,15 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 		case 1:
 			v.Int8 = int8(d.IntN(8))
 		case 2:
-			v.Big = wire.New[big.Int](d)
-			wire.UnmarshalText(d, v.Big)
+			v.Big = cbor.New[big.Int](d)
+			cbor.UnmarshalText(d, v.Big)
 		case 3:
 			v.Int16 = int16(d.IntN(16))
 		case 4:
-			v.Int = int(d.IntN(wire.WordSize))
+			v.Int = int(d.IntN(cbor.WordSize))
 		case 5:
 			x1 := d.AtMost(d.Map(), 100)
-			x2 := wire.MakeMap[map[string]string](d, x1)
+			x2 := cbor.MakeMap[map[string]string](d, x1)
 			for range x1 {
 				var x3 string
 				var x4 string
@@ -983,14 +983,14 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 		case 6:
 			v.Opt = d.Text()
 		case 7:
-			v.Ptr = wire.New[string](d)
+			v.Ptr = cbor.New[string](d)
 			(*v.Ptr) = d.Text()
 		case 8:
 			v.Raw = d.RawCopy()
 		case 9:
-			wire.UnmarshalBinary(d, &v.URL)
+			cbor.UnmarshalBinary(d, &v.URL)
 		case 10:
-			wire.UnmarshalText(d, &v.Addr)
+			cbor.UnmarshalText(d, &v.Addr)
 		case 11:
 			v.Bool = d.Bool()
 		case 12:
@@ -1000,14 +1000,14 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 		case 14:
 			v.Name = d.TextAtMost(1000)
 		case 15:
-			v.Node = wire.New[Node](d)
+			v.Node = cbor.New[Node](d)
 			decodeNodeCBOR(d, v.Node)
 		case 16:
 			decodeSharedPageSharedPageStringCBOR(d, &v.Page)
 		case 17:
 			v.Time = d.Time()
 		case 18:
-			v.Uint = uint(d.UintN(wire.WordSize))
+			v.Uint = uint(d.UintN(cbor.WordSize))
 		case 19:
 			d.ArrayOf(3)
 			for x5 := range v.Array {
@@ -1021,13 +1021,13 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 			v.Bytes = d.BytesAtMost(100)
 		case 21:
 			x6 := d.Array()
-			x7 := wire.Slice[[]Node](d, x6)
+			x7 := cbor.Slice[[]Node](d, x6)
 			for len(x7) < x6 {
-				x7 = wire.Extend(d, x7, x6)
+				x7 = cbor.Extend(d, x7, x6)
 				x8 := d.Array()
-				x9 := wire.Slice[Node](d, x8)
+				x9 := cbor.Slice[Node](d, x8)
 				for len(x9) < x8 {
-					x9 = wire.Extend(d, x9, x8)
+					x9 = cbor.Extend(d, x9, x8)
 					decodeNodeCBOR(d, &x9[len(x9)-1])
 					if d.Err() != nil {
 						break
@@ -1045,9 +1045,9 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 			d.BytesInto(v.Fixed[:])
 		case 23:
 			x10 := d.Array()
-			x11 := wire.Slice[Flag](d, x10)
+			x11 := cbor.Slice[Flag](d, x10)
 			for len(x11) < x10 {
-				x11 = wire.Extend(d, x11, x10)
+				x11 = cbor.Extend(d, x11, x10)
 				x11[len(x11)-1] = Flag(d.UintN(8))
 				if d.Err() != nil {
 					break
@@ -1061,7 +1061,7 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 			v.Int64 = d.Int64()
 		case 26:
 			x12 := d.Map()
-			x13 := wire.MakeMap[map[Level]Level](d, x12)
+			x13 := cbor.MakeMap[map[Level]Level](d, x12)
 			for range x12 {
 				var x14 Level
 				var x15 Level
@@ -1075,20 +1075,20 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 			d.MapDone(len(x13), x12)
 			v.Level = x13
 		case 27:
-			v.Proto = wire.New[wrapperspb.StringValue](d)
-			protocodec.DecodeField(d, v.Proto)
+			v.Proto = cbor.New[wrapperspb.StringValue](d)
+			protobuf.DecodeField(d, v.Proto)
 		case 28:
 			v.Uint8 = uint8(d.UintN(8))
 		case 29:
 			DecodeAnswerCBOR(d, &v.Union)
 		case 30:
-			if x18, ok := wire.Numbers[float32](d); ok {
+			if x18, ok := cbor.Numbers[float32](d); ok {
 				v.Floats = x18
 			} else {
 				x16 := d.Array()
-				x17 := wire.Slice[float32](d, x16)
+				x17 := cbor.Slice[float32](d, x16)
 				for len(x17) < x16 {
-					x17 = wire.Extend(d, x17, x16)
+					x17 = cbor.Extend(d, x17, x16)
 					x17[len(x17)-1] = d.Float32()
 					if d.Err() != nil {
 						break
@@ -1099,14 +1099,14 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 			}
 		case 31:
 			x19 := d.Array()
-			x20 := wire.Slice[[]int](d, x19)
+			x20 := cbor.Slice[[]int](d, x19)
 			for len(x20) < x19 {
-				x20 = wire.Extend(d, x20, x19)
+				x20 = cbor.Extend(d, x20, x19)
 				x21 := d.Array()
-				x22 := wire.Slice[int](d, x21)
+				x22 := cbor.Slice[int](d, x21)
 				for len(x22) < x21 {
-					x22 = wire.Extend(d, x22, x21)
-					x22[len(x22)-1] = int(d.IntN(wire.WordSize))
+					x22 = cbor.Extend(d, x22, x21)
+					x22[len(x22)-1] = int(d.IntN(cbor.WordSize))
 					if d.Err() != nil {
 						break
 					}
@@ -1129,9 +1129,9 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 			v.Uint64 = d.Uint64()
 		case 36:
 			x23 := d.Array()
-			x24 := wire.Slice[Answer](d, x23)
+			x24 := cbor.Slice[Answer](d, x23)
 			for len(x24) < x23 {
-				x24 = wire.Extend(d, x24, x23)
+				x24 = cbor.Extend(d, x24, x23)
 				if !d.Nil() {
 					DecodeAnswerCBOR(d, &x24[len(x24)-1])
 				}
@@ -1143,7 +1143,7 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 			v.Unions = x24
 		case 37:
 			x25 := d.Map()
-			x26 := wire.MakeMap[map[string]shared.Event](d, x25)
+			x26 := cbor.MakeMap[map[string]shared.Event](d, x25)
 			for range x25 {
 				var x27 string
 				var x28 shared.Event
@@ -1164,15 +1164,15 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 			v.Float64 = d.Float64()
 		case 40:
 			x29 := d.Map()
-			x30 := wire.MakeMap[map[int8][]string](d, x29)
+			x30 := cbor.MakeMap[map[int8][]string](d, x29)
 			for range x29 {
 				var x31 int8
 				var x32 []string
 				x31 = int8(d.IntN(8))
 				x33 := d.Array()
-				x34 := wire.Slice[string](d, x33)
+				x34 := cbor.Slice[string](d, x33)
 				for len(x34) < x33 {
-					x34 = wire.Extend(d, x34, x33)
+					x34 = cbor.Extend(d, x34, x33)
 					x34[len(x34)-1] = d.Text()
 					if d.Err() != nil {
 						break
@@ -1188,16 +1188,16 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 			d.MapDone(len(x30), x29)
 			v.IntMap = x30
 		case 41:
-			v.OptPtr = wire.New[Node](d)
+			v.OptPtr = cbor.New[Node](d)
 			decodeNodeCBOR(d, v.OptPtr)
 		case 42:
-			v.PtrInt = wire.New[int64](d)
+			v.PtrInt = cbor.New[int64](d)
 			(*v.PtrInt) = d.Int64()
 		case 43:
 			x35 := d.AtMost(d.Array(), 10)
-			x36 := wire.Slice[string](d, x35)
+			x36 := cbor.Slice[string](d, x35)
 			for len(x36) < x35 {
-				x36 = wire.Extend(d, x36, x35)
+				x36 = cbor.Extend(d, x36, x35)
 				x36[len(x36)-1] = d.Text()
 				if d.Err() != nil {
 					break
@@ -1209,9 +1209,9 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 			v.Duration = time.Duration(d.Int64())
 		case 45:
 			x37 := d.Array()
-			x38 := wire.Slice[Point](d, x37)
+			x38 := cbor.Slice[Point](d, x37)
 			for len(x38) < x37 {
-				x38 = wire.Extend(d, x38, x37)
+				x38 = cbor.Extend(d, x38, x37)
 				decodePointCBOR(d, &x38[len(x38)-1])
 				if d.Err() != nil {
 					break
@@ -1222,14 +1222,14 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 		case 46:
 			v.OptTime = d.Time()
 		case 47:
-			if x41, ok := wire.Numbers[float32](d); ok {
+			if x41, ok := cbor.Numbers[float32](d); ok {
 				v.Packed32 = x41
 				d.AtMost(len(x41), 1000)
 			} else {
 				x39 := d.AtMost(d.Array(), 1000)
-				x40 := wire.Slice[float32](d, x39)
+				x40 := cbor.Slice[float32](d, x39)
 				for len(x40) < x39 {
-					x40 = wire.Extend(d, x40, x39)
+					x40 = cbor.Extend(d, x40, x39)
 					x40[len(x40)-1] = d.Float32()
 					if d.Err() != nil {
 						break
@@ -1239,13 +1239,13 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 				v.Packed32 = x40
 			}
 		case 48:
-			if x44, ok := wire.Numbers[float64](d); ok {
+			if x44, ok := cbor.Numbers[float64](d); ok {
 				v.Packed64 = x44
 			} else {
 				x42 := d.Array()
-				x43 := wire.Slice[float64](d, x42)
+				x43 := cbor.Slice[float64](d, x42)
 				for len(x43) < x42 {
-					x43 = wire.Extend(d, x43, x42)
+					x43 = cbor.Extend(d, x43, x42)
 					x43[len(x43)-1] = d.Float64()
 					if d.Err() != nil {
 						break
@@ -1255,13 +1255,13 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 				v.Packed64 = x43
 			}
 		case 49:
-			if x47, ok := wire.Numbers[int8](d); ok {
+			if x47, ok := cbor.Numbers[int8](d); ok {
 				v.PackedB = x47
 			} else {
 				x45 := d.Array()
-				x46 := wire.Slice[int8](d, x45)
+				x46 := cbor.Slice[int8](d, x45)
 				for len(x46) < x45 {
-					x46 = wire.Extend(d, x46, x45)
+					x46 = cbor.Extend(d, x46, x45)
 					x46[len(x46)-1] = int8(d.IntN(8))
 					if d.Err() != nil {
 						break
@@ -1271,13 +1271,13 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 				v.PackedB = x46
 			}
 		case 50:
-			if x50, ok := wire.Numbers[int16](d); ok {
+			if x50, ok := cbor.Numbers[int16](d); ok {
 				v.PackedI = x50
 			} else {
 				x48 := d.Array()
-				x49 := wire.Slice[int16](d, x48)
+				x49 := cbor.Slice[int16](d, x48)
 				for len(x49) < x48 {
-					x49 = wire.Extend(d, x49, x48)
+					x49 = cbor.Extend(d, x49, x48)
 					x49[len(x49)-1] = int16(d.IntN(16))
 					if d.Err() != nil {
 						break
@@ -1287,13 +1287,13 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 				v.PackedI = x49
 			}
 		case 51:
-			if x53, ok := wire.Numbers[uint64](d); ok {
+			if x53, ok := cbor.Numbers[uint64](d); ok {
 				v.PackedU = x53
 			} else {
 				x51 := d.Array()
-				x52 := wire.Slice[uint64](d, x51)
+				x52 := cbor.Slice[uint64](d, x51)
 				for len(x52) < x51 {
-					x52 = wire.Extend(d, x52, x51)
+					x52 = cbor.Extend(d, x52, x51)
 					x52[len(x52)-1] = d.Uint64()
 					if d.Err() != nil {
 						break
@@ -1306,7 +1306,7 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 			v.Priority = shared.Priority(d.IntN(8))
 		case 53:
 			x54 := d.Map()
-			x55 := wire.MakeMap[map[uint32]Node](d, x54)
+			x55 := cbor.MakeMap[map[uint32]Node](d, x54)
 			for range x54 {
 				var x56 uint32
 				var x57 Node
@@ -1320,13 +1320,13 @@ func decodeAllCBOR(d *wire.Decoder, v *All) {
 			d.MapDone(len(x55), x54)
 			v.UintMap = x55
 		case 54:
-			v.AddrPort = wire.New[netip.AddrPort](d)
-			wire.UnmarshalText(d, v.AddrPort)
+			v.AddrPort = cbor.New[netip.AddrPort](d)
+			cbor.UnmarshalText(d, v.AddrPort)
 		case 55:
 			decodePointCBOR(d, &v.OptPoint)
 		case 56:
 			v.Audit.CreatedAt = d.Time()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1346,14 +1346,14 @@ var _ = struct {
 
 func appendFeedRequestCBOR(b []byte, v *FeedRequest) (_ []byte, err error) {
 	b = append(b, "\xa3ecount"...)
-	b = wire.AppendInt(b, int64(v.Count))
+	b = cbor.AppendInt(b, int64(v.Count))
 	b = append(b, "esince"...)
-	b = wire.AppendUint(b, uint64(v.Since))
+	b = cbor.AppendUint(b, uint64(v.Since))
 	b = append(b, "eticks"...)
-	b = wire.AppendArray(b, len(v.Ticks))
+	b = cbor.AppendArray(b, len(v.Ticks))
 	for x1 := range v.Ticks {
 		if v.Ticks[x1] == nil {
-			b = wire.AppendNil(b)
+			b = cbor.AppendNil(b)
 		} else {
 			if b, err = appendTickCBOR(b, v.Ticks[x1]); err != nil {
 				return b, err
@@ -1365,22 +1365,22 @@ func appendFeedRequestCBOR(b []byte, v *FeedRequest) (_ []byte, err error) {
 
 var fieldsOfFeedRequest = []string{"ecount", "esince", "eticks"}
 
-func decodeFeedRequestCBOR(d *wire.Decoder, v *FeedRequest) {
-	var f wire.Fields
+func decodeFeedRequestCBOR(d *cbor.Decoder, v *FeedRequest) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfFeedRequest)
 		switch k {
 		case 0:
-			v.Count = int(d.IntN(wire.WordSize))
+			v.Count = int(d.IntN(cbor.WordSize))
 		case 1:
 			v.Since = uint32(d.UintN(32))
 		case 2:
 			x1 := d.Array()
-			x2 := wire.Slice[*Tick](d, x1)
+			x2 := cbor.Slice[*Tick](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				if !d.Nil() {
-					x2[len(x2)-1] = wire.New[Tick](d)
+					x2[len(x2)-1] = cbor.New[Tick](d)
 					decodeTickCBOR(d, &(*x2[len(x2)-1]))
 				}
 				if d.Err() != nil {
@@ -1389,7 +1389,7 @@ func decodeFeedRequestCBOR(d *wire.Decoder, v *FeedRequest) {
 			}
 			d.Leave()
 			v.Ticks = x2
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1409,18 +1409,18 @@ var _ = struct {
 
 func appendTickCBOR(b []byte, v *Tick) (_ []byte, err error) {
 	b = append(b, "\xa3bid"...)
-	b = wire.AppendInt(b, v.ID)
+	b = cbor.AppendInt(b, v.ID)
 	b = append(b, "cseq"...)
-	b = wire.AppendUint(b, v.Seq)
+	b = cbor.AppendUint(b, v.Seq)
 	b = append(b, "ddata"...)
-	b = wire.AppendBytes(b, v.Data)
+	b = cbor.AppendBytes(b, v.Data)
 	return b, nil
 }
 
 var fieldsOfTick = []string{"bid", "cseq", "ddata"}
 
-func decodeTickCBOR(d *wire.Decoder, v *Tick) {
-	var f wire.Fields
+func decodeTickCBOR(d *cbor.Decoder, v *Tick) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfTick)
 		switch k {
@@ -1430,7 +1430,7 @@ func decodeTickCBOR(d *wire.Decoder, v *Tick) {
 			v.Seq = d.Uint64()
 		case 2:
 			v.Data = d.Bytes()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1449,16 +1449,16 @@ var _ = struct {
 
 func appendCountCBOR(b []byte, v *Count) (_ []byte, err error) {
 	b = append(b, "\xa2an"...)
-	b = wire.AppendInt(b, v.N)
+	b = cbor.AppendInt(b, v.N)
 	b = append(b, "ebytes"...)
-	b = wire.AppendInt(b, v.Bytes)
+	b = cbor.AppendInt(b, v.Bytes)
 	return b, nil
 }
 
 var fieldsOfCount = []string{"an", "ebytes"}
 
-func decodeCountCBOR(d *wire.Decoder, v *Count) {
-	var f wire.Fields
+func decodeCountCBOR(d *cbor.Decoder, v *Count) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfCount)
 		switch k {
@@ -1466,7 +1466,7 @@ func decodeCountCBOR(d *wire.Decoder, v *Count) {
 			v.N = d.Int64()
 		case 1:
 			v.Bytes = d.Int64()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1485,29 +1485,29 @@ var _ = struct {
 
 func appendEmptyCBOR(b []byte, v *Empty) (_ []byte, err error) {
 	b = append(b, "\xa2etexts"...)
-	b = wire.AppendArray(b, len(v.Texts))
+	b = cbor.AppendArray(b, len(v.Texts))
 	for x1 := range v.Texts {
 		if b, err = appendAnswerTextCBOR(b, &v.Texts[x1]); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "kresume_from"...)
-	b = wire.AppendUint(b, v.ResumeFrom)
+	b = cbor.AppendUint(b, v.ResumeFrom)
 	return b, nil
 }
 
 var fieldsOfEmpty = []string{"etexts", "kresume_from"}
 
-func decodeEmptyCBOR(d *wire.Decoder, v *Empty) {
-	var f wire.Fields
+func decodeEmptyCBOR(d *cbor.Decoder, v *Empty) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfEmpty)
 		switch k {
 		case 0:
 			x1 := d.Array()
-			x2 := wire.Slice[AnswerText](d, x1)
+			x2 := cbor.Slice[AnswerText](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				decodeAnswerTextCBOR(d, &x2[len(x2)-1])
 				if d.Err() != nil {
 					break
@@ -1517,7 +1517,7 @@ func decodeEmptyCBOR(d *wire.Decoder, v *Empty) {
 			v.Texts = x2
 		case 1:
 			v.ResumeFrom = d.Uint64()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1534,7 +1534,7 @@ type UnknownAnswer struct {
 	// Name is the wire name of the variant.
 	Name string
 	// Raw is its value.
-	Raw wire.Raw
+	Raw cbor.Raw
 }
 
 func (*UnknownAnswer) isAnswer() {}
@@ -1546,8 +1546,8 @@ func AppendAnswerCBOR(b []byte, v Answer) ([]byte, error) {
 }
 
 func appendAnswerCBORAt(b []byte, v Answer, depth int) ([]byte, error) {
-	if depth > wire.MaxDepth {
-		return b, wire.ErrDepth
+	if depth > cbor.MaxDepth {
+		return b, cbor.ErrDepth
 	}
 	switch v := v.(type) {
 	case *AnswerText:
@@ -1574,21 +1574,21 @@ func appendAnswerCBORAt(b []byte, v Answer, depth int) ([]byte, error) {
 		return appendAnswerManyCBORAt(append(b, "\xa1dmany"...), &v, depth+1)
 	case *UnknownAnswer:
 		if v != nil {
-			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
 			if !ok {
-				return b, wire.NotUTF8("UnknownAnswer.Name")
+				return b, cbor.NotUTF8("UnknownAnswer.Name")
 			}
-			return wire.AppendRaw(b, v.Raw)
+			return cbor.AppendRaw(b, v.Raw)
 		}
 	}
-	return b, wire.NotVariant("Answer", v)
+	return b, cbor.NotVariant("Answer", v)
 }
 
-var _ = wire.RegisterVariants[Answer](AnswerText{}, (*AnswerNumber)(nil), AnswerNothing{}, AnswerMany{})
+var _ = cbor.RegisterVariants[Answer](AnswerText{}, (*AnswerNumber)(nil), AnswerNothing{}, AnswerMany{})
 
 // DecodeAnswerCBOR decodes into v, a [Answer], for generated code that
 // uses the union.
-func DecodeAnswerCBOR(d *wire.Decoder, v *Answer) {
+func DecodeAnswerCBOR(d *cbor.Decoder, v *Answer) {
 	name := d.Union()
 	if d.Err() != nil {
 		return
@@ -1596,21 +1596,21 @@ func DecodeAnswerCBOR(d *wire.Decoder, v *Answer) {
 	switch name {
 	case "text":
 		var x AnswerText
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeAnswerTextCBOR(d, &x)
 		*v = x
 	case "number":
-		x := wire.New[AnswerNumber](d)
+		x := cbor.New[AnswerNumber](d)
 		decodeAnswerNumberCBOR(d, x)
 		*v = x
 	case "nothing":
 		var x AnswerNothing
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeAnswerNothingCBOR(d, &x)
 		*v = x
 	case "many":
 		var x AnswerMany
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeAnswerManyCBOR(d, &x)
 		*v = x
 	default:
@@ -1632,11 +1632,11 @@ var _ = struct {
 func appendSharedPageNodeCBOR(b []byte, v *shared.Page[Node]) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2dnext"...)
-	if b, ok = wire.AppendText(b, v.Next); !ok {
-		return b, wire.NotUTF8("Page.Next")
+	if b, ok = cbor.AppendText(b, v.Next); !ok {
+		return b, cbor.NotUTF8("Page.Next")
 	}
 	b = append(b, "eitems"...)
-	b = wire.AppendArray(b, len(v.Items))
+	b = cbor.AppendArray(b, len(v.Items))
 	for x1 := range v.Items {
 		if b, err = appendNodeCBOR(b, &v.Items[x1]); err != nil {
 			return b, err
@@ -1647,8 +1647,8 @@ func appendSharedPageNodeCBOR(b []byte, v *shared.Page[Node]) (_ []byte, err err
 
 var fieldsOfSharedPageNode = []string{"dnext", "eitems"}
 
-func decodeSharedPageNodeCBOR(d *wire.Decoder, v *shared.Page[Node]) {
-	var f wire.Fields
+func decodeSharedPageNodeCBOR(d *cbor.Decoder, v *shared.Page[Node]) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfSharedPageNode)
 		switch k {
@@ -1656,9 +1656,9 @@ func decodeSharedPageNodeCBOR(d *wire.Decoder, v *shared.Page[Node]) {
 			v.Next = d.Text()
 		case 1:
 			x1 := d.Array()
-			x2 := wire.Slice[Node](d, x1)
+			x2 := cbor.Slice[Node](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				decodeNodeCBOR(d, &x2[len(x2)-1])
 				if d.Err() != nil {
 					break
@@ -1666,7 +1666,7 @@ func decodeSharedPageNodeCBOR(d *wire.Decoder, v *shared.Page[Node]) {
 			}
 			d.Leave()
 			v.Items = x2
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1683,7 +1683,7 @@ type UnknownFailure struct {
 	// Name is the wire name of the variant.
 	Name string
 	// Raw is its value.
-	Raw wire.Raw
+	Raw cbor.Raw
 }
 
 // Error returns a text that says no more than the name.
@@ -1707,21 +1707,21 @@ func AppendFailureCBOR(b []byte, v Failure) ([]byte, error) {
 		}
 	case *UnknownFailure:
 		if v != nil {
-			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
 			if !ok {
-				return b, wire.NotUTF8("UnknownFailure.Name")
+				return b, cbor.NotUTF8("UnknownFailure.Name")
 			}
-			return wire.AppendRaw(b, v.Raw)
+			return cbor.AppendRaw(b, v.Raw)
 		}
 	}
-	return b, wire.NotVariant("Failure", v)
+	return b, cbor.NotVariant("Failure", v)
 }
 
-var _ = wire.RegisterVariants[Failure](NotFound{}, (*Overloaded)(nil))
+var _ = cbor.RegisterVariants[Failure](NotFound{}, (*Overloaded)(nil))
 
 // DecodeFailureCBOR decodes into v, a [Failure], for generated code that
 // uses the union.
-func DecodeFailureCBOR(d *wire.Decoder, v *Failure) {
+func DecodeFailureCBOR(d *cbor.Decoder, v *Failure) {
 	name := d.Union()
 	if d.Err() != nil {
 		return
@@ -1729,11 +1729,11 @@ func DecodeFailureCBOR(d *wire.Decoder, v *Failure) {
 	switch name {
 	case "not_found":
 		var x NotFound
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeNotFoundCBOR(d, &x)
 		*v = x
 	case "overloaded":
-		x := wire.New[Overloaded](d)
+		x := cbor.New[Overloaded](d)
 		decodeOverloadedCBOR(d, x)
 		*v = x
 	default:
@@ -1759,31 +1759,31 @@ func appendNodeCBOR(b []byte, v *Node) ([]byte, error) {
 
 func appendNodeCBORAt(b []byte, v *Node, depth int) (_ []byte, err error) {
 	var ok bool
-	if depth > wire.MaxDepth {
-		return b, wire.ErrDepth
+	if depth > cbor.MaxDepth {
+		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa3dnext"...)
 	if v.Next == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
 		if b, err = appendNodeCBORAt(b, v.Next, depth+1); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "evalue"...)
-	if b, ok = wire.AppendText(b, v.Value); !ok {
-		return b, wire.NotUTF8("Node.Value")
+	if b, ok = cbor.AppendText(b, v.Value); !ok {
+		return b, cbor.NotUTF8("Node.Value")
 	}
 	b = append(b, "hchildren"...)
-	b = wire.AppendMap(b, len(v.Children))
+	b = cbor.AppendMap(b, len(v.Children))
 	var x1 [16]string
-	for _, x2 := range wire.SortedText(x1[:0], v.Children) {
-		if b, ok = wire.AppendText(b, x2); !ok {
-			return b, wire.NotUTF8("Node.Children key")
+	for _, x2 := range cbor.SortedText(x1[:0], v.Children) {
+		if b, ok = cbor.AppendText(b, x2); !ok {
+			return b, cbor.NotUTF8("Node.Children key")
 		}
 		x3 := v.Children[x2]
 		if x3 == nil {
-			b = wire.AppendNil(b)
+			b = cbor.AppendNil(b)
 		} else {
 			if b, err = appendNodeCBORAt(b, x3, depth+1); err != nil {
 				return b, err
@@ -1795,25 +1795,25 @@ func appendNodeCBORAt(b []byte, v *Node, depth int) (_ []byte, err error) {
 
 var fieldsOfNode = []string{"dnext", "evalue", "hchildren"}
 
-func decodeNodeCBOR(d *wire.Decoder, v *Node) {
-	var f wire.Fields
+func decodeNodeCBOR(d *cbor.Decoder, v *Node) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfNode)
 		switch k {
 		case 0:
-			v.Next = wire.New[Node](d)
+			v.Next = cbor.New[Node](d)
 			decodeNodeCBOR(d, v.Next)
 		case 1:
 			v.Value = d.Text()
 		case 2:
 			x1 := d.Map()
-			x2 := wire.MakeMap[map[string]*Node](d, x1)
+			x2 := cbor.MakeMap[map[string]*Node](d, x1)
 			for range x1 {
 				var x3 string
 				var x4 *Node
 				x3 = d.Text()
 				if !d.Nil() {
-					x4 = wire.New[Node](d)
+					x4 = cbor.New[Node](d)
 					decodeNodeCBOR(d, x4)
 				}
 				if d.Err() != nil {
@@ -1823,7 +1823,7 @@ func decodeNodeCBOR(d *wire.Decoder, v *Node) {
 			}
 			d.MapDone(len(x2), x1)
 			v.Children = x2
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1843,11 +1843,11 @@ var _ = struct {
 func appendSharedPageSharedPageStringCBOR(b []byte, v *shared.Page[shared.Page[string]]) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2dnext"...)
-	if b, ok = wire.AppendText(b, v.Next); !ok {
-		return b, wire.NotUTF8("Page.Next")
+	if b, ok = cbor.AppendText(b, v.Next); !ok {
+		return b, cbor.NotUTF8("Page.Next")
 	}
 	b = append(b, "eitems"...)
-	b = wire.AppendArray(b, len(v.Items))
+	b = cbor.AppendArray(b, len(v.Items))
 	for x1 := range v.Items {
 		if b, err = appendSharedPageStringCBOR(b, &v.Items[x1]); err != nil {
 			return b, err
@@ -1858,8 +1858,8 @@ func appendSharedPageSharedPageStringCBOR(b []byte, v *shared.Page[shared.Page[s
 
 var fieldsOfSharedPageSharedPageString = []string{"dnext", "eitems"}
 
-func decodeSharedPageSharedPageStringCBOR(d *wire.Decoder, v *shared.Page[shared.Page[string]]) {
-	var f wire.Fields
+func decodeSharedPageSharedPageStringCBOR(d *cbor.Decoder, v *shared.Page[shared.Page[string]]) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfSharedPageSharedPageString)
 		switch k {
@@ -1867,9 +1867,9 @@ func decodeSharedPageSharedPageStringCBOR(d *wire.Decoder, v *shared.Page[shared
 			v.Next = d.Text()
 		case 1:
 			x1 := d.Array()
-			x2 := wire.Slice[shared.Page[string]](d, x1)
+			x2 := cbor.Slice[shared.Page[string]](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				decodeSharedPageStringCBOR(d, &x2[len(x2)-1])
 				if d.Err() != nil {
 					break
@@ -1877,7 +1877,7 @@ func decodeSharedPageSharedPageStringCBOR(d *wire.Decoder, v *shared.Page[shared
 			}
 			d.Leave()
 			v.Items = x2
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1900,22 +1900,22 @@ func appendPointCBOR(b []byte, v *Point) (_ []byte, err error) {
 	if v.Z == 0 {
 		n--
 	}
-	b = wire.AppendMap(b, n)
+	b = cbor.AppendMap(b, n)
 	b = append(b, "\x01"...)
-	b = wire.AppendFloat64(b, v.X)
+	b = cbor.AppendFloat64(b, v.X)
 	b = append(b, "\x02"...)
-	b = wire.AppendFloat64(b, v.Y)
+	b = cbor.AppendFloat64(b, v.Y)
 	if !(v.Z == 0) {
 		b = append(b, "\x19\x01,"...)
-		b = wire.AppendFloat64(b, v.Z)
+		b = cbor.AppendFloat64(b, v.Z)
 	}
 	return b, nil
 }
 
 var fieldsOfPoint = []string{"\x01", "\x02", "\x19\x01,"}
 
-func decodePointCBOR(d *wire.Decoder, v *Point) {
-	var f wire.Fields
+func decodePointCBOR(d *cbor.Decoder, v *Point) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfPoint)
 		switch k {
@@ -1925,7 +1925,7 @@ func decodePointCBOR(d *wire.Decoder, v *Point) {
 			v.Y = d.Float64()
 		case 2:
 			v.Z = d.Float64()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1945,18 +1945,18 @@ var _ = struct {
 func appendAnswerTextCBOR(b []byte, v *AnswerText) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2cseq"...)
-	b = wire.AppendUint(b, v.Seq)
+	b = cbor.AppendUint(b, v.Seq)
 	b = append(b, "dtext"...)
-	if b, ok = wire.AppendText(b, v.Text); !ok {
-		return b, wire.NotUTF8("AnswerText.Text")
+	if b, ok = cbor.AppendText(b, v.Text); !ok {
+		return b, cbor.NotUTF8("AnswerText.Text")
 	}
 	return b, nil
 }
 
 var fieldsOfAnswerText = []string{"cseq", "dtext"}
 
-func decodeAnswerTextCBOR(d *wire.Decoder, v *AnswerText) {
-	var f wire.Fields
+func decodeAnswerTextCBOR(d *cbor.Decoder, v *AnswerText) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfAnswerText)
 		switch k {
@@ -1964,7 +1964,7 @@ func decodeAnswerTextCBOR(d *wire.Decoder, v *AnswerText) {
 			v.Seq = d.Uint64()
 		case 1:
 			v.Text = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -1982,20 +1982,20 @@ var _ = struct {
 
 func appendAnswerNumberCBOR(b []byte, v *AnswerNumber) (_ []byte, err error) {
 	b = append(b, "\xa1an"...)
-	b = wire.AppendInt(b, int64(v.N))
+	b = cbor.AppendInt(b, int64(v.N))
 	return b, nil
 }
 
 var fieldsOfAnswerNumber = []string{"an"}
 
-func decodeAnswerNumberCBOR(d *wire.Decoder, v *AnswerNumber) {
-	var f wire.Fields
+func decodeAnswerNumberCBOR(d *cbor.Decoder, v *AnswerNumber) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfAnswerNumber)
 		switch k {
 		case 0:
-			v.N = int(d.IntN(wire.WordSize))
-		case wire.Unknown:
+			v.N = int(d.IntN(cbor.WordSize))
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -2022,12 +2022,12 @@ func appendAnswerNothingCBOR(b []byte, v *AnswerNothing) (_ []byte, err error) {
 
 var fieldsOfAnswerNothing = []string{}
 
-func decodeAnswerNothingCBOR(d *wire.Decoder, v *AnswerNothing) {
-	var f wire.Fields
+func decodeAnswerNothingCBOR(d *cbor.Decoder, v *AnswerNothing) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfAnswerNothing)
 		switch k {
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -2049,16 +2049,16 @@ func appendAnswerManyCBOR(b []byte, v *AnswerMany) ([]byte, error) {
 }
 
 func appendAnswerManyCBORAt(b []byte, v *AnswerMany, depth int) (_ []byte, err error) {
-	if depth > wire.MaxDepth {
-		return b, wire.ErrDepth
+	if depth > cbor.MaxDepth {
+		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa2cseq"...)
-	b = wire.AppendUint(b, uint64(v.Seq))
+	b = cbor.AppendUint(b, uint64(v.Seq))
 	b = append(b, "ganswers"...)
-	b = wire.AppendArray(b, len(v.Answers))
+	b = cbor.AppendArray(b, len(v.Answers))
 	for x1 := range v.Answers {
 		if v.Answers[x1] == nil {
-			b = wire.AppendNil(b)
+			b = cbor.AppendNil(b)
 		} else if b, err = appendAnswerCBORAt(b, v.Answers[x1], depth+1); err != nil {
 			return b, err
 		}
@@ -2068,8 +2068,8 @@ func appendAnswerManyCBORAt(b []byte, v *AnswerMany, depth int) (_ []byte, err e
 
 var fieldsOfAnswerMany = []string{"cseq", "ganswers"}
 
-func decodeAnswerManyCBOR(d *wire.Decoder, v *AnswerMany) {
-	var f wire.Fields
+func decodeAnswerManyCBOR(d *cbor.Decoder, v *AnswerMany) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfAnswerMany)
 		switch k {
@@ -2077,9 +2077,9 @@ func decodeAnswerManyCBOR(d *wire.Decoder, v *AnswerMany) {
 			v.Seq = uint16(d.UintN(16))
 		case 1:
 			x1 := d.Array()
-			x2 := wire.Slice[Answer](d, x1)
+			x2 := cbor.Slice[Answer](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				if !d.Nil() {
 					DecodeAnswerCBOR(d, &x2[len(x2)-1])
 				}
@@ -2089,7 +2089,7 @@ func decodeAnswerManyCBOR(d *wire.Decoder, v *AnswerMany) {
 			}
 			d.Leave()
 			v.Answers = x2
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -2108,22 +2108,22 @@ var _ = struct {
 func appendNotFoundCBOR(b []byte, v *NotFound) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa1dname"...)
-	if b, ok = wire.AppendText(b, v.Name); !ok {
-		return b, wire.NotUTF8("NotFound.Name")
+	if b, ok = cbor.AppendText(b, v.Name); !ok {
+		return b, cbor.NotUTF8("NotFound.Name")
 	}
 	return b, nil
 }
 
 var fieldsOfNotFound = []string{"dname"}
 
-func decodeNotFoundCBOR(d *wire.Decoder, v *NotFound) {
-	var f wire.Fields
+func decodeNotFoundCBOR(d *cbor.Decoder, v *NotFound) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfNotFound)
 		switch k {
 		case 0:
 			v.Name = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -2141,20 +2141,20 @@ var _ = struct {
 
 func appendOverloadedCBOR(b []byte, v *Overloaded) (_ []byte, err error) {
 	b = append(b, "\xa1kretry_after"...)
-	b = wire.AppendInt(b, int64(v.RetryAfter))
+	b = cbor.AppendInt(b, int64(v.RetryAfter))
 	return b, nil
 }
 
 var fieldsOfOverloaded = []string{"kretry_after"}
 
-func decodeOverloadedCBOR(d *wire.Decoder, v *Overloaded) {
-	var f wire.Fields
+func decodeOverloadedCBOR(d *cbor.Decoder, v *Overloaded) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfOverloaded)
 		switch k {
 		case 0:
 			v.RetryAfter = time.Duration(d.Int64())
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -2174,14 +2174,14 @@ var _ = struct {
 func appendSharedPageStringCBOR(b []byte, v *shared.Page[string]) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa2dnext"...)
-	if b, ok = wire.AppendText(b, v.Next); !ok {
-		return b, wire.NotUTF8("Page.Next")
+	if b, ok = cbor.AppendText(b, v.Next); !ok {
+		return b, cbor.NotUTF8("Page.Next")
 	}
 	b = append(b, "eitems"...)
-	b = wire.AppendArray(b, len(v.Items))
+	b = cbor.AppendArray(b, len(v.Items))
 	for x1 := range v.Items {
-		if b, ok = wire.AppendText(b, v.Items[x1]); !ok {
-			return b, wire.NotUTF8("Page.Items")
+		if b, ok = cbor.AppendText(b, v.Items[x1]); !ok {
+			return b, cbor.NotUTF8("Page.Items")
 		}
 	}
 	return b, nil
@@ -2189,8 +2189,8 @@ func appendSharedPageStringCBOR(b []byte, v *shared.Page[string]) (_ []byte, err
 
 var fieldsOfSharedPageString = []string{"dnext", "eitems"}
 
-func decodeSharedPageStringCBOR(d *wire.Decoder, v *shared.Page[string]) {
-	var f wire.Fields
+func decodeSharedPageStringCBOR(d *cbor.Decoder, v *shared.Page[string]) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfSharedPageString)
 		switch k {
@@ -2198,9 +2198,9 @@ func decodeSharedPageStringCBOR(d *wire.Decoder, v *shared.Page[string]) {
 			v.Next = d.Text()
 		case 1:
 			x1 := d.Array()
-			x2 := wire.Slice[string](d, x1)
+			x2 := cbor.Slice[string](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				x2[len(x2)-1] = d.Text()
 				if d.Err() != nil {
 					break
@@ -2208,7 +2208,7 @@ func decodeSharedPageStringCBOR(d *wire.Decoder, v *shared.Page[string]) {
 			}
 			d.Leave()
 			v.Items = x2
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

@@ -7,9 +7,9 @@ import (
 	"errors"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -194,7 +194,7 @@ var thirdErrors = &rpcnet.ErrorUnion{
 		}
 		return out, true
 	},
-	Decode: func(d *wire.Decoder) error {
+	Decode: func(d *cbor.Decoder) error {
 		var u Failure
 		DecodeFailureCBOR(d, &u)
 		if d.Err() != nil {
@@ -227,12 +227,12 @@ func appendNothingCBOR(b []byte, v *Nothing) (_ []byte, err error) {
 
 var fieldsOfNothing = []string{}
 
-func decodeNothingCBOR(d *wire.Decoder, v *Nothing) {
-	var f wire.Fields
+func decodeNothingCBOR(d *cbor.Decoder, v *Nothing) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfNothing)
 		switch k {
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

@@ -13,23 +13,23 @@ import (
 //
 //rpcnet:service
 type Errors interface {
-	Iter(ctx context.Context, in *Wire) (*v.T, error)
+	Iter(ctx context.Context, in *Cbor) (*v.T, error)
 }
 
-// Wire is a message.
-type Wire struct {
+// Cbor is a message.
+type Cbor struct {
 	T v.T
 	N []v.N
 	M map[string]*v.T
 	D b.Duration
-	W wire
+	W cbor
 	S []schema
 	C *context_
 	X x.T
 }
 
 type (
-	wire     struct{ A int }
+	cbor     struct{ A int }
 	schema   int
 	context_ struct{ iter, B int }
 )

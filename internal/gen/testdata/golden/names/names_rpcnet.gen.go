@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	cbor2 "github.com/rpcnet-go/rpcnet/codegen/cbor"
+	schema2 "github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	d2 "github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/names/d"
 	pkgx "github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/names/x"
-	schema2 "github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	wire2 "github.com/rpcnet-go/rpcnet/wire"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -32,7 +32,7 @@ var (
 	errorsIterSpec = &rpcnet.Spec{
 		Procedure: ErrorsIterProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendWire2CBOR, decodeWire2CBOR, errorsSchema.Message("Wire")),
+		Request:   stub.StructMessage(appendCborCBOR, decodeCborCBOR, errorsSchema.Message("Cbor")),
 		Response:  stub.StructMessage(appendDTCBOR, decodeDTCBOR, errorsSchema.Message("d.T")),
 	}
 )
@@ -49,7 +49,7 @@ func NewErrorsClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *ErrorsCli
 }
 
 // Iter calls [Errors.Iter].
-func (c *ErrorsClient) Iter(ctx context.Context, req *Wire) (*d2.T, error) {
+func (c *ErrorsClient) Iter(ctx context.Context, req *Cbor) (*d2.T, error) {
 	res := new(d2.T)
 	if err := c.c.Unary(ctx, errorsIterSpec, req, res); err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (c *ErrorsClient) Iter(ctx context.Context, req *Wire) (*d2.T, error) {
 // procedures already.
 func RegisterErrors(srv *rpcnet.Server, impl Errors) {
 	srv.Register(
-		rpcnet.Method{Spec: errorsIterSpec, Handler: stub.HandleUnary(impl.Iter, stub.NewPointer[Wire])},
+		rpcnet.Method{Spec: errorsIterSpec, Handler: stub.HandleUnary(impl.Iter, stub.NewPointer[Cbor])},
 	)
 }
 
@@ -72,20 +72,20 @@ type UnimplementedErrors struct{}
 var _ Errors = UnimplementedErrors{}
 
 // Iter fails.
-func (UnimplementedErrors) Iter(context.Context, *Wire) (*d2.T, error) {
+func (UnimplementedErrors) Iter(context.Context, *Cbor) (*d2.T, error) {
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "rpcnet.Errors/Iter is not implemented")
 }
 
 // ErrorsFuncs implements [Errors] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type ErrorsFuncs struct {
-	IterFunc func(context.Context, *Wire) (*d2.T, error)
+	IterFunc func(context.Context, *Cbor) (*d2.T, error)
 }
 
 var _ Errors = (*ErrorsFuncs)(nil)
 
 // Iter calls IterFunc.
-func (f *ErrorsFuncs) Iter(ctx context.Context, req *Wire) (*d2.T, error) {
+func (f *ErrorsFuncs) Iter(ctx context.Context, req *Cbor) (*d2.T, error) {
 	if f.IterFunc == nil {
 		return UnimplementedErrors{}.Iter(ctx, req)
 	}
@@ -98,25 +98,25 @@ const ErrorsDescriptor = `{"version":1,
 "service":"rpcnet.Errors",
 "doc":"Errors is a service whose name is a word.",
 "methods":[
-{"name":"Iter","shape":"unary","request":"Wire","response":"d.T"}],
+{"name":"Iter","shape":"unary","request":"Cbor","response":"d.T"}],
 "types":{
-"Wire":{"kind":"struct","doc":"Wire is a message.","fields":[{"name":"c","type":"?context_"},{"name":"d","type":"duration"},{"name":"m","type":"map[string]?d.T"},{"name":"n","type":"[]int"},{"name":"s","type":"[]int"},{"name":"t","type":"d.T"},{"name":"w","type":"wire"},{"name":"x","type":"x.T"}]},
+"Cbor":{"kind":"struct","doc":"Cbor is a message.","fields":[{"name":"c","type":"?context_"},{"name":"d","type":"duration"},{"name":"m","type":"map[string]?d.T"},{"name":"n","type":"[]int"},{"name":"s","type":"[]int"},{"name":"t","type":"d.T"},{"name":"w","type":"cbor"},{"name":"x","type":"x.T"}]},
+"cbor":{"kind":"struct","fields":[{"name":"a","type":"int"}]},
 "context_":{"kind":"struct","fields":[{"name":"b","type":"int"}]},
 "d.T":{"kind":"struct","fields":[{"name":"a","type":"int"},{"name":"b","type":"int"}]},
-"wire":{"kind":"struct","fields":[{"name":"a","type":"int"}]},
 "x.T":{"kind":"struct","fields":[{"name":"a","type":"int"}]}}}`
 
-// An error here means that Wire has changed: run go generate.
+// An error here means that Cbor has changed: run go generate.
 var _ = struct {
 	T d2.T
 	N []d2.N
 	M map[string]*d2.T
 	D time.Duration
-	W wire
+	W cbor
 	S []schema
 	C *context_
 	X pkgx.T
-}(Wire{})
+}(Cbor{})
 
 // An error here means that d2.N has changed: run go generate.
 var _ = (*int)((*d2.N)(nil))
@@ -124,28 +124,28 @@ var _ = (*int)((*d2.N)(nil))
 // An error here means that schema has changed: run go generate.
 var _ = (*int)((*schema)(nil))
 
-func appendWire2CBOR(b []byte, v *Wire) (_ []byte, err error) {
+func appendCborCBOR(b []byte, v *Cbor) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa8ac"...)
 	if v.C == nil {
-		b = wire2.AppendNil(b)
+		b = cbor2.AppendNil(b)
 	} else {
 		if b, err = appendContext_CBOR(b, v.C); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "ad"...)
-	b = wire2.AppendInt(b, int64(v.D))
+	b = cbor2.AppendInt(b, int64(v.D))
 	b = append(b, "am"...)
-	b = wire2.AppendMap(b, len(v.M))
+	b = cbor2.AppendMap(b, len(v.M))
 	var x1 [16]string
-	for _, x2 := range wire2.SortedText(x1[:0], v.M) {
-		if b, ok = wire2.AppendText(b, x2); !ok {
-			return b, wire2.NotUTF8("Wire.M key")
+	for _, x2 := range cbor2.SortedText(x1[:0], v.M) {
+		if b, ok = cbor2.AppendText(b, x2); !ok {
+			return b, cbor2.NotUTF8("Cbor.M key")
 		}
 		x3 := v.M[x2]
 		if x3 == nil {
-			b = wire2.AppendNil(b)
+			b = cbor2.AppendNil(b)
 		} else {
 			if b, err = appendDTCBOR(b, x3); err != nil {
 				return b, err
@@ -153,21 +153,21 @@ func appendWire2CBOR(b []byte, v *Wire) (_ []byte, err error) {
 		}
 	}
 	b = append(b, "an"...)
-	b = wire2.AppendArray(b, len(v.N))
+	b = cbor2.AppendArray(b, len(v.N))
 	for x4 := range v.N {
-		b = wire2.AppendInt(b, int64(v.N[x4]))
+		b = cbor2.AppendInt(b, int64(v.N[x4]))
 	}
 	b = append(b, "as"...)
-	b = wire2.AppendArray(b, len(v.S))
+	b = cbor2.AppendArray(b, len(v.S))
 	for x5 := range v.S {
-		b = wire2.AppendInt(b, int64(v.S[x5]))
+		b = cbor2.AppendInt(b, int64(v.S[x5]))
 	}
 	b = append(b, "at"...)
 	if b, err = appendDTCBOR(b, &v.T); err != nil {
 		return b, err
 	}
 	b = append(b, "aw"...)
-	if b, err = appendWire3CBOR(b, &v.W); err != nil {
+	if b, err = appendCbor2CBOR(b, &v.W); err != nil {
 		return b, err
 	}
 	b = append(b, "ax"...)
@@ -177,27 +177,27 @@ func appendWire2CBOR(b []byte, v *Wire) (_ []byte, err error) {
 	return b, nil
 }
 
-var fieldsOfWire2 = []string{"ac", "ad", "am", "an", "as", "at", "aw", "ax"}
+var fieldsOfCbor = []string{"ac", "ad", "am", "an", "as", "at", "aw", "ax"}
 
-func decodeWire2CBOR(d *wire2.Decoder, v *Wire) {
-	var f wire2.Fields
+func decodeCborCBOR(d *cbor2.Decoder, v *Cbor) {
+	var f cbor2.Fields
 	for n := d.Map(); n > 0; n-- {
-		k := f.Next(d, fieldsOfWire2)
+		k := f.Next(d, fieldsOfCbor)
 		switch k {
 		case 0:
-			v.C = wire2.New[context_](d)
+			v.C = cbor2.New[context_](d)
 			decodeContext_CBOR(d, v.C)
 		case 1:
 			v.D = time.Duration(d.Int64())
 		case 2:
 			x1 := d.Map()
-			x2 := wire2.MakeMap[map[string]*d2.T](d, x1)
+			x2 := cbor2.MakeMap[map[string]*d2.T](d, x1)
 			for range x1 {
 				var x3 string
 				var x4 *d2.T
 				x3 = d.Text()
 				if !d.Nil() {
-					x4 = wire2.New[d2.T](d)
+					x4 = cbor2.New[d2.T](d)
 					decodeDTCBOR(d, x4)
 				}
 				if d.Err() != nil {
@@ -209,10 +209,10 @@ func decodeWire2CBOR(d *wire2.Decoder, v *Wire) {
 			v.M = x2
 		case 3:
 			x5 := d.Array()
-			x6 := wire2.Slice[d2.N](d, x5)
+			x6 := cbor2.Slice[d2.N](d, x5)
 			for len(x6) < x5 {
-				x6 = wire2.Extend(d, x6, x5)
-				x6[len(x6)-1] = d2.N(d.IntN(wire2.WordSize))
+				x6 = cbor2.Extend(d, x6, x5)
+				x6[len(x6)-1] = d2.N(d.IntN(cbor2.WordSize))
 				if d.Err() != nil {
 					break
 				}
@@ -221,10 +221,10 @@ func decodeWire2CBOR(d *wire2.Decoder, v *Wire) {
 			v.N = x6
 		case 4:
 			x7 := d.Array()
-			x8 := wire2.Slice[schema](d, x7)
+			x8 := cbor2.Slice[schema](d, x7)
 			for len(x8) < x7 {
-				x8 = wire2.Extend(d, x8, x7)
-				x8[len(x8)-1] = schema(d.IntN(wire2.WordSize))
+				x8 = cbor2.Extend(d, x8, x7)
+				x8[len(x8)-1] = schema(d.IntN(cbor2.WordSize))
 				if d.Err() != nil {
 					break
 				}
@@ -234,14 +234,14 @@ func decodeWire2CBOR(d *wire2.Decoder, v *Wire) {
 		case 5:
 			decodeDTCBOR(d, &v.T)
 		case 6:
-			decodeWire3CBOR(d, &v.W)
+			decodeCbor2CBOR(d, &v.W)
 		case 7:
 			decodeXTCBOR(d, &v.X)
-		case wire2.Unknown:
+		case cbor2.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
-			d.InField(fieldsOfWire2, k)
+			d.InField(fieldsOfCbor, k)
 			return
 		}
 	}
@@ -256,24 +256,24 @@ var _ = struct {
 
 func appendDTCBOR(b []byte, v *d2.T) (_ []byte, err error) {
 	b = append(b, "\xa2aa"...)
-	b = wire2.AppendInt(b, int64(v.A))
+	b = cbor2.AppendInt(b, int64(v.A))
 	b = append(b, "ab"...)
-	b = wire2.AppendInt(b, int64(v.B))
+	b = cbor2.AppendInt(b, int64(v.B))
 	return b, nil
 }
 
 var fieldsOfDT = []string{"aa", "ab"}
 
-func decodeDTCBOR(d *wire2.Decoder, v *d2.T) {
-	var f wire2.Fields
+func decodeDTCBOR(d *cbor2.Decoder, v *d2.T) {
+	var f cbor2.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfDT)
 		switch k {
 		case 0:
-			v.A = int(d.IntN(wire2.WordSize))
+			v.A = int(d.IntN(cbor2.WordSize))
 		case 1:
-			v.B = int(d.IntN(wire2.WordSize))
-		case wire2.Unknown:
+			v.B = int(d.IntN(cbor2.WordSize))
+		case cbor2.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -292,20 +292,20 @@ var _ = struct {
 
 func appendContext_CBOR(b []byte, v *context_) (_ []byte, err error) {
 	b = append(b, "\xa1ab"...)
-	b = wire2.AppendInt(b, int64(v.B))
+	b = cbor2.AppendInt(b, int64(v.B))
 	return b, nil
 }
 
 var fieldsOfContext_ = []string{"ab"}
 
-func decodeContext_CBOR(d *wire2.Decoder, v *context_) {
-	var f wire2.Fields
+func decodeContext_CBOR(d *cbor2.Decoder, v *context_) {
+	var f cbor2.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfContext_)
 		switch k {
 		case 0:
-			v.B = int(d.IntN(wire2.WordSize))
-		case wire2.Unknown:
+			v.B = int(d.IntN(cbor2.WordSize))
+		case cbor2.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -316,31 +316,31 @@ func decodeContext_CBOR(d *wire2.Decoder, v *context_) {
 	d.Leave()
 }
 
-// An error here means that wire has changed: run go generate.
+// An error here means that cbor has changed: run go generate.
 var _ = struct {
 	A int
-}(wire{})
+}(cbor{})
 
-func appendWire3CBOR(b []byte, v *wire) (_ []byte, err error) {
+func appendCbor2CBOR(b []byte, v *cbor) (_ []byte, err error) {
 	b = append(b, "\xa1aa"...)
-	b = wire2.AppendInt(b, int64(v.A))
+	b = cbor2.AppendInt(b, int64(v.A))
 	return b, nil
 }
 
-var fieldsOfWire3 = []string{"aa"}
+var fieldsOfCbor2 = []string{"aa"}
 
-func decodeWire3CBOR(d *wire2.Decoder, v *wire) {
-	var f wire2.Fields
+func decodeCbor2CBOR(d *cbor2.Decoder, v *cbor) {
+	var f cbor2.Fields
 	for n := d.Map(); n > 0; n-- {
-		k := f.Next(d, fieldsOfWire3)
+		k := f.Next(d, fieldsOfCbor2)
 		switch k {
 		case 0:
-			v.A = int(d.IntN(wire2.WordSize))
-		case wire2.Unknown:
+			v.A = int(d.IntN(cbor2.WordSize))
+		case cbor2.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
-			d.InField(fieldsOfWire3, k)
+			d.InField(fieldsOfCbor2, k)
 			return
 		}
 	}
@@ -354,20 +354,20 @@ var _ = struct {
 
 func appendXTCBOR(b []byte, v *pkgx.T) (_ []byte, err error) {
 	b = append(b, "\xa1aa"...)
-	b = wire2.AppendInt(b, int64(v.A))
+	b = cbor2.AppendInt(b, int64(v.A))
 	return b, nil
 }
 
 var fieldsOfXT = []string{"aa"}
 
-func decodeXTCBOR(d *wire2.Decoder, v *pkgx.T) {
-	var f wire2.Fields
+func decodeXTCBOR(d *cbor2.Decoder, v *pkgx.T) {
+	var f cbor2.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfXT)
 		switch k {
 		case 0:
-			v.A = int(d.IntN(wire2.WordSize))
-		case wire2.Unknown:
+			v.A = int(d.IntN(cbor2.WordSize))
+		case cbor2.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

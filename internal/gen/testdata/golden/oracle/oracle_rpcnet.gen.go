@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -160,90 +160,90 @@ func appendValueCBOR(b []byte, v *Value) (_ []byte, err error) {
 	if len(v.OptList) == 0 {
 		n--
 	}
-	b = wire.AppendMap(b, n)
+	b = cbor.AppendMap(b, n)
 	b = append(b, "bb2"...)
-	b = wire.AppendBool(b, v.Embedded.B2)
+	b = cbor.AppendBool(b, v.Embedded.B2)
 	b = append(b, "bby"...)
-	if b, ok = wire.AppendText(b, v.Embedded.By); !ok {
-		return b, wire.NotUTF8("Value.Embedded.By")
+	if b, ok = cbor.AppendText(b, v.Embedded.By); !ok {
+		return b, cbor.NotUTF8("Value.Embedded.By")
 	}
 	b = append(b, "cint"...)
-	b = wire.AppendInt(b, int64(v.Int))
+	b = cbor.AppendInt(b, int64(v.Int))
 	b = append(b, "cmap"...)
-	b = wire.AppendMap(b, len(v.Map))
+	b = cbor.AppendMap(b, len(v.Map))
 	var x1 [16]string
-	for _, x2 := range wire.SortedText(x1[:0], v.Map) {
-		if b, ok = wire.AppendText(b, x2); !ok {
-			return b, wire.NotUTF8("Value.Map key")
+	for _, x2 := range cbor.SortedText(x1[:0], v.Map) {
+		if b, ok = cbor.AppendText(b, x2); !ok {
+			return b, cbor.NotUTF8("Value.Map key")
 		}
 		x3 := v.Map[x2]
-		if b, ok = wire.AppendText(b, x3); !ok {
-			return b, wire.NotUTF8("Value.Map")
+		if b, ok = cbor.AppendText(b, x3); !ok {
+			return b, cbor.NotUTF8("Value.Map")
 		}
 	}
 	if !(v.Opt == "") {
 		b = append(b, "copt"...)
-		if b, ok = wire.AppendText(b, v.Opt); !ok {
-			return b, wire.NotUTF8("Value.Opt")
+		if b, ok = cbor.AppendText(b, v.Opt); !ok {
+			return b, cbor.NotUTF8("Value.Opt")
 		}
 	}
 	b = append(b, "cptr"...)
 	if v.Ptr == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
-		if b, ok = wire.AppendText(b, (*v.Ptr)); !ok {
-			return b, wire.NotUTF8("Value.Ptr")
+		if b, ok = cbor.AppendText(b, (*v.Ptr)); !ok {
+			return b, cbor.NotUTF8("Value.Ptr")
 		}
 	}
 	b = append(b, "dbool"...)
-	b = wire.AppendBool(b, v.Bool)
+	b = cbor.AppendBool(b, v.Bool)
 	b = append(b, "dint8"...)
-	b = wire.AppendInt(b, int64(v.Int8))
+	b = cbor.AppendInt(b, int64(v.Int8))
 	b = append(b, "dints"...)
-	b = wire.AppendMap(b, len(v.Ints))
+	b = cbor.AppendMap(b, len(v.Ints))
 	var x4 [16]int
-	for _, x5 := range wire.SortedInts(x4[:0], v.Ints) {
-		b = wire.AppendInt(b, int64(x5))
+	for _, x5 := range cbor.SortedInts(x4[:0], v.Ints) {
+		b = cbor.AppendInt(b, int64(x5))
 		x6 := v.Ints[x5]
-		if b, ok = wire.AppendText(b, x6); !ok {
-			return b, wire.NotUTF8("Value.Ints")
+		if b, ok = cbor.AppendText(b, x6); !ok {
+			return b, cbor.NotUTF8("Value.Ints")
 		}
 	}
 	b = append(b, "dnode"...)
 	if v.Node == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
 		if b, err = appendNodeCBOR(b, v.Node); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "dtime"...)
-	if b, err = wire.AppendTime(b, v.Time); err != nil {
-		return b, wire.In("Value.Time", err)
+	if b, err = cbor.AppendTime(b, v.Time); err != nil {
+		return b, cbor.In("Value.Time", err)
 	}
 	b = append(b, "dtook"...)
-	b = wire.AppendInt(b, int64(v.Took))
+	b = cbor.AppendInt(b, int64(v.Took))
 	b = append(b, "duint"...)
-	b = wire.AppendUint(b, uint64(v.Uint))
+	b = cbor.AppendUint(b, uint64(v.Uint))
 	b = append(b, "earray"...)
-	b = wire.AppendArray(b, len(v.Array))
+	b = cbor.AppendArray(b, len(v.Array))
 	for x7 := range v.Array {
-		b = wire.AppendInt(b, int64(v.Array[x7]))
+		b = cbor.AppendInt(b, int64(v.Array[x7]))
 	}
 	b = append(b, "ebytes"...)
-	b = wire.AppendBytes(b, v.Bytes)
+	b = cbor.AppendBytes(b, v.Bytes)
 	b = append(b, "eint16"...)
-	b = wire.AppendInt(b, int64(v.Int16))
+	b = cbor.AppendInt(b, int64(v.Int16))
 	b = append(b, "eint32"...)
-	b = wire.AppendInt(b, int64(v.Int32))
+	b = cbor.AppendInt(b, int64(v.Int32))
 	b = append(b, "eint64"...)
-	b = wire.AppendInt(b, v.Int64)
+	b = cbor.AppendInt(b, v.Int64)
 	b = append(b, "enodes"...)
-	b = wire.AppendMap(b, len(v.Nodes))
+	b = cbor.AppendMap(b, len(v.Nodes))
 	var x8 [16]string
-	for _, x9 := range wire.SortedText(x8[:0], v.Nodes) {
-		if b, ok = wire.AppendText(b, x9); !ok {
-			return b, wire.NotUTF8("Value.Nodes key")
+	for _, x9 := range cbor.SortedText(x8[:0], v.Nodes) {
+		if b, ok = cbor.AppendText(b, x9); !ok {
+			return b, cbor.NotUTF8("Value.Nodes key")
 		}
 		x10 := v.Nodes[x9]
 		if b, err = appendNodeCBOR(b, &x10); err != nil {
@@ -255,33 +255,33 @@ func appendValueCBOR(b []byte, v *Value) (_ []byte, err error) {
 		return b, err
 	}
 	b = append(b, "euint8"...)
-	b = wire.AppendUint(b, uint64(v.Uint8))
+	b = cbor.AppendUint(b, uint64(v.Uint8))
 	b = append(b, "euints"...)
-	b = wire.AppendMap(b, len(v.Uints))
+	b = cbor.AppendMap(b, len(v.Uints))
 	var x11 [16]uint16
-	for _, x12 := range wire.SortedInts(x11[:0], v.Uints) {
-		b = wire.AppendUint(b, uint64(x12))
+	for _, x12 := range cbor.SortedInts(x11[:0], v.Uints) {
+		b = cbor.AppendUint(b, uint64(x12))
 		x13 := v.Uints[x12]
-		b = wire.AppendBytes(b, x13)
+		b = cbor.AppendBytes(b, x13)
 	}
 	b = append(b, "ffloats"...)
-	b = wire.AppendArray(b, len(v.Floats))
+	b = cbor.AppendArray(b, len(v.Floats))
 	for x14 := range v.Floats {
-		b = wire.AppendFloat32(b, v.Floats[x14])
+		b = cbor.AppendFloat32(b, v.Floats[x14])
 	}
 	b = append(b, "fnested"...)
-	b = wire.AppendArray(b, len(v.Nested))
+	b = cbor.AppendArray(b, len(v.Nested))
 	for x15 := range v.Nested {
-		b = wire.AppendArray(b, len(v.Nested[x15]))
+		b = cbor.AppendArray(b, len(v.Nested[x15]))
 		for x16 := range v.Nested[x15] {
-			b = wire.AppendInt(b, v.Nested[x15][x16])
+			b = cbor.AppendInt(b, v.Nested[x15][x16])
 		}
 	}
 	b = append(b, "fpoints"...)
-	b = wire.AppendArray(b, len(v.Points))
+	b = cbor.AppendArray(b, len(v.Points))
 	for x17 := range v.Points {
 		if v.Points[x17] == nil {
-			b = wire.AppendNil(b)
+			b = cbor.AppendNil(b)
 		} else {
 			if b, err = appendPointCBOR(b, v.Points[x17]); err != nil {
 				return b, err
@@ -289,28 +289,28 @@ func appendValueCBOR(b []byte, v *Value) (_ []byte, err error) {
 		}
 	}
 	b = append(b, "fstring"...)
-	if b, ok = wire.AppendText(b, v.String); !ok {
-		return b, wire.NotUTF8("Value.String")
+	if b, ok = cbor.AppendText(b, v.String); !ok {
+		return b, cbor.NotUTF8("Value.String")
 	}
 	b = append(b, "fuint16"...)
-	b = wire.AppendUint(b, uint64(v.Uint16))
+	b = cbor.AppendUint(b, uint64(v.Uint16))
 	b = append(b, "fuint32"...)
-	b = wire.AppendUint(b, uint64(v.Uint32))
+	b = cbor.AppendUint(b, uint64(v.Uint32))
 	b = append(b, "fuint64"...)
-	b = wire.AppendUint(b, v.Uint64)
+	b = cbor.AppendUint(b, v.Uint64)
 	b = append(b, "gdoubles"...)
-	b = wire.AppendArray(b, len(v.Doubles))
+	b = cbor.AppendArray(b, len(v.Doubles))
 	for x18 := range v.Doubles {
-		b = wire.AppendFloat64(b, v.Doubles[x18])
+		b = cbor.AppendFloat64(b, v.Doubles[x18])
 	}
 	b = append(b, "gfloat32"...)
-	b = wire.AppendFloat32(b, v.Float32)
+	b = cbor.AppendFloat32(b, v.Float32)
 	b = append(b, "gfloat64"...)
-	b = wire.AppendFloat64(b, v.Float64)
+	b = cbor.AppendFloat64(b, v.Float64)
 	if !(v.OptPtr == nil) {
 		b = append(b, "gopt_ptr"...)
 		if v.OptPtr == nil {
-			b = wire.AppendNil(b)
+			b = cbor.AppendNil(b)
 		} else {
 			if b, err = appendPointCBOR(b, v.OptPtr); err != nil {
 				return b, err
@@ -319,37 +319,37 @@ func appendValueCBOR(b []byte, v *Value) (_ []byte, err error) {
 	}
 	b = append(b, "gptr_int"...)
 	if v.PtrInt == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
-		b = wire.AppendInt(b, (*v.PtrInt))
+		b = cbor.AppendInt(b, (*v.PtrInt))
 	}
 	b = append(b, "gstrings"...)
-	b = wire.AppendArray(b, len(v.Strings))
+	b = cbor.AppendArray(b, len(v.Strings))
 	for x19 := range v.Strings {
-		if b, ok = wire.AppendText(b, v.Strings[x19]); !ok {
-			return b, wire.NotUTF8("Value.Strings")
+		if b, ok = cbor.AppendText(b, v.Strings[x19]); !ok {
+			return b, cbor.NotUTF8("Value.Strings")
 		}
 	}
 	if !(len(v.OptList) == 0) {
 		b = append(b, "hopt_list"...)
-		b = wire.AppendArray(b, len(v.OptList))
+		b = cbor.AppendArray(b, len(v.OptList))
 		for x20 := range v.OptList {
-			if b, ok = wire.AppendText(b, v.OptList[x20]); !ok {
-				return b, wire.NotUTF8("Value.OptList")
+			if b, ok = cbor.AppendText(b, v.OptList[x20]); !ok {
+				return b, cbor.NotUTF8("Value.OptList")
 			}
 		}
 	}
 	b = append(b, "x-a_name_that_is_longer_than_twenty_three_bytes"...)
-	if b, ok = wire.AppendText(b, v.Long); !ok {
-		return b, wire.NotUTF8("Value.Long")
+	if b, ok = cbor.AppendText(b, v.Long); !ok {
+		return b, cbor.NotUTF8("Value.Long")
 	}
 	return b, nil
 }
 
 var fieldsOfValue = []string{"bb2", "bby", "cint", "cmap", "copt", "cptr", "dbool", "dint8", "dints", "dnode", "dtime", "dtook", "duint", "earray", "ebytes", "eint16", "eint32", "eint64", "enodes", "epoint", "euint8", "euints", "ffloats", "fnested", "fpoints", "fstring", "fuint16", "fuint32", "fuint64", "gdoubles", "gfloat32", "gfloat64", "gopt_ptr", "gptr_int", "gstrings", "hopt_list", "x-a_name_that_is_longer_than_twenty_three_bytes"}
 
-func decodeValueCBOR(d *wire.Decoder, v *Value) {
-	var f wire.Fields
+func decodeValueCBOR(d *cbor.Decoder, v *Value) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfValue)
 		switch k {
@@ -358,10 +358,10 @@ func decodeValueCBOR(d *wire.Decoder, v *Value) {
 		case 1:
 			v.Embedded.By = d.Text()
 		case 2:
-			v.Int = int(d.IntN(wire.WordSize))
+			v.Int = int(d.IntN(cbor.WordSize))
 		case 3:
 			x1 := d.Map()
-			x2 := wire.MakeMap[map[string]string](d, x1)
+			x2 := cbor.MakeMap[map[string]string](d, x1)
 			for range x1 {
 				var x3 string
 				var x4 string
@@ -377,7 +377,7 @@ func decodeValueCBOR(d *wire.Decoder, v *Value) {
 		case 4:
 			v.Opt = d.Text()
 		case 5:
-			v.Ptr = wire.New[string](d)
+			v.Ptr = cbor.New[string](d)
 			(*v.Ptr) = d.Text()
 		case 6:
 			v.Bool = d.Bool()
@@ -385,11 +385,11 @@ func decodeValueCBOR(d *wire.Decoder, v *Value) {
 			v.Int8 = int8(d.IntN(8))
 		case 8:
 			x5 := d.Map()
-			x6 := wire.MakeMap[map[int]string](d, x5)
+			x6 := cbor.MakeMap[map[int]string](d, x5)
 			for range x5 {
 				var x7 int
 				var x8 string
-				x7 = int(d.IntN(wire.WordSize))
+				x7 = int(d.IntN(cbor.WordSize))
 				x8 = d.Text()
 				if d.Err() != nil {
 					break
@@ -399,14 +399,14 @@ func decodeValueCBOR(d *wire.Decoder, v *Value) {
 			d.MapDone(len(x6), x5)
 			v.Ints = x6
 		case 9:
-			v.Node = wire.New[Node](d)
+			v.Node = cbor.New[Node](d)
 			decodeNodeCBOR(d, v.Node)
 		case 10:
 			v.Time = d.Time()
 		case 11:
 			v.Took = time.Duration(d.Int64())
 		case 12:
-			v.Uint = uint(d.UintN(wire.WordSize))
+			v.Uint = uint(d.UintN(cbor.WordSize))
 		case 13:
 			d.ArrayOf(3)
 			for x9 := range v.Array {
@@ -426,7 +426,7 @@ func decodeValueCBOR(d *wire.Decoder, v *Value) {
 			v.Int64 = d.Int64()
 		case 18:
 			x10 := d.Map()
-			x11 := wire.MakeMap[map[string]Node](d, x10)
+			x11 := cbor.MakeMap[map[string]Node](d, x10)
 			for range x10 {
 				var x12 string
 				var x13 Node
@@ -445,7 +445,7 @@ func decodeValueCBOR(d *wire.Decoder, v *Value) {
 			v.Uint8 = uint8(d.UintN(8))
 		case 21:
 			x14 := d.Map()
-			x15 := wire.MakeMap[map[uint16][]uint8](d, x14)
+			x15 := cbor.MakeMap[map[uint16][]uint8](d, x14)
 			for range x14 {
 				var x16 uint16
 				var x17 []uint8
@@ -459,13 +459,13 @@ func decodeValueCBOR(d *wire.Decoder, v *Value) {
 			d.MapDone(len(x15), x14)
 			v.Uints = x15
 		case 22:
-			if x20, ok := wire.Numbers[float32](d); ok {
+			if x20, ok := cbor.Numbers[float32](d); ok {
 				v.Floats = x20
 			} else {
 				x18 := d.Array()
-				x19 := wire.Slice[float32](d, x18)
+				x19 := cbor.Slice[float32](d, x18)
 				for len(x19) < x18 {
-					x19 = wire.Extend(d, x19, x18)
+					x19 = cbor.Extend(d, x19, x18)
 					x19[len(x19)-1] = d.Float32()
 					if d.Err() != nil {
 						break
@@ -476,16 +476,16 @@ func decodeValueCBOR(d *wire.Decoder, v *Value) {
 			}
 		case 23:
 			x21 := d.Array()
-			x22 := wire.Slice[[]int64](d, x21)
+			x22 := cbor.Slice[[]int64](d, x21)
 			for len(x22) < x21 {
-				x22 = wire.Extend(d, x22, x21)
-				if x25, ok := wire.Numbers[int64](d); ok {
+				x22 = cbor.Extend(d, x22, x21)
+				if x25, ok := cbor.Numbers[int64](d); ok {
 					x22[len(x22)-1] = x25
 				} else {
 					x23 := d.Array()
-					x24 := wire.Slice[int64](d, x23)
+					x24 := cbor.Slice[int64](d, x23)
 					for len(x24) < x23 {
-						x24 = wire.Extend(d, x24, x23)
+						x24 = cbor.Extend(d, x24, x23)
 						x24[len(x24)-1] = d.Int64()
 						if d.Err() != nil {
 							break
@@ -502,11 +502,11 @@ func decodeValueCBOR(d *wire.Decoder, v *Value) {
 			v.Nested = x22
 		case 24:
 			x26 := d.Array()
-			x27 := wire.Slice[*Point](d, x26)
+			x27 := cbor.Slice[*Point](d, x26)
 			for len(x27) < x26 {
-				x27 = wire.Extend(d, x27, x26)
+				x27 = cbor.Extend(d, x27, x26)
 				if !d.Nil() {
-					x27[len(x27)-1] = wire.New[Point](d)
+					x27[len(x27)-1] = cbor.New[Point](d)
 					decodePointCBOR(d, &(*x27[len(x27)-1]))
 				}
 				if d.Err() != nil {
@@ -524,13 +524,13 @@ func decodeValueCBOR(d *wire.Decoder, v *Value) {
 		case 28:
 			v.Uint64 = d.Uint64()
 		case 29:
-			if x30, ok := wire.Numbers[float64](d); ok {
+			if x30, ok := cbor.Numbers[float64](d); ok {
 				v.Doubles = x30
 			} else {
 				x28 := d.Array()
-				x29 := wire.Slice[float64](d, x28)
+				x29 := cbor.Slice[float64](d, x28)
 				for len(x29) < x28 {
-					x29 = wire.Extend(d, x29, x28)
+					x29 = cbor.Extend(d, x29, x28)
 					x29[len(x29)-1] = d.Float64()
 					if d.Err() != nil {
 						break
@@ -544,16 +544,16 @@ func decodeValueCBOR(d *wire.Decoder, v *Value) {
 		case 31:
 			v.Float64 = d.Float64()
 		case 32:
-			v.OptPtr = wire.New[Point](d)
+			v.OptPtr = cbor.New[Point](d)
 			decodePointCBOR(d, v.OptPtr)
 		case 33:
-			v.PtrInt = wire.New[int64](d)
+			v.PtrInt = cbor.New[int64](d)
 			(*v.PtrInt) = d.Int64()
 		case 34:
 			x31 := d.Array()
-			x32 := wire.Slice[string](d, x31)
+			x32 := cbor.Slice[string](d, x31)
 			for len(x32) < x31 {
-				x32 = wire.Extend(d, x32, x31)
+				x32 = cbor.Extend(d, x32, x31)
 				x32[len(x32)-1] = d.Text()
 				if d.Err() != nil {
 					break
@@ -563,9 +563,9 @@ func decodeValueCBOR(d *wire.Decoder, v *Value) {
 			v.Strings = x32
 		case 35:
 			x33 := d.Array()
-			x34 := wire.Slice[string](d, x33)
+			x34 := cbor.Slice[string](d, x33)
 			for len(x34) < x33 {
-				x34 = wire.Extend(d, x34, x33)
+				x34 = cbor.Extend(d, x34, x33)
 				x34[len(x34)-1] = d.Text()
 				if d.Err() != nil {
 					break
@@ -575,7 +575,7 @@ func decodeValueCBOR(d *wire.Decoder, v *Value) {
 			v.OptList = x34
 		case 36:
 			v.Long = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -599,14 +599,14 @@ func appendNodeCBOR(b []byte, v *Node) ([]byte, error) {
 
 func appendNodeCBORAt(b []byte, v *Node, depth int) (_ []byte, err error) {
 	var ok bool
-	if depth > wire.MaxDepth {
-		return b, wire.ErrDepth
+	if depth > cbor.MaxDepth {
+		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa3dkids"...)
-	b = wire.AppendArray(b, len(v.Kids))
+	b = cbor.AppendArray(b, len(v.Kids))
 	for x1 := range v.Kids {
 		if v.Kids[x1] == nil {
-			b = wire.AppendNil(b)
+			b = cbor.AppendNil(b)
 		} else {
 			if b, err = appendNodeCBORAt(b, v.Kids[x1], depth+1); err != nil {
 				return b, err
@@ -615,33 +615,33 @@ func appendNodeCBORAt(b []byte, v *Node, depth int) (_ []byte, err error) {
 	}
 	b = append(b, "dnext"...)
 	if v.Next == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else {
 		if b, err = appendNodeCBORAt(b, v.Next, depth+1); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "evalue"...)
-	if b, ok = wire.AppendText(b, v.Value); !ok {
-		return b, wire.NotUTF8("Node.Value")
+	if b, ok = cbor.AppendText(b, v.Value); !ok {
+		return b, cbor.NotUTF8("Node.Value")
 	}
 	return b, nil
 }
 
 var fieldsOfNode = []string{"dkids", "dnext", "evalue"}
 
-func decodeNodeCBOR(d *wire.Decoder, v *Node) {
-	var f wire.Fields
+func decodeNodeCBOR(d *cbor.Decoder, v *Node) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfNode)
 		switch k {
 		case 0:
 			x1 := d.Array()
-			x2 := wire.Slice[*Node](d, x1)
+			x2 := cbor.Slice[*Node](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				if !d.Nil() {
-					x2[len(x2)-1] = wire.New[Node](d)
+					x2[len(x2)-1] = cbor.New[Node](d)
 					decodeNodeCBOR(d, &(*x2[len(x2)-1]))
 				}
 				if d.Err() != nil {
@@ -651,11 +651,11 @@ func decodeNodeCBOR(d *wire.Decoder, v *Node) {
 			d.Leave()
 			v.Kids = x2
 		case 1:
-			v.Next = wire.New[Node](d)
+			v.Next = cbor.New[Node](d)
 			decodeNodeCBOR(d, v.Next)
 		case 2:
 			v.Value = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -675,18 +675,18 @@ var _ = struct {
 
 func appendPointCBOR(b []byte, v *Point) (_ []byte, err error) {
 	b = append(b, "\xa3\x01"...)
-	b = wire.AppendFloat64(b, v.X)
+	b = cbor.AppendFloat64(b, v.X)
 	b = append(b, "\x02"...)
-	b = wire.AppendFloat64(b, v.Y)
+	b = cbor.AppendFloat64(b, v.Y)
 	b = append(b, "\x19\x01,"...)
-	b = wire.AppendInt(b, int64(v.Z))
+	b = cbor.AppendInt(b, int64(v.Z))
 	return b, nil
 }
 
 var fieldsOfPoint = []string{"\x01", "\x02", "\x19\x01,"}
 
-func decodePointCBOR(d *wire.Decoder, v *Point) {
-	var f wire.Fields
+func decodePointCBOR(d *cbor.Decoder, v *Point) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfPoint)
 		switch k {
@@ -695,8 +695,8 @@ func decodePointCBOR(d *wire.Decoder, v *Point) {
 		case 1:
 			v.Y = d.Float64()
 		case 2:
-			v.Z = int(d.IntN(wire.WordSize))
-		case wire.Unknown:
+			v.Z = int(d.IntN(cbor.WordSize))
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

@@ -6,9 +6,9 @@ import (
 	"context"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -107,20 +107,20 @@ var _ = struct {
 
 func appendBothCBOR(b []byte, v *Both) (_ []byte, err error) {
 	b = append(b, "\xa1ax"...)
-	b = wire.AppendInt(b, int64(v.X))
+	b = cbor.AppendInt(b, int64(v.X))
 	return b, nil
 }
 
 var fieldsOfBoth = []string{"ax"}
 
-func decodeBothCBOR(d *wire.Decoder, v *Both) {
-	var f wire.Fields
+func decodeBothCBOR(d *cbor.Decoder, v *Both) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfBoth)
 		switch k {
 		case 0:
-			v.X = int(d.IntN(wire.WordSize))
-		case wire.Unknown:
+			v.X = int(d.IntN(cbor.WordSize))
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -137,7 +137,7 @@ type UnknownTree struct {
 	// Name is the wire name of the variant.
 	Name string
 	// Raw is its value.
-	Raw wire.Raw
+	Raw cbor.Raw
 }
 
 func (*UnknownTree) isTree() {}
@@ -149,8 +149,8 @@ func AppendTreeCBOR(b []byte, v Tree) ([]byte, error) {
 }
 
 func appendTreeCBORAt(b []byte, v Tree, depth int) ([]byte, error) {
-	if depth > wire.MaxDepth {
-		return b, wire.ErrDepth
+	if depth > cbor.MaxDepth {
+		return b, cbor.ErrDepth
 	}
 	switch v := v.(type) {
 	case *Leaf:
@@ -167,21 +167,21 @@ func appendTreeCBORAt(b []byte, v Tree, depth int) ([]byte, error) {
 		return appendBranchCBORAt(append(b, "\xa1fbranch"...), &v, depth+1)
 	case *UnknownTree:
 		if v != nil {
-			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
 			if !ok {
-				return b, wire.NotUTF8("UnknownTree.Name")
+				return b, cbor.NotUTF8("UnknownTree.Name")
 			}
-			return wire.AppendRaw(b, v.Raw)
+			return cbor.AppendRaw(b, v.Raw)
 		}
 	}
-	return b, wire.NotVariant("Tree", v)
+	return b, cbor.NotVariant("Tree", v)
 }
 
-var _ = wire.RegisterVariants[Tree](Leaf{}, Branch{})
+var _ = cbor.RegisterVariants[Tree](Leaf{}, Branch{})
 
 // DecodeTreeCBOR decodes into v, a [Tree], for generated code that
 // uses the union.
-func DecodeTreeCBOR(d *wire.Decoder, v *Tree) {
+func DecodeTreeCBOR(d *cbor.Decoder, v *Tree) {
 	name := d.Union()
 	if d.Err() != nil {
 		return
@@ -189,12 +189,12 @@ func DecodeTreeCBOR(d *wire.Decoder, v *Tree) {
 	switch name {
 	case "leaf":
 		var x Leaf
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeLeafCBOR(d, &x)
 		*v = x
 	case "branch":
 		var x Branch
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeBranchCBOR(d, &x)
 		*v = x
 	default:
@@ -213,7 +213,7 @@ type Unknownhidden struct {
 	// Name is the wire name of the variant.
 	Name string
 	// Raw is its value.
-	Raw wire.Raw
+	Raw cbor.Raw
 }
 
 func (*Unknownhidden) isHidden() {}
@@ -230,21 +230,21 @@ func appendHiddenCBOR(b []byte, v hidden) ([]byte, error) {
 		return appendSomethingCBOR(append(b, "\xa1isomething"...), &v)
 	case *Unknownhidden:
 		if v != nil {
-			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
 			if !ok {
-				return b, wire.NotUTF8("Unknownhidden.Name")
+				return b, cbor.NotUTF8("Unknownhidden.Name")
 			}
-			return wire.AppendRaw(b, v.Raw)
+			return cbor.AppendRaw(b, v.Raw)
 		}
 	}
-	return b, wire.NotVariant("hidden", v)
+	return b, cbor.NotVariant("hidden", v)
 }
 
-var _ = wire.RegisterVariants[hidden](Something{})
+var _ = cbor.RegisterVariants[hidden](Something{})
 
 // decodeHiddenCBOR decodes into v, a [hidden], for generated code that
 // uses the union.
-func decodeHiddenCBOR(d *wire.Decoder, v *hidden) {
+func decodeHiddenCBOR(d *cbor.Decoder, v *hidden) {
 	name := d.Union()
 	if d.Err() != nil {
 		return
@@ -252,7 +252,7 @@ func decodeHiddenCBOR(d *wire.Decoder, v *hidden) {
 	switch name {
 	case "something":
 		var x Something
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeSomethingCBOR(d, &x)
 		*v = x
 	default:
@@ -280,14 +280,14 @@ func appendLeafCBOR(b []byte, v *Leaf) (_ []byte, err error) {
 
 var fieldsOfLeaf = []string{"dboth"}
 
-func decodeLeafCBOR(d *wire.Decoder, v *Leaf) {
-	var f wire.Fields
+func decodeLeafCBOR(d *cbor.Decoder, v *Leaf) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfLeaf)
 		switch k {
 		case 0:
 			decodeBothCBOR(d, &v.Both)
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -309,18 +309,18 @@ func appendBranchCBOR(b []byte, v *Branch) ([]byte, error) {
 }
 
 func appendBranchCBORAt(b []byte, v *Branch, depth int) (_ []byte, err error) {
-	if depth > wire.MaxDepth {
-		return b, wire.ErrDepth
+	if depth > cbor.MaxDepth {
+		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa2dleft"...)
 	if v.Left == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else if b, err = appendTreeCBORAt(b, v.Left, depth+1); err != nil {
 		return b, err
 	}
 	b = append(b, "eright"...)
 	if v.Right == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else if b, err = appendTreeCBORAt(b, v.Right, depth+1); err != nil {
 		return b, err
 	}
@@ -329,8 +329,8 @@ func appendBranchCBORAt(b []byte, v *Branch, depth int) (_ []byte, err error) {
 
 var fieldsOfBranch = []string{"dleft", "eright"}
 
-func decodeBranchCBOR(d *wire.Decoder, v *Branch) {
-	var f wire.Fields
+func decodeBranchCBOR(d *cbor.Decoder, v *Branch) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfBranch)
 		switch k {
@@ -338,7 +338,7 @@ func decodeBranchCBOR(d *wire.Decoder, v *Branch) {
 			DecodeTreeCBOR(d, &v.Left)
 		case 1:
 			DecodeTreeCBOR(d, &v.Right)
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -360,12 +360,12 @@ func appendSomethingCBOR(b []byte, v *Something) (_ []byte, err error) {
 
 var fieldsOfSomething = []string{}
 
-func decodeSomethingCBOR(d *wire.Decoder, v *Something) {
-	var f wire.Fields
+func decodeSomethingCBOR(d *cbor.Decoder, v *Something) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfSomething)
 		switch k {
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

@@ -9,9 +9,9 @@ import (
 	"errors"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -171,7 +171,7 @@ var unixErrors = &rpcnet.ErrorUnion{
 		}
 		return out, true
 	},
-	Decode: func(d *wire.Decoder) error {
+	Decode: func(d *cbor.Decoder) error {
 		var u Failure
 		DecodeFailureCBOR(d, &u)
 		if d.Err() != nil {
@@ -213,20 +213,20 @@ var _ = struct {
 
 func appendBoth_UnixonlyCBOR(b []byte, v *Both) (_ []byte, err error) {
 	b = append(b, "\xa1ax"...)
-	b = wire.AppendInt(b, int64(v.X))
+	b = cbor.AppendInt(b, int64(v.X))
 	return b, nil
 }
 
 var fieldsOfBoth_Unixonly = []string{"ax"}
 
-func decodeBoth_UnixonlyCBOR(d *wire.Decoder, v *Both) {
-	var f wire.Fields
+func decodeBoth_UnixonlyCBOR(d *cbor.Decoder, v *Both) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfBoth_Unixonly)
 		switch k {
 		case 0:
-			v.X = int(d.IntN(wire.WordSize))
-		case wire.Unknown:
+			v.X = int(d.IntN(cbor.WordSize))
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -248,18 +248,18 @@ func appendBranch_UnixonlyCBOR(b []byte, v *Branch) ([]byte, error) {
 }
 
 func appendBranch_UnixonlyCBORAt(b []byte, v *Branch, depth int) (_ []byte, err error) {
-	if depth > wire.MaxDepth {
-		return b, wire.ErrDepth
+	if depth > cbor.MaxDepth {
+		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa2dleft"...)
 	if v.Left == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else if b, err = appendTreeCBORAt(b, v.Left, depth+1); err != nil {
 		return b, err
 	}
 	b = append(b, "eright"...)
 	if v.Right == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else if b, err = appendTreeCBORAt(b, v.Right, depth+1); err != nil {
 		return b, err
 	}
@@ -268,8 +268,8 @@ func appendBranch_UnixonlyCBORAt(b []byte, v *Branch, depth int) (_ []byte, err 
 
 var fieldsOfBranch_Unixonly = []string{"dleft", "eright"}
 
-func decodeBranch_UnixonlyCBOR(d *wire.Decoder, v *Branch) {
-	var f wire.Fields
+func decodeBranch_UnixonlyCBOR(d *cbor.Decoder, v *Branch) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfBranch_Unixonly)
 		switch k {
@@ -277,7 +277,7 @@ func decodeBranch_UnixonlyCBOR(d *wire.Decoder, v *Branch) {
 			DecodeTreeCBOR(d, &v.Left)
 		case 1:
 			DecodeTreeCBOR(d, &v.Right)
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -298,19 +298,19 @@ var _ = struct {
 func appendPackage_UnixonlyCBOR(b []byte, v *Package) (_ []byte, err error) {
 	b = append(b, "\xa3dtree"...)
 	if v.Tree == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else if b, err = AppendTreeCBOR(b, v.Tree); err != nil {
 		return b, err
 	}
 	b = append(b, "fhidden"...)
 	if v.Hidden == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else if b, err = appendHiddenCBOR(b, v.Hidden); err != nil {
 		return b, err
 	}
 	b = append(b, "fsignal"...)
 	if v.Signal == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else if b, err = AppendSignalCBOR(b, v.Signal); err != nil {
 		return b, err
 	}
@@ -319,8 +319,8 @@ func appendPackage_UnixonlyCBOR(b []byte, v *Package) (_ []byte, err error) {
 
 var fieldsOfPackage_Unixonly = []string{"dtree", "fhidden", "fsignal"}
 
-func decodePackage_UnixonlyCBOR(d *wire.Decoder, v *Package) {
-	var f wire.Fields
+func decodePackage_UnixonlyCBOR(d *cbor.Decoder, v *Package) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfPackage_Unixonly)
 		switch k {
@@ -330,7 +330,7 @@ func decodePackage_UnixonlyCBOR(d *wire.Decoder, v *Package) {
 			decodeHiddenCBOR(d, &v.Hidden)
 		case 2:
 			DecodeSignalCBOR(d, &v.Signal)
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -347,7 +347,7 @@ type UnknownFailure struct {
 	// Name is the wire name of the variant.
 	Name string
 	// Raw is its value.
-	Raw wire.Raw
+	Raw cbor.Raw
 }
 
 // Error returns a text that says no more than the name.
@@ -367,21 +367,21 @@ func AppendFailureCBOR(b []byte, v Failure) ([]byte, error) {
 		return appendKilled_UnixonlyCBOR(append(b, "\xa1fkilled"...), &v)
 	case *UnknownFailure:
 		if v != nil {
-			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
 			if !ok {
-				return b, wire.NotUTF8("UnknownFailure.Name")
+				return b, cbor.NotUTF8("UnknownFailure.Name")
 			}
-			return wire.AppendRaw(b, v.Raw)
+			return cbor.AppendRaw(b, v.Raw)
 		}
 	}
-	return b, wire.NotVariant("Failure", v)
+	return b, cbor.NotVariant("Failure", v)
 }
 
-var _ = wire.RegisterVariants[Failure](Killed{})
+var _ = cbor.RegisterVariants[Failure](Killed{})
 
 // DecodeFailureCBOR decodes into v, a [Failure], for generated code that
 // uses the union.
-func DecodeFailureCBOR(d *wire.Decoder, v *Failure) {
+func DecodeFailureCBOR(d *cbor.Decoder, v *Failure) {
 	name := d.Union()
 	if d.Err() != nil {
 		return
@@ -389,7 +389,7 @@ func DecodeFailureCBOR(d *wire.Decoder, v *Failure) {
 	switch name {
 	case "killed":
 		var x Killed
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeKilled_UnixonlyCBOR(d, &x)
 		*v = x
 	default:
@@ -408,7 +408,7 @@ type UnknownSignal struct {
 	// Name is the wire name of the variant.
 	Name string
 	// Raw is its value.
-	Raw wire.Raw
+	Raw cbor.Raw
 }
 
 func (*UnknownSignal) isSignal() {}
@@ -425,21 +425,21 @@ func AppendSignalCBOR(b []byte, v Signal) ([]byte, error) {
 		return appendHangup_UnixonlyCBOR(append(b, "\xa1fhangup"...), &v)
 	case *UnknownSignal:
 		if v != nil {
-			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
 			if !ok {
-				return b, wire.NotUTF8("UnknownSignal.Name")
+				return b, cbor.NotUTF8("UnknownSignal.Name")
 			}
-			return wire.AppendRaw(b, v.Raw)
+			return cbor.AppendRaw(b, v.Raw)
 		}
 	}
-	return b, wire.NotVariant("Signal", v)
+	return b, cbor.NotVariant("Signal", v)
 }
 
-var _ = wire.RegisterVariants[Signal](Hangup{})
+var _ = cbor.RegisterVariants[Signal](Hangup{})
 
 // DecodeSignalCBOR decodes into v, a [Signal], for generated code that
 // uses the union.
-func DecodeSignalCBOR(d *wire.Decoder, v *Signal) {
+func DecodeSignalCBOR(d *cbor.Decoder, v *Signal) {
 	name := d.Union()
 	if d.Err() != nil {
 		return
@@ -447,7 +447,7 @@ func DecodeSignalCBOR(d *wire.Decoder, v *Signal) {
 	switch name {
 	case "hangup":
 		var x Hangup
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeHangup_UnixonlyCBOR(d, &x)
 		*v = x
 	default:
@@ -468,7 +468,7 @@ var _ = struct {
 func appendKilled_UnixonlyCBOR(b []byte, v *Killed) (_ []byte, err error) {
 	b = append(b, "\xa1fsignal"...)
 	if v.Signal == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else if b, err = AppendSignalCBOR(b, v.Signal); err != nil {
 		return b, err
 	}
@@ -477,14 +477,14 @@ func appendKilled_UnixonlyCBOR(b []byte, v *Killed) (_ []byte, err error) {
 
 var fieldsOfKilled_Unixonly = []string{"fsignal"}
 
-func decodeKilled_UnixonlyCBOR(d *wire.Decoder, v *Killed) {
-	var f wire.Fields
+func decodeKilled_UnixonlyCBOR(d *cbor.Decoder, v *Killed) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfKilled_Unixonly)
 		switch k {
 		case 0:
 			DecodeSignalCBOR(d, &v.Signal)
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -503,7 +503,7 @@ var _ = struct {
 func appendHangup_UnixonlyCBOR(b []byte, v *Hangup) (_ []byte, err error) {
 	b = append(b, "\xa1dtree"...)
 	if v.Tree == nil {
-		b = wire.AppendNil(b)
+		b = cbor.AppendNil(b)
 	} else if b, err = AppendTreeCBOR(b, v.Tree); err != nil {
 		return b, err
 	}
@@ -512,14 +512,14 @@ func appendHangup_UnixonlyCBOR(b []byte, v *Hangup) (_ []byte, err error) {
 
 var fieldsOfHangup_Unixonly = []string{"dtree"}
 
-func decodeHangup_UnixonlyCBOR(d *wire.Decoder, v *Hangup) {
-	var f wire.Fields
+func decodeHangup_UnixonlyCBOR(d *cbor.Decoder, v *Hangup) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfHangup_Unixonly)
 		switch k {
 		case 0:
 			DecodeTreeCBOR(d, &v.Tree)
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

@@ -3,7 +3,7 @@
 package shared
 
 import (
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
 // UnknownEvent is a variant of [Event] that a peer with a newer contract
@@ -12,7 +12,7 @@ type UnknownEvent struct {
 	// Name is the wire name of the variant.
 	Name string
 	// Raw is its value.
-	Raw wire.Raw
+	Raw cbor.Raw
 }
 
 func (*UnknownEvent) isEvent() {}
@@ -33,21 +33,21 @@ func AppendEventCBOR(b []byte, v Event) ([]byte, error) {
 		}
 	case *UnknownEvent:
 		if v != nil {
-			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
 			if !ok {
-				return b, wire.NotUTF8("UnknownEvent.Name")
+				return b, cbor.NotUTF8("UnknownEvent.Name")
 			}
-			return wire.AppendRaw(b, v.Raw)
+			return cbor.AppendRaw(b, v.Raw)
 		}
 	}
-	return b, wire.NotVariant("Event", v)
+	return b, cbor.NotVariant("Event", v)
 }
 
-var _ = wire.RegisterVariants[Event](Created{}, (*Deleted)(nil))
+var _ = cbor.RegisterVariants[Event](Created{}, (*Deleted)(nil))
 
 // DecodeEventCBOR decodes into v, a [Event], for generated code that
 // uses the union.
-func DecodeEventCBOR(d *wire.Decoder, v *Event) {
+func DecodeEventCBOR(d *cbor.Decoder, v *Event) {
 	name := d.Union()
 	if d.Err() != nil {
 		return
@@ -55,11 +55,11 @@ func DecodeEventCBOR(d *wire.Decoder, v *Event) {
 	switch name {
 	case "created":
 		var x Created
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeCreatedCBOR(d, &x)
 		*v = x
 	case "removed":
-		x := wire.New[Deleted](d)
+		x := cbor.New[Deleted](d)
 		decodeDeletedCBOR(d, x)
 		*v = x
 	default:
@@ -80,22 +80,22 @@ var _ = struct {
 func appendCreatedCBOR(b []byte, v *Created) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa1dname"...)
-	if b, ok = wire.AppendText(b, v.Name); !ok {
-		return b, wire.NotUTF8("Created.Name")
+	if b, ok = cbor.AppendText(b, v.Name); !ok {
+		return b, cbor.NotUTF8("Created.Name")
 	}
 	return b, nil
 }
 
 var fieldsOfCreated = []string{"dname"}
 
-func decodeCreatedCBOR(d *wire.Decoder, v *Created) {
-	var f wire.Fields
+func decodeCreatedCBOR(d *cbor.Decoder, v *Created) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfCreated)
 		switch k {
 		case 0:
 			v.Name = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -114,22 +114,22 @@ var _ = struct {
 func appendDeletedCBOR(b []byte, v *Deleted) (_ []byte, err error) {
 	var ok bool
 	b = append(b, "\xa1dname"...)
-	if b, ok = wire.AppendText(b, v.Name); !ok {
-		return b, wire.NotUTF8("Deleted.Name")
+	if b, ok = cbor.AppendText(b, v.Name); !ok {
+		return b, cbor.NotUTF8("Deleted.Name")
 	}
 	return b, nil
 }
 
 var fieldsOfDeleted = []string{"dname"}
 
-func decodeDeletedCBOR(d *wire.Decoder, v *Deleted) {
-	var f wire.Fields
+func decodeDeletedCBOR(d *cbor.Decoder, v *Deleted) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfDeleted)
 		switch k {
 		case 0:
 			v.Name = d.Text()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

@@ -4,7 +4,7 @@ package sparse
 import (
 	"context"
 
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
 // Sparse takes them.
@@ -41,7 +41,7 @@ type Cells struct {
 type Tree struct {
 	Kids []Tree            `rpc:"k,omitempty"`
 	Side map[string]*Tree  `rpc:"s,omitempty"`
-	Data wire.Raw          `rpc:"d,omitempty"`
+	Data cbor.Raw          `rpc:"d,omitempty"`
 	Text map[int]string    `rpc:"t,omitempty"`
 	Many map[string][]Tree `rpc:"m,omitempty"`
 }

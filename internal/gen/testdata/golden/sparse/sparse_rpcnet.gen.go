@@ -6,9 +6,9 @@ import (
 	"context"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/schema"
-	"github.com/rpcnet-go/rpcnet/stub"
-	"github.com/rpcnet-go/rpcnet/wire"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/codegen/schema"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
 // An error here means that the rpcnet module is older than the rpcnet-gen that
@@ -50,7 +50,7 @@ var (
 	sparseNarrowSpec = &rpcnet.Spec{
 		Procedure:      SparseNarrowProcedure,
 		Shape:          rpcnet.Unary,
-		Limits:         wire.Limits{Depth: 8, Budget: 65536},
+		Limits:         cbor.Limits{Depth: 8, Budget: 65536},
 		MaxMessageSize: 1048576,
 		Request:        stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema.Message("Tree")),
 		Response:       stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema.Message("Tree")),
@@ -209,7 +209,7 @@ var _ = struct {
 
 func appendTableCBOR(b []byte, v *Table) (_ []byte, err error) {
 	b = append(b, "\xa1drows"...)
-	b = wire.AppendArray(b, len(v.Rows))
+	b = cbor.AppendArray(b, len(v.Rows))
 	for x1 := range v.Rows {
 		if b, err = appendRowCBOR(b, &v.Rows[x1]); err != nil {
 			return b, err
@@ -220,16 +220,16 @@ func appendTableCBOR(b []byte, v *Table) (_ []byte, err error) {
 
 var fieldsOfTable = []string{"drows"}
 
-func decodeTableCBOR(d *wire.Decoder, v *Table) {
-	var f wire.Fields
+func decodeTableCBOR(d *cbor.Decoder, v *Table) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfTable)
 		switch k {
 		case 0:
 			x1 := d.Array()
-			x2 := wire.Slice[Row](d, x1)
+			x2 := cbor.Slice[Row](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				decodeRowCBOR(d, &x2[len(x2)-1])
 				if d.Err() != nil {
 					break
@@ -237,7 +237,7 @@ func decodeTableCBOR(d *wire.Decoder, v *Table) {
 			}
 			d.Leave()
 			v.Rows = x2
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -252,7 +252,7 @@ func decodeTableCBOR(d *wire.Decoder, v *Table) {
 var _ = struct {
 	Kids []Tree
 	Side map[string]*Tree
-	Data wire.Raw
+	Data cbor.Raw
 	Text map[int]string
 	Many map[string][]Tree
 }(Tree{})
@@ -263,8 +263,8 @@ func appendTreeCBOR(b []byte, v *Tree) ([]byte, error) {
 
 func appendTreeCBORAt(b []byte, v *Tree, depth int) (_ []byte, err error) {
 	var ok bool
-	if depth > wire.MaxDepth {
-		return b, wire.ErrDepth
+	if depth > cbor.MaxDepth {
+		return b, cbor.ErrDepth
 	}
 	n := 5
 	if len(v.Data) == 0 {
@@ -282,16 +282,16 @@ func appendTreeCBORAt(b []byte, v *Tree, depth int) (_ []byte, err error) {
 	if len(v.Text) == 0 {
 		n--
 	}
-	b = wire.AppendMap(b, n)
+	b = cbor.AppendMap(b, n)
 	if !(len(v.Data) == 0) {
 		b = append(b, "ad"...)
-		if b, err = wire.AppendRaw(b, v.Data); err != nil {
-			return b, wire.In("Tree.Data", err)
+		if b, err = cbor.AppendRaw(b, v.Data); err != nil {
+			return b, cbor.In("Tree.Data", err)
 		}
 	}
 	if !(len(v.Kids) == 0) {
 		b = append(b, "ak"...)
-		b = wire.AppendArray(b, len(v.Kids))
+		b = cbor.AppendArray(b, len(v.Kids))
 		for x1 := range v.Kids {
 			if b, err = appendTreeCBORAt(b, &v.Kids[x1], depth+1); err != nil {
 				return b, err
@@ -300,14 +300,14 @@ func appendTreeCBORAt(b []byte, v *Tree, depth int) (_ []byte, err error) {
 	}
 	if !(len(v.Many) == 0) {
 		b = append(b, "am"...)
-		b = wire.AppendMap(b, len(v.Many))
+		b = cbor.AppendMap(b, len(v.Many))
 		var x2 [16]string
-		for _, x3 := range wire.SortedText(x2[:0], v.Many) {
-			if b, ok = wire.AppendText(b, x3); !ok {
-				return b, wire.NotUTF8("Tree.Many key")
+		for _, x3 := range cbor.SortedText(x2[:0], v.Many) {
+			if b, ok = cbor.AppendText(b, x3); !ok {
+				return b, cbor.NotUTF8("Tree.Many key")
 			}
 			x4 := v.Many[x3]
-			b = wire.AppendArray(b, len(x4))
+			b = cbor.AppendArray(b, len(x4))
 			for x5 := range x4 {
 				if b, err = appendTreeCBORAt(b, &x4[x5], depth+1); err != nil {
 					return b, err
@@ -317,15 +317,15 @@ func appendTreeCBORAt(b []byte, v *Tree, depth int) (_ []byte, err error) {
 	}
 	if !(len(v.Side) == 0) {
 		b = append(b, "as"...)
-		b = wire.AppendMap(b, len(v.Side))
+		b = cbor.AppendMap(b, len(v.Side))
 		var x6 [16]string
-		for _, x7 := range wire.SortedText(x6[:0], v.Side) {
-			if b, ok = wire.AppendText(b, x7); !ok {
-				return b, wire.NotUTF8("Tree.Side key")
+		for _, x7 := range cbor.SortedText(x6[:0], v.Side) {
+			if b, ok = cbor.AppendText(b, x7); !ok {
+				return b, cbor.NotUTF8("Tree.Side key")
 			}
 			x8 := v.Side[x7]
 			if x8 == nil {
-				b = wire.AppendNil(b)
+				b = cbor.AppendNil(b)
 			} else {
 				if b, err = appendTreeCBORAt(b, x8, depth+1); err != nil {
 					return b, err
@@ -335,13 +335,13 @@ func appendTreeCBORAt(b []byte, v *Tree, depth int) (_ []byte, err error) {
 	}
 	if !(len(v.Text) == 0) {
 		b = append(b, "at"...)
-		b = wire.AppendMap(b, len(v.Text))
+		b = cbor.AppendMap(b, len(v.Text))
 		var x9 [16]int
-		for _, x10 := range wire.SortedInts(x9[:0], v.Text) {
-			b = wire.AppendInt(b, int64(x10))
+		for _, x10 := range cbor.SortedInts(x9[:0], v.Text) {
+			b = cbor.AppendInt(b, int64(x10))
 			x11 := v.Text[x10]
-			if b, ok = wire.AppendText(b, x11); !ok {
-				return b, wire.NotUTF8("Tree.Text")
+			if b, ok = cbor.AppendText(b, x11); !ok {
+				return b, cbor.NotUTF8("Tree.Text")
 			}
 		}
 	}
@@ -350,8 +350,8 @@ func appendTreeCBORAt(b []byte, v *Tree, depth int) (_ []byte, err error) {
 
 var fieldsOfTree = []string{"ad", "ak", "am", "as", "at"}
 
-func decodeTreeCBOR(d *wire.Decoder, v *Tree) {
-	var f wire.Fields
+func decodeTreeCBOR(d *cbor.Decoder, v *Tree) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfTree)
 		switch k {
@@ -359,9 +359,9 @@ func decodeTreeCBOR(d *wire.Decoder, v *Tree) {
 			v.Data = d.RawCopy()
 		case 1:
 			x1 := d.Array()
-			x2 := wire.Slice[Tree](d, x1)
+			x2 := cbor.Slice[Tree](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				decodeTreeCBOR(d, &x2[len(x2)-1])
 				if d.Err() != nil {
 					break
@@ -371,15 +371,15 @@ func decodeTreeCBOR(d *wire.Decoder, v *Tree) {
 			v.Kids = x2
 		case 2:
 			x3 := d.Map()
-			x4 := wire.MakeMap[map[string][]Tree](d, x3)
+			x4 := cbor.MakeMap[map[string][]Tree](d, x3)
 			for range x3 {
 				var x5 string
 				var x6 []Tree
 				x5 = d.Text()
 				x7 := d.Array()
-				x8 := wire.Slice[Tree](d, x7)
+				x8 := cbor.Slice[Tree](d, x7)
 				for len(x8) < x7 {
-					x8 = wire.Extend(d, x8, x7)
+					x8 = cbor.Extend(d, x8, x7)
 					decodeTreeCBOR(d, &x8[len(x8)-1])
 					if d.Err() != nil {
 						break
@@ -396,13 +396,13 @@ func decodeTreeCBOR(d *wire.Decoder, v *Tree) {
 			v.Many = x4
 		case 3:
 			x9 := d.Map()
-			x10 := wire.MakeMap[map[string]*Tree](d, x9)
+			x10 := cbor.MakeMap[map[string]*Tree](d, x9)
 			for range x9 {
 				var x11 string
 				var x12 *Tree
 				x11 = d.Text()
 				if !d.Nil() {
-					x12 = wire.New[Tree](d)
+					x12 = cbor.New[Tree](d)
 					decodeTreeCBOR(d, x12)
 				}
 				if d.Err() != nil {
@@ -414,11 +414,11 @@ func decodeTreeCBOR(d *wire.Decoder, v *Tree) {
 			v.Side = x10
 		case 4:
 			x13 := d.Map()
-			x14 := wire.MakeMap[map[int]string](d, x13)
+			x14 := cbor.MakeMap[map[int]string](d, x13)
 			for range x13 {
 				var x15 int
 				var x16 string
-				x15 = int(d.IntN(wire.WordSize))
+				x15 = int(d.IntN(cbor.WordSize))
 				x16 = d.Text()
 				if d.Err() != nil {
 					break
@@ -427,7 +427,7 @@ func decodeTreeCBOR(d *wire.Decoder, v *Tree) {
 			}
 			d.MapDone(len(x14), x13)
 			v.Text = x14
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -444,7 +444,7 @@ type UnknownShape struct {
 	// Name is the wire name of the variant.
 	Name string
 	// Raw is its value.
-	Raw wire.Raw
+	Raw cbor.Raw
 }
 
 func (*UnknownShape) isShape() {}
@@ -456,8 +456,8 @@ func AppendShapeCBOR(b []byte, v Shape) ([]byte, error) {
 }
 
 func appendShapeCBORAt(b []byte, v Shape, depth int) ([]byte, error) {
-	if depth > wire.MaxDepth {
-		return b, wire.ErrDepth
+	if depth > cbor.MaxDepth {
+		return b, cbor.ErrDepth
 	}
 	switch v := v.(type) {
 	case *Block:
@@ -472,33 +472,33 @@ func appendShapeCBORAt(b []byte, v Shape, depth int) ([]byte, error) {
 		return appendGroupCBORAt(append(b, "\xa1egroup"...), &v, depth+1)
 	case *UnknownShape:
 		if v != nil {
-			b, ok := wire.AppendText(wire.AppendMap(b, 1), v.Name)
+			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
 			if !ok {
-				return b, wire.NotUTF8("UnknownShape.Name")
+				return b, cbor.NotUTF8("UnknownShape.Name")
 			}
-			return wire.AppendRaw(b, v.Raw)
+			return cbor.AppendRaw(b, v.Raw)
 		}
 	}
-	return b, wire.NotVariant("Shape", v)
+	return b, cbor.NotVariant("Shape", v)
 }
 
-var _ = wire.RegisterVariants[Shape]((*Block)(nil), Group{})
+var _ = cbor.RegisterVariants[Shape]((*Block)(nil), Group{})
 
 // DecodeShapeCBOR decodes into v, a [Shape], for generated code that
 // uses the union.
-func DecodeShapeCBOR(d *wire.Decoder, v *Shape) {
+func DecodeShapeCBOR(d *cbor.Decoder, v *Shape) {
 	name := d.Union()
 	if d.Err() != nil {
 		return
 	}
 	switch name {
 	case "block":
-		x := wire.New[Block](d)
+		x := cbor.New[Block](d)
 		decodeBlockCBOR(d, x)
 		*v = x
 	case "group":
 		var x Group
-		wire.ChargeFor(d, &x)
+		cbor.ChargeFor(d, &x)
 		decodeGroupCBOR(d, &x)
 		*v = x
 	default:
@@ -544,8 +544,8 @@ func appendRowCBOR(b []byte, v *Row) ([]byte, error) {
 
 func appendRowCBORAt(b []byte, v *Row, depth int) (_ []byte, err error) {
 	var ok bool
-	if depth > wire.MaxDepth {
-		return b, wire.ErrDepth
+	if depth > cbor.MaxDepth {
+		return b, cbor.ErrDepth
 	}
 	n := 17
 	if v.Cells.A == "" {
@@ -599,130 +599,130 @@ func appendRowCBORAt(b []byte, v *Row, depth int) (_ []byte, err error) {
 	if len(v.Parents) == 0 {
 		n--
 	}
-	b = wire.AppendMap(b, n)
+	b = cbor.AppendMap(b, n)
 	if !(v.Cells.A == "") {
 		b = append(b, "aa"...)
-		if b, ok = wire.AppendText(b, v.Cells.A); !ok {
-			return b, wire.NotUTF8("Row.Cells.A")
+		if b, ok = cbor.AppendText(b, v.Cells.A); !ok {
+			return b, cbor.NotUTF8("Row.Cells.A")
 		}
 	}
 	if !(v.Cells.B == "") {
 		b = append(b, "ab"...)
-		if b, ok = wire.AppendText(b, v.Cells.B); !ok {
-			return b, wire.NotUTF8("Row.Cells.B")
+		if b, ok = cbor.AppendText(b, v.Cells.B); !ok {
+			return b, cbor.NotUTF8("Row.Cells.B")
 		}
 	}
 	if !(v.Cells.C == "") {
 		b = append(b, "ac"...)
-		if b, ok = wire.AppendText(b, v.Cells.C); !ok {
-			return b, wire.NotUTF8("Row.Cells.C")
+		if b, ok = cbor.AppendText(b, v.Cells.C); !ok {
+			return b, cbor.NotUTF8("Row.Cells.C")
 		}
 	}
 	if !(v.Cells.D == "") {
 		b = append(b, "ad"...)
-		if b, ok = wire.AppendText(b, v.Cells.D); !ok {
-			return b, wire.NotUTF8("Row.Cells.D")
+		if b, ok = cbor.AppendText(b, v.Cells.D); !ok {
+			return b, cbor.NotUTF8("Row.Cells.D")
 		}
 	}
 	if !(v.Cells.E == "") {
 		b = append(b, "ae"...)
-		if b, ok = wire.AppendText(b, v.Cells.E); !ok {
-			return b, wire.NotUTF8("Row.Cells.E")
+		if b, ok = cbor.AppendText(b, v.Cells.E); !ok {
+			return b, cbor.NotUTF8("Row.Cells.E")
 		}
 	}
 	if !(v.Cells.F == "") {
 		b = append(b, "af"...)
-		if b, ok = wire.AppendText(b, v.Cells.F); !ok {
-			return b, wire.NotUTF8("Row.Cells.F")
+		if b, ok = cbor.AppendText(b, v.Cells.F); !ok {
+			return b, cbor.NotUTF8("Row.Cells.F")
 		}
 	}
 	if !(v.Cells.G == "") {
 		b = append(b, "ag"...)
-		if b, ok = wire.AppendText(b, v.Cells.G); !ok {
-			return b, wire.NotUTF8("Row.Cells.G")
+		if b, ok = cbor.AppendText(b, v.Cells.G); !ok {
+			return b, cbor.NotUTF8("Row.Cells.G")
 		}
 	}
 	if !(v.Cells.H == "") {
 		b = append(b, "ah"...)
-		if b, ok = wire.AppendText(b, v.Cells.H); !ok {
-			return b, wire.NotUTF8("Row.Cells.H")
+		if b, ok = cbor.AppendText(b, v.Cells.H); !ok {
+			return b, cbor.NotUTF8("Row.Cells.H")
 		}
 	}
 	if !(len(v.Cells.I) == 0) {
 		b = append(b, "ai"...)
-		b = wire.AppendArray(b, len(v.Cells.I))
+		b = cbor.AppendArray(b, len(v.Cells.I))
 		for x1 := range v.Cells.I {
-			if b, ok = wire.AppendText(b, v.Cells.I[x1]); !ok {
-				return b, wire.NotUTF8("Row.Cells.I")
+			if b, ok = cbor.AppendText(b, v.Cells.I[x1]); !ok {
+				return b, cbor.NotUTF8("Row.Cells.I")
 			}
 		}
 	}
 	if !(len(v.Cells.J) == 0) {
 		b = append(b, "aj"...)
-		b = wire.AppendArray(b, len(v.Cells.J))
+		b = cbor.AppendArray(b, len(v.Cells.J))
 		for x2 := range v.Cells.J {
-			if b, ok = wire.AppendText(b, v.Cells.J[x2]); !ok {
-				return b, wire.NotUTF8("Row.Cells.J")
+			if b, ok = cbor.AppendText(b, v.Cells.J[x2]); !ok {
+				return b, cbor.NotUTF8("Row.Cells.J")
 			}
 		}
 	}
 	if !(len(v.Cells.K) == 0) {
 		b = append(b, "ak"...)
-		b = wire.AppendArray(b, len(v.Cells.K))
+		b = cbor.AppendArray(b, len(v.Cells.K))
 		for x3 := range v.Cells.K {
-			if b, ok = wire.AppendText(b, v.Cells.K[x3]); !ok {
-				return b, wire.NotUTF8("Row.Cells.K")
+			if b, ok = cbor.AppendText(b, v.Cells.K[x3]); !ok {
+				return b, cbor.NotUTF8("Row.Cells.K")
 			}
 		}
 	}
 	if !(len(v.Cells.L) == 0) {
 		b = append(b, "al"...)
-		b = wire.AppendArray(b, len(v.Cells.L))
+		b = cbor.AppendArray(b, len(v.Cells.L))
 		for x4 := range v.Cells.L {
-			if b, ok = wire.AppendText(b, v.Cells.L[x4]); !ok {
-				return b, wire.NotUTF8("Row.Cells.L")
+			if b, ok = cbor.AppendText(b, v.Cells.L[x4]); !ok {
+				return b, cbor.NotUTF8("Row.Cells.L")
 			}
 		}
 	}
 	if !(len(v.Cells.M) == 0) {
 		b = append(b, "am"...)
-		b = wire.AppendArray(b, len(v.Cells.M))
+		b = cbor.AppendArray(b, len(v.Cells.M))
 		for x5 := range v.Cells.M {
-			if b, ok = wire.AppendText(b, v.Cells.M[x5]); !ok {
-				return b, wire.NotUTF8("Row.Cells.M")
+			if b, ok = cbor.AppendText(b, v.Cells.M[x5]); !ok {
+				return b, cbor.NotUTF8("Row.Cells.M")
 			}
 		}
 	}
 	if !(v.ID == 0) {
 		b = append(b, "bid"...)
-		b = wire.AppendInt(b, int64(v.ID))
+		b = cbor.AppendInt(b, int64(v.ID))
 	}
 	if !(v.Name == "") {
 		b = append(b, "dname"...)
-		if b, ok = wire.AppendText(b, v.Name); !ok {
-			return b, wire.NotUTF8("Row.Name")
+		if b, ok = cbor.AppendText(b, v.Name); !ok {
+			return b, cbor.NotUTF8("Row.Name")
 		}
 	}
 	if !(len(v.Labels) == 0) {
 		b = append(b, "flabels"...)
-		b = wire.AppendMap(b, len(v.Labels))
+		b = cbor.AppendMap(b, len(v.Labels))
 		var x6 [16]string
-		for _, x7 := range wire.SortedText(x6[:0], v.Labels) {
-			if b, ok = wire.AppendText(b, x7); !ok {
-				return b, wire.NotUTF8("Row.Labels key")
+		for _, x7 := range cbor.SortedText(x6[:0], v.Labels) {
+			if b, ok = cbor.AppendText(b, x7); !ok {
+				return b, cbor.NotUTF8("Row.Labels key")
 			}
 			x8 := v.Labels[x7]
-			if b, ok = wire.AppendText(b, x8); !ok {
-				return b, wire.NotUTF8("Row.Labels")
+			if b, ok = cbor.AppendText(b, x8); !ok {
+				return b, cbor.NotUTF8("Row.Labels")
 			}
 		}
 	}
 	if !(len(v.Parents) == 0) {
 		b = append(b, "gparents"...)
-		b = wire.AppendArray(b, len(v.Parents))
+		b = cbor.AppendArray(b, len(v.Parents))
 		for x9 := range v.Parents {
 			if v.Parents[x9] == nil {
-				b = wire.AppendNil(b)
+				b = cbor.AppendNil(b)
 			} else {
 				if b, err = appendRowCBORAt(b, v.Parents[x9], depth+1); err != nil {
 					return b, err
@@ -735,8 +735,8 @@ func appendRowCBORAt(b []byte, v *Row, depth int) (_ []byte, err error) {
 
 var fieldsOfRow = []string{"aa", "ab", "ac", "ad", "ae", "af", "ag", "ah", "ai", "aj", "ak", "al", "am", "bid", "dname", "flabels", "gparents"}
 
-func decodeRowCBOR(d *wire.Decoder, v *Row) {
-	var f wire.Fields
+func decodeRowCBOR(d *cbor.Decoder, v *Row) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfRow)
 		switch k {
@@ -758,9 +758,9 @@ func decodeRowCBOR(d *wire.Decoder, v *Row) {
 			v.Cells.H = d.Text()
 		case 8:
 			x1 := d.Array()
-			x2 := wire.Slice[string](d, x1)
+			x2 := cbor.Slice[string](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				x2[len(x2)-1] = d.Text()
 				if d.Err() != nil {
 					break
@@ -770,9 +770,9 @@ func decodeRowCBOR(d *wire.Decoder, v *Row) {
 			v.Cells.I = x2
 		case 9:
 			x3 := d.Array()
-			x4 := wire.Slice[string](d, x3)
+			x4 := cbor.Slice[string](d, x3)
 			for len(x4) < x3 {
-				x4 = wire.Extend(d, x4, x3)
+				x4 = cbor.Extend(d, x4, x3)
 				x4[len(x4)-1] = d.Text()
 				if d.Err() != nil {
 					break
@@ -782,9 +782,9 @@ func decodeRowCBOR(d *wire.Decoder, v *Row) {
 			v.Cells.J = x4
 		case 10:
 			x5 := d.Array()
-			x6 := wire.Slice[string](d, x5)
+			x6 := cbor.Slice[string](d, x5)
 			for len(x6) < x5 {
-				x6 = wire.Extend(d, x6, x5)
+				x6 = cbor.Extend(d, x6, x5)
 				x6[len(x6)-1] = d.Text()
 				if d.Err() != nil {
 					break
@@ -794,9 +794,9 @@ func decodeRowCBOR(d *wire.Decoder, v *Row) {
 			v.Cells.K = x6
 		case 11:
 			x7 := d.Array()
-			x8 := wire.Slice[string](d, x7)
+			x8 := cbor.Slice[string](d, x7)
 			for len(x8) < x7 {
-				x8 = wire.Extend(d, x8, x7)
+				x8 = cbor.Extend(d, x8, x7)
 				x8[len(x8)-1] = d.Text()
 				if d.Err() != nil {
 					break
@@ -806,9 +806,9 @@ func decodeRowCBOR(d *wire.Decoder, v *Row) {
 			v.Cells.L = x8
 		case 12:
 			x9 := d.Array()
-			x10 := wire.Slice[string](d, x9)
+			x10 := cbor.Slice[string](d, x9)
 			for len(x10) < x9 {
-				x10 = wire.Extend(d, x10, x9)
+				x10 = cbor.Extend(d, x10, x9)
 				x10[len(x10)-1] = d.Text()
 				if d.Err() != nil {
 					break
@@ -817,12 +817,12 @@ func decodeRowCBOR(d *wire.Decoder, v *Row) {
 			d.Leave()
 			v.Cells.M = x10
 		case 13:
-			v.ID = int(d.IntN(wire.WordSize))
+			v.ID = int(d.IntN(cbor.WordSize))
 		case 14:
 			v.Name = d.Text()
 		case 15:
 			x11 := d.Map()
-			x12 := wire.MakeMap[map[string]string](d, x11)
+			x12 := cbor.MakeMap[map[string]string](d, x11)
 			for range x11 {
 				var x13 string
 				var x14 string
@@ -837,11 +837,11 @@ func decodeRowCBOR(d *wire.Decoder, v *Row) {
 			v.Labels = x12
 		case 16:
 			x15 := d.Array()
-			x16 := wire.Slice[*Row](d, x15)
+			x16 := cbor.Slice[*Row](d, x15)
 			for len(x16) < x15 {
-				x16 = wire.Extend(d, x16, x15)
+				x16 = cbor.Extend(d, x16, x15)
 				if !d.Nil() {
-					x16[len(x16)-1] = wire.New[Row](d)
+					x16[len(x16)-1] = cbor.New[Row](d)
 					decodeRowCBOR(d, &(*x16[len(x16)-1]))
 				}
 				if d.Err() != nil {
@@ -850,7 +850,7 @@ func decodeRowCBOR(d *wire.Decoder, v *Row) {
 			}
 			d.Leave()
 			v.Parents = x16
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -868,17 +868,17 @@ var _ = struct {
 
 func appendBlockCBOR(b []byte, v *Block) (_ []byte, err error) {
 	b = append(b, "\xa1ddata"...)
-	b = wire.AppendArray(b, len(v.Data))
+	b = cbor.AppendArray(b, len(v.Data))
 	for x1 := range v.Data {
-		b = wire.AppendUint(b, v.Data[x1])
+		b = cbor.AppendUint(b, v.Data[x1])
 	}
 	return b, nil
 }
 
 var fieldsOfBlock = []string{"ddata"}
 
-func decodeBlockCBOR(d *wire.Decoder, v *Block) {
-	var f wire.Fields
+func decodeBlockCBOR(d *cbor.Decoder, v *Block) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfBlock)
 		switch k {
@@ -891,7 +891,7 @@ func decodeBlockCBOR(d *wire.Decoder, v *Block) {
 				}
 			}
 			d.Leave()
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {
@@ -912,14 +912,14 @@ func appendGroupCBOR(b []byte, v *Group) ([]byte, error) {
 }
 
 func appendGroupCBORAt(b []byte, v *Group, depth int) (_ []byte, err error) {
-	if depth > wire.MaxDepth {
-		return b, wire.ErrDepth
+	if depth > cbor.MaxDepth {
+		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa1fshapes"...)
-	b = wire.AppendArray(b, len(v.Shapes))
+	b = cbor.AppendArray(b, len(v.Shapes))
 	for x1 := range v.Shapes {
 		if v.Shapes[x1] == nil {
-			b = wire.AppendNil(b)
+			b = cbor.AppendNil(b)
 		} else if b, err = appendShapeCBORAt(b, v.Shapes[x1], depth+1); err != nil {
 			return b, err
 		}
@@ -929,16 +929,16 @@ func appendGroupCBORAt(b []byte, v *Group, depth int) (_ []byte, err error) {
 
 var fieldsOfGroup = []string{"fshapes"}
 
-func decodeGroupCBOR(d *wire.Decoder, v *Group) {
-	var f wire.Fields
+func decodeGroupCBOR(d *cbor.Decoder, v *Group) {
+	var f cbor.Fields
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfGroup)
 		switch k {
 		case 0:
 			x1 := d.Array()
-			x2 := wire.Slice[Shape](d, x1)
+			x2 := cbor.Slice[Shape](d, x1)
 			for len(x2) < x1 {
-				x2 = wire.Extend(d, x2, x1)
+				x2 = cbor.Extend(d, x2, x1)
 				if !d.Nil() {
 					DecodeShapeCBOR(d, &x2[len(x2)-1])
 				}
@@ -948,7 +948,7 @@ func decodeGroupCBOR(d *wire.Decoder, v *Group) {
 			}
 			d.Leave()
 			v.Shapes = x2
-		case wire.Unknown:
+		case cbor.Unknown:
 			d.Skip()
 		}
 		if d.Err() != nil {

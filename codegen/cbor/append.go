@@ -1,0 +1,221 @@
+package cbor
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"time"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// The major types of RFC 8949, section 3.1, in place in the first byte.
+const (
+	majUint   = 0 << 5
+	majNint   = 1 << 5
+	majBytes  = 2 << 5
+	majText   = 3 << 5
+	majArray  = 4 << 5
+	majMap    = 5 << 5
+	majTag    = 6 << 5
+	majSimple = 7 << 5
+)
+
+// First bytes with a meaning of their own.
+const (
+	byteFalse   = majSimple | 20
+	byteTrue    = majSimple | 21
+	byteNull    = majSimple | 22
+	byteFloat16 = majSimple | 25
+	byteFloat32 = majSimple | 26
+	byteFloat64 = majSimple | 27
+)
+
+func appendHead(b []byte, major byte, v uint64) []byte {
+	switch {
+	case v < 24:
+		return append(b, major|byte(v))
+	case v <= math.MaxUint8:
+		return append(b, major|24, byte(v))
+	case v <= math.MaxUint16:
+		return append(b, major|25, byte(v>>8), byte(v))
+	case v <= math.MaxUint32:
+		return append(b, major|26, byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
+	}
+	return append(b, major|27, byte(v>>56), byte(v>>48), byte(v>>40), byte(v>>32), byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
+}
+
+// AppendUint appends an unsigned integer.
+func AppendUint(b []byte, v uint64) []byte {
+	if v < 24 {
+		return append(b, byte(v))
+	}
+	return appendHead(b, majUint, v)
+}
+
+// AppendInt appends an integer.
+func AppendInt(b []byte, v int64) []byte {
+	if v < 0 {
+		return appendHead(b, majNint, uint64(^v))
+	}
+	return appendHead(b, majUint, uint64(v))
+}
+
+func appendTextHead(b []byte, n int) []byte {
+	switch {
+	case n < 24:
+		return append(b, majText|byte(n))
+	case n < 256:
+		return append(b, majText|24, byte(n))
+	}
+	return appendHead(b, majText, uint64(n))
+}
+
+// AppendString appends text that is known to be UTF-8.
+func AppendString(b []byte, s string) []byte {
+	return append(appendTextHead(b, len(s)), s...)
+}
+
+// AppendText appends s as text; ok reports whether it is UTF-8, without which
+// the result must not be sent.
+func AppendText(b []byte, s string) (_ []byte, ok bool) {
+	return append(appendTextHead(b, len(s)), s...), validText(s)
+}
+
+// validText is utf8.ValidString with a short way for ASCII.
+func validText(s string) bool { return isASCII(s) || utf8.ValidString(s) }
+
+// isASCII looks at eight bytes at a time.
+func isASCII(s string) bool {
+	const high = 0x8080808080808080
+	p := unsafe.Slice(unsafe.StringData(s), len(s))
+	if len(p) >= 8 {
+		or := binary.LittleEndian.Uint64(p[len(p)-8:])
+		for ; len(p) > 8; p = p[8:] {
+			or |= binary.LittleEndian.Uint64(p)
+		}
+		return or&high == 0
+	}
+	var or byte
+	for _, c := range p {
+		or |= c
+	}
+	return or < utf8.RuneSelf
+}
+
+// AppendBytes appends a byte string.
+func AppendBytes(b, p []byte) []byte {
+	return append(appendHead(b, majBytes, uint64(len(p))), p...)
+}
+
+// AppendBytesHead appends the head of a byte string of n bytes, which must
+// follow.
+func AppendBytesHead(b []byte, n int) []byte { return appendHead(b, majBytes, uint64(n)) }
+
+// AppendArray appends the head of an array of n items, which must follow.
+func AppendArray(b []byte, n int) []byte { return appendHead(b, majArray, uint64(n)) }
+
+// AppendMap appends the head of a map of n entries, which must follow.
+func AppendMap(b []byte, n int) []byte { return appendHead(b, majMap, uint64(n)) }
+
+// AppendTag appends a tag for the item that must follow.
+func AppendTag(b []byte, tag uint64) []byte { return appendHead(b, majTag, tag) }
+
+// AppendNil appends null.
+func AppendNil(b []byte) []byte { return append(b, byteNull) }
+
+// AppendBool appends a boolean.
+func AppendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, byteTrue)
+	}
+	return append(b, byteFalse)
+}
+
+// AppendFloat64 appends a float in the shortest form that keeps its value; any
+// NaN becomes 0xf97e00.
+func AppendFloat64(b []byte, f float64) []byte {
+	v := math.Float64bits(f)
+	// A float32 has 29 bits of mantissa less.
+	if v&(1<<29-1) == 0 || f != f {
+		if n := float32(f); float64(n) == f || f != f {
+			return AppendFloat32(b, n)
+		}
+	}
+	return append(b, byteFloat64, byte(v>>56), byte(v>>48), byte(v>>40), byte(v>>32), byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
+}
+
+// AppendFloat32 appends a float as [AppendFloat64] does.
+func AppendFloat32(b []byte, f float32) []byte {
+	v := math.Float32bits(f)
+	// A float16 has 13 bits of mantissa less.
+	if v&(1<<13-1) == 0 || f != f {
+		if h, ok := toHalf(f); ok {
+			return append(b, byteFloat16, byte(h>>8), byte(h))
+		}
+	}
+	return append(b, byteFloat32, byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
+}
+
+// toHalf returns f as an IEEE 754 binary16 if that keeps its value.
+func toHalf(f float32) (_ uint16, ok bool) {
+	v := math.Float32bits(f)
+	sign := uint16(v>>16) & 0x8000
+	exp, mant := int(v>>23&0xff)-127, v&(1<<23-1)
+	switch {
+	case f != f:
+		return 0x7e00, true
+	case exp == 128: // infinity
+		return sign | 0x7c00, true
+	case v<<1 == 0:
+		return sign, true
+	case exp > 15 || exp < -24 || mant&(1<<13-1) != 0:
+		return 0, false
+	case exp >= -14:
+		return sign | uint16(exp+15)<<10 | uint16(mant>>13), true
+	}
+	// Subnormal: mantissa with its leading one, in units of 2^-24.
+	shift := uint(-exp - 1)
+	mant |= 1 << 23
+	if mant&(1<<shift-1) != 0 {
+		return 0, false
+	}
+	return sign | uint16(mant>>shift), true
+}
+
+// fromHalf returns the value of an IEEE 754 binary16.
+func fromHalf(h uint16) float32 {
+	sign, exp, mant := uint32(h&0x8000)<<16, uint32(h>>10&31), uint32(h&1023)
+	if exp-1 < 30 {
+		return math.Float32frombits(sign | (exp+112)<<23 | mant<<13)
+	}
+	if exp == 31 {
+		return math.Float32frombits(sign | 0xff<<23 | mant<<13)
+	}
+	return math.Float32frombits(math.Float32bits(float32(mant)/(1<<24)) | sign)
+}
+
+// errYear is what encoding a time returns that RFC 3339 cannot hold.
+var errYear = errors.New("a time needs a year from 0 to 9999")
+
+// AppendTime appends RFC 3339 text with tag 0: exact to the nanosecond, with
+// the offset of the zone. The monotonic reading is dropped; an offset that is
+// not whole minutes below a day becomes UTC.
+func AppendTime(b []byte, t time.Time) ([]byte, error) {
+	if _, off := t.Zone(); off%60 != 0 || off <= -24*3600 || off >= 24*3600 {
+		t = t.UTC()
+	}
+	if y := t.Year(); y < 0 || y > 9999 {
+		return b, errYear
+	}
+	b = append(b, majTag, 0, 0) // tag 0, and a head of one or two bytes
+	start := len(b)
+	b = t.AppendFormat(b, time.RFC3339Nano)
+	n := len(b) - start
+	if n < 24 {
+		b[start-2] = majText | byte(n)
+		return append(b[:start-1], b[start:]...), nil
+	}
+	b[start-2], b[start-1] = majText|24, byte(n)
+	return b, nil
+}

@@ -1,0 +1,118 @@
+package cbor
+
+import (
+	"encoding/binary"
+	"errors"
+	"unsafe"
+)
+
+var errSimple = errors.New("simple value in two bytes where one does")
+
+// Fields drives the decoding of one struct. It guesses that keys come in the
+// order in which encoders write them, and searches when they do not.
+type Fields struct {
+	next int
+	seen uint64
+	more []uint64 // for fields from the 65th on
+}
+
+// What [Fields.Next] returns besides the index of a field.
+const (
+	Unknown = -1 // a key that is not in keys: the value must be skipped
+	Null    = -2 // the value was null and is read: the field stays zero
+)
+
+// Next reads a key and returns its index in keys, which are encoded, or
+// [Unknown] or [Null]. Null for any field lets it become optional without
+// breaking the readers that are out there. A known key that comes twice is an
+// error.
+func (f *Fields) Next(d *Decoder, keys []string) int {
+	i := f.next
+	if uint(i) >= uint(len(keys)) || i >= 64 || f.seen>>i != 0 {
+		return f.search(d, keys)
+	}
+	k, b := keys[i], d.buf[d.pos:]
+	n := len(k)
+	if n >= len(b) {
+		return f.search(d, keys)
+	}
+	// Most keys are short: two overlapping words say more quickly what a call
+	// of memequal would.
+	var same bool
+	p, q := b[:n], unsafe.Slice(unsafe.StringData(k), n)
+	switch {
+	case n >= 8 && n <= 16:
+		same = binary.LittleEndian.Uint64(p) == binary.LittleEndian.Uint64(q) &&
+			binary.LittleEndian.Uint64(p[n-8:]) == binary.LittleEndian.Uint64(q[n-8:])
+	case n >= 4 && n < 8:
+		same = binary.LittleEndian.Uint32(p) == binary.LittleEndian.Uint32(q) &&
+			binary.LittleEndian.Uint32(p[n-4:]) == binary.LittleEndian.Uint32(q[n-4:])
+	default:
+		same = string(p) == k
+	}
+	if !same {
+		return f.search(d, keys)
+	}
+	f.next = i + 1
+	f.seen |= 1 << i
+	if b[n]|1 == byteNull|1 {
+		d.pos += n + 1
+		return Null
+	}
+	d.pos += n
+	return i
+}
+
+func (f *Fields) search(d *Decoder, keys []string) int {
+	for n := range keys {
+		i := f.next + n
+		if i >= len(keys) {
+			i -= len(keys)
+		}
+		if !d.key(keys[i]) {
+			continue
+		}
+		f.next = i + 1
+		if !f.first(i, len(keys)) {
+			d.Fail(ErrDupKey)
+			return Unknown
+		}
+		if d.Nil() {
+			return Null
+		}
+		return i
+	}
+	if d.Peek() == KindText {
+		d.View()
+	} else {
+		d.Skip() // a field with a number, or what another language puts there
+	}
+	return Unknown
+}
+
+// first reports whether field i of n is seen for the first time.
+func (f *Fields) first(i, n int) bool {
+	word := &f.seen
+	if i >= 64 {
+		if f.more == nil {
+			f.more = make([]uint64, (n-1)/64)
+		}
+		word = &f.more[i/64-1]
+	}
+	bit := uint64(1) << (i % 64)
+	if *word&bit != 0 {
+		return false
+	}
+	*word |= bit
+	return true
+}
+
+// key takes k, an encoded key, if it comes next.
+func (d *Decoder) key(k string) bool {
+	e := d.pos + len(k)
+	if e > len(d.buf) || string(d.buf[d.pos:e]) != k {
+		return false
+	}
+	d.pos = e
+	return true
+}

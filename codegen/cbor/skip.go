@@ -1,0 +1,150 @@
+package cbor
+
+// A Kind is the kind of an item.
+type Kind uint8
+
+// The kinds.
+const (
+	KindNone  Kind = iota // no input left
+	KindUint              // unsigned integer
+	KindNint              // negative integer
+	KindBytes             // byte string
+	KindText              // text
+	KindArray             // array
+	KindMap               // map
+	KindTag               // tag with its item
+	KindBool              // boolean
+	KindFloat             // float
+	KindNil               // null or undefined
+	KindOther             // another simple value
+)
+
+// String returns the kind's name as error messages use it.
+func (k Kind) String() string {
+	return [...]string{"nothing", "unsigned integer", "negative integer", "byte string", "text", "array", "map",
+		"tag", "boolean", "float", "null", "simple value"}[min(k, KindOther)]
+}
+
+// Peek returns the kind of the next item without reading it.
+func (d *Decoder) Peek() Kind {
+	if d.pos >= len(d.buf) {
+		return KindNone
+	}
+	switch c := d.buf[d.pos]; {
+	case c < majSimple:
+		return KindUint + Kind(c>>5)
+	case c == byteFalse || c == byteTrue:
+		return KindBool
+	case c|1 == byteNull|1:
+		return KindNil
+	case c >= byteFloat16 && c <= byteFloat64:
+		return KindFloat
+	}
+	return KindOther
+}
+
+// Skip passes over one item of any kind, without recursion.
+func (d *Decoder) Skip() {
+	var space [defaultDepth]int
+	open := space[:0] // items left in each array, map and tag that is open
+	left := 1
+	for d.err == nil {
+		for left == 0 {
+			if len(open) == 0 {
+				return
+			}
+			left = open[len(open)-1]
+			open = open[:len(open)-1]
+		}
+		left--
+		at := d.pos
+		major, n, ok := d.head()
+		if !ok {
+			return
+		}
+		switch major {
+		case majBytes, majText:
+			if n > uint64(d.remaining()) {
+				d.Fail(ErrShort)
+				return
+			}
+			if p := d.buf[d.pos : d.pos+int(n)]; major == majText && !validText(view(p)) {
+				d.Fail(ErrUTF8)
+				return
+			}
+			d.pos += int(n)
+		case majArray, majMap, majTag:
+			most := uint64(d.remaining())
+			if major == majTag {
+				n = 1
+			}
+			if major == majMap {
+				most /= 2
+			}
+			if n > most {
+				d.Fail(ErrShort)
+				return
+			}
+			if major == majMap {
+				n *= 2
+			}
+			if len(open) >= d.depth {
+				d.Fail(ErrDepth)
+				return
+			}
+			open = append(open, left)
+			left = int(n)
+		case majSimple:
+			if d.buf[at] == majSimple|24 && n < 32 {
+				d.Fail(errSimple)
+			}
+		}
+	}
+}
+
+// Rest takes everything that is left, which is part of the message.
+func (d *Decoder) Rest() []byte {
+	p := d.buf[d.pos:]
+	d.pos = len(d.buf)
+	return p
+}
+
+// Raw is an item in its CBOR encoding: as the type of a field it passes
+// through unread, as a message it makes a proxy. The zero value is null.
+type Raw []byte
+
+// Raw reads one item without decoding it. The result is part of the message.
+func (d *Decoder) Raw() Raw {
+	at := d.pos
+	d.Skip()
+	if d.err != nil {
+		return nil
+	}
+	return Raw(d.buf[at:d.pos:d.pos])
+}
+
+// RawCopy is [Decoder.Raw] with a result that the caller owns.
+func (d *Decoder) RawCopy() Raw {
+	p := d.Raw()
+	if len(p) == 0 || !d.Charge(len(p), 1) {
+		return nil
+	}
+	return append(Raw(nil), p...)
+}
+
+// AppendRaw appends r, which must be exactly one well-formed item.
+func AppendRaw(b []byte, r Raw) ([]byte, error) {
+	if len(r) == 0 {
+		return AppendNil(b), nil
+	}
+	var d Decoder
+	d.Reset(r, Limits{Depth: MaxDepth})
+	d.Skip()
+	return append(b, r...), d.Finish()
+}
+
+// AppendRawMessage is [AppendRaw] for a whole message.
+func AppendRawMessage(b []byte, r *Raw) ([]byte, error) { return AppendRaw(b, *r) }
+
+// DecodeRawMessage reads a whole message as it is.
+func DecodeRawMessage(d *Decoder, r *Raw) { *r = d.RawCopy() }

@@ -1,0 +1,152 @@
+// Package protobuf lets contracts use protobuf messages: generated code
+// imports it when the request and the response of a method are proto.Message,
+// which then travel as protobuf, or when a field of a struct is one, which
+// then is a byte string. The rest of rpcnet does not need protobuf.
+package protobuf
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/internal/protocost"
+)
+
+// maxDepth is how deep messages may nest. protobuf-go's own limit, 10 000,
+// lets a small message take megabytes of stack.
+const maxDepth = 100
+
+// errDepth is not [cbor.ErrDepth], since no option changes this limit.
+var errDepth = fmt.Errorf("nested too deep: protobuf messages nest at most %d levels, whatever the options", maxDepth)
+
+var (
+	// Maps are written in the order of their keys, so that the same message
+	// has the same bytes within one version of protobuf-go.
+	marshal   = proto.MarshalOptions{Deterministic: true}
+	unmarshal = proto.UnmarshalOptions{RecursionLimit: maxDepth}
+)
+
+// Message returns the codec of messages of type M, such as *pb.Point.
+func Message[M proto.Message]() rpcnet.Message {
+	return rpcnet.Message{
+		Append: func(dst []byte, msg any) ([]byte, error) {
+			m, ok := msg.(M)
+			if !ok || !m.ProtoReflect().IsValid() {
+				return dst, fmt.Errorf("message is %T, want a non-nil %T", msg, m)
+			}
+			return marshal.MarshalAppend(dst, m)
+		},
+		Decode: func(d *cbor.Decoder, msg any) {
+			m, ok := msg.(M)
+			if !ok || !m.ProtoReflect().IsValid() {
+				d.Fail(rpcnet.Errorf(rpcnet.CodeInternal, "message goes into %T, want a non-nil %T", msg, m))
+				return
+			}
+			decode(d, d.Rest(), m)
+		},
+		Fits: func(msg any, encoded []byte, l cbor.Limits) error {
+			return fits(msg.(M), encoded, l)
+		},
+		Encoding: rpcnet.Proto,
+		JSON:     transcoder[M]{},
+	}
+}
+
+// AppendField appends m as a byte string.
+func AppendField(b []byte, m proto.Message) ([]byte, error) {
+	size := marshal.Size(m)
+	b = cbor.AppendBytesHead(b, size)
+	start := len(b)
+	b, err := marshal.MarshalAppend(b, m)
+	if err == nil && len(b)-start != size {
+		err = fmt.Errorf("protobuf message changed while it was encoded")
+	}
+	if err == nil {
+		err = fits(m, b[start:], cbor.Limits{Budget: -1})
+	}
+	return b, err
+}
+
+// fits says whether a decoder with limits l takes p, the wire form of m. The
+// form is read only if what is known of its type leaves that open.
+func fits(m proto.Message, p []byte, l cbor.Limits) error {
+	plan := planOf(m.ProtoReflect())
+	worst, deep := plan.measure()
+	// A level of depth, and a part that costs more than its bytes, has two bytes.
+	if (!deep || len(p) < 2*maxDepth) && int64(len(p)/2)*worst <= l.BudgetFor(len(p))-int64(len(p)) {
+		return nil
+	}
+	var d cbor.Decoder
+	d.Reset(p, l)
+	plan.chargeAll(&d, p)
+	return d.Err()
+}
+
+// The cost of a field, for what holds it.
+func init() {
+	protocost.Of = func(m any) int64 {
+		b, err := marshal.Marshal(m.(proto.Message))
+		if err != nil {
+			return 0 // the encoder says so
+		}
+		var d cbor.Decoder
+		d.Reset(b, cbor.Limits{Budget: -1})
+		before := d.Left()
+		planOf(m.(proto.Message).ProtoReflect()).chargeAll(&d, b)
+		return before - d.Left()
+	}
+}
+
+// DecodeField reads a byte string into m.
+func DecodeField(d *cbor.Decoder, m proto.Message) {
+	if p := d.ViewBytes(); d.Err() == nil {
+		decode(d, p, m)
+	}
+}
+
+func decode(d *cbor.Decoder, p []byte, m proto.Message) {
+	planOf(m.ProtoReflect()).chargeAll(d, p)
+	if d.Err() != nil {
+		return
+	}
+	if err := unmarshal.Unmarshal(p, m); err != nil {
+		d.Fail(err)
+	}
+}
+
+// transcoder converts between protobuf and protobuf's JSON form.
+type transcoder[M proto.Message] struct{}
+
+func (transcoder[M]) empty() M {
+	var m M
+	return m.ProtoReflect().Type().New().Interface().(M)
+}
+
+// AppendJSON appends the JSON form of a message in protobuf to dst.
+func (t transcoder[M]) AppendJSON(dst, p []byte) ([]byte, error) {
+	m := t.empty()
+	if err := unmarshal.Unmarshal(p, m); err != nil {
+		return dst, err
+	}
+	out, err := protojson.MarshalOptions{}.MarshalAppend(dst, m)
+	if err != nil {
+		return dst, err
+	}
+	return out, checkJSON(out[len(dst):], planOf(m.ProtoReflect()))
+}
+
+// AppendCBOR appends the protobuf form of a message in JSON to dst: for these
+// messages it stands where CBOR stands for others.
+func (t transcoder[M]) AppendCBOR(dst, json []byte) ([]byte, error) {
+	m := t.empty()
+	if err := checkJSON(json, planOf(m.ProtoReflect())); err != nil {
+		return dst, err
+	}
+	if err := (protojson.UnmarshalOptions{RecursionLimit: maxDepth}).Unmarshal(json, m); err != nil {
+		return dst, err
+	}
+	return marshal.MarshalAppend(dst, m)
+}

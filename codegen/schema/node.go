@@ -1,0 +1,239 @@
+package schema
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+)
+
+// A kind is how a value is converted.
+type kind uint8
+
+const (
+	kindBool kind = iota
+	kindOptional
+	kindInt
+	kindUint
+	kindFloat
+	kindString
+	kindBytes
+	kindFixedBytes
+	kindTime
+	kindDuration
+	kindRaw
+	kindProtobuf
+	kindList
+	kindArray
+	kindMap
+	kindStruct
+	kindUnion
+)
+
+// A node is a resolved reference.
+type node struct {
+	ref    string
+	kind   kind
+	bits   int // of numbers
+	length int // of arrays
+	elem   *node
+	key    *node    // of maps
+	fields []*entry // of structs and unions
+	values []Value  // of enums
+}
+
+// An entry is a field or a variant.
+type entry struct {
+	name   string
+	key    []byte // encoded
+	node   *node
+	packed bool // a list that is sent as a typed array
+	max    int  // length; 0: no limit
+}
+
+// nullable reports whether null is a value of n.
+func (n *node) nullable() bool {
+	return n.kind == kindOptional || n.kind == kindUnion || n.kind == kindRaw
+}
+
+func (n *node) field(name string) *entry {
+	for _, f := range n.fields {
+		if f.name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+// packs reports whether n is a list that can be sent as a typed array. An
+// element that is being resolved is no number.
+func (n *node) packs() bool {
+	if n.kind != kindList || n.elem == nil {
+		return false
+	}
+	switch n.elem.kind {
+	case kindInt, kindFloat, kindDuration:
+		return true
+	case kindUint:
+		return n.elem.bits > 8 // those are bytes
+	}
+	return false
+}
+
+func (n *node) names() string {
+	var names []string
+	for _, f := range n.fields {
+		names = append(names, f.name)
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+var scalars = map[string]node{
+	"bool": {kind: kindBool},
+	"int":  {kind: kindInt, bits: 64}, "int8": {kind: kindInt, bits: 8}, "int16": {kind: kindInt, bits: 16},
+	"int32": {kind: kindInt, bits: 32}, "int64": {kind: kindInt, bits: 64},
+	"uint": {kind: kindUint, bits: 64}, "uint8": {kind: kindUint, bits: 8}, "uint16": {kind: kindUint, bits: 16},
+	"uint32": {kind: kindUint, bits: 32}, "uint64": {kind: kindUint, bits: 64},
+	"float32": {kind: kindFloat, bits: 32}, "float64": {kind: kindFloat, bits: 64},
+	"string": {kind: kindString}, "text": {kind: kindString},
+	"bytes": {kind: kindBytes}, "binary": {kind: kindBytes},
+	"time": {kind: kindTime}, "duration": {kind: kindDuration}, "raw": {kind: kindRaw},
+}
+
+// maxRef bounds how deep a single reference such as [][]?T nests, since a
+// descriptor may come from a peer. How many named types lead to one another is
+// bounded by the descriptor alone.
+const maxRef = 64
+
+// node resolves a reference and all that it leads to. The caller holds s.mu, or
+// is [Parse].
+func (s *Schema) node(ref string) (*node, error) {
+	n, err := s.outline(ref, 0)
+	for err == nil && len(s.open) > 0 {
+		last := len(s.open) - 1
+		next := s.open[last]
+		s.open = s.open[:last]
+		err = s.resolveFields(next)
+	}
+	if err != nil {
+		s.open = nil
+		return nil, err
+	}
+	return n, nil
+}
+
+// outline resolves a reference up to the fields of its structs and unions, which
+// it adds to s.open.
+func (s *Schema) outline(ref string, depth int) (*node, error) {
+	if n := s.nodes[ref]; n != nil {
+		return n, nil
+	}
+	if depth > maxRef {
+		return nil, fmt.Errorf("type %.80s... nests too deep: a reference nests at most %d levels", ref, maxRef)
+	}
+	n := &node{ref: ref}
+	s.nodes[ref] = n
+	if err := s.resolve(n, depth); err != nil {
+		delete(s.nodes, ref)
+		return nil, err
+	}
+	return n, nil
+}
+
+func (s *Schema) resolve(n *node, depth int) (err error) {
+	ref := n.ref
+	if t := s.Types[ref]; t != nil {
+		return s.resolveNamed(n, t)
+	}
+	if sc, ok := scalars[ref]; ok {
+		*n = sc
+		n.ref = ref
+		return nil
+	}
+	switch {
+	case strings.HasPrefix(ref, "protobuf"):
+		n.kind = kindProtobuf
+		return nil
+	case strings.HasPrefix(ref, "?"):
+		n.kind = kindOptional
+		n.elem, err = s.outline(ref[1:], depth+1)
+		return err
+	case strings.HasPrefix(ref, "map["):
+		k, v, _ := strings.Cut(ref[len("map["):], "]")
+		n.kind = kindMap
+		if n.key, err = s.outline(k, depth+1); err != nil {
+			return err
+		}
+		if n.key.kind != kindString && n.key.kind != kindInt && n.key.kind != kindUint {
+			return fmt.Errorf("type %s: the key must be text or an integer", ref)
+		}
+		n.elem, err = s.outline(v, depth+1)
+		return err
+	case strings.HasPrefix(ref, "[]"):
+		n.kind = kindList
+		n.elem, err = s.outline(ref[2:], depth+1)
+		return err
+	case strings.HasPrefix(ref, "["):
+		size, elem, _ := strings.Cut(ref[1:], "]")
+		if n.length, err = strconv.Atoi(size); err != nil || n.length < 0 {
+			return fmt.Errorf("type %q: bad length", ref)
+		}
+		if elem == "byte" {
+			n.kind = kindFixedBytes
+			return nil
+		}
+		n.kind = kindArray
+		n.elem, err = s.outline(elem, depth+1)
+		return err
+	}
+	return fmt.Errorf("no type %q", ref)
+}
+
+func (s *Schema) resolveNamed(n *node, t *Type) error {
+	switch t.Kind {
+	case "enum":
+		base, ok := scalars[t.Base]
+		if !ok {
+			return fmt.Errorf("enum %s: no type %q", n.ref, t.Base)
+		}
+		base.ref, base.values = n.ref, t.Values
+		*n = base
+		return nil
+	case "struct":
+		n.kind = kindStruct
+	case "union":
+		n.kind = kindUnion
+	default:
+		return fmt.Errorf("type %s has kind %q: want struct, union or enum", n.ref, t.Kind)
+	}
+	s.open = append(s.open, n)
+	return nil
+}
+
+// resolveFields resolves the fields of a struct or the variants of a union.
+func (s *Schema) resolveFields(n *node) error {
+	t := s.Types[n.ref]
+	fields := t.Fields
+	if n.kind == kindUnion {
+		fields = t.Variants
+	}
+	for _, f := range fields {
+		e := &entry{name: f.Name, key: cbor.AppendString(nil, f.Name), packed: f.Packed, max: f.Max}
+		if f.Key > 0 {
+			e.key = cbor.AppendUint(nil, uint64(f.Key))
+		}
+		var err error
+		if e.node, err = s.outline(f.Type, 0); err != nil {
+			return fmt.Errorf("%s.%s: %w", n.ref, f.Name, err)
+		}
+		if e.packed && !e.node.packs() {
+			return fmt.Errorf("%s.%s: packed wants a list of numbers, got %s", n.ref, f.Name, f.Type)
+		}
+		n.fields = append(n.fields, e)
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package stub
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"reflect"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+)
+
+// StructMessage returns the [rpcnet.Message] of a struct T with its codec.
+func StructMessage[T any](enc func([]byte, *T) ([]byte, error), dec func(*cbor.Decoder, *T), json rpcnet.Transcoder) rpcnet.Message {
+	footprint := cbor.FootprintOf[T]()
+	return rpcnet.Message{
+		Fits: footprint.Check,
+		Append: func(dst []byte, msg any) ([]byte, error) {
+			v, ok := msg.(*T)
+			if !ok || v == nil {
+				return dst, fmt.Errorf("message is %T, want a non-nil %T", msg, v)
+			}
+			return enc(dst, v)
+		},
+		Decode: func(d *cbor.Decoder, msg any) {
+			v, ok := msg.(*T)
+			if !ok || v == nil {
+				d.Fail(rpcnet.Errorf(rpcnet.CodeInternal, "message goes into %T, want a non-nil %T", msg, v))
+				return
+			}
+			var zero T
+			*v = zero
+			dec(d, v)
+		},
+		JSON: json,
+	}
+}
+
+// UnionMessage returns the [rpcnet.Message] of a union U, an interface, with its
+// codec.
+func UnionMessage[U any](enc func([]byte, U) ([]byte, error), dec func(*cbor.Decoder, *U), json rpcnet.Transcoder) rpcnet.Message {
+	footprint := cbor.FootprintOf[U]()
+	return rpcnet.Message{
+		Fits: footprint.Check,
+		Append: func(dst []byte, msg any) ([]byte, error) {
+			u, ok := msg.(U)
+			if !ok {
+				return dst, fmt.Errorf("message is %T, want a non-nil variant of %v", msg, reflect.TypeFor[U]())
+			}
+			return enc(dst, u)
+		},
+		Decode: func(d *cbor.Decoder, msg any) {
+			u, ok := msg.(*U)
+			if !ok || u == nil {
+				d.Fail(rpcnet.Errorf(rpcnet.CodeInternal, "message goes into %T, want a non-nil %T", msg, u))
+				return
+			}
+			var zero U
+			*u = zero
+			dec(d, u)
+		},
+		JSON: json,
+	}
+}
+
+// HandleUnary returns the handler of a method with one request and one
+// response.
+func HandleUnary[Q, R any](f func(context.Context, Q) (R, error), next NewMessage[Q]) rpcnet.ServerFunc {
+	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		req, err := recvRequest(s, next)
+		if err != nil {
+			return err
+		}
+		res, err := f(ctx, req)
+		if err != nil {
+			return err
+		}
+		return sendResponse(s, res)
+	}
+}
+
+// HandleFeed returns the handler of a method with one request and many
+// responses.
+func HandleFeed[Q, R any](f func(context.Context, Q) iter.Seq2[R, error], next NewMessage[Q]) rpcnet.ServerFunc {
+	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		req, err := recvRequest(s, next)
+		if err != nil {
+			return err
+		}
+		return SendAll(f(ctx, req), s.Send)
+	}
+}
+
+// HandleUpload returns the handler of a method with many requests and one
+// response.
+func HandleUpload[Q, R any](f func(context.Context, iter.Seq2[Q, error]) (R, error), next NewMessage[Q]) rpcnet.ServerFunc {
+	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		res, err := f(ctx, ReceiveAll(s, next))
+		if err != nil {
+			return err
+		}
+		return sendResponse(s, res)
+	}
+}
+
+// HandleBidi returns the handler of a method that streams both ways.
+func HandleBidi[Q, R any](f func(context.Context, iter.Seq2[Q, error]) iter.Seq2[R, error], next NewMessage[Q]) rpcnet.ServerFunc {
+	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		return SendAll(f(ctx, ReceiveAll(s, next)), s.Send)
+	}
+}
+
+// sendResponse sends the single response of a unary or upload call.
+func sendResponse(s rpcnet.ServerStream, res any) error {
+	err := s.Send(res)
+	if v := reflect.ValueOf(res); err != nil && (!v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()) {
+		return rpcnet.NewError(rpcnet.CodeInternal, "the handler returned nil and no error: want a response or an error").WithCause(err)
+	}
+	return err
+}
+
+// recvRequest reads the single request of a unary or feed call.
+func recvRequest[Q any](s rpcnet.ServerStream, next NewMessage[Q]) (Q, error) {
+	req, err := next(s)
+	if err == io.EOF {
+		err = rpcnet.NewError(rpcnet.CodeInvalidArgument, "the call came without a request")
+	}
+	return req, err
+}
