@@ -14,7 +14,6 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
-	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
 
 // A Profile is a set of defaults for the timing of gossip and failure
@@ -146,14 +145,6 @@ type Config struct {
 	// LeaveDelay is how long a leaving node goes on gossiping after it has told
 	// that it leaves. Default 1 s.
 	LeaveDelay time.Duration
-
-	// HealthCheckInterval is the heartbeat that those who route ask of workers.
-	// Default by the number of workers watched: 50 ms up to 200, 100 ms up to
-	// 1 000, 250 ms up to 2 000, then 500 ms.
-	HealthCheckInterval time.Duration
-	// Phi tunes the detector that judges those heartbeats. Its Interval is set
-	// from HealthCheckInterval.
-	Phi phi.Config
 
 	// SeedInterval is the longest time between two attempts to reach the seeds
 	// while none of them is in the view; the first ones come faster. While one is,
@@ -295,7 +286,6 @@ func (c *Config) validate() error {
 		{"StreamTimeout", c.StreamTimeout, 10 * time.Millisecond},
 		{"DeadGossipTime", c.DeadGossipTime, 0},
 		{"LeaveDelay", c.LeaveDelay, 0},
-		{"HealthCheckInterval", c.HealthCheckInterval, 0},
 		{"SeedInterval", c.SeedInterval, 100 * time.Millisecond},
 		{"ReconnectInterval", c.ReconnectInterval, 100 * time.Millisecond},
 		{"ForgetAfter", c.ForgetAfter, time.Second},
@@ -326,9 +316,6 @@ func (c *Config) validate() error {
 	if c.ExpectNodes < 0 || c.ExpectNodes > maxMembers {
 		bad("ExpectNodes %d: want 0 to %d", c.ExpectNodes, maxMembers)
 	}
-	if c.HealthCheckInterval != 0 && (c.HealthCheckInterval < 5*time.Millisecond || c.HealthCheckInterval > 10*time.Second) {
-		bad("HealthCheckInterval %v: want 5ms to 10s", c.HealthCheckInterval)
-	}
 	if c.ProbeTimeout >= c.ProbeInterval {
 		bad("ProbeTimeout %v must be below Config.ProbeInterval %v: nobody else could be asked before the next probe", c.ProbeTimeout, c.ProbeInterval)
 	}
@@ -349,11 +336,6 @@ func (c *Config) validate() error {
 	}
 	if c.ReconnectInterval > reconnectIdle {
 		bad("ReconnectInterval %v: want at most %v", c.ReconnectInterval, reconnectIdle)
-	}
-	if c.Phi.Interval != 0 && c.Phi.Interval != c.HealthCheckInterval {
-		bad("Phi.Interval %v is set from Config.HealthCheckInterval %v: leave it 0", c.Phi.Interval, c.HealthCheckInterval)
-	} else if _, err := phi.NewDetector(c.Phi, 0); err != nil {
-		bad("Phi: %w", err)
 	}
 	return errors.Join(errs...)
 }

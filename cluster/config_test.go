@@ -8,15 +8,13 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
 
 func TestEveryFieldOfConfigHasADefaultOrMayBeZero(t *testing.T) {
 	t.Parallel()
 	zero := map[string]bool{
 		"Name": true, "Seeds": true, "Tags": true, "Profile": true, "Advertise": true, "WaitForSeed": true,
-		"SnapshotFile": true, "HealthCheckInterval": true, "Phi": true, "PartitionStable": true,
+		"SnapshotFile": true, "PartitionStable": true,
 		"ExpectNodes": true,
 	}
 	for p := range profiles {
@@ -44,11 +42,8 @@ func TestValuesThatCannotWorkTogetherAreRefusedWithBothNames(t *testing.T) {
 		{Config{StreamTimeout: 50 * time.Millisecond}, []string{"StreamTimeout 50ms", "ProbeTimeout 100ms"}},
 		{Config{PartitionWindow: time.Second}, []string{"PartitionWindow 1s", "SuspicionMult", "ProbeInterval"}},
 		{Config{PartitionStable: time.Hour}, []string{"PartitionStable 1h0m0s", "ForgetAfter 10m0s"}},
-		{Config{Phi: phi.Config{Interval: time.Second}}, []string{"Phi.Interval 1s", "HealthCheckInterval 0s"}},
-		{Config{Phi: phi.Config{Threshold: -1}}, []string{"Config.Phi", "Threshold"}},
 		{Config{SuspicionMult: 1}, []string{"SuspicionMult 1: want 2 to 100"}},
 		{Config{ProbeInterval: time.Millisecond}, []string{"ProbeInterval 1ms: want at least 10ms"}},
-		{Config{HealthCheckInterval: time.Minute}, []string{"HealthCheckInterval 1m0s"}},
 		{Config{ReconnectInterval: time.Hour}, []string{"ReconnectInterval 1h0m0s: want at most 30s"}},
 		{Config{Seeds: []string{"nowhere"}}, []string{"Seeds", `"nowhere" is not host:port`}},
 		{Config{Seeds: []string{"host:0"}}, []string{"Seeds", `"host:0"`}},

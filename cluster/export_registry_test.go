@@ -12,10 +12,11 @@ func AnswersPackets(n *Node, m Member) bool { return n.answersPackets(m) }
 
 // NewRegistryDialing is NewWorkerRegistry with control connections made by dial.
 func NewRegistryDialing(n *Node, cfg RegistryConfig, dial func(ctx context.Context, addr string) (*rpcnet.Conn, error)) (*WorkerRegistry, error) {
-	r, err := newRegistry(n.Endpoint(), n, n.cfg, cfg)
+	r, err := newRegistry(n.Endpoint(), n, cfg)
 	if err != nil {
 		return nil, err
 	}
+	r.cluster, r.metrics = n.cfg.Cluster, n.cfg.Metrics
 	r.packets, r.dial = n.answersPackets, dial
 	r.start()
 	return r, nil

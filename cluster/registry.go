@@ -3,7 +3,6 @@ package cluster
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -16,25 +15,6 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/routed"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
-
-// A RegistryConfig says which nodes are workers and how one is chosen. Zero
-// fields take their defaults.
-type RegistryConfig struct {
-	// Strategy chooses among the workers. Default balance.LeastConnections.
-	Strategy balance.Strategy
-	// Selector says which nodes are workers. Default "role=worker".
-	Selector string
-	// Zone is the chooser's zone: workers whose tag "zone" is another count as
-	// fuller by balance.ZonePenalty. Default: the node's own tag "zone"; with
-	// neither, zones do not matter.
-	Zone string
-	// SlowStart is how long a worker that is new takes, from its first report, to
-	// count with its full capacity; it begins with a tenth of it. Default 0: at
-	// once. Its load is known from its first report, so it is not flooded.
-	SlowStart time.Duration
-	// Logger receives what happens to workers. Default slog.Default.
-	Logger *slog.Logger
-}
 
 // ErrNoWorker is what a choice fails with when no worker can be chosen; the
 // error's text says what was asked for and what is wrong with those there are.
@@ -63,10 +43,8 @@ type WorkerRegistry struct {
 	selector Selector
 	node     membership
 	ep       *rpcnet.Endpoint
-	cluster  string // its name; "" where there is none
-	phi      phi.Config
-	beat     time.Duration // asked of workers; 0: by the number of workers
-	origin   time.Time     // instants are durations since
+	cluster  string    // its name; "" where there is none
+	origin   time.Time // instants are durations since
 	log      *slog.Logger
 	lines    *loglimit.Limiter // to log, of what peers can cause
 	gate     *gate             // of dials to workers that are only heard of
@@ -120,43 +98,35 @@ type workerEntry struct {
 // NewWorkerRegistry returns a registry that follows the node until it stops or
 // Close is called.
 func NewWorkerRegistry(node *Node, cfg RegistryConfig) (*WorkerRegistry, error) {
-	r, err := newRegistry(node.Endpoint(), node, node.cfg, cfg)
+	r, err := newRegistry(node.Endpoint(), node, cfg)
 	if err != nil {
 		return nil, err
 	}
+	r.cluster, r.metrics = node.cfg.Cluster, node.cfg.Metrics
 	r.packets = node.answersPackets
 	r.unview = node.addView(r.view)
 	r.start()
 	return r, nil
 }
 
-// newRegistry returns a registry that does not run yet. It takes the detector's
-// settings from those of a node.
-func newRegistry(ep *rpcnet.Endpoint, members membership, of Config, cfg RegistryConfig) (*WorkerRegistry, error) {
-	if cfg.Selector == "" {
-		cfg.Selector = "role=worker"
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
-	if cfg.SlowStart < 0 {
-		return nil, fmt.Errorf("cluster: RegistryConfig.SlowStart is %v, want 0 or more", cfg.SlowStart)
+// newRegistry returns a registry that does not run yet.
+func newRegistry(ep *rpcnet.Endpoint, members membership, cfg RegistryConfig) (*WorkerRegistry, error) {
+	cfg = cfg.populate()
+	if err := cfg.validate(); err != nil {
+		return nil, err
 	}
 	selector, err := ParseSelector(cfg.Selector)
 	if err != nil {
 		return nil, err
 	}
 	r := &WorkerRegistry{
-		cfg: cfg, selector: selector, node: members, ep: ep, cluster: of.Cluster, phi: of.Phi, beat: of.HealthCheckInterval,
-		origin: time.Now(), log: cfg.Logger, lines: loglimit.New(cfg.Logger), gate: newGate(), metrics: of.Metrics, zone: cfg.Zone,
+		cfg: cfg, selector: selector, node: members, ep: ep,
+		origin: time.Now(), log: cfg.Logger, lines: loglimit.New(cfg.Logger), gate: newGate(), metrics: noMetrics{}, zone: cfg.Zone,
 		workers: map[string]*workerEntry{}, standby: map[string]Member{}, groups: map[string]*group{}, owned: map[string]int{},
 		conns: map[*routed.Conns]struct{}{}, probe: routed.Ping,
 		unview: func() {}, stall: phi.NewStall(checkEvery), changed: make(chan struct{}),
 	}
 	r.pool = load.NewPool(randomID(), rand.New(rand.NewPCG(randomID(), randomID())))
-	if r.metrics == nil {
-		r.metrics = noMetrics{}
-	}
 	r.dial = func(ctx context.Context, addr string) (*rpcnet.Conn, error) {
 		return ep.Dial(ctx, addr, verifyWorker(ep))
 	}
@@ -293,9 +263,8 @@ func (r *WorkerRegistry) enter(m Member, stop context.CancelFunc) *workerEntry {
 	w := &workerEntry{id: m.ID(), member: m, load: &load.Worker{Name: m.Name, Chooser: randomID()}, broken: true, since: now,
 		stop: stop, again: make(chan struct{}, 1)}
 	w.load.Owner = w
-	cfg := r.phi
-	cfg.Interval = cmp.Or(r.beat, load.Heartbeat(len(r.workers)+1))
-	w.monitor, _ = phi.NewMonitor(cfg, now) // Join has checked the configuration
+	beat := cmp.Or(r.cfg.HealthCheckInterval, load.Heartbeat(len(r.workers)+1))
+	w.monitor, _ = phi.NewMonitor(r.cfg.Phi.detector(beat), now) // validate has checked the configuration
 	w.left = m.State == StateLeaving
 	r.setZone(w)
 	r.setPhase(w)

@@ -52,11 +52,11 @@ func (l *listener) events(kind Kind, name string) (es []Event, at []time.Time) {
 // drive returns a registry without a network, for use under testing/synctest:
 // the test plays the workers. Nobody answers pings. Deadlines are checked only if
 // the test starts check or calls checkAll.
-func drive(t *testing.T, of Config, cfg RegistryConfig) (*WorkerRegistry, *listener) {
+func drive(t *testing.T, cfg RegistryConfig) (*WorkerRegistry, *listener) {
 	t.Helper()
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	l := &listener{StaticMembers: NewStaticMembers()}
-	r, err := newRegistry(nil, l, of, cfg)
+	r, err := newRegistry(nil, l, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ type WorkerInfo struct {
 	Phi float64
 	// HeartbeatMean and HeartbeatStdDev are the mean interval between its
 	// heartbeats and the standard deviation that Phi is computed with, which is
-	// at least Config.Phi.MinStdDev (20 ms): see package phi.
+	// at least RegistryConfig.Phi.MinStdDev (20 ms).
 	HeartbeatMean, HeartbeatStdDev time.Duration
 	// LastHeartbeat is when the last one arrived; time in which this process
 	// itself did not run is added. Zero before the first.

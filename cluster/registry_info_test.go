@@ -35,7 +35,8 @@ func TestHeartbeatsOfEachWorkerAreVisible(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := &levels{level: map[string]float64{}, counts: map[string]int{}}
-		r, _ := drive(t, Config{Metrics: m}, RegistryConfig{})
+		r, _ := drive(t, RegistryConfig{})
+		r.metrics = m
 		r.work.Go(r.check)
 		a, b := play(r, "a", 1, nil), play(r, "b", 1, nil)
 		if i := b.info(t); !i.LastHeartbeat.IsZero() {
@@ -75,7 +76,7 @@ func TestHeartbeatsOfEachWorkerAreVisible(t *testing.T) {
 func TestExplainTellsAllThatAStrategyCompares(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := drive(t, Config{}, RegistryConfig{Strategy: balance.PeakEWMA, Zone: "a"})
+		r, _ := drive(t, RegistryConfig{Strategy: balance.PeakEWMA, Zone: "a"})
 		near, far := play(r, "near", 4, Tags{"zone": "a"}), play(r, "far", 4, Tags{"zone": "b"})
 		beatFor(time.Second, near, far)
 		r.mu.Lock()
@@ -103,7 +104,7 @@ func TestExplainTellsAllThatAStrategyCompares(t *testing.T) {
 func TestSlowStartGivesAJoinerATenthAtFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := drive(t, Config{}, RegistryConfig{SlowStart: 10 * time.Second})
+		r, _ := drive(t, RegistryConfig{SlowStart: 10 * time.Second})
 		r.work.Go(r.check)
 		old := play(r, "old", 100, nil)
 		beatFor(11*time.Second, old)
@@ -145,7 +146,7 @@ func TestTheOtherLifeOfANameIsTheWorkerWhenTheNewerHasGone(t *testing.T) {
 		{"the newer says that it leaves", [3]string{"2", "1", "3"}, func(r *WorkerRegistry, m Member) { m.State = StateLeaving; r.update(m) }},
 		{"the newer is no worker any more", [3]string{"2", "3", "1"}, func(r *WorkerRegistry, m Member) { m.Tags = nil; r.update(m) }},
 	} {
-		r, _ := drive(t, Config{}, RegistryConfig{})
+		r, _ := drive(t, RegistryConfig{})
 		r.cancel() // nothing is dialled
 		is := func(boots ...string) {
 			t.Helper()

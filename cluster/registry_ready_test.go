@@ -35,7 +35,7 @@ func waits(t *testing.T, r *WorkerRegistry) (returned func() (time.Duration, boo
 func TestWaitReadyReturnsWhenAWorkerIsBackFromABrokenStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := drive(t, Config{}, RegistryConfig{})
+		r, _ := drive(t, RegistryConfig{})
 		r.work.Go(r.check)
 		a := play(r, "a", 1, nil)
 		beatFor(2*time.Second, a)
@@ -55,7 +55,7 @@ func TestWaitReadyReturnsWhenAWorkerIsBackFromABrokenStream(t *testing.T) {
 func TestWaitReadyReturnsWhenASuspectWorkerThaws(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := drive(t, Config{}, RegistryConfig{})
+		r, _ := drive(t, RegistryConfig{})
 		r.work.Go(r.check)
 		a := play(r, "a", 1, nil)
 		beatFor(2*time.Second, a)
@@ -74,7 +74,7 @@ func TestWaitReadyReturnsWhenASuspectWorkerThaws(t *testing.T) {
 func TestWaitReadyReturnsWhenAnEjectionEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := drive(t, Config{}, RegistryConfig{})
+		r, _ := drive(t, RegistryConfig{})
 		r.work.Go(r.check)
 		a := play(r, "a", 1, nil)
 		beatFor(2*time.Second, a)
@@ -98,7 +98,7 @@ func TestWaitReadyReturnsWhenAnEjectionEnds(t *testing.T) {
 func TestWaitReadyReturnsWhenANewWorkerReports(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := drive(t, Config{}, RegistryConfig{}) // no check: at once
+		r, _ := drive(t, RegistryConfig{}) // no check: at once
 		a := play(r, "a", 1, nil)
 		returned := waits(t, r)
 		a.beat()
@@ -117,7 +117,7 @@ func TestAStoppedWorkerIsAvoidedThenSuspectedAndComesBack(t *testing.T) {
 		suspect bool
 	}{{300 * time.Millisecond, false}, {time.Second, true}} {
 		synctest.Test(t, func(t *testing.T) {
-			r, l := drive(t, Config{}, RegistryConfig{})
+			r, l := drive(t, RegistryConfig{})
 			r.work.Go(r.check)
 			a, b, d := play(r, "a", 8, nil), play(r, "b", 8, nil), play(r, "d", 8, nil)
 			beatFor(2*time.Second, a, b, d)
@@ -180,7 +180,7 @@ func TestTheRegistrysOwnStallSuspectsNobody(t *testing.T) {
 	for _, stall := range []time.Duration{300 * time.Millisecond, time.Second, 5 * time.Second} {
 		for _, reportFirst := range []bool{true, false} {
 			synctest.Test(t, func(t *testing.T) {
-				r, l := drive(t, Config{}, RegistryConfig{})
+				r, l := drive(t, RegistryConfig{})
 				ps := []*player{play(r, "a", 1, nil), play(r, "b", 1, nil), play(r, "c", 1, nil)}
 				run := func(d time.Duration) {
 					for i := range int(d / (10 * time.Millisecond)) {
@@ -220,7 +220,7 @@ func TestTheRegistrysOwnStallSuspectsNobody(t *testing.T) {
 func TestAnAnsweredPacketVouchesForAWorkerForAWhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, l := drive(t, Config{}, RegistryConfig{})
+		r, l := drive(t, RegistryConfig{})
 		asked := make(chan Member, 100)
 		r.packets = func(m Member) bool { asked <- m; time.Sleep(time.Millisecond); return true }
 		r.work.Go(r.check)
@@ -256,7 +256,7 @@ func TestLostPingsSuspectBeforeALongDeadline(t *testing.T) {
 	t.Parallel()
 	for _, answers := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			r, l := drive(t, Config{Phi: phi.Config{SuspectPause: 5 * time.Second}}, RegistryConfig{})
+			r, l := drive(t, RegistryConfig{Phi: PhiConfig{SuspectPause: 5 * time.Second}})
 			r.packets = func(Member) bool { time.Sleep(100 * time.Millisecond); return answers }
 			r.work.Go(r.check)
 			a := play(r, "a", 1, nil)
@@ -278,7 +278,7 @@ func TestLostPingsSuspectBeforeALongDeadline(t *testing.T) {
 func TestPingsAndChangesOfAMemberDoNotRace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, l := drive(t, Config{Phi: phi.Config{SuspectPause: 5 * time.Second}}, RegistryConfig{})
+		r, l := drive(t, RegistryConfig{Phi: PhiConfig{SuspectPause: 5 * time.Second}})
 		r.packets = func(Member) bool { time.Sleep(100 * time.Millisecond); return false }
 		r.work.Go(r.check)
 		a := play(r, "a", 1, nil)

@@ -13,7 +13,6 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/faults"
-	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
 
 // Phi implements cluster.Metrics.
@@ -178,8 +177,7 @@ func TestALateWorkerIsAskedByPackets(t *testing.T) {
 // test; a heartbeat that waits behind the response would miss any.
 func TestALargeResponseDoesNotHoldUpHeartbeats(t *testing.T) {
 	t.Parallel()
-	h := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "director", Phi: phi.Config{SuspectPause: 3 * time.Second}})
-	d := routingOn(t, h, cluster.RegistryConfig{}, cluster.ClientConfig{})
+	d := startRouting(t, cluster.RegistryConfig{Phi: cluster.PhiConfig{SuspectPause: 3 * time.Second}}, cluster.ClientConfig{})
 	const chunk, chunks = 1 << 20, 64
 	feed := &rpcnet.Spec{Procedure: "large", Shape: rpcnet.Feed}
 	startWorker(t, "worker-a", d.history, workerOptions{serve: func(_ *testWorker, srv *rpcnet.Server) {

@@ -90,7 +90,7 @@ func (s *StaticMembers) ReportUnreachable(string, string, Cause) bool { return f
 // through ep. There is no gossip: the registry's own connections tell who
 // lives. Close it when done.
 func NewStaticRegistry(ep *rpcnet.Endpoint, members *StaticMembers, cfg RegistryConfig) (*WorkerRegistry, error) {
-	r, err := newRegistry(ep, members, Config{}, cfg)
+	r, err := newRegistry(ep, members, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -82,13 +82,13 @@ func (r *WorkerRegistry) watch(ctx context.Context, w *workerEntry, m Member, up
 // The caller holds mu.
 func (r *WorkerRegistry) hello(w *workerEntry) watchHello {
 	return watchHello{chooser: w.load.Chooser, key: [load.SecretSize]byte(w.load.Secret().Key()),
-		workers: len(r.workers), heartbeat: min(r.beat, maxHeartbeat)}
+		workers: len(r.workers), heartbeat: min(r.cfg.HealthCheckInterval, maxHeartbeat)}
 }
 
 // repace tells all workers when their number has changed so much that reports
 // come at another pace. The caller holds mu.
 func (r *WorkerRegistry) repace() {
-	now := watchHello{workers: len(r.workers), heartbeat: min(r.beat, maxHeartbeat)}
+	now := watchHello{workers: len(r.workers), heartbeat: min(r.cfg.HealthCheckInterval, maxHeartbeat)}
 	heartbeat, gap := now.pace()
 	was, wasGap := r.paced.pace()
 	if heartbeat == was && gap == wasGap {
