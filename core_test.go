@@ -12,7 +12,6 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
-	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -113,13 +112,13 @@ func TestDeclaredErrorsCross(t *testing.T) {
 	srv.Register(rpcnet.Method{Spec: spec("fail"), Handler: func(context.Context, *rpcnet.Spec, rpcnet.ServerStream) error {
 		return fmt.Errorf("wrapped: %w", &tooBig{7})
 	}})
-	tr := inproc.New(srv)
+	tr := rpcnet.InProcess(srv)
 	defer tr.Close()
 	relay := rpcnet.NewServer()
 	relay.Register(rpcnet.Method{Spec: spec("relay"), Handler: func(ctx context.Context, _ *rpcnet.Spec, _ rpcnet.ServerStream) error {
 		return rpcnet.NewClient(tr).Unary(ctx, spec("fail"), []byte{}, new([]byte))
 	}})
-	through := inproc.New(relay)
+	through := rpcnet.InProcess(relay)
 	defer through.Close()
 	for name, c := range map[string]*rpcnet.Client{"fail": rpcnet.NewClient(tr), "relay": rpcnet.NewClient(through)} {
 		err := c.Unary(within(t), spec(name), []byte{}, new([]byte))
@@ -176,7 +175,7 @@ func TestEncodings(t *testing.T) {
 	}
 	srv := rpcnet.NewServer()
 	srv.Register(rpcnet.Method{Spec: spec, Handler: next}, rpcnet.Method{Spec: feed, Handler: next})
-	tr := inproc.New(srv)
+	tr := rpcnet.InProcess(srv)
 	defer tr.Close()
 	c := rpcnet.NewClient(tr)
 	for _, e := range []rpcnet.Encoding{rpcnet.CBOR, rpcnet.JSON} {
@@ -232,7 +231,7 @@ func TestTypedLoops(t *testing.T) {
 		}
 		return nil
 	}})
-	tr := inproc.New(srv)
+	tr := rpcnet.InProcess(srv)
 	defer tr.Close()
 	st, err := tr.NewStream(within(t), feed)
 	if err != nil {
@@ -292,7 +291,7 @@ func TestZeroValues(t *testing.T) {
 	for range srv.Specs() {
 		t.Error("an empty server lists a procedure")
 	}
-	tr := inproc.New(&srv)
+	tr := rpcnet.InProcess(&srv)
 	defer tr.Close()
 	_, err := rpcnet.CallRaw(within(t), tr, "echo", nil)
 	wantCode(t, err, rpcnet.CodeUnimplemented)

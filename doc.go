@@ -21,9 +21,9 @@
 //
 // This package has what a connection between two nodes needs. Package cluster
 // finds workers by gossip, watches them and calls them; package director gives
-// workers to callers that are no members; package inproc calls a server in the
-// same process; package rpctest has servers and faults for tests. All of them
-// are a [Transport], so a generated client works over each.
+// workers to callers that are no members; [InProcess] calls a server in the same
+// process; package rpctest has servers and faults for tests. All of them are a
+// [Transport], so a generated client works over each.
 //
 // # Errors
 //

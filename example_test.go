@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/inproc"
 )
 
 // credentials makes what "rpcnet certs" makes on disk.
@@ -58,7 +57,7 @@ func ExampleListen() {
 }
 
 func ExampleCallRaw() {
-	t := inproc.New(upper())
+	t := rpcnet.InProcess(upper())
 	defer t.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -86,7 +85,7 @@ func ExampleServer_HandleStream() {
 			}
 		}
 	})
-	t := inproc.New(srv)
+	t := rpcnet.InProcess(srv)
 	defer t.Close()
 
 	st, err := t.NewStream(context.Background(), &rpcnet.Spec{Procedure: "shout", Shape: rpcnet.Bidi})
@@ -124,7 +123,7 @@ func ExampleNewCall() {
 		call.SetTrailer("served-by", "worker-7")
 		return []byte(call.Header().Get("user")), nil
 	})
-	t := inproc.New(srv)
+	t := rpcnet.InProcess(srv)
 	defer t.Close()
 
 	ctx, call := rpcnet.NewCall(context.Background(), rpcnet.WithHeader("user", "ada"))
@@ -152,7 +151,7 @@ func ExampleWithServerInterceptors() {
 			return next(ctx, spec, st)
 		}
 	}
-	t := inproc.New(upper(rpcnet.WithServerInterceptors(logged, authenticated)))
+	t := rpcnet.InProcess(upper(rpcnet.WithServerInterceptors(logged, authenticated)))
 	defer t.Close()
 
 	_, err := rpcnet.CallRaw(context.Background(), t, "upper", []byte("hello"))
@@ -174,7 +173,7 @@ func ExampleWithClientInterceptors() {
 			return next(ctx, spec)
 		}
 	}
-	t := inproc.New(upper())
+	t := rpcnet.InProcess(upper())
 	defer t.Close()
 	client := rpcnet.NewClient(t, rpcnet.WithClientInterceptors(stamped))
 	out, err := rpcnet.CallRaw(context.Background(), client, "upper", []byte("hello"))
@@ -241,7 +240,7 @@ func ExampleError_WithDetail() {
 			WithDetail(&rpcnet.Detail{Name: "shop.v1.Alternative", Data: []byte("a red one")}).
 			WithCause(errors.New("row 7 of the stock table is locked")) // stays here
 	})
-	t := inproc.New(srv)
+	t := rpcnet.InProcess(srv)
 	defer t.Close()
 	_, err := rpcnet.CallRaw(context.Background(), t, "buy", nil)
 	fmt.Println(err)
@@ -255,7 +254,7 @@ func ExampleError_WithDetail() {
 }
 
 func ExampleCodeOf() {
-	t := inproc.New(rpcnet.NewServer())
+	t := rpcnet.InProcess(rpcnet.NewServer())
 	defer t.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -14,7 +14,6 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
-	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -164,7 +163,7 @@ func (c *limitCase) run(t *testing.T, shape rpcnet.Shape, overTLS bool) error {
 	if overTLS {
 		tr = rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
 	} else {
-		p := inproc.New(srv)
+		p := rpcnet.InProcess(srv)
 		t.Cleanup(func() { p.Close() })
 		tr = p
 	}

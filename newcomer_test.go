@@ -13,7 +13,6 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
-	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -39,7 +38,7 @@ func TestFieldErrorsNameTheirCodeOnce(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(within(t))
 	cancel(rpcnet.NewError(rpcnet.CodeCanceled, "as asked"))
-	p := inproc.New(rpcnet.NewServer())
+	p := rpcnet.InProcess(rpcnet.NewServer())
 	defer p.Close()
 	if _, err := rpcnet.CallRaw(ctx, p, "x", nil); err == nil || strings.Count(err.Error(), "Canceled") != 1 {
 		t.Errorf("cause of a context: %v", err)
@@ -72,7 +71,7 @@ func TestFieldHeaderKeysAreLowered(t *testing.T) {
 		c.SetTrailer("X-End", "2")
 		return []byte(c.Header().Get("X-Request-ID") + strings.Join(c.Header()["x-request-id"], "")), nil
 	})
-	local := inproc.New(srv)
+	local := rpcnet.InProcess(srv)
 	defer local.Close()
 	for name, tr := range map[string]rpcnet.Transport{"inproc": local, "tls": rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())} {
 		ctx, call := rpcnet.NewCall(within(t), rpcnet.WithHeader("x-request-id", "lost"), rpcnet.WithHeader("X-Request-Id", "a"))
@@ -107,7 +106,7 @@ func TestFieldNilResponseIsALoggedError(t *testing.T) {
 	srv := rpcnet.NewServer(rpcnet.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	spec := sheetSpec(rpcnet.Unary)
 	srv.Register(rpcnet.Method{Spec: spec, Handler: stub.HandleUnary(func(context.Context, *sheet) (*sheet, error) { return nil, nil }, stub.NewPointer[sheet])})
-	p := inproc.New(srv)
+	p := rpcnet.InProcess(srv)
 	defer p.Close()
 	err := rpcnet.NewClient(p).Unary(within(t), spec, rows(1), new(sheet))
 	const want = "the handler returned nil and no error"

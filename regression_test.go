@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -128,7 +127,7 @@ func TestSlowConsumerIsNotPunished(t *testing.T) {
 			}
 			return nil
 		})
-		tr := inproc.New(srv)
+		tr := rpcnet.InProcess(srv)
 		defer tr.Close()
 		st := open(t, t.Context(), tr, "slow start")
 		for i := range 100 {
@@ -220,7 +219,7 @@ func TestAbandonedStreamsLeaveNothing(t *testing.T) {
 func TestNothingIsPrinted(t *testing.T) {
 	t.Parallel()
 	printing := regexp.MustCompile(`\bfmt\.Print|\bprintln\(|\blog\.(Print|Fatal|Panic)|os\.Std(out|err)`)
-	for _, dir := range []string{".", "internal/session", "internal/link", "internal/wire", "inproc", "codegen/cbor"} {
+	for _, dir := range []string{".", "internal/session", "internal/link", "internal/wire", "codegen/cbor"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatal(dir, err)

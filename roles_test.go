@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 	"github.com/rpcnet-go/rpcnet/rpctest"
@@ -207,7 +206,7 @@ func TestACallOfAProcedureWithARole(t *testing.T) {
 		t.Errorf("the log does not tell who was refused:\n%s", s)
 	}
 	// There are no certificates in process, and no roles.
-	local := inproc.New(srv)
+	local := rpcnet.InProcess(srv)
 	defer local.Close()
 	if _, err := rpcnet.CallRaw(within(t), local, "admin", nil); err != nil {
 		t.Error(err)

@@ -15,7 +15,7 @@ import (
 
 // A Server holds procedures and what surrounds them: interceptors, limits, a
 // logger. It serves once an [Endpoint] is told to ([Endpoint.Serve]), or in
-// process (package inproc). The zero value is a server without options. All
+// process ([InProcess]). The zero value is a server without options. All
 // methods may be called at any time from any goroutine, also while it serves.
 type Server struct {
 	cfg   serverConfig

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
 
@@ -59,7 +58,7 @@ func (w *hedgeWorker) Open(ctx context.Context, spec *rpcnet.Spec, _ int) (rpcne
 func hedge(t *testing.T, answer func() error) (took time.Duration, second *hedgeWorker, err error) {
 	srv := rpcnet.NewServer()
 	srv.Handle("work", func(context.Context, []byte) ([]byte, error) { return []byte("x"), answer() })
-	tr := inproc.New(srv)
+	tr := rpcnet.InProcess(srv)
 	defer tr.Close()
 	second = &hedgeWorker{name: "b", connect: 400 * time.Millisecond, tr: tr}
 	h := &hedgedStream{

@@ -9,7 +9,7 @@
 //	conn := rpctest.Dial(t, ep.Addr().String())
 //
 // Tests that need no network are faster, and may run in a testing/synctest
-// bubble, with package inproc.
+// bubble, with [rpcnet.InProcess].
 package rpctest
 
 import (

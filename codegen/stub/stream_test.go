@@ -16,7 +16,6 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
-	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -146,7 +145,7 @@ func overCluster(t *testing.T, srv *rpcnet.Server) rpcnet.Transport {
 func onTransports(t *testing.T, srv *rpcnet.Server, f func(t *testing.T, c *rpcnet.Client)) {
 	for name, transport := range map[string]func(t *testing.T) rpcnet.Transport{
 		"inproc": func(t *testing.T) rpcnet.Transport {
-			tr := inproc.New(srv)
+			tr := rpcnet.InProcess(srv)
 			t.Cleanup(func() { tr.Close() })
 			return tr
 		},

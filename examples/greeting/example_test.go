@@ -8,7 +8,6 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/examples/greeting"
-	"github.com/rpcnet-go/rpcnet/inproc"
 )
 
 // A service can be tried in one process, without certificates.
@@ -31,7 +30,7 @@ func Example() {
 			}
 		},
 	})
-	conn := inproc.New(srv)
+	conn := rpcnet.InProcess(srv)
 	defer conn.Close()
 	c := greeting.NewGreetingClient(conn)
 

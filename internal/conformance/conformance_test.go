@@ -6,7 +6,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/internal/conformance"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
@@ -34,8 +33,8 @@ func TestTLSOverTCP(t *testing.T) {
 func TestInProcess(t *testing.T) {
 	t.Parallel()
 	conformance.Run(t, func(t *testing.T, srv *rpcnet.Server) conformance.Link {
-		tr := inproc.New(srv)
+		tr := rpcnet.InProcess(srv)
 		t.Cleanup(func() { tr.Close() })
-		return conformance.Link{Transport: tr.Transport}
+		return conformance.Link{Transport: tr}
 	})
 }

@@ -17,7 +17,6 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
-	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/kinds"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/shared"
 	"github.com/rpcnet-go/rpcnet/rpctest"
@@ -29,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func onTransports(t *testing.T, srv *rpcnet.Server, f func(t *testing.T, tr rpcnet.Transport)) {
 	t.Helper()
 	t.Run("inproc", func(t *testing.T) {
-		tr := inproc.New(srv)
+		tr := rpcnet.InProcess(srv)
 		t.Cleanup(func() { tr.Close() })
 		f(t, tr)
 	})
@@ -207,11 +206,11 @@ func TestAClientServesAsProxy(t *testing.T) {
 	t.Parallel()
 	srv := rpcnet.NewServer(rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
 	kinds.RegisterKinds(srv, echo{})
-	first := inproc.New(srv)
+	first := rpcnet.InProcess(srv)
 	defer first.Close()
 	proxy := rpcnet.NewServer()
 	kinds.RegisterKinds(proxy, kinds.NewKindsClient(first))
-	second := inproc.New(proxy)
+	second := rpcnet.InProcess(proxy)
 	defer second.Close()
 	c := kinds.NewKindsClient(second)
 	for _, name := range []string{"", "value", "pointer", "wrapped", "unknown"} {

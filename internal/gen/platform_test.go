@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/platform"
 )
 
@@ -29,7 +28,7 @@ func TestContractOfSomePlatformsSendsUnionsOfOthers(t *testing.T) {
 			return &platform.Package{Tree: *req, Hidden: platform.Something{}, Signal: platform.Hangup{Tree: req.Left}}, nil
 		},
 	})
-	tr := inproc.New(srv)
+	tr := rpcnet.InProcess(srv)
 	defer tr.Close()
 	c, ctx := platform.NewUnixClient(tr), t.Context()
 

@@ -15,7 +15,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/inproc"
 	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
 
@@ -91,7 +90,7 @@ func bubble(t *testing.T, f func(t *testing.T, src *fakeSource), workers ...*fak
 					return s.Send(out)
 				}})
 			srv.Register(w.methods...)
-			tr := inproc.New(srv)
+			tr := rpcnet.InProcess(srv)
 			defer tr.Close()
 			w.tr = tr
 		}

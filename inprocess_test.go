@@ -1,4 +1,4 @@
-package inproc_test
+package rpcnet_test
 
 import (
 	"context"
@@ -10,15 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/inproc"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func server() *rpcnet.Server {
+func localServer() *rpcnet.Server {
 	srv := rpcnet.NewServer()
 	srv.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
 	srv.Handle("nap", func(_ context.Context, in []byte) ([]byte, error) {
@@ -49,15 +44,15 @@ func server() *rpcnet.Server {
 	return srv
 }
 
-func echo(t *testing.T) {
+func echoInProcess(t *testing.T) {
 	t.Helper()
-	tr := inproc.New(server())
+	tr := rpcnet.InProcess(localServer())
 	defer tr.Close()
 	var callers sync.WaitGroup
 	for range 8 { // several at a time, so that they wait for one another's reader
 		callers.Go(func() {
 			for range 20 {
-				out, err := rpcnet.CallRaw(context.Background(), tr.Transport, "nap", []byte("x"))
+				out, err := rpcnet.CallRaw(context.Background(), tr, "nap", []byte("x"))
 				if err != nil || string(out) != "x" {
 					t.Error(out, err)
 				}
@@ -72,15 +67,15 @@ func echo(t *testing.T) {
 func TestCallsInsideAndOutsideOfBubbles(t *testing.T) {
 	t.Parallel()
 	for range 3 {
-		echo(t)
-		synctest.Test(t, echo)
+		echoInProcess(t)
+		synctest.Test(t, echoInProcess)
 	}
 }
 
 func TestTimePassesInABubble(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		tr := inproc.New(server())
+		tr := rpcnet.InProcess(localServer())
 		defer tr.Close()
 		begin := time.Now()
 		if _, err := rpcnet.CallRaw(context.Background(), tr, "slow", nil); err != nil {
@@ -95,7 +90,7 @@ func TestTimePassesInABubble(t *testing.T) {
 func TestDeadlinesAreKeptToTheTick(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		tr := inproc.New(server())
+		tr := rpcnet.InProcess(localServer())
 		defer tr.Close()
 		const tick = 10 * time.Millisecond
 		for _, d := range []time.Duration{time.Millisecond, 99 * time.Millisecond, 101 * time.Millisecond, time.Minute} {
@@ -124,7 +119,7 @@ func TestDeadlinesAreKeptToTheTick(t *testing.T) {
 
 func TestCloseFailsCallsAndIsIdempotent(t *testing.T) {
 	t.Parallel()
-	tr := inproc.New(server())
+	tr := rpcnet.InProcess(localServer())
 	st, err := tr.NewStream(context.Background(), &rpcnet.Spec{Procedure: "talk", Shape: rpcnet.Bidi})
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +152,7 @@ func TestPeerIsEmptyInProcess(t *testing.T) {
 	srv.Handle("who", func(ctx context.Context, _ []byte) ([]byte, error) {
 		return []byte(rpcnet.ServerCallFrom(ctx).Peer().ID), nil
 	})
-	tr := inproc.New(srv)
+	tr := rpcnet.InProcess(srv)
 	defer tr.Close()
 	if out, err := rpcnet.CallRaw(context.Background(), tr, "who", nil); err != nil || len(out) != 0 {
 		t.Errorf("%q, %v", out, err)
@@ -166,7 +161,7 @@ func TestPeerIsEmptyInProcess(t *testing.T) {
 
 func TestLimitsHoldInProcess(t *testing.T) {
 	t.Parallel()
-	tr := inproc.New(server())
+	tr := rpcnet.InProcess(localServer())
 	defer tr.Close()
 	_, err := rpcnet.CallRaw(context.Background(), tr, "echo", make([]byte, 5<<20))
 	if rpcnet.CodeOf(err) != rpcnet.CodeResourceExhausted || !strings.Contains(err.Error(), "WithMaxMessageSize") {
