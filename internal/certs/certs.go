@@ -91,12 +91,29 @@ func Make(dir string, hosts []string) ([]File, error) {
 // Add is [Make] for one certificate, and the authority if there is none.
 func Add(dir string, l Leaf) ([]File, error) { return add(dir, l) }
 
-func add(dir string, leaves ...Leaf) ([]File, error) {
+// add makes what is missing. Another process may be doing the same in the same
+// folder: what looks half made is looked at again for a second.
+func add(dir string, leaves ...Leaf) (files []File, err error) {
 	for _, l := range leaves {
 		if err := l.check(); err != nil {
 			return nil, err
 		}
 	}
+	const looks, pause = 20, 50 * time.Millisecond
+	for range looks {
+		files, err = addOnce(dir, leaves)
+		if !errors.Is(err, fs.ErrExist) && !errors.As(err, new(halfError)) {
+			break
+		}
+		time.Sleep(pause)
+	}
+	return files, err
+}
+
+// A halfError says that one file of two is there.
+type halfError struct{ error }
+
+func addOnce(dir string, leaves []Leaf) ([]File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -153,8 +170,8 @@ func authority(dir string, complete bool, signed string) ([]File, error) {
 		if haveKey {
 			present, absent = CAKey, CA
 		}
-		return nil, fmt.Errorf("%s is there and %s is not: put it back, or remove the first to make a new authority",
-			filepath.Join(dir, present), filepath.Join(dir, absent))
+		return nil, halfError{fmt.Errorf("%s is there and %s is not: put it back, or remove the first to make a new authority",
+			filepath.Join(dir, present), filepath.Join(dir, absent))}
 	case signed != "" && !haveCA:
 		return nil, fmt.Errorf("%s is there and %s is not: put it back, or remove the certificates and their keys to make new ones",
 			filepath.Join(dir, signed), filepath.Join(dir, CA))
@@ -214,7 +231,7 @@ func pair(dir, a, b string) (bool, error) {
 	if haveB {
 		a, b = b, a
 	}
-	return false, fmt.Errorf("%s is there and %s is not: remove the first to make both anew", filepath.Join(dir, a), filepath.Join(dir, b))
+	return false, halfError{fmt.Errorf("%s is there and %s is not: remove the first to make both anew", filepath.Join(dir, a), filepath.Join(dir, b))}
 }
 
 func newCA(dir string) error {
@@ -262,14 +279,18 @@ func issue(dir string, l Leaf) error {
 	return write(dir, certName, b.Cert, 0o644)
 }
 
-// write makes a file that is not there yet.
+// write makes a file that is not there yet, whole: nobody sees a part of it.
 func write(dir, name string, data []byte, perm fs.FileMode) error {
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	f, err := os.CreateTemp(dir, ".new-")
 	if err != nil {
 		return err
 	}
+	defer os.Remove(f.Name())
 	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Chmod(perm), f.Close()); err != nil {
+		return err
+	}
+	return os.Link(f.Name(), filepath.Join(dir, name))
 }
 
 // check says what is wrong with a certificate that is kept.

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/tls"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet/internal/certs"
@@ -238,4 +240,23 @@ func TestAddSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", c.leaf, err, c.want)
 		}
 	}
+}
+
+// Several programs may make the certificates of one folder at a time.
+func TestMakersOfOneFolderDoNotDisturbEachOther(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var makers sync.WaitGroup
+	for i := range 8 {
+		makers.Go(func() {
+			if _, err := certs.Make(dir, nil); err != nil {
+				t.Error(err)
+			}
+			if _, err := certs.Add(dir, certs.Leaf{Name: fmt.Sprint("worker-", i%2), Role: "worker"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	makers.Wait()
+	makeSet(t, dir)
 }
