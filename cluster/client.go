@@ -83,7 +83,7 @@ func NewClient(r *WorkerRegistry, cfg ClientConfig) (*Client, error) {
 	}
 	c := &Client{registry: r, cfg: cfg}
 	c.conns = routed.NewConns(cfg.DialTimeout, func(ctx context.Context, key routed.Key) (*rpcnet.Conn, error) {
-		opts := append([]rpcnet.DialOption{verifyWorker(r.ep), rpcnet.WithTarget(key.Target)}, cfg.DialOptions...)
+		opts := append([]rpcnet.DialOption{verifyWorker(r.ep), verifyAt(key.Addr, key.ServerName), rpcnet.WithTarget(key.Target)}, cfg.DialOptions...)
 		return r.ep.Dial(ctx, key.Addr, append(opts, rpcnet.WithFailFast())...)
 	})
 	r.mu.Lock()
@@ -275,7 +275,7 @@ func (l *leg) Worker() string { return l.member.Name }
 // key tells the lives of a worker apart. Where there is no cluster, whoever answers
 // at the address is the worker.
 func (l *leg) key() routed.Key {
-	k := routed.Key{ID: l.member.ID(), Addr: l.member.Addr}
+	k := routed.Key{ID: l.member.ID(), Addr: l.member.Addr, ServerName: l.member.ServerName}
 	if c := l.client.registry.cluster; c != "" {
 		k.Target = rpcnet.Target{Cluster: c, Node: l.member.Name, Boot: l.member.Boot}
 	}

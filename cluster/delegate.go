@@ -103,8 +103,7 @@ var (
 
 // NodeMeta implements memberlist.Delegate.
 func (e events) NodeMeta(int) []byte {
-	m := gossip.Meta{Leaving: e.n.leaving.Load(), Key: e.n.transport.PublicKey(), Tags: e.n.tags.Load().(Tags)}
-	return m.Append(nil)
+	return e.n.meta()
 }
 
 // NotifyMsg implements memberlist.Delegate: user messages are not used.
@@ -239,8 +238,9 @@ func (n *Node) listConfig() *memberlist.Config {
 type endpoint struct{ n *Node }
 
 func (e endpoint) Dial(ctx context.Context, addr string) (net.Conn, func(string) error, error) {
-	isNode := func(peer rpcnet.Peer) error { return e.n.ep.Allow(peer, rpcnet.RoleNode) }
-	conn, peer, err := e.n.ep.DialProtocol(ctx, addr, gossip.ALPN, rpcnet.WithVerifyPeer(isNode))
+	isNode := func(peer rpcnet.Peer) error { return e.n.ep.AllowServer(peer, rpcnet.RoleNode) }
+	conn, peer, err := e.n.ep.DialProtocol(ctx, addr, gossip.ALPN,
+		rpcnet.WithServerName(e.n.wanted(addr)...), rpcnet.WithVerifyPeer(isNode))
 	return conn, e.n.verifier(peer), err
 }
 

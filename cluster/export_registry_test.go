@@ -17,7 +17,7 @@ func NewRegistryDialing(n *Node, cfg RegistryConfig, dial func(ctx context.Conte
 		return nil, err
 	}
 	r.cluster, r.metrics = n.cfg.Cluster, n.cfg.Metrics
-	r.packets, r.dial = n.answersPackets, dial
+	r.packets, r.dial = n.answersPackets, func(ctx context.Context, m Member) (*rpcnet.Conn, error) { return dial(ctx, m.Addr) }
 	r.start()
 	return r, nil
 }

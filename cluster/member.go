@@ -55,6 +55,10 @@ type Member struct {
 	Boot string `json:"boot"`
 	// Addr is the host:port where the node is called and gossips.
 	Addr string `json:"addr"`
+	// ServerName is the name that the node's certificate is to carry, as the node
+	// itself says: a DNS name or a SPIFFE id. Empty: the certificate carries the
+	// address.
+	ServerName string `json:"server_name,omitempty"`
 	// Tags are the node's tags. They must not be changed.
 	Tags Tags `json:"tags,omitempty"`
 	// State is what this node holds of it.

@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,13 +38,17 @@ type Node struct {
 	log        *slog.Logger
 	lines      *loglimit.Limiter // of what others cause
 
-	inbox   inbox        // what memberlist has told; a leaf lock of its own
-	tags    atomic.Value // Tags, this node's
-	leaving atomic.Bool
-	hash    atomic.Uint64 // of the ids memberlist holds alive, for AckPayload
-	tagsMu  sync.Mutex    // one change of tags at a time
-	listMu  sync.Mutex    // keeps list.Leave and list.Shutdown apart
-	fails   probeFails    // failed probes until the next tick
+	inbox inbox        // what memberlist has told; a leaf lock of its own
+	tags  atomic.Value // Tags, this node's
+	// certificate is the node's own as it was seen last (the run goroutine's), and
+	// serverName the name that others verify it by.
+	certificate *x509.Certificate
+	serverName  atomic.Pointer[string]
+	leaving     atomic.Bool
+	hash        atomic.Uint64 // of the ids memberlist holds alive, for AckPayload
+	tagsMu      sync.Mutex    // one change of tags at a time
+	listMu      sync.Mutex    // keeps list.Leave and list.Shutdown apart
+	fails       probeFails    // failed probes until the next tick
 
 	mu         sync.Mutex // guards what follows
 	members    map[string]*member
@@ -130,6 +136,10 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 	inspect.Detector(ctx, n.describeDetector)
 	n.heal.init()
 	n.tags.Store(cfg.Tags.Clone())
+	n.checkCertificate()
+	if err := n.fits(cfg.Tags); err != nil {
+		return nil, err
+	}
 	n.transport, err = gossip.New(gossip.Config{
 		ID: n.id, Cluster: cfg.Cluster, Advertise: advertise, NamesBound: bound,
 		Endpoint: hook.WrapSockets(ctx, advertise.String(), endpoint{n}),
@@ -327,7 +337,7 @@ func (n *Node) changeTags(change func(Tags) Tags) error {
 		copied[k] = v
 	}
 	tags := change(copied)
-	if err := tags.Validate(); err != nil {
+	if err := cmp.Or(tags.Validate(), n.fits(tags)); err != nil {
 		return err
 	}
 	if tags.Equal(old) {

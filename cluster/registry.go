@@ -49,7 +49,7 @@ type WorkerRegistry struct {
 	lines    *loglimit.Limiter // to log, of what peers can cause
 	gate     *gate             // of dials to workers that are only heard of
 	metrics  Metrics
-	dial     func(ctx context.Context, addr string) (*rpcnet.Conn, error) // to control streams
+	dial     func(ctx context.Context, m Member) (*rpcnet.Conn, error) // to control streams
 	// Whether a late worker lives is asked by gossip's packets (nil for a registry
 	// without a node) and over its control connection.
 	packets func(Member) bool
@@ -127,8 +127,8 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, cfg RegistryConfig) (*
 		unview: func() {}, stall: phi.NewStall(checkEvery), changed: make(chan struct{}),
 	}
 	r.pool = load.NewPool(randomID(), rand.New(rand.NewPCG(randomID(), randomID())))
-	r.dial = func(ctx context.Context, addr string) (*rpcnet.Conn, error) {
-		return ep.Dial(ctx, addr, verifyWorker(ep))
+	r.dial = func(ctx context.Context, m Member) (*rpcnet.Conn, error) {
+		return ep.Dial(ctx, m.Addr, verifyAt(m.Addr, m.ServerName), verifyWorker(ep))
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r, nil

@@ -38,7 +38,7 @@ var errNotWorker = errors.New("who answers may not be a worker")
 // worker's by its rules.
 func verifyWorker(ep *rpcnet.Endpoint) rpcnet.DialOption {
 	return rpcnet.WithVerifyPeer(func(p rpcnet.Peer) error {
-		if err := ep.Allow(p, rpcnet.RoleWorker); err != nil {
+		if err := ep.AllowServer(p, rpcnet.RoleWorker); err != nil {
 			return fmt.Errorf("%w: %w", errNotWorker, err)
 		}
 		return nil

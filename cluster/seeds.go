@@ -38,8 +38,9 @@ const (
 // healer's mu.
 type seed struct {
 	text, host, port string
-	literal          bool // an address, not a name
-	remembered       bool // from the snapshot
+	literal          bool   // an address, not a name
+	remembered       bool   // from the snapshot
+	verifiedBy       string // the name that a certificate there may carry, "" for the address alone
 
 	busy    bool              // being looked up or dialled
 	addrs   []string          // what it stood for last, without this node's own
@@ -50,24 +51,26 @@ type seed struct {
 
 // newSeeds returns the seeds of a configuration and of a snapshot, without the
 // node's own address.
-func newSeeds(seeds, snapshot []string, own string) (all []*seed) {
-	add := func(text string, remembered bool) {
+func newSeeds(seeds []string, snapshot []snapshotMember, own string) (all []*seed) {
+	add := func(text, verifiedBy string, remembered bool) {
 		host, port, _ := net.SplitHostPort(text)
 		_, err := netip.ParseAddr(host)
-		s := &seed{text: text, host: host, port: port, literal: err == nil, remembered: remembered}
+		s := &seed{text: text, host: host, port: port, literal: err == nil, remembered: remembered, verifiedBy: verifiedBy}
 		if s.literal {
 			if s.addrs = []string{seedAddr(host, port)}; s.addrs[0] == own {
 				return
 			}
+		} else {
+			s.verifiedBy = host
 		}
 		all = append(all, s)
 	}
 	for _, s := range seeds {
-		add(s, false)
+		add(s, "", false)
 	}
-	for _, s := range snapshot {
-		if !slices.Contains(seeds, s) {
-			add(s, true)
+	for _, m := range snapshot {
+		if !slices.Contains(seeds, m.Addr) {
+			add(m.Addr, m.ServerName, true)
 		}
 	}
 	return all

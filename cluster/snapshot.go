@@ -33,11 +33,13 @@ type snapshot struct {
 type snapshotMember struct {
 	Name string `json:"name"`
 	Addr string `json:"addr"`
+	// ServerName is that of [Member].
+	ServerName string `json:"server_name,omitempty"`
 }
 
-// loadSnapshot returns the addresses to try; none if there is no usable file,
+// loadSnapshot returns the members to try; none if there is no usable file,
 // which is logged.
-func loadSnapshot(cfg *Config, log *slog.Logger) []string {
+func loadSnapshot(cfg *Config, log *slog.Logger) []snapshotMember {
 	if cfg.SnapshotFile == "" {
 		return nil
 	}
@@ -47,16 +49,16 @@ func loadSnapshot(cfg *Config, log *slog.Logger) []string {
 	}
 	if err == nil {
 		defer f.Close()
-		var addrs []string
-		if addrs, err = readSnapshot(f, cfg.Cluster); err == nil {
-			return addrs
+		var members []snapshotMember
+		if members, err = readSnapshot(f, cfg.Cluster); err == nil {
+			return members
 		}
 	}
 	log.Warn("the snapshot of the last members is of no use; starting without", "file", cfg.SnapshotFile, "err", err)
 	return nil
 }
 
-func readSnapshot(r io.Reader, cluster string) ([]string, error) {
+func readSnapshot(r io.Reader, cluster string) ([]snapshotMember, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxSnapshotSize+1))
 	if err != nil {
 		return nil, err
@@ -74,17 +76,19 @@ func readSnapshot(r io.Reader, cluster string) ([]string, error) {
 	if s.Cluster != cluster {
 		return nil, fmt.Errorf("of cluster %q, want %q", s.Cluster, cluster)
 	}
-	var addrs []string
+	var members []snapshotMember
 	for _, m := range s.Members {
 		a, err := netip.ParseAddrPort(m.Addr)
 		if err != nil || a.Port() == 0 || !a.Addr().IsValid() {
 			return nil, fmt.Errorf("%q is not an address", m.Addr)
 		}
-		if a := a.String(); len(addrs) < maxSnapshotAddrs && !slices.Contains(addrs, a) {
-			addrs = append(addrs, a)
+		m.Addr = a.String()
+		twice := slices.ContainsFunc(members, func(o snapshotMember) bool { return o.Addr == m.Addr })
+		if len(members) < maxSnapshotAddrs && !twice {
+			members = append(members, m)
 		}
 	}
-	return addrs, nil
+	return members, nil
 }
 
 // saveSnapshot writes the file if the members have changed, at most every 5 s.
@@ -97,7 +101,7 @@ func (n *Node) saveSnapshot(now time.Time) {
 	s := snapshot{Version: snapshotVersion, Cluster: n.cfg.Cluster}
 	for _, m := range n.Members() {
 		if m.ID() != n.id && m.State != StateLeaving {
-			s.Members = append(s.Members, snapshotMember{m.Name, m.Addr})
+			s.Members = append(s.Members, snapshotMember{m.Name, m.Addr, m.ServerName})
 		}
 	}
 	if len(s.Members) == 0 || slices.Equal(s.Members, n.heal.saved) {

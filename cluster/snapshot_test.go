@@ -13,7 +13,7 @@ func TestTheSnapshotComesBackAsItWasWritten(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "members.json")
 	for range 2 { // made, then replaced
 		err := writeSnapshot(file, snapshot{Version: snapshotVersion, Cluster: "c", Members: []snapshotMember{
-			{"a", "127.0.0.1:1"}, {"b", "[::1]:2"}, {"a", "127.0.0.1:1"},
+			{Name: "a", Addr: "127.0.0.1:1"}, {Name: "b", Addr: "[::1]:2", ServerName: "b.example"}, {Name: "a", Addr: "127.0.0.1:1"},
 		}})
 		if err != nil {
 			t.Fatal(err)
@@ -24,7 +24,7 @@ func TestTheSnapshotComesBackAsItWasWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if got, err := readSnapshot(f, "c"); err != nil || !slices.Equal(got, []string{"127.0.0.1:1", "[::1]:2"}) {
+	if got, err := readSnapshot(f, "c"); err != nil || !slices.Equal(addrsOf(got), []string{"127.0.0.1:1", "[::1]:2"}) || got[1].ServerName != "b.example" {
 		t.Errorf("%v, %v", got, err)
 	}
 	if info, err := f.Stat(); err != nil || info.Mode().Perm() != 0o600 {
@@ -58,4 +58,11 @@ func FuzzSnapshot(f *testing.F) {
 			t.Errorf("%d addresses", len(addrs))
 		}
 	})
+}
+
+func addrsOf(members []snapshotMember) (addrs []string) {
+	for _, m := range members {
+		addrs = append(addrs, m.Addr)
+	}
+	return addrs
 }

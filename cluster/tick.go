@@ -52,6 +52,7 @@ func (n *Node) run() {
 		if now.Sub(second) >= time.Second {
 			second = now
 			n.measure()
+			n.followCertificate()
 			n.acquit(now)
 			n.saveSnapshot(now)
 		}

@@ -154,7 +154,7 @@ func (n *Node) memberListed(c callback, m *member, now time.Time) {
 		}
 		name, boot, _ := splitID(c.id)
 		m = &member{Member: Member{
-			Name: name, Boot: boot, Addr: c.addr, Tags: meta.Tags, Since: now, Joined: now, State: StateFailed,
+			Name: name, Boot: boot, Addr: c.addr, ServerName: meta.ServerName, Tags: meta.Tags, Since: now, Joined: now, State: StateFailed,
 		}, listed: true, leaving: meta.Leaving, hidden: true, goneSince: now}
 		n.members[c.id] = m
 		n.transport.SetPresent(c.id, true)
@@ -167,7 +167,7 @@ func (n *Node) memberListed(c callback, m *member, now time.Time) {
 		n.memberUpdated(c, m, now)
 		return
 	}
-	m.Addr, m.Tags, m.leaving = c.addr, meta.Tags, meta.Leaving
+	m.Addr, m.ServerName, m.Tags, m.leaving = c.addr, meta.ServerName, meta.Tags, meta.Leaving
 	if m.State == StateLeft && (m.said || m.leaving) {
 		return
 	}
@@ -217,9 +217,9 @@ func (n *Node) memberUpdated(c callback, m *member, now time.Time) {
 		return
 	}
 	was, leaving := m.Member, m.leaving || m.said
-	m.Addr, m.Tags, m.leaving = c.addr, meta.Tags, meta.Leaving
+	m.Addr, m.ServerName, m.Tags, m.leaving = c.addr, meta.ServerName, meta.Tags, meta.Leaving
 	switch {
-	case was.Addr == m.Addr && was.Tags.Equal(m.Tags) && leaving == (m.leaving || m.said): // nothing to tell
+	case was.Addr == m.Addr && was.ServerName == m.ServerName && was.Tags.Equal(m.Tags) && leaving == (m.leaving || m.said): // nothing to tell
 	case m.State.Present():
 		n.setStateWas(m, n.derive(m), now, Event{Kind: NodeUpdated, Was: was})
 	case m.State == StateLeft && !m.said && !m.leaving:

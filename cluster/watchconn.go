@@ -30,7 +30,7 @@ func (r *WorkerRegistry) watch(ctx context.Context, w *workerEntry, m Member, up
 		}
 	}()
 	dialing, stop := context.WithTimeout(ctx, watchDialTimeout)
-	conn, err := r.dial(dialing, m.Addr)
+	conn, err := r.dial(dialing, m)
 	stop()
 	if err != nil {
 		return err

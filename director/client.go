@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
@@ -157,7 +158,8 @@ func Dial(ctx context.Context, cfg Config, addrs ...string) (*Client, error) {
 	c := &Client{cfg: cfg, known: map[string]known{}}
 	to := func(role rpcnet.Role) func(context.Context, routed.Key) (*rpcnet.Conn, error) {
 		return func(ctx context.Context, key routed.Key) (*rpcnet.Conn, error) {
-			return c.dial(ctx, key.Addr, role, rpcnet.WithTarget(key.Target))
+			host, _, _ := net.SplitHostPort(key.Addr)
+			return c.dial(ctx, key.Addr, role, rpcnet.WithServerName(host, key.ServerName), rpcnet.WithTarget(key.Target))
 		}
 	}
 	c.conns = routed.NewConns(cfg.DialTimeout, to(rpcnet.RoleWorker))
@@ -178,9 +180,9 @@ func Dial(ctx context.Context, cfg Config, addrs ...string) (*Client, error) {
 func (c *Client) dial(ctx context.Context, addr string, role rpcnet.Role, more ...rpcnet.DialOption) (*rpcnet.Conn, error) {
 	verify := rpcnet.WithVerifyPeer(func(p rpcnet.Peer) error {
 		if c.cfg.Endpoint != nil {
-			return c.cfg.Endpoint.Allow(p, role)
+			return c.cfg.Endpoint.AllowServer(p, role)
 		}
-		return c.cfg.Roles.Allow(p, role)
+		return c.cfg.Roles.AllowServer(p, role)
 	})
 	opts := append(append([]rpcnet.DialOption{verify}, more...), c.cfg.DialOptions...)
 	opts = append(opts, rpcnet.WithFailFast())

@@ -142,5 +142,5 @@ func (s service) GetWorker(ctx context.Context, req *directorv1.GetWorkerRequest
 }
 
 func worker(of string, m cluster.Member) directorv1.Worker {
-	return directorv1.Worker{Cluster: of, Name: m.Name, Boot: m.Boot, Addr: m.Addr}
+	return directorv1.Worker{Cluster: of, Name: m.Name, Boot: m.Boot, Addr: m.Addr, ServerName: m.ServerName}
 }

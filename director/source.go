@@ -198,7 +198,7 @@ func (l *leg) Worker() string { return l.worker.Name }
 // still be waiting to dial again, and its address may have changed hands. Where
 // there is no cluster, whoever answers at the address is the worker.
 func keyOf(w *directorv1.Worker) routed.Key {
-	k := routed.Key{ID: w.Boot, Addr: w.Addr}
+	k := routed.Key{ID: w.Boot, Addr: w.Addr, ServerName: w.ServerName}
 	if w.Cluster != "" {
 		k.Target = rpcnet.Target{Cluster: w.Cluster, Node: w.Name, Boot: w.Boot}
 	}

@@ -64,4 +64,7 @@ type Worker struct {
 	Name    string `rpc:"name,max=128"`
 	Boot    string `rpc:"boot,max=64"`
 	Addr    string `rpc:"addr,max=272"`
+	// ServerName is the name that its certificate is to carry, empty for its
+	// address.
+	ServerName string `rpc:"serverName,max=2048"`
 }

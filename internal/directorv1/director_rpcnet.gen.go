@@ -106,7 +106,7 @@ const DirectorDescriptor = `{"version":1,
 "GetWorkerRequest":{"kind":"struct","doc":"GetWorkerRequest says what worker is wanted and what has happened.","fields":[{"name":"key","type":"string","doc":"Key is the affinity key, Hint the worker that served the session before.","max":1024},{"name":"hint","type":"string","max":256},{"name":"unused","type":"[]Unused","doc":"Unused are tickets that will not be used.","max":256},{"name":"exclude","type":"[]string","doc":"Exclude are names of workers not wanted.","max":256},{"name":"failures","type":"[]Failure","doc":"Failures are what the client has seen since it last asked.","max":256},{"name":"queue_ok","type":"bool","doc":"QueueOK says that the call has been refused by full workers and would\nrather wait."},{"name":"selector","type":"string","doc":"Selector filters workers by their tags; empty: any.","max":4096}]},
 "GetWorkerResponse":{"kind":"struct","doc":"GetWorkerResponse is the assignment.","fields":[{"name":"ticket","type":"bytes","doc":"Ticket goes with the call to the worker.","max":64},{"name":"worker","type":"Worker"},{"name":"alternates","type":"[]Worker","doc":"Alternates may be called when the worker fails and no director answers.","max":8}]},
 "Unused":{"kind":"struct","doc":"Unused is a ticket that its client will not use.","fields":[{"name":"ticket","type":"bytes","max":64},{"name":"worker","type":"string","max":128}]},
-"Worker":{"kind":"struct","doc":"Worker is where to find a worker. A host name has at most 253 bytes.","fields":[{"name":"addr","type":"string","max":272},{"name":"boot","type":"string","max":64},{"name":"name","type":"string","max":128},{"name":"cluster","type":"string","doc":"Cluster is the name of its cluster, empty if there is none.","max":128}]}}}`
+"Worker":{"kind":"struct","doc":"Worker is where to find a worker. A host name has at most 253 bytes.","fields":[{"name":"addr","type":"string","max":272},{"name":"boot","type":"string","max":64},{"name":"name","type":"string","max":128},{"name":"cluster","type":"string","doc":"Cluster is the name of its cluster, empty if there is none.","max":128},{"name":"serverName","type":"string","doc":"ServerName is the name that its certificate is to carry, empty for its\naddress.","max":2048}]}}}`
 
 // An error here means that GetWorkerRequest has changed: run go generate.
 var _ = struct {
@@ -397,10 +397,11 @@ func decodeFailureCBOR(d *cbor.Decoder, v *Failure) {
 
 // An error here means that Worker has changed: run go generate.
 var _ = struct {
-	Cluster string
-	Name    string
-	Boot    string
-	Addr    string
+	Cluster    string
+	Name       string
+	Boot       string
+	Addr       string
+	ServerName string
 }(Worker{})
 
 func appendWorkerCBOR(b []byte, v *Worker) (_ []byte, err error) {
@@ -408,7 +409,7 @@ func appendWorkerCBOR(b []byte, v *Worker) (_ []byte, err error) {
 	if len(v.Addr) > 272 {
 		return b, cbor.TooLong("Worker.Addr", len(v.Addr), 272)
 	}
-	b = append(b, "\xa4daddr"...)
+	b = append(b, "\xa5daddr"...)
 	if b, ok = cbor.AppendText(b, v.Addr); !ok {
 		return b, cbor.NotUTF8("Worker.Addr")
 	}
@@ -433,10 +434,17 @@ func appendWorkerCBOR(b []byte, v *Worker) (_ []byte, err error) {
 	if b, ok = cbor.AppendText(b, v.Cluster); !ok {
 		return b, cbor.NotUTF8("Worker.Cluster")
 	}
+	if len(v.ServerName) > 2048 {
+		return b, cbor.TooLong("Worker.ServerName", len(v.ServerName), 2048)
+	}
+	b = append(b, "jserverName"...)
+	if b, ok = cbor.AppendText(b, v.ServerName); !ok {
+		return b, cbor.NotUTF8("Worker.ServerName")
+	}
 	return b, nil
 }
 
-var fieldsOfWorker = []string{"daddr", "dboot", "dname", "gcluster"}
+var fieldsOfWorker = []string{"daddr", "dboot", "dname", "gcluster", "jserverName"}
 
 func decodeWorkerCBOR(d *cbor.Decoder, v *Worker) {
 	var f cbor.Fields
@@ -451,6 +459,8 @@ func decodeWorkerCBOR(d *cbor.Decoder, v *Worker) {
 			v.Name = d.TextAtMost(128)
 		case 3:
 			v.Cluster = d.TextAtMost(128)
+		case 4:
+			v.ServerName = d.TextAtMost(2048)
 		case cbor.Unknown:
 			d.Skip()
 		}

@@ -52,9 +52,9 @@ func FuzzRequest(f *testing.F) {
 
 // FuzzResponse: what a director says is within the bounds of the contract.
 func FuzzResponse(f *testing.F) {
-	w := Worker{"c", "worker-a", "1", "127.0.0.1:1"}
+	w := Worker{"c", "worker-a", "1", "127.0.0.1:1", "a.example"}
 	fuzz(f, directorGetWorkerSpec.Response, &GetWorkerResponse{Worker: w, Ticket: []byte{1}, Alternates: []Worker{w}}, func(t *testing.T, v *GetWorkerResponse) {
-		if len(v.Alternates) > 8 || len(v.Ticket) > 64 || len(v.Worker.Name) > 128 || len(v.Worker.Boot) > 64 || len(v.Worker.Addr) > 272 {
+		if len(v.Alternates) > 8 || len(v.Ticket) > 64 || len(v.Worker.Name) > 128 || len(v.Worker.Boot) > 64 || len(v.Worker.Addr) > 272 || len(v.Worker.ServerName) > 2048 {
 			t.Errorf("over its bounds: %+v", v)
 		}
 	})

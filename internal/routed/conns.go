@@ -22,10 +22,12 @@ type Conns struct {
 }
 
 // A Key says whose connection it is: a life of a worker at an address. The id
-// may be empty where lives are not told apart. Whoever answers must be Target.
+// may be empty where lives are not told apart. Whoever answers must be Target, and
+// its certificate carry the host of the address or, if there is one, ServerName.
 type Key struct {
-	ID, Addr string
-	Target   rpcnet.Target
+	ID, Addr   string
+	ServerName string
+	Target     rpcnet.Target
 }
 
 // pooled is a connection that is there or being made.

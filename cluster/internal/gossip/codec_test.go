@@ -13,10 +13,11 @@ func TestMetaKeepsWhatItWasGiven(t *testing.T) {
 	for _, m := range []Meta{
 		{},
 		{Leaving: true, Key: [KeySize]byte{1, 2, 3}},
-		{Tags: map[string]string{"role": "worker", "zone": "", "label": strings.Repeat("ö", 64)}},
+		{Tags: map[string]string{"role": "worker", "zone": "", "label": strings.Repeat("ö", 64)}, ServerName: "a.example"},
+		{ServerName: strings.Repeat("x", MaxServerName)},
 	} {
 		got, err := ParseMeta(m.Append(nil))
-		if err != nil || got.Leaving != m.Leaving || got.Key != m.Key || !maps.Equal(got.Tags, m.Tags) {
+		if err != nil || got.Leaving != m.Leaving || got.Key != m.Key || !maps.Equal(got.Tags, m.Tags) || got.ServerName != m.ServerName {
 			t.Errorf("%v came back as %v, %v", m, got, err)
 		}
 	}
@@ -27,17 +28,22 @@ func TestMetaIsTakenApartWithCare(t *testing.T) {
 	good := (&Meta{Tags: map[string]string{"a": "1", "b": "2"}}).Append(nil)
 	edit := func(f func(b []byte) []byte) []byte { return f(bytes.Clone(good)) }
 	for what, b := range map[string][]byte{
-		"empty":           nil,
-		"header cut":      good[:metaHeader-1],
-		"another version": edit(func(b []byte) []byte { b[0] = 2; return b }),
-		"too many tags":   edit(func(b []byte) []byte { b[2], b[3] = 0xff, 0xff; return b }),
-		"one tag more":    edit(func(b []byte) []byte { b[3]++; return b }),
-		"cut":             good[:len(good)-1],
-		"long string":     edit(func(b []byte) []byte { b[metaHeader] = 0x7f; return b }),
-		"not UTF-8":       edit(func(b []byte) []byte { b[metaHeader+3] = 0xff; return b }),
-		"out of order":    edit(func(b []byte) []byte { b[metaHeader+1] = 'c'; return b }),
-		"twice":           edit(func(b []byte) []byte { b[metaHeader+1] = 'b'; return b }),
-		"too large":       append(bytes.Clone(good), make([]byte, MaxMeta)...),
+		"empty":            nil,
+		"header cut":       good[:metaHeader-1],
+		"another version":  edit(func(b []byte) []byte { b[0] = 2; return b }),
+		"too many tags":    edit(func(b []byte) []byte { b[2], b[3] = 0xff, 0xff; return b }),
+		"one tag more":     edit(func(b []byte) []byte { b[3]++; return b }),
+		"cut":              good[:len(good)-1],
+		"long string":      edit(func(b []byte) []byte { b[metaHeader] = 0x7f; return b }),
+		"not UTF-8":        edit(func(b []byte) []byte { b[metaHeader+3] = 0xff; return b }),
+		"out of order":     edit(func(b []byte) []byte { b[metaHeader+1] = 'c'; return b }),
+		"twice":            edit(func(b []byte) []byte { b[metaHeader+1] = 'b'; return b }),
+		"a name not there": edit(func(b []byte) []byte { b[1] = flagName; return b }),
+		"a name cut":       edit(func(b []byte) []byte { b[1] = flagName; return append(b, 9, 'a') }),
+		"an empty name":    edit(func(b []byte) []byte { b[1] = flagName; return append(b, 0) }),
+		"a long name":      (&Meta{ServerName: strings.Repeat("x", MaxServerName+1)}).Append(nil),
+		"a name in lines":  (&Meta{ServerName: "a\nb"}).Append(nil),
+		"too large":        append(bytes.Clone(good), make([]byte, MaxMeta)...),
 	} {
 		if m, err := ParseMeta(b); err == nil {
 			t.Errorf("%s: taken for %v", what, m)
@@ -50,6 +56,7 @@ func TestMetaIsTakenApartWithCare(t *testing.T) {
 
 func FuzzMeta(f *testing.F) {
 	f.Add((&Meta{}).Append(nil))
+	f.Add((&Meta{ServerName: "spiffe://prod.example/worker"}).Append(nil))
 	f.Add((&Meta{Leaving: true, Key: [KeySize]byte{5}, Tags: map[string]string{"role": "worker", "z": ""}}).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := ParseMeta(b)
@@ -57,7 +64,7 @@ func FuzzMeta(f *testing.F) {
 			return
 		}
 		again, err := ParseMeta(m.Append(nil))
-		if err != nil || again.Leaving != m.Leaving || again.Key != m.Key || !maps.Equal(again.Tags, m.Tags) {
+		if err != nil || again.Leaving != m.Leaving || again.Key != m.Key || !maps.Equal(again.Tags, m.Tags) || again.ServerName != m.ServerName {
 			t.Errorf("%x: %v came back as %v, %v", b, m, again, err)
 		}
 	})

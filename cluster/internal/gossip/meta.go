@@ -6,16 +6,17 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
 // What a node says of itself to all others, in memberlist's meta:
 //
-//	version (1) = 1 | flags (1) | number of tags (2) | public key (32) | tags
+//	version (1) = 1 | flags (1) | number of tags (2) | public key (32) | tags | name
 //
 // A tag is key and value, each with its length before it as a uvarint; keys
-// ascend strictly. Bytes after the tags are left to later versions and ignored,
-// as are unknown flags.
+// ascend strictly. The name is there if a flag says so, likewise with its length.
+// Bytes after that are left to later versions and ignored, as are unknown flags.
 const (
 	metaVersion = 1
 	metaHeader  = 4 + KeySize
@@ -23,10 +24,13 @@ const (
 	MaxMeta = 512
 	// MaxTagsSize is what is left for tags.
 	MaxTagsSize = MaxMeta - metaHeader
+	// MaxServerName is the length of the name. A DNS name has at most 253 bytes.
+	MaxServerName = 255
 	// KeySize is the size of a public key.
 	KeySize = 32
 
 	flagLeaving = 1 << 0
+	flagName    = 1 << 1
 )
 
 // Meta is the decoded form.
@@ -37,6 +41,9 @@ type Meta struct {
 	Key [KeySize]byte
 	// Tags are its tags.
 	Tags map[string]string
+	// ServerName is the name that its certificate is to carry: a DNS name or a
+	// SPIFFE id, "" for its address.
+	ServerName string
 }
 
 // Append appends the encoding of m to b. The caller has checked that it fits.
@@ -45,12 +52,18 @@ func (m *Meta) Append(b []byte) []byte {
 	if m.Leaving {
 		flags |= flagLeaving
 	}
+	if m.ServerName != "" {
+		flags |= flagName
+	}
 	b = append(b, metaVersion, flags)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(m.Tags)))
 	b = append(b, m.Key[:]...)
 	for _, k := range slices.Sorted(maps.Keys(m.Tags)) {
 		b = appendString(b, k)
 		b = appendString(b, m.Tags[k])
+	}
+	if m.ServerName != "" {
+		b = appendString(b, m.ServerName)
 	}
 	return b
 }
@@ -72,6 +85,7 @@ func ParseMeta(b []byte) (Meta, error) {
 		return m, fmt.Errorf("gossip: meta of version %d, this node speaks %d", b[0], metaVersion)
 	}
 	m.Leaving = b[1]&flagLeaving != 0
+	named := b[1]&flagName != 0
 	n := int(binary.BigEndian.Uint16(b[2:]))
 	copy(m.Key[:], b[4:])
 	b = b[metaHeader:]
@@ -94,7 +108,22 @@ func ParseMeta(b []byte) (Meta, error) {
 		}
 		m.Tags[k], last = v, k
 	}
+	if named {
+		var err error
+		if m.ServerName, _, err = takeString(b); err != nil {
+			return m, err
+		}
+		if !ValidServerName(m.ServerName) {
+			return m, fmt.Errorf("gossip: meta has a name of %d bytes, want 1 to %d that are printable ASCII", len(m.ServerName), MaxServerName)
+		}
+	}
 	return m, nil
+}
+
+// ValidServerName reports whether a meta may carry a name: 1 to [MaxServerName]
+// bytes of printable ASCII.
+func ValidServerName(name string) bool {
+	return name != "" && len(name) <= MaxServerName && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 var errMetaString = errors.New("gossip: meta has a string that is cut off or not UTF-8")
