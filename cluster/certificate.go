@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
@@ -140,31 +141,77 @@ func (n *Node) meta() []byte {
 	return b
 }
 
+// toldNames are the names that a certificate may carry in place of an address, by
+// the address and by who has said so: a member of itself, or the configuration of a
+// seed. Its lock is a leaf: memberlist must not wait for the view when it dials.
+type toldNames struct {
+	mu sync.Mutex
+	at map[string]map[string]string
+}
+
+// set replaces what who has said: name is good at addr, and its former address is
+// was. An empty name is good nowhere.
+func (t *toldNames) set(who, was, addr, name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if said := t.at[was]; said != nil {
+		if delete(said, who); len(said) == 0 {
+			delete(t.at, was)
+		}
+	}
+	if name == "" {
+		return
+	}
+	if t.at == nil {
+		t.at = map[string]map[string]string{}
+	}
+	if t.at[addr] == nil {
+		t.at[addr] = map[string]string{}
+	}
+	t.at[addr][who] = name
+}
+
 // wanted returns whom a certificate must be for that answers at an address: the
-// address, a seed's name that stands for it, or what members there have told.
-func (n *Node) wanted(addr string) []string {
+// address, or one of at most maxWantedNames names.
+func (t *toldNames) wanted(addr string) []string {
 	host, _, _ := net.SplitHostPort(addr)
 	names := []string{host}
-	add := func(name string) {
-		if name != "" && len(names) < maxWantedNames && !slices.Contains(names, name) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, name := range t.at[addr] {
+		if len(names) <= maxWantedNames && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
-	n.heal.mu.Lock()
-	for _, s := range n.heal.seeds {
-		if slices.Contains(s.addrs, addr) {
-			add(s.verifiedBy)
-		}
-	}
-	n.heal.mu.Unlock()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, m := range n.members {
-		if m.Addr == addr {
-			add(m.ServerName)
-		}
-	}
 	return names
+}
+
+// settleAt notes the address of a member and the name that it is verified by. The
+// caller holds mu.
+func (n *Node) settleAt(m *member, addr, serverName string) {
+	n.told.set(m.ID(), m.Addr, addr, serverName)
+	m.Addr, m.ServerName = addr, serverName
+}
+
+// drop forgets a member. The caller holds mu.
+func (n *Node) drop(id string) {
+	if m := n.members[id]; m != nil {
+		n.told.set(id, m.Addr, "", "")
+	}
+	delete(n.members, id)
+	n.transport.Forget(id)
+}
+
+// standFor notes that the addresses of a seed, which were others before, may have
+// certificates for its name. The caller holds the healer's mu.
+func (n *Node) standFor(s *seed, was, addrs []string) {
+	who := "\x00seed " + s.text // no id has a zero byte
+	for _, a := range was {
+		n.told.set(who, a, "", "")
+	}
+	for _, a := range addrs {
+		n.told.set(who, a, a, s.verifiedBy)
+	}
 }
 
 // verifyAt is the option of a dial of a member: its certificate must carry its

@@ -44,6 +44,7 @@ type Node struct {
 	// serverName the name that others verify it by.
 	certificate *x509.Certificate
 	serverName  atomic.Pointer[string]
+	told        toldNames // of others
 	leaving     atomic.Bool
 	hash        atomic.Uint64 // of the ids memberlist holds alive, for AckPayload
 	tagsMu      sync.Mutex    // one change of tags at a time
@@ -158,6 +159,9 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("cluster: joining: %w", err)
 	}
 	n.heal.seeds = newSeeds(cfg.Seeds, loadSnapshot(&n.cfg, n.log), advertise.String())
+	for _, s := range n.heal.seeds {
+		n.standFor(s, nil, s.addrs)
+	}
 	n.drain() // this node is in its own view
 	// From here on the endpoint may call the node, even to leave, which must
 	// wait until the node can be taken off.

@@ -344,6 +344,7 @@ func (n *Node) noteLookUp(s *seed, addrs []string, own bool, err error) {
 	sayUnknown, sayKnown := unknown && !s.unknown, !unknown && s.unknown
 	s.alone, s.unknown = alone, unknown
 	if !unknown || s.addrs == nil { // else it may be a failure of the resolver
+		n.standFor(s, s.addrs, addrs)
 		s.addrs = addrs
 	}
 	h.mu.Unlock()

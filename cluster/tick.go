@@ -134,8 +134,7 @@ func (n *Node) forget(now time.Time) {
 			keep = rememberGone
 		}
 		if now.Sub(m.goneSince) > keep {
-			delete(n.members, id)
-			n.transport.Forget(id)
+			n.drop(id)
 		}
 	}
 	n.transport.Sweep(rememberGone, func(id string) bool { return n.members[id] != nil })
@@ -153,8 +152,7 @@ func (n *Node) forgetOldest() {
 	}
 	slices.SortFunc(gone, func(a, b *member) int { return a.goneSince.Compare(b.goneSince) })
 	for _, m := range gone[:min(len(gone), maxMembers/16)] {
-		delete(n.members, m.ID())
-		n.transport.Forget(m.ID())
+		n.drop(m.ID())
 	}
 }
 

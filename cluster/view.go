@@ -154,8 +154,9 @@ func (n *Node) memberListed(c callback, m *member, now time.Time) {
 		}
 		name, boot, _ := splitID(c.id)
 		m = &member{Member: Member{
-			Name: name, Boot: boot, Addr: c.addr, ServerName: meta.ServerName, Tags: meta.Tags, Since: now, Joined: now, State: StateFailed,
+			Name: name, Boot: boot, Tags: meta.Tags, Since: now, Joined: now, State: StateFailed,
 		}, listed: true, leaving: meta.Leaving, hidden: true, goneSince: now}
+		n.settleAt(m, c.addr, meta.ServerName)
 		n.members[c.id] = m
 		n.transport.SetPresent(c.id, true)
 		n.consider(m, now)
@@ -167,7 +168,8 @@ func (n *Node) memberListed(c callback, m *member, now time.Time) {
 		n.memberUpdated(c, m, now)
 		return
 	}
-	m.Addr, m.ServerName, m.Tags, m.leaving = c.addr, meta.ServerName, meta.Tags, meta.Leaving
+	n.settleAt(m, c.addr, meta.ServerName)
+	m.Tags, m.leaving = meta.Tags, meta.Leaving
 	if m.State == StateLeft && (m.said || m.leaving) {
 		return
 	}
@@ -217,7 +219,8 @@ func (n *Node) memberUpdated(c callback, m *member, now time.Time) {
 		return
 	}
 	was, leaving := m.Member, m.leaving || m.said
-	m.Addr, m.ServerName, m.Tags, m.leaving = c.addr, meta.ServerName, meta.Tags, meta.Leaving
+	n.settleAt(m, c.addr, meta.ServerName)
+	m.Tags, m.leaving = meta.Tags, meta.Leaving
 	switch {
 	case was.Addr == m.Addr && was.ServerName == m.ServerName && was.Tags.Equal(m.Tags) && leaving == (m.leaving || m.said): // nothing to tell
 	case m.State.Present():

@@ -17,6 +17,17 @@
 //	queue_depth                  gauge      by queue
 //	events_total                 counter    by kind and cause
 //	worker_phi                   gauge      suspicion level of a watched worker's heartbeats, by worker; 8 by default is late
+//
+// Those of an endpoint ([Endpoint]) have the prefix rpcnet_endpoint_:
+//
+//	sessions, streams, handshakes         gauge    callers, their calls, connections on their way
+//	refused_total                         counter  connections that became no session, by reason
+//	certificate_expiry_timestamp_seconds  gauge    when the certificate in use expires
+//	certificate_refused                   gauge    1 if the files hold something that is refused
+//	memory_bytes                          gauge    what is kept for peers, by kind
+//	memory_used_bytes                     gauge    all of it; memory_limit_bytes is the most
+//	memory_peers                          gauge    identities that something is kept for
+//	memory_largest_peer_bytes             gauge    of the one with the most; memory_peer_limit_bytes is the most
 package prom
 
 import (
