@@ -12,6 +12,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/clustertest"
 	"github.com/rpcnet-go/rpcnet/internal/link"
 )
 
@@ -44,7 +45,7 @@ func TestFieldTheCertificateAgainstWhatIsAdvertised(t *testing.T) {
 		}
 		defer ep.Close()
 		book := &logbook{}
-		join(t, ep, cluster.Config{Name: "a", Advertise: c.advertise, Resolve: loopback, Logger: slog.New(book)}).node.Close()
+		join(t, ep, cluster.Config{Name: "a", Advertise: c.advertise, Resolve: loopback, Logger: slog.New(book)}).Node.Close()
 		var warnings []string
 		for _, line := range book.since(0) {
 			if strings.HasPrefix(line, "WARN") {
@@ -79,7 +80,7 @@ func TestFieldARenewedCertificateHasAnotherName(t *testing.T) {
 			}
 		}
 	}
-	node := func(name, seed string) (*history, *rpcnet.Endpoint) {
+	node := func(name, seed string) (*clustertest.History, *rpcnet.Endpoint) {
 		ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.CertFiles(at("cert"), at("key"), at("ca")), rpcnet.WithLogger(quiet()))
 		if err != nil {
 			t.Fatal(err)
@@ -95,9 +96,9 @@ func TestFieldARenewedCertificateHasAnotherName(t *testing.T) {
 	a, aEp := node("a", "")
 	_, port, _ := strings.Cut(aEp.Addr().String(), ":")
 	b, _ := node("b", "before.example:"+port)
-	verifiedBy := func(by *history, of, want string) {
+	verifiedBy := func(by *clustertest.History, of, want string) {
 		eventually(t, func() error {
-			m, _ := by.node.Lookup(of)
+			m, _ := by.Node.Lookup(of)
 			if m.ServerName != want {
 				return fmt.Errorf("%s is verified by %q, want %q", of, m.ServerName, want)
 			}
