@@ -1,6 +1,6 @@
 module github.com/rpcnet-go/rpcnet
 
-go 1.25.0
+go 1.26.0
 
 require (
 	github.com/fxamacker/cbor/v2 v2.10.0

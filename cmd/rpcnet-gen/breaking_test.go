@@ -167,7 +167,7 @@ func TestBreakingSeesWhatIsGone(t *testing.T) {
 	}
 	files["limited/api.rpc.go"] = "//go:build special\n\n" + files["limited/api.rpc.go"]
 	files["limited/limited.go"] = "package limited\n"
-	files["nested/go.mod"] = "module example.com/nested\n\ngo 1.25.0\n"
+	files["nested/go.mod"] = "module example.com/nested\n\ngo 1.26.0\n"
 	dir := module(t, files)
 	if status, _, errs := rpcnetGen(dir, "-tags=special", "./...", "./testdata/data"); status != exitOK {
 		t.Fatal(errs)

@@ -20,7 +20,7 @@ func module(t *testing.T, files map[string]string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, dir, map[string]string{"go.mod": "module example.com/app\n\ngo 1.25.0\n\nrequire github.com/rpcnet-go/rpcnet v0.0.0\n\nreplace github.com/rpcnet-go/rpcnet => " + root + "\n"})
+	write(t, dir, map[string]string{"go.mod": "module example.com/app\n\ngo 1.26.0\n\nrequire github.com/rpcnet-go/rpcnet v0.0.0\n\nreplace github.com/rpcnet-go/rpcnet => " + root + "\n"})
 	sum, err := os.ReadFile(filepath.Join(root, "go.sum"))
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ func decoder(b []byte) *cbor.Decoder {
 
 func sameAsOracle(t *testing.T, got []byte, v any) {
 	t.Helper()
-	want, err := fxcbor.Marshal(v)
+	want, err := oracle.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}

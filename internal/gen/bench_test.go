@@ -32,7 +32,7 @@ func BenchmarkFiftyMethods(b *testing.B) {
 	src := "package fifty\n\nimport (\n\t\"context\"\n\t\"iter\"\n\t\"time\"\n)\n\n//rpcnet:service\ntype Fifty interface {\n" +
 		service.String() + "}\n\n" + messages.String() + "type Item struct {\n\tPrice float64\n\tCount int\n}\n"
 	dir := b.TempDir()
-	for name, text := range map[string]string{"go.mod": "module example.com/fifty\n\ngo 1.25.0\n", "fifty.rpc.go": src} {
+	for name, text := range map[string]string{"go.mod": "module example.com/fifty\n\ngo 1.26.0\n", "fifty.rpc.go": src} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			b.Fatal(err)
 		}
