@@ -2,7 +2,7 @@
 .PHONY: cluster-test cluster-bench cluster-bench-quick cluster-soak
 
 cluster-test: ## all tests of cluster, the long ones too; wants a quiet machine, root for network namespaces
-	CLUSTER_TEST=long go test -timeout 60m -parallel 2 ./cluster/...
+	CLUSTER_TEST=long go test -timeout 60m -parallel 2 ./cluster/... ./workers
 
 cluster-bench: ## measure membership, 20 runs of each row, about 45 min; writes docs/membership.md after each row
 	go run ./cluster/internal/clusterbench -doc docs/membership.md

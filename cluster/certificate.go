@@ -213,10 +213,3 @@ func (n *Node) standFor(s *seed, was, addrs []string) {
 		n.told.set(who, a, a, s.verifiedBy)
 	}
 }
-
-// verifyAt is the option of a dial of a member: its certificate must carry its
-// address or the name that it has told.
-func verifyAt(addr, serverName string) rpcnet.DialOption {
-	host, _, _ := net.SplitHostPort(addr)
-	return rpcnet.WithServerName(host, serverName)
-}

@@ -1,6 +1,7 @@
 // Package cluster makes an endpoint a node of a cluster: nodes find each other
 // by gossip, carry tags, notice within seconds when one is gone, and tell
-// whoever watches. Routing (WorkerRegistry, Client) stands on top of it.
+// whoever watches. Package workers stands on top of it: who runs calls, who is
+// chosen.
 //
 //	node, err := cluster.Join(ctx, ep, cluster.Config{
 //		Name: "worker-a", Seeds: []string{"10.0.0.1:61000"}, Tags: cluster.Tags{"role": "worker"},

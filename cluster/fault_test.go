@@ -45,6 +45,7 @@ func (m *tally) Refused(reason string)                 { m.add(reason) }
 func (m *tally) Members(cluster.State, int)            {}
 func (m *tally) QueueDepth(queue string, _ int)        { m.add("depth " + queue) }
 func (m *tally) Kept(what string, _, _ int)            { m.add("kept " + what) }
+func (m *tally) Phi(string, float64, bool)             {}
 func (m *tally) Event(k cluster.Kind, c cluster.Cause) { m.add("event " + k.String() + c.String()) }
 
 // A field is a cluster on a network with faults.
@@ -397,4 +398,24 @@ func TestAHundredLivesLeaveNothingBehind(t *testing.T) {
 	}
 	join(t, ep, cluster.Config{Name: "n", Seeds: addrs(seed)}).Sees(t, 2)
 	seed.Sees(t, 2)
+}
+
+func TestALateWorkerIsAskedByPackets(t *testing.T) {
+	t.Parallel()
+	f := newField(t, 2, cluster.Config{})
+	asker, asked := f.nodes[0].Node, f.nodes[1].Node.Self()
+	eventually(t, func() error { // on a machine that starves the test, not the first one
+		if !cluster.AnswersPackets(asker, asked) {
+			return errors.New("it does not answer")
+		}
+		return nil
+	})
+	f.net.CutPackets(func(string, string) bool { return true })
+	if cluster.AnswersPackets(asker, asked) {
+		t.Error("it answers although packets are cut")
+	}
+	asker.Close()
+	if cluster.AnswersPackets(asker, asked) {
+		t.Error("it answers a node that has stopped")
+	}
 }

@@ -10,4 +10,7 @@ func Known(n *Node) int {
 }
 
 // OnLeave makes the node's Leave wait for f before it says that it has left.
-func OnLeave(n *Node, f func(context.Context)) { n.onLeave(f) }
+func OnLeave(n *Node, f func(context.Context)) { forWorkers{}.OnLeave(n, f) }
+
+// AnswersPackets is how a registry of the node asks a late worker.
+func AnswersPackets(n *Node, m Member) bool { return forWorkers{}.AnswersPackets(n, m) }

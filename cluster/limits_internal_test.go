@@ -6,21 +6,18 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/load"
 )
 
 // TestFieldEveryLimitOfAMembersStreamsSaysWhatIsRight: who comes to a limit of a
-// node or a worker is told the limit.
+// node is told the limit.
 func TestFieldEveryLimitOfAMembersStreamsSaysWhatIsRight(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		exceed func() error
 		want   []string
 	}{
-		"events, one certificate":  {func() error { return eventsBy(func(int) string { return "a" }) }, []string{"a certificate may have 16", "all together 256"}},
-		"events, all":              {func() error { return eventsBy(func(i int) string { return fmt.Sprint(i / 16) }) }, []string{"a certificate may have 16", "all together 256"}},
-		"reports, one certificate": {func() error { return reportsTo(func(int) string { return "a" }) }, []string{`256 choosers of "a"`, "give each node a certificate of its own"}},
-		"reports, all":             {func() error { return reportsTo(func(i int) string { return fmt.Sprint(i / 256) }) }, []string{"1024 choosers", "the most it serves"}},
+		"events, one certificate": {func() error { return eventsBy(func(int) string { return "a" }) }, []string{"a certificate may have 16", "all together 256"}},
+		"events, all":             {func() error { return eventsBy(func(i int) string { return fmt.Sprint(i / 16) }) }, []string{"a certificate may have 16", "all together 256"}},
 	} {
 		err := c.exceed()
 		if rpcnet.CodeOf(err) != rpcnet.CodeResourceExhausted {
@@ -40,18 +37,6 @@ func eventsBy(who func(i int) string) error {
 	streams := newEventStreams()
 	for i := range maxEventStreams + 1 {
 		if _, err := streams.begin(who(i)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// reportsTo begins streams of reports of a worker until one is refused.
-func reportsTo(who func(i int) string) error {
-	w := &Worker{watchers: map[*watcher]struct{}{}, ledger: load.NewLedger(1, load.Limits{Capacity: 16})}
-	for i := range maxWatchers + 1 {
-		v := &watcher{wake: make(chan struct{}, 1), peer: who(i), hello: watchHello{chooser: uint64(i + 1), key: [load.SecretSize]byte{1}}}
-		if err := w.enter(v); err != nil {
 			return err
 		}
 	}

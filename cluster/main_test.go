@@ -1,14 +1,11 @@
 package cluster_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
-	"runtime"
 	"testing"
-	"time"
 
-	"go.uber.org/goleak"
+	"github.com/rpcnet-go/rpcnet/internal/clustertest"
 )
 
 func TestMain(m *testing.M) {
@@ -19,24 +16,5 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	// These tests wait more than they compute: more of them at once than there
-	// are processors.
-	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == fmt.Sprint(runtime.GOMAXPROCS(0)) {
-		f.Value.Set(fmt.Sprint(2 * runtime.GOMAXPROCS(0)))
-	}
-	status := m.Run()
-	// A probe that memberlist has under way when a node is closed waits for its
-	// timer: ProbeInterval times up to 8.
-	if status == 0 {
-		err := goleak.Find()
-		for deadline := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(deadline); {
-			err = goleak.Find()
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			status = 1
-		}
-	}
-	os.Exit(status)
+	os.Exit(clustertest.Main(m))
 }

@@ -386,14 +386,6 @@ func (n *Node) spawn(f func()) {
 	}
 }
 
-// onLeave registers what runs in Leave after the node has announced that it
-// leaves and before it tells that it has left.
-func (n *Node) onLeave(f func(context.Context)) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.drains = append(n.drains, f)
-}
-
 // Leave takes the node out of the cluster in good order: it announces that it
 // will leave, so that nobody gives it new work; lets what runs on it finish, as
 // long as ctx allows; tells all members that it has left, which they see as

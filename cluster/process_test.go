@@ -20,6 +20,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/certs"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // childVar makes the test binary a single node, which prints its events as JSON.
@@ -56,13 +57,13 @@ func runChild(arg string) error {
 		return err
 	}
 	if c.Worker {
-		if _, err := cluster.NewWorker(n, cluster.WorkerConfig{Logger: cfg.Logger}); err != nil {
+		if _, err := workers.NewWorker(n, workers.WorkerConfig{Logger: cfg.Logger}); err != nil {
 			return err
 		}
 		go ep.Serve(context.Background(), rpcnet.NewServer())
 	}
 	if c.Workers > 0 {
-		r, err := cluster.NewWorkerRegistry(n, cluster.RegistryConfig{Logger: cfg.Logger})
+		r, err := workers.NewWorkerRegistry(n, workers.RegistryConfig{Logger: cfg.Logger})
 		if err != nil {
 			return err
 		}
@@ -237,7 +238,7 @@ func TestAProcessKilledIsFailedAndItsSuccessorJoins(t *testing.T) {
 // serveWorker makes a node a worker.
 func serveWorker(t testing.TB, h *history) {
 	t.Helper()
-	if _, err := cluster.NewWorker(h.Node, cluster.WorkerConfig{Logger: quiet()}); err != nil {
+	if _, err := workers.NewWorker(h.Node, workers.WorkerConfig{Logger: quiet()}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Node.UpdateTags(cluster.Tags{"role": "worker"}); err != nil {

@@ -3,11 +3,13 @@
 package cluster_test
 
 import (
+	"context"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // Scenario 8 with a process: the exact times are those of the tests that play
@@ -19,38 +21,52 @@ func TestAWorkersProcessThatIsStoppedComesBackAndFailsForNobody(t *testing.T) {
 			t.Parallel()
 			dir := certDir(t)
 			h := local(t, dir, "director")
-			d := routingOn(t, h, cluster.RegistryConfig{}, cluster.ClientConfig{})
+			r, err := workers.NewWorkerRegistry(h.Node, workers.RegistryConfig{Logger: quiet()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { r.Close() })
 			worker := func(name string) *process {
 				return launch(t, childConfig{Dir: dir, Name: name, Listen: "127.0.0.1:0", Seeds: addrs(h), Worker: true})
 			}
 			worker("steady")
 			p := worker("stopped")
-			d.ready(t, 2)
+			ready(t, r, 2)
 			within(t, "its rhythm is known", func() bool {
-				i, ok := d.registry.Worker("stopped")
+				i, ok := r.Worker("stopped")
 				return ok && i.HeartbeatMean > 40*time.Millisecond && time.Since(i.Joined) > 2*time.Second
 			})
 			p.signal(t, syscall.SIGSTOP)
 			begun := time.Now()
 			if stop >= time.Second {
-				within(t, "it is suspected", func() bool { return len(d.Events(cluster.NodeSuspected, "stopped")) > 0 })
+				within(t, "it is suspected", func() bool { return len(h.Events(cluster.NodeSuspected, "stopped")) > 0 })
 				t.Logf("suspected after %v", time.Since(begun))
 			}
 			time.Sleep(time.Until(begun.Add(stop)))
 			p.signal(t, syscall.SIGCONT)
 			back := time.Now()
 			within(t, "it is ready and alive", func() bool {
-				i, ok := d.registry.Worker("stopped")
+				i, ok := r.Worker("stopped")
 				return ok && i.Status == "ready" && i.State == cluster.StateAlive
 			})
 			t.Logf("stopped for %v, back after %v", back.Sub(begun), time.Since(back))
 			if stop >= time.Second {
-				d.Wait(t, cluster.NodeRecovered, "stopped")
+				h.Wait(t, cluster.NodeRecovered, "stopped")
 			}
 			// A test that was itself starved has stopped it for longer.
-			if es := d.Events(cluster.NodeFailed, ""); len(es) > 0 && back.Sub(begun) < stop+100*time.Millisecond {
+			if es := h.Events(cluster.NodeFailed, ""); len(es) > 0 && back.Sub(begun) < stop+100*time.Millisecond {
 				t.Errorf("failed:\n%s", lines(es))
 			}
 		})
+	}
+}
+
+// ready waits until n workers can be chosen.
+func ready(t testing.TB, r *workers.WorkerRegistry, n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := r.WaitReady(ctx, n); err != nil {
+		t.Fatalf("%v\n%v", err, r.Workers())
 	}
 }

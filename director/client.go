@@ -29,7 +29,7 @@ type Config struct {
 	// own rules count instead.
 	Roles rpcnet.Roles
 	// Selector restricts all calls to workers whose tags match. A call may
-	// restrict further with cluster.WithSelector. Default: any worker.
+	// restrict further with workers.WithSelector. Default: any worker.
 	Selector string
 	// Patience is how long a resumable stream waits when there is no director
 	// and no worker, or none that takes it. Default 30 s. Negative: not at all.

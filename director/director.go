@@ -28,6 +28,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // Alternates is how many further workers a director names with each
@@ -37,13 +38,13 @@ const Alternates = 2
 // A Director answers clients with workers of a registry. It is safe for
 // concurrent use.
 type Director struct {
-	registry *cluster.WorkerRegistry
+	registry *workers.WorkerRegistry
 	log      *slog.Logger
 }
 
 // New returns a director over a registry. logger receives assignments at
 // Debug; nil is slog.Default.
-func New(registry *cluster.WorkerRegistry, logger *slog.Logger) *Director {
+func New(registry *workers.WorkerRegistry, logger *slog.Logger) *Director {
 	if logger == nil {
 		logger = slog.Default()
 	}
@@ -57,7 +58,7 @@ func (d *Director) Register(srv *rpcnet.Server) { directorv1.RegisterDirector(sr
 type Request struct {
 	// Choice is what is wanted. Its Caller, for whom the ticket is good and by whom
 	// Failures are told, is by default the peer of the call that is being served.
-	cluster.Choice
+	workers.Choice
 	// Failures are workers that have failed the caller since it last asked.
 	Failures []Failure
 	// Unused are tickets that will not be used, with their workers' names.
@@ -69,8 +70,8 @@ type Failure struct{ Worker, Boot string }
 
 // GetWorker chooses a worker for a caller, for programs with a contract of
 // their own: ctx is that of the handler. The error is as that of
-// cluster.WorkerRegistry.Assign.
-func (d *Director) GetWorker(ctx context.Context, req Request) (cluster.Assignment, error) {
+// workers.WorkerRegistry.Assign.
+func (d *Director) GetWorker(ctx context.Context, req Request) (workers.Assignment, error) {
 	if call := rpcnet.ServerCallFrom(ctx); call != nil && req.Caller == "" {
 		req.Caller = call.Peer().ID
 	}
@@ -84,7 +85,7 @@ func (d *Director) GetWorker(ctx context.Context, req Request) (cluster.Assignme
 		req.Alternates = Alternates
 	}
 	a, err := d.registry.Assign(req.Choice)
-	if errors.Is(err, cluster.ErrNoWorker) && left(ctx) {
+	if errors.Is(err, workers.ErrNoWorker) && left(ctx) {
 		return a, ctx.Err()
 	}
 	if err == nil {
@@ -116,7 +117,7 @@ type service struct{ d *Director }
 
 func (s service) GetWorker(ctx context.Context, req *directorv1.GetWorkerRequest) (*directorv1.GetWorkerResponse, error) {
 	r := Request{
-		Choice: cluster.Choice{Selector: req.Selector, Exclude: req.Exclude, Key: req.Key, Hint: req.Hint, QueueOK: req.QueueOK},
+		Choice: workers.Choice{Selector: req.Selector, Exclude: req.Exclude, Key: req.Key, Hint: req.Hint, QueueOK: req.QueueOK},
 	}
 	for _, f := range req.Failures {
 		r.Failures = append(r.Failures, Failure{f.Worker, f.Boot})

@@ -18,6 +18,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/director"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -70,8 +71,8 @@ type process struct {
 	addr     string
 	ep       *rpcnet.Endpoint
 	node     *cluster.Node
-	worker   *cluster.Worker
-	registry *cluster.WorkerRegistry
+	worker   *workers.Worker
+	registry *workers.WorkerRegistry
 	calls    atomic.Int64
 	stop     func()
 	once     sync.Once
@@ -123,19 +124,19 @@ func startDirector(t testing.TB, name, addr, seed string) *process {
 	t.Helper()
 	return start(t, name, addr, seed, cluster.Tags{"role": "director"}, func(p *process, srv *rpcnet.Server) {
 		var err error
-		if p.registry, err = cluster.NewWorkerRegistry(p.node, cluster.RegistryConfig{Logger: quiet}); err != nil {
+		if p.registry, err = workers.NewWorkerRegistry(p.node, workers.RegistryConfig{Logger: quiet}); err != nil {
 			t.Fatal(err)
 		}
 		director.New(p.registry, quiet).Register(srv)
 	})
 }
 
-func startWorker(t testing.TB, name, addr, seed string, cfg cluster.WorkerConfig, extra ...func(*process, *rpcnet.Server)) *process {
+func startWorker(t testing.TB, name, addr, seed string, cfg workers.WorkerConfig, extra ...func(*process, *rpcnet.Server)) *process {
 	t.Helper()
 	return start(t, name, addr, seed, cluster.Tags{"role": "worker", "label": name}, func(p *process, srv *rpcnet.Server) {
 		cfg.Logger = quiet
 		var err error
-		if p.worker, err = cluster.NewWorker(p.node, cfg); err != nil {
+		if p.worker, err = workers.NewWorker(p.node, cfg); err != nil {
 			t.Fatal(err)
 		}
 		srv.Register(rpcnet.Method{Spec: countSpec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
@@ -250,7 +251,7 @@ func TestStreamsGoOnThroughDeathsOfWorkersAndDirectors(t *testing.T) {
 	d2 := startDirector(t, "director-2", "", d1.addr)
 	var ws []*process
 	for i := range 4 {
-		ws = append(ws, startWorker(t, fmt.Sprint("worker-", i), "", d1.addr, cluster.WorkerConfig{Capacity: 8}))
+		ws = append(ws, startWorker(t, fmt.Sprint("worker-", i), "", d1.addr, workers.WorkerConfig{Capacity: 8}))
 	}
 	ready(t, d1, 4)
 	ready(t, d2, 4)
@@ -288,7 +289,7 @@ func TestAssignmentsOfSeveralDirectorsAddUpAndGoBackToNothing(t *testing.T) {
 	}
 	var ws []*process
 	for i := range 3 {
-		ws = append(ws, startWorker(t, fmt.Sprint("worker-", i), "", d1.addr, cluster.WorkerConfig{Capacity: 16}, hold))
+		ws = append(ws, startWorker(t, fmt.Sprint("worker-", i), "", d1.addr, workers.WorkerConfig{Capacity: 16}, hold))
 	}
 	ready(t, d1, 3)
 	ready(t, d2, 3)
@@ -317,7 +318,7 @@ func TestAssignmentsOfSeveralDirectorsAddUpAndGoBackToNothing(t *testing.T) {
 	wg.Wait()
 	for _, d := range []*process{d1, d2} {
 		within(t, "every estimate is 0", func() bool {
-			return !slices.ContainsFunc(d.registry.Workers(), func(w cluster.WorkerInfo) bool { return w.Estimate != 0 || w.InFlight != 0 })
+			return !slices.ContainsFunc(d.registry.Workers(), func(w workers.WorkerInfo) bool { return w.Estimate != 0 || w.InFlight != 0 })
 		})
 	}
 }
@@ -325,12 +326,12 @@ func TestAssignmentsOfSeveralDirectorsAddUpAndGoBackToNothing(t *testing.T) {
 func TestUnaryCallsThroughADirectorSurviveAKill(t *testing.T) {
 	t.Parallel()
 	d := startDirector(t, "director", "", "")
-	a := startWorker(t, "worker-a", "", d.addr, cluster.WorkerConfig{})
-	startWorker(t, "worker-b", "", d.addr, cluster.WorkerConfig{})
+	a := startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{})
+	startWorker(t, "worker-b", "", d.addr, workers.WorkerConfig{})
 	ready(t, d, 2)
 	c := dial(t, director.Config{}, d.addr)
 	var served string
-	ctx := cluster.WithServedBy(cluster.WithIdempotent(t.Context()), func(m cluster.Member) { served = m.Name })
+	ctx := workers.WithServedBy(workers.WithIdempotent(t.Context()), func(m cluster.Member) { served = m.Name })
 	seen := map[string]int{}
 	for i := range 60 {
 		if i == 30 {
@@ -354,8 +355,8 @@ func TestDrainOfAWorkerIsNoEventForItsStreams(t *testing.T) {
 	t.Parallel()
 	d := startDirector(t, "director", "", "")
 	ws := []*process{
-		startWorker(t, "worker-a", "", d.addr, cluster.WorkerConfig{DrainTimeout: -1}),
-		startWorker(t, "worker-b", "", d.addr, cluster.WorkerConfig{DrainTimeout: -1}),
+		startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{DrainTimeout: -1}),
+		startWorker(t, "worker-b", "", d.addr, workers.WorkerConfig{DrainTimeout: -1}),
 	}
 	ready(t, d, 2)
 	var mu sync.Mutex
@@ -411,7 +412,7 @@ func TestStreamWaitsForTheFirstWorkerAndDirector(t *testing.T) {
 	go func() { done <- count(t, c, 20, nil) }()
 	<-waiting
 	d := startDirector(t, "director", addr, "")
-	startWorker(t, "worker-a", "", d.addr, cluster.WorkerConfig{})
+	startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{})
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
@@ -420,14 +421,14 @@ func TestStreamWaitsForTheFirstWorkerAndDirector(t *testing.T) {
 func TestCallsWithoutPatienceFailClearly(t *testing.T) {
 	t.Parallel()
 	d := startDirector(t, "director", "", "")
-	startWorker(t, "worker-a", "", d.addr, cluster.WorkerConfig{})
+	startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{})
 	ready(t, d, 1)
 	c := dial(t, director.Config{Patience: -1}, d.addr)
-	ctx := cluster.WithSelector(t.Context(), "gpu=h100")
-	if _, err := c.CallWorker(ctx, "name", nil); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable || !errors.Is(err, cluster.ErrNoWorker) {
+	ctx := workers.WithSelector(t.Context(), "gpu=h100")
+	if _, err := c.CallWorker(ctx, "name", nil); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable || !errors.Is(err, workers.ErrNoWorker) {
 		t.Errorf("nobody matches: %v", err)
 	}
-	if _, err := c.CallWorker(cluster.WithSelector(t.Context(), "zone in"), "name", nil); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
+	if _, err := c.CallWorker(workers.WithSelector(t.Context(), "zone in"), "name", nil); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
 		t.Errorf("a bad selector: %v", err)
 	}
 	if err := count(t, c, 10, nil); err != nil {
@@ -451,13 +452,13 @@ func TestTwoCallersThatAgreeEjectAWorker(t *testing.T) {
 			return nil, nil
 		})
 	}
-	startWorker(t, "worker-a", "", d.addr, cluster.WorkerConfig{}, broken)
-	startWorker(t, "worker-b", "", d.addr, cluster.WorkerConfig{}, broken)
+	startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{}, broken)
+	startWorker(t, "worker-b", "", d.addr, workers.WorkerConfig{}, broken)
 	ready(t, d, 2)
 	one := dial(t, director.Config{Credentials: clientNamed(t, "client-1")}, d.addr)
 	two := dial(t, director.Config{Credentials: clientNamed(t, "client-2")}, d.addr)
 	ejected := func() bool {
-		return slices.ContainsFunc(d.registry.Workers(), func(w cluster.WorkerInfo) bool { return w.Status == "ejected" })
+		return slices.ContainsFunc(d.registry.Workers(), func(w workers.WorkerInfo) bool { return w.Status == "ejected" })
 	}
 	failures := 0
 	for range 30 {

@@ -12,6 +12,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/director"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // A fleet is how the nodes of a cluster are named and certified, by their names.
@@ -81,7 +82,7 @@ func (f *fleet) calls(t *testing.T) time.Duration {
 	var first *cluster.Node
 	d := f.node(t, "director", "", cluster.Tags{"role": "director"}, func(n *cluster.Node, srv *rpcnet.Server) {
 		first = n
-		r, err := cluster.NewWorkerRegistry(n, cluster.RegistryConfig{Logger: quiet})
+		r, err := workers.NewWorkerRegistry(n, workers.RegistryConfig{Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +90,7 @@ func (f *fleet) calls(t *testing.T) time.Duration {
 		director.New(r, quiet).Register(srv)
 	})
 	f.node(t, "worker", f.at(d), cluster.Tags{"role": "worker"}, func(n *cluster.Node, _ *rpcnet.Server) {
-		w, err := cluster.NewWorker(n, cluster.WorkerConfig{Logger: quiet})
+		w, err := workers.NewWorker(n, workers.WorkerConfig{Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
 		}

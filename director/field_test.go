@@ -11,6 +11,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/director"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // TestFieldAStrangerAtAWorkersAddressGetsNoCall: a worker dies, its address is
@@ -18,7 +19,7 @@ import (
 func TestFieldAStrangerAtAWorkersAddressGetsNoCall(t *testing.T) {
 	t.Parallel()
 	d := startDirector(t, "director", "", "")
-	w := startWorker(t, "worker-a", "", d.addr, cluster.WorkerConfig{})
+	w := startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{})
 	ready(t, d, 1)
 	c := dial(t, director.Config{Patience: -1, AskTimeout: 200 * time.Millisecond}, d.addr)
 	if _, err := c.CallWorker(t.Context(), "name", nil); err != nil {
@@ -80,7 +81,7 @@ func TestFieldACallerWhoHasGoneIsNotToldThatThereIsNoWorker(t *testing.T) {
 	if _, err := director.New(d.registry, quiet).GetWorker(ctx, director.Request{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := director.New(d.registry, quiet).GetWorker(t.Context(), director.Request{}); !errors.Is(err, cluster.ErrNoWorker) {
+	if _, err := director.New(d.registry, quiet).GetWorker(t.Context(), director.Request{}); !errors.Is(err, workers.ErrNoWorker) {
 		t.Errorf("one who waits is told %v", err)
 	}
 }

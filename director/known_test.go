@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
 	"github.com/rpcnet-go/rpcnet/rpctest"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // A scriptedDirector names the first worker that is not excluded, or has none.
@@ -82,7 +82,7 @@ func scripted(t *testing.T, names ...string) (*scriptedDirector, *director.Clien
 func TestNobodyIsForgottenWhileNoDirectorAnswers(t *testing.T) {
 	t.Parallel()
 	d, c := scripted(t, "a", "b")
-	ctx := cluster.WithIdempotent(t.Context())
+	ctx := workers.WithIdempotent(t.Context())
 	d.proxy.Refuse(true)
 	d.proxy.Cut()
 	for i := range 4 { // they fail in turn
@@ -104,7 +104,7 @@ func TestCallsGoOnWithADirectorThatKnowsNoWorkerYet(t *testing.T) {
 		t.Errorf("%q, %v", out, err)
 	}
 	// What another selector matches the client cannot know.
-	if _, err := c.CallWorker(cluster.WithSelector(t.Context(), "gpu"), "name", nil); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable {
+	if _, err := c.CallWorker(workers.WithSelector(t.Context(), "gpu"), "name", nil); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable {
 		t.Errorf("with a selector: %v", err)
 	}
 	if n := d.asked.Load() - asked; n != 2 {
@@ -119,9 +119,9 @@ func TestWishThatADirectorCannotBeToldSaysWhichFieldIsTooLong(t *testing.T) {
 		ctx         context.Context
 		field, most string
 	}{
-		{cluster.WithAffinity(t.Context(), strings.Repeat("k", 1025)), "Key", "1024"},
-		{cluster.WithHint(t.Context(), strings.Repeat("h", 257)), "Hint", "256"},
-		{cluster.WithSelector(t.Context(), strings.Repeat("s", 4097)), "Selector", "4096"},
+		{workers.WithAffinity(t.Context(), strings.Repeat("k", 1025)), "Key", "1024"},
+		{workers.WithHint(t.Context(), strings.Repeat("h", 257)), "Hint", "256"},
+		{workers.WithSelector(t.Context(), strings.Repeat("s", 4097)), "Selector", "4096"},
 	} {
 		_, err := c.CallWorker(wish.ctx, "name", nil)
 		if rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument || !strings.Contains(err.Error(), wish.field) || !strings.Contains(err.Error(), wish.most) {
@@ -135,7 +135,7 @@ func TestIdempotentCallOfAFrozenWorkerIsAnsweredByAnother(t *testing.T) {
 	d, c := scripted(t, "a", "b")
 	d.workers[0].proxy.Stall()
 	begin := time.Now()
-	out, err := c.CallWorker(cluster.WithIdempotent(t.Context()), "name", nil)
+	out, err := c.CallWorker(workers.WithIdempotent(t.Context()), "name", nil)
 	if err != nil || string(out) != "b" {
 		t.Errorf("%q, %v", out, err)
 	}
@@ -160,7 +160,7 @@ func TestDirectorThatIsBackIsAskedAtOnce(t *testing.T) {
 	d.proxy.Cut()
 	within(t, "the client connects again", func() bool { return d.proxy.Connections() == 2*before })
 	for range 3 { // the client knows nobody who matches, and must ask
-		ctx := cluster.WithSelector(t.Context(), "gpu")
+		ctx := workers.WithSelector(t.Context(), "gpu")
 		if _, err := c.CallWorker(ctx, "name", nil); err != nil {
 			t.Error(err)
 		}

@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
 	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/workers"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
@@ -95,7 +95,7 @@ func TestAttack02GuessedTickets(t *testing.T) {
 	var running sync.WaitGroup
 	release := make(chan struct{})
 	d := startDirector(t, "director", "", "")
-	w := startWorker(t, "worker-a", "", d.addr, cluster.WorkerConfig{}, holding(&running, release))
+	w := startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{}, holding(&running, release))
 	ready(t, d, 1)
 
 	// The victim's calls, with the tickets that it was given.
@@ -110,7 +110,7 @@ func TestAttack02GuessedTickets(t *testing.T) {
 		ticket := victim.ask(&directorv1.GetWorkerRequest{}).Ticket
 		stolen = append(stolen, ticket)
 		go func() {
-			_, err := rpcnet.CallRaw(t.Context(), rpcnet.NewClient(toWorker, cluster.WithTicket(ticket)), "hold", []byte("victim"))
+			_, err := rpcnet.CallRaw(t.Context(), rpcnet.NewClient(toWorker, workers.WithTicket(ticket)), "hold", []byte("victim"))
 			ends <- err
 		}()
 	}
@@ -128,7 +128,7 @@ func TestAttack02GuessedTickets(t *testing.T) {
 	}
 	conn := m.connect(w.addr)
 	for _, ticket := range tickets {
-		if _, err := rpcnet.CallRaw(t.Context(), rpcnet.NewClient(conn, cluster.WithTicket(ticket), rpcnet.WithAttempt(255)), "name", nil); err != nil {
+		if _, err := rpcnet.CallRaw(t.Context(), rpcnet.NewClient(conn, workers.WithTicket(ticket), rpcnet.WithAttempt(255)), "name", nil); err != nil {
 			t.Errorf("a call with a ticket that does not hold: %v", err)
 		}
 	}
@@ -152,7 +152,7 @@ func TestAttack09OneClientComplains(t *testing.T) {
 	d := startDirector(t, "director", "", "")
 	var all []directorv1.Failure
 	for _, name := range []string{"worker-a", "worker-b", "worker-c"} {
-		w := startWorker(t, name, "", d.addr, cluster.WorkerConfig{})
+		w := startWorker(t, name, "", d.addr, workers.WorkerConfig{})
 		all = append(all, directorv1.Failure{Worker: name, Boot: w.node.Self().Boot})
 	}
 	ready(t, d, 3)
@@ -181,13 +181,13 @@ func TestAttack09OneClientComplains(t *testing.T) {
 func TestAttack12AClientThatAsksAndDoesNotCall(t *testing.T) {
 	d := start(t, "director", "", "", nil, func(p *process, srv *rpcnet.Server) {
 		var err error
-		if p.registry, err = cluster.NewWorkerRegistry(p.node, cluster.RegistryConfig{Logger: quiet, Strategy: balance.RoundRobin}); err != nil {
+		if p.registry, err = workers.NewWorkerRegistry(p.node, workers.RegistryConfig{Logger: quiet, Strategy: balance.RoundRobin}); err != nil {
 			t.Fatal(err)
 		}
 		director.New(p.registry, quiet).Register(srv)
 	})
-	startWorker(t, "worker-a", "", d.addr, cluster.WorkerConfig{})
-	startWorker(t, "worker-b", "", d.addr, cluster.WorkerConfig{})
+	startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{})
+	startWorker(t, "worker-b", "", d.addr, workers.WorkerConfig{})
 	ready(t, d, 2)
 	victim := newMallory(t, d)
 	victim.creds = clientNamed(t, "victim")
@@ -236,7 +236,7 @@ func TestAttackedDirectorsAndWorkersShutDown(t *testing.T) {
 			}
 		})
 	}
-	w := startWorker(t, "worker-a", "", d.addr, cluster.WorkerConfig{Capacity: 4, Queue: 100, QueueWait: time.Hour, DrainTimeout: drain}, deaf)
+	w := startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{Capacity: 4, Queue: 100, QueueWait: time.Hour, DrainTimeout: drain}, deaf)
 	ready(t, d, 1)
 	m := newMallory(t, d)
 	conn := m.connect(w.addr)

@@ -10,6 +10,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // A holder is who has a certificate in the table of roles.
@@ -39,7 +40,7 @@ func TestAttackRolesOfCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	seed := startDirector(t, "director", "", "")
-	worker := startWorker(t, "worker", "", seed.addr, cluster.WorkerConfig{})
+	worker := startWorker(t, "worker", "", seed.addr, workers.WorkerConfig{})
 	ready(t, seed, 1)
 	for _, h := range []holder{
 		{"stranger", func(*rpcnet.DevCA) (rpcnet.Credentials, error) { return other.Credentials() }, "", "------"},
@@ -149,7 +150,7 @@ func (a *trial) joins(t *testing.T) bool {
 	}
 	t.Cleanup(func() { node.Close() })
 	a.node = node
-	if _, err := cluster.NewWorker(node, cluster.WorkerConfig{Logger: quiet}); err != nil {
+	if _, err := workers.NewWorker(node, workers.WorkerConfig{Logger: quiet}); err != nil {
 		t.Fatal(err)
 	}
 	return true

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
 	"github.com/rpcnet-go/rpcnet/internal/routed"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // A source gets workers for one call.
@@ -213,7 +213,7 @@ func (l *leg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.
 	}
 	opts := []rpcnet.ClientOption{rpcnet.WithAttempt(attempt)}
 	if len(l.ticket) > 0 {
-		opts = append(opts, cluster.WithTicket(l.ticket))
+		opts = append(opts, workers.WithTicket(l.ticket))
 	}
 	s, err := rpcnet.NewClient(conn, opts...).NewStream(ctx, spec)
 	if err == nil {

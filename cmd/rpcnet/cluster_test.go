@@ -16,6 +16,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/certs"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // startNode makes a node with certificates in a folder of its own, and returns
@@ -79,12 +80,12 @@ func TestFieldMembersSaysWhyAWorkerIsNotChosen(t *testing.T) {
 	t.Parallel()
 	n, flags := startNode(t)
 	quiet := slog.New(slog.DiscardHandler)
-	r, err := cluster.NewWorkerRegistry(n, cluster.RegistryConfig{Logger: quiet})
+	r, err := workers.NewWorkerRegistry(n, workers.RegistryConfig{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.Close() })
-	if _, err := cluster.NewWorker(n, cluster.WorkerConfig{Logger: quiet}); err != nil {
+	if _, err := workers.NewWorker(n, workers.WorkerConfig{Logger: quiet}); err != nil {
 		t.Fatal(err)
 	}
 	cert, key := certs.Files(filepath.Join(flags[1], "d"))

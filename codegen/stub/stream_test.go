@@ -17,6 +17,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/rpctest"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -120,7 +121,7 @@ func overCluster(t *testing.T, srv *rpcnet.Server) rpcnet.Transport {
 		}
 	}
 	ep := rpctest.Listen(t)
-	w, err := cluster.NewStaticWorker(ep, cluster.WorkerConfig{Logger: slog.New(slog.DiscardHandler)})
+	w, err := workers.NewStaticWorker(ep, workers.WorkerConfig{Logger: slog.New(slog.DiscardHandler)})
 	must(err)
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan struct{})
@@ -129,11 +130,11 @@ func overCluster(t *testing.T, srv *rpcnet.Server) rpcnet.Transport {
 		ep.Serve(ctx, srv)
 	}()
 	t.Cleanup(func() { w.Close(); stop(); <-served })
-	list := cluster.NewStaticMembers(cluster.Member{Name: "worker", Addr: ep.Addr().String(), Tags: cluster.Tags{"role": "worker"}})
-	r, err := cluster.NewStaticRegistry(rpctest.Listen(t), list, cluster.RegistryConfig{Logger: slog.New(slog.DiscardHandler)})
+	list := workers.NewStaticMembers(cluster.Member{Name: "worker", Addr: ep.Addr().String(), Tags: cluster.Tags{"role": "worker"}})
+	r, err := workers.NewStaticRegistry(rpctest.Listen(t), list, workers.RegistryConfig{Logger: slog.New(slog.DiscardHandler)})
 	must(err)
 	t.Cleanup(func() { r.Close() })
-	c, err := cluster.NewClient(r, cluster.ClientConfig{})
+	c, err := workers.NewClient(r, workers.ClientConfig{})
 	must(err)
 	t.Cleanup(func() { c.Close() })
 	wait, cancel := context.WithTimeout(t.Context(), 10*time.Second)

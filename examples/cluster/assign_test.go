@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/contract"
 	"github.com/rpcnet-go/rpcnet/internal/certs"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // A registry asks the director of a fleet for workers, as a client does that
@@ -57,7 +57,7 @@ func TestAClientThatConnectsByItself(t *testing.T) {
 	director.await("📨 client requesting worker assignment")
 	director.await("✅ assigned worker to client", "worker="+res.Label, "addr="+res.Addr)
 
-	worker := contract.NewInferenceClient(dial(t, res.Addr), cluster.WithTicket(res.Ticket))
+	worker := contract.NewInferenceClient(dial(t, res.Addr), workers.WithTicket(res.Ticket))
 	prompts := func(yield func(*contract.InferenceRequest, error) bool) {
 		yield(&contract.InferenceRequest{MaxTokens: 5}, nil)
 	}

@@ -1,5 +1,3 @@
-// Package hook lets tests and benchmarks of this module reach the sockets of a
-// node, which package cluster does not export.
 package hook
 
 import (

@@ -13,6 +13,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/certs"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // routing measures for how long a registry still chooses a worker that has got
@@ -44,7 +45,7 @@ func routing(name string, signal syscall.Signal, busy bool, limit float64) row {
 			return nil, err
 		}
 		defer n.Close()
-		r, err := cluster.NewWorkerRegistry(n, cluster.RegistryConfig{Logger: quiet})
+		r, err := workers.NewWorkerRegistry(n, workers.RegistryConfig{Logger: quiet})
 		if err != nil {
 			return nil, err
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/certs"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // childVar makes this program a single node, and a worker: its value is the
@@ -48,7 +49,7 @@ func child(args string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := cluster.NewWorker(n, cluster.WorkerConfig{Logger: quiet}); err != nil {
+	if _, err := workers.NewWorker(n, workers.WorkerConfig{Logger: quiet}); err != nil {
 		return err
 	}
 	go ep.Serve(ctx, rpcnet.NewServer())

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // every is the time between two looks at the pool, and between two calls of
@@ -16,7 +17,7 @@ const every = 5 * time.Second
 
 // sayReady logs each time that more workers than ever can be chosen, until ctx
 // ends.
-func sayReady(ctx context.Context, registry *cluster.WorkerRegistry, log *slog.Logger) {
+func sayReady(ctx context.Context, registry *workers.WorkerRegistry, log *slog.Logger) {
 	for n := 1; registry.WaitReady(ctx, n) == nil; n++ {
 		log.Info(fmt.Sprintf("🙋 %d workers ready", n))
 	}
@@ -24,11 +25,11 @@ func sayReady(ctx context.Context, registry *cluster.WorkerRegistry, log *slog.L
 
 // showPool logs the workers until ctx ends. That there are none is a warning
 // from the second look on: at the first, none has had the time to come.
-func showPool(ctx context.Context, registry *cluster.WorkerRegistry, log *slog.Logger) {
+func showPool(ctx context.Context, registry *workers.WorkerRegistry, log *slog.Logger) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for none := slog.LevelInfo; ; none = slog.LevelWarn {
-		var ready []cluster.WorkerInfo
+		var ready []workers.WorkerInfo
 		for _, w := range registry.Workers() {
 			if w.Ready {
 				ready = append(ready, w)
@@ -52,7 +53,7 @@ func showPool(ctx context.Context, registry *cluster.WorkerRegistry, log *slog.L
 
 // callCompute calls the procedure compute of some worker, again and again, until
 // ctx ends.
-func callCompute(ctx context.Context, registry *cluster.WorkerRegistry, client *cluster.Client, log *slog.Logger) {
+func callCompute(ctx context.Context, registry *workers.WorkerRegistry, client *workers.Client, log *slog.Logger) {
 	input := binary.BigEndian.AppendUint32(nil, 1000) // rounds of hashing
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -78,8 +79,8 @@ func callCompute(ctx context.Context, registry *cluster.WorkerRegistry, client *
 // compute calls the procedure compute of some worker and returns which one
 // answered. The procedure only computes, so that the call is made again on
 // another worker when one falls silent or dies with it.
-func compute(ctx context.Context, client *cluster.Client, input []byte) (worker string, err error) {
-	ctx = cluster.WithServedBy(cluster.WithIdempotent(ctx), func(m cluster.Member) { worker = m.Name })
+func compute(ctx context.Context, client *workers.Client, input []byte) (worker string, err error) {
+	ctx = workers.WithServedBy(workers.WithIdempotent(ctx), func(m cluster.Member) { worker = m.Name })
 	_, err = client.CallWorker(ctx, "compute", input, "role=worker")
 	return worker, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/rpctest"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // A worker that dies with a call of compute costs no call: compute only
@@ -23,12 +24,12 @@ func TestComputeIsAnsweredThoughAWorkerDiesWithTheCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer node.Close()
-	registry, err := cluster.NewWorkerRegistry(node, cluster.RegistryConfig{Logger: log})
+	registry, err := workers.NewWorkerRegistry(node, workers.RegistryConfig{Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer registry.Close()
-	client, err := cluster.NewClient(registry, cluster.ClientConfig{})
+	client, err := workers.NewClient(registry, workers.ClientConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func TestComputeIsAnsweredThoughAWorkerDiesWithTheCall(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { worker.Close() })
-		if _, err := cluster.NewWorker(worker, cluster.WorkerConfig{Logger: log}); err != nil {
+		if _, err := workers.NewWorker(worker, workers.WorkerConfig{Logger: log}); err != nil {
 			t.Fatal(err)
 		}
 	}

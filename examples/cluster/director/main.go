@@ -14,6 +14,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/contract"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/program"
+	"github.com/rpcnet-go/rpcnet/workers"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
@@ -54,12 +55,12 @@ func run(ctx context.Context, ep *rpcnet.Endpoint, tags cluster.Tags, strategy b
 	defer node.Close()
 	go program.LogEvents(node, log)
 	log.Info("✅ Director registered itself in cluster")
-	registry, err := cluster.NewWorkerRegistry(node, cluster.RegistryConfig{Strategy: strategy, Logger: log})
+	registry, err := workers.NewWorkerRegistry(node, workers.RegistryConfig{Strategy: strategy, Logger: log})
 	if err != nil {
 		return err
 	}
 	defer registry.Close()
-	client, err := cluster.NewClient(registry, cluster.ClientConfig{})
+	client, err := workers.NewClient(registry, workers.ClientConfig{})
 	if err != nil {
 		return err
 	}

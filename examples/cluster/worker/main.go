@@ -15,6 +15,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/contract"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/program"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // A worker is the process: an endpoint that is a node of the cluster while it
@@ -112,7 +113,7 @@ func (w *worker) join(ctx context.Context) error {
 	}
 	w.node = node
 	go program.LogEvents(node, w.log)
-	_, err = cluster.NewWorker(node, cluster.WorkerConfig{
+	_, err = workers.NewWorker(node, workers.WorkerConfig{
 		Capacity:     w.capacity,
 		DrainTimeout: -1, // streams go on elsewhere as soon as we leave
 		Logger:       w.log,

@@ -11,6 +11,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/contract"
 	"github.com/rpcnet-go/rpcnet/rpctest"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // sequence returns the place of an event in its stream, 0 if it has none.
@@ -76,7 +77,7 @@ func startWorker(t *testing.T, label string, seed *cluster.Node) (kill func()) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { node.Close() })
-	if _, err := cluster.NewWorker(node, cluster.WorkerConfig{Logger: log}); err != nil {
+	if _, err := workers.NewWorker(node, workers.WorkerConfig{Logger: log}); err != nil {
 		t.Fatal(err)
 	}
 	return func() {
@@ -96,12 +97,12 @@ func TestTokensOfLaterPromptsComeOnceEach(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer node.Close()
-	registry, err := cluster.NewWorkerRegistry(node, cluster.RegistryConfig{Logger: log})
+	registry, err := workers.NewWorkerRegistry(node, workers.RegistryConfig{Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer registry.Close()
-	client, err := cluster.NewClient(registry, cluster.ClientConfig{})
+	client, err := workers.NewClient(registry, workers.ClientConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/examples/connectionswap/contract"
 	"github.com/rpcnet-go/rpcnet/examples/connectionswap/internal/common"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 func main() {
@@ -31,7 +32,7 @@ func direct(ctx context.Context) error {
 		return err
 	}
 	defer node.Close()
-	registry, err := cluster.NewWorkerRegistry(node, cluster.RegistryConfig{})
+	registry, err := workers.NewWorkerRegistry(node, workers.RegistryConfig{})
 	if err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func work(ctx context.Context) error {
 		return err
 	}
 	defer node.Close()
-	if _, err := cluster.NewWorker(node, cluster.WorkerConfig{Capacity: 16, DrainTimeout: time.Second}); err != nil {
+	if _, err := workers.NewWorker(node, workers.WorkerConfig{Capacity: 16, DrainTimeout: time.Second}); err != nil {
 		return err
 	}
 	srv := rpcnet.NewServer()

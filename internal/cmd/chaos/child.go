@@ -19,6 +19,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/director"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // pace is the time between two tokens.
@@ -87,7 +88,7 @@ func child(role, name, addr, seeds, certs string) error {
 	defer node.Close()
 	srv := rpcnet.NewServer()
 	if role == "director" {
-		registry, err := cluster.NewWorkerRegistry(node, cluster.RegistryConfig{Logger: log})
+		registry, err := workers.NewWorkerRegistry(node, workers.RegistryConfig{Logger: log})
 		if err != nil {
 			return err
 		}
@@ -102,7 +103,7 @@ func child(role, name, addr, seeds, certs string) error {
 			return json.Marshal(s)
 		})
 	} else {
-		if _, err := cluster.NewWorker(node, cluster.WorkerConfig{Capacity: 32, DrainTimeout: 100 * time.Millisecond, Logger: log}); err != nil {
+		if _, err := workers.NewWorker(node, workers.WorkerConfig{Capacity: 32, DrainTimeout: 100 * time.Millisecond, Logger: log}); err != nil {
 			return err
 		}
 		srv.Register(rpcnet.Method{Spec: generateSpec, Handler: generate})

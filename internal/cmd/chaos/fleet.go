@@ -19,7 +19,7 @@ import (
 
 const (
 	directors = 2
-	workers   = 4
+	nWorkers  = 4
 )
 
 // A fleet is the child processes and the network they are in.
@@ -80,7 +80,7 @@ func newFleet(logs io.Writer) (*fleet, error) {
 			return nil, err
 		}
 	}
-	for i := range workers {
+	for i := range nWorkers {
 		p := &process{fleet: f, role: "worker", name: fmt.Sprint("worker-", i+1)}
 		f.workers = append(f.workers, p)
 		if f.network != nil {
@@ -190,7 +190,7 @@ func newNetwork() (*network, error) {
 		"ip addr add " + n.host() + "/24 dev " + bridge,
 		"ip link set " + bridge + " up",
 	}
-	for i := range workers {
+	for i := range nWorkers {
 		space, wire := n.space(i), n.wire(i)
 		commands = append(commands,
 			"ip netns add "+space,
@@ -224,7 +224,7 @@ func (n *network) inside(i int) string { return fmt.Sprint(n.subnet, 11+i) }
 func (n *network) space(i int) string  { return fmt.Sprint(n.prefix, "s", i) }
 func (n *network) wire(i int) string   { return fmt.Sprint(n.prefix, "w", i) }
 func (n *network) hosts() (hs []string) {
-	for i := range workers {
+	for i := range nWorkers {
 		hs = append(hs, n.inside(i))
 	}
 	return append(hs, n.host())
@@ -246,7 +246,7 @@ func (n *network) mend(i int) error {
 }
 
 func (n *network) close() {
-	for i := range workers {
+	for i := range nWorkers {
 		command("ip netns del " + n.space(i)) // and the wire with it
 	}
 	command("ip link del " + n.prefix + "b")

@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/director"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // A plan says what to do to the fleet.
@@ -72,7 +72,7 @@ type fault struct {
 func run(ctx context.Context, f *fleet, p plan) (ok bool, err error) {
 	c := &chaos{fleet: f, stop: make(chan struct{}), gaps: map[string][]time.Duration{}}
 	c.creds = rpcnet.CertFiles(filepath.Join(f.certs, "test_cert.pem"), filepath.Join(f.certs, "test_key.pem"), filepath.Join(f.certs, "ca.pem"))
-	if err := c.ready(ctx, workers); err != nil {
+	if err := c.ready(ctx, nWorkers); err != nil {
 		return false, err
 	}
 	if f.network == nil {
@@ -242,7 +242,7 @@ func (c *chaos) call(ctx context.Context) {
 			return
 		case <-time.After(50 * time.Millisecond):
 		}
-		ctx, cancel := context.WithTimeout(cluster.WithIdempotent(ctx), 10*time.Second)
+		ctx, cancel := context.WithTimeout(workers.WithIdempotent(ctx), 10*time.Second)
 		out, err := client.CallWorker(ctx, "echo", numbers(i))
 		cancel()
 		c.calls.Add(1)
@@ -276,7 +276,7 @@ func (c *chaos) breakThings(ctx context.Context, p plan) error {
 		if err := c.do(ctx, names[order[i%len(order)]], p.rand); err != nil {
 			return err
 		}
-		if err := c.ready(ctx, workers); err != nil {
+		if err := c.ready(ctx, nWorkers); err != nil {
 			return err
 		}
 	}
@@ -284,7 +284,7 @@ func (c *chaos) breakThings(ctx context.Context, p plan) error {
 }
 
 func (c *chaos) do(ctx context.Context, kind string, r *rand.Rand) error {
-	i := r.IntN(workers)
+	i := r.IntN(nWorkers)
 	target := c.fleet.workers[i]
 	if strings.HasPrefix(kind, "director") {
 		target = c.fleet.directors[r.IntN(directors)]
@@ -339,7 +339,7 @@ func (c *chaos) rolling(ctx context.Context) error {
 		if err := p.start(); err != nil {
 			return err
 		}
-		if err := c.ready(ctx, workers); err != nil {
+		if err := c.ready(ctx, nWorkers); err != nil {
 			return err
 		}
 		sleep(ctx, time.Second)

@@ -23,6 +23,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/certs"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 func main() {
@@ -56,7 +57,7 @@ func serve(n int, dir string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := cluster.NewStaticWorker(ep, cluster.WorkerConfig{Capacity: 16}); err != nil {
+		if _, err := workers.NewStaticWorker(ep, workers.WorkerConfig{Capacity: 16}); err != nil {
 			return err
 		}
 		srv := rpcnet.NewServer()
@@ -130,7 +131,7 @@ func one(n int, dir string) error {
 		return err
 	}
 	defer ep.Close()
-	registry, err := cluster.NewStaticRegistry(ep, cluster.NewStaticMembers(members...), cluster.RegistryConfig{})
+	registry, err := workers.NewStaticRegistry(ep, workers.NewStaticMembers(members...), workers.RegistryConfig{})
 	if err != nil {
 		return err
 	}
@@ -170,7 +171,7 @@ func one(n int, dir string) error {
 
 // changes makes a call begin on a worker, past the registry, and measures how
 // long it takes until the registry counts it; 50 times.
-func changes(ep *rpcnet.Endpoint, registry *cluster.WorkerRegistry, members []cluster.Member) (times []time.Duration, err error) {
+func changes(ep *rpcnet.Endpoint, registry *workers.WorkerRegistry, members []cluster.Member) (times []time.Duration, err error) {
 	for range 50 {
 		m := members[rand.IntN(len(members))]
 		conn, err := ep.Dial(context.Background(), m.Addr)

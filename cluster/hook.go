@@ -1,0 +1,40 @@
+package cluster
+
+import (
+	"context"
+
+	"github.com/rpcnet-go/rpcnet/internal/hook"
+)
+
+// forWorkers is what package workers may do with a node and users may not: see
+// hook.Node.
+type forWorkers struct{}
+
+func init() { hook.Node = forWorkers{} }
+
+// Cluster returns the name of the node's cluster.
+func (forWorkers) Cluster(n *Node) string { return n.cfg.Cluster }
+
+// Metrics returns what the node was given to count with.
+func (forWorkers) Metrics(n *Node) Metrics { return n.cfg.Metrics }
+
+// OnLeave registers what runs in Leave after the node has announced that it
+// leaves and before it tells that it has left.
+func (forWorkers) OnLeave(n *Node, f func(context.Context)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.drains = append(n.drains, f)
+}
+
+// AnswersPackets reports whether the member answers a packet of gossip within
+// ProbeTimeout.
+func (forWorkers) AnswersPackets(n *Node, m Member) bool {
+	if !n.begin() {
+		return false
+	}
+	defer n.work.Done()
+	return n.pings(m, 1)
+}
+
+// AddView has f tell of workers in [Node.View] until remove is called.
+func (forWorkers) AddView(n *Node, f func() []WorkerView) (remove func()) { return n.addView(f) }

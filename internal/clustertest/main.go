@@ -1,0 +1,37 @@
+package clustertest
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// Main runs the tests of a package, fails if they leave goroutines behind, and
+// returns the status to exit with.
+func Main(m *testing.M) int {
+	// These tests wait more than they compute: more of them at once than there
+	// are processors.
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == fmt.Sprint(runtime.GOMAXPROCS(0)) {
+		f.Value.Set(fmt.Sprint(2 * runtime.GOMAXPROCS(0)))
+	}
+	status := m.Run()
+	// A probe that memberlist has under way when a node is closed waits for its
+	// timer: ProbeInterval times up to 8.
+	if status == 0 {
+		err := goleak.Find()
+		for deadline := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(deadline); {
+			err = goleak.Find()
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			status = 1
+		}
+	}
+	return status
+}

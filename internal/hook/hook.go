@@ -1,0 +1,8 @@
+// Package hook lets packages of this module reach what others do not export:
+// package workers a node of package cluster, tests and benchmarks the sockets of
+// a node.
+package hook
+
+// Node is set by package cluster: what package workers needs of a node. Package
+// workers asserts it to the interface that it calls.
+var Node any

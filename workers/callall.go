@@ -1,0 +1,112 @@
+package workers
+
+import (
+	"context"
+	"iter"
+	"sync"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/internal/routed"
+)
+
+// A Result is what one worker answered to [Client.CallAll].
+type Result struct {
+	// Worker is the worker asked.
+	Worker cluster.Member
+	// Data is the answer; it belongs to the caller.
+	Data []byte
+	// Err is why there is none.
+	Err error
+}
+
+// callAllAtOnce is how many workers are asked at the same time.
+const callAllAtOnce = 64
+
+// CallAll makes a unary call of bytes on every worker that the selector
+// matches and that can be reached, 64 at a time, and yields the answers as they
+// come. Nothing is retried: each worker is asked once. The calls begin when the
+// sequence is ranged over; leaving the loop gives the rest up.
+func (c *Client) CallAll(ctx context.Context, procedure string, data []byte, selector string) iter.Seq[Result] {
+	return func(yield func(Result) bool) {
+		workers, err := c.matching(routed.Choice{Selector: selector}.Wish(c.cfg.Selector).Selector)
+		if err != nil {
+			yield(Result{Err: err})
+			return
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		results := make(chan Result)
+		slots := make(chan struct{}, callAllAtOnce)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer cancel()
+		wg.Go(func() {
+			for _, w := range workers {
+				select {
+				case slots <- struct{}{}:
+				case <-ctx.Done():
+					return
+				}
+				wg.Go(func() {
+					defer func() { <-slots }()
+					out, err := c.callOn(ctx, w, procedure, data)
+					select {
+					case results <- Result{w.member, out, err}:
+					case <-ctx.Done():
+					}
+				})
+			}
+		})
+		for range workers {
+			select {
+			case r := <-results:
+				if !yield(r) {
+					return
+				}
+			case <-ctx.Done():
+				yield(Result{Err: ctx.Err()})
+				return
+			}
+		}
+	}
+}
+
+// target is a worker and how it was when it was chosen: the entry belongs to
+// the registry's lock.
+type target struct {
+	entry  *workerEntry
+	member cluster.Member
+}
+
+func (c *Client) matching(selector string) ([]target, error) {
+	r := c.registry
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g, err := r.group(selector, "")
+	if err != nil {
+		return nil, err
+	}
+	var ts []target
+	for _, w := range g.load.Members() {
+		if load.StatusOf(r.now(), w, &load.Wish{}) <= load.IsSuspected {
+			e := w.Owner.(*workerEntry)
+			ts = append(ts, target{e, e.member})
+		}
+	}
+	return ts, nil
+}
+
+// callOn makes one call on one worker and counts it.
+func (c *Client) callOn(ctx context.Context, w target, procedure string, data []byte) (out []byte, err error) {
+	r := c.registry
+	r.mu.Lock()
+	l := c.begin(w.entry, true, true)
+	r.mu.Unlock()
+	defer func() { l.End(err, false) }()
+	conn, err := l.lease.Take(ctx, c.conns, l.key(), true)
+	if err != nil {
+		return nil, err
+	}
+	return rpcnet.CallRaw(ctx, l.via(conn, 0), procedure, data)
+}

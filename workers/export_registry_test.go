@@ -1,0 +1,26 @@
+package workers
+
+import (
+	"context"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+)
+
+// NewRegistryDialing is NewWorkerRegistry with control connections made by dial.
+func NewRegistryDialing(n *cluster.Node, cfg RegistryConfig, dial func(ctx context.Context, addr string) (*rpcnet.Conn, error)) (*WorkerRegistry, error) {
+	r, err := newRegistry(n.Endpoint(), n, cfg)
+	if err != nil {
+		return nil, err
+	}
+	r.follows(n)
+	r.dial = func(ctx context.Context, m cluster.Member) (*rpcnet.Conn, error) { return dial(ctx, m.Addr) }
+	r.start()
+	return r, nil
+}
+
+// WatchHello is how a chooser opens a control stream.
+func WatchHello(chooser uint64, workers int, heartbeat time.Duration) []byte {
+	return watchHello{chooser: chooser, workers: workers, heartbeat: heartbeat}.append(nil)
+}

@@ -1,0 +1,19 @@
+package workers
+
+import (
+	"context"
+
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/hook"
+)
+
+// nodes is what package cluster lets this package do with a node: register what
+// a leaving node waits for, ask a member by a packet of gossip, and tell of
+// workers in the node's view.
+var nodes = hook.Node.(interface {
+	Cluster(n *cluster.Node) string
+	Metrics(n *cluster.Node) cluster.Metrics
+	OnLeave(n *cluster.Node, f func(context.Context))
+	AnswersPackets(n *cluster.Node, m cluster.Member) bool
+	AddView(n *cluster.Node, f func() []cluster.WorkerView) (remove func())
+})

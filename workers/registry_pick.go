@@ -1,0 +1,226 @@
+package workers
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
+)
+
+// A Choice says what worker is wanted.
+type Choice struct {
+	// Selector restricts the choice by tags; "" takes any worker.
+	Selector string
+	// Exclude names workers that must not be chosen.
+	Exclude []string
+	// Key is the affinity key, for ConsistentHash.
+	Key string
+	// Hint names the worker that served the session before, for
+	// StickyUntilFull.
+	Hint string
+	// QueueOK says that the caller was refused by full workers and would rather
+	// wait in a queue.
+	QueueOK bool
+	// Caller is the identity that the certificate of who will call the worker
+	// proves (rpcnet.Peer.ID): the ticket is good for it alone. Without it a worker
+	// takes the ticket for none.
+	Caller string
+	// Alternates is how many further workers to name, for when the chosen one
+	// fails and nobody can be asked. They are not counted.
+	Alternates int
+}
+
+func (c *Choice) wish() load.Wish {
+	w := load.Wish{Key: c.Key, Caller: c.Caller}
+	for _, name := range c.Exclude {
+		w.Exclude = append(w.Exclude, balance.ID(name))
+	}
+	if c.Hint != "" {
+		w.Hint = balance.ID(c.Hint)
+	}
+	return w
+}
+
+// An Assignment is a worker given to a caller.
+type Assignment struct {
+	// Worker is the worker chosen.
+	Worker cluster.Member
+	// Cluster is the name of the cluster that the workers are nodes of, "" if there
+	// is none.
+	Cluster string
+	// Ticket goes with the caller's call to the worker (see [WithTicket]), so
+	// that the assignment counts until the worker has it and never twice. One
+	// that nobody brings counts for 5 s.
+	Ticket []byte
+	// Reason is why this worker was chosen, Score what was compared.
+	Reason balance.Reason
+	Score  float64
+	// Full says that all candidates have as many calls as they want to run.
+	Full bool
+	// Alternates are other workers, the least loaded first.
+	Alternates []cluster.Member
+}
+
+// Select chooses a worker that the selector matches and counts the assignment;
+// "" takes any. It is Assign with only a selector.
+func (r *WorkerRegistry) Select(selector string) (cluster.Member, error) {
+	a, err := r.Assign(Choice{Selector: selector})
+	return a.Worker, err
+}
+
+// Assign chooses a worker for a caller that will call it directly. The error
+// is [ErrNoWorker] if there is none, or says what is wrong with the selector.
+func (r *WorkerRegistry) Assign(c Choice) (Assignment, error) {
+	if !r.node.Assigns() {
+		return Assignment{}, errMinority
+	}
+	wish := c.wish()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g, err := r.group(c.Selector, c.Caller)
+	if err != nil {
+		return Assignment{}, err
+	}
+	now := r.now()
+	w, choice, full := g.load.Pick(now, &wish)
+	if w == nil {
+		return Assignment{}, r.none(c.Selector, g, &wish)
+	}
+	a := Assignment{Cluster: r.cluster, Worker: w.Owner.(*workerEntry).member, Reason: choice.Reason, Score: choice.Score, Full: full,
+		Ticket: r.pool.Issue(now, w, full || c.QueueOK, c.Caller).Append(nil)}
+	for _, other := range g.load.Others(now, &wish, w, c.Alternates) {
+		a.Alternates = append(a.Alternates, other.Owner.(*workerEntry).member)
+	}
+	return a, nil
+}
+
+// Return takes an assignment back that its caller, the one of its [Choice], will
+// not use. A ticket that was made for another is left alone.
+func (r *WorkerRegistry) Return(worker string, ticket []byte, caller string) {
+	t, err := load.ParseTicket(ticket)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w := r.named(worker); w != nil && err == nil {
+		r.pool.Return(w.load, t, caller)
+	}
+}
+
+// ReportFailure says that a life of a worker has just failed a caller whose
+// calls this process does not see. caller is the identity that its certificate
+// proves, never what it says of itself. One caller may have a bad network, or
+// lie; when two agree within 10 s, the worker is ejected for a while. While it is
+// on trial the one who was given the trial call is enough, once. The failure
+// counts as one of now: a caller should not report what happened longer than 10 s
+// ago.
+func (r *WorkerRegistry) ReportFailure(worker, boot, caller string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.named(worker)
+	if w == nil || w.member.Boot != boot {
+		return
+	}
+	now := r.now()
+	if w.load.Health.Complaint(now, caller) {
+		until, _ := w.load.Health.Ejected(now)
+		r.lines.Log(slog.LevelWarn, "complaints", "callers agree that a worker fails: ejected", "worker", worker, "for", until-now)
+	}
+	r.noteReady(w)
+}
+
+// named returns the worker of that name. The caller holds mu.
+func (r *WorkerRegistry) named(name string) *workerEntry {
+	if w := r.pool.Named(name); w != nil {
+		return w.Owner.(*workerEntry)
+	}
+	return nil
+}
+
+var errMinority = rpcnet.NewError(rpcnet.CodeUnavailable, "workers: this node is on the smaller side of a partition and assigns no work").WithUnprocessed()
+
+// none explains why nobody can be chosen. The caller holds mu.
+func (r *WorkerRegistry) none(selector string, g *group, wish *load.Wish) error {
+	if selector == "" {
+		selector = r.selector.String()
+	}
+	msg := fmt.Sprintf("no worker matches %q among %d", selector, len(r.workers))
+	if n := len(g.load.Members()); n > 0 {
+		counts := map[load.Status]int{}
+		for _, w := range g.load.Members() {
+			counts[load.StatusOf(r.now(), w, wish)]++
+		}
+		var why []string
+		for s := load.Candidate; s <= load.Unreachable; s++ {
+			if counts[s] > 0 {
+				why = append(why, fmt.Sprintf("%d %s", counts[s], s))
+			}
+		}
+		if w := unreachable(g.load.Members()); w != nil {
+			why = append(why, fmt.Sprintf("of these %s: %s", w.member.Name, w.reason))
+		}
+		msg = fmt.Sprintf("none of %d workers that match %q can be chosen: %s", n, selector, strings.Join(why, ", "))
+	}
+	return rpcnet.NewError(rpcnet.CodeUnavailable, msg).WithCause(ErrNoWorker).WithUnprocessed()
+}
+
+// unreachable returns the first of ws of which the reason is known why it cannot be
+// reached, nil if there is none.
+func unreachable(ws []*load.Worker) *workerEntry {
+	for _, w := range ws {
+		if e := w.Owner.(*workerEntry); w.Phase == load.Gone && e.reason != "" {
+			return e
+		}
+	}
+	return nil
+}
+
+// An Explanation is what a choice would see and why.
+type Explanation struct {
+	// Strategy is the strategy's name.
+	Strategy string
+	// Workers are those that match the selector, with their status under the
+	// choice's wishes and the numbers compared, sorted by name.
+	Workers []WorkerInfo
+}
+
+// Explain returns what [WorkerRegistry.Assign] would choose from, without
+// choosing.
+func (r *WorkerRegistry) Explain(c Choice) (Explanation, error) {
+	wish := c.wish()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g, err := r.group(c.Selector, c.Caller)
+	if err != nil {
+		return Explanation{}, err
+	}
+	return Explanation{
+		Strategy: r.cfg.Strategy.String(),
+		Workers:  r.infos(&wish, func(w *workerEntry) bool { return g.selector.Matches(w.member.Tags) }),
+	}, nil
+}
+
+// String returns the explanation as a table.
+func (e Explanation) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "strategy %s\n", e.Strategy)
+	for _, w := range e.Workers {
+		score := w.Penalty
+		if w.Capacity > 0 {
+			score += (w.Estimate + 1) / w.Capacity
+		}
+		fmt.Fprintf(&b, "  %-20s utilisation %.3f = (%.1f+1)/%g", w.Name, score, w.Estimate, w.Capacity)
+		if w.Penalty > 0 {
+			fmt.Fprintf(&b, "+%g for its zone", w.Penalty)
+		}
+		fmt.Fprintf(&b, "  reported %d (%d queued), own %d, pending %d, report %v old, latency %v, phi %.1f: %s\n",
+			w.InFlight, w.Queued, w.Own, w.Pending, w.ReportAge.Round(time.Millisecond), w.Latency.Round(10*time.Microsecond), w.Phi, w.Status)
+		if w.Reason != "" {
+			fmt.Fprintf(&b, "  %-20s its control connection: %s\n", "", w.Reason)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,622 @@
+package workers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/workers"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
+)
+
+// A testWorker is a worker node that serves "compute" (which answers with the
+// worker's name) and "hold" (which answers when released).
+type testWorker struct {
+	*history
+	ep      *rpcnet.Endpoint
+	worker  *workers.Worker
+	name    string
+	calls   atomic.Int64
+	release chan struct{}
+	stop    context.CancelFunc
+	served  chan struct{}
+}
+
+type workerOptions struct {
+	tags   cluster.Tags
+	config workers.WorkerConfig
+	addr   string
+	serve  func(w *testWorker, srv *rpcnet.Server)
+}
+
+func startWorker(t testing.TB, name string, seed *history, o workerOptions) *testWorker {
+	t.Helper()
+	if o.addr == "" {
+		o.addr = "127.0.0.1:0"
+	}
+	tags := cluster.Tags{"role": "worker", "label": name}
+	for k, v := range o.tags {
+		tags[k] = v
+	}
+	w := &testWorker{name: name, ep: listen(t, o.addr), release: make(chan struct{}), served: make(chan struct{})}
+	w.history = join(t, w.ep, cluster.Config{Name: name, Seeds: addrs(seed), Tags: tags})
+	o.config.Logger = quiet()
+	var err error
+	if w.worker, err = workers.NewWorker(w.Node, o.config); err != nil {
+		t.Fatal(err)
+	}
+	srv := rpcnet.NewServer()
+	srv.Handle("compute", func(context.Context, []byte) ([]byte, error) {
+		w.calls.Add(1)
+		return []byte(name), nil
+	})
+	srv.Handle("hold", func(ctx context.Context, _ []byte) ([]byte, error) {
+		w.calls.Add(1)
+		select {
+		case <-w.release:
+			return []byte(name), nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	})
+	if o.serve != nil {
+		o.serve(w, srv)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	w.stop = stop
+	go func() {
+		defer close(w.served)
+		w.ep.Serve(ctx, srv)
+	}()
+	t.Cleanup(func() { stop(); <-w.served })
+	return w
+}
+
+// kill is the death of the worker's process, as others see it.
+func (w *testWorker) kill() {
+	w.ep.Close()
+	w.stop()
+	w.Node.Close()
+	<-w.served
+}
+
+// routing is a chooser: a node with a registry and a client.
+type routing struct {
+	*history
+	registry *workers.WorkerRegistry
+	client   *workers.Client
+}
+
+func startRouting(t testing.TB, cfg workers.RegistryConfig, ccfg workers.ClientConfig) *routing {
+	t.Helper()
+	return routingOn(t, start(t, "director"), cfg, ccfg)
+}
+
+func routingOn(t testing.TB, h *history, cfg workers.RegistryConfig, ccfg workers.ClientConfig) *routing {
+	t.Helper()
+	cfg.Logger = quiet()
+	r, err := workers.NewWorkerRegistry(h.Node, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	c, err := workers.NewClient(r, ccfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return &routing{h, r, c}
+}
+
+// ready waits until n workers can be chosen.
+func (r *routing) ready(t testing.TB, n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := r.registry.WaitReady(ctx, n); err != nil {
+		t.Fatalf("%v\n%v", err, r.registry.Workers())
+	}
+}
+
+// inFlight returns the calls a worker reports.
+func (r *routing) inFlight(name string) int {
+	for _, w := range r.registry.Workers() {
+		if w.Name == name {
+			return w.InFlight
+		}
+	}
+	return -1
+}
+
+func (r *routing) call(t testing.TB, selector string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	out, err := r.client.CallWorker(ctx, "compute", nil, selector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func TestRegistryFollowsWorkersTagsAndDepartures(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	a := startWorker(t, "worker-a", d.history, workerOptions{tags: cluster.Tags{"gpu": "h100"}})
+	startWorker(t, "worker-b", d.history, workerOptions{config: workers.WorkerConfig{Capacity: 7}})
+	start(t, "bystander", d.history)
+	d.ready(t, 2)
+	ws := d.registry.Workers()
+	if len(ws) != 2 || ws[0].Name != "worker-a" || ws[1].Name != "worker-b" || ws[1].Declared != 7 || ws[0].Tags["gpu"] != "h100" {
+		t.Fatalf("workers %v", ws)
+	}
+	for range 5 {
+		if got := d.call(t, "gpu=h100"); got != "worker-a" {
+			t.Fatalf("gpu=h100 went to %s", got)
+		}
+	}
+	if err := a.Node.UpdateTags(cluster.Tags{"gpu": "none"}); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the changed tag is used", func() bool {
+		_, err := d.registry.Select("gpu=h100")
+		return errors.Is(err, workers.ErrNoWorker)
+	})
+	if got := d.call(t, "gpu=none"); got != "worker-a" {
+		t.Errorf("gpu=none went to %s", got)
+	}
+	if err := a.Node.UpdateTags(cluster.Tags{"role": "idle"}); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "a node that is no worker any more is gone", func() bool { return len(d.registry.Workers()) == 1 })
+}
+
+func TestConnectionCountsAreTrueWhoeverCalls(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	w := startWorker(t, "worker-a", d.history, workerOptions{config: workers.WorkerConfig{Capacity: 16}})
+	d.ready(t, 1)
+	conn, err := d.Node.Endpoint().Dial(t.Context(), w.Node.Self().Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for i := range 6 {
+		wg.Go(func() {
+			if i%2 == 0 {
+				rpcnet.CallRaw(ctx, conn, "hold", nil) // past the registry
+			} else {
+				d.client.CallWorker(ctx, "hold", nil, "")
+			}
+		})
+	}
+	within(t, "6 calls are counted", func() bool { return d.inFlight("worker-a") == 6 })
+	if i := d.registry.Workers()[0]; i.Own != 3 || i.Estimate < 5.9 || i.Estimate > 6.1 {
+		t.Errorf("own %d, estimate %v, want 3 and 6", i.Own, i.Estimate)
+	}
+	cancel() // the callers go away
+	wg.Wait()
+	within(t, "no call is counted any more", func() bool {
+		i := d.registry.Workers()[0]
+		return i.InFlight == 0 && i.Own == 0 && w.worker.InFlight() == 0
+	})
+}
+
+func TestLeastConnectionsSpreadsCallsThatStay(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, workers.RegistryConfig{Strategy: balance.LeastConnections}, workers.ClientConfig{})
+	pool := []*testWorker{}
+	for i := range 3 {
+		pool = append(pool, startWorker(t, fmt.Sprint("worker-", i), d.history, workerOptions{config: workers.WorkerConfig{Capacity: 8 * (i/2 + 1)}}))
+	}
+	d.ready(t, 3)
+	var wg sync.WaitGroup
+	for range 16 { // capacities 8, 8, 16
+		wg.Go(func() { d.client.CallWorker(t.Context(), "hold", nil, "") })
+	}
+	within(t, "16 calls run", func() bool { return d.inFlight("worker-0")+d.inFlight("worker-1")+d.inFlight("worker-2") == 16 })
+	for i, want := range []int{4, 4, 8} {
+		if got := pool[i].worker.InFlight(); got != want {
+			t.Errorf("worker-%d has %d calls, want %d", i, got, want)
+		}
+	}
+	for _, w := range pool {
+		close(w.release)
+	}
+	wg.Wait()
+}
+
+func TestTicketsCountUntilTheirCallArrives(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	w := startWorker(t, "worker-a", d.history, workerOptions{})
+	d.ready(t, 1)
+	a, err := d.registry.Assign(workers.Choice{Caller: "localhost"})
+	if err != nil || a.Worker.Name != "worker-a" || len(a.Ticket) == 0 {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	if i := d.registry.Workers()[0]; i.Pending != 1 || i.Estimate != 1 || i.InFlight != 0 {
+		t.Fatalf("assigned: %+v", i)
+	}
+	conn, err := d.Node.Endpoint().Dial(t.Context(), a.Worker.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		rpcnet.CallRaw(t.Context(), rpcnet.NewClient(conn, workers.WithTicket(a.Ticket)), "hold", nil)
+	})
+	within(t, "the ticket is claimed", func() bool {
+		i := d.registry.Workers()[0]
+		return i.Pending == 0 && i.InFlight == 1 && i.Estimate == 1
+	})
+	close(w.release)
+	wg.Wait()
+	within(t, "back to nothing", func() bool { return d.registry.Workers()[0].Estimate == 0 })
+}
+
+func TestCapacityIsKeptAndTheQueueIsBounded(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	w := startWorker(t, "worker-a", d.history, workerOptions{config: workers.WorkerConfig{Capacity: 2, Queue: 3}})
+	d.ready(t, 1)
+	errs := make(chan error, 8)
+	for i := range 8 {
+		go func() {
+			_, err := d.client.CallWorker(t.Context(), "hold", nil, "")
+			errs <- err
+		}()
+		within(t, "it is admitted or refused", func() bool { return w.worker.InFlight()+len(errs) == i+1 })
+	}
+	if w.worker.InFlight() != 5 || w.worker.Queued() != 3 || w.calls.Load() != 2 {
+		t.Errorf("in flight %d, queued %d, running %d, want 5, 3, 2", w.worker.InFlight(), w.worker.Queued(), w.calls.Load())
+	}
+	for range 3 {
+		err := <-errs
+		var e *rpcnet.Error
+		if !errors.As(err, &e) || e.Code() != rpcnet.CodeResourceExhausted || !e.Unprocessed() {
+			t.Errorf("refused with %v, want an unprocessed ResourceExhausted", err)
+		}
+	}
+	close(w.release)
+	for range 5 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if w.calls.Load() != 5 {
+		t.Errorf("%d calls ran", w.calls.Load())
+	}
+}
+
+func TestQueuedCallGivesUpItsPlaceWhenItsCallerGoes(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	w := startWorker(t, "worker-a", d.history, workerOptions{config: workers.WorkerConfig{Capacity: 1}})
+	d.ready(t, 1)
+	done := make(chan error, 1)
+	go func() {
+		_, err := d.client.CallWorker(t.Context(), "hold", nil, "")
+		done <- err
+	}()
+	within(t, "the first runs", func() bool { return w.calls.Load() == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := d.client.CallWorker(ctx, "hold", nil, ""); rpcnet.CodeOf(err) != rpcnet.CodeDeadlineExceeded {
+		t.Errorf("the second: %v", err)
+	}
+	within(t, "its place is free", func() bool { return w.worker.Queued() == 0 && w.worker.InFlight() == 1 })
+	close(w.release)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKilledWorkerIsNotChosenAnyMoreAndNoCallFails(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	pool := map[string]*testWorker{}
+	for _, name := range []string{"worker-a", "worker-b", "worker-c"} {
+		pool[name] = startWorker(t, name, d.history, workerOptions{})
+	}
+	d.ready(t, 3)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	var calls, failures atomic.Int64
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				calls.Add(1)
+				if _, err := d.client.CallWorker(workers.WithIdempotent(t.Context()), "compute", nil, ""); err != nil {
+					failures.Add(1)
+					t.Error(err)
+				}
+			}
+		})
+	}
+	within(t, "calls run", func() bool { return calls.Load() > 200 })
+	pool["worker-a"].kill()
+	within(t, "the dead worker is out of the pool", func() bool { return d.registry.Count() == 2 })
+	pool["worker-b"].kill()
+	within(t, "the other too", func() bool { return d.registry.Count() == 1 })
+	before := calls.Load()
+	within(t, "calls go on", func() bool { return calls.Load() > before+200 })
+	close(stop)
+	wg.Wait()
+	within(t, "both are NodeFailed", func() bool {
+		return len(d.Events(cluster.NodeFailed, "worker-a")) == 1 && len(d.Events(cluster.NodeFailed, "worker-b")) == 1
+	})
+	t.Logf("%d calls, %d failures", calls.Load(), failures.Load())
+}
+
+func TestRestartedWorkerIsTakenBackAtItsAddress(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	w := startWorker(t, "worker-a", d.history, workerOptions{})
+	d.ready(t, 1)
+	d.call(t, "")
+	addr := w.Node.Self().Addr
+	w.kill()
+	within(t, "it is gone", func() bool { return d.registry.Count() == 0 })
+	if _, err := d.client.CallWorker(t.Context(), "compute", nil, ""); !errors.Is(err, workers.ErrNoWorker) {
+		t.Errorf("no worker is left: %v", err)
+	}
+	startWorker(t, "worker-a", d.history, workerOptions{addr: addr})
+	d.ready(t, 1)
+	if got := d.call(t, ""); got != "worker-a" {
+		t.Errorf("answered by %s", got)
+	}
+	if ws := d.registry.Workers(); len(ws) != 1 {
+		t.Errorf("both lives are listed: %v", ws)
+	}
+}
+
+func TestDrainingWorkerRefusesElsewhereAndFinishes(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	a := startWorker(t, "worker-a", d.history, workerOptions{tags: cluster.Tags{"zone": "a"}})
+	startWorker(t, "worker-b", d.history, workerOptions{})
+	d.ready(t, 2)
+	held := make(chan error, 1)
+	go func() {
+		_, err := d.client.CallWorker(t.Context(), "hold", nil, "zone=a")
+		held <- err
+	}()
+	within(t, "a call runs on worker-a", func() bool { return a.worker.InFlight() == 1 })
+	left := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		left <- a.Node.Leave(ctx)
+	}()
+	within(t, "nobody chooses it", func() bool { return d.registry.Count() == 1 })
+	for range 20 {
+		if got := d.call(t, ""); got != "worker-b" {
+			t.Fatalf("went to %s", got)
+		}
+	}
+	close(a.release)
+	if err := <-held; err != nil {
+		t.Errorf("the running call: %v", err)
+	}
+	if err := <-left; err != nil {
+		t.Error(err)
+	}
+	within(t, "it has left", func() bool { return len(d.Events(cluster.NodeLeft, "worker-a")) == 1 })
+	if n := len(d.Events(cluster.NodeFailed, "worker-a")); n != 0 {
+		t.Errorf("%d NodeFailed", n)
+	}
+}
+
+func TestWorkerThatFailsCallsIsEjected(t *testing.T) {
+	t.Parallel()
+	broken := func(_ *testWorker, srv *rpcnet.Server) {
+		srv.Handle("work", func(context.Context, []byte) ([]byte, error) {
+			return nil, rpcnet.NewError(rpcnet.CodeUnavailable, "disk is full")
+		})
+	}
+	fine := func(_ *testWorker, srv *rpcnet.Server) {
+		srv.Handle("work", func(context.Context, []byte) ([]byte, error) { return nil, nil })
+	}
+	d := startRouting(t, workers.RegistryConfig{Strategy: balance.RoundRobin}, workers.ClientConfig{})
+	startWorker(t, "worker-a", d.history, workerOptions{serve: broken})
+	startWorker(t, "worker-b", d.history, workerOptions{serve: fine})
+	startWorker(t, "worker-c", d.history, workerOptions{serve: fine})
+	d.ready(t, 3)
+	failures := 0
+	for range 300 {
+		if _, err := d.client.CallWorker(t.Context(), "work", nil, ""); err != nil {
+			failures++
+		}
+	}
+	if failures < 5 || failures > 10 { // 5, and one trial for each 5 s that a busy machine needs
+		t.Errorf("%d of 300 calls reached the worker that fails, want 5 until it is ejected", failures)
+	}
+	e, err := d.registry.Explain(workers.Choice{})
+	if err != nil || len(e.Workers) != 3 || e.Workers[0].Status != "ejected" || e.Workers[0].Ready {
+		t.Errorf("%v\n%v", err, e)
+	}
+}
+
+func TestOnlyIdempotentCallsAreMadeAgainAndWithinTheBudget(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, workers.RegistryConfig{Strategy: balance.RoundRobin}, workers.ClientConfig{})
+	var seen atomic.Int64
+	for _, name := range []string{"worker-a", "worker-b", "worker-c"} {
+		startWorker(t, name, d.history, workerOptions{serve: func(w *testWorker, srv *rpcnet.Server) {
+			srv.Handle("fail", func(context.Context, []byte) ([]byte, error) {
+				seen.Add(1)
+				return nil, rpcnet.NewError(rpcnet.CodeUnavailable, "never")
+			})
+		}})
+	}
+	d.ready(t, 3)
+	made := func(ctx context.Context) int64 {
+		before := seen.Load()
+		if _, err := d.client.CallWorker(ctx, "fail", nil, ""); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable {
+			t.Fatalf("got %v", err)
+		}
+		return seen.Load() - before
+	}
+	if n := made(t.Context()); n != 1 {
+		t.Errorf("a call with side effects was made %d times", n)
+	}
+	again := int64(0)
+	for i := range 40 {
+		n := made(workers.WithIdempotent(t.Context()))
+		if i == 0 && n != 3 {
+			t.Errorf("an idempotent call was made %d times, want once on each of 3 workers", n)
+		}
+		again += n - 1
+	}
+	if again > 10 {
+		t.Errorf("40 calls that fail everywhere were made %d times more, want at most the budget of 10", again)
+	}
+}
+
+func TestUnknownSelectorAndNobodyMatchingAreClearErrors(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	startWorker(t, "worker-a", d.history, workerOptions{})
+	d.ready(t, 1)
+	if _, err := d.client.CallWorker(t.Context(), "compute", nil, "zone in"); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
+		t.Errorf("a bad selector: %v", err)
+	}
+	_, err := d.client.CallWorker(t.Context(), "compute", nil, "gpu=h100")
+	if !errors.Is(err, workers.ErrNoWorker) || rpcnet.CodeOf(err) != rpcnet.CodeUnavailable {
+		t.Errorf("nobody matches: %v", err)
+	}
+	if _, err := d.registry.Assign(workers.Choice{Exclude: []string{"worker-a"}}); !errors.Is(err, workers.ErrNoWorker) {
+		t.Errorf("all excluded: %v", err)
+	}
+}
+
+func TestZonePreferenceKeepsCallsLocalUntilItIsFuller(t *testing.T) {
+	t.Parallel()
+	h := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "director", Tags: cluster.Tags{"zone": "a"}})
+	d := routingOn(t, h, workers.RegistryConfig{}, workers.ClientConfig{})
+	near := startWorker(t, "near", d.history, workerOptions{tags: cluster.Tags{"zone": "a"}, config: workers.WorkerConfig{Capacity: 16}})
+	far := startWorker(t, "far", d.history, workerOptions{tags: cluster.Tags{"zone": "b"}, config: workers.WorkerConfig{Capacity: 16}})
+	d.ready(t, 2)
+	var wg sync.WaitGroup
+	for i := range 12 {
+		wg.Go(func() { d.client.CallWorker(t.Context(), "hold", nil, "") })
+		within(t, "it runs", func() bool { return near.worker.InFlight()+far.worker.InFlight() == i+1 })
+	}
+	if n := near.worker.InFlight(); n < 7 || n > 9 { // 4 more than the other: a quarter of 16
+		t.Errorf("near has %d of 12, far %d", n, far.worker.InFlight())
+	}
+	close(near.release)
+	close(far.release)
+	wg.Wait()
+}
+
+func TestCallAllAsksEveryMatchingWorkerOnce(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	for i := range 5 {
+		startWorker(t, fmt.Sprint("worker-", i), d.history, workerOptions{tags: cluster.Tags{"odd": fmt.Sprint(i % 2)}})
+	}
+	d.ready(t, 5)
+	var names []string
+	for r := range d.client.CallAll(t.Context(), "compute", nil, "odd=0") {
+		if r.Err != nil || string(r.Data) != r.Worker.Name {
+			t.Errorf("%s: %q, %v", r.Worker.Name, r.Data, r.Err)
+		}
+		names = append(names, r.Worker.Name)
+	}
+	slices.Sort(names)
+	if !slices.Equal(names, []string{"worker-0", "worker-2", "worker-4"}) {
+		t.Errorf("asked %v", names)
+	}
+	for range d.client.CallAll(t.Context(), "compute", nil, "") {
+		break // gives the rest up
+	}
+	for _, w := range d.registry.Workers() {
+		if w.Own != 0 {
+			t.Errorf("%s still counts a call", w.Name)
+		}
+	}
+}
+
+func TestHedgedCallIsAnsweredByTheSecondWorker(t *testing.T) {
+	t.Parallel()
+	d := startRouting(t, workers.RegistryConfig{Strategy: balance.RoundRobin}, workers.ClientConfig{HedgeAfter: 20 * time.Millisecond})
+	slow := startWorker(t, "slow", d.history, workerOptions{serve: func(w *testWorker, srv *rpcnet.Server) {
+		srv.Handle("work", func(ctx context.Context, in []byte) ([]byte, error) {
+			<-ctx.Done() // until it is given up
+			w.calls.Add(1)
+			return nil, ctx.Err()
+		})
+	}})
+	startWorker(t, "quick", d.history, workerOptions{serve: func(_ *testWorker, srv *rpcnet.Server) {
+		srv.Handle("work", func(_ context.Context, in []byte) ([]byte, error) { return append([]byte("quick "), in...), nil })
+	}})
+	d.ready(t, 2)
+	ctx := workers.WithIdempotent(t.Context())
+	for range 40 { // saves up two hedges
+		if _, err := d.client.CallWorker(ctx, "compute", nil, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // one of the two begins on the slow one
+		out, err := d.client.CallWorker(ctx, "work", []byte("x"), "")
+		if err != nil || string(out) != "quick x" {
+			t.Fatalf("%q, %v", out, err)
+		}
+	}
+	within(t, "the slow try was given up", func() bool { return slow.calls.Load() > 0 && slow.worker.InFlight() == 0 })
+}
+
+func TestCallsOfAKeyOrAHintStayOnTheirWorker(t *testing.T) {
+	t.Parallel()
+	h := start(t, "director")
+	hashed := routingOn(t, h, workers.RegistryConfig{Strategy: balance.ConsistentHash}, workers.ClientConfig{})
+	sticky := routingOn(t, h, workers.RegistryConfig{Strategy: balance.StickyUntilFull}, workers.ClientConfig{})
+	for i := range 3 {
+		startWorker(t, fmt.Sprint("worker-", i), h, workerOptions{config: workers.WorkerConfig{Capacity: 8}})
+	}
+	hashed.ready(t, 3)
+	sticky.ready(t, 3)
+	owners := map[string]bool{}
+	for k := range 12 {
+		ctx := workers.WithAffinity(t.Context(), fmt.Sprint("session-", k))
+		var first string
+		for i := range 5 {
+			out, err := hashed.client.CallWorker(ctx, "compute", nil, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i == 0 {
+				first = string(out)
+			} else if string(out) != first {
+				t.Errorf("a call of session %d went to %s, the first to %s", k, out, first)
+			}
+		}
+		owners[first] = true
+	}
+	if len(owners) < 2 {
+		t.Errorf("12 keys are all owned by %v", owners)
+	}
+	for range 20 {
+		out, err := sticky.client.CallWorker(workers.WithHint(t.Context(), "worker-1"), "compute", nil, "")
+		if err != nil || string(out) != "worker-1" {
+			t.Errorf("with a hint: %q, %v", out, err)
+		}
+	}
+}

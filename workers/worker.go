@@ -1,0 +1,356 @@
+package workers
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/internal/routed"
+)
+
+// A WorkerConfig says how much a worker takes on. The zero value is a worker
+// without limits.
+type WorkerConfig struct {
+	// Capacity is how many calls the worker wants to run at once. What is above
+	// waits in the queue or is refused before it is decoded, and load is
+	// compared by it. Default 0: no limit, and choosers assume the median of the
+	// others.
+	Capacity int
+	// Queue is how many calls may wait. Default 0: as many as Capacity.
+	// Negative: none.
+	Queue int
+	// QueueWait is how long a call may wait. Default 10 s.
+	QueueWait time.Duration
+	// DrainTimeout is how long calls may go on when the endpoint shuts down or
+	// the node leaves; then resumable streams are moved to other workers. The
+	// context of Shutdown or Leave may be shorter. Default 30 s. Negative:
+	// streams move at once.
+	DrainTimeout time.Duration
+	// Logger receives what goes wrong. Default slog.Default.
+	Logger *slog.Logger
+}
+
+// A Worker is the side of a node that does the work: it counts every call that
+// the endpoint's servers serve, from admission to the end of the handler,
+// keeps to its capacity, and tells all who choose among workers. Handlers do
+// nothing for it. Its methods are safe for concurrent use.
+//
+// Who owns what: mu guards the ledger and the fields below it. Each chooser's
+// stream of reports is served by a goroutine of the endpoint, which sleeps on
+// its wake channel; calls run on the goroutines of their handlers and wait in
+// the queue there. A Worker has no goroutine of its own but one that waits for
+// the node to stop.
+type Worker struct {
+	cfg    WorkerConfig
+	boot   string
+	origin time.Time // instants are durations since
+	remove func()
+	closed chan struct{} // reports end
+
+	mu       sync.Mutex
+	ledger   *load.Ledger
+	watchers map[*watcher]struct{}
+	watched  bool                  // there was a watcher
+	streams  map[*movable]struct{} // resumable streams that run
+	draining chan struct{}         // closed when calls are refused for good
+	moving   bool                  // streams are moved, also those that begin
+	idle     chan struct{}         // closed when nothing is in flight, if somebody waits
+	once     sync.Once
+}
+
+// NewWorker makes the node a worker. Its tags must make it one to others
+// (role=worker by default). It ends when the node stops, or at Close.
+func NewWorker(node *cluster.Node, cfg WorkerConfig) (*Worker, error) {
+	w, err := newWorker(node.Endpoint(), node.Self().Boot, cfg)
+	if err != nil {
+		return nil, err
+	}
+	nodes.OnLeave(node, w.drain)
+	go func() {
+		lonely := time.NewTimer(lonelyAfter)
+		defer lonely.Stop()
+		for {
+			select {
+			case <-lonely.C:
+				w.tellLonely(node.Self().Tags)
+				continue
+			case <-node.Done():
+			case <-w.closed:
+			}
+			w.Close()
+			return
+		}
+	}()
+	return w, nil
+}
+
+// lonelyAfter is how long a worker waits for somebody who chooses it before it
+// says that there is nobody.
+const lonelyAfter = 10 * time.Second
+
+// tellLonely logs that no registry has asked for the worker's load, if that is so.
+func (w *Worker) tellLonely(tags cluster.Tags) {
+	w.mu.Lock()
+	watched := w.watched
+	w.mu.Unlock()
+	if !watched {
+		w.cfg.Logger.Warn("no registry watches this worker, so that it is given no calls: its tags must match RegistryConfig.Selector (default role=worker), and registries must reach it",
+			"tags", tags, "after", lonelyAfter)
+	}
+}
+
+// newWorker makes an endpoint a worker without a cluster.
+func newWorker(ep *rpcnet.Endpoint, boot string, cfg WorkerConfig) (*Worker, error) {
+	if cfg.Capacity < 0 {
+		return nil, fmt.Errorf("workers: WorkerConfig.Capacity is %d, want 0 (no limit) or more", cfg.Capacity)
+	}
+	if cfg.QueueWait == 0 {
+		cfg.QueueWait = 10 * time.Second
+	}
+	if cfg.DrainTimeout == 0 {
+		cfg.DrainTimeout = 30 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	w := &Worker{
+		cfg: cfg, boot: boot, origin: time.Now(), closed: make(chan struct{}),
+		ledger:   load.NewLedger(randomID(), load.Limits{Capacity: cfg.Capacity, Queue: cfg.Queue}),
+		watchers: map[*watcher]struct{}{},
+		streams:  map[*movable]struct{}{},
+		draining: make(chan struct{}),
+	}
+	var err error
+	w.remove, err = ep.Extend(rpcnet.Extension{
+		Methods: []rpcnet.Method{
+			{Spec: watchSpec, Handler: w.serveWatch, Role: rpcnet.RoleDirector},
+			{Spec: paceSpec, Handler: w.servePace, Role: rpcnet.RoleDirector},
+			{Spec: routed.ProbeSpec, Handler: routed.ServeProbe},
+		},
+		Interceptor: w.intercept,
+		Drain:       w.drain,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("workers: making the endpoint a worker: %w", err)
+	}
+	return w, nil
+}
+
+// Close takes the worker off the endpoint: its reports end, and calls are no
+// longer counted. Running calls go on.
+func (w *Worker) Close() error {
+	w.once.Do(func() {
+		close(w.closed)
+		w.remove()
+	})
+	return nil
+}
+
+// InFlight returns the calls admitted and not ended, those that wait among
+// them.
+func (w *Worker) InFlight() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ledger.InFlight()
+}
+
+// Queued returns the calls that wait for a place.
+func (w *Worker) Queued() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ledger.Queued()
+}
+
+func (w *Worker) now() time.Duration { return time.Since(w.origin) }
+
+// randomID returns a random number above 0.
+func randomID() uint64 {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return binary.BigEndian.Uint64(b[:]) | 1
+}
+
+// changed wakes those who report. The caller holds mu.
+func (w *Worker) changed() {
+	for v := range w.watchers {
+		v.poke()
+	}
+	if w.idle != nil && w.ledger.InFlight() == 0 {
+		close(w.idle)
+		w.idle = nil
+	}
+}
+
+// A place is what an admitted call holds: its entry in the ledger, and how to
+// reach who waits for it.
+type place struct {
+	run    chan struct{} // closed when a waiting call may run
+	cancel context.CancelCauseFunc
+}
+
+// errSuperseded ends a call whose caller has made it again with the same
+// ticket.
+var errSuperseded = rpcnet.NewError(rpcnet.CodeAborted, "the caller has made the call again")
+
+// intercept counts a call, lets it wait, or refuses it. It runs before
+// anything is decoded.
+func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
+	return func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
+		call := load.Call{}
+		if sc := rpcnet.ServerCallFrom(ctx); sc != nil {
+			call.Attempt, call.Peer = sc.Attempt(), sc.Peer().ID
+			if text := sc.Header().Get(ticketHeader); text != "" {
+				t, err := load.ParseTicket([]byte(text))
+				call.Ticket, call.Ticketed = t, err == nil
+			}
+		}
+		if deadline, ok := ctx.Deadline(); ok {
+			call.Left = max(time.Until(deadline), 1)
+		}
+		p := &place{}
+		if call.Ticketed && call.Ticket.Number != 0 {
+			ctx, p.cancel = context.WithCancelCause(ctx)
+			defer p.cancel(nil)
+		}
+		call.Owner = p
+		e, err := w.admit(call, p)
+		if err != nil {
+			return err
+		}
+		defer w.release(e)
+		if p.run != nil {
+			if err := w.wait(ctx, p); err != nil {
+				return err
+			}
+		}
+		if spec.Resume != nil && spec.Shape&rpcnet.Feed != 0 {
+			return w.serveMovable(ctx, spec, s, next)
+		}
+		err = next(ctx, spec, s)
+		if t, ok := e.Ticket(); ok && t.Number == 0 && spec.Shape == rpcnet.Unary {
+			w.tellLoad(ctx, t.Chooser)
+		}
+		return err
+	}
+}
+
+// tellLoad sends the numbers along with the end of a call, so that a caller of
+// many short calls knows more than reports can tell.
+func (w *Worker) tellLoad(ctx context.Context, chooser uint64) {
+	w.mu.Lock()
+	r := w.ledger.Numbers(chooser)
+	w.mu.Unlock()
+	var b [64]byte
+	rpcnet.ServerCallFrom(ctx).SetTrailer(loadTrailer, string(r.Append(b[:0])))
+}
+
+func (w *Worker) admit(call load.Call, p *place) (*load.Entry, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e, replaced, why := w.ledger.Admit(w.now(), call)
+	w.changed()
+	if replaced != nil {
+		if old := replaced.Owner().(*place); old.cancel != nil {
+			old.cancel(errSuperseded)
+		}
+	}
+	if why != load.Admitted {
+		return nil, refusal(why)
+	}
+	if e.Waiting() {
+		p.run = make(chan struct{})
+	}
+	return e, nil
+}
+
+// refusal is what the caller of a refused call sees: no handler has seen it,
+// so it may go to another worker.
+func refusal(why load.Refusal) error {
+	switch why {
+	case load.IsDraining:
+		return rpcnet.NewError(rpcnet.CodeUnavailable, "worker: "+why.String()).WithUnprocessed()
+	case load.Superseded:
+		return errSuperseded
+	}
+	return routed.FullError("worker: " + why.String())
+}
+
+// wait lets a call wait for its place.
+func (w *Worker) wait(ctx context.Context, p *place) error {
+	t := time.NewTimer(w.cfg.QueueWait)
+	defer t.Stop()
+	select {
+	case <-p.run:
+		return nil
+	case <-w.draining:
+		return refusal(load.IsDraining)
+	case <-t.C:
+		return routed.FullError(fmt.Sprintf("worker: no place within %v", w.cfg.QueueWait))
+	case <-ctx.Done():
+		if err := context.Cause(ctx); err == error(errSuperseded) {
+			return err
+		}
+		return ctx.Err()
+	}
+}
+
+func (w *Worker) release(e *load.Entry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if next := w.ledger.Release(w.now(), e); next != nil {
+		close(next.Owner().(*place).run)
+	}
+	w.changed()
+}
+
+// drain makes the choosers stop, lets what runs finish, and at the end of its
+// time moves the streams that can go on elsewhere. It returns when nothing is
+// in flight or ctx ends.
+func (w *Worker) drain(ctx context.Context) {
+	w.mu.Lock()
+	if w.ledger.State() != load.Draining {
+		w.ledger.Drain()
+		close(w.draining)
+	}
+	idle := make(chan struct{})
+	if w.ledger.InFlight() == 0 {
+		close(idle)
+	} else if w.idle != nil {
+		idle = w.idle
+	} else {
+		w.idle = idle
+	}
+	w.changed()
+	w.mu.Unlock()
+	t := time.NewTimer(max(w.cfg.DrainTimeout, 0))
+	defer t.Stop()
+	deadline := (<-chan time.Time)(nil)
+	if d, ok := ctx.Deadline(); ok {
+		// Streams need a moment to move: they do so before ctx cuts them.
+		ahead := time.NewTimer(max(time.Until(d)-moveAhead, 0))
+		defer ahead.Stop()
+		deadline = ahead.C
+	}
+	select {
+	case <-idle:
+		return
+	case <-t.C:
+	case <-deadline:
+	case <-ctx.Done():
+	}
+	w.moveStreams()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+}
+
+// moveAhead is how long before the end of a shutdown's time streams move.
+const moveAhead = 200 * time.Millisecond

@@ -1,0 +1,91 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/routed"
+)
+
+// Moving a resumable stream is planned: the worker stops the handler after a
+// whole message and ends the call with a detail that says which was the last,
+// and the caller goes on elsewhere without any time to detect a failure.
+
+// errMoved is the cause of a handler's context when its stream moves.
+var errMoved = errors.New("workers: the stream moves to another worker")
+
+// MovedAt reports whether err is the end of a resumable stream whose worker
+// drains and hands it over, and the last sequence that was sent. Clients of
+// this package and of director see to it themselves.
+func MovedAt(err error) (last uint64, ok bool) { return routed.MovedAt(err) }
+
+// A movable is a resumable stream as its handler sees it: it notes the
+// sequences sent, and sends nothing more once the stream moves.
+type movable struct {
+	rpcnet.ServerStream
+	resume *rpcnet.Resume
+	last   atomic.Uint64
+	moved  atomic.Bool
+	cancel context.CancelCauseFunc
+}
+
+func (m *movable) Send(msg any) error {
+	if m.moved.Load() {
+		return errMoved
+	}
+	err := m.ServerStream.Send(msg)
+	if err == nil {
+		if seq := m.resume.Sequence(msg); seq > 0 {
+			m.last.Store(seq)
+		}
+	}
+	return err
+}
+
+func (m *movable) move() {
+	m.moved.Store(true)
+	m.cancel(errMoved)
+}
+
+// serveMovable serves a resumable stream.
+func (w *Worker) serveMovable(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream, next rpcnet.ServerFunc) error {
+	m := &movable{ServerStream: s, resume: spec.Resume}
+	inner, cancel := context.WithCancelCause(ctx)
+	m.cancel = cancel
+	defer cancel(nil)
+	w.mu.Lock()
+	w.streams[m] = struct{}{}
+	moving := w.moving
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		delete(w.streams, m)
+		w.mu.Unlock()
+	}()
+	if moving {
+		m.move()
+	}
+	err := next(inner, spec, m)
+	if call := rpcnet.ServerCallFrom(ctx); call != nil && err == nil {
+		call.SetTrailer(routed.LastTrailer, strconv.FormatUint(m.last.Load(), 10))
+	}
+	if m.moved.Load() && ctx.Err() == nil {
+		// The handler may have come to its end all the same; then the next
+		// worker has nothing left to send.
+		return routed.MovedError(m.last.Load())
+	}
+	return err
+}
+
+// moveStreams moves all resumable streams, and those that begin from now on.
+func (w *Worker) moveStreams() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.moving = true
+	for m := range w.streams {
+		m.move()
+	}
+}

@@ -1,0 +1,257 @@
+package workers
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
+)
+
+// The control stream, /cluster.v1.Worker/Watch, is a feed of bytes. The chooser
+// opens it with its hello:
+//
+//	byte      version, 2
+//	8 bytes   the chooser's random id, which is the peer's that first says it
+//	16 bytes  the key of its tickets for this worker: see load.Secret
+//	varint    how many workers it watches, at most 2^20, which sets the pace
+//	varint    the heartbeat it asks for in microseconds, at most 10 s, 0: by the pace
+//
+// The worker answers with messages that begin with a kind:
+//
+//	'h' byte version, then the boot id of its node   once, first
+//	'r' a load.Report                                at every change and heartbeat
+//
+// Unknown kinds are skipped. A chooser whose number of workers changes much
+// calls /cluster.v1.Worker/Pace with a new hello, which sets the pace of its
+// streams, and of no other's.
+//
+// Both are for peers that may be directors, and their number is bounded.
+
+const (
+	watchVersion = 2
+	kindHello    = 'h'
+	kindReport   = 'r'
+
+	minHeartbeat = 10 * time.Millisecond
+	maxHeartbeat = 10 * time.Second
+
+	// maxWatchers is how many streams of reports a worker serves, maxWatchersEach
+	// how many of them to one identity: that is the number of nodes with a
+	// registry, if all share a certificate.
+	maxWatchers     = 1024
+	maxWatchersEach = 256
+)
+
+var watchSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Watch", Shape: rpcnet.Feed, Idempotency: rpcnet.NoSideEffects}
+
+var paceSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Pace", Idempotency: rpcnet.Idempotent}
+
+// ticketHeader carries the ticket of a call.
+const ticketHeader = "rpcnet-ticket-bin"
+
+// loadTrailer carries a load.Report with the end of a unary call that its
+// chooser has made itself.
+const loadTrailer = "rpcnet-load-bin"
+
+// A watchHello is what a chooser opens the control stream with.
+type watchHello struct {
+	chooser   uint64
+	key       [load.SecretSize]byte
+	workers   int
+	heartbeat time.Duration
+}
+
+func (h watchHello) append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(append(dst, watchVersion), h.chooser)
+	dst = append(dst, h.key[:]...)
+	dst = binary.AppendUvarint(dst, uint64(h.workers))
+	return binary.AppendUvarint(dst, uint64(h.heartbeat/time.Microsecond))
+}
+
+func parseWatchHello(b []byte) (watchHello, error) {
+	const fixed = 1 + 8 + load.SecretSize
+	bad := rpcnet.NewError(rpcnet.CodeInvalidArgument, "malformed hello of a control stream")
+	if len(b) == 0 || len(b) > 64 {
+		return watchHello{}, bad
+	}
+	if b[0] != watchVersion {
+		return watchHello{}, rpcnet.Errorf(rpcnet.CodeUnimplemented, "control stream of version %d, this worker speaks %d", b[0], watchVersion)
+	}
+	if len(b) < fixed+2 {
+		return watchHello{}, bad
+	}
+	h := watchHello{chooser: binary.BigEndian.Uint64(b[1:]), key: [load.SecretSize]byte(b[9:])}
+	b = b[fixed:]
+	workers, n := binary.Uvarint(b)
+	if n <= 0 || workers > 1<<20 {
+		return watchHello{}, bad
+	}
+	micros, m := binary.Uvarint(b[n:])
+	if m <= 0 || micros > uint64(maxHeartbeat/time.Microsecond) {
+		return watchHello{}, bad
+	}
+	h.workers, h.heartbeat = int(workers), time.Duration(micros)*time.Microsecond
+	return h, nil
+}
+
+// pace returns the longest and the shortest time between two reports.
+func (h watchHello) pace() (heartbeat, gap time.Duration) {
+	heartbeat = h.heartbeat
+	if heartbeat == 0 {
+		heartbeat = load.Heartbeat(h.workers)
+	}
+	heartbeat = max(heartbeat, minHeartbeat)
+	return heartbeat, min(load.Gap(h.workers), heartbeat)
+}
+
+// A watcher is one chooser's stream of reports.
+type watcher struct {
+	wake  chan struct{}
+	peer  string     // the chooser's identity
+	hello watchHello // the last one; guarded by the worker's mu
+}
+
+// servePace changes the pace of a chooser's streams.
+func (w *Worker) servePace(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+	var b []byte
+	if err := s.Recv(&b); err != nil {
+		return err
+	}
+	hello, err := parseWatchHello(b)
+	if err != nil {
+		return err
+	}
+	peer := callerID(ctx)
+	w.mu.Lock()
+	for v := range w.watchers {
+		if v.peer == peer && v.hello.chooser == hello.chooser && v.hello.key == hello.key {
+			v.hello = hello
+			v.poke()
+		}
+	}
+	w.mu.Unlock()
+	return s.Send([]byte{})
+}
+
+// poke wakes the goroutine that sends reports.
+func (v *watcher) poke() {
+	select {
+	case v.wake <- struct{}{}:
+	default:
+	}
+}
+
+// callerID returns the identity of who has made the call that is served with
+// ctx, "" in process.
+func callerID(ctx context.Context) string {
+	if call := rpcnet.ServerCallFrom(ctx); call != nil {
+		return call.Peer().ID
+	}
+	return ""
+}
+
+// enter begins a stream of reports, if there is room for it and the chooser's id
+// is its peer's.
+func (w *Worker) enter(v *watcher) error {
+	secret, err := load.SecretOf(v.hello.key[:])
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	each := 0
+	for o := range w.watchers {
+		if o.peer == v.peer {
+			each++
+		}
+	}
+	switch {
+	case len(w.watchers) >= maxWatchers:
+		return rpcnet.Errorf(rpcnet.CodeResourceExhausted, "worker: it reports to %d choosers, the most it serves", maxWatchers)
+	case each >= maxWatchersEach:
+		return rpcnet.Errorf(rpcnet.CodeResourceExhausted, "worker: it reports to %d choosers of %q, the most of one identity: give each node a certificate of its own", maxWatchersEach, loglimit.Cut(v.peer))
+	case !w.ledger.Watch(v.hello.chooser, v.peer, secret):
+		return rpcnet.NewError(rpcnet.CodePermissionDenied, "worker: the chooser's id is another's")
+	}
+	w.watchers[v], w.watched = struct{}{}, true
+	w.changed()
+	return nil
+}
+
+// leave ends a stream of reports.
+func (w *Worker) leave(v *watcher) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.watchers, v)
+	w.ledger.Unwatch(v.hello.chooser)
+	w.changed()
+}
+
+// serveWatch sends reports until the chooser goes away or the worker ends.
+func (w *Worker) serveWatch(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+	var b []byte
+	if err := s.Recv(&b); err != nil {
+		if err == io.EOF {
+			return rpcnet.NewError(rpcnet.CodeInvalidArgument, "control stream without a hello")
+		}
+		return err
+	}
+	hello, err := parseWatchHello(b)
+	if err != nil {
+		return err
+	}
+	v := &watcher{wake: make(chan struct{}, 1), peer: callerID(ctx), hello: hello}
+	if err := w.enter(v); err != nil {
+		return err
+	}
+	defer w.leave(v)
+	if err := s.Send(append([]byte{kindHello, watchVersion}, w.boot...)); err != nil {
+		return err
+	}
+	beat := time.NewTimer(time.Hour)
+	defer beat.Stop()
+	snapshot := true
+	for {
+		w.mu.Lock()
+		r := w.ledger.Report(hello.chooser, snapshot)
+		heartbeat, gap := v.hello.pace()
+		w.mu.Unlock()
+		r.Interval = heartbeat
+		snapshot = false
+		b = r.Append(append(b[:0], kindReport))
+		if err := s.Send(b); err != nil {
+			return err
+		}
+		sent := time.Now()
+		beat.Reset(heartbeat)
+		select {
+		case <-beat.C:
+		case <-v.wake:
+			// A change: wait out the gap, in which more may change.
+			if wait := gap - time.Since(sent); wait > 0 {
+				beat.Reset(wait)
+				select {
+				case <-beat.C:
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-w.closed:
+					return errWorkerClosed
+				}
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-w.closed:
+			return errWorkerClosed
+		}
+		select { // what has changed until now is in the next report
+		case <-v.wake:
+		default:
+		}
+	}
+}
+
+var errWorkerClosed = rpcnet.NewError(rpcnet.CodeUnavailable, "the worker has left the cluster")
