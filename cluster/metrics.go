@@ -40,7 +40,7 @@ type Metrics interface {
 	Kept(what string, n, limit int)
 	// Event is called for each event of the node, by kind and cause.
 	Event(kind Kind, cause Cause)
-	// Phi is the suspicion level of a worker's heartbeats as a WorkerRegistry of
+	// Phi is the suspicion level of a worker's heartbeats as a workers.Registry of
 	// the node sees it (8 by default makes the worker late), about once a second.
 	// With gone set the registry watches no worker of that name any more.
 	Phi(worker string, level float64, gone bool)

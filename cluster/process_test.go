@@ -63,7 +63,7 @@ func runChild(arg string) error {
 		go ep.Serve(context.Background(), rpcnet.NewServer())
 	}
 	if c.Workers > 0 {
-		r, err := workers.NewWorkerRegistry(n, workers.RegistryConfig{Logger: cfg.Logger})
+		r, err := workers.NewRegistry(n, workers.RegistryConfig{Logger: cfg.Logger})
 		if err != nil {
 			return err
 		}

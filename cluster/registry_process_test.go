@@ -21,7 +21,7 @@ func TestAWorkersProcessThatIsStoppedComesBackAndFailsForNobody(t *testing.T) {
 			t.Parallel()
 			dir := certDir(t)
 			h := local(t, dir, "director")
-			r, err := workers.NewWorkerRegistry(h.Node, workers.RegistryConfig{Logger: quiet()})
+			r, err := workers.NewRegistry(h.Node, workers.RegistryConfig{Logger: quiet()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,7 +62,7 @@ func TestAWorkersProcessThatIsStoppedComesBackAndFailsForNobody(t *testing.T) {
 }
 
 // ready waits until n workers can be chosen.
-func ready(t testing.TB, r *workers.WorkerRegistry, n int) {
+func ready(t testing.TB, r *workers.Registry, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

@@ -38,13 +38,13 @@ const Alternates = 2
 // A Director answers clients with workers of a registry. It is safe for
 // concurrent use.
 type Director struct {
-	registry *workers.WorkerRegistry
+	registry *workers.Registry
 	log      *slog.Logger
 }
 
 // New returns a director over a registry. logger receives assignments at
 // Debug; nil is slog.Default.
-func New(registry *workers.WorkerRegistry, logger *slog.Logger) *Director {
+func New(registry *workers.Registry, logger *slog.Logger) *Director {
 	if logger == nil {
 		logger = slog.Default()
 	}
@@ -70,7 +70,7 @@ type Failure struct{ Worker, Boot string }
 
 // GetWorker chooses a worker for a caller, for programs with a contract of
 // their own: ctx is that of the handler. The error is as that of
-// workers.WorkerRegistry.Assign.
+// workers.Registry.Assign.
 func (d *Director) GetWorker(ctx context.Context, req Request) (workers.Assignment, error) {
 	if call := rpcnet.ServerCallFrom(ctx); call != nil && req.Caller == "" {
 		req.Caller = call.Peer().ID

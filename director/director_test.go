@@ -72,7 +72,7 @@ type process struct {
 	ep       *rpcnet.Endpoint
 	node     *cluster.Node
 	worker   *workers.Worker
-	registry *workers.WorkerRegistry
+	registry *workers.Registry
 	calls    atomic.Int64
 	stop     func()
 	once     sync.Once
@@ -124,7 +124,7 @@ func startDirector(t testing.TB, name, addr, seed string) *process {
 	t.Helper()
 	return start(t, name, addr, seed, cluster.Tags{"role": "director"}, func(p *process, srv *rpcnet.Server) {
 		var err error
-		if p.registry, err = workers.NewWorkerRegistry(p.node, workers.RegistryConfig{Logger: quiet}); err != nil {
+		if p.registry, err = workers.NewRegistry(p.node, workers.RegistryConfig{Logger: quiet}); err != nil {
 			t.Fatal(err)
 		}
 		director.New(p.registry, quiet).Register(srv)

@@ -82,7 +82,7 @@ func (f *fleet) calls(t *testing.T) time.Duration {
 	var first *cluster.Node
 	d := f.node(t, "director", "", cluster.Tags{"role": "director"}, func(n *cluster.Node, srv *rpcnet.Server) {
 		first = n
-		r, err := workers.NewWorkerRegistry(n, workers.RegistryConfig{Logger: quiet})
+		r, err := workers.NewRegistry(n, workers.RegistryConfig{Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
 		}

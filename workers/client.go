@@ -54,7 +54,7 @@ type ClientConfig struct {
 // Connections are made on demand, shared by all calls, and closed when the
 // worker is gone. A Client is safe for concurrent use.
 type Client struct {
-	registry *WorkerRegistry
+	registry *Registry
 	cfg      ClientConfig
 	conns    *routed.Conns
 	watch    routed.Watch
@@ -66,7 +66,7 @@ type Client struct {
 
 // NewClient returns a client over the workers of a registry. An error says
 // what is wrong with cfg.
-func NewClient(r *WorkerRegistry, cfg ClientConfig) (*Client, error) {
+func NewClient(r *Registry, cfg ClientConfig) (*Client, error) {
 	if _, err := cluster.ParseSelector(cfg.Selector); err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (c *Client) Close() error {
 }
 
 // Registry returns the registry the client chooses by.
-func (c *Client) Registry() *WorkerRegistry { return c.registry }
+func (c *Client) Registry() *Registry { return c.registry }
 
 // WithSelector restricts the calls made with the context to workers whose tags
 // match, in addition to the client's own selector.

@@ -2,13 +2,13 @@
 // chosen, and what happens when one fails.
 //
 // A [Worker] is the side that does the work. It counts the calls of its endpoint
-// and reports them to all who choose. A [WorkerRegistry] is the side that chooses:
+// and reports them to all who choose. A [Registry] is the side that chooses:
 // a live view of the workers of a cluster, with their load. A [Client] makes calls
 // on the workers that a registry chooses.
 //
 //	worker, err := workers.NewWorker(node, workers.WorkerConfig{Capacity: 16})
 //
-//	registry, err := workers.NewWorkerRegistry(node, workers.RegistryConfig{})
+//	registry, err := workers.NewRegistry(node, workers.RegistryConfig{})
 //	client, err := workers.NewClient(registry, workers.ClientConfig{})
 //	greeting := contract.NewGreetingClient(client)
 //
@@ -31,7 +31,7 @@
 //
 // # Goroutines and locks
 //
-// A WorkerRegistry has one goroutine that follows the node's events, one that
+// A Registry has one goroutine that follows the node's events, one that
 // checks deadlines every 20 ms, one for each worker that reads its reports, and
 // short ones that ping late workers or close connections to those that are gone.
 // Close waits for all of them. Its mu guards the table of workers, the pool of

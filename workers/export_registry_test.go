@@ -8,8 +8,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 )
 
-// NewRegistryDialing is NewWorkerRegistry with control connections made by dial.
-func NewRegistryDialing(n *cluster.Node, cfg RegistryConfig, dial func(ctx context.Context, addr string) (*rpcnet.Conn, error)) (*WorkerRegistry, error) {
+// NewRegistryDialing is NewRegistry with control connections made by dial.
+func NewRegistryDialing(n *cluster.Node, cfg RegistryConfig, dial func(ctx context.Context, addr string) (*rpcnet.Conn, error)) (*Registry, error) {
 	r, err := newRegistry(n.Endpoint(), n, cfg)
 	if err != nil {
 		return nil, err

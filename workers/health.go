@@ -18,7 +18,7 @@ const (
 )
 
 // check moves workers through their phases as their heartbeats fail to come.
-func (r *WorkerRegistry) check() {
+func (r *Registry) check() {
 	t := time.NewTicker(checkEvery)
 	defer t.Stop()
 	for {
@@ -33,7 +33,7 @@ func (r *WorkerRegistry) check() {
 }
 
 // checkAll compares all deadlines with the clock once.
-func (r *WorkerRegistry) checkAll() {
+func (r *Registry) checkAll() {
 	type verdict struct {
 		name, boot string
 		phi        float64
@@ -73,7 +73,7 @@ func (r *WorkerRegistry) checkAll() {
 
 // excuse moves all deadlines by what this process itself did not run: nobody is
 // late whom it could not hear. The caller holds mu.
-func (r *WorkerRegistry) excuse(now time.Duration) {
+func (r *Registry) excuse(now time.Duration) {
 	late := r.stall.Tick(now)
 	if late == 0 {
 		return
@@ -97,7 +97,7 @@ const (
 // life, which ends the lateness. That none comes makes it suspect, which with
 // the default pauses its second deadline has done a moment before: it is for
 // those who have set a long SuspectPause.
-func (r *WorkerRegistry) ping(w *workerEntry, conn *rpcnet.Conn) {
+func (r *Registry) ping(w *workerEntry, conn *rpcnet.Conn) {
 	for range pings {
 		r.mu.Lock()
 		m, late := w.member, r.isLate(w)
@@ -133,7 +133,7 @@ func (r *WorkerRegistry) ping(w *workerEntry, conn *rpcnet.Conn) {
 
 // isLate reports whether lateness is all that is held against w. The caller
 // holds mu.
-func (r *WorkerRegistry) isLate(w *workerEntry) bool {
+func (r *Registry) isLate(w *workerEntry) bool {
 	return !w.broken && !w.left && w.monitor.State() == phi.Late && r.ctx.Err() == nil
 }
 
@@ -142,7 +142,7 @@ func (r *WorkerRegistry) isLate(w *workerEntry) bool {
 // heartbeats are late; a registry without a node has none, and a firewall may
 // drop them. On the control connection the question is answered where frames are
 // read, apart from the handler that sends heartbeats.
-func (r *WorkerRegistry) answers(m cluster.Member, conn *rpcnet.Conn) bool {
+func (r *Registry) answers(m cluster.Member, conn *rpcnet.Conn) bool {
 	ctx, cancel := context.WithTimeout(r.ctx, pingTimeout)
 	defer cancel()
 	got := make(chan bool, 2)

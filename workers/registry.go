@@ -22,7 +22,7 @@ import (
 // Its code is Unavailable, and the call was not made.
 var ErrNoWorker = routed.ErrNoWorker
 
-// A WorkerRegistry is a node's live view of the workers of its cluster: who is
+// A Registry is a node's live view of the workers of its cluster: who is
 // there, whether they answer, what they have to do. It chooses among them.
 //
 // A worker is a life of a node: a restarted one is a new worker, and changes of
@@ -39,7 +39,7 @@ var ErrNoWorker = routed.ErrNoWorker
 // worker that reads its reports, and short ones that ping late workers or close
 // connections to those that are gone. mu guards all state; nothing blocks while
 // it is held.
-type WorkerRegistry struct {
+type Registry struct {
 	cfg      RegistryConfig
 	selector cluster.Selector
 	node     membership
@@ -107,9 +107,9 @@ type workerEntry struct {
 	again   chan struct{}      // its address has changed: dial again; capacity 1
 }
 
-// NewWorkerRegistry returns a registry that follows the node until it stops or
+// NewRegistry returns a registry that follows the node until it stops or
 // Close is called.
-func NewWorkerRegistry(node *cluster.Node, cfg RegistryConfig) (*WorkerRegistry, error) {
+func NewRegistry(node *cluster.Node, cfg RegistryConfig) (*Registry, error) {
 	r, err := newRegistry(node.Endpoint(), node, cfg)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func NewWorkerRegistry(node *cluster.Node, cfg RegistryConfig) (*WorkerRegistry,
 }
 
 // newRegistry returns a registry that does not run yet.
-func newRegistry(ep *rpcnet.Endpoint, members membership, cfg RegistryConfig) (*WorkerRegistry, error) {
+func newRegistry(ep *rpcnet.Endpoint, members membership, cfg RegistryConfig) (*Registry, error) {
 	cfg = cfg.populate()
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, cfg RegistryConfig) (*
 	if err != nil {
 		return nil, err
 	}
-	r := &WorkerRegistry{
+	r := &Registry{
 		cfg: cfg, selector: selector, node: members, ep: ep,
 		origin: time.Now(), log: cfg.Logger, lines: loglimit.New(cfg.Logger), gate: newGate(), metrics: noLevels{}, zone: cfg.Zone,
 		workers: map[string]*workerEntry{}, standby: map[string]cluster.Member{}, groups: map[string]*group{}, owned: map[string]int{},
@@ -146,19 +146,19 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, cfg RegistryConfig) (*
 }
 
 // follows makes the registry one of workers in the node's cluster.
-func (r *WorkerRegistry) follows(n *cluster.Node) {
+func (r *Registry) follows(n *cluster.Node) {
 	r.cluster, r.metrics = nodes.Cluster(n), nodes.Metrics(n)
 	r.packets = func(m cluster.Member) bool { return nodes.AnswersPackets(n, m) }
 }
 
-func (r *WorkerRegistry) start() {
+func (r *Registry) start() {
 	r.work.Go(r.follow)
 	r.work.Go(r.check)
 }
 
 // Close ends the registry: its connections are closed, choices fail. It
 // returns when nothing of it runs any more.
-func (r *WorkerRegistry) Close() error {
+func (r *Registry) Close() error {
 	r.cancel()
 	r.work.Wait()
 	r.unview()
@@ -166,10 +166,10 @@ func (r *WorkerRegistry) Close() error {
 	return nil
 }
 
-func (r *WorkerRegistry) now() time.Duration { return time.Since(r.origin) }
+func (r *Registry) now() time.Duration { return time.Since(r.origin) }
 
 // follow applies the node's events.
-func (r *WorkerRegistry) follow() {
+func (r *Registry) follow() {
 	for e := range r.node.Watch(r.ctx) {
 		r.mu.Lock()
 		switch e.Kind {
@@ -190,7 +190,7 @@ func (r *WorkerRegistry) follow() {
 }
 
 // resync replaces what is known by the node's whole view. The caller holds mu.
-func (r *WorkerRegistry) resync(members []cluster.Member) {
+func (r *Registry) resync(members []cluster.Member) {
 	present := map[string]bool{}
 	for _, m := range members {
 		present[m.ID()] = true
@@ -211,7 +211,7 @@ func (r *WorkerRegistry) resync(members []cluster.Member) {
 }
 
 // update takes over what the node says of a member. The caller holds mu.
-func (r *WorkerRegistry) update(m cluster.Member) {
+func (r *Registry) update(m cluster.Member) {
 	self := r.node.Self()
 	if m.ID() == self.ID() && r.cfg.Zone == "" && r.zone != m.Tags["zone"] {
 		r.zone = m.Tags["zone"]
@@ -258,7 +258,7 @@ func better(a, b cluster.Member) bool {
 
 // add makes a life of a node a worker, or has it stand by while a better life of
 // its name is there. The caller holds mu.
-func (r *WorkerRegistry) add(m cluster.Member) {
+func (r *Registry) add(m cluster.Member) {
 	if other := r.named(m.Name); other != nil {
 		if better(other.member, m) {
 			r.standby[m.ID()] = m
@@ -275,7 +275,7 @@ func (r *WorkerRegistry) add(m cluster.Member) {
 
 // enter makes the record of a new worker, which nobody reads reports of yet. The
 // caller holds mu.
-func (r *WorkerRegistry) enter(m cluster.Member, stop context.CancelFunc) *workerEntry {
+func (r *Registry) enter(m cluster.Member, stop context.CancelFunc) *workerEntry {
 	now := r.now()
 	w := &workerEntry{id: m.ID(), member: m, load: &load.Worker{Name: m.Name, Chooser: randomID()}, broken: true, since: now,
 		stop: stop, again: make(chan struct{}, 1)}
@@ -292,7 +292,7 @@ func (r *WorkerRegistry) enter(m cluster.Member, stop context.CancelFunc) *worke
 }
 
 // remove takes a worker out. The caller holds mu.
-func (r *WorkerRegistry) remove(w *workerEntry) {
+func (r *Registry) remove(w *workerEntry) {
 	w.stop()
 	w.left = true
 	w.load.Phase = load.Gone
@@ -307,7 +307,7 @@ func (r *WorkerRegistry) remove(w *workerEntry) {
 // are closed at once, or when the last call on them has ended. If it was the
 // worker of its name and another life is there, that one is the worker now. The
 // caller holds mu.
-func (r *WorkerRegistry) gone(id string, atOnce bool) {
+func (r *Registry) gone(id string, atOnce bool) {
 	w, other := r.workers[id], r.standby[id]
 	if w == nil && other.Name == "" {
 		return
@@ -325,7 +325,7 @@ func (r *WorkerRegistry) gone(id string, atOnce bool) {
 
 // relieve makes the best life of a name that stands by the worker, if there is no
 // better one. The caller holds mu.
-func (r *WorkerRegistry) relieve(name string) {
+func (r *Registry) relieve(name string) {
 	next := cluster.Member{}
 	for _, m := range r.standby {
 		if m.Name == name && (next.Name == "" || better(m, next)) {
@@ -337,7 +337,7 @@ func (r *WorkerRegistry) relieve(name string) {
 	}
 }
 
-func (r *WorkerRegistry) setZone(w *workerEntry) {
+func (r *Registry) setZone(w *workerEntry) {
 	w.load.Penalty = 0
 	if r.zone != "" && w.member.Tags["zone"] != r.zone {
 		w.load.Penalty = balance.ZonePenalty

@@ -74,7 +74,7 @@ type attempts struct {
 
 // read keeps the control connection to a worker and applies its reports, until
 // the worker is gone. It runs on a goroutine of its own.
-func (r *WorkerRegistry) read(ctx context.Context, w *workerEntry) {
+func (r *Registry) read(ctx context.Context, w *workerEntry) {
 	a := attempts{pause: firstRedial}
 	for ctx.Err() == nil {
 		if !r.mayDial(ctx, w, a.tried) {
@@ -105,7 +105,7 @@ func (r *WorkerRegistry) read(ctx context.Context, w *workerEntry) {
 }
 
 // mayDial waits until the worker may be dialled. It returns false if ctx ends.
-func (r *WorkerRegistry) mayDial(ctx context.Context, w *workerEntry, again bool) bool {
+func (r *Registry) mayDial(ctx context.Context, w *workerEntry, again bool) bool {
 	r.mu.Lock()
 	known := w.proven == w.member.Addr
 	r.mu.Unlock()
@@ -113,7 +113,7 @@ func (r *WorkerRegistry) mayDial(ctx context.Context, w *workerEntry, again bool
 }
 
 // longest returns the longest pause after err.
-func (r *WorkerRegistry) longest(w *workerEntry, err error) time.Duration {
+func (r *Registry) longest(w *workerEntry, err error) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if w.proven != w.member.Addr || lasting(err) {
@@ -124,7 +124,7 @@ func (r *WorkerRegistry) longest(w *workerEntry, err error) time.Duration {
 
 // judge tells the node and the log what err, the end of a control connection or of
 // the attempt to make one, says of the worker.
-func (r *WorkerRegistry) judge(w *workerEntry, m cluster.Member, err error, a *attempts) {
+func (r *Registry) judge(w *workerEntry, m cluster.Member, err error, a *attempts) {
 	switch {
 	case errors.Is(err, errReplaced):
 		r.node.ReportUnreachable(m.Name, m.Boot, cluster.CauseReplaced)
@@ -153,7 +153,7 @@ func (r *WorkerRegistry) judge(w *workerEntry, m cluster.Member, err error, a *a
 
 // pause waits before the next try; a stream that was up is dialled again at once.
 // It returns false if the worker has another address.
-func (r *WorkerRegistry) pause(ctx context.Context, w *workerEntry, a *attempts) bool {
+func (r *Registry) pause(ctx context.Context, w *workerEntry, a *attempts) bool {
 	if a.pause <= 0 {
 		return true
 	}

@@ -53,7 +53,7 @@ func (l *listener) events(kind cluster.Kind, name string) (es []cluster.Event, a
 // drive returns a registry without a network, for use under testing/synctest:
 // the test plays the workers. Nobody answers pings. Deadlines are checked only if
 // the test starts check or calls checkAll.
-func drive(t *testing.T, cfg RegistryConfig) (*WorkerRegistry, *listener) {
+func drive(t *testing.T, cfg RegistryConfig) (*Registry, *listener) {
 	t.Helper()
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	l := &listener{StaticMembers: NewStaticMembers()}
@@ -68,7 +68,7 @@ func drive(t *testing.T, cfg RegistryConfig) (*WorkerRegistry, *listener) {
 
 // A player is a worker that the test plays.
 type player struct {
-	r      *WorkerRegistry
+	r      *Registry
 	w      *workerEntry
 	report load.Report
 }
@@ -81,7 +81,7 @@ func workerMember(name, boot string, tags cluster.Tags) cluster.Member {
 	return cluster.Member{Name: name, Boot: boot, Addr: "127.0.0.1:1", Tags: all}
 }
 
-func play(r *WorkerRegistry, name string, capacity int, tags cluster.Tags) *player {
+func play(r *Registry, name string, capacity int, tags cluster.Tags) *player {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return &player{r, r.enter(workerMember(name, "1", tags), func() {}),
@@ -116,7 +116,7 @@ func (p *player) info(t *testing.T) WorkerInfo {
 
 // chosen counts the workers given in n assignments, all of which are returned at
 // the end.
-func chosen(t *testing.T, r *WorkerRegistry, n int) map[string]int {
+func chosen(t *testing.T, r *Registry, n int) map[string]int {
 	t.Helper()
 	got, given := map[string]int{}, []Assignment{}
 	for range n {

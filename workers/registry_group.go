@@ -24,7 +24,7 @@ const (
 )
 
 // regroup makes all groups find their members again. The caller holds mu.
-func (r *WorkerRegistry) regroup() {
+func (r *Registry) regroup() {
 	for _, g := range r.groups {
 		g.stale = true
 	}
@@ -32,7 +32,7 @@ func (r *WorkerRegistry) regroup() {
 
 // group returns the group of a selector. caller is the identity of who asks, ""
 // for this process. The caller holds mu.
-func (r *WorkerRegistry) group(selector, caller string) (*group, error) {
+func (r *Registry) group(selector, caller string) (*group, error) {
 	g := r.groups[selector]
 	if g == nil {
 		s, err := cluster.ParseSelector(selector)
@@ -61,7 +61,7 @@ func (r *WorkerRegistry) group(selector, caller string) (*group, error) {
 
 // makeRoom forgets a group if need be: of the caller's own when it has its share,
 // otherwise of the one that has most. The caller holds mu.
-func (r *WorkerRegistry) makeRoom(caller string) {
+func (r *Registry) makeRoom(caller string) {
 	owner := caller
 	switch {
 	case caller != "" && r.owned[caller] >= maxGroupsEach:

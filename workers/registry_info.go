@@ -13,14 +13,14 @@ import (
 
 // Workers returns all workers of the cluster as they are known now, those that
 // cannot be chosen too, sorted by name.
-func (r *WorkerRegistry) Workers() []WorkerInfo {
+func (r *Registry) Workers() []WorkerInfo {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.infos(&load.Wish{}, func(*workerEntry) bool { return true })
 }
 
 // view returns what [cluster.Node.View] tells of the workers.
-func (r *WorkerRegistry) view() []cluster.WorkerView {
+func (r *Registry) view() []cluster.WorkerView {
 	infos := r.Workers()
 	vs := make([]cluster.WorkerView, len(infos))
 	for i, w := range infos {
@@ -30,7 +30,7 @@ func (r *WorkerRegistry) view() []cluster.WorkerView {
 }
 
 // Worker returns the worker of that name as it is known now.
-func (r *WorkerRegistry) Worker(name string) (WorkerInfo, bool) {
+func (r *Registry) Worker(name string) (WorkerInfo, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := r.named(name)
@@ -40,7 +40,7 @@ func (r *WorkerRegistry) Worker(name string) (WorkerInfo, bool) {
 	return r.info(w, &load.Wish{}), true
 }
 
-func (r *WorkerRegistry) infos(wish *load.Wish, want func(*workerEntry) bool) []WorkerInfo {
+func (r *Registry) infos(wish *load.Wish, want func(*workerEntry) bool) []WorkerInfo {
 	infos := make([]WorkerInfo, 0, len(r.workers))
 	for _, w := range r.workers {
 		if want(w) {
@@ -96,7 +96,7 @@ type WorkerInfo struct {
 	Choosers int
 }
 
-func (r *WorkerRegistry) info(w *workerEntry, wish *load.Wish) WorkerInfo {
+func (r *Registry) info(w *workerEntry, wish *load.Wish) WorkerInfo {
 	now := r.now()
 	status := load.StatusOf(now, w.load, wish)
 	i := WorkerInfo{Member: w.member, Ready: status <= load.IsLate, Status: status.String(), Phi: w.monitor.Phi(now), Reason: w.reason}

@@ -139,12 +139,12 @@ func TestTheOtherLifeOfANameIsTheWorkerWhenTheNewerHasGone(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		order [3]string
-		gone  func(r *WorkerRegistry, m cluster.Member)
+		gone  func(r *Registry, m cluster.Member)
 	}{
-		{"the newer came last and fails", [3]string{"1", "2", "3"}, func(r *WorkerRegistry, m cluster.Member) { m.State = cluster.StateFailed; r.update(m) }},
-		{"the newer came first and leaves", [3]string{"3", "2", "1"}, func(r *WorkerRegistry, m cluster.Member) { m.State = cluster.StateLeft; r.update(m) }},
-		{"the newer says that it leaves", [3]string{"2", "1", "3"}, func(r *WorkerRegistry, m cluster.Member) { m.State = cluster.StateLeaving; r.update(m) }},
-		{"the newer is no worker any more", [3]string{"2", "3", "1"}, func(r *WorkerRegistry, m cluster.Member) { m.Tags = nil; r.update(m) }},
+		{"the newer came last and fails", [3]string{"1", "2", "3"}, func(r *Registry, m cluster.Member) { m.State = cluster.StateFailed; r.update(m) }},
+		{"the newer came first and leaves", [3]string{"3", "2", "1"}, func(r *Registry, m cluster.Member) { m.State = cluster.StateLeft; r.update(m) }},
+		{"the newer says that it leaves", [3]string{"2", "1", "3"}, func(r *Registry, m cluster.Member) { m.State = cluster.StateLeaving; r.update(m) }},
+		{"the newer is no worker any more", [3]string{"2", "3", "1"}, func(r *Registry, m cluster.Member) { m.Tags = nil; r.update(m) }},
 	} {
 		r, _ := drive(t, RegistryConfig{})
 		r.cancel() // nothing is dialled

@@ -68,14 +68,14 @@ type Assignment struct {
 
 // Select chooses a worker that the selector matches and counts the assignment;
 // "" takes any. It is Assign with only a selector.
-func (r *WorkerRegistry) Select(selector string) (cluster.Member, error) {
+func (r *Registry) Select(selector string) (cluster.Member, error) {
 	a, err := r.Assign(Choice{Selector: selector})
 	return a.Worker, err
 }
 
 // Assign chooses a worker for a caller that will call it directly. The error
 // is [ErrNoWorker] if there is none, or says what is wrong with the selector.
-func (r *WorkerRegistry) Assign(c Choice) (Assignment, error) {
+func (r *Registry) Assign(c Choice) (Assignment, error) {
 	if !r.node.Assigns() {
 		return Assignment{}, errMinority
 	}
@@ -101,7 +101,7 @@ func (r *WorkerRegistry) Assign(c Choice) (Assignment, error) {
 
 // Return takes an assignment back that its caller, the one of its [Choice], will
 // not use. A ticket that was made for another is left alone.
-func (r *WorkerRegistry) Return(worker string, ticket []byte, caller string) {
+func (r *Registry) Return(worker string, ticket []byte, caller string) {
 	t, err := load.ParseTicket(ticket)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,7 +117,7 @@ func (r *WorkerRegistry) Return(worker string, ticket []byte, caller string) {
 // on trial the one who was given the trial call is enough, once. The failure
 // counts as one of now: a caller should not report what happened longer than 10 s
 // ago.
-func (r *WorkerRegistry) ReportFailure(worker, boot, caller string) {
+func (r *Registry) ReportFailure(worker, boot, caller string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := r.named(worker)
@@ -133,7 +133,7 @@ func (r *WorkerRegistry) ReportFailure(worker, boot, caller string) {
 }
 
 // named returns the worker of that name. The caller holds mu.
-func (r *WorkerRegistry) named(name string) *workerEntry {
+func (r *Registry) named(name string) *workerEntry {
 	if w := r.pool.Named(name); w != nil {
 		return w.Owner.(*workerEntry)
 	}
@@ -143,7 +143,7 @@ func (r *WorkerRegistry) named(name string) *workerEntry {
 var errMinority = rpcnet.NewError(rpcnet.CodeUnavailable, "workers: this node is on the smaller side of a partition and assigns no work").WithUnprocessed()
 
 // none explains why nobody can be chosen. The caller holds mu.
-func (r *WorkerRegistry) none(selector string, g *group, wish *load.Wish) error {
+func (r *Registry) none(selector string, g *group, wish *load.Wish) error {
 	if selector == "" {
 		selector = r.selector.String()
 	}
@@ -187,9 +187,9 @@ type Explanation struct {
 	Workers []WorkerInfo
 }
 
-// Explain returns what [WorkerRegistry.Assign] would choose from, without
+// Explain returns what [Registry.Assign] would choose from, without
 // choosing.
-func (r *WorkerRegistry) Explain(c Choice) (Explanation, error) {
+func (r *Registry) Explain(c Choice) (Explanation, error) {
 	wish := c.wish()
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 
 // setPhase derives a worker's phase and weight from all that is known. The caller
 // holds mu.
-func (r *WorkerRegistry) setPhase(w *workerEntry) {
+func (r *Registry) setPhase(w *workerEntry) {
 	phase := load.Alive
 	switch {
 	case w.left || w.broken:
@@ -30,7 +30,7 @@ func (r *WorkerRegistry) setPhase(w *workerEntry) {
 
 // weight returns the share of its capacity that w counts with: less while it
 // recovers, and while it is new if the registry is told so.
-func (r *WorkerRegistry) weight(w *workerEntry, now time.Duration) float64 {
+func (r *Registry) weight(w *workerEntry, now time.Duration) float64 {
 	weight := w.monitor.Weight(now)
 	if r.cfg.SlowStart > 0 {
 		weight *= balance.SlowStart(now-w.since, r.cfg.SlowStart, 1)
@@ -41,7 +41,7 @@ func (r *WorkerRegistry) weight(w *workerEntry, now time.Duration) float64 {
 // noteReady looks whether w could be chosen, and wakes those who wait if that is
 // new. Time alone changes it too, as when an ejection ends: check looks at every
 // worker every 20 ms. The caller holds mu.
-func (r *WorkerRegistry) noteReady(w *workerEntry) {
+func (r *Registry) noteReady(w *workerEntry) {
 	if ready := r.ready(w); ready != w.ready {
 		w.ready = ready
 		r.signal()
@@ -50,24 +50,24 @@ func (r *WorkerRegistry) noteReady(w *workerEntry) {
 
 // signal wakes those who wait for a change of the ready workers. The caller
 // holds mu.
-func (r *WorkerRegistry) signal() {
+func (r *Registry) signal() {
 	close(r.changed)
 	r.changed = make(chan struct{})
 }
 
 // ready reports whether w could be chosen by anybody. The caller holds mu.
-func (r *WorkerRegistry) ready(w *workerEntry) bool {
+func (r *Registry) ready(w *workerEntry) bool {
 	return load.StatusOf(r.now(), w.load, &load.Wish{}) <= load.IsLate
 }
 
 // Count returns how many workers can be chosen now.
-func (r *WorkerRegistry) Count() int {
+func (r *Registry) Count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.count()
 }
 
-func (r *WorkerRegistry) count() int {
+func (r *Registry) count() int {
 	n := 0
 	for _, w := range r.workers {
 		if r.ready(w) {
@@ -78,7 +78,7 @@ func (r *WorkerRegistry) count() int {
 }
 
 // WaitReady waits until at least n workers can be chosen.
-func (r *WorkerRegistry) WaitReady(ctx context.Context, n int) error {
+func (r *Registry) WaitReady(ctx context.Context, n int) error {
 	for {
 		r.mu.Lock()
 		have, changed := r.count(), r.changed

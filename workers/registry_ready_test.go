@@ -13,7 +13,7 @@ import (
 
 // waits starts WaitReady for one worker and returns a function that says whether
 // it has returned without an error, and how long it took.
-func waits(t *testing.T, r *WorkerRegistry) (returned func() (time.Duration, bool)) {
+func waits(t *testing.T, r *Registry) (returned func() (time.Duration, bool)) {
 	t.Helper()
 	start, done := time.Now(), make(chan time.Duration, 1)
 	go func() {

@@ -20,7 +20,7 @@ var errReplaced = errors.New("another boot answers at this address")
 
 // watch opens the control stream and reads it until it breaks. up is called at
 // the first report.
-func (r *WorkerRegistry) watch(ctx context.Context, w *workerEntry, m cluster.Member, up func()) error {
+func (r *Registry) watch(ctx context.Context, w *workerEntry, m cluster.Member, up func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() { // a new address ends the stream to the old one
@@ -81,14 +81,14 @@ func (r *WorkerRegistry) watch(ctx context.Context, w *workerEntry, m cluster.Me
 
 // hello says who this chooser is to a worker, and at which pace it wants reports.
 // The caller holds mu.
-func (r *WorkerRegistry) hello(w *workerEntry) watchHello {
+func (r *Registry) hello(w *workerEntry) watchHello {
 	return watchHello{chooser: w.load.Chooser, key: [load.SecretSize]byte(w.load.Secret().Key()),
 		workers: len(r.workers), heartbeat: min(r.cfg.HealthCheckInterval, maxHeartbeat)}
 }
 
 // repace tells all workers when their number has changed so much that reports
 // come at another pace. The caller holds mu.
-func (r *WorkerRegistry) repace() {
+func (r *Registry) repace() {
 	now := watchHello{workers: len(r.workers), heartbeat: min(r.cfg.HealthCheckInterval, maxHeartbeat)}
 	heartbeat, gap := now.pace()
 	was, wasGap := r.paced.pace()
@@ -116,7 +116,7 @@ func (r *WorkerRegistry) repace() {
 }
 
 // reported takes a report over; it is a heartbeat too.
-func (r *WorkerRegistry) reported(w *workerEntry, rep load.Report) {
+func (r *Registry) reported(w *workerEntry, rep load.Report) {
 	r.mu.Lock()
 	now := r.now()
 	if r.stall.Late(now) > 0 {
@@ -144,7 +144,7 @@ func (r *WorkerRegistry) reported(w *workerEntry, rep load.Report) {
 
 // lost takes a worker out of the pool because its control stream is not there:
 // faster than any detector when a process dies.
-func (r *WorkerRegistry) lost(w *workerEntry, err error) {
+func (r *Registry) lost(w *workerEntry, err error) {
 	r.mu.Lock()
 	had := !w.broken
 	w.broken, w.reason = true, loglimit.Cut(routed.Reason(err))

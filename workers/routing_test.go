@@ -90,7 +90,7 @@ func (w *testWorker) kill() {
 // routing is a chooser: a node with a registry and a client.
 type routing struct {
 	*history
-	registry *workers.WorkerRegistry
+	registry *workers.Registry
 	client   *workers.Client
 }
 
@@ -102,7 +102,7 @@ func startRouting(t testing.TB, cfg workers.RegistryConfig, ccfg workers.ClientC
 func routingOn(t testing.TB, h *history, cfg workers.RegistryConfig, ccfg workers.ClientConfig) *routing {
 	t.Helper()
 	cfg.Logger = quiet()
-	r, err := workers.NewWorkerRegistry(h.Node, cfg)
+	r, err := workers.NewRegistry(h.Node, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,7 +90,7 @@ func (s *StaticMembers) ReportUnreachable(string, string, cluster.Cause) bool { 
 // NewStaticRegistry returns a registry of the workers in a list, which it calls
 // through ep. There is no gossip: the registry's own connections tell who
 // lives. Close it when done.
-func NewStaticRegistry(ep *rpcnet.Endpoint, members *StaticMembers, cfg RegistryConfig) (*WorkerRegistry, error) {
+func NewStaticRegistry(ep *rpcnet.Endpoint, members *StaticMembers, cfg RegistryConfig) (*Registry, error) {
 	r, err := newRegistry(ep, members, cfg)
 	if err != nil {
 		return nil, err

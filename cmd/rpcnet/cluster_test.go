@@ -80,7 +80,7 @@ func TestFieldMembersSaysWhyAWorkerIsNotChosen(t *testing.T) {
 	t.Parallel()
 	n, flags := startNode(t)
 	quiet := slog.New(slog.DiscardHandler)
-	r, err := workers.NewWorkerRegistry(n, workers.RegistryConfig{Logger: quiet})
+	r, err := workers.NewRegistry(n, workers.RegistryConfig{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ const every = 5 * time.Second
 
 // sayReady logs each time that more workers than ever can be chosen, until ctx
 // ends.
-func sayReady(ctx context.Context, registry *workers.WorkerRegistry, log *slog.Logger) {
+func sayReady(ctx context.Context, registry *workers.Registry, log *slog.Logger) {
 	for n := 1; registry.WaitReady(ctx, n) == nil; n++ {
 		log.Info(fmt.Sprintf("🙋 %d workers ready", n))
 	}
@@ -25,7 +25,7 @@ func sayReady(ctx context.Context, registry *workers.WorkerRegistry, log *slog.L
 
 // showPool logs the workers until ctx ends. That there are none is a warning
 // from the second look on: at the first, none has had the time to come.
-func showPool(ctx context.Context, registry *workers.WorkerRegistry, log *slog.Logger) {
+func showPool(ctx context.Context, registry *workers.Registry, log *slog.Logger) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for none := slog.LevelInfo; ; none = slog.LevelWarn {
@@ -53,7 +53,7 @@ func showPool(ctx context.Context, registry *workers.WorkerRegistry, log *slog.L
 
 // callCompute calls the procedure compute of some worker, again and again, until
 // ctx ends.
-func callCompute(ctx context.Context, registry *workers.WorkerRegistry, client *workers.Client, log *slog.Logger) {
+func callCompute(ctx context.Context, registry *workers.Registry, client *workers.Client, log *slog.Logger) {
 	input := binary.BigEndian.AppendUint32(nil, 1000) // rounds of hashing
 	tick := time.NewTicker(every)
 	defer tick.Stop()

@@ -97,7 +97,7 @@ func TestTokensOfLaterPromptsComeOnceEach(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer node.Close()
-	registry, err := workers.NewWorkerRegistry(node, workers.RegistryConfig{Logger: log})
+	registry, err := workers.NewRegistry(node, workers.RegistryConfig{Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func direct(ctx context.Context) error {
 		return err
 	}
 	defer node.Close()
-	registry, err := workers.NewWorkerRegistry(node, workers.RegistryConfig{})
+	registry, err := workers.NewRegistry(node, workers.RegistryConfig{})
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func child(role, name, addr, seeds, certs string) error {
 	defer node.Close()
 	srv := rpcnet.NewServer()
 	if role == "director" {
-		registry, err := workers.NewWorkerRegistry(node, workers.RegistryConfig{Logger: log})
+		registry, err := workers.NewRegistry(node, workers.RegistryConfig{Logger: log})
 		if err != nil {
 			return err
 		}

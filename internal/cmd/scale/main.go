@@ -171,7 +171,7 @@ func one(n int, dir string) error {
 
 // changes makes a call begin on a worker, past the registry, and measures how
 // long it takes until the registry counts it; 50 times.
-func changes(ep *rpcnet.Endpoint, registry *workers.WorkerRegistry, members []cluster.Member) (times []time.Duration, err error) {
+func changes(ep *rpcnet.Endpoint, registry *workers.Registry, members []cluster.Member) (times []time.Duration, err error) {
 	for range 50 {
 		m := members[rand.IntN(len(members))]
 		conn, err := ep.Dial(context.Background(), m.Addr)
