@@ -2,6 +2,7 @@ package rpcnet_test
 
 import (
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -260,4 +261,65 @@ func zoned(t *testing.T) string {
 		t.Skip("this machine has no IPv6")
 	}
 	return loopback
+}
+
+// A server is verified by what its certificate is for; the error says what it
+// carries and what was wanted.
+func TestFieldWhatAServersCertificateIsFor(t *testing.T) {
+	t.Parallel()
+	const id = "spiffe://prod.example/worker"
+	ca := newCA(t)
+	anybody := rpcnet.WithVerifyPeer(func(rpcnet.Peer) error { return nil })
+	for _, c := range []struct {
+		hosts []string
+		opts  []rpcnet.DialOption
+		says  []string // of the error; none: it connects
+	}{
+		{[]string{"127.0.0.1"}, nil, nil},
+		{[]string{"worker-a.prod"}, []rpcnet.DialOption{rpcnet.WithServerName("127.0.0.1", "worker-a.prod")}, nil},
+		{[]string{"worker-a.prod"}, nil, []string{"certificate does not carry 127.0.0.1: it is for worker-a.prod"}},
+		{[]string{"worker-a.prod"}, []rpcnet.DialOption{rpcnet.WithServerName("a.prod", "", "b.prod")}, []string{"does not carry a.prod or b.prod"}},
+		{[]string{"worker-a.prod"}, []rpcnet.DialOption{anybody}, []string{"does not carry 127.0.0.1"}},
+		{[]string{"10.0.0.7"}, []rpcnet.DialOption{anybody}, []string{"it is for 10.0.0.7"}},
+		{[]string{id}, nil, []string{"does not carry 127.0.0.1: it is for " + id, "rpcnet.WithServerName"}},
+		{[]string{id}, []rpcnet.DialOption{anybody}, nil},
+		{[]string{id}, []rpcnet.DialOption{rpcnet.WithServerName(id)}, nil},
+		{[]string{id, "worker-a.prod"}, []rpcnet.DialOption{rpcnet.WithServerName(id)}, nil},
+		{[]string{id}, []rpcnet.DialOption{rpcnet.WithServerName(id + "-b"), anybody}, []string{"does not carry " + id + "-b"}},
+		{[]string{id}, []rpcnet.DialOption{rpcnet.WithServerName(""), anybody}, nil},
+		{[]string{}, nil, []string{"it is for nobody"}},
+	} {
+		p := newParty(t, ca, link.Leaf{Hosts: c.hosts})
+		ep, err := rpcnet.Listen("127.0.0.1:0", p.creds, rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := rpcnet.Dial(within(t), ep.Addr().String(), p.creds, append(c.opts, rpcnet.WithLogger(slog.New(slog.DiscardHandler)))...)
+		if err == nil {
+			conn.Close()
+		}
+		ep.Close()
+		if (err == nil) != (c.says == nil) {
+			t.Errorf("%q: %v, want %q", c.hosts, err, c.says)
+			continue
+		}
+		for _, says := range c.says {
+			if !strings.Contains(err.Error(), says) {
+				t.Errorf("%q: the error does not say %q: %v", c.hosts, says, err)
+			}
+			if !errors.As(err, new(x509.HostnameError)) {
+				t.Errorf("%q: not an x509.HostnameError: %v", c.hosts, err)
+			}
+		}
+	}
+	stranger := newParty(t, newCA(t), link.Leaf{Hosts: []string{id}})
+	ep, err := rpcnet.Listen("127.0.0.1:0", stranger.creds, rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ep.Close()
+	if _, err := rpcnet.Dial(within(t), ep.Addr().String(), newParty(t, ca, link.Leaf{}).creds, anybody); !errors.As(err, new(x509.UnknownAuthorityError)) {
+		t.Errorf("a rule replaces the check of the authority: %v", err)
+	}
+	t.Log("field | a certificate for another name, for a SPIFFE id, for an address | the error says what it carries and what was wanted | 13 of 13")
 }
