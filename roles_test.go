@@ -106,6 +106,35 @@ func TestRulesOfRoles(t *testing.T) {
 	}
 }
 
+func TestAServerWithASPIFFEIdAloneNeedsARule(t *testing.T) {
+	t.Parallel()
+	const id = "spiffe://prod.example/ns/x"
+	ca := newCA(t)
+	rule := rpcnet.PeerPattern("spiffe://prod.example/**")
+	for _, c := range []struct {
+		roles rpcnet.Roles
+		names []string
+		role  rpcnet.Role
+		may   bool
+	}{
+		{rpcnet.Roles{}, []string{id}, rpcnet.RoleNode, false},
+		{rpcnet.Roles{}, []string{id}, rpcnet.RoleClient, false},
+		{rpcnet.Roles{}, []string{id, "a.example"}, rpcnet.RoleNode, true},
+		{rpcnet.Roles{}, []string{"spiffe://prod.example/rpcnet/worker/a"}, rpcnet.RoleWorker, true},
+		{rpcnet.Roles{}, []string{"spiffe://prod.example/rpcnet/worker/a"}, rpcnet.RoleDirector, false},
+		{rpcnet.Roles{Node: rule}, []string{id}, rpcnet.RoleWorker, true},
+		{rpcnet.Roles{Worker: rule}, []string{id}, rpcnet.RoleWorker, true},
+		{rpcnet.Roles{Worker: rule}, []string{id}, rpcnet.RoleNode, false},
+		{rpcnet.Roles{Node: rule}, []string{"spiffe://other.example/ns/x"}, rpcnet.RoleNode, false},
+		{rpcnet.Roles{Node: rule}, []string{id}, rpcnet.RoleAdmin, false},
+	} {
+		err := c.roles.AllowServer(peerWith(t, ca, bothUsages, c.names...), c.role)
+		if (err == nil) != c.may {
+			t.Errorf("%q as %s under %v: %v, want allowed %v", c.names, c.role, c.roles, err, c.may)
+		}
+	}
+}
+
 func TestPatterns(t *testing.T) {
 	t.Parallel()
 	ca := newCA(t)

@@ -37,7 +37,7 @@ func ownName(leaf *x509.Certificate, advertise string, addr netip.Addr) (name st
 	if host := advertisedName(advertise); usable(host) {
 		return host, true
 	}
-	if link.Carries(leaf, addr.String()) {
+	if link.Carries(leaf, addr.WithZone("").String()) {
 		return "", true
 	}
 	for _, name := range leaf.DNSNames {

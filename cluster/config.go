@@ -77,7 +77,8 @@ type Config struct {
 	// Advertise is the host:port that others use, if it is not the endpoint's:
 	// behind address translation, or when the endpoint listens on all
 	// interfaces and the first private address is not the right one. A name is
-	// resolved once. A port of 0 or none is the endpoint's.
+	// resolved once, and others verify the node's certificate by it. A port of 0 or
+	// none is the endpoint's.
 	Advertise string
 	// WaitForSeed makes Join fail if no seed answers within JoinTimeout.
 	// Default: Join returns and goes on trying in the background, for ever.
