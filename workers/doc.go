@@ -37,7 +37,7 @@
 // Close waits for all of them. Its mu guards the table of workers, the pool of
 // their loads and the groups. Nothing that may block is called under mu.
 //
-// A Worker has one goroutine, which waits for the node to stop. Reports are sent by
+// A Worker of a node has one goroutine, which waits for the node to stop. Reports are sent by
 // the endpoint's goroutines of the streams, which sleep until something changes.
 // Calls wait in the queue on the goroutines of their handlers. Its mu guards the
 // ledger and the streams.

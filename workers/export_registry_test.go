@@ -14,7 +14,7 @@ func NewRegistryDialing(n *cluster.Node, cfg RegistryConfig, dial func(ctx conte
 	if err != nil {
 		return nil, err
 	}
-	r.follows(n)
+	r.attach(n)
 	r.dial = func(ctx context.Context, m cluster.Member) (*rpcnet.Conn, error) { return dial(ctx, m.Addr) }
 	r.start()
 	return r, nil

@@ -114,7 +114,7 @@ func NewRegistry(node *cluster.Node, cfg RegistryConfig) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.follows(node)
+	r.attach(node)
 	r.unview = nodes.AddView(node, r.view)
 	r.start()
 	return r, nil
@@ -145,8 +145,8 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, cfg RegistryConfig) (*
 	return r, nil
 }
 
-// follows makes the registry one of workers in the node's cluster.
-func (r *Registry) follows(n *cluster.Node) {
+// attach makes the registry one of workers in the node's cluster.
+func (r *Registry) attach(n *cluster.Node) {
 	r.cluster, r.metrics = nodes.Cluster(n), nodes.Metrics(n)
 	r.packets = func(m cluster.Member) bool { return nodes.AnswersPackets(n, m) }
 }
