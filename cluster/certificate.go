@@ -25,8 +25,8 @@ import (
 // addresses that nothing is known of yet, as that of a seed, must meet a rule
 // (rpcnet.Roles.AllowServer).
 
-// maxWantedNames bounds the names that are good for one address, of which members
-// may claim as many as they like.
+// maxWantedNames bounds the names that are good for one address because members
+// say so, who may say it as often as they like.
 const maxWantedNames = 16
 
 // ownName returns the name that others are to verify a node by whose certificate
@@ -50,7 +50,9 @@ func ownName(leaf *x509.Certificate, advertise string, addr netip.Addr) (name st
 	if id, _ := link.Identity([]*x509.Certificate{leaf}); strings.HasPrefix(id, "spiffe://") && usable(id) {
 		return id, true
 	}
-	return "", false
+	// Of a certificate that no host can be compared with a rule decides alone.
+	nameless := len(leaf.DNSNames) == 0 && len(leaf.IPAddresses) == 0
+	return "", nameless && len(leaf.URIs) > 0
 }
 
 // advertisedName returns the DNS name in Config.Advertise, "" if there is none.
@@ -141,6 +143,10 @@ func (n *Node) meta() []byte {
 	return b
 }
 
+// seedPrefix begins who has said a name when it is the configuration of a seed. No id
+// has a zero byte.
+const seedPrefix = "\x00seed "
+
 // toldNames are the names that a certificate may carry in place of an address, by
 // the address and by who has said so: a member of itself, or the configuration of a
 // seed. Its lock is a leaf: memberlist must not wait for the view when it dials.
@@ -171,15 +177,23 @@ func (t *toldNames) set(who, was, addr, name string) {
 	t.at[addr][who] = name
 }
 
-// wanted returns whom a certificate must be for that answers at an address: the
-// address, or one of at most maxWantedNames names.
-func (t *toldNames) wanted(addr string) []string {
+// wanted returns whom a certificate must be for that answers at an address, where
+// the node of that id is looked for, or any with the id "": the address; what the
+// node and the configuration say; and what others there say of themselves, which
+// must not crowd those out, at most maxWantedNames of them.
+func (t *toldNames) wanted(id, addr string) []string {
 	host, _, _ := net.SplitHostPort(addr)
 	names := []string{host}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, name := range t.at[addr] {
-		if len(names) <= maxWantedNames && !slices.Contains(names, name) {
+	others := 0
+	for who, name := range t.at[addr] {
+		if who != id && !strings.HasPrefix(who, seedPrefix) {
+			if others++; others > maxWantedNames {
+				continue
+			}
+		}
+		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
@@ -205,7 +219,7 @@ func (n *Node) drop(id string) {
 // standFor notes that the addresses of a seed, which were others before, may have
 // certificates for its name. The caller holds the healer's mu.
 func (n *Node) standFor(s *seed, was, addrs []string) {
-	who := "\x00seed " + s.text // no id has a zero byte
+	who := seedPrefix + s.text
 	for _, a := range was {
 		n.told.set(who, a, "", "")
 	}

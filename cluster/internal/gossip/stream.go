@@ -325,12 +325,21 @@ func (t *Transport) dial(a memberlist.Address, timeout time.Duration, kind byte)
 	return c, h, err
 }
 
+type nodeKey struct{}
+
+// DialedNode returns the id of the node that a dial with ctx is for, "" if whoever
+// is at the address is right.
+func DialedNode(ctx context.Context) string {
+	id, _ := ctx.Value(nodeKey{}).(string)
+	return id
+}
+
 func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind byte) (_ *conn, _ hello, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	stop := context.AfterFunc(t.doneContext(), cancel)
 	defer stop()
-	raw, verify, err := t.cfg.Endpoint.Dial(ctx, a.Addr)
+	raw, verify, err := t.cfg.Endpoint.Dial(context.WithValue(ctx, nodeKey{}, a.Name), a.Addr)
 	if err != nil {
 		return nil, hello{}, err
 	}
