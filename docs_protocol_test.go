@@ -21,7 +21,7 @@ func TestProtocolPageHasTheProcedures(t *testing.T) {
 	declared := regexp.MustCompile(`(\w+)\s*= &rpcnet\.Spec\{\s*Procedure:\s*"(/[^"]+)"`)
 	guarded := regexp.MustCompile(`Spec: (\w+),.*Role: rpcnet\.Role(\w+)`)
 	procedures, roles := map[string]string{}, map[string]string{}
-	for _, dir := range []string{"cluster", "director", "internal"} {
+	for _, dir := range []string{"cluster", "workers", "director", "internal"} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil:

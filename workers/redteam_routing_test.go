@@ -206,7 +206,7 @@ func TestAttack08InventedWorkersAreDialledSlowly(t *testing.T) {
 	}
 	closing := time.Now()
 	d.registry.Close()
-	if took := time.Since(closing); took > 5*time.Second {
+	if took := time.Since(closing); took > 20*time.Second { // at the pace of dials it would be minutes
 		t.Errorf("Close took %v", took)
 	}
 }

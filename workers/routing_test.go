@@ -456,8 +456,10 @@ func TestHedgedCallIsAnsweredByTheSecondWorker(t *testing.T) {
 func TestCallsOfAKeyOrAHintStayOnTheirWorker(t *testing.T) {
 	t.Parallel()
 	h := start(t, "director")
-	hashed := routingOn(t, h, workers.RegistryConfig{Strategy: balance.ConsistentHash}, workers.ClientConfig{})
-	sticky := routingOn(t, h, workers.RegistryConfig{Strategy: balance.StickyUntilFull}, workers.ClientConfig{})
+	// On a machine that starves the test nobody is late.
+	patient := workers.PhiConfig{AvoidPause: time.Minute, SuspectPause: time.Minute}
+	hashed := routingOn(t, h, workers.RegistryConfig{Strategy: balance.ConsistentHash, Phi: patient}, workers.ClientConfig{})
+	sticky := routingOn(t, h, workers.RegistryConfig{Strategy: balance.StickyUntilFull, Phi: patient}, workers.ClientConfig{})
 	for i := range 3 {
 		startWorker(t, fmt.Sprint("worker-", i), h, workerOptions{config: workers.WorkerConfig{Capacity: 8}})
 	}
