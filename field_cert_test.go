@@ -160,7 +160,6 @@ func TestFieldARefusedSuccessorNearTheEndIsLoud(t *testing.T) {
 	d.write(withoutCA(mustIssue(t, newCA(t), link.Leaf{})))
 	eventually(t, "the loud line", func() bool { return strings.Contains(out.String(), "level=ERROR") })
 	eventually(t, "the figures", func() bool { return ep.Stats().CertificateRefused != "" })
-	time.Sleep(100 * time.Millisecond) // ten looks more
 	if n := strings.Count(out.String(), "level=ERROR"); n != 1 {
 		t.Errorf("%d loud lines, want 1:\n%s", n, &out)
 	}

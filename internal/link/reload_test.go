@@ -183,6 +183,48 @@ func TestExpiryIsWarnedOfFourteenDaysAheadAndThenEachDay(t *testing.T) {
 	})
 }
 
+func TestARefusedSuccessorIsLoudOnceWhenTheCertificateIsAboutToEnd(t *testing.T) {
+	t.Parallel()
+	ca := newCA(t)
+	wrong := issue(t, newCA(t), link.Leaf{})
+	wrong.CA = ca.CertPEM()
+	const fortnight = 14 * 24 * time.Hour
+	synctest.Test(t, func(t *testing.T) {
+		var log logged
+		dir := t.TempDir()
+		s := open(t, write(t, dir, issue(t, ca, link.Leaf{NotAfter: time.Now().Add(fortnight + time.Minute)})), log.logger())
+		write(t, dir, wrong)
+		for _, step := range []struct {
+			wait time.Duration
+			loud int
+		}{{0, 0}, {time.Minute, 1}, {time.Minute, 1}} {
+			time.Sleep(step.wait)
+			for range 3 {
+				poll()
+			}
+			if loud, warnings := log.count("level=ERROR"), log.count("not usable"); loud != step.loud || warnings != 1 || s.Refused() == "" {
+				t.Errorf("after another %v: %d errors and %d warnings, want %d and 1; refused because %q", step.wait, loud, warnings, step.loud, s.Refused())
+			}
+		}
+		write(t, dir, issue(t, ca, link.Leaf{}))
+		poll()
+		if s.Refused() != "" || log.count("reloaded") != 1 {
+			t.Errorf("a good one is not taken: %q", s.Refused())
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		var log logged
+		dir := t.TempDir()
+		open(t, write(t, dir, issue(t, ca, link.Leaf{NotAfter: time.Now().Add(time.Minute)})), log.logger())
+		write(t, dir, wrong)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if log.count("has expired") != 1 || log.count("refused=") != 1 {
+			t.Error("its end is not told once, with the reason that its successor is refused")
+		}
+	})
+}
+
 func TestACertificateThatItsOwnAuthoritiesRefuseIsWarnedOf(t *testing.T) {
 	t.Parallel()
 	b := issue(t, newCA(t), link.Leaf{})
