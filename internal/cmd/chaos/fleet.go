@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	directors = 2
-	nWorkers  = 4
+	nDirectors = 2
+	nWorkers   = 4
 )
 
 // A fleet is the child processes and the network they are in.
@@ -68,7 +68,7 @@ func newFleet(logs io.Writer) (*fleet, error) {
 		f.close()
 		return nil, err
 	}
-	for i := range directors {
+	for i := range nDirectors {
 		p := &process{fleet: f, role: "director", name: fmt.Sprint("director-", i+1)}
 		f.directors = append(f.directors, p)
 		host := "127.0.0.1"

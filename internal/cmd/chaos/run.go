@@ -287,7 +287,7 @@ func (c *chaos) do(ctx context.Context, kind string, r *rand.Rand) error {
 	i := r.IntN(nWorkers)
 	target := c.fleet.workers[i]
 	if strings.HasPrefix(kind, "director") {
-		target = c.fleet.directors[r.IntN(directors)]
+		target = c.fleet.directors[r.IntN(nDirectors)]
 	}
 	c.mu.Lock()
 	c.faults = append(c.faults, fault{kind, target.name, time.Now()})
