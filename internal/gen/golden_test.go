@@ -138,7 +138,7 @@ func TestBadDefinitions(t *testing.T) {
 func TestFileNamesAreCheckedOnEveryPlatform(t *testing.T) {
 	const def = "package app\n"
 	dir := t.TempDir()
-	for name, src := range map[string]string{"go.mod": "module example.com/app\n\ngo 1.25.0\n", "a/a.go": def,
+	for name, src := range map[string]string{"go.mod": "module example.com/app\n\ngo 1.26.0\n", "a/a.go": def,
 		"a/api_linux.rpc.go": def, "b/api_linux.rpc.go": def, "c/api_windows.rpc.go": def,
 		"testdata/api_linux.rpc.go": def, "d/go.mod": "module example.com/d\n", "d/api_linux.rpc.go": def} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {

@@ -139,7 +139,7 @@ func TestFieldRandomContractsFit(t *testing.T) {
 	}
 	// A path below that of the module may import its internal packages.
 	const module = "github.com/rpcnet-go/rpcnet/internal/gen/random"
-	write("go.mod", "module "+module+"\n\ngo 1.25.0\n\nrequire github.com/rpcnet-go/rpcnet v0.0.0\n\nreplace github.com/rpcnet-go/rpcnet => "+root+"\n")
+	write("go.mod", "module "+module+"\n\ngo 1.26.0\n\nrequire github.com/rpcnet-go/rpcnet v0.0.0\n\nreplace github.com/rpcnet-go/rpcnet => "+root+"\n")
 	write("go.sum", string(sum))
 	seed := *randomSeed
 	c := &contractor{Rand: rand.New(rand.NewPCG(seed, 1))}
