@@ -48,7 +48,7 @@ func request(ctx context.Context, r *session.Request, spec *Spec, opts *callConf
 		if left <= 0 {
 			return false, &Error{code: CodeDeadlineExceeded, message: "deadline exceeded before the call", cause: context.DeadlineExceeded, unprocessed: true}
 		}
-		r.Timeout = uint64(max(left/time.Microsecond, 1))
+		r.Timeout, r.Deadline = uint64(max(left/time.Microsecond, 1)), d
 		prompt = left < promptWithin
 	}
 	return prompt, nil
@@ -262,7 +262,7 @@ func (c *Conn) newStream(ctx context.Context, spec *Spec, rec *Call, opts *callC
 		cs.begun = rec.begin(s.peer)
 	}
 	if ctx.Done() != nil {
-		cs.unwatch = context.AfterFunc(ctx, func() { cs.st.Abandon(byte(CodeCanceled), session.Interrupted()) })
+		cs.unwatch = context.AfterFunc(ctx, func() { cs.st.Abandon(giveUpCode(ctx), session.Interrupted()) })
 	}
 	return cs, nil
 }
@@ -338,7 +338,7 @@ func (c *clientStream) Recv(msg any) error {
 	case err == io.EOF:
 		c.end(c.outcome())
 	default:
-		c.st.Abandon(byte(CodeCanceled), err)
+		c.st.Abandon(giveUpCode(c.ctx), err)
 		c.end(localError(c.ctx, err))
 	}
 	return c.final
@@ -363,7 +363,7 @@ func (c *clientStream) outcome() error {
 
 // giveUp ends a call whose server does not keep to the rules.
 func (c *clientStream) giveUp(err error) {
-	c.st.Abandon(byte(CodeCanceled), session.Interrupted())
+	c.st.Abandon(giveUpCode(c.ctx), session.Interrupted())
 	c.end(err)
 }
 
@@ -387,9 +387,17 @@ func (c *clientStream) finish() {
 
 // Close implements [ClientStream].
 func (c *clientStream) Close() error {
-	c.st.Abandon(byte(CodeCanceled), errClosed)
+	c.st.Abandon(giveUpCode(c.ctx), errClosed)
 	c.endOnce.Do(c.finish)
 	return nil
+}
+
+// giveUpCode is what a server is told when a call with context ctx is given up.
+func giveUpCode(ctx context.Context) byte {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return byte(CodeDeadlineExceeded)
+	}
+	return byte(CodeCanceled)
 }
 
 var errClosed = &session.Fault{Code: byte(CodeCanceled), Message: "the stream was closed"}

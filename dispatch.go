@@ -207,7 +207,7 @@ func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
 	}
 	st.Finish(out, has, status)
 	if inner := c.inner.Load(); inner != nil {
-		inner.cancel(context.Canceled)
+		inner.end(context.Canceled)
 	}
 }
 

@@ -2,7 +2,6 @@ package rpcnet
 
 import (
 	"context"
-	"errors"
 	"io"
 	"maps"
 	"sync"
@@ -110,84 +109,6 @@ func (c *ServerCall) SetTrailer(key string, values ...string) {
 	}
 	c.trailer.Set(key, values...)
 	c.trailerErr = c.trailer.Validate()
-}
-
-// Cancel ends the context; the session calls it.
-func (c *callContext) Cancel(cause error) { (*ServerCall)(c).cancel(cause) }
-
-func (c *ServerCall) cancel(cause error) {
-	if errors.Is(cause, session.ErrCanceled) {
-		cause = context.Canceled
-	}
-	c.mu.Lock()
-	if c.cause == nil {
-		c.cause = cause
-	}
-	inner := c.inner.Load()
-	c.mu.Unlock()
-	if inner != nil {
-		inner.cancel(cause)
-	}
-}
-
-// A callContext is the context of a handler: the ServerCall itself under
-// another name. The real context behind it, with its channel and its timer, is
-// made when somebody asks for more than deadline and error.
-type callContext ServerCall
-
-type innerContext struct {
-	context.Context
-	cancel context.CancelCauseFunc
-}
-
-func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
-
-func (c *callContext) Done() <-chan struct{} { return c.real().Done() }
-
-func (c *callContext) Err() error {
-	if inner := c.inner.Load(); inner != nil {
-		return inner.Err()
-	}
-	c.mu.Lock()
-	cause := c.cause
-	c.mu.Unlock()
-	if cause == nil && (c.deadline.IsZero() || time.Now().Before(c.deadline)) {
-		return nil
-	}
-	return c.real().Err()
-}
-
-func (c *callContext) Value(key any) any {
-	if key == (serverCallKey{}) {
-		return (*ServerCall)(c)
-	}
-	return c.real().Value(key) // package context looks for its own kind
-}
-
-// String keeps a context from being formatted with all its contents.
-func (c *callContext) String() string { return "rpcnet.ServerCall(" + c.entry.spec.Procedure + ")" }
-
-func (c *callContext) real() *innerContext {
-	if inner := c.inner.Load(); inner != nil {
-		return inner
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if inner := c.inner.Load(); inner != nil {
-		return inner
-	}
-	ctx, cancel := context.WithCancelCause(context.Background())
-	if !c.deadline.IsZero() {
-		var stop context.CancelFunc
-		ctx, stop = context.WithDeadline(ctx, c.deadline)
-		context.AfterFunc(ctx, stop)
-	}
-	if c.cause != nil {
-		cancel(c.cause)
-	}
-	inner := &innerContext{ctx, cancel}
-	c.inner.Store(inner)
-	return inner
 }
 
 // A serverStream is the stream of one call. Handlers see it as a ServerStream.

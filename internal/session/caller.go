@@ -4,6 +4,7 @@ import (
 	"io"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
@@ -14,10 +15,11 @@ type Request struct {
 	Encoding   byte
 	Attempt    uint8
 	Priority   int8
-	Timeout    uint64 // microseconds left; 0: none
-	Metadata   []byte // encoded
-	MaxReceive int    // most bytes of one message from the peer; 0: 1 GiB
-	LimitSetBy string // the option or the directive that sets MaxReceive, for errors
+	Timeout    uint64    // caller: microseconds left; 0: none
+	Deadline   time.Time // when the caller stops waiting; zero: never
+	Metadata   []byte    // encoded
+	MaxReceive int       // most bytes of one message from the peer; 0: 1 GiB
+	LimitSetBy string    // the option or the directive that sets MaxReceive, for errors
 }
 
 // Call makes a unary call and waits for its end: the stream it returns has all
@@ -51,10 +53,18 @@ func (s *Session) Call(r *Request, msg []byte, done <-chan struct{}, prompt bool
 		if !st.opened.Load() {
 			err = unprocessed(err)
 		}
-		st.Abandon(codeCanceled, err)
+		st.Abandon(st.reason(), err)
 		return nil, err
 	}
 	return st, nil
+}
+
+// reason is the code for which a call is given up now.
+func (st *Stream) reason() byte {
+	if !st.Deadline.IsZero() && !time.Now().Before(st.Deadline) {
+		return codeDeadlineExceeded
+	}
+	return codeCanceled
 }
 
 // NewStream makes a stream for a call of any shape. Nothing is sent before the

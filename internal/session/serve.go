@@ -13,17 +13,23 @@ import (
 var (
 	errFinished = errors.New("the handler has returned")
 	errReset    = &Fault{Code: codeCanceled, Message: "the caller has gone"}
+	errExpired  = &Fault{Code: codeDeadlineExceeded, Message: "deadline exceeded"}
 	resetStatus = statusOf(&Fault{Code: codeCanceled, Message: "canceled by the caller"})
 	// brokenStatus stands for success after a part of a message.
 	brokenStatus = statusOf(&Fault{Code: codeInternal, Message: "the last response ends in its midst"})
-	// lateStatus is the end of a response that found no room in time.
-	lateStatus  = statusOf(&Fault{Code: codeDeadlineExceeded, Message: "deadline exceeded"})
+	// lateStatus is the end of a call whose time is over, also of one whose
+	// response found no room in time.
+	lateStatus  = statusOf(errExpired)
 	exitStatus  = statusOf(&Fault{Code: codeInternal, Message: "the handler ended its goroutine"})
 	drainStatus = statusOf(&Fault{Code: codeUnavailable, Message: "the server is draining", Unprocessed: true})
 )
 
-// ErrCanceled is the cause a [Canceler] hears when the caller gave up.
-var ErrCanceled error = errReset
+// The causes a [Canceler] hears when the caller gave up: ErrExpired if it did so
+// at the call's deadline, and when the deadline has passed here.
+var (
+	ErrCanceled error = errReset
+	ErrExpired  error = errExpired
+)
 
 // onOpen starts a stream on a server.
 func (s *Session) onOpen(h wire.Header, p []byte) error {
@@ -191,13 +197,18 @@ func (s *Session) answerNoMemory(id uint32, err error) {
 	s.answer(id, statusOf(unprocessed(noMemory(err)).(*Fault)))
 }
 
-// onReset ends a stream whose caller has gone.
+// onReset ends a stream whose caller has gone. The caller's clock and this one
+// seldom agree on which of them notices the deadline first: the code says.
 func (s *Session) onReset(h wire.Header, p []byte) error {
 	if !s.server {
 		return errors.New("RESET from a server")
 	}
 	if st := s.stream(h.ID()); st != nil {
-		st.cutLocked(nil, errReset)
+		cause := errReset
+		if len(p) == 1 && p[0] == codeDeadlineExceeded && !st.Deadline.IsZero() {
+			cause = errExpired
+		}
+		st.cutLocked(nil, cause)
 	}
 	return nil
 }
@@ -206,6 +217,9 @@ func (s *Session) onReset(h wire.Header, p []byte) error {
 // is cancelled, STATUS is sent and the id is free. Without a status that waits
 // for the handler's end, so that a caller that has gone opens no other stream
 // in the place of a handler that still runs. It unlocks st.
+//
+// The context comes first: a handler that learns from Recv or Send that its
+// caller has gone finds its context cancelled.
 func (st *Stream) cutLocked(status []byte, cause error) {
 	s := st.s
 	if st.ended {
@@ -213,24 +227,23 @@ func (st *Stream) cutLocked(status []byte, cause error) {
 		return
 	}
 	n := st.forgetLocked()
-	st.ended = true
-	st.err = cause
-	st.canceled = cause
-	c := st.canceler
-	id := st.id
-	st.stopSend(cause)
+	st.ended = true // the handler's Finish is not an end any more
 	st.owesStatus = status == nil
+	cell, id := st.cell, st.id
+	if st.cancelLocked(cause) {
+		st.err = cause
+		st.stopSend(cause)
+		st.unlockWake()
+	} else {
+		st.mu.Unlock()
+	}
 	if status != nil {
-		st.cell.Store(nil)
+		cell.Store(nil)
 	}
 	s.inflight.Add(-1)
-	st.unlockWake()
 	s.release(n)
 	if status != nil {
 		s.answer(id, status)
-	}
-	if c != nil {
-		c.Cancel(cause)
 	}
 	s.checkIdle()
 }
@@ -251,8 +264,9 @@ func (st *Stream) OnCancel(c Canceler) error {
 func (st *Stream) serve() { st.s.cfg.Handler.Serve(st) }
 
 // ExpireAt has what a served stream waits for end at t, when its caller stops
-// waiting: its methods then return an error that [IsInterrupted] knows. A pooled
-// stream need not be told: it waits for nothing but to finish.
+// waiting: the handler is cancelled, and the stream's methods return
+// [ErrExpired]. A pooled stream need not be told: it waits for nothing but to
+// finish.
 func (st *Stream) ExpireAt(t time.Time) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -264,14 +278,14 @@ func (st *Stream) ExpireAt(t time.Time) {
 // set.
 func (st *Stream) expire(serial uint32) {
 	st.mu.Lock()
-	if st.serial != serial || st.ended {
+	if st.serial != serial || st.ended || !st.cancelLocked(errExpired) || st.ended {
 		st.mu.Unlock()
 		return
 	}
 	if st.err == nil {
-		st.err = errInterrupted
+		st.err = errExpired
 	}
-	st.stopSend(errInterrupted)
+	st.stopSend(errExpired)
 	st.unlockWake()
 }
 
@@ -344,6 +358,10 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 	st.mu.Lock()
 	if st.ended { // cut before
 		owes, n := st.owesStatus, int64(len(st.Metadata))
+		status := resetStatus
+		if st.canceled == errExpired {
+			status = lateStatus
+		}
 		if owes {
 			st.cell.Store(nil)
 		}
@@ -356,7 +374,7 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 			s.release(n)
 		}
 		if owes {
-			s.answer(st.id, resetStatus)
+			s.answer(st.id, status)
 		}
 		return true
 	}

@@ -315,12 +315,27 @@ func goAwayFrame(reason byte, text string) []byte {
 // contexts end with cause.
 func (s *Session) CutAll(code byte, message string, cause error) {
 	status := statusOf(&Fault{Code: code, Message: message})
+	s.eachStream(func(st *Stream) {
+		st.mu.Lock()
+		if st.owner != s {
+			st.mu.Unlock()
+			return
+		}
+		st.cutLocked(status, cause)
+	})
+}
+
+// eachStream calls f with every stream. One that has ended meanwhile may be
+// another session's.
+func (s *Session) eachStream(f func(*Stream)) {
 	for i := range s.cells {
-		if chunk := s.cells[i].Load(); chunk != nil {
-			for j := range chunk {
-				if st := s.stream(uint32(i*len(chunk) + j + 1)); st != nil {
-					st.cutLocked(status, cause)
-				}
+		chunk := s.cells[i].Load()
+		if chunk == nil {
+			continue
+		}
+		for j := range chunk {
+			if st := chunk[j].Load(); st != nil {
+				f(st)
 			}
 		}
 	}
@@ -411,6 +426,15 @@ func (s *Session) fail(err error) {
 		s.err = err
 		close(s.closed)
 		s.timer.Stop()
+		if s.server { // before Recv and Send tell
+			s.eachStream(func(st *Stream) {
+				st.mu.Lock()
+				if st.owner == s {
+					st.cancelLocked(err)
+				}
+				st.mu.Unlock()
+			})
+		}
 		s.wmu.Lock()
 		s.werr = err
 		ws := s.waiters
@@ -426,17 +450,7 @@ func (s *Session) fail(err error) {
 		}
 		s.idWaiters = nil
 		s.imu.Unlock()
-		for i := range s.cells {
-			chunk := s.cells[i].Load()
-			if chunk == nil {
-				continue
-			}
-			for j := range chunk {
-				if st := chunk[j].Load(); st != nil {
-					st.sessionFailed(s)
-				}
-			}
-		}
+		s.eachStream(func(st *Stream) { st.sessionFailed(s) })
 		s.idleOnce.Do(func() { close(s.idle) })
 		s.wakeParked() // so that it ends
 		if s.cfg.Ended != nil {

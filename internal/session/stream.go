@@ -54,12 +54,11 @@ type Stream struct {
 
 	// Facts of the OPEN frame; on the caller's side set by who opens.
 	Request
-	Deadline time.Time   // server: when the caller stops waiting; zero: never
-	Entry    any         // server: of the procedure's Facts
-	expiry   *time.Timer // server: see ExpireAt; the handler's
-	serial   uint32      // which call has a pooled stream; guarded by mu
-	pooled   bool        // goes back to the session's pool at its end
-	inline   bool        // server: the handler runs on the reader
+	Entry  any         // server: of the procedure's Facts
+	expiry *time.Timer // server: see ExpireAt; the handler's
+	serial uint32      // which call has a pooled stream; guarded by mu
+	pooled bool        // goes back to the session's pool at its end
+	inline bool        // server: the handler runs on the reader
 
 	// What has come; guarded by mu. The reader fills the end of part unlocked.
 	mu        sync.Mutex
@@ -114,8 +113,9 @@ type Stream struct {
 	sendWaits  bool
 }
 
-// A Canceler is told when the caller of a served stream has gone or the
-// server cuts it. It must not block.
+// A Canceler is told when the caller of a served stream has gone, its time is
+// over, or the server cuts it: before the methods of the stream tell. It must
+// not block.
 type Canceler interface{ Cancel(cause error) }
 
 // A bigMessage is a message that came in parts or does not fit q well.
@@ -147,7 +147,7 @@ func (s *Session) pooledStream() *Stream {
 func (st *Stream) resetLocked(s *Session, id uint32, cell *atomic.Pointer[Stream], r *Request) {
 	st.mu.Lock()
 	st.s, st.id, st.cell = s, id, cell
-	st.Request, st.Deadline, st.Entry, st.expiry = *r, time.Time{}, nil, nil
+	st.Request, st.Entry, st.expiry = *r, nil, nil
 	if st.MaxReceive <= 0 {
 		st.MaxReceive = maxUnlimited
 	}
@@ -390,10 +390,27 @@ func (st *Stream) wait(done <-chan struct{}) error {
 	return errInterrupted
 }
 
-// sessionFailed is giveUp for all that a stream does.
+// cancelLocked tells the handler of a served stream that it need not go on. mu
+// is free meanwhile, since the handler may receive: cancelLocked reports false if
+// the stream has become another call's.
+func (st *Stream) cancelLocked(cause error) (same bool) {
+	if st.canceled == nil {
+		st.canceled = cause
+	}
+	c, owner, serial := st.canceler, st.owner, st.serial
+	if c == nil {
+		return true
+	}
+	st.mu.Unlock()
+	c.Cancel(cause)
+	st.mu.Lock()
+	return st.owner == owner && st.serial == serial
+}
+
+// sessionFailed ends all that a stream of s does.
 func (st *Stream) sessionFailed(s *Session) {
 	st.mu.Lock()
-	if st.owner != s {
+	if st.owner != s || !st.cancelLocked(s.err) {
 		st.mu.Unlock()
 		return
 	}
@@ -401,14 +418,7 @@ func (st *Stream) sessionFailed(s *Session) {
 		st.err = s.lost()
 	}
 	st.ended = true
-	c := st.canceler
-	if st.canceled == nil {
-		st.canceled = s.err
-	}
 	st.unlockWake()
-	if c != nil {
-		c.Cancel(s.err)
-	}
 }
 
 // forgetLocked empties what was received and not taken, and returns how many

@@ -259,7 +259,7 @@ func TestAStreamThatHasExpiredWaitsForNothing(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 		for range 2 {
-			if err := <-errs; !session.IsInterrupted(err) {
+			if err := <-errs; err != session.ErrExpired {
 				t.Errorf("%v", err)
 			}
 		}

@@ -1,0 +1,89 @@
+package session_test
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+)
+
+// A slowCanceler takes its time, and notes whether the handler had learned of the end
+// from its stream by then.
+type slowCanceler struct {
+	returned atomic.Bool // Recv or Send has
+	early    atomic.Bool
+	cause    chan error
+}
+
+func (c *slowCanceler) Cancel(cause error) {
+	time.Sleep(20 * time.Millisecond) // so that whoever was woken runs
+	c.early.Store(c.returned.Load())
+	select {
+	case c.cause <- cause:
+	default:
+	}
+}
+
+// Whatever ends a call, its handler is cancelled before Recv and Send tell: a
+// handler that looks at its context then finds that it has ended.
+func TestTheHandlerIsCancelledFirst(t *testing.T) {
+	t.Parallel()
+	ends := map[string]func(caller *session.Stream, c, s *session.Session){
+		"the caller gives up":       func(st *session.Stream, _, _ *session.Session) { st.Abandon(1, errors.New("enough")) },
+		"the caller's time is over": func(st *session.Stream, _, _ *session.Session) { st.Abandon(4, errors.New("late")) },
+		"a message is too large":    func(st *session.Stream, _, _ *session.Session) { st.Send(make([]byte, 2000), false, nil) },
+		"the server cuts":           func(_ *session.Stream, _, s *session.Session) { s.CutAll(14, "cut", errors.New("cut")) },
+		"the session ends":          func(_ *session.Stream, c, _ *session.Session) { c.Close() },
+		"the deadline passes":       func(*session.Stream, *session.Session, *session.Session) {},
+	}
+	waits := map[string]func(st *session.Stream) error{
+		"receives": func(st *session.Stream) error { _, err := st.Recv(nil); return err },
+		"sends": func(st *session.Stream) (err error) {
+			for err == nil {
+				err = st.Send(make([]byte, 10_000), false, nil)
+			}
+			return err
+		},
+	}
+	for end, stop := range ends {
+		for what, wait := range waits {
+			t.Run(end+" while the handler "+what, func(t *testing.T) {
+				t.Parallel()
+				timeout := uint64(patience / time.Microsecond)
+				if end == "the deadline passes" {
+					timeout = 100_000
+				}
+				told := &slowCanceler{cause: make(chan error, 1)}
+				h := handlers()
+				h.facts.MaxReceive = 1000
+				h.serve["hold"] = func(st *session.Stream) {
+					st.OnCancel(told)
+					st.ExpireAt(st.Deadline)
+					if wait(st) == nil {
+						t.Error("the stream goes on")
+					}
+					told.returned.Store(true)
+					finish(st, wire.Status{})
+				}
+				c, s := pair(t, h, session.Config{KeepaliveIdle: -1}, session.Config{KeepaliveIdle: -1})
+				st, err := c.NewStream(&session.Request{Procedure: "hold", Timeout: timeout}, nil)
+				if err == nil {
+					err = st.Open()
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				eventually(t, func() bool { return s.InFlight() == 1 })
+				stop(st, c, s)
+				<-told.cause
+				if told.early.Load() {
+					t.Error("the stream told the handler before it was cancelled")
+				}
+				st.Abandon(1, errors.New("done"))
+			})
+		}
+	}
+}
