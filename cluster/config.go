@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -75,10 +76,12 @@ type Config struct {
 	Profile Profile
 
 	// Advertise is the host:port that others use, if it is not the endpoint's:
-	// behind address translation, or when the endpoint listens on all
-	// interfaces and the first private address is not the right one. A name is
-	// resolved once, and others verify the node's certificate by it. A port of 0 or
-	// none is the endpoint's.
+	// behind address translation, or when the endpoint listens on all interfaces
+	// and the address that is found is not the right one. That is the one that
+	// the route to a seed leaves from; without seeds the likeliest of this
+	// machine. No two nodes may advertise the same. A name is resolved once, and
+	// others verify the node's certificate by it. A port of 0 or none is the
+	// endpoint's. A link-local address needs its zone.
 	Advertise string
 	// WaitForSeed makes Join fail if no seed answers within JoinTimeout.
 	// Default: Join returns and goes on trying in the background, for ever.
@@ -366,6 +369,11 @@ func validName(name string) error {
 
 const maxNameLen = 64
 
+// lacksZone reports whether ip means nothing without a zone and has none.
+func lacksZone(ip netip.Addr) bool {
+	return ip.Is6() && ip.IsLinkLocalUnicast() && ip.Zone() == ""
+}
+
 func validHostPort(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -373,6 +381,9 @@ func validHostPort(addr string) error {
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" {
 		return fmt.Errorf("%q: want a host and a port from 1 to 65535", addr)
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && lacksZone(ip) {
+		return fmt.Errorf("%q: a link-local address needs its zone, the interface that leads to it, as in [fe80::1%%eth0]:61000", addr)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -47,6 +48,7 @@ func TestValuesThatCannotWorkTogetherAreRefusedWithBothNames(t *testing.T) {
 		{Config{ReconnectInterval: time.Hour}, []string{"ReconnectInterval 1h0m0s: want at most 30s"}},
 		{Config{Seeds: []string{"nowhere"}}, []string{"Seeds", `"nowhere" is not host:port`}},
 		{Config{Seeds: []string{"host:0"}}, []string{"Seeds", `"host:0"`}},
+		{Config{Seeds: []string{"[fe80::1]:5000"}}, []string{"Seeds", "needs its zone"}},
 		{Config{ExpectNodes: -1}, []string{"ExpectNodes -1: want 0 to 20000"}},
 		{Config{Profile: 9}, []string{"Profile 9"}},
 		{Config{Name: "a b"}, []string{`"a b"`, "without spaces"}},
@@ -94,22 +96,75 @@ func TestAdvertisedAddress(t *testing.T) {
 	for _, c := range []struct{ bound, advertise, want string }{
 		{"127.0.0.1:5000", "", "127.0.0.1:5000"},
 		{"[::1]:5000", "", "[::1]:5000"},
+		{"[fe80::1%lo]:5000", "", "[fe80::1%lo]:5000"},
+		{"127.0.0.1:5000", "fe80::1%lo", "[fe80::1%lo]:5000"},
 		{"127.0.0.1:5000", "10.0.0.1", "10.0.0.1:5000"},
 		{"127.0.0.1:5000", "10.0.0.1:0", "10.0.0.1:5000"},
 		{"127.0.0.1:5000", "10.0.0.1:6000", "10.0.0.1:6000"},
 		{"0.0.0.0:5000", "node.example:6000", "10.1.2.3:6000"},
 		{"0.0.0.0:5000", "other.example", "other.example"},
 		{"0.0.0.0:5000", "0.0.0.0", "nobody can reach"},
+		{"0.0.0.0:5000", "fe80::1", "needs its zone"},
 		{"0.0.0.0:5000", "10.0.0.1:x", `port "x"`},
 	} {
-		got, err := advertiseAddr(t.Context(), &Config{Advertise: c.advertise, Resolve: resolve}, tcp(c.bound))
+		got, _, err := advertiseAddr(t.Context(), &Config{Advertise: c.advertise, Resolve: resolve}, tcp(c.bound))
 		if text := got.String(); err == nil && text != c.want || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s advertised as %q: %v, %v", c.bound, c.advertise, got, err)
 		}
 	}
-	got, err := advertiseAddr(t.Context(), &Config{}, tcp("0.0.0.0:5000"))
-	if err != nil || got.Addr().IsUnspecified() || got.Port() != 5000 {
+	got, guess, err := advertiseAddr(t.Context(), &Config{}, tcp("0.0.0.0:5000"))
+	if err != nil || got.Addr().IsUnspecified() || got.Port() != 5000 || !guess {
 		t.Errorf("all interfaces: %v, %v", got, err)
+	}
+}
+
+// A node advertises the address that the route to a seed leaves from.
+func TestFieldTheRouteToASeedChoosesTheAddress(t *testing.T) {
+	t.Parallel()
+	resolve := func(ctx context.Context, host string) ([]string, error) {
+		if host == "hangs.example" {
+			<-ctx.Done()
+		}
+		return []string{"127.0.0.1"}, ctx.Err()
+	}
+	for _, c := range []struct {
+		bound, want string
+		seeds       []string
+	}{
+		{"0.0.0.0:5000", "127.0.0.1:5000", []string{"127.0.0.1:6000"}},
+		{"0.0.0.0:5000", "127.0.0.1:5000", []string{"[::1]:6000", "127.0.0.1:6000"}}, // of the family that it listens on
+		{"0.0.0.0:5000", "127.0.0.1:5000", []string{"hangs.example:1", "seed.example:6000"}},
+	} {
+		bound, err := net.ResolveTCPAddr("tcp", c.bound)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := Config{Name: "n", Seeds: c.seeds, Resolve: resolve}.populate()
+		if got, guess, err := advertiseAddr(t.Context(), &cfg, bound); err != nil || guess || got.String() != c.want {
+			t.Errorf("bound to %s with the seeds %v: %v, a guess: %v, %v; want %s", c.bound, c.seeds, got, guess, err, c.want)
+		}
+	}
+}
+
+func TestFieldABridgeIsTheLastToBeAdvertised(t *testing.T) {
+	t.Parallel()
+	out := netip.MustParseAddr("203.0.113.7")
+	last := 1 << 10
+	for _, c := range []struct {
+		ip     string
+		bridge bool
+	}{
+		{"10.0.0.1", false}, {"203.0.113.7", false}, {"203.0.113.8", false}, {"fd00::1", false}, {"2001:db8::1", false},
+		{"172.17.0.1", true}, {"127.0.0.1", false}, {"fe80::1", false},
+	} {
+		r := addrRank(netip.MustParseAddr(c.ip), out, c.bridge)
+		if r >= last {
+			t.Errorf("%s has rank %d, after %d", c.ip, r, last)
+		}
+		last = r
+	}
+	if addrRank(out, out, true) <= addrRank(netip.MustParseAddr("203.0.113.8"), out, false) {
+		t.Error("a bridge that leads to the rest of the world comes after what does not")
 	}
 }
 

@@ -119,23 +119,24 @@ func (events) LocalState(bool) []byte { return nil }
 func (events) MergeRemoteState([]byte, bool) {}
 
 // NotifyJoin implements memberlist.EventDelegate.
-func (e events) NotifyJoin(n *memberlist.Node) { e.n.inbox.put(toCallback(listJoin, n)) }
+func (e events) NotifyJoin(n *memberlist.Node) { e.n.inbox.put(e.n.toCallback(listJoin, n)) }
 
 // NotifyUpdate implements memberlist.EventDelegate.
-func (e events) NotifyUpdate(n *memberlist.Node) { e.n.inbox.put(toCallback(listUpdate, n)) }
+func (e events) NotifyUpdate(n *memberlist.Node) { e.n.inbox.put(e.n.toCallback(listUpdate, n)) }
 
 // NotifyLeave implements memberlist.EventDelegate. It says the same of a node
 // that left and of one that failed.
-func (e events) NotifyLeave(n *memberlist.Node) { e.n.inbox.put(toCallback(listLeave, n)) }
+func (e events) NotifyLeave(n *memberlist.Node) { e.n.inbox.put(e.n.toCallback(listLeave, n)) }
 
-func toCallback(kind callbackKind, n *memberlist.Node) callback {
+func (n *Node) toCallback(kind callbackKind, l *memberlist.Node) callback {
 	// memberlist replaces Meta and never writes into it.
-	return callback{kind: kind, id: n.Name, addr: addrPort(n.Addr, n.Port).String(), meta: n.Meta}
+	return callback{kind: kind, id: l.Name, addr: n.addrPort(l.Addr, l.Port).String(), meta: l.Meta}
 }
 
-func addrPort(ip net.IP, port uint16) netip.AddrPort {
+// addrPort returns the address of a member, with this node's zone if it needs one.
+func (n *Node) addrPort(ip net.IP, port uint16) netip.AddrPort {
 	a, _ := netip.AddrFromSlice(ip)
-	return netip.AddrPortFrom(a.Unmap(), port)
+	return n.transport.Local(netip.AddrPortFrom(a.Unmap(), port))
 }
 
 // NotifyAlive implements memberlist.AliveDelegate: the gate for everything that
@@ -145,7 +146,7 @@ func (e events) NotifyAlive(n *memberlist.Node) error {
 		e.n.cfg.Metrics.Refused(reason)
 		return err
 	}
-	if !gossip.ValidID(n.Name) || !addrPort(n.Addr, n.Port).IsValid() || n.Port == 0 {
+	if !gossip.ValidID(n.Name) || !e.n.addrPort(n.Addr, n.Port).IsValid() || n.Port == 0 {
 		return refuse(gossip.AliveMalformed, fmt.Errorf("cluster: bad id or address"))
 	}
 	if n.Name == e.n.id {
@@ -158,7 +159,7 @@ func (e events) NotifyAlive(n *memberlist.Node) error {
 	if err := Tags(m.Tags).Validate(); err != nil {
 		return refuse(gossip.AliveMalformed, err)
 	}
-	if err := e.n.transport.Learn(n.Name, m.Key, addrPort(n.Addr, n.Port)); err != nil {
+	if err := e.n.transport.Learn(n.Name, m.Key, e.n.addrPort(n.Addr, n.Port)); err != nil {
 		return refuse(gossip.AliveRefused, err)
 	}
 	return nil
@@ -176,7 +177,7 @@ func (e events) NotifyPingComplete(n *memberlist.Node, rtt time.Duration, payloa
 	e.n.inbox.put(callback{kind: probeAnswered, id: n.Name})
 	if len(payload) >= 8 {
 		agrees := binary.BigEndian.Uint64(payload) == e.n.hash.Load()
-		e.n.heal.compared(n.Name, addrPort(n.Addr, n.Port).String(), agrees, time.Now())
+		e.n.heal.compared(n.Name, e.n.addrPort(n.Addr, n.Port).String(), agrees, time.Now())
 	}
 }
 
@@ -198,8 +199,9 @@ func (n *Node) hooks() gossip.Hooks {
 		PacketsLost: func(id string) {
 			n.cfg.Metrics.Fallback()
 			n.inbox.put(callback{kind: probeAnswered, id: id})
+			n.byStream.add(id, time.Now())
 			n.heal.packetsLost.Do(func() {
-				n.log.Warn("a member answers over streams but not by packets: something drops UDP on the way; "+
+				n.log.Warn("a member answers over streams but not by packets: the families of the addresses differ, or something drops UDP on the way; "+
 					"changes will spread slowly", "member", id)
 			})
 		},
@@ -262,10 +264,7 @@ func (n *Node) extension() rpcnet.Extension {
 		Methods: n.adminMethods(),
 		Protocols: map[string]func(net.Conn, rpcnet.Peer){
 			gossip.ALPN: func(conn net.Conn, peer rpcnet.Peer) {
-				if err := n.transport.HandleStream(conn, peer.ID, n.verifier(peer)); err != nil {
-					n.lines.Log(levelOfRefusal(err), "gossip connection", "refused a gossip connection",
-						"from", conn.RemoteAddr(), "certificate", peer.ID, "err", err)
-				}
+				n.logRefusal(conn, peer, n.transport.HandleStream(conn, peer.ID, n.verifier(peer)))
 			},
 		},
 		ProtocolRoles: map[string]rpcnet.Role{gossip.ALPN: rpcnet.RoleNode},
@@ -277,17 +276,19 @@ func (n *Node) extension() rpcnet.Extension {
 	}
 }
 
-// levelOfRefusal returns how loudly to say that a connection was refused: what
-// only a change of the configuration mends is a warning.
-func levelOfRefusal(err error) slog.Level {
-	var claim *gossip.ClaimError
-	switch {
-	case errors.As(err, &claim):
-		return slog.LevelWarn
-	case errors.Is(err, gossip.ErrSelf):
-		return slog.LevelDebug // the side that dialled says so
+// logRefusal logs why a gossip connection was refused, if it was. What only a
+// change of the configuration mends is a warning; what this node has dialled
+// itself is told where it dialled.
+func (n *Node) logRefusal(conn net.Conn, peer rpcnet.Peer, err error) {
+	if err == nil || errors.Is(err, gossip.ErrSelf) {
+		return
 	}
-	return slog.LevelInfo
+	level := slog.LevelInfo
+	var claim *gossip.ClaimError
+	if errors.As(err, &claim) {
+		level = slog.LevelWarn
+	}
+	n.lines.Log(level, "gossip connection", "refused a gossip connection", "from", conn.RemoteAddr(), "certificate", peer.ID, "err", err)
 }
 
 // target is this node as sessions know it.

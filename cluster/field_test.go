@@ -87,6 +87,12 @@ func TestFieldAShutdownIsQuiet(t *testing.T) {
 	before := len(book.since(0))
 	left := make(chan error, 1)
 	go func() { left <- h.Node.Leave(t.Context()) }()
+	eventually(t, func() error {
+		if state := h.Node.Self().State; state != cluster.StateLeaving {
+			return fmt.Errorf("the node is %v", state)
+		}
+		return nil
+	})
 	memberlists := func() (lines []string) {
 		return slices.DeleteFunc(book.since(before), func(l string) bool { return !strings.Contains(l, "source=memberlist") })
 	}

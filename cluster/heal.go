@@ -57,7 +57,6 @@ type healer struct {
 	busy      int       // contacts being joined
 	lastLoss  time.Time // the loss that nextDial was planned for
 	resyncs   []time.Time
-	warned    map[string]bool // by warnOnce
 	nextDial  time.Time
 	nextSync  time.Time
 
@@ -82,7 +81,6 @@ func (h *healer) init() {
 	h.contacts = map[string]string{}
 	h.contacted = map[string]time.Time{}
 	h.diverged = map[string]divergence{}
-	h.warned = map[string]bool{}
 	h.seedWait, h.nextSeed = firstRetry, time.Now().Add(firstRetry)
 }
 
@@ -120,9 +118,9 @@ func (n *Node) exchange(id, addr string) error {
 		return ErrStopped
 	}
 	defer n.work.Done()
-	target := addr
+	target := withoutZone(addr) // the transport knows it
 	if id != "" {
-		target = id + "/" + addr
+		target = id + "/" + target
 	}
 	_, err := n.list.Join([]string{target})
 	n.drain()

@@ -11,7 +11,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -30,6 +29,7 @@ const childVar = "CLUSTER_TEST_NODE"
 type childConfig struct {
 	Dir, Name, Listen string
 	Seeds             []string
+	LogFile           string // none: nothing is logged
 	Baseline          time.Duration
 	Worker            bool
 	Workers           int // 0, or how many workers it watches, as a director does
@@ -49,6 +49,14 @@ func runChild(arg string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	cfg := cluster.Config{Name: c.Name, Seeds: c.Seeds, PartitionBaseline: c.Baseline, Logger: slog.New(slog.DiscardHandler)}
+	if c.LogFile != "" {
+		f, err := os.Create(c.LogFile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		cfg.Logger = slog.New(slog.NewTextHandler(f, nil))
+	}
 	if c.Worker {
 		cfg.Tags = cluster.Tags{"role": "worker"}
 	}
@@ -94,10 +102,11 @@ func fileCredentials(dir string) rpcnet.Credentials {
 
 // A process is a node of its own process, with what it has printed.
 type process struct {
-	cmd  *exec.Cmd
-	name string
-	mu   sync.Mutex
-	all  []cluster.Event
+	cmd     *exec.Cmd
+	name    string
+	logFile string
+	mu      sync.Mutex
+	all     []cluster.Event
 }
 
 // launch starts a node process, by way of the given command line if any.
@@ -112,7 +121,7 @@ func launch(t testing.TB, c childConfig, through ...string) *process {
 		t.Fatal(err)
 	}
 	line := append(slices.Clone(through), exe)
-	p := &process{cmd: exec.Command(line[0], line[1:]...), name: c.Name}
+	p := &process{cmd: exec.Command(line[0], line[1:]...), name: c.Name, logFile: c.LogFile}
 	p.cmd.Env = append(os.Environ(), childVar+"="+string(arg))
 	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
@@ -312,30 +321,10 @@ func TestLossForAMinuteFailsNobody(t *testing.T) {
 // is pulled.
 func TestAPulledWireIsAPartition(t *testing.T) {
 	long(t)
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces need root")
-	}
-	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("the command ip of iproute2 is not installed")
-	}
-	ip := func(args string) {
-		t.Helper()
-		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v: %s", args, err, out)
-		}
-	}
-	tag := fmt.Sprintf("rn%d", os.Getpid()%100000)
-	one, two := tag+"a", tag+"b"
-	ip("netns add " + one)
-	t.Cleanup(func() { exec.Command("ip", "netns", "del", one).Run() })
-	ip("netns add " + two)
-	t.Cleanup(func() { exec.Command("ip", "netns", "del", two).Run() })
-	ip(fmt.Sprintf("link add %s netns %s type veth peer name %s netns %s", one, one, two, two))
-	for ns, addr := range map[string]string{one: "10.199.7.1/24", two: "10.199.7.2/24"} {
-		ip("-n " + ns + " addr add " + addr + " dev " + ns)
-		ip("-n " + ns + " link set " + ns + " up")
-		ip("-n " + ns + " link set lo up")
-	}
+	w := newWire(t)
+	one, two, ip := w.one, w.two, w.ip
+	ip("-n " + one + " addr add 10.199.7.1/24 dev " + one)
+	ip("-n " + two + " addr add 10.199.7.2/24 dev " + two)
 	dir := certDir(t, "10.199.7.1", "10.199.7.2")
 	node := func(ns, name, listen string) *process {
 		return launch(t, childConfig{Dir: dir, Name: name, Listen: listen, Seeds: []string{"10.199.7.1:7001"}, Baseline: 2 * time.Second},

@@ -29,8 +29,6 @@ const (
 	// islandFactor times Config.SeedInterval is the longest time between two
 	// looks at the seeds while one of them is in the view.
 	islandFactor = 6
-	// maxWarned is of how many things that others may cause a node warns.
-	maxWarned = 64
 )
 
 // A seed is one entry of Config.Seeds or of the snapshot. It is looked up and
@@ -244,20 +242,6 @@ func (n *Node) trySeeds(strangers bool) <-chan error {
 	return results
 }
 
-// warnOnce logs a warning about the configuration once for each key.
-func (n *Node) warnOnce(key, msg string, err error) {
-	h := &n.heal
-	h.mu.Lock()
-	said := h.warned[key] || len(h.warned) >= maxWarned
-	if !said {
-		h.warned[key] = true
-	}
-	h.mu.Unlock()
-	if !said {
-		n.lines.Log(slog.LevelWarn, key, msg, "err", err)
-	}
-}
-
 // trySeed looks one seed up and exchanges state with the nodes behind it, all
 // at once. It sends at most maxSeedAddrs+1 results.
 func (n *Node) trySeed(s *seed, strangers bool, results chan<- error) {
@@ -297,6 +281,7 @@ func (n *Node) trySeedAt(s *seed, addr string) error {
 		s.behind[addr] = id
 		h.mu.Unlock()
 		h.scheduleResync(time.Now())
+		n.compareRoute(addr)
 	}
 	return err
 }
@@ -307,7 +292,7 @@ func (n *Node) lookUp(s *seed) ([]string, error) {
 	if s.literal {
 		return s.addrs, nil
 	}
-	ips, err := n.resolve(s.host)
+	ips, err := resolve(n.stopContext(), &n.cfg, s.host)
 	var addrs []string
 	own := false
 	for _, ip := range ips {
@@ -361,24 +346,23 @@ func (n *Node) noteLookUp(s *seed, addrs []string, own bool, err error) {
 }
 
 // resolve looks a name up, within lookupTimeout whatever Config.Resolve does.
-func (n *Node) resolve(host string) ([]string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
+func resolve(ctx context.Context, cfg *Config, host string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	defer context.AfterFunc(n.stopContext(), cancel)()
 	type answer struct {
 		ips []string
 		err error
 	}
 	answers := make(chan answer, 1)
 	go func() { // not waited for: it may ignore its context
-		ips, err := n.cfg.Resolve(ctx, host)
+		ips, err := cfg.Resolve(ctx, host)
 		answers <- answer{ips, err}
 	}()
 	select {
 	case a := <-answers:
 		return a.ips, a.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("no answer of the resolver for %s within %v: %w", host, lookupTimeout, ctx.Err())
+		return nil, fmt.Errorf("the resolver has not answered within %v: %w", lookupTimeout, ctx.Err())
 	}
 }
 

@@ -157,7 +157,10 @@ func TestFieldIslandsOfOneNameFindEachOther(t *testing.T) {
 	eps, port := listenAll(t, 4)
 	var dns names
 	dns.set("seeds.example", "127.0.0.1", "127.0.0.2")
-	cfg := cluster.Config{Seeds: []string{fmt.Sprint("seeds.example:", port)}, Resolve: dns.resolve, SeedInterval: 200 * time.Millisecond}
+	cfg := cluster.Config{ // one of the names never answers
+		Seeds:   []string{fmt.Sprint("dead.example:", port), fmt.Sprint("seeds.example:", port)},
+		Resolve: serveNames(t, &dns), SeedInterval: 200 * time.Millisecond,
+	}
 	var all []*history
 	for i, ep := range eps[:2] {
 		cfg.Name = fmt.Sprint("old", i)

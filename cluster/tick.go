@@ -54,6 +54,7 @@ func (n *Node) run() {
 			n.measure()
 			n.followCertificate()
 			n.acquit(now)
+			n.checkFamilies()
 			n.saveSnapshot(now)
 		}
 		if now.Sub(minute) >= time.Minute {

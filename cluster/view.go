@@ -35,7 +35,9 @@ type member struct {
 	presentFrom time.Time // since when it is present without a break
 	refused     bool      // its address refused a connection since it failed
 	suspectedAt time.Time
-	probeFailed time.Time // the last probe of this node's own that failed
+	// familyChecked: by checkFamilies.
+	familyChecked bool
+	probeFailed   time.Time // the last probe of this node's own that failed
 }
 
 // A source is one kind of evidence against a member.

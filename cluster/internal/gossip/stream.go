@@ -106,7 +106,7 @@ func (t *Transport) track(c *conn) error {
 }
 
 func (t *Transport) hello(kind byte) []byte {
-	h := hello{kind: kind, cluster: t.me.cluster, key: t.me.pub, id: t.me.id, addr: t.cfg.Advertise}
+	h := hello{kind: kind, cluster: t.me.cluster, key: t.me.pub, id: t.me.id, addr: netip.AddrPortFrom(t.cfg.Advertise.Addr().WithZone(""), t.cfg.Advertise.Port())}
 	return h.append(nil)
 }
 
@@ -140,6 +140,7 @@ func (t *Transport) accept(c *conn, verify func(id string) error) error {
 		t.cfg.Observer.Refused(HelloMalformed)
 		return err
 	}
+	h.addr = t.Local(h.addr)
 	if err := t.admit(h, verify); err != nil {
 		if errors.Is(err, ErrSelf) && h.key == t.me.pub {
 			t.noteSelf(c.RemoteAddr())
@@ -160,6 +161,7 @@ func (t *Transport) accept(c *conn, verify func(id string) error) error {
 		return err
 	}
 	t.contact(h)
+	t.compareEnds(h, c)
 	if h.kind == kindKey {
 		t.cfg.Observer.Stream("in", "key")
 		return c.Close()
@@ -192,7 +194,9 @@ func (t *Transport) admit(h hello, verify func(id string) error) error {
 		return fmt.Errorf("gossip: %s belongs to another cluster", h.id)
 	}
 	if h.id == t.me.id {
-		t.cfg.Observer.Refused(HelloNode)
+		if h.key != t.me.pub {
+			t.cfg.Observer.Refused(HelloNode)
+		}
 		return ErrSelf
 	}
 	if err := verify(h.id); err != nil {
@@ -214,6 +218,33 @@ func (t *Transport) contact(h hello) {
 	if p := t.peer(h.id); p != nil && !p.present.Load() {
 		t.cfg.Contact(h.id, h.addr)
 	}
+}
+
+// compareEnds tells of a node that is not in the view and says that it is at
+// another address than the other end of its connection.
+func (t *Transport) compareEnds(h hello, c *conn) {
+	end, err := netip.ParseAddrPort(c.RemoteAddr().String())
+	if p := t.peer(h.id); err == nil && p != nil && !p.present.Load() && end.Addr().Unmap() != h.addr.Addr() {
+		t.cfg.Elsewhere(h.id, h.addr, end.String())
+	}
+}
+
+// Local returns an address of another node as this one uses it: a link-local one
+// of IPv6 means nothing without the zone, the interface, that leads to it. That
+// is the zone of the address which this node advertises.
+func (t *Transport) Local(a netip.AddrPort) netip.AddrPort {
+	if ip := a.Addr(); ip.Is6() && ip.IsLinkLocalUnicast() {
+		return netip.AddrPortFrom(ip.WithZone(t.cfg.Advertise.Addr().Zone()), a.Port())
+	}
+	return a
+}
+
+// local is Local for text.
+func (t *Transport) local(addr string) string {
+	if a, err := netip.ParseAddrPort(addr); err == nil && a.Addr().Is6() && a.Addr().IsLinkLocalUnicast() {
+		return t.Local(a).String()
+	}
+	return addr
 }
 
 // ErrSelf says that a node has reached itself.
@@ -306,6 +337,7 @@ func (t *Transport) dial(a memberlist.Address, timeout time.Duration, kind byte)
 	if timeout <= 0 {
 		return nil, hello{}, context.DeadlineExceeded
 	}
+	a.Addr = t.local(a.Addr)
 	c, h, err := t.connect(a, timeout, kind)
 	t.mu.Lock()
 	if err == nil {
@@ -370,9 +402,11 @@ func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind by
 		}
 		return nil, h, err
 	}
+	h.addr = t.Local(h.addr)
 	if err := t.admit(h, verify); err != nil {
 		return nil, h, err
 	}
+	t.compareEnds(h, c)
 	if a.Name != "" && a.Name != h.id {
 		t.cfg.Observer.Refused(HelloOther)
 		t.contact(h)
@@ -395,6 +429,7 @@ func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind by
 // fetchKey learns the key of a node in the background, at most once a second
 // for one address.
 func (t *Transport) fetchKey(a memberlist.Address) {
+	a.Addr = t.local(a.Addr)
 	if a.Name == t.me.id || a.Addr == t.cfg.Advertise.String() {
 		return
 	}

@@ -41,6 +41,10 @@ type Config struct {
 	// Dialed is called after each dial with the node that was wanted ("" if
 	// any), its address, and how it ended.
 	Dialed func(want, addr string, err error)
+	// Elsewhere is called, without locks, when a node that is not in the view has
+	// said hello over a connection whose other end, end, has another IP address
+	// than the one it advertises. It must not block.
+	Elsewhere func(id string, addr netip.AddrPort, end string)
 }
 
 // A Transport is memberlist's transport over one endpoint. Its methods are safe
@@ -133,6 +137,9 @@ func New(cfg Config) (*Transport, error) {
 	if cfg.Dialed == nil {
 		cfg.Dialed = func(string, string, error) {}
 	}
+	if cfg.Elsewhere == nil {
+		cfg.Elsewhere = func(string, netip.AddrPort, string) {}
+	}
 	if cfg.Started == nil {
 		cfg.Started = func(string) time.Time { return time.Time{} }
 	}
@@ -176,6 +183,7 @@ func (t *Transport) WriteTo(b []byte, addr string) (time.Time, error) {
 	a := memberlist.Address{Addr: addr}
 	if to, err := netip.ParseAddrPort(addr); err == nil {
 		t.mu.RLock()
+		to = t.Local(to)
 		for id, p := range t.peers {
 			if p.addr == to {
 				a.Name = id
@@ -206,6 +214,7 @@ func (t *Transport) send(kind byte, b []byte, a memberlist.Address) error {
 		t.cfg.Observer.Refused(SendFailed)
 		return &net.OpError{Op: "write", Net: "udp", Err: err}
 	}
+	to = t.Local(to)
 	p := t.peer(a.Name)
 	if p == nil {
 		t.cfg.Observer.Refused(SendNoKey)
