@@ -38,7 +38,8 @@ type Endpoint struct {
 	udp      *net.UDPConn
 	pool     session.Pool
 	budget   *budget.Budget
-	system   *Server // the methods of extensions
+	system   *Server    // the methods of extensions
+	control  ServerFunc // around their calls; nil: nothing
 	server   atomic.Pointer[Server]
 	wired    atomic.Pointer[wired]
 	arrivals *admission
@@ -82,7 +83,7 @@ func Listen(addr string, opts ...EndpointOption) (*Endpoint, error) {
 		return nil, fmt.Errorf("rpcnet: %w", err)
 	}
 	ep := &Endpoint{
-		cfg: cfg, source: source, listener: l, udp: udp, system: NewServer(),
+		cfg: cfg, source: source, listener: l, udp: udp, system: NewServer(), control: cfg.around(),
 		budget:     budget.New(cfg.memoryBudget(), cfg.peerMemory()),
 		extensions: map[*Extension]bool{}, sessions: map[*session.Session]*time.Timer{}, perPeer: map[string]int{}, refusals: map[string]uint64{}, conns: map[*Conn]bool{},
 		lines: loglimit.New(cfg.logger), packets: make(chan struct{}), gone: make(chan struct{}), drained: make(chan struct{}),
@@ -132,8 +133,12 @@ func (ep *Endpoint) find(procedure string) *entry {
 	return notServing
 }
 
-// outer returns what is around the calls of the user's server.
+// outer returns what is around the calls of the user's server, and around those
+// of extensions.
 func (ep *Endpoint) outer(e *entry) ServerFunc {
+	if e.system {
+		return ep.control
+	}
 	if e.server != ep.server.Load() {
 		return nil
 	}

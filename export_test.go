@@ -13,3 +13,12 @@ func (ep *Endpoint) Serves() bool { return ep.server.Load() != nil }
 
 // MatchText is the matching of patterns.
 var MatchText = matchText
+
+// ParseHeader reads the metadata that a peer has sent.
+func ParseHeader(b []byte) (Header, error) {
+	h, err := parseHeader(b)
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
+}

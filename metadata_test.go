@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -207,4 +208,25 @@ func checkResponses(t *testing.T, addr string, node party) {
 	if len(call.Header())+len(call.Trailer()) > 0 {
 		t.Errorf("the record has %v, %v", call.Header(), call.Trailer())
 	}
+}
+
+// FuzzMetadata: what a peer sends as metadata is refused, or keeps every rule of
+// a Header and comes through unchanged.
+func FuzzMetadata(f *testing.F) {
+	f.Add([]byte{1, 'a', 1, 'b'})
+	f.Add([]byte{1, 'A', 1, 'b'})
+	f.Add([]byte{5, 'a', '-', 'b', 'i', 'n', 1, 0xff})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, err := rpcnet.ParseHeader(b)
+		if err != nil {
+			return
+		}
+		if err := h.Validate(); err != nil {
+			t.Errorf("taken, and then not valid: %v", err)
+		}
+		again, err := rpcnet.ParseHeader(wire.AppendMetadata(nil, h))
+		if err != nil || !reflect.DeepEqual(h, again) {
+			t.Errorf("%v comes back as %v, %v", h, again, err)
+		}
+	})
 }

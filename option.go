@@ -1,6 +1,7 @@
 package rpcnet
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"time"
@@ -101,6 +102,7 @@ type endpointConfig struct {
 	drain        time.Duration
 	keepalive    keepalive
 	roles        Roles
+	control      []ServerInterceptor
 }
 
 type keepalive struct{ idle, dead time.Duration }
@@ -134,6 +136,30 @@ func (f endpointOption) applyEndpoint(c *endpointConfig) { f(c) }
 // everyone with a certificate of the authorities is welcome.
 func WithAuthorize(f func(Peer) error) EndpointOption {
 	return endpointOption(func(c *endpointConfig) { c.authorize = f })
+}
+
+// WithControlInterceptors adds interceptors, the first outermost, around the
+// calls of procedures that extensions serve, such as the control procedures of
+// package cluster (/cluster.v1.Admin/..., /cluster.v1.Worker/...): to log them, to
+// count them, or to refuse them with an error. They run when the caller has the
+// procedure's role ([Roles]), and must not block: some of these procedures run
+// where frames are read. Default none.
+func WithControlInterceptors(is ...ServerInterceptor) EndpointOption {
+	return endpointOption(func(c *endpointConfig) { c.control = append(c.control, is...) })
+}
+
+// around returns what surrounds the calls of extensions, nil if nothing does.
+func (c *endpointConfig) around() ServerFunc {
+	if len(c.control) == 0 {
+		return nil
+	}
+	f := func(ctx context.Context, spec *Spec, s ServerStream) error {
+		return ServerCallFrom(ctx).entry.handler(ctx, spec, s)
+	}
+	for _, i := range slices.Backward(c.control) {
+		f = i(f)
+	}
+	return f
 }
 
 // WithMaxConcurrentStreams limits the calls that one session of a caller may

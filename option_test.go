@@ -252,11 +252,12 @@ var optionTests = map[string]func(*testing.T){
 			return err == nil
 		})
 	},
-	"WithSessionsPastExpiry": sessionsEndWithTheirCertificates,
-	"WithDrainTimeout":       drainTimeoutBoundsServe,
-	"WithRoles":              rolesRefuseStrangers,
-	"WithTarget":             sessionKnowsWhomItIsFor,
-	"WithVerifyPeer":         dialVerifiesItsPeer,
+	"WithSessionsPastExpiry":  sessionsEndWithTheirCertificates,
+	"WithDrainTimeout":        drainTimeoutBoundsServe,
+	"WithControlInterceptors": controlCallsAreSeen,
+	"WithRoles":               rolesRefuseStrangers,
+	"WithTarget":              sessionKnowsWhomItIsFor,
+	"WithVerifyPeer":          dialVerifiesItsPeer,
 	"WithServerName": func(t *testing.T) {
 		ep, err := rpcnet.Listen("127.0.0.1:0", rpctest.Credentials(t, "other.example.org"), rpcnet.WithLogger(rpctest.Logger(t)))
 		if err != nil {

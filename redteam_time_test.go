@@ -73,6 +73,7 @@ func sessionsEndWithTheirCertificates(t *testing.T) {
 	if !strings.Contains(out.String(), "a caller's certificate has expired") {
 		t.Error("nobody is told")
 	}
+	stopsInTime(t, ep)
 }
 
 // The expiry of one's own certificate is told at the moment.
@@ -97,6 +98,7 @@ func TestAttack13ExpiryIsTold(t *testing.T) {
 	if n := strings.Count(out.String(), "has expired"); n != 1 {
 		t.Errorf("told %d times", n)
 	}
+	stopsInTime(t, ep)
 }
 
 // Functions of extensions and of the program that hang, for what a peer has

@@ -134,6 +134,7 @@ func TestAttack04ChainsThatAreDearToVerify(t *testing.T) {
 			t.Errorf("%s: %v of CPU for a handshake, want less than %v", name, each, limit)
 		}
 	}
+	stopsInTime(t, ep)
 }
 
 // slowdown is how much slower processors are under the race detector.
@@ -169,6 +170,7 @@ func TestAttack04CertificatesOverTheLimits(t *testing.T) {
 			return strings.Contains(out.String(), says)
 		})
 	}
+	stopsInTime(t, ep)
 }
 
 // Strangers fill the log: with names of 30 KB in the certificates they show, and
@@ -219,4 +221,5 @@ func TestAttack11TextInTheLog(t *testing.T) {
 			break
 		}
 	}
+	stopsInTime(t, ep)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
@@ -387,5 +388,36 @@ func TestANodeRefusesASessionForAnother(t *testing.T) {
 	const want = `this is node "w1", boot b7, cluster "blue", the caller wants cluster "green"`
 	if !strings.Contains(string(got), want) {
 		t.Errorf("the node says %q, want it to contain %q", got, want)
+	}
+}
+
+// An operator sees the calls of extensions, and can refuse them.
+func controlCallsAreSeen(t *testing.T) {
+	var seen atomic.Value
+	ep := rpctest.Listen(t, rpcnet.WithControlInterceptors(func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
+		return func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
+			seen.Store(rpcnet.ServerCallFrom(ctx).Peer().ID + " " + spec.Procedure)
+			if spec.Procedure == "private" {
+				return rpcnet.NewError(rpcnet.CodePermissionDenied, "not by the operator's rule")
+			}
+			return next(ctx, spec, s)
+		}
+	}))
+	yes := func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error { return s.Send([]byte("yes")) }
+	if _, err := ep.Extend(rpcnet.Extension{Methods: []rpcnet.Method{
+		{Spec: &rpcnet.Spec{Procedure: "open"}, Handler: yes}, {Spec: &rpcnet.Spec{Procedure: "private"}, Handler: yes},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	serving(ep, echoServer())
+	conn := rpctest.Dial(t, ep.Addr().String())
+	if out, err := rpcnet.CallRaw(within(t), conn, "open", nil); err != nil || string(out) != "yes" || seen.Load() != "localhost open" {
+		t.Errorf("%q, %v, seen %v", out, err, seen.Load())
+	}
+	_, err := rpcnet.CallRaw(within(t), conn, "private", nil)
+	wantCode(t, err, rpcnet.CodePermissionDenied)
+	mustEcho(t, conn, []byte("a server's own procedures"))
+	if seen.Load() != "localhost private" {
+		t.Errorf("the call of a server's procedure was seen: %v", seen.Load())
 	}
 }
