@@ -66,7 +66,7 @@ func (n *Node) tellLeft(ctx context.Context) error {
 	// the meta, which announceLeaving has spread, must be everywhere first.
 	// The control packets are faster; this is for those who missed them.
 	spread := n.cfg.GossipInterval * 2
-	n.tellByStream(n.cfg.StreamTimeout)
+	n.tellByStream(ctx)
 	if !n.pause(ctx, spread) {
 		return nil
 	}
@@ -76,7 +76,7 @@ func (n *Node) tellLeft(ctx context.Context) error {
 	}
 	err := n.list.Leave(wait)
 	n.drain()
-	n.tellByStream(n.cfg.StreamTimeout)
+	n.tellByStream(ctx)
 	if err != nil && n.alone() {
 		err = nil
 	}

@@ -164,9 +164,9 @@ func (s *streamsOnly) has(id string, now time.Time) bool {
 const maxStreamed = 16
 
 // tellByStream exchanges state with those members that packets do not reach, so
-// that they hear what the others are told by packets. It waits for them, for d at
-// most.
-func (n *Node) tellByStream(d time.Duration) {
+// that they hear what the others are told by packets. It waits for them, for
+// StreamTimeout at most, and no longer than ctx and the node last.
+func (n *Node) tellByStream(ctx context.Context) {
 	now := time.Now()
 	var all sync.WaitGroup
 	told := 0
@@ -181,12 +181,17 @@ func (n *Node) tellByStream(d time.Duration) {
 		return
 	}
 	done := make(chan struct{})
-	go func() { all.Wait(); close(done) }()
-	t := time.NewTimer(d)
+	go func() {
+		defer close(done)
+		all.Wait()
+	}()
+	t := time.NewTimer(n.cfg.StreamTimeout)
 	defer t.Stop()
 	select {
 	case <-done:
 	case <-t.C:
+	case <-ctx.Done():
+	case <-n.stop:
 	}
 }
 
