@@ -1,9 +1,12 @@
 # The commands of this project. "make" alone lists them.
 .DEFAULT_GOAL := help
 FUZZ_TIME ?= 30s
+SEED ?= $(shell date +%s)
 STATICCHECK = go tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help build cross test lint generate fuzz redteam field e2e house golangci bench bench-quick bench-flood demo certs ci
+.PHONY: help build cross test lint golangci generate fuzz redteam field e2e house demo certs ci \
+	routesim chaos rolling compare soak scale cluster-test cluster-soak \
+	bench bench-quick bench-codec bench-routing bench-flood cluster-bench cluster-bench-quick
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -51,6 +54,26 @@ e2e: ## a client in Python against the cluster example; needs python3
 house: ## how large names, types, functions and files are, beside what is to be reached
 	@go run ./internal/cmd/house
 
+cluster-test: ## all tests of cluster and workers, the long ones too; wants a quiet machine, root for network namespaces
+	CLUSTER_TEST=long go test -timeout 60m -parallel 2 ./cluster/... ./workers
+
+routesim: ## run the routing simulations and their gates
+	go run ./internal/cmd/routesim
+
+chaos: DURATION ?= 2m
+chaos: ## break directors and workers for DURATION (2m) under 50 clients, in the order of SEED
+	go run ./internal/cmd/chaos -duration $(DURATION) -seed $(SEED) $(CHAOS_FLAGS)
+
+rolling: ## restart every worker and director under 50 clients that must see no error
+	go run ./internal/cmd/chaos -rolling
+
+soak: DURATION ?= 10m
+soak: ## calls, cancels, reconnects and faults for DURATION (10m)
+	go run ./internal/cmd/soak -duration $(DURATION)
+
+cluster-soak: ## 100 nodes for 10 minutes with churn and 5 % loss
+	go run ./cluster/internal/clusterbench -soak 10m
+
 bench: ## compare with other libraries; writes docs/performance.md
 	$(MAKE) -C bench bench
 
@@ -60,6 +83,25 @@ bench-flood: ## what a peer that floods a server costs another peer of it
 bench-quick: ## the main rows of bench in under a minute
 	$(MAKE) -C bench bench-quick
 
+bench-codec: ## compare the codec with others, half a minute; writes a section of docs/contracts.md
+	$(MAKE) -C bench bench-codec
+
+bench-routing: ## grpc-go's load balancing policies on the traces of routesim
+	cd bench && go test -v ./routing -requests 20000 | grep -v '^=== \|^---'
+
+cluster-bench: ## measure membership, 20 runs of each row, about 45 min; writes docs/membership.md after each row
+	go run ./cluster/internal/clusterbench -doc docs/membership.md
+
+cluster-bench-quick: ## the same with five nodes, one run of each row, under 45 s
+	@go run ./cluster/internal/clusterbench -quick
+
+scale: ## what a registry of 10, 100 and 1000 workers costs
+	go run ./internal/cmd/scale
+
+compare: ## the worker pool by hand and with the cluster under the same faults
+	go run ./examples/connectionswap/compare -lines
+	go run ./examples/connectionswap/compare
+
 demo: ## run the cluster example: director, workers, client
 	go run ./examples/cluster/demo
 
@@ -68,5 +110,3 @@ certs: ## make development certificates in certs/
 
 ci: ## what .ci/run does
 	.ci/run
-
--include *.mk
