@@ -280,8 +280,9 @@ type writeTimeoutOption time.Duration
 func (o writeTimeoutOption) applyEndpoint(c *endpointConfig) { c.writeTimeout = time.Duration(o) }
 func (o writeTimeoutOption) applyDial(c *dialConfig)         { c.writeTimeout = time.Duration(o) }
 
-// WithWriteTimeout ends a session whose peer has not read its socket for so
-// long that a write has been stuck for d. Default 10 s, also for a time that is
+// WithWriteTimeout ends a session whose peer has taken nothing for d while a
+// write waits for it. A slow link is no reason: what counts is that bytes move.
+// Default 10 s, also for a time that is
 // not positive: it cannot be turned off, or a peer could hold memory for ever,
 // but d may be as long as you like.
 func WithWriteTimeout(d time.Duration) LaneOption { return writeTimeoutOption(d) }

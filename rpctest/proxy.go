@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -24,6 +25,7 @@ type Proxy struct {
 	links    map[*proxied]bool
 	accepted int
 	delay    time.Duration
+	rate     int // bytes a second; 0: any
 	hold     func(n int) time.Duration
 	refuse   bool
 	budget   int64         // bytes until the cut; negative: none
@@ -70,6 +72,55 @@ func (p *Proxy) Delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = d
+}
+
+// LimitRate lets n bytes a second pass on each connection in each direction, or
+// any number if n is 0. The proxy then reads a few KiB ahead and not more. The
+// buffers of the system are as small for connections that come later, so call it
+// before the first.
+func (p *Proxy) LimitRate(n int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate = n
+	if n <= 0 {
+		return nil
+	}
+	raw, err := p.listener.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		return err
+	}
+	return smallBuffer(raw)
+}
+
+// slowPiece is how much passes at a time, and slowBuffer about how much the
+// system holds, while the rate is limited.
+const (
+	slowPiece  = 1 << 10
+	slowBuffer = 4 << 10
+)
+
+// smallBuffer makes the receive buffer of a socket small that is not connected.
+func smallBuffer(raw syscall.RawConn) (err error) {
+	if e := raw.Control(func(fd uintptr) { err = setReceiveBuffer(fd, slowBuffer) }); e != nil {
+		return e
+	}
+	return err
+}
+
+// dial connects with the target.
+func (p *Proxy) dial() (net.Conn, error) {
+	p.mu.Lock()
+	limited := p.rate > 0
+	p.mu.Unlock()
+	var d net.Dialer
+	if limited {
+		d.Control = func(_, _ string, raw syscall.RawConn) error { return smallBuffer(raw) }
+	}
+	c, err := d.Dial("tcp", p.target)
+	if err == nil && limited {
+		c.(*net.TCPConn).SetWriteBuffer(slowBuffer)
+	}
+	return c, err
 }
 
 // HoldConnections delays whole connections: the n-th one, from 0, passes
@@ -171,7 +222,7 @@ func (p *Proxy) accept() {
 // pass connects near with the target.
 func (p *Proxy) pass(near net.Conn, wait time.Duration) {
 	defer p.wg.Done()
-	far, err := net.Dial("tcp", p.target)
+	far, err := p.dial()
 	if err != nil {
 		near.Close()
 		return
@@ -216,8 +267,17 @@ func (p *Proxy) copy(l *proxied, dst io.Writer, src io.Reader) {
 		defer close(pieces)
 		for {
 			b := make([]byte, 16<<10)
+			p.mu.Lock()
+			rate := p.rate
+			p.mu.Unlock()
+			if rate > 0 {
+				b = b[:slowPiece]
+			}
 			n, err := src.Read(b)
 			if n > 0 {
+				if rate > 0 && !l.sleep(time.Duration(n)*time.Second/time.Duration(rate)) {
+					return
+				}
 				p.mu.Lock()
 				due := time.Now().Add(p.delay)
 				p.mu.Unlock()

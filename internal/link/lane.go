@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -80,6 +81,25 @@ func (l *Lane) Flush() error {
 // next read may wait. It must be called before the reads it is to see.
 func (l *Lane) BeforeRead(f func()) { l.raw.before = f }
 
+// Received returns how many bytes have come so far, encrypted ones.
+func (l *Lane) Received() uint64 { return l.raw.received.Load() }
+
+// Sent returns how many encrypted bytes the system has taken so far, and how many
+// of them the peer's system has acknowledged. Where the system does not tell that
+// it counts what it has taken. A write under way counts as far as it has come.
+func (l *Lane) Sent() (taken, acknowledged uint64) {
+	g := l.raw
+	taken = g.taken.Load() // first: what is taken meanwhile may wait as well
+	if g.sock == nil {
+		return taken, taken
+	}
+	var waits uint64
+	if g.sock.Control(func(fd uintptr) { waits = unacknowledged(fd) }) != nil {
+		return taken, taken
+	}
+	return taken, taken - min(waits, taken)
+}
+
 // SetReadDeadline sets the deadline of reads only. After a time-out reads go
 // on where they stopped.
 func (l *Lane) SetReadDeadline(t time.Time) error { return l.raw.SetReadDeadline(t) }
@@ -98,13 +118,16 @@ type gathered struct {
 
 	before func() // nil, or runs before a read that may wait
 
+	received, taken atomic.Uint64 // bytes
+
 	mu   sync.Mutex // of what follows, and of writes
 	mode writeMode
-	wb   []byte          // gathered, or left by a write that did not wait
-	sock syscall.RawConn // of Conn; nil if it has none
-	try  func(fd uintptr) bool
-	p    []byte // what try writes
-	n    int    // and how much of it has been written
+	wb   []byte                // gathered, or left by a write that did not wait
+	sock syscall.RawConn       // of Conn; nil if it has none
+	try  func(fd uintptr) bool // writes once
+	all  func(fd uintptr) bool // writes until all has been written
+	p    []byte                // what they write
+	n    int                   // and how much of it has been written
 	err  error
 }
 
@@ -124,8 +147,15 @@ func newGathered(c net.Conn) *gathered {
 		g.sock, _ = sc.SyscallConn()
 	}
 	g.try = func(fd uintptr) bool {
-		g.n, g.err = writeNow(fd, g.p)
+		var n int
+		n, g.err = writeNow(fd, g.p[g.n:])
+		g.n += n
+		g.taken.Add(uint64(n))
 		return true
+	}
+	g.all = func(fd uintptr) bool {
+		g.try(fd)
+		return g.err != nil || g.n == len(g.p)
 	}
 	return g
 }
@@ -159,7 +189,9 @@ func (g *gathered) read(p []byte) (int, error) {
 	if g.r == g.w {
 		if len(p) >= len(g.rb) {
 			g.aboutToRead()
-			return g.Conn.Read(p)
+			n, err := g.Conn.Read(p)
+			g.received.Add(uint64(max(n, 0)))
+			return n, err
 		}
 		if g.full {
 			g.full = false
@@ -170,6 +202,7 @@ func (g *gathered) read(p []byte) (int, error) {
 		if n <= 0 {
 			return n, err
 		}
+		g.received.Add(uint64(n))
 		g.r, g.w = 0, n
 		g.full = n == len(g.rb) && n < lastRead
 	}
@@ -184,7 +217,7 @@ func (g *gathered) Write(p []byte) (int, error) {
 	defer g.mu.Unlock()
 	switch {
 	case g.mode == through && len(g.wb) == 0:
-		return g.Conn.Write(p)
+		return g.writeAll(p)
 	case g.mode == some && len(g.wb) == 0:
 		n, err := g.writeNow(p)
 		g.wb = append(g.wb, p[n:]...)
@@ -219,7 +252,7 @@ func (g *gathered) write() (err error) {
 	}
 	n := len(g.wb)
 	if g.mode == gather {
-		_, err = g.Conn.Write(g.wb)
+		_, err = g.writeAll(g.wb)
 	} else {
 		n, err = g.writeNow(g.wb)
 	}
@@ -235,8 +268,32 @@ func (g *gathered) writeNow(p []byte) (int, error) {
 	if g.sock == nil {
 		return 0, nil
 	}
+	return g.writeWith(g.try, p)
+}
+
+// writePiece is how much is written at a time where a write that waits does not
+// tell how far it has come.
+const writePiece = 16 << 10
+
+// writeAll writes p, waits while the socket is full, and counts what it takes as
+// it takes it. mu is held.
+func (g *gathered) writeAll(p []byte) (done int, err error) {
+	if g.sock != nil && writesNow {
+		return g.writeWith(g.all, p)
+	}
+	for done < len(p) && err == nil {
+		var n int
+		n, err = g.Conn.Write(p[done:min(len(p), done+writePiece)])
+		done += n
+		g.taken.Add(uint64(n))
+	}
+	return done, err
+}
+
+// writeWith has write, which is try or all, write p. mu is held.
+func (g *gathered) writeWith(write func(fd uintptr) bool, p []byte) (int, error) {
 	g.p, g.n, g.err = p, 0, nil
-	err := g.sock.Write(g.try)
+	err := g.sock.Write(write)
 	g.p = nil
 	if err == nil && g.err != nil {
 		err = &net.OpError{Op: "write", Net: "tcp", Source: g.LocalAddr(), Addr: g.RemoteAddr(), Err: g.err}

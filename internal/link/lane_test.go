@@ -296,3 +296,46 @@ func TestUnmap(t *testing.T) {
 		}
 	}
 }
+
+// A write that waits counts as far as it has come, and what the peer's system has
+// taken counts as acknowledged, not what waits here.
+func TestLaneCountsWhatMoves(t *testing.T) {
+	t.Parallel()
+	server, client := lanes(t)
+	taken, acked := server.Sent()
+	if taken == 0 || acked > taken || client.Received() == 0 {
+		t.Errorf("after the handshake: taken %d, acknowledged %d, received %d", taken, acked, client.Received())
+	}
+	const size = 32 << 20 // more than the two systems buffer
+	ended := make(chan error, 1)
+	go func() {
+		_, err := server.Write(make([]byte, size))
+		ended <- err
+	}()
+	for first := taken; taken < first+200_000; { // nobody reads, and the write has not ended
+		taken, _ = server.Sent()
+	}
+	seen := taken
+	buf := make([]byte, 1<<20)
+	for read := 0; read < size; {
+		n, err := client.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read += n
+		taken, acked = server.Sent()
+		if acked > taken || taken < seen {
+			t.Fatalf("taken %d, acknowledged %d, taken before %d", taken, acked, seen)
+		}
+		seen = taken
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	for taken != acked {
+		taken, acked = server.Sent()
+	}
+	if taken <= size || client.Received() != taken {
+		t.Errorf("%d bytes: taken %d, received %d", size, taken, client.Received())
+	}
+}

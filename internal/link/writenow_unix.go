@@ -7,6 +7,9 @@ import (
 	"syscall"
 )
 
+// writesNow says whether writeNow writes.
+const writesNow = true
+
 // writeNow writes as much of p as the socket takes at once, which may be
 // nothing.
 func writeNow(fd uintptr, p []byte) (int, error) {

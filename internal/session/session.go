@@ -78,6 +78,15 @@ type someWriter interface {
 	Flush() error
 }
 
+// A measuredLane counts the bytes that move on it.
+type measuredLane interface {
+	// Received returns how many bytes have come.
+	Received() uint64
+	// Sent returns how many bytes the system has taken, and how many of them the
+	// peer's system has acknowledged, as far as that is known.
+	Sent() (taken, acknowledged uint64)
+}
+
 // A Config configures a session. It must not be changed while in use.
 type Config struct {
 	MaxStreams       int             // served at a time; 0: 10 000
@@ -87,7 +96,7 @@ type Config struct {
 	SessionBuffer    int             // unread bytes above which the session stops taking more, and most of unfinished messages; 0: 64 MiB
 	KeepaliveIdle    time.Duration   // PING after so long without a frame; 0: 3 s; negative: never
 	KeepaliveTimeout time.Duration   // dead after so long without a frame; 0: 10 s
-	WriteTimeout     time.Duration   // a peer that stops reading for so long is gone; 0: 10 s
+	WriteTimeout     time.Duration   // a peer that takes nothing of what waits for so long is gone; 0: 10 s
 	Encodings        uint64          // bit set announced to the peer
 	Account          *budget.Account // of [Charge], which the session owns; nil: none
 	Handler          Handler         // nil on the caller's side
@@ -155,11 +164,12 @@ type Facts struct {
 // concurrent use.
 type Session struct {
 	// Immutable after New.
-	lane   Lane
-	cfg    Config
-	server bool
-	peer   wire.Settings
-	closed chan struct{}
+	lane     Lane
+	measured measuredLane // the lane, if it is one
+	cfg      Config
+	server   bool
+	peer     wire.Settings
+	closed   chan struct{}
 
 	// The send side, guarded by wmu: see writer.go and send.go.
 	wmu        sync.Mutex
@@ -229,8 +239,12 @@ type Session struct {
 	ticked     time.Time
 	silent     time.Duration // without a frame, the process's own stalls taken off
 	silentRecv int64         // lastRecv when silent was last 0
+	silentIn   uint64        // bytes received when silent was last 0
+	acked      uint64        // bytes acknowledged, at the PING or later
+	pingEnd    uint64        // bytes up to the end of the PING; 0: it waits in the buffer
 	loneIdle   int           // ticks since a lone call
 	writeSeen  uint64
+	writeAcked uint64 // bytes acknowledged at writeSince
 	writeSince time.Time
 }
 
@@ -249,6 +263,7 @@ func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*
 		away: make(chan struct{}), drain: make(chan struct{}), idle: make(chan struct{}),
 	}
 	s.some, _ = lane.(someWriter)
+	s.measured, _ = lane.(measuredLane)
 	s.in = input{lane: lane, b: make([]byte, firstBuffer), resume: s.resumeReading}
 	own := wire.Settings{
 		Version: wire.Version, MaxStreams: uint64(s.cfg.MaxStreams), StreamWindow: uint64(s.cfg.StreamWindow),

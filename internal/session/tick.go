@@ -83,7 +83,7 @@ func (s *Session) tickRole() {
 
 // tickKeepalive asks a silent peer whether it is there, and gives it up after
 // the time-out, but not without having asked. Time in which this process did
-// not run does not count.
+// not run does not count, nor does time in which the question is on its way.
 func (s *Session) tickKeepalive(now time.Time) error {
 	passed := now.Sub(s.ticked)
 	if s.ticked.IsZero() {
@@ -93,17 +93,59 @@ func (s *Session) tickKeepalive(now time.Time) error {
 	if s.cfg.KeepaliveIdle < 0 {
 		return nil
 	}
-	if last := s.lastRecv.Load(); last != s.silentRecv {
-		s.silentRecv, s.silent = last, 0
+	if s.heard() {
+		s.silent = 0
 		return nil
 	}
 	before := s.silent
+	if before >= s.cfg.KeepaliveIdle && s.pingMoves() {
+		s.silent = s.cfg.KeepaliveIdle
+		return nil
+	}
 	s.silent += min(passed, 2*s.tickInterval())
 	switch {
 	case s.silent >= s.cfg.KeepaliveTimeout && before >= s.cfg.KeepaliveIdle:
 		return fmt.Errorf("the peer has been silent for %v", s.cfg.KeepaliveTimeout)
 	case s.silent >= s.cfg.KeepaliveIdle && before/s.cfg.KeepaliveIdle != s.silent/s.cfg.KeepaliveIdle:
+		if before < s.cfg.KeepaliveIdle && s.measured != nil {
+			s.pingEnd = 0
+			_, s.acked = s.measured.Sent()
+		}
 		s.control(wire.MakeHeader(wire.TypePing, 0, 0, 8), make([]byte, 8))
 	}
 	return nil
+}
+
+// heard reports whether anything has come since the last tick: also a part of
+// what the lane can read as a whole only.
+func (s *Session) heard() bool {
+	last, in := s.lastRecv.Load(), s.silentIn
+	if s.measured != nil {
+		in = s.measured.Received()
+	}
+	if last == s.silentRecv && in == s.silentIn {
+		return false
+	}
+	s.silentRecv, s.silentIn = last, in
+	return true
+}
+
+// pingMoves reports whether the PING of this silence has come nearer to the peer
+// since the last tick, and is not there yet: on a slow link it waits behind what
+// was sent before it. The peer's system acknowledges also what a process does not
+// read that hangs, so nothing counts that is acknowledged after the PING.
+func (s *Session) pingMoves() bool {
+	if s.measured == nil {
+		return false
+	}
+	s.wmu.Lock()
+	waits := s.writing || len(s.wbuf) > 0
+	s.wmu.Unlock()
+	taken, acked := s.measured.Sent()
+	if s.pingEnd == 0 && !waits {
+		s.pingEnd = taken
+	}
+	moved := acked > s.acked
+	s.acked = max(s.acked, acked)
+	return moved && (s.pingEnd == 0 || acked < s.pingEnd)
 }

@@ -190,10 +190,17 @@ func (s *Session) dropBuffersLocked() {
 }
 
 // writeStalled reports whether one write has been under way for longer than
-// the write time-out. The tick calls it.
+// the write time-out without progress: on a slow link a write takes its time. The
+// tick calls it.
 func (s *Session) writeStalled(now time.Time) bool {
 	seq := s.writeSeq.Load()
-	if seq != s.writeSeen || seq%2 == 0 {
+	moved := seq != s.writeSeen || seq%2 == 0
+	if s.measured != nil && seq%2 == 1 {
+		_, acked := s.measured.Sent()
+		moved = moved || acked > s.writeAcked
+		s.writeAcked = max(s.writeAcked, acked)
+	}
+	if moved {
 		s.writeSeen, s.writeSince = seq, now
 		return false
 	}

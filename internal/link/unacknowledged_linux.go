@@ -1,0 +1,17 @@
+package link
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// unacknowledged returns how many bytes the system has taken to send that the
+// peer has not acknowledged: SIOCOUTQ of tcp(7), which is TIOCOUTQ.
+func unacknowledged(fd uintptr) uint64 {
+	var n int32
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&n)))
+	if errno != 0 || n < 0 {
+		return 0
+	}
+	return uint64(n)
+}
