@@ -341,12 +341,14 @@ type ConnStats struct {
 	InFlight int   // calls that have not ended
 	Queued   int   // calls that wait because the server's limit of streams is reached
 	Buffered int64 // bytes received and not taken
+	Unread   int64 // of them, those of whole messages that wait for a Recv
+	Blocked  int   // senders that wait: the server has given no credit, or the network is slow
 }
 
 // Stats returns the connection's numbers of this moment.
 func (c *Conn) Stats() ConnStats {
 	if s := c.current.Load(); s != nil {
-		return ConnStats{s.InFlight(), s.Queued(), s.Buffered()}
+		return ConnStats{s.InFlight(), s.Queued(), s.Buffered(), s.Unread(), s.Blocked()}
 	}
 	return ConnStats{}
 }

@@ -116,7 +116,8 @@ func (c *endpointConfig) memoryBudget() int64 {
 	return c.memory
 }
 
-// sessionBuffer is the share of the budget that one session may hold unread.
+// sessionBuffer is by how much the windows of all streams of one session may grow
+// together, and what unfinished messages of it may take.
 func (c *endpointConfig) sessionBuffer() int { return int(min(c.memoryBudget()/4, 64<<20)) }
 
 func (c *endpointConfig) drainTimeout() time.Duration {

@@ -26,10 +26,16 @@ const (
 	tolerated = roomSmall
 	// memoryBlock is how many bytes of messages a session takes at a time.
 	memoryBlock = 32 << 10
+	// heldMost is how many bytes of messages a session without an account holds:
+	// what 2000 streams that nobody reads take at the default window, and some.
+	heldMost = 512 << 20
 	// keepReserved is how much more than it needs a session that is at work
 	// keeps of its account. One that is idle gives it back at the next tick.
 	keepReserved = 8 * memoryBlock
 )
+
+// errHeld is why a session without an account takes no more.
+var errHeld = fmt.Errorf("the session holds %d MiB of messages that nobody has received: receive them, or end the streams that nobody reads", heldMost>>20)
 
 // hold accounts for n bytes that have come and returns why the account does not
 // have them. The bytes count as buffered either way. Reader only.
@@ -37,6 +43,9 @@ func (s *Session) hold(n int64) error {
 	b := s.buffered.Add(n)
 	a := s.cfg.Account
 	if a == nil {
+		if b > heldMost {
+			return errHeld
+		}
 		return nil
 	}
 	for {
@@ -89,11 +98,6 @@ func (s *Session) giveBack(b, keep int64) {
 func (s *Session) release(n int64) {
 	b := s.buffered.Add(-n)
 	s.giveBack(b, keepReserved)
-	if s.withheld.Load() > 0 && s.unread.Load() < int64(s.cfg.SessionBuffer) {
-		if w := s.withheld.Swap(0); w > 0 {
-			s.sendCredit(0, w)
-		}
-	}
 }
 
 // holdStream accounts for one more stream that runs and returns why the account

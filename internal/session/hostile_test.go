@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/link"
@@ -165,21 +166,73 @@ func TestWindowsAreEnforced(t *testing.T) {
 		p.write(b)
 		wantText(t, ended(t, s), "more bytes than the credit allowed")
 	})
-	t.Run("session", func(t *testing.T) {
-		t.Parallel()
-		// Nothing is read, so that no credit comes back above SessionBuffer.
-		s, p := serve(t, session.Config{SessionWindow: 1 << 20, SessionBuffer: 1})
-		for id := uint32(1); id <= 10; id++ {
-			name := ""
-			if id == 1 {
-				name = "deaf"
-			}
-			p.send(wire.TypeOpen, 0, id, open(1, name, nil))
-			for range 3 {
-				p.send(wire.TypeData, 0, id, make([]byte, 60_000))
+}
+
+// What streams hold that nobody reads holds back no credit of the session.
+func TestUnreadStreamsHoldBackNoSessionCredit(t *testing.T) {
+	t.Parallel()
+	const window, streams, message = 1 << 20, 50, 60_000
+	s, p := serve(t, session.Config{SessionWindow: window, SessionBuffer: 1})
+	credit := window
+	for id := uint32(1); id <= streams; id++ {
+		name := ""
+		if id == 1 {
+			name = "deaf"
+		}
+		p.send(wire.TypeOpen, 0, id, open(1, name, nil))
+		for range 3 {
+			credit -= message + wire.FrameCost
+			p.send(wire.TypeData, 0, id, make([]byte, message))
+		}
+		for _, f := range p.sync() {
+			if f.Type() == wire.TypeCredit && f.ID() == 0 {
+				credit += int(binary.LittleEndian.Uint32(f.payload))
 			}
 		}
-		wantText(t, ended(t, s), "more bytes than the credit allowed")
+		if credit < window/2 {
+			t.Fatalf("after %d streams %d bytes of credit are left of %d", id, credit, window)
+		}
+	}
+	if held := s.Unread(); held < streams*3*message {
+		t.Errorf("%d bytes are unread, want all %d", held, streams*3*message)
+	}
+}
+
+// The windows of all streams together grow by no more than the session may hold,
+// and a stream that ends leaves its growth to others.
+func TestStreamWindowsGrowWithinTheSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const most, streams, message = 2 * wire.MinWindow, 8, 50_000
+		cfg := session.Config{Handler: handlers(), KeepaliveIdle: -1, StreamWindow: wire.MinWindow, MaxStreamWindow: 8 * wire.MinWindow, SessionBuffer: most}
+		_, p := against(t, cfg, wire.Settings{}, false)
+		for round := range 3 {
+			grown := 0
+			for id := uint32(1); id <= streams; id++ {
+				name := ""
+				if round == 0 && id == 1 {
+					name = "drain"
+				}
+				p.send(wire.TypeOpen, 0, id, open(1, name, nil))
+				for range 20 {
+					p.send(wire.TypeData, 0, id, make([]byte, message))
+					grown -= message + wire.FrameCost
+					synctest.Wait()
+					for _, f := range p.sync() {
+						if f.Type() == wire.TypeCredit && f.ID() == id {
+							grown += int(binary.LittleEndian.Uint32(f.payload))
+						}
+					}
+				}
+			}
+			if least := most - streams*wire.MinWindow; grown > most || grown < least {
+				t.Errorf("round %d: the windows grew by %d bytes, want at most %d", round, grown, most)
+			}
+			for id := uint32(1); id <= streams; id++ {
+				p.send(wire.TypeEnd, 0, id, nil)
+				p.status(id)
+			}
+		}
 	})
 }
 

@@ -126,34 +126,22 @@ func (s *Session) stream(id uint32) *Stream {
 	return st
 }
 
-// spent counts message bytes against the session's credit, and returns credit
-// a quarter of the window at a time.
-func (s *Session) spent(cost int64) error {
+// spent counts message bytes of the session's credit, and returns it a quarter of
+// the window at a time: when bytes have come, whether or not anybody
+// takes them, so that a stream that nobody reads holds up no other. What may wait
+// is bounded by the windows of the streams and by hold.
+func (s *Session) spent(cost int64) {
 	s.owed += cost
-	window := int64(s.cfg.SessionWindow)
-	if s.owed+s.withheld.Load() > window {
-		return errWindow
+	if s.owed >= int64(s.cfg.SessionWindow)/4 {
+		s.sendCredit(0, s.owed)
+		s.owed = 0
 	}
-	if s.owed < window/4 {
-		return nil
-	}
-	n := s.owed
-	s.owed = 0
-	if s.unread.Load() < int64(s.cfg.SessionBuffer) {
-		s.sendCredit(0, n)
-		return nil
-	}
-	s.withheld.Add(n)
-	s.release(0) // what was consumed since
-	return nil
 }
 
 func (s *Session) onData(h wire.Header) error {
 	n := h.Len()
 	cost := int64(n + wire.FrameCost)
-	if err := s.spent(cost); err != nil {
-		return err
-	}
+	s.spent(cost)
 	var p []byte
 	if n < bulk {
 		var err error
@@ -306,7 +294,7 @@ func (st *Stream) dropPartLocked() int64 {
 	}
 	n := st.partHeld
 	st.s.parting.Add(-n)
-	st.part, st.inPart, st.partHeld = nil, false, 0
+	st.part, st.inPart, st.partCost, st.partHeld = nil, false, 0, 0
 	return n
 }
 

@@ -93,7 +93,7 @@ type Config struct {
 	StreamWindow     int             // bytes taken on a new stream; 0: 256 KiB
 	MaxStreamWindow  int             // to which a window grows with use; 0: 1 MiB
 	SessionWindow    int             // bytes in flight on the session; 0: 4 MiB
-	SessionBuffer    int             // unread bytes above which the session stops taking more, and most of unfinished messages; 0: 64 MiB
+	SessionBuffer    int             // most by which the windows of all streams grow together, and most of unfinished messages; 0: 64 MiB
 	KeepaliveIdle    time.Duration   // PING after so long without a frame; 0: 3 s; negative: never
 	KeepaliveTimeout time.Duration   // dead after so long without a frame; 0: 10 s
 	WriteTimeout     time.Duration   // a peer that takes nothing of what waits for so long is gone; 0: 10 s
@@ -200,7 +200,7 @@ type Session struct {
 	reserved atomic.Int64 // of buffered, taken from the account, in blocks
 	unread   atomic.Int64 // of buffered: whole messages that wait for a Recv
 	parting  atomic.Int64 // of buffered: large messages that have not come whole
-	withheld atomic.Int64 // session credit held back while unread is high
+	grown    atomic.Int64 // by which the windows of streams are larger than at first
 
 	role       role          // of reading, caller's side
 	wakeReader chan struct{} // the reader goroutine takes the role
@@ -412,6 +412,17 @@ func (s *Session) Queued() int { return int(s.queued.Load()) }
 
 // Buffered returns the bytes that have come and not been consumed.
 func (s *Session) Buffered() int64 { return s.buffered.Load() }
+
+// Unread returns how many of the buffered bytes are whole messages that nobody
+// has begun to take.
+func (s *Session) Unread() int64 { return s.unread.Load() }
+
+// Blocked returns how many senders wait: for credit of the peer, or for the lane.
+func (s *Session) Blocked() int {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	return len(s.waiters)
+}
 
 // Close ends the session at once. Streams in flight fail.
 func (s *Session) Close() { s.fail(ErrClosed) }

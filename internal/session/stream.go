@@ -279,12 +279,30 @@ func (st *Stream) grantLocked(n int64) {
 	quick := now-st.lastGrant < int64(10*time.Millisecond)
 	st.lastGrant = now
 	if limit := int64(st.s.cfg.MaxStreamWindow); quick && st.window < limit {
-		grow := min(st.window, limit-st.window)
+		grow := st.s.growBy(min(st.window, limit-st.window))
 		st.window += grow
 		n += grow
 	}
 	st.allowance += n
 	st.s.sendCredit(st.id, n) // under mu: later the id may be another call's
+}
+
+// growBy returns n if the windows of the session's streams may grow by so much
+// more, and 0 if not.
+func (s *Session) growBy(n int64) int64 {
+	if s.grown.Add(n) > int64(s.cfg.SessionBuffer) {
+		s.grown.Add(-n)
+		return 0
+	}
+	return n
+}
+
+// shrinkLocked gives back by how much the window of a stream that ends has grown.
+func (st *Stream) shrinkLocked() {
+	if first := int64(st.s.cfg.StreamWindow); st.window > first {
+		st.s.grown.Add(first - st.window)
+		st.window = first
+	}
 }
 
 // refill swaps in what has come, or waits for it. A goroutine that waits here
@@ -421,7 +439,7 @@ func (st *Stream) sessionFailed(s *Session) {
 	st.unlockWake()
 }
 
-// forgetLocked empties what was received and not taken, and returns how many
+// forgetLocked empties what a stream that ends has received and not taken, and returns how many
 // buffered bytes that were. What Recv returned last stays readable.
 func (st *Stream) forgetLocked() int64 {
 	unread := int64(len(st.q))
@@ -431,5 +449,6 @@ func (st *Stream) forgetLocked() int64 {
 	st.s.unread.Add(-unread)
 	n := st.curBuf + unread + st.dropPartLocked() + st.beside
 	st.curBuf, st.beside, st.q, st.bigs = 0, 0, st.q[:0], nil
+	st.shrinkLocked()
 	return n
 }
