@@ -99,6 +99,8 @@ func (c *innerContext) end(cause error) {
 		c.expiry.timer.Stop()
 		if cause == context.DeadlineExceeded {
 			c.expiry.expire()
+			<-c.Done() // as the expiry's: cancel, if it came first, would say Canceled
+			return
 		}
 	}
 	c.cancel(cause)
