@@ -2,6 +2,7 @@ package workers_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -113,10 +114,10 @@ func routingOn(t testing.TB, h *history, cfg workers.RegistryConfig, ccfg worker
 // ready waits until n workers can be chosen.
 func (r *routing) ready(t testing.TB, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // on a starved machine
 	defer cancel()
 	if err := r.registry.WaitReady(ctx, n); err != nil {
-		t.Fatalf("%v\n%v", err, r.registry.Workers())
+		t.Fatalf("%v\n%.4000s", err, fmt.Sprint(r.registry.Workers()))
 	}
 }
 
