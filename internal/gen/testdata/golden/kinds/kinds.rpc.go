@@ -11,8 +11,8 @@ import (
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/shared"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/shared"
 )
 
 // Kinds has a method of each shape.
