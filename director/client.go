@@ -14,7 +14,6 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
 
 // A Config says how a client reaches directors and workers. Credentials or
@@ -109,9 +108,9 @@ func (k Kind) String() string {
 type Client struct {
 	cfg       Config
 	directors []*rpcnet.Conn
-	conns     *routed.Conns // to workers
-	again     *routed.Conns // to directors whose own connection is down
-	watch     routed.Watch
+	conns     *failover.Conns // to workers
+	again     *failover.Conns // to directors whose own connection is down
+	watch     failover.Watch
 
 	mu       sync.Mutex
 	current  int // the director that answered last
@@ -156,14 +155,14 @@ func Dial(ctx context.Context, cfg Config, addrs ...string) (*Client, error) {
 		cfg.Logger = slog.Default()
 	}
 	c := &Client{cfg: cfg, known: map[string]known{}}
-	to := func(role rpcnet.Role) func(context.Context, routed.Key) (*rpcnet.Conn, error) {
-		return func(ctx context.Context, key routed.Key) (*rpcnet.Conn, error) {
+	to := func(role rpcnet.Role) func(context.Context, failover.Key) (*rpcnet.Conn, error) {
+		return func(ctx context.Context, key failover.Key) (*rpcnet.Conn, error) {
 			host, _, _ := net.SplitHostPort(key.Addr)
 			return c.dial(ctx, key.Addr, role, rpcnet.WithServerName(host, key.ServerName), rpcnet.WithTarget(key.Target))
 		}
 	}
-	c.conns = routed.NewConns(cfg.DialTimeout, to(rpcnet.RoleWorker))
-	c.again = routed.NewConns(cfg.DialTimeout, to(rpcnet.RoleDirector))
+	c.conns = failover.NewConns(cfg.DialTimeout, to(rpcnet.RoleWorker))
+	c.again = failover.NewConns(cfg.DialTimeout, to(rpcnet.RoleDirector))
 	for _, addr := range addrs {
 		conn, err := c.dial(ctx, addr, rpcnet.RoleDirector, rpcnet.WithLazyDial())
 		if err != nil {
@@ -207,12 +206,12 @@ func (c *Client) NewStream(ctx context.Context, spec *rpcnet.Spec) (rpcnet.Clien
 	if err := ctx.Err(); err != nil {
 		return nil, rpcnet.NewError(rpcnet.CodeOf(err), err.Error()).WithCause(err).WithUnprocessed()
 	}
-	choice := routed.ChoiceOf(ctx)
+	choice := failover.ChoiceOf(ctx)
 	src, wish := &source{c, choice}, choice.Wish(c.cfg.Selector)
-	if routed.CanResume(spec) {
-		return routed.NewResumable(ctx, src, spec, wish), nil
+	if failover.CanResume(spec) {
+		return failover.NewResumable(ctx, src, spec, wish), nil
 	}
-	return routed.NewStream(ctx, src, spec, wish, choice.Idempotent), nil
+	return failover.NewStream(ctx, src, spec, wish, choice.Idempotent), nil
 }
 
 // CallWorker makes a unary call of bytes on a worker.

@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
 // reconnect puts a question to the directors that have not answered, in the order
@@ -54,8 +54,8 @@ func (c *Client) reconnect(ctx context.Context, answers []answer, put func(direc
 			}
 		})
 		work.Go(func() {
-			var l routed.Lease
-			conn, err := l.Take(ctx, c.again, routed.Key{Addr: own.Addr()}, true)
+			var l failover.Lease
+			conn, err := l.Take(ctx, c.again, failover.Key{Addr: own.Addr()}, true)
 			if err == nil {
 				tell(conn)
 				<-ctx.Done() // it is in use

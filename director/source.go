@@ -10,19 +10,19 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
 	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // A source gets workers for one call.
 type source struct {
 	*Client
-	choice routed.Choice
+	choice failover.Choice
 }
 
 // Next asks the directors for a worker. If none answers, or none has a worker to
 // give, as one that has just come back, it takes one that it knows itself.
-func (s *source) Next(ctx context.Context, wish *routed.Wish) (routed.Leg, error) {
+func (s *source) Next(ctx context.Context, wish *failover.Wish) (failover.Leg, error) {
 	s.tell(ctx, Event{Kind: Asking})
 	res, err := s.ask(ctx, wish)
 	if err == nil {
@@ -35,7 +35,7 @@ func (s *source) Next(ctx context.Context, wish *routed.Wish) (routed.Leg, error
 		return &leg{client: s.Client, worker: res.Worker, ticket: res.Ticket, patient: wish.Patient}, nil
 	}
 	// What a selector other than the client's own matches, only a director knows.
-	if !errors.Is(err, routed.ErrNoWorker) || wish.Selector != s.cfg.Selector {
+	if !errors.Is(err, failover.ErrNoWorker) || wish.Selector != s.cfg.Selector {
 		return nil, err
 	}
 	w, ok := s.alternate(wish.Exclude, errors.Is(err, errNoAnswer))
@@ -63,8 +63,8 @@ const maxExclude = 256
 
 // ask asks one director after the other, the one that answered last first.
 // When none is connected it waits a while for one. The error is
-// [routed.ErrNoWorker] if none has a worker, [errNoAnswer] too if none answers.
-func (c *Client) ask(ctx context.Context, wish *routed.Wish) (*directorv1.GetWorkerResponse, error) {
+// [failover.ErrNoWorker] if none has a worker, [errNoAnswer] too if none answers.
+func (c *Client) ask(ctx context.Context, wish *failover.Wish) (*directorv1.GetWorkerResponse, error) {
 	c.mu.Lock()
 	first := c.current
 	req := &directorv1.GetWorkerRequest{Selector: wish.Selector, Exclude: slices.Clone(lastOf(wish.Exclude, maxExclude)), Key: wish.Key, Hint: wish.Hint,
@@ -121,10 +121,10 @@ func (c *Client) ask(ctx context.Context, wish *routed.Wish) (*directorv1.GetWor
 	case failure != nil:
 		return nil, failure
 	case none != nil:
-		return nil, rpcnet.NewError(rpcnet.CodeUnavailable, routed.Reason(none)).WithCause(errors.Join(routed.ErrNoWorker, none)).WithUnprocessed()
+		return nil, rpcnet.NewError(rpcnet.CodeUnavailable, failover.Reason(none)).WithCause(errors.Join(failover.ErrNoWorker, none)).WithUnprocessed()
 	}
-	return nil, rpcnet.Errorf(rpcnet.CodeUnavailable, "no director answers and no other worker is known: %s", routed.Reason(unasked)).
-		WithCause(errors.Join(routed.ErrNoWorker, errNoAnswer, unasked)).WithUnprocessed()
+	return nil, rpcnet.Errorf(rpcnet.CodeUnavailable, "no director answers and no other worker is known: %s", failover.Reason(unasked)).
+		WithCause(errors.Join(failover.ErrNoWorker, errNoAnswer, unasked)).WithUnprocessed()
 }
 
 func (c *Client) askOne(ctx context.Context, conn *rpcnet.Conn, req *directorv1.GetWorkerRequest) (*directorv1.GetWorkerResponse, error) {
@@ -153,7 +153,7 @@ func (s *source) Retry() bool {
 }
 
 // Answered gives the budget what a success is worth.
-func (s *source) Answered(l routed.Leg) {
+func (s *source) Answered(l failover.Leg) {
 	s.mu.Lock()
 	s.budget.Success()
 	s.mu.Unlock()
@@ -163,8 +163,8 @@ func (s *source) Answered(l routed.Leg) {
 }
 
 // Tell reports what happens to a resumable stream.
-func (s *source) Tell(ctx context.Context, e routed.Event) {
-	kind := [...]Kind{routed.Failed: Failed, routed.Moved: Moved, routed.Resumed: Resumed, routed.Waiting: Waiting}[e.Kind]
+func (s *source) Tell(ctx context.Context, e failover.Event) {
+	kind := [...]Kind{failover.Failed: Failed, failover.Moved: Moved, failover.Resumed: Resumed, failover.Waiting: Waiting}[e.Kind]
 	s.tell(ctx, Event{Kind: kind, Worker: e.Worker, Err: e.Err, Next: e.Next, Pause: e.Pause})
 }
 
@@ -178,7 +178,7 @@ func (s *source) MaxAttempts() int { return s.cfg.MaxAttempts }
 func (s *source) Retryable(err error) bool { return s.cfg.Retryable(err) }
 
 // Watch looks after the client's calls.
-func (s *source) Watch() *routed.Watch { return &s.watch }
+func (s *source) Watch() *failover.Watch { return &s.watch }
 
 // A leg is one try on one worker.
 type leg struct {
@@ -186,7 +186,7 @@ type leg struct {
 	worker  directorv1.Worker
 	ticket  []byte
 	opened  atomic.Bool
-	lease   routed.Lease
+	lease   failover.Lease
 	patient bool // there is no other worker to try
 	once    sync.Once
 }
@@ -197,8 +197,8 @@ func (l *leg) Worker() string { return l.worker.Name }
 // keyOf tells the lives of a worker apart: a connection to an earlier one may
 // still be waiting to dial again, and its address may have changed hands. Where
 // there is no cluster, whoever answers at the address is the worker.
-func keyOf(w *directorv1.Worker) routed.Key {
-	k := routed.Key{ID: w.Boot, Addr: w.Addr, ServerName: w.ServerName}
+func keyOf(w *directorv1.Worker) failover.Key {
+	k := failover.Key{ID: w.Boot, Addr: w.Addr, ServerName: w.ServerName}
 	if w.Cluster != "" {
 		k.Target = rpcnet.Target{Cluster: w.Cluster, Node: w.Name, Boot: w.Boot}
 	}
@@ -233,11 +233,11 @@ func (l *leg) End(err error, _ bool) {
 		l.lease.Return(err != nil)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		switch routed.Judge(err) {
-		case routed.Bad:
+		switch failover.Judge(err) {
+		case failover.Bad:
 			c.failures = lastOf(append(c.failures, directorv1.Failure{Worker: l.worker.Name, Boot: l.worker.Boot}), maxReports)
 			c.did(&l.worker, false)
-		case routed.Fine:
+		case failover.Fine:
 			c.did(&l.worker, true)
 		}
 		if !l.opened.Load() && len(l.ticket) > 0 {

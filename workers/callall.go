@@ -7,8 +7,8 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
 	"github.com/rpcnet-go/rpcnet/internal/load"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
 
 // A Result is what one worker answered to [Client.CallAll].
@@ -30,7 +30,7 @@ const callAllAtOnce = 64
 // sequence is ranged over; leaving the loop gives the rest up.
 func (c *Client) CallAll(ctx context.Context, procedure string, data []byte, selector string) iter.Seq[Result] {
 	return func(yield func(Result) bool) {
-		workers, err := c.matching(routed.Choice{Selector: selector}.Wish(c.cfg.Selector).Selector)
+		workers, err := c.matching(failover.Choice{Selector: selector}.Wish(c.cfg.Selector).Selector)
 		if err != nil {
 			yield(Result{Err: err})
 			return

@@ -11,7 +11,6 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 	"github.com/rpcnet-go/rpcnet/internal/load"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
@@ -56,8 +55,8 @@ type ClientConfig struct {
 type Client struct {
 	registry *Registry
 	cfg      ClientConfig
-	conns    *routed.Conns
-	watch    routed.Watch
+	conns    *failover.Conns
+	watch    failover.Watch
 
 	mu     sync.Mutex
 	budget failover.Budget
@@ -83,7 +82,7 @@ func NewClient(r *Registry, cfg ClientConfig) (*Client, error) {
 		cfg.DialTimeout = 2 * time.Second
 	}
 	c := &Client{registry: r, cfg: cfg}
-	c.conns = routed.NewConns(cfg.DialTimeout, func(ctx context.Context, key routed.Key) (*rpcnet.Conn, error) {
+	c.conns = failover.NewConns(cfg.DialTimeout, func(ctx context.Context, key failover.Key) (*rpcnet.Conn, error) {
 		opts := append([]rpcnet.DialOption{verifyWorker(r.ep), verifyAt(key.Addr, key.ServerName), rpcnet.WithTarget(key.Target)}, cfg.DialOptions...)
 		return r.ep.Dial(ctx, key.Addr, append(opts, rpcnet.WithFailFast())...)
 	})
@@ -109,31 +108,31 @@ func (c *Client) Registry() *Registry { return c.registry }
 // WithSelector restricts the calls made with the context to workers whose tags
 // match, in addition to the client's own selector.
 func WithSelector(ctx context.Context, selector string) context.Context {
-	return routed.With(ctx, func(c *routed.Choice) { c.Selector = selector })
+	return failover.With(ctx, func(c *failover.Choice) { c.Selector = selector })
 }
 
 // WithAffinity gives the calls made with the context an affinity key, as a
 // procedure's own route does.
 func WithAffinity(ctx context.Context, key string) context.Context {
-	return routed.With(ctx, func(c *routed.Choice) { c.Key = key })
+	return failover.With(ctx, func(c *failover.Choice) { c.Key = key })
 }
 
 // WithHint names the worker that served the session before.
 func WithHint(ctx context.Context, worker string) context.Context {
-	return routed.With(ctx, func(c *routed.Choice) { c.Hint = worker })
+	return failover.With(ctx, func(c *failover.Choice) { c.Hint = worker })
 }
 
 // WithIdempotent says that calls made with the context may be made twice, for
 // procedures without a contract.
 func WithIdempotent(ctx context.Context) context.Context {
-	return routed.With(ctx, func(c *routed.Choice) { c.Idempotent = true })
+	return failover.With(ctx, func(c *failover.Choice) { c.Idempotent = true })
 }
 
 // WithServedBy calls served with each worker that answers a call made with the
 // context, from the goroutine that receives the answer. Through a director
 // only the member's name, boot and address are known.
 func WithServedBy(ctx context.Context, served func(cluster.Member)) context.Context {
-	return routed.With(ctx, func(c *routed.Choice) {
+	return failover.With(ctx, func(c *failover.Choice) {
 		c.Served = func(name, boot, addr string) { served(cluster.Member{Name: name, Boot: boot, Addr: addr}) }
 	})
 }
@@ -166,26 +165,26 @@ func (c *Client) NewStream(ctx context.Context, spec *rpcnet.Spec) (rpcnet.Clien
 	if err := ctx.Err(); err != nil {
 		return nil, rpcnet.NewError(rpcnet.CodeOf(err), err.Error()).WithCause(err).WithUnprocessed()
 	}
-	choice := routed.ChoiceOf(ctx)
+	choice := failover.ChoiceOf(ctx)
 	src, wish := &callSource{c, choice}, choice.Wish(c.cfg.Selector)
-	if routed.CanResume(spec) {
-		return routed.NewResumable(ctx, src, spec, wish), nil
+	if failover.CanResume(spec) {
+		return failover.NewResumable(ctx, src, spec, wish), nil
 	}
 	idempotent := choice.Idempotent || spec.Idempotency != rpcnet.MayHaveSideEffects
 	if c.cfg.HedgeAfter > 0 && idempotent && spec.Shape == rpcnet.Unary {
 		return &hedgedStream{client: c, ctx: ctx, spec: spec, src: src, wish: wish}, nil
 	}
-	return routed.NewStream(ctx, src, spec, wish, idempotent), nil
+	return failover.NewStream(ctx, src, spec, wish, idempotent), nil
 }
 
 // A callSource chooses workers for one call of a client.
 type callSource struct {
 	*Client
-	choice routed.Choice
+	choice failover.Choice
 }
 
 // Next chooses a worker and counts the call on it.
-func (s *callSource) Next(_ context.Context, wish *routed.Wish) (routed.Leg, error) {
+func (s *callSource) Next(_ context.Context, wish *failover.Wish) (failover.Leg, error) {
 	r := s.registry
 	w := load.Wish{Key: wish.Key}
 	for _, name := range wish.Exclude {
@@ -224,7 +223,7 @@ func (s *callSource) Retry() bool {
 }
 
 // Answered gives the budget what a success is worth.
-func (s *callSource) Answered(l routed.Leg) {
+func (s *callSource) Answered(l failover.Leg) {
 	s.mu.Lock()
 	s.budget.Success()
 	s.hedges = min(s.hedges+hedgeShare, 5)
@@ -235,11 +234,11 @@ func (s *callSource) Answered(l routed.Leg) {
 }
 
 // Tell logs what happens to a resumable stream.
-func (s *callSource) Tell(_ context.Context, e routed.Event) {
+func (s *callSource) Tell(_ context.Context, e failover.Event) {
 	switch e.Kind {
-	case routed.Failed:
+	case failover.Failed:
 		s.registry.lines.Log(slog.LevelInfo, "failed", "stream goes on elsewhere", "failed", e.Worker, "next", e.Next, "err", e.Err)
-	case routed.Moved:
+	case failover.Moved:
 		s.registry.log.Debug("stream moves", "from", e.Worker, "next", e.Next)
 	}
 }
@@ -254,7 +253,7 @@ func (s *callSource) MaxAttempts() int { return s.cfg.MaxAttempts }
 func (s *callSource) Retryable(err error) bool { return rpcnet.CodeOf(err) == rpcnet.CodeUnavailable }
 
 // Watch looks after the client's calls.
-func (s *callSource) Watch() *routed.Watch { return &s.watch }
+func (s *callSource) Watch() *failover.Watch { return &s.watch }
 
 // A leg is one try of a call on one worker. It counts as in flight from the
 // choice to its end.
@@ -264,7 +263,7 @@ type leg struct {
 	member  cluster.Member
 	ticket  load.Ticket
 	began   time.Duration
-	lease   routed.Lease
+	lease   failover.Lease
 	patient bool         // there is no other worker to try
 	record  *rpcnet.Call // of a unary call; nil if the caller keeps one itself
 	once    sync.Once
@@ -275,8 +274,8 @@ func (l *leg) Worker() string { return l.member.Name }
 
 // key tells the lives of a worker apart. Where there is no cluster, whoever answers
 // at the address is the worker.
-func (l *leg) key() routed.Key {
-	k := routed.Key{ID: l.member.ID(), Addr: l.member.Addr, ServerName: l.member.ServerName}
+func (l *leg) key() failover.Key {
+	k := failover.Key{ID: l.member.ID(), Addr: l.member.Addr, ServerName: l.member.ServerName}
 	if c := l.client.registry.cluster; c != "" {
 		k.Target = rpcnet.Target{Cluster: c, Node: l.member.Name, Boot: l.member.Boot}
 	}
@@ -321,13 +320,13 @@ func (l *leg) End(err error, unary bool) {
 			told.InFlight, told.Yours = told.InFlight-1, told.Yours-1
 			r.pool.Overhear(now, w, told)
 		}
-		switch routed.Judge(err) {
-		case routed.Fine:
+		switch failover.Judge(err) {
+		case failover.Fine:
 			w.Health.Success(now)
 			if unary {
 				w.Latency.Observe(now, now-l.began, false)
 			}
-		case routed.Bad:
+		case failover.Bad:
 			if w.Health.Failure(now) {
 				until, _ := w.Health.Ejected(now)
 				r.lines.Log(slog.LevelWarn, "ejected", "worker fails calls: ejected", "worker", l.member.Name, "for", until-now, "err", err)

@@ -26,7 +26,7 @@
 //
 // Each choice is counted at once, before the worker can report it: by a ticket that
 // goes with the call. A call that fails goes to another worker if it may be made
-// again (package internal/routed); a stream of a resumable procedure goes on at
+// again (package internal/failover); a stream of a resumable procedure goes on at
 // another worker.
 //
 // # Goroutines and locks

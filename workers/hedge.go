@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
 // hedgeShare is how many hedges a call that succeeds is worth.
@@ -25,21 +25,21 @@ type hedgedStream struct {
 	client *Client
 	ctx    context.Context
 	spec   *rpcnet.Spec
-	src    routed.Source
-	wish   routed.Wish
+	src    failover.Source
+	wish   failover.Wish
 	req    []byte // encoded
-	first  *routed.Stream
+	first  *failover.Stream
 	done   bool // Recv's own
 
 	mu     sync.Mutex // guards what Close looks at
-	tries  []*routed.Stream
+	tries  []*failover.Stream
 	closed bool
 }
 
 // Send makes the call on the first worker and keeps the request for the
 // second.
 func (h *hedgedStream) Send(msg any) (err error) {
-	if h.req, err = routed.Encode(h.spec, msg); err != nil {
+	if h.req, err = failover.Encode(h.spec, msg); err != nil {
 		return err
 	}
 	if h.wish.Key == "" && h.spec.Route != nil {
@@ -50,8 +50,8 @@ func (h *hedgedStream) Send(msg any) (err error) {
 }
 
 // try returns a new try, which Close gives up.
-func (h *hedgedStream) try(wish routed.Wish) *routed.Stream {
-	s := routed.NewStream(h.ctx, h.src, h.spec, wish, true).Encoded()
+func (h *hedgedStream) try(wish failover.Wish) *failover.Stream {
+	s := failover.NewStream(h.ctx, h.src, h.spec, wish, true).Encoded()
 	h.mu.Lock()
 	h.tries = append(h.tries, s)
 	closed := h.closed
@@ -86,7 +86,7 @@ func (h *hedgedStream) Close() error {
 
 // An answer is what one try has brought.
 type answer struct {
-	try   *routed.Stream
+	try   *failover.Stream
 	value reflect.Value // of a new variable like the one Recv was given
 	err   error
 }
@@ -105,7 +105,7 @@ func (h *hedgedStream) Recv(msg any) error {
 		return rpcnet.Errorf(rpcnet.CodeInternal, "%s: Recv into %T, want a pointer", h.spec.Procedure, msg)
 	}
 	answers := make(chan answer, 2)
-	receive := func(s *routed.Stream) {
+	receive := func(s *failover.Stream) {
 		v := reflect.New(into.Type().Elem())
 		err := s.Recv(v.Interface())
 		answers <- answer{s, v, err}
@@ -149,7 +149,7 @@ func (h *hedgedStream) Recv(msg any) error {
 
 // hedge returns a try for another worker than that of the first, nil if there
 // may be none.
-func (h *hedgedStream) hedge() *routed.Stream {
+func (h *hedgedStream) hedge() *failover.Stream {
 	l := h.first.Leg()
 	if l == nil || !h.client.mayHedge() {
 		return nil

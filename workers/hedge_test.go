@@ -8,37 +8,37 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
 // A hedgeSource is a Source of workers that take some time to connect to.
 type hedgeSource struct {
-	routed.Source // what a hedge does not need
-	workers       []*hedgeWorker
-	watch         routed.Watch
+	failover.Source // what a hedge does not need
+	workers         []*hedgeWorker
+	watch           failover.Watch
 }
 
 type hedgeWorker struct {
-	routed.Leg
+	failover.Leg
 	name    string
 	connect time.Duration
 	tr      rpcnet.Transport
 	given   bool // up
 }
 
-func (s *hedgeSource) Next(_ context.Context, w *routed.Wish) (routed.Leg, error) {
+func (s *hedgeSource) Next(_ context.Context, w *failover.Wish) (failover.Leg, error) {
 	for _, o := range s.workers {
 		if !slices.Contains(w.Exclude, o.name) {
 			return o, nil
 		}
 	}
-	return nil, routed.ErrNoWorker
+	return nil, failover.ErrNoWorker
 }
 
-func (s *hedgeSource) Answered(routed.Leg)  {}
-func (s *hedgeSource) MaxAttempts() int     { return 4 }
-func (s *hedgeSource) Watch() *routed.Watch { return &s.watch }
-func (s *hedgeSource) Retryable(error) bool { return false }
+func (s *hedgeSource) Answered(failover.Leg)  {}
+func (s *hedgeSource) MaxAttempts() int       { return 4 }
+func (s *hedgeSource) Watch() *failover.Watch { return &s.watch }
+func (s *hedgeSource) Retryable(error) bool   { return false }
 
 func (w *hedgeWorker) Worker() string  { return w.name }
 func (w *hedgeWorker) End(error, bool) {}

@@ -10,17 +10,17 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
 	"github.com/rpcnet-go/rpcnet/internal/load"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/phi"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // ErrNoWorker is what a choice fails with when no worker can be chosen; the
 // error's text says what was asked for and what is wrong with those there are.
 // Its code is Unavailable, and the call was not made.
-var ErrNoWorker = routed.ErrNoWorker
+var ErrNoWorker = failover.ErrNoWorker
 
 // A Registry is a node's live view of the workers of its cluster: who is
 // there, whether they answer, what they have to do. It chooses among them.
@@ -70,10 +70,10 @@ type Registry struct {
 	owned   map[string]int            // how many of them each caller has
 	uses    uint64                    // clock of groups
 	stall   *phi.Stall
-	toldPhi time.Duration              // when the levels were last told to Metrics
-	paced   watchHello                 // what was last told to all workers
-	changed chan struct{}              // closed and replaced when the set of ready workers changes
-	conns   map[*routed.Conns]struct{} // connections to close when a worker is gone
+	toldPhi time.Duration                // when the levels were last told to Metrics
+	paced   watchHello                   // what was last told to all workers
+	changed chan struct{}                // closed and replaced when the set of ready workers changes
+	conns   map[*failover.Conns]struct{} // connections to close when a worker is gone
 }
 
 // levels is told the suspicion levels of workers: the part of cluster.Metrics that
@@ -134,7 +134,7 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, cfg RegistryConfig) (*
 		cfg: cfg, selector: selector, node: members, ep: ep,
 		origin: time.Now(), log: cfg.Logger, lines: loglimit.New(cfg.Logger), gate: newGate(), metrics: noLevels{}, zone: cfg.Zone,
 		workers: map[string]*workerEntry{}, standby: map[string]cluster.Member{}, groups: map[string]*group{}, owned: map[string]int{},
-		conns: map[*routed.Conns]struct{}{}, probe: routed.Ping,
+		conns: map[*failover.Conns]struct{}{}, probe: failover.Ping,
 		unview: func() {}, stall: phi.NewStall(checkEvery), changed: make(chan struct{}),
 	}
 	r.pool = load.NewPool(randomID(), rand.New(rand.NewPCG(randomID(), randomID())))

@@ -9,10 +9,10 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
 	"github.com/rpcnet-go/rpcnet/internal/load"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/phi"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
 
 // errReplaced says that another life of the node answers at its address.
@@ -147,7 +147,7 @@ func (r *Registry) reported(w *workerEntry, rep load.Report) {
 func (r *Registry) lost(w *workerEntry, err error) {
 	r.mu.Lock()
 	had := !w.broken
-	w.broken, w.reason = true, loglimit.Cut(routed.Reason(err))
+	w.broken, w.reason = true, loglimit.Cut(failover.Reason(err))
 	if had {
 		r.pool.Lost(w.load)
 		w.monitor.Suspect(r.now()) // it comes back by heartbeats, and slowly

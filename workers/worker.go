@@ -11,8 +11,8 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
 	"github.com/rpcnet-go/rpcnet/internal/load"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
 
 // A WorkerConfig says how much a worker takes on. The zero value is a worker
@@ -132,7 +132,7 @@ func newWorker(ep *rpcnet.Endpoint, boot string, cfg WorkerConfig) (*Worker, err
 		Methods: []rpcnet.Method{
 			{Spec: watchSpec, Handler: w.serveWatch, Role: rpcnet.RoleDirector},
 			{Spec: paceSpec, Handler: w.servePace, Role: rpcnet.RoleDirector},
-			{Spec: routed.ProbeSpec, Handler: routed.ServeProbe},
+			{Spec: failover.ProbeSpec, Handler: failover.ServeProbe},
 		},
 		Interceptor: w.intercept,
 		Drain:       w.drain,
@@ -279,7 +279,7 @@ func refusal(why load.Refusal) error {
 	case load.Superseded:
 		return errSuperseded
 	}
-	return routed.FullError("worker: " + why.String())
+	return failover.FullError("worker: " + why.String())
 }
 
 // wait lets a call wait for its place.
@@ -292,7 +292,7 @@ func (w *Worker) wait(ctx context.Context, p *place) error {
 	case <-w.draining:
 		return refusal(load.IsDraining)
 	case <-t.C:
-		return routed.FullError(fmt.Sprintf("worker: no place within %v", w.cfg.QueueWait))
+		return failover.FullError(fmt.Sprintf("worker: no place within %v", w.cfg.QueueWait))
 	case <-ctx.Done():
 		if err := context.Cause(ctx); err == error(errSuperseded) {
 			return err

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
 // Moving a resumable stream is planned: the worker stops the handler after a
@@ -20,7 +20,7 @@ var errMoved = errors.New("workers: the stream moves to another worker")
 // MovedAt reports whether err is the end of a resumable stream whose worker
 // drains and hands it over, and the last sequence that was sent. Clients of
 // this package and of director see to it themselves.
-func MovedAt(err error) (last uint64, ok bool) { return routed.MovedAt(err) }
+func MovedAt(err error) (last uint64, ok bool) { return failover.MovedAt(err) }
 
 // A movable is a resumable stream as its handler sees it: it notes the
 // sequences sent, and sends nothing more once the stream moves.
@@ -70,12 +70,12 @@ func (w *Worker) serveMovable(ctx context.Context, spec *rpcnet.Spec, s rpcnet.S
 	}
 	err := next(inner, spec, m)
 	if call := rpcnet.ServerCallFrom(ctx); call != nil && err == nil {
-		call.SetTrailer(routed.LastTrailer, strconv.FormatUint(m.last.Load(), 10))
+		call.SetTrailer(failover.LastTrailer, strconv.FormatUint(m.last.Load(), 10))
 	}
 	if m.moved.Load() && ctx.Err() == nil {
 		// The handler may have come to its end all the same; then the next
 		// worker has nothing left to send.
-		return routed.MovedError(m.last.Load())
+		return failover.MovedError(m.last.Load())
 	}
 	return err
 }

@@ -1,8 +1,19 @@
-// Package failover is the arithmetic of going on elsewhere: whether a message
-// of a resumable stream is the next one, how long silence may last, how often
-// to try again and when. It has no network and no clock; instants are durations
-// since an origin of the caller's choice. Nothing here is safe for concurrent
-// use unless it says so.
+// Package failover makes calls over workers that somebody chooses: a registry in
+// the same process, or a director. It knows when a call may be made again on
+// another worker, and how a resumable stream goes on there; who chooses, and
+// how to connect, is a [Source]'s.
+//
+// A [Stream] is a call that stays where its first response came from. A
+// [Resumable] is one that goes on elsewhere. Both have no goroutine of their
+// own; their methods run on the caller's, and Recv does the failing over. A call
+// whose worker is silent has one for the time of a probe ([Watch], and the
+// watchdog of a Resumable).
+//
+// [Cursor], [Stall], [Budget] and [Backoff] are the arithmetic of going on
+// elsewhere, without network or clock: whether a message of a resumable stream
+// is the next one, how long silence may last, how often to try again and when.
+// Instants are durations since an origin of the caller's choice. They are not safe
+// for concurrent use.
 //
 // The rules of resumable streams, checked by a fuzz of 20 000 streams under
 // random crashes, partitions, late and lost frames (no message lost, none twice,
@@ -18,178 +29,243 @@
 package failover
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
-	"fmt"
-	"math/rand/v2"
+	"slices"
+	"strconv"
 	"time"
+
+	"github.com/rpcnet-go/rpcnet"
 )
 
-// MaxResumes is how often in a row a stream is resumed without any message
-// accepted in between: a message that kills every worker must not kill them
-// all. Progress restores it.
-const MaxResumes = 3
+// ErrNoWorker says that nobody can be chosen.
+var ErrNoWorker = errors.New("no worker available")
 
-// A Verdict is what to do with what arrived.
-type Verdict uint8
-
-// The verdicts.
-const (
-	Accept Verdict = iota // it is the next message, or the end
-	Drop                  // it is old: of an earlier try, or had before
-	Gap                   // something is missing before it: resume
-)
-
-// A Cursor is the place of a client in one resumable stream. The zero value is
-// the start of the first try.
-type Cursor struct {
-	attempt   int
-	last      uint64 // last accepted sequence
-	fruitless int    // resumes since something was accepted
+// A Wish says what worker is wanted.
+type Wish struct {
+	Selector string
+	Exclude  []string // names
+	Key      string   // affinity
+	Hint     string   // the worker before
+	Standby  bool     // the call may move: have a connection to another worker ready
+	Patient  bool     // all are full or slow to connect: wait for one
 }
 
-// Attempt returns the number of the present try, from 0.
-func (c *Cursor) Attempt() int { return c.attempt }
+func (w *Wish) exclude(name string) {
+	if !slices.Contains(w.Exclude, name) {
+		w.Exclude = append(w.Exclude, name)
+	}
+	if w.Hint == name {
+		w.Hint = ""
+	}
+}
 
-// Next returns the sequence the stream goes on with.
-func (c *Cursor) Next() uint64 { return c.last + 1 }
+// A Source chooses workers. It is safe for concurrent use.
+type Source interface {
+	// Next chooses a worker. The error is [ErrNoWorker] if there is none now.
+	Next(ctx context.Context, w *Wish) (Leg, error)
+	// Retry takes a token of the budget of calls made again.
+	Retry() bool
+	// Answered says that the first response has come.
+	Answered(Leg)
+	// Tell reports what happens to a resumable stream.
+	Tell(ctx context.Context, e Event)
+	// Patience is how long a resumable stream waits for a worker.
+	Patience() time.Duration
+	// MaxAttempts is how often a call is made that a handler may have seen.
+	MaxAttempts() int
+	// Retryable reports whether another worker may do better after err.
+	Retryable(err error) bool
+	// Watch looks after the calls of the source's client.
+	Watch() *Watch
+}
 
-// Last returns the last accepted sequence, 0 before the first.
-func (c *Cursor) Last() uint64 { return c.last }
+// A Leg is one try of a call on one worker. It counts as in flight until End.
+type Leg interface {
+	// Worker returns the worker's name.
+	Worker() string
+	// Open connects if need be and opens the stream.
+	Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.ClientStream, error)
+	// Probe asks the worker whether it lives. Any answer is nil.
+	Probe(ctx context.Context) error
+	// End says how the try ended; unary, that its duration tells about the
+	// worker's speed. Only the first call counts.
+	End(err error, unary bool)
+}
 
-// Message judges a message of a try. Sequence 0 is outside the sequence: such
-// a message is accepted from the present try.
-func (c *Cursor) Message(attempt int, seq uint64) Verdict {
+// An Event is a turn in the life of a resumable stream.
+type Event struct {
+	Kind   Kind
+	Worker string
+	Err    error
+	Next   uint64        // the sequence it goes on with
+	Pause  time.Duration // with Waiting
+}
+
+// A Kind is what an [Event] tells.
+type Kind uint8
+
+// The kinds.
+const (
+	Failed  Kind = iota // Worker failed with Err
+	Moved               // Worker is leaving: it hands over, or takes nothing new
+	Resumed             // Worker goes on from Next
+	Waiting             // nobody is there (Err): the next question is in Pause
+)
+
+// MovedDetail is the name of the detail of the error that a resumable stream
+// ends with when its worker drains. Its data is the last sequence sent, as a
+// varint.
+const MovedDetail = "cluster.v1.Moved"
+
+// MovedError ends a stream that moves. last is the last sequence sent.
+func MovedError(last uint64) error {
+	return rpcnet.NewError(rpcnet.CodeUnavailable, "worker is draining: the stream moves").
+		WithDetail(&rpcnet.Detail{Name: MovedDetail, Data: binary.AppendUvarint(nil, last)})
+}
+
+// MovedAt reports whether err is the end of a stream that moves, and the last
+// sequence its worker sent.
+func MovedAt(err error) (last uint64, ok bool) {
+	var d *rpcnet.Detail
+	if errors.As(err, &d) && d.Name == MovedDetail {
+		last, n := binary.Uvarint(d.Data)
+		return last, n > 0
+	}
+	return 0, false
+}
+
+// LastTrailer is the trailer in which the end of a resumable stream says which
+// sequence was its last, in decimal.
+const LastTrailer = "rpcnet-last-sequence"
+
+// FullDetail is the name of the detail of the error with which a worker refuses
+// a call because it has no room. It tells the refusal from those that a size or a
+// quota causes: another worker, or a later time, does better.
+const FullDetail = "cluster.v1.Full"
+
+// FullError refuses a call for want of room.
+func FullError(message string) error {
+	return rpcnet.NewError(rpcnet.CodeResourceExhausted, message).WithDetail(&rpcnet.Detail{Name: FullDetail}).WithUnprocessed()
+}
+
+// isFull reports whether err refuses a call for want of room.
+func isFull(err error) bool {
+	var d *rpcnet.Detail
+	return errors.As(err, &d) && d.Name == FullDetail
+}
+
+// Reason returns the text of err without its code, for an error that has a code
+// of its own.
+func Reason(err error) string {
+	if e, ok := err.(*rpcnet.Error); ok && e.Message() != "" {
+		return e.Message()
+	}
+	return err.Error()
+}
+
+// A Judgement is what the outcome of a call says of its worker.
+type Judgement uint8
+
+// The judgements.
+const (
+	Nothing Judgement = iota // the caller gave up, or was sent elsewhere
+	Fine                     // a response, or an error of the application
+	Bad                      // transport or availability
+)
+
+// Judge returns what err, the outcome of a call, says of the worker.
+func Judge(err error) Judgement {
+	var e *rpcnet.Error
 	switch {
-	case attempt != c.attempt:
-		return Drop
-	case seq == 0:
-		return Accept
-	case seq <= c.last:
-		return Drop
-	case seq > c.last+1:
-		return Gap
+	case err == nil:
+		return Fine
+	case errors.Is(err, ErrStalled), errors.Is(err, ErrGap):
+		return Bad
+	case !errors.As(err, &e):
+		return Nothing
+	case e.Remote() && e.Unprocessed():
+		return Nothing
+	case e.Code() == rpcnet.CodeUnavailable:
+		if _, moved := MovedAt(err); moved {
+			return Nothing
+		}
+		return Bad
+	case e.Remote():
+		return Fine
 	}
-	c.last, c.fruitless = seq, 0
-	return Accept
+	return Nothing
 }
 
-// End judges the clean end of a try. last is the last sequence that the worker
-// sent, 0 if it does not say.
-func (c *Cursor) End(attempt int, last uint64) Verdict {
-	switch {
-	case attempt != c.attempt:
-		return Drop
-	case last > c.last:
-		return Gap
+// encoded returns the description of the same procedure for requests that are
+// encoded already.
+func encoded(spec *rpcnet.Spec) *rpcnet.Spec {
+	if spec.Request.Append == nil {
+		return spec // raw
 	}
-	return Accept
+	raw := *spec
+	raw.Request.Append = func(dst []byte, msg any) ([]byte, error) { return append(dst, msg.([]byte)...), nil }
+	return &raw
 }
 
-// ErrNoProgress is what a stream fails with after [MaxResumes] resumes in a row
-// that brought nothing.
-var ErrNoProgress = errors.New("resumed too often without progress")
-
-// Resume begins the next try after a failure and returns its number. It fails
-// when the tries so far brought nothing.
-func (c *Cursor) Resume() (attempt int, err error) {
-	if c.fruitless >= MaxResumes {
-		return c.attempt, fmt.Errorf("%w: %d times at message %d", ErrNoProgress, c.fruitless, c.Next())
+// Encode returns the encoding of a request.
+func Encode(spec *rpcnet.Spec, msg any) ([]byte, error) {
+	if spec.Request.Append != nil {
+		b, err := spec.Request.Append(nil, msg)
+		if err != nil {
+			return nil, rpcnet.Errorf(rpcnet.CodeInvalidArgument, "request: %s", Reason(err)).WithCause(err)
+		}
+		return b, nil
 	}
-	c.fruitless++
-	c.attempt++
-	return c.attempt, nil
-}
-
-// Move begins the next try after a planned move, which costs nothing.
-func (c *Cursor) Move() (attempt int) {
-	c.attempt++
-	return c.attempt
-}
-
-// Fruitless returns how many resumes in a row brought nothing so far.
-func (c *Cursor) Fruitless() int { return c.fruitless }
-
-// Bounds of the time-out of a stream that has stalled.
-const (
-	stallMin    = 500 * time.Millisecond
-	stallMax    = 10 * time.Second
-	stallFactor = 8
-)
-
-// A Stall adapts to the rhythm of a stream and says how long a reader waits
-// before it doubts a silent worker. The zero value has seen nothing.
-type Stall struct {
-	mean    float64 // seconds between messages
-	gaps    int
-	at      time.Duration // of the last message, or the start of the try
-	started bool          // the present try has brought a message
-}
-
-// Start says that a try begins.
-func (s *Stall) Start(now time.Duration) { s.at, s.started = now, false }
-
-// Message says that a message was received.
-func (s *Stall) Message(now time.Duration) {
-	gap := now - s.at
-	s.at = now
-	if !s.started {
-		s.started = true
-		return
+	switch b := msg.(type) {
+	case []byte:
+		return slices.Clone(b), nil
+	case *[]byte:
+		return slices.Clone(*b), nil
 	}
-	s.gaps++
-	s.mean += (gap.Seconds() - s.mean) / float64(min(s.gaps, 8))
+	return nil, rpcnet.Errorf(rpcnet.CodeInternal, "%s takes bytes, got %T", spec.Procedure, msg)
 }
 
-// Timeout returns how long to wait for the next message before the worker is
-// asked whether it lives: 8 times the mean gap, from 0.5 to 10 s. Before the
-// first message of a try it is 0.5 s: nothing is known of this worker, and one
-// that lives keeps the stream.
-func (s *Stall) Timeout() time.Duration {
-	if s.gaps == 0 || !s.started {
-		return stallMin
+// unsendable reports whether a message could not be sent because of what it is,
+// not because the try has ended.
+func unsendable(err error) bool {
+	var e *rpcnet.Error
+	return errors.As(err, &e) && !e.Remote() && (e.Code() == rpcnet.CodeResourceExhausted || e.Code() == rpcnet.CodeInvalidArgument)
+}
+
+// recorded returns a context with a record of the call: the caller's own, if it
+// keeps one.
+func recorded(ctx context.Context) (context.Context, *rpcnet.Call) {
+	if call := rpcnet.CallFrom(ctx); call != nil {
+		return ctx, call
 	}
-	return min(max(time.Duration(stallFactor*s.mean*float64(time.Second)), stallMin), stallMax)
+	return rpcnet.NewCall(ctx)
 }
 
-// A Budget limits how many of a client's calls are made a second time: 10 at
-// once, and one for every ten that succeed, so that a cluster in trouble is not
-// given more work than one that is well (gRPC's retry throttling, gRFC A6). The
-// zero value is full.
-//
-// The resumes of streams do not pay. They repeat nothing that was accepted, so
-// they are the work the cluster had before; when a worker with 100 streams dies,
-// 100 must go on at once, which no budget worth its name would allow; and each
-// stream has a limit ([MaxResumes]) and a back-off of its own.
-type Budget struct{ spent float64 }
-
-const (
-	budgetTokens  = 10
-	budgetSuccess = 0.1
-)
-
-// Take takes a token and reports whether there was one.
-func (b *Budget) Take() bool {
-	if b.spent > budgetTokens-1 {
-		return false
-	}
-	b.spent++
-	return true
+// A record is the record of one try of a stream.
+type record struct {
+	call *rpcnet.Call
+	made int // the calls in it when the try had begun
 }
 
-// Success gives a tenth of a token back.
-func (b *Budget) Success() { b.spent = max(0, b.spent-budgetSuccess) }
-
-// Left returns the tokens left.
-func (b *Budget) Left() float64 { return budgetTokens - b.spent }
-
-// Backoff returns how long to wait before a try: nothing before the first of a
-// row (n = 1), then 100 to 200 ms, doubled up to 1 to 2 s. The random half keeps
-// those apart who have failed together; the fixed half makes 3 resumes outlast
-// a disturbance of 0.3 s.
-func Backoff(n int, r *rand.Rand) time.Duration {
-	if n <= 1 {
+// lastSent returns the last sequence that the worker says it has sent, 0 if it
+// does not say, or if the record is of a later call: a caller's own may serve
+// several at once.
+func (r record) lastSent() uint64 {
+	if r.call.Attempts() != r.made {
 		return 0
 	}
-	half := min(100*time.Millisecond<<min(n-2, 10), time.Second)
-	return half + time.Duration(r.Int64N(int64(half))+1)
+	n, err := strconv.ParseUint(r.call.Trailer().Get(LastTrailer), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
+
+// contextError is the error of a call whose context has ended.
+func contextError(ctx context.Context) error {
+	return rpcnet.NewError(rpcnet.CodeOf(ctx.Err()), ctx.Err().Error()).WithCause(ctx.Err())
+}
+
+var errClosed = rpcnet.NewError(rpcnet.CodeCanceled, "the stream is closed")

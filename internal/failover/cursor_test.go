@@ -10,8 +10,6 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
-const ms = time.Millisecond
-
 func TestOnlyTheNextMessageOfThePresentTryIsAccepted(t *testing.T) {
 	t.Parallel()
 	var c failover.Cursor

@@ -1,4 +1,4 @@
-package routed_test
+package failover_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
 func TestWorkerThatFreezesBeforeTheSecondMessageIsGivenUpSoon(t *testing.T) {
@@ -174,7 +174,7 @@ func TestCallWithoutAnAnswerGoesElsewhereIfItsWorkerIsDead(t *testing.T) {
 		if src.tokens != 9 {
 			t.Errorf("%d tokens left, want 9", src.tokens)
 		}
-		if ended := src.workers[0].ended; len(ended) != 1 || routed.Judge(ended[0]) != routed.Bad {
+		if ended := src.workers[0].ended; len(ended) != 1 || failover.Judge(ended[0]) != failover.Bad {
 			t.Errorf("the dead worker is told %v", ended)
 		}
 	}, frozen("a"), &fakeWorker{name: "b", answer: says("b")})
@@ -236,7 +236,7 @@ func TestAnswerThatComesWhileItsWorkerIsGivenUpIsTheAnswer(t *testing.T) {
 	a := &fakeWorker{name: "a", stream: func() rpcnet.ClientStream { return newScripted(false) }}
 	a.frozen.Store(true)
 	bubble(t, func(t *testing.T, src *fakeSource) {
-		s := routed.NewStream(t.Context(), src, askSpec, routed.Wish{}, false)
+		s := failover.NewStream(t.Context(), src, askSpec, failover.Wish{}, false)
 		defer s.Close()
 		if err := rpcnet.SendOne(s, []byte{}); err != nil {
 			t.Fatal(err)

@@ -1,4 +1,4 @@
-package routed_test
+package failover_test
 
 import (
 	"context"
@@ -10,11 +10,10 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
 )
 
 var (
-	errFull     = routed.FullError("queue is full")
+	errFull     = failover.FullError("queue is full")
 	errDraining = rpcnet.NewError(rpcnet.CodeUnavailable, "draining").WithUnprocessed()
 	errFailed   = rpcnet.NewError(rpcnet.CodeUnavailable, "out of order")
 )
@@ -37,7 +36,7 @@ func TestStreamThatEverybodyRefusesPausesLongerEachTimeAndEnds(t *testing.T) {
 				}
 				var pauses []time.Duration
 				for _, e := range src.events {
-					if e.Kind == routed.Waiting {
+					if e.Kind == failover.Waiting {
 						pauses = append(pauses, e.Pause)
 					}
 				}
@@ -166,10 +165,10 @@ func TestFirstResumeOfARowIsAtOnceAndTheFourthIsNone(t *testing.T) {
 }
 
 func TestStreamOfAClosedClientEndsAtOnce(t *testing.T) {
-	conns := routed.NewConns(time.Second, nil)
+	conns := failover.NewConns(time.Second, nil)
 	conns.Close()
-	var lease routed.Lease
-	_, closed := lease.Take(t.Context(), conns, routed.Key{Addr: "127.0.0.1:1"}, false)
+	var lease failover.Lease
+	_, closed := lease.Take(t.Context(), conns, failover.Key{Addr: "127.0.0.1:1"}, false)
 	w := &fakeWorker{name: "a", stream: func() rpcnet.ClientStream { return &failing{closed} }}
 	bubble(t, func(t *testing.T, src *fakeSource) {
 		_, took, err := count(t.Context(), t, src)
@@ -207,7 +206,7 @@ func TestStreamThatADrainingWorkerDoesNotTakeHasMoved(t *testing.T) {
 		if n != 3 || err != nil || took > 10*ms {
 			t.Errorf("%d numbers in %v, %v", n, took, err)
 		}
-		if len(src.events) != 2 || src.events[0].Kind != routed.Moved || src.events[0].Worker != "a" || src.events[1].Kind != routed.Resumed {
+		if len(src.events) != 2 || src.events[0].Kind != failover.Moved || src.events[0].Worker != "a" || src.events[1].Kind != failover.Resumed {
 			t.Errorf("events %+v, want that it moved", src.events)
 		}
 	}, refusing("a", errDraining), &fakeWorker{name: "b", serve: upTo(3, ms, nil)})
@@ -227,7 +226,7 @@ func TestAWorkerThatRepeatsAndMovesDoesNotKeepAStreamForEver(t *testing.T) {
 		if err := s.Send(bytes(1)); err != nil { // the client has it
 			return err
 		}
-		return routed.MovedError(1)
+		return failover.MovedError(1)
 	}}
 	bubble(t, func(t *testing.T, src *fakeSource) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -245,8 +244,8 @@ func FuzzMoved(f *testing.F) {
 	f.Add([]byte{1})
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		last, ok := routed.MovedAt(rpcnet.NewError(rpcnet.CodeUnavailable, "").WithDetail(&rpcnet.Detail{Name: routed.MovedDetail, Data: data}))
-		if again, ok2 := routed.MovedAt(routed.MovedError(last)); ok && (!ok2 || again != last) {
+		last, ok := failover.MovedAt(rpcnet.NewError(rpcnet.CodeUnavailable, "").WithDetail(&rpcnet.Detail{Name: failover.MovedDetail, Data: data}))
+		if again, ok2 := failover.MovedAt(failover.MovedError(last)); ok && (!ok2 || again != last) {
 			t.Errorf("%x: %d became %d, %v", data, last, again, ok2)
 		}
 	})

@@ -1,4 +1,4 @@
-package routed_test
+package failover_test
 
 import (
 	"context"
@@ -7,16 +7,16 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
 // pool returns connections that credentials of the test dial, and the last one
 // dialled.
-func pool(t *testing.T) (*routed.Conns, *atomic.Pointer[rpcnet.Conn]) {
+func pool(t *testing.T) (*failover.Conns, *atomic.Pointer[rpcnet.Conn]) {
 	var last atomic.Pointer[rpcnet.Conn]
 	creds := rpctest.Credentials(t)
-	conns := routed.NewConns(5*time.Second, func(ctx context.Context, key routed.Key) (*rpcnet.Conn, error) {
+	conns := failover.NewConns(5*time.Second, func(ctx context.Context, key failover.Key) (*rpcnet.Conn, error) {
 		conn, err := rpcnet.Dial(ctx, key.Addr, creds, rpcnet.WithFailFast(), rpcnet.WithLogger(rpctest.Logger(t)))
 		if err == nil {
 			last.Store(conn)
@@ -33,8 +33,8 @@ func echo() *rpcnet.Server {
 	return srv
 }
 
-func call(t *testing.T, conns *routed.Conns, key routed.Key) error {
-	var l routed.Lease
+func call(t *testing.T, conns *failover.Conns, key failover.Key) error {
+	var l failover.Lease
 	conn, err := l.Take(t.Context(), conns, key, true)
 	if err == nil {
 		_, err = rpcnet.CallRaw(t.Context(), conn, "echo", nil)
@@ -49,7 +49,7 @@ func TestCallAfterAnOutageFindsAConnection(t *testing.T) {
 	t.Parallel()
 	conns, last := pool(t)
 	proxy := rpctest.NewProxy(t, rpctest.Serve(t, echo()).Addr().String())
-	key := routed.Key{ID: "boot", Addr: proxy.Addr()}
+	key := failover.Key{ID: "boot", Addr: proxy.Addr()}
 	if err := call(t, conns, key); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestCallAfterAnOutageFindsAConnection(t *testing.T) {
 func TestConnectionThatTakesNoCallsIsReplacedAndClosed(t *testing.T) {
 	t.Parallel()
 	conns, last := pool(t)
-	key := routed.Key{ID: "boot", Addr: rpctest.Serve(t, echo()).Addr().String()}
+	key := failover.Key{ID: "boot", Addr: rpctest.Serve(t, echo()).Addr().String()}
 	for range 3 {
 		if err := call(t, conns, key); err != nil {
 			t.Fatal(err)
@@ -82,7 +82,7 @@ func TestConnectionThatTakesNoCallsIsReplacedAndClosed(t *testing.T) {
 		last.Load().Close()
 	}
 	// One that is in use is left to the call that uses it.
-	var l routed.Lease
+	var l failover.Lease
 	conn, err := l.Take(t.Context(), conns, key, true)
 	if err != nil {
 		t.Fatal(err)
@@ -102,14 +102,14 @@ func TestCallsThatAskAtTheSameTimeShareAProbe(t *testing.T) {
 	var probes atomic.Int32
 	release := make(chan struct{})
 	srv := rpcnet.NewServer()
-	srv.Register(rpcnet.Method{Spec: &rpcnet.Spec{Procedure: routed.ProbeSpec.Procedure}, Handler: func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
+	srv.Register(rpcnet.Method{Spec: &rpcnet.Spec{Procedure: failover.ProbeSpec.Procedure}, Handler: func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
 		probes.Add(1)
 		<-release
-		return routed.ServeProbe(ctx, spec, s)
+		return failover.ServeProbe(ctx, spec, s)
 	}})
 	conns, _ := pool(t)
-	key := routed.Key{Addr: rpctest.Serve(t, srv).Addr().String()}
-	var l routed.Lease
+	key := failover.Key{Addr: rpctest.Serve(t, srv).Addr().String()}
+	var l failover.Lease
 	if _, err := l.Take(t.Context(), conns, key, true); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package routed
+package failover
 
 import (
 	"errors"
@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
 // This file is how a resumable stream finds its next worker, and when it gives
@@ -19,7 +18,7 @@ import (
 // it has been lost for longer than the source's patience. So a stream that
 // everybody refuses ends, and is no burden meanwhile. Apart from that, tries
 // that a handler saw and that brought nothing are counted
-// ([failover.MaxResumes]).
+// ([MaxResumes]).
 
 // open opens the stream on a worker, the next one if that fails, and waits for
 // one while nobody is there. last is why. The caller holds sendMu.
@@ -89,7 +88,7 @@ func (s *Resumable) waitForWorker(why error) bool {
 	clear(s.excluded) // better one of those than nobody
 	s.wish.Patient = true
 	s.pauses++
-	pause := min(failover.Backoff(s.pauses+1, rand.New(pauseSource{})), left)
+	pause := min(Backoff(s.pauses+1, rand.New(pauseSource{})), left)
 	s.source.Tell(s.ctx, Event{Kind: Waiting, Err: why, Next: s.cursor.Next(), Pause: pause})
 	s.pause(pause)
 	return true
@@ -214,7 +213,7 @@ func (s *Resumable) next(err error, l Leg) error {
 			}
 			return rpcnet.Errorf(code, "%v: %s", rerr, Reason(err)).WithCause(errors.Join(rerr, err))
 		}
-		pause = failover.Backoff(s.cursor.Fruitless(), rand.New(pauseSource{}))
+		pause = Backoff(s.cursor.Fruitless(), rand.New(pauseSource{}))
 		if stalled {
 			s.silent[l.Worker()] = true
 		} else {

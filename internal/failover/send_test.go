@@ -1,4 +1,4 @@
-package routed_test
+package failover_test
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
 // A lostStream is a try whose connection is lost after the first request.
@@ -52,7 +52,7 @@ func gather(_ context.Context, first uint64, s rpcnet.ServerStream) error {
 // Whoever sends need not know that the worker has changed.
 func TestRequestsGoOnWhileTheTryIsLost(t *testing.T) {
 	bubble(t, func(t *testing.T, src *fakeSource) {
-		s := routed.NewResumable(t.Context(), src, countSpec, routed.Wish{})
+		s := failover.NewResumable(t.Context(), src, countSpec, failover.Wish{})
 		defer s.Close()
 		const requests = 5
 		for n := range uint64(requests) {
@@ -98,8 +98,8 @@ func TestRequestThatCannotBeSentIsAnErrorAndNotSentLater(t *testing.T) {
 	bubble(t, func(t *testing.T, src *fakeSource) {
 		ctx, _ := rpcnet.NewCall(t.Context(), rpcnet.WithMaxMessageSize(1000))
 		for name, s := range map[string]rpcnet.ClientStream{
-			"stream":    routed.NewStream(ctx, src, spec, routed.Wish{}, false),
-			"resumable": routed.NewResumable(ctx, src, resumable, routed.Wish{}),
+			"stream":    failover.NewStream(ctx, src, spec, failover.Wish{}, false),
+			"resumable": failover.NewResumable(ctx, src, resumable, failover.Wish{}),
 		} {
 			for _, text := range []string{"request a", strings.Repeat("b", 2000), "request c"} {
 				if err := s.Send([]byte(text)); len(text) > 1000 {
@@ -151,7 +151,7 @@ func TestWhatWasAcceptedGoesWithTheNextTry(t *testing.T) {
 		}}
 	}
 	bubble(t, func(t *testing.T, src *fakeSource) {
-		s := routed.NewResumable(t.Context(), src, spec, routed.Wish{})
+		s := failover.NewResumable(t.Context(), src, spec, failover.Wish{})
 		defer s.Close()
 		if err := rpcnet.SendOne(s, []byte("?")); err != nil {
 			t.Fatal(err)

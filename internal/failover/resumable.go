@@ -1,4 +1,4 @@
-package routed
+package failover
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
 // ErrStalled is the cause when a worker was silent for too long.
@@ -33,8 +32,8 @@ type Resumable struct {
 	origin time.Time
 
 	// Recv's own, and the first Send's until opened is closed.
-	cursor   failover.Cursor
-	stall    failover.Stall
+	cursor   Cursor
+	stall    Stall
 	wish     Wish
 	excluded map[string]grudge // by name of the worker
 	lost     time.Time         // since when no worker has the stream, zero: one has sent a message
@@ -158,20 +157,20 @@ func (s *Resumable) Recv(msg any) error {
 			s.stall.Message(s.now())
 			seq := s.spec.Resume.Sequence(msg)
 			switch s.cursor.Message(s.cursor.Attempt(), seq) {
-			case failover.Accept:
+			case Accept:
 				s.taken() // one that only repeats what is known has not taken it
 				if accepted := s.spec.Resume.Accepted; accepted != nil && seq > 0 {
 					s.first = accepted(s.first, msg)
 				}
 				s.acknowledged(msg)
 				return nil
-			case failover.Drop:
+			case Drop:
 				continue
 			}
 			err = fmt.Errorf("%w: %d in place of %d", ErrGap, seq, s.cursor.Next())
 		case err == io.EOF:
 			last := record.lastSent()
-			if s.cursor.End(s.cursor.Attempt(), last) == failover.Accept {
+			if s.cursor.End(s.cursor.Attempt(), last) == Accept {
 				s.answer(l)
 				l.End(nil, false)
 				return s.finish(io.EOF)

@@ -1,4 +1,4 @@
-package routed_test
+package failover_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
 // A receipt answers a request and acknowledges all that came before it in the
@@ -64,7 +64,7 @@ func TestAcknowledgedRequestsAreNotSentAgain(t *testing.T) {
 		}
 	}}
 	bubble(t, func(t *testing.T, src *fakeSource) {
-		s := routed.NewResumable(t.Context(), src, talkSpec, routed.Wish{})
+		s := failover.NewResumable(t.Context(), src, talkSpec, failover.Wish{})
 		defer s.Close()
 		for n := uint64(1); n <= 14; n++ {
 			if err := s.Send(bytes(n)); err != nil {
@@ -91,7 +91,7 @@ func TestCutTailIsSeenAlsoWhenTheCallerKeepsARecord(t *testing.T) {
 	for _, records := range []bool{false, true} {
 		t.Run(map[bool]string{false: "no record", true: "record"}[records], func(t *testing.T) {
 			cut := func(ctx context.Context, first uint64, s rpcnet.ServerStream) error {
-				rpcnet.ServerCallFrom(ctx).SetTrailer(routed.LastTrailer, "7")
+				rpcnet.ServerCallFrom(ctx).SetTrailer(failover.LastTrailer, "7")
 				return upTo(5, 0, nil)(ctx, first, s)
 			}
 			bubble(t, func(t *testing.T, src *fakeSource) {

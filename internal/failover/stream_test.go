@@ -1,4 +1,4 @@
-package routed_test
+package failover_test
 
 import (
 	"testing"

@@ -1,4 +1,4 @@
-package routed_test
+package failover_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/routed"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -47,10 +47,10 @@ type fakeSource struct {
 	workers  []*fakeWorker
 	patience time.Duration
 	tokens   int
-	watch    routed.Watch
+	watch    failover.Watch
 
 	mu     sync.Mutex
-	events []routed.Event
+	events []failover.Event
 }
 
 // bubble runs a test of workers in a synctest bubble.
@@ -98,13 +98,13 @@ func bubble(t *testing.T, f func(t *testing.T, src *fakeSource), workers ...*fak
 	})
 }
 
-func (s *fakeSource) Next(_ context.Context, w *routed.Wish) (routed.Leg, error) {
+func (s *fakeSource) Next(_ context.Context, w *failover.Wish) (failover.Leg, error) {
 	for _, o := range s.workers {
 		if !slices.Contains(w.Exclude, o.name) {
 			return &fakeLeg{s, o}, nil
 		}
 	}
-	return nil, rpcnet.NewError(rpcnet.CodeUnavailable, "nobody").WithCause(routed.ErrNoWorker).WithUnprocessed()
+	return nil, rpcnet.NewError(rpcnet.CodeUnavailable, "nobody").WithCause(failover.ErrNoWorker).WithUnprocessed()
 }
 
 func (s *fakeSource) Retry() bool {
@@ -114,9 +114,9 @@ func (s *fakeSource) Retry() bool {
 	return s.tokens >= 0
 }
 
-func (s *fakeSource) Answered(routed.Leg) {}
+func (s *fakeSource) Answered(failover.Leg) {}
 
-func (s *fakeSource) Tell(_ context.Context, e routed.Event) {
+func (s *fakeSource) Tell(_ context.Context, e failover.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.events = append(s.events, e)
@@ -127,7 +127,7 @@ func (s *fakeSource) MaxAttempts() int        { return 4 }
 func (s *fakeSource) Retryable(err error) bool {
 	return rpcnet.CodeOf(err) == rpcnet.CodeUnavailable
 }
-func (s *fakeSource) Watch() *routed.Watch { return &s.watch }
+func (s *fakeSource) Watch() *failover.Watch { return &s.watch }
 
 // calls returns how many calls the workers have had.
 func (s *fakeSource) calls() (n int32) {
@@ -230,10 +230,10 @@ func hang(ctx context.Context) error {
 
 // count opens a stream and returns how many numbers came and after which time
 // and with which error it ended, nil for the clean end.
-func count(ctx context.Context, t *testing.T, src routed.Source) (n uint64, took time.Duration, err error) {
+func count(ctx context.Context, t *testing.T, src failover.Source) (n uint64, took time.Duration, err error) {
 	t.Helper()
 	begin := time.Now()
-	s := routed.NewResumable(ctx, src, countSpec, routed.Wish{})
+	s := failover.NewResumable(ctx, src, countSpec, failover.Wish{})
 	defer s.Close()
 	if err := rpcnet.SendOne(s, bytes(1)); err != nil {
 		return 0, time.Since(begin), err
@@ -254,9 +254,9 @@ func count(ctx context.Context, t *testing.T, src routed.Source) (n uint64, took
 }
 
 // ask makes a unary call.
-func ask(ctx context.Context, src routed.Source, spec *rpcnet.Spec) (answer string, took time.Duration, err error) {
+func ask(ctx context.Context, src failover.Source, spec *rpcnet.Spec) (answer string, took time.Duration, err error) {
 	begin := time.Now()
-	s := routed.NewStream(ctx, src, spec, routed.Wish{}, false)
+	s := failover.NewStream(ctx, src, spec, failover.Wish{}, false)
 	defer s.Close()
 	var b []byte
 	if err = rpcnet.SendOne(s, []byte{}); err == nil {

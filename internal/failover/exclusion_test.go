@@ -1,9 +1,9 @@
-package routed_test
+package failover_test
 
 import (
 	"testing"
 
-	"github.com/rpcnet-go/rpcnet/internal/routed"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
 // Of two workers that fail in turn one is well at any time, so the stream has
@@ -24,7 +24,7 @@ func TestWorkerThatFailedBeforeIsAskedAgainWhenNobodyElseIsThere(t *testing.T) {
 			t.Errorf("%d numbers, the last failure at %d, %v", n, failed, err)
 		}
 		for _, e := range src.events {
-			if e.Kind == routed.Waiting {
+			if e.Kind == failover.Waiting {
 				t.Error("the stream waited")
 			}
 		}
