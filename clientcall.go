@@ -400,7 +400,7 @@ func giveUpCode(ctx context.Context) byte {
 	return byte(CodeCanceled)
 }
 
-var errClosed = &session.Fault{Code: byte(CodeCanceled), Message: "the stream was closed"}
+var errClosed = &session.Error{Code: byte(CodeCanceled), Message: "the stream was closed"}
 
 // The methods that follow keep a Call's record.
 

@@ -1,6 +1,10 @@
 package rpcnet
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+)
 
 // A Code is the outcome of a call. Numbers and names are gRPC's canonical
 // status codes (https://grpc.github.io/grpc/core/md_doc_statuscodes.html).
@@ -10,38 +14,38 @@ type Code uint8
 // error.
 const (
 	// CodeCanceled: the caller gave the call up.
-	CodeCanceled Code = 1
+	CodeCanceled Code = wire.CodeCanceled
 	// CodeUnknown: the handler failed with an error that says nothing else.
-	CodeUnknown Code = 2
+	CodeUnknown Code = wire.CodeUnknown
 	// CodeInvalidArgument: the request is wrong whatever the state of the server.
-	CodeInvalidArgument Code = 3
+	CodeInvalidArgument Code = wire.CodeInvalidArgument
 	// CodeDeadlineExceeded: the deadline passed before the call ended.
-	CodeDeadlineExceeded Code = 4
+	CodeDeadlineExceeded Code = wire.CodeDeadlineExceeded
 	// CodeNotFound: something the request names does not exist.
-	CodeNotFound Code = 5
+	CodeNotFound Code = wire.CodeNotFound
 	// CodeAlreadyExists: something the request wants to make exists already.
-	CodeAlreadyExists Code = 6
+	CodeAlreadyExists Code = wire.CodeAlreadyExists
 	// CodePermissionDenied: this caller may not do this.
-	CodePermissionDenied Code = 7
+	CodePermissionDenied Code = wire.CodePermissionDenied
 	// CodeResourceExhausted: a limit, a quota or memory is used up.
-	CodeResourceExhausted Code = 8
+	CodeResourceExhausted Code = wire.CodeResourceExhausted
 	// CodeFailedPrecondition: the server is not in the state the call needs.
-	CodeFailedPrecondition Code = 9
+	CodeFailedPrecondition Code = wire.CodeFailedPrecondition
 	// CodeAborted: a conflict with another call; try again from the start.
-	CodeAborted Code = 10
+	CodeAborted Code = wire.CodeAborted
 	// CodeOutOfRange: the request reaches past the valid range.
-	CodeOutOfRange Code = 11
+	CodeOutOfRange Code = wire.CodeOutOfRange
 	// CodeUnimplemented: the server does not know the procedure or the encoding.
 	// It is no reason to try elsewhere: see [Error.Unprocessed].
-	CodeUnimplemented Code = 12
+	CodeUnimplemented Code = wire.CodeUnimplemented
 	// CodeInternal: something that must hold does not; a handler panicked.
-	CodeInternal Code = 13
+	CodeInternal Code = wire.CodeInternal
 	// CodeUnavailable: the server cannot be reached now; try again or elsewhere.
-	CodeUnavailable Code = 14
+	CodeUnavailable Code = wire.CodeUnavailable
 	// CodeDataLoss: data is lost for good.
-	CodeDataLoss Code = 15
+	CodeDataLoss Code = wire.CodeDataLoss
 	// CodeUnauthenticated: the caller has not proved who it is.
-	CodeUnauthenticated Code = 16
+	CodeUnauthenticated Code = wire.CodeUnauthenticated
 )
 
 var codeNames = [...]string{

@@ -22,13 +22,13 @@ type dispatcher struct {
 	lines *loglimit.Limiter        // for servers without a logger of their own
 }
 
-// Facts implements [session.Handler].
-func (d *dispatcher) Facts(procedure string) session.Facts {
+// Procedure implements [session.Handler].
+func (d *dispatcher) Procedure(procedure string) session.ProcedureInfo {
 	e := d.find(procedure)
 	if e == nil {
-		return session.Facts{MaxReceive: DefaultMaxMessageSize, LimitSetBy: setByNobody}
+		return session.ProcedureInfo{MaxReceive: DefaultMaxMessageSize, LimitSetBy: setByNobody}
 	}
-	return session.Facts{Entry: e, MaxReceive: e.maxSize, LimitSetBy: e.sizeSetBy(), Inline: e.spec.Inline, Private: e.spec.Shape&Feed == 0}
+	return session.ProcedureInfo{Entry: e, MaxReceive: e.maxSize, LimitSetBy: e.sizeSetBy(), Inline: e.spec.Inline, Private: e.spec.Shape&Feed == 0}
 }
 
 // Serve implements [session.Handler]. The frames between here and a handler

@@ -95,7 +95,7 @@ func localError(ctx context.Context, err error) error {
 		}
 		return e
 	}
-	var f *session.Fault
+	var f *session.Error
 	if errors.As(err, &f) {
 		e := &Error{code: Code(f.Code), message: f.Message, unprocessed: f.Unprocessed, cause: f.Cause}
 		if f.Cause != nil {

@@ -62,9 +62,9 @@ func (s *Session) Call(r *Request, msg []byte, done <-chan struct{}, prompt bool
 // reason is the code for which a call is given up now.
 func (st *Stream) reason() byte {
 	if !st.Deadline.IsZero() && !time.Now().Before(st.Deadline) {
-		return codeDeadlineExceeded
+		return wire.CodeDeadlineExceeded
 	}
-	return codeCanceled
+	return wire.CodeCanceled
 }
 
 // NewStream makes a stream for a call of any shape. Nothing is sent before the

@@ -58,7 +58,7 @@ func TestTheHandlerIsCancelledFirst(t *testing.T) {
 				}
 				told := &slowCanceler{cause: make(chan error, 1)}
 				h := handlers()
-				h.facts.MaxReceive = 1000
+				h.info.MaxReceive = 1000
 				h.serve["hold"] = func(st *session.Stream) {
 					st.OnCancel(told)
 					st.ExpireAt(st.Deadline)

@@ -24,7 +24,7 @@ func TestNothingIsSentOnAStreamAfterItsStatus(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			came, received, over, sent := make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
 			h := handlers()
-			h.facts.MaxReceive = 1000
+			h.info.MaxReceive = 1000
 			h.serve["slow"] = func(st *session.Stream) {
 				<-came
 				if _, err := st.Recv(nil); err != nil { // takes all that has come
@@ -324,7 +324,7 @@ func TestLostSessionFailsWhatWaits(t *testing.T) {
 	s.Close()
 	unprocessed := 0
 	for range 3 {
-		var f *session.Fault
+		var f *session.Error
 		if err := <-failed; !errors.As(err, &f) || f.Code != 14 {
 			t.Errorf("%v", err)
 		} else if f.Unprocessed {
@@ -369,7 +369,7 @@ func TestDrain(t *testing.T) {
 	<-held
 	<-idle
 	<-c.Drain() // the caller drains too: now it takes no calls itself
-	var f *session.Fault
+	var f *session.Error
 	if _, err := c.Call(&session.Request{Procedure: "echo"}, nil, nil, false); !errors.As(err, &f) || !f.Unprocessed {
 		t.Errorf("a call on a draining session: %v", err)
 	}

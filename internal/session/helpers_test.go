@@ -24,12 +24,12 @@ const patience = 30 * time.Second
 
 // A handler serves the streams of a test.
 type handler struct {
-	facts session.Facts
+	info  session.ProcedureInfo
 	serve map[string]func(*session.Stream)
 }
 
-func (h *handler) Facts(procedure string) session.Facts {
-	f := h.facts
+func (h *handler) Procedure(procedure string) session.ProcedureInfo {
+	f := h.info
 	if f.MaxReceive == 0 {
 		f.MaxReceive = 4 << 20
 	}

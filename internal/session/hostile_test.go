@@ -352,7 +352,7 @@ func TestRapidReset(t *testing.T) {
 // comes at the handler's end, and until then the id is in use.
 func TestAHandlerThatIgnoresItsCallerKeepsTheCallersPlace(t *testing.T) {
 	t.Parallel()
-	h, release := stubborn(session.Facts{})
+	h, release := stubborn(session.ProcedureInfo{})
 	s, p := serve(t, session.Config{MaxStreams: 2, Handler: h})
 	for range 3 {
 		p.send(wire.TypeOpen, 0, 1, open(1, "stubborn", nil))
@@ -379,7 +379,7 @@ func TestAHandlerThatIgnoresItsCallerKeepsTheCallersPlace(t *testing.T) {
 func TestARequestOverTheLimitIsNotForOthersToTake(t *testing.T) {
 	t.Parallel()
 	h := handlers()
-	h.facts.MaxReceive = 10
+	h.info.MaxReceive = 10
 	_, p := serve(t, session.Config{Handler: h})
 	p.send(wire.TypeOpen, wire.FlagEnd, 1, open(1, "echo", make([]byte, 11)))
 	if st := p.status(1); st.Code != 8 || st.Unprocessed {
@@ -391,7 +391,7 @@ func TestARequestOverTheLimitIsNotForOthersToTake(t *testing.T) {
 // the limit of streams.
 func TestHandlersThatIgnoreCancellationAreBounded(t *testing.T) {
 	t.Parallel()
-	h, release := stubborn(session.Facts{MaxReceive: 10})
+	h, release := stubborn(session.ProcedureInfo{MaxReceive: 10})
 	s, p := serve(t, session.Config{MaxStreams: 2, Handler: h})
 	p.send(wire.TypeOpen, 0, 1, open(1, "stubborn", nil))
 	for range 2 {
@@ -416,9 +416,9 @@ func TestHandlersThatIgnoreCancellationAreBounded(t *testing.T) {
 }
 
 // stubborn returns handlers of which one ends only when it is released.
-func stubborn(facts session.Facts) (*handler, chan struct{}) {
+func stubborn(info session.ProcedureInfo) (*handler, chan struct{}) {
 	release := make(chan struct{})
-	return &handler{facts: facts, serve: map[string]func(*session.Stream){"stubborn": func(st *session.Stream) {
+	return &handler{info: info, serve: map[string]func(*session.Stream){"stubborn": func(st *session.Stream) {
 		<-release
 		finish(st, wire.Status{})
 	}}}, release

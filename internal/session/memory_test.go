@@ -167,7 +167,7 @@ func TestAResponseWaitsForCreditUntilTheDeadline(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				h := handlers()
-				h.facts.Private = true
+				h.info.Private = true
 				h.serve["big"] = func(st *session.Stream) { st.Finish(make([]byte, size), true, nil) }
 				h.serve["fill"] = func(st *session.Stream) { st.Finish(make([]byte, wire.MinWindow-5*wire.FrameCost), true, nil) }
 				s, p := against(t, session.Config{Handler: h, KeepaliveIdle: -1},

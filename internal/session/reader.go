@@ -204,13 +204,13 @@ func (s *Session) payload(n int) ([]byte, error) {
 
 // admitBytes checks the size of a message that grows by n bytes, and accounts
 // for the memory it takes. st is locked.
-func (s *Session) admitBytes(st *Stream, n int, held int64, large bool) *Fault {
+func (s *Session) admitBytes(st *Stream, n int, held int64, large bool) *Error {
 	size := len(st.part) + n
 	switch {
 	case size > st.MaxReceive:
 		return tooLarge(size, st.MaxReceive, st.LimitSetBy)
 	case st.endOnly && len(st.q) > 0:
-		return &Fault{Code: codeInternal, Message: "more than one response to a unary call"}
+		return &Error{Code: wire.CodeInternal, Message: "more than one response to a unary call"}
 	case large && s.parting.Load()+held > max(int64(s.cfg.SessionBuffer), int64(st.MaxReceive)+perMessage):
 		return errParting
 	}
@@ -366,7 +366,7 @@ func growPart(b []byte, size int, more bool) []byte {
 
 // reject ends a stream whose message cannot be taken, and skips n bytes of it.
 // st is locked.
-func (s *Session) reject(st *Stream, f *Fault, n int) error {
+func (s *Session) reject(st *Stream, f *Error, n int) error {
 	if s.server {
 		st.cutLocked(statusOf(f), f)
 	} else {

@@ -10,7 +10,7 @@ import (
 
 func appendUint32(b []byte, v uint32) []byte { return binary.LittleEndian.AppendUint32(b, v) }
 
-// lost is the fault of who sends on a session that has ended. Nothing is sent any
+// lost is the error of who sends on a session that has ended. Nothing is sent any
 // more, so a call that has not been opened is one that no handler will see. wmu
 // is held.
 func (st *Stream) lost() error {

@@ -12,16 +12,16 @@ import (
 
 var (
 	errFinished = errors.New("the handler has returned")
-	errReset    = &Fault{Code: codeCanceled, Message: "the caller has gone"}
-	errExpired  = &Fault{Code: codeDeadlineExceeded, Message: "deadline exceeded"}
-	resetStatus = statusOf(&Fault{Code: codeCanceled, Message: "canceled by the caller"})
+	errReset    = &Error{Code: wire.CodeCanceled, Message: "the caller has gone"}
+	errExpired  = &Error{Code: wire.CodeDeadlineExceeded, Message: "deadline exceeded"}
+	resetStatus = statusOf(&Error{Code: wire.CodeCanceled, Message: "canceled by the caller"})
 	// brokenStatus stands for success after a part of a message.
-	brokenStatus = statusOf(&Fault{Code: codeInternal, Message: "the last response ends in its midst"})
+	brokenStatus = statusOf(&Error{Code: wire.CodeInternal, Message: "the last response ends in its midst"})
 	// lateStatus is the end of a call whose time is over, also of one whose
 	// response found no room in time.
 	lateStatus  = statusOf(errExpired)
-	exitStatus  = statusOf(&Fault{Code: codeInternal, Message: "the handler ended its goroutine"})
-	drainStatus = statusOf(&Fault{Code: codeUnavailable, Message: "the server is draining", Unprocessed: true})
+	exitStatus  = statusOf(&Error{Code: wire.CodeInternal, Message: "the handler ended its goroutine"})
+	drainStatus = statusOf(&Error{Code: wire.CodeUnavailable, Message: "the server is draining", Unprocessed: true})
 )
 
 // The causes a [Canceler] hears when the caller gave up: ErrExpired if it did so
@@ -65,7 +65,7 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 		return nil
 	}
 	if s.running.Load() >= int64(s.cfg.MaxStreams) {
-		s.answer(h.ID(), statusOf(&Fault{Code: codeResourceExhausted, Unprocessed: true, Message: fmt.Sprintf(
+		s.answer(h.ID(), statusOf(&Error{Code: wire.CodeResourceExhausted, Unprocessed: true, Message: fmt.Sprintf(
 			"%d handlers run for this session already: see rpcnet.WithMaxConcurrentStreams", s.cfg.MaxStreams)}))
 		return nil
 	}
@@ -80,21 +80,21 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 			return nil
 		}
 	}
-	facts := s.cfg.Handler.Facts(name)
+	info := s.cfg.Handler.Procedure(name)
 	st := s.pooledStream()
-	st.pooled = facts.Private && end
+	st.pooled = info.Private && end
 	st.resetLocked(s, h.ID(), cell, &Request{
-		Procedure: name, Encoding: o.Encoding, Attempt: o.Attempt, Priority: o.Priority, MaxReceive: facts.MaxReceive,
-		LimitSetBy: facts.LimitSetBy,
+		Procedure: name, Encoding: o.Encoding, Attempt: o.Attempt, Priority: o.Priority, MaxReceive: info.MaxReceive,
+		LimitSetBy: info.LimitSetBy,
 	})
-	st.Entry = facts.Entry
+	st.Entry = info.Entry
 	if len(o.Metadata) > 0 {
 		st.Metadata = append([]byte(nil), o.Metadata...)
 	}
 	if o.Deadline != 0 {
 		st.Deadline = s.now.Add(time.Duration(min(o.Deadline, math.MaxInt64/1000)) * time.Microsecond)
 	}
-	st.inline = facts.Inline && end
+	st.inline = info.Inline && end
 	st.allowance -= cost
 	st.recvEnd = end
 	if o.HasMessage {
@@ -126,7 +126,7 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 }
 
 // first takes the message in an OPEN frame. st is locked.
-func (s *Session) first(st *Stream, p []byte, more bool) *Fault {
+func (s *Session) first(st *Stream, p []byte, more bool) *Error {
 	n := len(p)
 	large := more || n >= bulk
 	held := int64(n) + perMessage
@@ -192,7 +192,7 @@ func (s *Session) answer(id uint32, status []byte) {
 // answerNoMemory ends a call for which the account has no room, for err's
 // reason.
 func (s *Session) answerNoMemory(id uint32, err error) {
-	s.answer(id, statusOf(unprocessed(noMemory(err)).(*Fault)))
+	s.answer(id, statusOf(unprocessed(noMemory(err)).(*Error)))
 }
 
 // onReset ends a stream whose caller has gone. The caller's clock and this one
@@ -203,7 +203,7 @@ func (s *Session) onReset(h wire.Header, p []byte) error {
 	}
 	if st := s.stream(h.ID()); st != nil {
 		cause := errReset
-		if len(p) == 1 && p[0] == codeDeadlineExceeded && !st.Deadline.IsZero() {
+		if len(p) == 1 && p[0] == wire.CodeDeadlineExceeded && !st.Deadline.IsZero() {
 			cause = errExpired
 		}
 		st.cutLocked(nil, cause)

@@ -142,15 +142,15 @@ func (c Config) withDefaults() Config {
 
 // A Handler serves the streams of a server's sessions.
 type Handler interface {
-	// Facts returns what the reader must know of a procedure.
-	Facts(procedure string) Facts
+	// Procedure returns what the reader must know of a procedure.
+	Procedure(procedure string) ProcedureInfo
 	// Serve serves one stream and calls [Stream.Finish] once. It runs on a
 	// goroutine of the pool.
 	Serve(st *Stream)
 }
 
-// Facts are what the reader must know of a procedure before its handler runs.
-type Facts struct {
+// A ProcedureInfo is what the reader must know of a procedure before its handler runs.
+type ProcedureInfo struct {
 	MaxReceive int    // most bytes of one request
 	LimitSetBy string // the option or the directive that sets MaxReceive, for errors
 	Entry      any    // the handler's own, which the Stream keeps
@@ -329,7 +329,7 @@ func goAwayFrame(reason byte, text string) []byte {
 // CutAll ends every served stream at once with an outcome; the handlers'
 // contexts end with cause.
 func (s *Session) CutAll(code byte, message string, cause error) {
-	status := statusOf(&Fault{Code: code, Message: message})
+	status := statusOf(&Error{Code: code, Message: message})
 	s.eachStream(func(st *Stream) {
 		st.mu.Lock()
 		if st.owner != s {

@@ -52,9 +52,9 @@ type Stream struct {
 	id   uint32
 	cell *atomic.Pointer[Stream]
 
-	// Facts of the OPEN frame; on the caller's side set by who opens.
+	// What the OPEN frame says; on the caller's side set by who opens.
 	Request
-	Entry  any         // server: of the procedure's Facts
+	Entry  any         // server: of the procedure's info
 	expiry *time.Timer // server: see ExpireAt; the handler's
 	serial uint32      // which call has a pooled stream; guarded by mu
 	pooled bool        // goes back to the session's pool at its end
