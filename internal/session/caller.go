@@ -3,7 +3,6 @@ package session
 import (
 	"io"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/wire"
@@ -81,17 +80,19 @@ func (s *Session) NewStream(r *Request, done <-chan struct{}) (*Stream, error) {
 // admit gives st an id, waiting for one if the peer's limit of streams is
 // reached. It returns the number of calls in flight with this one.
 func (s *Session) admit(st *Stream, r *Request, done <-chan struct{}) (int64, error) {
-	id, cell, err := s.takeID(done)
+	id, err := s.ids.take(done)
 	if err != nil {
+		if err == errEnded {
+			err = unprocessed(s.lost())
+		}
 		return 0, err
 	}
+	cell := s.table.make(id)
 	st.resetLocked(s, id, cell, r)
 	st.mu.Unlock()
-	n := s.inflight.Add(1)
-	if s.draining.Load() { // after Add: Drain looks at inflight after it sets draining
-		s.inflight.Add(-1)
-		s.freeID(id)
-		s.checkIdle()
+	n, ok := s.life.begin()
+	if !ok {
+		s.ids.put(id)
 		return 0, errDraining
 	}
 	cell.Store(st)
@@ -99,61 +100,6 @@ func (s *Session) admit(st *Stream, r *Request, done <-chan struct{}) (int64, er
 		st.sessionFailed(s)
 	}
 	return n, nil
-}
-
-// takeID returns a free id and the place of its stream, or waits for one.
-func (s *Session) takeID(done <-chan struct{}) (uint32, *atomic.Pointer[Stream], error) {
-	s.imu.Lock()
-	for {
-		if s.Err() != nil {
-			s.imu.Unlock()
-			return 0, nil, unprocessed(s.lost())
-		}
-		if n := len(s.freeIDs); n > 0 {
-			id := s.freeIDs[n-1]
-			s.freeIDs = s.freeIDs[:n-1]
-			cell := s.makeCell(id)
-			s.imu.Unlock()
-			return id, cell, nil
-		}
-		if uint64(s.nextID) < s.peer.MaxStreams {
-			s.nextID++
-			id := s.nextID
-			cell := s.makeCell(id)
-			s.imu.Unlock()
-			return id, cell, nil
-		}
-		ch := make(chan struct{})
-		s.idWaiters = append(s.idWaiters, ch)
-		s.imu.Unlock()
-		s.queued.Add(1)
-		select {
-		case <-ch:
-			s.queued.Add(-1)
-		case <-done:
-			s.queued.Add(-1)
-			s.imu.Lock()
-			if i := slices.Index(s.idWaiters, ch); i >= 0 {
-				s.idWaiters = slices.Delete(s.idWaiters, i, i+1)
-			} else if len(s.idWaiters) > 0 { // woken and gone: the next one's turn
-				close(s.idWaiters[0])
-				s.idWaiters = s.idWaiters[1:]
-			}
-			s.imu.Unlock()
-			return 0, nil, errQueued
-		}
-		s.imu.Lock()
-	}
-}
-
-func (s *Session) freeID(id uint32) {
-	s.imu.Lock()
-	s.freeIDs = append(s.freeIDs, id)
-	if len(s.idWaiters) > 0 {
-		close(s.idWaiters[0])
-		s.idWaiters = s.idWaiters[1:]
-	}
-	s.imu.Unlock()
 }
 
 // openLocked appends the OPEN frame with the first message or its first part.
@@ -239,11 +185,11 @@ func (st *Stream) Release() {
 	}
 	st.mu.Unlock()
 	if n > 0 {
-		s.release(n)
+		s.mem.release(n)
 	}
 	st.putTaken()
 	if pooled {
-		s.freeID(id)
+		s.ids.put(id)
 		s.streams.Put(st)
 	}
 }
@@ -264,7 +210,7 @@ func (st *Stream) Abandon(code byte, err error) {
 		st.err = err
 	}
 	if n := st.forgetLocked(); n > 0 {
-		defer s.release(n)
+		defer s.mem.release(n)
 	}
 	free := false // the reader will, when STATUS comes
 	lead := false
@@ -293,10 +239,10 @@ func (st *Stream) Abandon(code byte, err error) {
 	if free || over && pooled {
 		cell.Store(nil)
 		if free {
-			s.inflight.Add(-1)
-			s.checkIdle()
+			s.life.inflight.Add(-1)
+			s.life.checkIdle()
 		}
-		s.freeID(id)
+		s.ids.put(id)
 		st.recycle()
 	}
 }

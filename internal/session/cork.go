@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The reader and the writing role. When a read of the lane brings more than one
+// The reader and the writing role. When a read of the connection brings more than one
 // frame, those who are woken for them are about to send: handlers their answers,
 // callers their next calls. If each of them wrote for itself, most writes would
 // carry one frame. So the reader takes the writing role when it sees that
@@ -43,7 +43,7 @@ func (s *Session) enough() bool {
 	s.wmu.Lock()
 	n := s.calls
 	s.wmu.Unlock()
-	return n*share >= s.inflight.Load()
+	return n*share >= s.life.inflight.Load()
 }
 
 // uncork writes what came together, and gives the role back. The reader calls
@@ -55,7 +55,7 @@ func (s *Session) uncork() {
 	s.corked = false
 	s.letWokenRun()
 	mode := flushNow
-	if s.inflight.Load() > 0 {
+	if s.life.inflight.Load() > 0 {
 		mode = flushYield
 	}
 	s.flush(mode)

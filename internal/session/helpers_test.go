@@ -131,7 +131,7 @@ func pair(t testing.TB, h session.Handler, caller, server session.Config) (c, s 
 // A peer speaks frames by hand.
 type peer struct {
 	testing.TB
-	lane *link.PipeEnd
+	conn *link.PipeEnd
 
 	mu     sync.Mutex
 	frames []frame // that have come
@@ -147,11 +147,11 @@ type frame struct {
 func (p *peer) read() {
 	for {
 		var h [wire.HeaderLen]byte
-		_, err := io.ReadFull(p.lane, h[:])
+		_, err := io.ReadFull(p.conn, h[:])
 		f := frame{Header: wire.ParseHeader(h[:])}
 		if err == nil {
 			f.payload = make([]byte, f.Len())
-			_, err = io.ReadFull(p.lane, f.payload)
+			_, err = io.ReadFull(p.conn, f.payload)
 		}
 		p.mu.Lock()
 		if err != nil {
@@ -247,7 +247,7 @@ func (p *peer) send(t wire.Type, flags uint64, id uint32, payload []byte) {
 // write writes bytes; the session may have ended.
 func (p *peer) write(b []byte) {
 	p.Helper()
-	if _, err := p.lane.Write(b); err != nil && !errors.Is(err, net.ErrClosed) {
+	if _, err := p.conn.Write(b); err != nil && !errors.Is(err, net.ErrClosed) {
 		p.Fatal(err)
 	}
 }
@@ -277,7 +277,7 @@ func settings(s wire.Settings) []byte {
 func against(t testing.TB, cfg session.Config, theirs wire.Settings, deafPeer bool) (*session.Session, *peer) {
 	t.Helper()
 	a, b := link.Pipe()
-	p := &peer{TB: t, lane: b, came: make(chan struct{}, 1)}
+	p := &peer{TB: t, conn: b, came: make(chan struct{}, 1)}
 	p.write(settings(theirs))
 	var pool *session.Pool
 	if cfg.Handler != nil {
@@ -297,7 +297,7 @@ func against(t testing.TB, cfg session.Config, theirs wire.Settings, deafPeer bo
 	}
 	t.Cleanup(func() {
 		s.Close()
-		p.lane.Close()
+		p.conn.Close()
 		<-read
 		if pool != nil {
 			pool.Close()

@@ -286,7 +286,7 @@ func TestPeersThatAskAndNeverReadAreGivenUp(t *testing.T) {
 			go func() {
 				defer close(written)
 				for i := range 2_000_000 {
-					if _, err := p.lane.Write(next(i)); err != nil {
+					if _, err := p.conn.Write(next(i)); err != nil {
 						return
 					}
 					if i%20_000 == 0 {
@@ -449,7 +449,7 @@ func TestHandshakeFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a, b := link.Pipe()
-			p := &peer{TB: t, lane: b, came: make(chan struct{}, 1)}
+			p := &peer{TB: t, conn: b, came: make(chan struct{}, 1)}
 			p.write(c.bytes)
 			if name == "cut" {
 				b.Close()

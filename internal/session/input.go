@@ -15,13 +15,13 @@ const (
 	lastBuffer  = 32 << 10
 )
 
-// An input reads frames from a lane. One goroutine at a time uses it.
+// An input reads frames from a connection. One goroutine at a time uses it.
 type input struct {
-	lane   io.Reader
+	conn   io.Reader
 	b      []byte
 	s, e   int    // what b holds that was not taken
-	read   func() // runs after each read of the lane
-	resume func() // makes the lane readable again after a time-out
+	read   func() // runs after each read of the connection
+	resume func() // makes the connection readable again after a time-out
 }
 
 // need makes n bytes available at b[s:]. After a time-out it can be called
@@ -45,7 +45,7 @@ func (in *input) need(n int) error {
 		in.s = 0
 	}
 	for in.e-in.s < n {
-		k, err := in.lane.Read(in.b[in.e:])
+		k, err := in.conn.Read(in.b[in.e:])
 		in.e += k
 		if k > 0 && in.read != nil {
 			in.read()
@@ -89,7 +89,7 @@ func (in *input) payload(n int) ([]byte, error) {
 	return p, nil
 }
 
-// into takes len(dst) bytes, large rests straight from the lane.
+// into takes len(dst) bytes, large rests straight from the connection.
 func (in *input) into(dst []byte) error {
 	for {
 		k := copy(dst, in.b[in.s:in.e])
@@ -99,7 +99,7 @@ func (in *input) into(dst []byte) error {
 			return nil
 		}
 		if len(dst) >= len(in.b) {
-			k, err := in.lane.Read(dst)
+			k, err := in.conn.Read(dst)
 			dst = dst[k:]
 			if k > 0 && in.read != nil {
 				in.read()

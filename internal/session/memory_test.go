@@ -191,7 +191,7 @@ func TestAResponseWaitsForCreditUntilTheDeadline(t *testing.T) {
 	}
 }
 
-// Both sides send large messages on many streams at once, more than the lane
+// Both sides send large messages on many streams at once, more than the connection
 // holds, and each side's reader has credit to write meanwhile: neither may wait
 // for the other.
 func TestReadersNeverWaitForEachOther(t *testing.T) { // not parallel: others look at the heap

@@ -13,7 +13,7 @@ import (
 // errRole is returned by read when the reading role is to be given up.
 var errRole = errors.New("reading role given up")
 
-// read takes frames from the lane and acts on them, until the lane fails or,
+// read takes frames from the connection and acts on them, until the connection fails or,
 // on a caller's side, the role is to be given up: by a lone caller when its
 // call has ended or the tick interrupts it, by the reader goroutine (lone nil)
 // when the last call in flight has ended.
@@ -27,7 +27,7 @@ func (s *Session) readFrames(lone *Stream) error {
 	ended := false // a call has ended since the role was taken
 	for {
 		if !s.in.whole(0) {
-			if lone != nil && lone.over() || lone == nil && ended && !s.server && s.inflight.Load() == 0 {
+			if lone != nil && lone.over() || lone == nil && ended && !s.server && s.life.inflight.Load() == 0 {
 				return errRole
 			}
 			if s.corked && s.enough() {
@@ -87,22 +87,22 @@ func (s *Session) readFrames(lone *Stream) error {
 			err = errors.New("a second SETTINGS frame")
 		}
 		if err != nil {
-			var lane *laneError
-			if errors.As(err, &lane) {
-				return lane.err
+			var conn *connError
+			if errors.As(err, &conn) {
+				return conn.err
 			}
 			return s.protocolError(err)
 		}
 	}
 }
 
-// A laneError is a failure of the lane in the midst of a frame.
-type laneError struct{ err error }
+// A connError is a failure of the connection in the midst of a frame.
+type connError struct{ err error }
 
-func (e *laneError) Error() string { return e.err.Error() }
-func (e *laneError) Unwrap() error { return e.err }
+func (e *connError) Error() string { return e.err.Error() }
+func (e *connError) Unwrap() error { return e.err }
 
-// wasRead notes the time of a read of the lane.
+// wasRead notes the time of a read of the connection.
 func (s *Session) wasRead() {
 	s.now = time.Now()
 	s.lastRecv.Store(s.now.UnixNano())
@@ -110,7 +110,7 @@ func (s *Session) wasRead() {
 
 // stream returns the stream of a frame, locked, or nil if it has ended.
 func (s *Session) stream(id uint32) *Stream {
-	cell := s.cell(id)
+	cell := s.table.at(id)
 	if cell == nil {
 		return nil
 	}
@@ -196,7 +196,7 @@ func (s *Session) payload(n int) ([]byte, error) {
 			return p, nil
 		}
 		if !isTimeout(err) {
-			return nil, &laneError{err}
+			return nil, &connError{err}
 		}
 		s.resumeReading()
 	}
@@ -211,11 +211,11 @@ func (s *Session) admitBytes(st *Stream, n int, held int64, large bool) *Error {
 		return tooLarge(size, st.MaxReceive, st.LimitSetBy)
 	case st.endOnly && len(st.q) > 0:
 		return &Error{Code: wire.CodeInternal, Message: "more than one response to a unary call"}
-	case large && s.parting.Load()+held > max(int64(s.cfg.SessionBuffer), int64(st.MaxReceive)+perMessage):
+	case large && !s.mem.roomForParts(held, st.MaxReceive):
 		return errParting
 	}
-	if err := s.hold(held); err != nil {
-		s.release(held)
+	if err := s.mem.hold(held); err != nil {
+		s.mem.release(held)
 		return noMemory(err)
 	}
 	return nil
@@ -226,14 +226,14 @@ func (s *Session) pushLocked(st *Stream, p []byte) {
 	st.growQueueLocked(4 + len(p))
 	st.q = binary.LittleEndian.AppendUint32(st.q, uint32(len(p)))
 	st.q = append(st.q, p...)
-	s.unread.Add(perMessage + int64(len(p)))
+	s.mem.unread.Add(perMessage + int64(len(p)))
 }
 
 // pushBigLocked is pushLocked for a large message.
 func (s *Session) pushBigLocked(st *Stream, m bigMessage) {
 	st.bigs = append(st.bigs, m)
 	st.q = appendUint32(st.q, bigMark)
-	s.unread.Add(m.held)
+	s.mem.unread.Add(m.held)
 }
 
 // wakeForMessage unlocks st, and wakes its receiver unless it waits for the
@@ -254,7 +254,7 @@ func (s *Session) onPart(st *Stream, p []byte, n int, held int64, more, end bool
 		st.inPart, st.partCost, st.partHeld = true, 0, 0
 	}
 	st.partHeld += held
-	s.parting.Add(held)
+	s.mem.parting.Add(held)
 	size := len(st.part)
 	st.part = growPart(st.part, size+n, more)
 	if n < bulk {
@@ -263,7 +263,7 @@ func (s *Session) onPart(st *Stream, p []byte, n int, held int64, more, end bool
 		dst, id := st.part[size:], st.id
 		st.mu.Unlock()
 		if err := s.in.into(dst); err != nil {
-			return &laneError{err}
+			return &connError{err}
 		}
 		st.mu.Lock()
 		if st.owner != s || st.id != id || st.ended {
@@ -293,7 +293,7 @@ func (st *Stream) dropPartLocked() int64 {
 		return 0
 	}
 	n := st.partHeld
-	st.s.parting.Add(-n)
+	st.s.mem.parting.Add(-n)
 	st.part, st.inPart, st.partCost, st.partHeld = nil, false, 0, 0
 	return n
 }
@@ -378,7 +378,7 @@ func (s *Session) reject(st *Stream, f *Error, n int) error {
 
 func (s *Session) skip(n int) error {
 	if err := s.in.skip(n); err != nil {
-		return &laneError{err}
+		return &connError{err}
 	}
 	return nil
 }
@@ -395,7 +395,7 @@ func (s *Session) onStatus(h wire.Header, p []byte) error {
 		st.mu.Unlock()
 		return fmt.Errorf("STATUS for stream %d, which is not open", h.ID())
 	}
-	s.inflight.Add(-1)
+	s.life.inflight.Add(-1)
 	if !st.sendDone.Load() {
 		st.stopSend(io.EOF)
 	}
@@ -404,7 +404,7 @@ func (s *Session) onStatus(h wire.Header, p []byte) error {
 		p = brokenStatus
 	}
 	if st.partHeld > 0 {
-		defer s.release(st.dropPartLocked()) // the server gave up in the midst of a message
+		defer s.mem.release(st.dropPartLocked()) // the server gave up in the midst of a message
 	}
 	if err := st.holdBeside(p); err != nil {
 		p = statusOf(noMemory(err))
@@ -420,12 +420,12 @@ func (s *Session) onStatus(h wire.Header, p []byte) error {
 	}
 	st.unlockWake()
 	if !pooled || ended {
-		s.freeID(id)
+		s.ids.put(id)
 	}
 	if pooled && ended {
 		st.recycle()
 	}
-	s.checkIdle()
+	s.life.checkIdle()
 	return nil
 }
 
@@ -481,9 +481,9 @@ func (s *Session) onCredit(h wire.Header, p []byte) error {
 }
 
 func (s *Session) onGoAway(p []byte) error {
-	s.awayOnce.Do(func() { close(s.away) })
+	s.life.peerLeaves()
 	if len(p) > 0 && p[0] != wire.ReasonDrain {
-		return &laneError{goAwayError(p)} // the peer closes the lane
+		return &connError{goAwayError(p)} // the peer closes the connection
 	}
 	return nil
 }

@@ -38,14 +38,15 @@ func (s *Session) readLoop() {
 		err := s.read(nil)
 		if err != errRole {
 			s.fail(err)
-			s.settleAll()
+			s.settleBuffers()
+			s.mem.settleAll()
 			s.role.unlock()
 			return
 		}
 		s.parked.Store(true)
 		s.role.unlock()
-		s.hurryTick()
-		if s.inflight.Load() > 0 { // came between errRole and parked
+		s.tick.hurry()
+		if s.life.inflight.Load() > 0 { // came between errRole and parked
 			s.unpark()
 		}
 		<-s.wakeReader
@@ -72,7 +73,7 @@ func (s *Session) wantReader() {
 	}
 }
 
-// readAlone reads the lane on behalf of st, the only call in flight, until it
+// readAlone reads the connection on behalf of st, the only call in flight, until it
 // ends. If somebody else reads, or the tick finds that it takes long, the
 // reader goroutine does.
 func (s *Session) readAlone(st *Stream) {
@@ -81,14 +82,14 @@ func (s *Session) readAlone(st *Stream) {
 		return
 	}
 	s.lone.Add(1)
-	s.hurryTick()
+	s.tick.hurry()
 	err := s.read(st)
 	s.lone.Add(1)
 	s.role.unlock()
 	switch {
 	case err != errRole:
 		s.fail(err)
-	case !st.over() || s.inflight.Load() > 0:
+	case !st.over() || s.life.inflight.Load() > 0:
 		s.wantReader()
 	}
 }
@@ -101,7 +102,7 @@ func (st *Stream) over() bool {
 }
 
 // interruptLone makes a lone caller give the role up.
-func (s *Session) interruptLone() { s.lane.SetReadDeadline(time.Unix(1, 0)) }
+func (s *Session) interruptLone() { s.conn.SetReadDeadline(time.Unix(1, 0)) }
 
-// resumeReading makes the lane readable again after an interruption.
-func (s *Session) resumeReading() { s.lane.SetReadDeadline(time.Time{}) }
+// resumeReading makes the connection readable again after an interruption.
+func (s *Session) resumeReading() { s.conn.SetReadDeadline(time.Time{}) }

@@ -40,7 +40,7 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 	if err := o.Parse(p); err != nil {
 		return err
 	}
-	cell := s.makeCell(h.ID())
+	cell := s.table.make(h.ID())
 	if cell == nil {
 		return fmt.Errorf("OPEN of stream %d is over the limit of %d", h.ID(), s.cfg.MaxStreams)
 	}
@@ -60,22 +60,22 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 	if more && (end || !o.HasMessage) {
 		return errors.New("OPEN with contradicting flags")
 	}
-	if s.draining.Load() {
+	if s.life.draining.Load() {
 		s.answer(h.ID(), drainStatus)
 		return nil
 	}
-	if s.running.Load() >= int64(s.cfg.MaxStreams) {
+	if s.mem.running.Load() >= int64(s.cfg.MaxStreams) {
 		s.answer(h.ID(), statusOf(&Error{Code: wire.CodeResourceExhausted, Unprocessed: true, Message: fmt.Sprintf(
 			"%d handlers run for this session already: see rpcnet.WithMaxConcurrentStreams", s.cfg.MaxStreams)}))
 		return nil
 	}
-	if err := s.holdStream(); err != nil {
+	if err := s.mem.holdStream(); err != nil {
 		s.answerNoMemory(h.ID(), err)
 		return nil
 	}
 	if n := int64(len(o.Metadata)); n > 0 {
-		if err := s.hold(n); err != nil {
-			s.release(n)
+		if err := s.mem.hold(n); err != nil {
+			s.mem.release(n)
 			s.answerNoMemory(h.ID(), err)
 			return nil
 		}
@@ -101,14 +101,14 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 		if f := s.first(st, o.Message, more); f != nil {
 			st.owner = nil
 			st.mu.Unlock()
-			s.release(int64(len(st.Metadata)))
+			s.mem.release(int64(len(st.Metadata)))
 			s.answer(h.ID(), statusOf(f))
 			return nil
 		}
 	}
 	st.mu.Unlock()
-	s.inflight.Add(1)
-	s.running.Add(1)
+	s.life.inflight.Add(1)
+	s.mem.running.Add(1)
 	cell.Store(st)
 	if s.Err() != nil {
 		st.sessionFailed(s)
@@ -147,7 +147,7 @@ func (s *Session) first(st *Stream, p []byte, more bool) *Error {
 	cost := int64(n + wire.FrameCost)
 	if more {
 		st.part, st.inPart, st.partCost, st.partHeld = b, true, cost, held
-		s.parting.Add(held)
+		s.mem.parting.Add(held)
 		return nil
 	}
 	s.pushBigLocked(st, bigMessage{b, cost, held})
@@ -173,9 +173,9 @@ func (s *Session) procedureName(o *wire.Open) (string, error) {
 			return "", fmt.Errorf("procedure number %d is %q and cannot become %q", n, s.procs[n-1], o.Name)
 		}
 	case n == len(s.procs)+1:
-		if err := s.holdName(o.Name); err != nil { // the number would have no meaning here
+		if err := s.mem.holdName(o.Name); err != nil { // the number would have no meaning here
 			s.goAway(wire.ReasonRefused, err.Error())
-			return "", &laneError{err}
+			return "", &connError{err}
 		}
 		s.procs = append(s.procs, string(o.Name))
 	default:
@@ -238,12 +238,12 @@ func (st *Stream) cutLocked(status []byte, cause error) {
 	if status != nil {
 		cell.Store(nil)
 	}
-	s.inflight.Add(-1)
-	s.release(n)
+	s.life.inflight.Add(-1)
+	s.mem.release(n)
 	if status != nil {
 		s.answer(id, status)
 	}
-	s.checkIdle()
+	s.life.checkIdle()
 }
 
 // OnCancel names who is told when the caller goes. It returns why, if that
@@ -367,9 +367,9 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 			st.disownLocked()
 		}
 		st.mu.Unlock()
-		s.streamOver()
+		s.mem.streamOver()
 		if n > 0 {
-			s.release(n)
+			s.mem.release(n)
 		}
 		if owes {
 			s.answer(st.id, status)
@@ -393,8 +393,8 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 	}
 	st.sendErr = errFinished
 	st.cell.Store(nil) // before the caller can see STATUS and use the id again
-	busy := s.inflight.Add(-1) > 0
-	s.streamOver() // as cell: the next call may come at once
+	busy := s.life.inflight.Add(-1) > 0
+	s.mem.streamOver() // as cell: the next call may come at once
 	lead := false
 	switch {
 	case s.werr != nil:
@@ -417,7 +417,7 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 	}
 	st.mu.Unlock()
 	if n > 0 {
-		s.release(n)
+		s.mem.release(n)
 	}
 	if lead {
 		mode := flushNow
@@ -426,7 +426,7 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 		}
 		s.flush(mode)
 	}
-	s.checkIdle()
+	s.life.checkIdle()
 	return true
 }
 

@@ -1,11 +1,11 @@
-// Package session runs calls over one lane, an ordered stream of bytes: many
+// Package session runs calls over one connection, an ordered stream of bytes: many
 // streams at once, flow control, cancellation, keepalive, drain. It knows
 // nothing of TLS, of messages or of handlers' types; the frames are those of
 // internal/wire.
 //
 // # Goroutines
 //
-// A session has one goroutine of its own, the reader, which ends when the lane
+// A session has one goroutine of its own, the reader, which ends when the connection
 // does; the writer goroutine, which ends with the session; and a timer that
 // fires about once a second while nothing happens ([Session.tick]). Handlers
 // run on the goroutines of a [Pool]. Everything else runs on the goroutines of
@@ -25,7 +25,7 @@
 // Session.wmu guards all that is sent: the write buffer, the credit of the
 // session and of each stream, the procedure numbers. Stream.mu guards what one
 // stream has received. Session.imu guards the ids. They are taken in the order
-// imu, Stream.mu, wmu, and none is held while the lane is read or written.
+// imu, Stream.mu, wmu, and none is held while the connection is read or written.
 //
 // # States of a stream
 //
@@ -56,9 +56,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
-// A Lane is an ordered, encrypted stream of bytes between two endpoints. Reads
+// A Conn is an ordered, encrypted stream of bytes between two endpoints. Reads
 // and writes may run at the same time, neither with itself.
-type Lane interface {
+type Conn interface {
 	io.ReadWriteCloser
 	// SetReadDeadline with a time in the past makes a blocked Read return an
 	// error whose Timeout method says true; Read works again after
@@ -66,10 +66,10 @@ type Lane interface {
 	SetReadDeadline(time.Time) error
 }
 
-// A foresighted lane says, from within Read, when the next read may wait.
+// A foresighted connection says, from within Read, when the next read may wait.
 type foresighted interface{ BeforeRead(func()) }
 
-// A someWriter is a lane that can write without waiting.
+// A someWriter is a connection that can write without waiting.
 type someWriter interface {
 	// WriteSome writes a and b as far as that goes without waiting. If a rest
 	// stays, done is false, and Flush is called before anything else is written.
@@ -78,8 +78,8 @@ type someWriter interface {
 	Flush() error
 }
 
-// A measuredLane counts the bytes that move on it.
-type measuredLane interface {
+// A measuredConn counts the bytes that move on it.
+type measuredConn interface {
 	// Received returns how many bytes have come.
 	Received() uint64
 	// Sent returns how many bytes the system has taken, and how many of them the
@@ -160,24 +160,23 @@ type ProcedureInfo struct {
 	Private bool
 }
 
-// A Session is one multiplexed session over one lane. All methods are safe for
+// A Session is one multiplexed session over one connection. All methods are safe for
 // concurrent use.
 type Session struct {
 	// Immutable after New.
-	lane     Lane
-	measured measuredLane // the lane, if it is one
-	cfg      Config
-	server   bool
-	peer     wire.Settings
-	closed   chan struct{}
+	conn   Conn
+	cfg    Config
+	server bool
+	peer   wire.Settings
 
 	// The send side, guarded by wmu: see writer.go and send.go.
 	wmu        sync.Mutex
-	some       someWriter           // the lane, if it is one
+	some       someWriter           // the connection, if it is one
 	head       [wire.HeaderLen]byte // of who has the writing role
 	wbuf       []byte
 	wspare     []byte
 	counted    int64 // bytes of the account for wbuf, for what is being written, and for wspare
+	settled    bool  // nothing is counted any more
 	calls      int64 // OPEN and STATUS frames in wbuf
 	writing    bool
 	werr       error
@@ -190,17 +189,11 @@ type Session struct {
 	// The receive side. The reader's fields belong to who has the role.
 	in       input
 	procs    []string     // server: procedure names by number-1
-	names    int64        // bytes of the account that procs has
 	corked   bool         // the reader has the writing role, see cork
-	foresees bool         // the lane says when a read may wait
+	foresees bool         // the connection says when a read may wait
 	owed     int64        // session credit not yet returned
-	now      time.Time    // clock at the last read of the lane
+	now      time.Time    // clock at the last read of the connection
 	lastRecv atomic.Int64 // the same for the tick
-	buffered atomic.Int64 // bytes received and not consumed
-	reserved atomic.Int64 // of buffered, taken from the account, in blocks
-	unread   atomic.Int64 // of buffered: whole messages that wait for a Recv
-	parting  atomic.Int64 // of buffered: large messages that have not come whole
-	grown    atomic.Int64 // by which the windows of streams are larger than at first
 
 	role       role          // of reading, caller's side
 	wakeReader chan struct{} // the reader goroutine takes the role
@@ -208,71 +201,37 @@ type Session struct {
 	lone       atomic.Uint64 // counts calls that read for themselves; odd while one does
 	parked     atomic.Bool
 
-	// Streams.
-	streams    sync.Pool // of *Stream
-	cells      []atomic.Pointer[cellChunk]
-	imu        sync.Mutex
-	freeIDs    []uint32
-	nextID     uint32
-	idWaiters  []chan struct{}
-	queued     atomic.Int64 // callers that wait for an id
-	inflight   atomic.Int64 // caller: streams without STATUS; server: without Finish
-	running    atomic.Int64 // server: handlers, also those whose stream is closed
-	streamRoom atomic.Int64 // server: running ones that the account has, beside freeStreams
-	over       atomic.Bool  // the account has been settled
-	idle       chan struct{}
-	idleOnce   sync.Once
-	draining   atomic.Bool
-	away       chan struct{} // closed when the peer said GOAWAY
-	awayOnce   sync.Once
-	drain      chan struct{} // closed when this side drains
-	drainOnce  sync.Once
-
-	failOnce sync.Once
-	err      error // why the session ended; valid once closed is closed
-
-	timer *time.Timer
-	fast  atomic.Bool // the tick is fast
-	// The tick's own, guarded by tickMu.
-	tickMu     sync.Mutex
-	loneSeen   uint64
-	ticked     time.Time
-	silent     time.Duration // without a frame, the process's own stalls taken off
-	silentRecv int64         // lastRecv when silent was last 0
-	silentIn   uint64        // bytes received when silent was last 0
-	acked      uint64        // bytes acknowledged, at the PING or later
-	pingEnd    uint64        // bytes up to the end of the PING; 0: it waits in the buffer
-	loneIdle   int           // ticks since a lone call
-	writeSeen  uint64
-	writeAcked uint64 // bytes acknowledged at writeSince
-	writeSince time.Time
+	life    lifetime
+	ids     ids
+	table   table
+	streams sync.Pool // of *Stream
+	mem     memory
+	tick    ticker
 }
-
-type cellChunk [64]atomic.Pointer[Stream]
 
 // ErrClosed is the reason of a session that this side closed.
 var ErrClosed = errors.New("session closed")
 
-// New starts a session on a lane and waits until the peer has said its
-// SETTINGS. It owns the lane, also when it fails. timeout bounds the wait.
+// New starts a session on a connection and waits until the peer has said its
+// SETTINGS. It owns the connection, also when it fails. timeout bounds the wait.
 // before, if not nil, runs with the session before the first stream.
-func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*Session, error) {
+func New(conn Conn, cfg Config, timeout time.Duration, before func(*Session)) (*Session, error) {
 	s := &Session{
-		lane: lane, cfg: cfg.withDefaults(), server: cfg.Handler != nil,
-		closed: make(chan struct{}), kick: make(chan struct{}, 1), wakeReader: make(chan struct{}, 1), role: make(role, 1),
-		away: make(chan struct{}), drain: make(chan struct{}), idle: make(chan struct{}),
+		conn: conn, cfg: cfg.withDefaults(), server: cfg.Handler != nil,
+		kick: make(chan struct{}, 1), wakeReader: make(chan struct{}, 1), role: make(role, 1),
 	}
-	s.some, _ = lane.(someWriter)
-	s.measured, _ = lane.(measuredLane)
-	s.in = input{lane: lane, b: make([]byte, firstBuffer), resume: s.resumeReading}
+	s.life.init()
+	s.mem.account, s.mem.most = s.cfg.Account, int64(s.cfg.SessionBuffer)
+	s.some, _ = conn.(someWriter)
+	s.in = input{conn: conn, b: make([]byte, firstBuffer), resume: s.resumeReading}
 	own := wire.Settings{
 		Version: wire.Version, MaxStreams: uint64(s.cfg.MaxStreams), StreamWindow: uint64(s.cfg.StreamWindow),
 		SessionWindow: uint64(s.cfg.SessionWindow), Encodings: s.cfg.Encodings, Identity: s.cfg.Identity,
 	}
 	payload := own.Append(nil)
 	frame := append(wire.MakeHeader(wire.TypeSettings, 0, 0, len(payload)).Append(nil), payload...)
-	cut := time.AfterFunc(timeout, func() { lane.Close() })
-	_, err := lane.Write(frame)
+	cut := time.AfterFunc(timeout, func() { conn.Close() })
+	_, err := conn.Write(frame)
 	if err == nil {
 		err = s.readSettings()
 	}
@@ -281,14 +240,14 @@ func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*
 	}
 	if err == nil && s.cfg.CheckPeer != nil {
 		if err = s.cfg.CheckPeer(s.peer.Identity); err != nil {
-			Refuse(lane, err.Error())
+			Refuse(conn, err.Error())
 		}
 	}
 	if err != nil {
 		if errors.Is(err, wire.ErrVersion) {
-			lane.Write(goAwayFrame(wire.ReasonVersion, err.Error()))
+			conn.Write(goAwayFrame(wire.ReasonVersion, err.Error()))
 		}
-		lane.Close()
+		conn.Close()
 		discharge(cfg.Account)
 		return nil, fmt.Errorf("session handshake: %w", err)
 	}
@@ -298,13 +257,12 @@ func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*
 		limit = s.peer.MaxStreams
 		s.procedures = map[string]uint32{}
 	}
-	s.cells = make([]atomic.Pointer[cellChunk], (limit+63)/64)
+	s.table.init(limit)
+	s.ids.limit, s.ids.ended = uint32(limit), s.life.ended
 	s.now = time.Now()
 	s.lastRecv.Store(s.now.UnixNano())
-	s.tickMu.Lock() // the first tick reads timer
-	s.timer = time.AfterFunc(s.tickInterval(), s.tick)
-	s.tickMu.Unlock()
-	if l, ok := lane.(foresighted); ok {
+	s.tick.start(s)
+	if l, ok := conn.(foresighted); ok {
 		s.foresees = true
 		l.BeforeRead(s.uncork)
 	}
@@ -316,9 +274,9 @@ func New(lane Lane, cfg Config, timeout time.Duration, before func(*Session)) (*
 	return s, nil
 }
 
-// Refuse tells a peer on a new lane that it is not welcome, and why.
-func Refuse(lane Lane, why string) {
-	lane.Write(goAwayFrame(wire.ReasonRefused, why))
+// Refuse tells a peer on a new connection that it is not welcome, and why.
+func Refuse(conn Conn, why string) {
+	conn.Write(goAwayFrame(wire.ReasonRefused, why))
 }
 
 func goAwayFrame(reason byte, text string) []byte {
@@ -330,7 +288,7 @@ func goAwayFrame(reason byte, text string) []byte {
 // contexts end with cause.
 func (s *Session) CutAll(code byte, message string, cause error) {
 	status := statusOf(&Error{Code: code, Message: message})
-	s.eachStream(func(st *Stream) {
+	s.table.each(func(st *Stream) {
 		st.mu.Lock()
 		if st.owner != s {
 			st.mu.Unlock()
@@ -338,22 +296,6 @@ func (s *Session) CutAll(code byte, message string, cause error) {
 		}
 		st.cutLocked(status, cause)
 	})
-}
-
-// eachStream calls f with every stream. One that has ended meanwhile may be
-// another session's.
-func (s *Session) eachStream(f func(*Stream)) {
-	for i := range s.cells {
-		chunk := s.cells[i].Load()
-		if chunk == nil {
-			continue
-		}
-		for j := range chunk {
-			if st := chunk[j].Load(); st != nil {
-				f(st)
-			}
-		}
-	}
 }
 
 func (s *Session) readSettings() error {
@@ -382,42 +324,35 @@ func (s *Session) readSettings() error {
 }
 
 // Closed is closed when the session has ended; [Session.Err] says why.
-func (s *Session) Closed() <-chan struct{} { return s.closed }
+func (s *Session) Closed() <-chan struct{} { return s.life.ended }
 
 // GoingAway is closed when the peer wants no new calls on this session.
-func (s *Session) GoingAway() <-chan struct{} { return s.away }
+func (s *Session) GoingAway() <-chan struct{} { return s.life.away }
 
 // Drained is closed when this side drains: handlers should come to an end.
-func (s *Session) Drained() <-chan struct{} { return s.drain }
+func (s *Session) Drained() <-chan struct{} { return s.life.drained }
 
 // Err returns why the session ended, or nil while it lives.
-func (s *Session) Err() error {
-	select {
-	case <-s.closed:
-		return s.err
-	default:
-		return nil
-	}
-}
+func (s *Session) Err() error { return s.life.Err() }
 
 // Encodings returns the bit set of the encodings the peer speaks.
 func (s *Session) Encodings() uint64 { return s.peer.Encodings }
 
 // InFlight returns the number of streams that have not ended.
-func (s *Session) InFlight() int { return int(s.inflight.Load()) }
+func (s *Session) InFlight() int { return int(s.life.inflight.Load()) }
 
 // Queued returns the number of callers that wait because the peer's limit of
 // streams is reached.
-func (s *Session) Queued() int { return int(s.queued.Load()) }
+func (s *Session) Queued() int { return int(s.ids.waiting.Load()) }
 
 // Buffered returns the bytes that have come and not been consumed.
-func (s *Session) Buffered() int64 { return s.buffered.Load() }
+func (s *Session) Buffered() int64 { return s.mem.buffered.Load() }
 
 // Unread returns how many of the buffered bytes are whole messages that nobody
 // has begun to take.
-func (s *Session) Unread() int64 { return s.unread.Load() }
+func (s *Session) Unread() int64 { return s.mem.unread.Load() }
 
-// Blocked returns how many senders wait: for credit of the peer, or for the lane.
+// Blocked returns how many senders wait: for credit of the peer, or for the connection.
 func (s *Session) Blocked() int {
 	s.wmu.Lock()
 	defer s.wmu.Unlock()
@@ -430,59 +365,42 @@ func (s *Session) Close() { s.fail(ErrClosed) }
 // Drain says GOAWAY, refuses new streams, and tells handlers. It returns a
 // channel that is closed when no stream is left or the session has ended.
 func (s *Session) Drain() <-chan struct{} {
-	s.drainOnce.Do(func() {
-		s.draining.Store(true)
-		close(s.drain)
-		s.goAway(wire.ReasonDrain, "draining")
-		s.checkIdle()
-	})
-	return s.idle
-}
-
-// checkIdle closes idle when a draining session has no stream left.
-func (s *Session) checkIdle() {
-	if s.draining.Load() && s.inflight.Load() == 0 {
-		s.idleOnce.Do(func() { close(s.idle) })
-	}
+	s.life.drain(func() { s.goAway(wire.ReasonDrain, "draining") })
+	return s.life.idle
 }
 
 // fail ends the session: everything that waits on it is woken with err.
-func (s *Session) fail(err error) {
-	s.failOnce.Do(func() {
-		s.err = err
-		close(s.closed)
-		s.timer.Stop()
-		if s.server { // before Recv and Send tell
-			s.eachStream(func(st *Stream) {
-				st.mu.Lock()
-				if st.owner == s {
-					st.cancelLocked(err)
-				}
-				st.mu.Unlock()
-			})
-		}
-		s.wmu.Lock()
-		s.werr = err
-		ws := s.waiters
-		s.waiters = nil
-		for _, st := range ws {
-			st.wakeSender()
-		}
-		s.wmu.Unlock()
-		s.lane.Close()
-		s.imu.Lock()
-		for _, ch := range s.idWaiters {
-			close(ch)
-		}
-		s.idWaiters = nil
-		s.imu.Unlock()
-		s.eachStream(func(st *Stream) { st.sessionFailed(s) })
-		s.idleOnce.Do(func() { close(s.idle) })
-		s.wakeParked() // so that it ends
-		if s.cfg.Ended != nil {
-			s.cfg.Ended(s)
-		}
-	})
+func (s *Session) fail(err error) { s.life.end(err, s.cut) }
+
+// cut is the rest of fail, when Err tells already.
+func (s *Session) cut() {
+	s.tick.stop()
+	err := s.Err()
+	if s.server { // before Recv and Send tell
+		s.table.each(func(st *Stream) {
+			st.mu.Lock()
+			if st.owner == s {
+				st.cancelLocked(err)
+			}
+			st.mu.Unlock()
+		})
+	}
+	s.wmu.Lock()
+	s.werr = err
+	ws := s.waiters
+	s.waiters = nil
+	for _, st := range ws {
+		st.wakeSender()
+	}
+	s.wmu.Unlock()
+	s.conn.Close()
+	s.ids.wakeAll()
+	s.table.each(func(st *Stream) { st.sessionFailed(s) })
+	s.life.setIdle()
+	s.wakeParked() // so that it ends
+	if s.cfg.Ended != nil {
+		s.cfg.Ended(s)
+	}
 }
 
 // protocolError ends the session because the peer broke the protocol.
@@ -497,33 +415,6 @@ func (s *Session) goAway(reason byte, text string) {
 	lead := s.controlLocked(wire.MakeHeader(wire.TypeGoAway, 0, 0, len(p)), p)
 	s.wmu.Unlock()
 	if lead {
-		s.flush(flushNow) // before the lane closes, if that is next
+		s.flush(flushNow) // before the connection closes, if that is next
 	}
-}
-
-// cell returns the place of a stream, or nil if the id is out of range or its
-// chunk was never used.
-func (s *Session) cell(id uint32) *atomic.Pointer[Stream] {
-	i := int(id) - 1
-	if i < 0 || i/64 >= len(s.cells) {
-		return nil
-	}
-	chunk := s.cells[i/64].Load()
-	if chunk == nil {
-		return nil
-	}
-	return &chunk[i%64]
-}
-
-// makeCell is cell for a new stream. Only the reader of a server and holders
-// of imu of a caller call it.
-func (s *Session) makeCell(id uint32) *atomic.Pointer[Stream] {
-	i := int(id) - 1
-	if i < 0 || i/64 >= len(s.cells) {
-		return nil
-	}
-	if s.cells[i/64].Load() == nil {
-		s.cells[i/64].Store(new(cellChunk))
-	}
-	return &s.cells[i/64].Load()[i%64]
 }

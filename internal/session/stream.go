@@ -279,7 +279,7 @@ func (st *Stream) grantLocked(n int64) {
 	quick := now-st.lastGrant < int64(10*time.Millisecond)
 	st.lastGrant = now
 	if limit := int64(st.s.cfg.MaxStreamWindow); quick && st.window < limit {
-		grow := st.s.growBy(min(st.window, limit-st.window))
+		grow := st.s.mem.grow(min(st.window, limit-st.window))
 		st.window += grow
 		n += grow
 	}
@@ -287,20 +287,10 @@ func (st *Stream) grantLocked(n int64) {
 	st.s.sendCredit(st.id, n) // under mu: later the id may be another call's
 }
 
-// growBy returns n if the windows of the session's streams may grow by so much
-// more, and 0 if not.
-func (s *Session) growBy(n int64) int64 {
-	if s.grown.Add(n) > int64(s.cfg.SessionBuffer) {
-		s.grown.Add(-n)
-		return 0
-	}
-	return n
-}
-
 // shrinkLocked gives back by how much the window of a stream that ends has grown.
 func (st *Stream) shrinkLocked() {
 	if first := int64(st.s.cfg.StreamWindow); st.window > first {
-		st.s.grown.Add(first - st.window)
+		st.s.mem.grown.Add(first - st.window)
 		st.window = first
 	}
 }
@@ -345,7 +335,7 @@ func (st *Stream) swap() (ready bool, err error) {
 	}
 	st.mu.Unlock()
 	if taken > 0 || ready {
-		st.s.release(taken)
+		st.s.mem.release(taken)
 	}
 	return ready, err
 }
@@ -388,7 +378,7 @@ func (st *Stream) takeAllLocked() {
 	for _, m := range st.curBigs {
 		st.curBuf += m.held - perMessage // cur has the mark
 	}
-	st.s.unread.Add(-st.curBuf)
+	st.s.mem.unread.Add(-st.curBuf)
 }
 
 // wait waits until it is woken, or done is closed.
@@ -428,7 +418,7 @@ func (st *Stream) cancelLocked(cause error) (same bool) {
 // sessionFailed ends all that a stream of s does.
 func (st *Stream) sessionFailed(s *Session) {
 	st.mu.Lock()
-	if st.owner != s || !st.cancelLocked(s.err) {
+	if st.owner != s || !st.cancelLocked(s.Err()) {
 		st.mu.Unlock()
 		return
 	}
@@ -446,9 +436,24 @@ func (st *Stream) forgetLocked() int64 {
 	for _, m := range st.bigs {
 		unread += m.held - perMessage // q has the mark
 	}
-	st.s.unread.Add(-unread)
+	st.s.mem.unread.Add(-unread)
 	n := st.curBuf + unread + st.dropPartLocked() + st.beside
 	st.curBuf, st.beside, st.q, st.bigs = 0, 0, st.q[:0], nil
 	st.shrinkLocked()
 	return n
+}
+
+// holdBeside accounts for the header or the status of a stream. Small ones are
+// within what a stream costs. st is locked; reader only.
+func (st *Stream) holdBeside(p []byte) error {
+	n := int64(len(p))
+	if n < streamCost/4 || st.ended {
+		return nil
+	}
+	if err := st.s.mem.hold(n); err != nil {
+		st.s.mem.release(n)
+		return err
+	}
+	st.beside += n
+	return nil
 }

@@ -187,7 +187,7 @@ func TestDeadlineTravels(t *testing.T) {
 
 // Whoever writes to a peer that does not read its socket waits no longer than
 // its own context, though the write itself cannot be taken back.
-func TestSendersOnAStuckLaneHonourTheirContext(t *testing.T) {
+func TestSendersOnAStuckConnHonourTheirContext(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int{"small": 1000, "large": 1 << 20} {
 		t.Run(name, func(t *testing.T) {

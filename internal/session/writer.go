@@ -2,8 +2,8 @@ package session
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
-	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
@@ -24,6 +24,8 @@ const (
 	roomControl = 4 << 20
 	// keepBuffer is the largest write buffer that is kept for the next round.
 	keepBuffer = 2 * roomSmall
+	// tolerated is how many bytes may wait for a peer that has its share.
+	tolerated = roomSmall
 )
 
 // errNotReading is why a session ends whose peer asks and never reads.
@@ -50,7 +52,7 @@ func (s *Session) leadLocked() bool {
 // flush writes what the buffer holds, and what others add meanwhile, and gives
 // the writing role back. It never waits for the peer to read: callers have a
 // context to honour, and a reader that waited for a peer whose reader waits for
-// it would wait for ever. The writer goroutine writes what the lane does not take
+// it would wait for ever. The writer goroutine writes what the connection does not take
 // at once.
 func (s *Session) flush(mode flushMode) {
 	switch {
@@ -78,7 +80,7 @@ func (s *Session) writeLoop() {
 	for {
 		select {
 		case <-s.kick:
-		case <-s.closed:
+		case <-s.life.ended:
 			return
 		}
 		if s.some != nil {
@@ -88,7 +90,7 @@ func (s *Session) writeLoop() {
 		for len(s.wbuf) > 0 && s.werr == nil {
 			b := s.takeBufferLocked()
 			s.writeWaiting(func() error {
-				_, err := s.lane.Write(b)
+				_, err := s.conn.Write(b)
 				return err
 			})
 			s.wmu.Lock()
@@ -110,7 +112,7 @@ func (s *Session) writeWaiting(write func() error) {
 	}
 }
 
-// writeSomeLocked writes the buffer, and reports whether the lane has taken all
+// writeSomeLocked writes the buffer, and reports whether the connection has taken all
 // of it. wmu is held before and after, not during.
 func (s *Session) writeSomeLocked() (done bool) {
 	b := s.takeBufferLocked()
@@ -120,7 +122,7 @@ func (s *Session) writeSomeLocked() (done bool) {
 	return done
 }
 
-// writeSome writes two slices as one, and reports whether the lane has taken all
+// writeSome writes two slices as one, and reports whether the connection has taken all
 // of them. The caller has the writing role.
 func (s *Session) writeSome(a, b []byte) (done bool) {
 	done, err := s.some.WriteSome(a, b)
@@ -189,20 +191,47 @@ func (s *Session) dropBuffersLocked() {
 	}
 }
 
-// writeStalled reports whether one write has been under way for longer than
-// the write time-out without progress: on a slow link a write takes its time. The
-// tick calls it.
-func (s *Session) writeStalled(now time.Time) bool {
-	seq := s.writeSeq.Load()
-	moved := seq != s.writeSeen || seq%2 == 0
-	if s.measured != nil && seq%2 == 1 {
-		_, acked := s.measured.Sent()
-		moved = moved || acked > s.writeAcked
-		s.writeAcked = max(s.writeAcked, acked)
+// countBuffersLocked accounts for a write buffer that has grown: for it and for
+// another of its size, which is being written or is kept. A peer that does not
+// read what it asked for, and has its share, loses the session: not before
+// tolerated bytes wait for it, since refusals are answers too. wmu is held.
+func (s *Session) countBuffersLocked() {
+	if cap(s.wbuf) <= memoryBlock || 2*int64(cap(s.wbuf)) <= s.counted || s.cfg.Account == nil || s.settled {
+		return
 	}
-	if moved {
-		s.writeSeen, s.writeSince = seq, now
-		return false
+	a := s.cfg.Account
+	n := 2*int64(cap(s.wbuf)) - s.counted
+	if err := a.Take(a.Budget().Unsent, n); err != nil {
+		if len(s.wbuf) <= tolerated {
+			return
+		}
+		go s.fail(fmt.Errorf("%d bytes wait to be sent: %w", len(s.wbuf), err))
+		return
 	}
-	return now.Sub(s.writeSince) > s.cfg.WriteTimeout
+	s.counted += n
+}
+
+// uncountBuffersLocked gives back what countBuffersLocked has taken. wmu is
+// held.
+func (s *Session) uncountBuffersLocked() {
+	if s.counted > 0 {
+		a := s.cfg.Account
+		a.Give(a.Budget().Unsent, s.counted)
+		s.counted = 0
+	}
+}
+
+// settleBuffers gives back what is counted, when the session has ended.
+func (s *Session) settleBuffers() {
+	s.wmu.Lock()
+	s.settled = true
+	s.uncountBuffersLocked()
+	s.wmu.Unlock()
+}
+
+// unsent reports whether frames wait to be written or are being written.
+func (s *Session) unsent() bool {
+	s.wmu.Lock()
+	defer s.wmu.Unlock()
+	return s.writing || len(s.wbuf) > 0
 }

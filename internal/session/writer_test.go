@@ -38,7 +38,7 @@ func TestNobodyWaitsForAPeerThatSendsAndDoesNotRead(t *testing.T) { // not paral
 					ended <- err
 				}()
 				spoken := make(chan struct{})
-				go func() { // more than the lane holds, if nobody reads
+				go func() { // more than the connection holds, if nobody reads
 					defer close(spoken)
 					some := bytes.Repeat(raw(wire.TypeCredit, 0, 0, credit(1)), 50)
 					for range 1000 {
