@@ -29,6 +29,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
 	"github.com/rpcnet-go/rpcnet/workers"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // Alternates is how many further workers a director names with each
@@ -56,9 +57,9 @@ func (d *Director) Register(srv *rpcnet.Server) { directorv1.RegisterDirector(sr
 
 // A Request says what worker is wanted and what has happened before.
 type Request struct {
-	// Choice is what is wanted. Its Caller, for whom the ticket is good and by whom
+	// PickRequest is what is wanted. Its Caller, for whom the ticket is good and by whom
 	// Failures are told, is by default the peer of the call that is being served.
-	workers.Choice
+	balance.PickRequest
 	// Failures are workers that have failed the caller since it last asked.
 	Failures []Failure
 	// Unused are tickets that will not be used, with their workers' names.
@@ -84,7 +85,7 @@ func (d *Director) GetWorker(ctx context.Context, req Request) (workers.Assignme
 	if req.Alternates == 0 {
 		req.Alternates = Alternates
 	}
-	a, err := d.registry.Assign(req.Choice)
+	a, err := d.registry.Assign(req.PickRequest)
 	if errors.Is(err, workers.ErrNoWorker) && left(ctx) {
 		return a, ctx.Err()
 	}
@@ -117,7 +118,7 @@ type service struct{ d *Director }
 
 func (s service) GetWorker(ctx context.Context, req *directorv1.GetWorkerRequest) (*directorv1.GetWorkerResponse, error) {
 	r := Request{
-		Choice: workers.Choice{Selector: req.Selector, Exclude: req.Exclude, Key: req.Key, Hint: req.Hint, QueueOK: req.QueueOK},
+		PickRequest: balance.PickRequest{Selector: req.Selector, Exclude: req.Exclude, AffinityKey: req.Key, LastWorker: req.Hint, WaitInQueue: req.QueueOK},
 	}
 	for _, f := range req.Failures {
 		r.Failures = append(r.Failures, Failure{f.Worker, f.Boot})

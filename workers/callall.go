@@ -75,7 +75,7 @@ func (c *Client) CallAll(ctx context.Context, procedure string, data []byte, sel
 // target is a worker and how it was when it was chosen: the entry belongs to
 // the registry's lock.
 type target struct {
-	entry  *workerEntry
+	entry  *worker
 	member cluster.Member
 }
 
@@ -89,8 +89,8 @@ func (c *Client) matching(selector string) ([]target, error) {
 	}
 	var ts []target
 	for _, w := range g.load.Members() {
-		if load.StatusOf(r.now(), w, &load.Wish{}) <= load.IsSuspected {
-			e := w.Owner.(*workerEntry)
+		if load.StatusOf(r.now(), w, false) <= load.StatusSuspected {
+			e := w.Owner.(*worker)
 			ts = append(ts, target{e, e.member})
 		}
 	}

@@ -186,30 +186,24 @@ type callSource struct {
 // Next chooses a worker and counts the call on it.
 func (s *callSource) Next(_ context.Context, wish *failover.Wish) (failover.Leg, error) {
 	r := s.registry
-	w := load.Wish{Key: wish.Key}
-	for _, name := range wish.Exclude {
-		w.Exclude = append(w.Exclude, balance.ID(name))
-	}
-	if wish.Hint != "" {
-		w.Hint = balance.ID(wish.Hint)
-	}
+	req := balance.PickRequest{Selector: wish.Selector, Exclude: wish.Exclude, AffinityKey: wish.Key, LastWorker: wish.Hint, WaitInQueue: wish.Patient}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	g, err := r.group(wish.Selector, "")
+	g, err := r.group(req.Selector, "")
 	if err != nil {
 		return nil, rpcnet.NewError(rpcnet.CodeInvalidArgument, err.Error()).WithCause(err).WithUnprocessed()
 	}
-	picked, _, full := g.load.Pick(r.now(), &w)
+	picked, _, full := g.load.Pick(r.now(), &req)
 	if picked == nil {
-		return nil, r.none(wish.Selector, g, &w)
+		return nil, r.none(g, &req)
 	}
-	return s.begin(picked.Owner.(*workerEntry), full || wish.Patient, wish.Patient), nil
+	return s.begin(picked.Owner.(*worker), full || req.WaitInQueue, req.WaitInQueue), nil
 }
 
 // begin counts a call on w. The ticket, with which the worker tells this
-// chooser's calls from others', goes with the call. The caller holds the
+// balancer's calls from others', goes with the call. The caller holds the
 // registry's mu.
-func (c *Client) begin(w *workerEntry, queueOK, patient bool) *leg {
+func (c *Client) begin(w *worker, queueOK, patient bool) *leg {
 	w.load.Begin()
 	r := c.registry
 	return &leg{client: c, worker: w, member: w.member, began: r.now(), patient: patient, ticket: r.pool.Own(w.load, queueOK)}
@@ -259,7 +253,7 @@ func (s *callSource) Watch() *failover.Watch { return &s.watch }
 // choice to its end.
 type leg struct {
 	client  *Client
-	worker  *workerEntry
+	worker  *worker
 	member  cluster.Member
 	ticket  load.Ticket
 	began   time.Duration
@@ -318,7 +312,7 @@ func (l *leg) End(err error, unary bool) {
 		if tells {
 			// The worker counted this call still; it is over.
 			told.InFlight, told.Yours = told.InFlight-1, told.Yours-1
-			r.pool.Overhear(now, w, told)
+			r.pool.ApplyPiggybacked(now, w, told)
 		}
 		switch failover.Judge(err) {
 		case failover.Fine:

@@ -9,6 +9,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/workers"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // A node that works, and a node that chooses among those that do and calls them.
@@ -95,16 +96,16 @@ func ExampleRegistry_Assign() {
 		}
 		return ep
 	}
-	worker, chooser := listen(), listen()
+	worker, balancer := listen(), listen()
 	defer worker.Close()
-	defer chooser.Close()
+	defer balancer.Close()
 	if _, err := workers.NewStaticWorker(worker, workers.WorkerConfig{Logger: quiet}); err != nil {
 		log.Fatal(err)
 	}
 	go worker.Serve(ctx, rpcnet.NewServer())
 
 	list := workers.NewStaticMembers(cluster.Member{Name: "worker-a", Addr: worker.Addr().String(), Tags: cluster.Tags{"role": "worker"}})
-	registry, err := workers.NewStaticRegistry(chooser, list, workers.RegistryConfig{Logger: quiet})
+	registry, err := workers.NewStaticRegistry(balancer, list, workers.RegistryConfig{Logger: quiet})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -112,7 +113,7 @@ func ExampleRegistry_Assign() {
 	if err := registry.WaitReady(ctx, 1); err != nil {
 		log.Fatal(err)
 	}
-	a, err := registry.Assign(workers.Choice{})
+	a, err := registry.Assign(balance.PickRequest{})
 	if err != nil {
 		log.Fatal(err)
 	}

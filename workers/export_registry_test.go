@@ -20,7 +20,7 @@ func NewRegistryDialing(n *cluster.Node, cfg RegistryConfig, dial func(ctx conte
 	return r, nil
 }
 
-// WatchHello is how a chooser opens a control stream.
-func WatchHello(chooser uint64, workers int, heartbeat time.Duration) []byte {
-	return watchHello{chooser: chooser, workers: workers, heartbeat: heartbeat}.append(nil)
+// WatchHello is how a balancer opens a control stream.
+func ReportHello(balancer uint64, workers int, heartbeat time.Duration) []byte {
+	return reportHello{balancer: balancer, workers: workers, heartbeat: heartbeat}.append(nil)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/workers"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // TestFieldTheReasonReachesWhoCanMendIt: a worker whose certificate does not carry
@@ -36,7 +37,7 @@ func TestFieldTheReasonReachesWhoCanMendIt(t *testing.T) {
 			t.Errorf("%s does not say that the certificate does not carry %s: %s", where, reason, text)
 		}
 	}
-	e, err := d.registry.Explain(workers.Choice{})
+	e, err := d.registry.Explain(balance.PickRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func (w *testWorker) kill() {
 	<-w.served
 }
 
-// routing is a chooser: a node with a registry and a client.
+// routing is a balancer: a node with a registry and a client.
 type routing struct {
 	*history
 	registry *workers.Registry

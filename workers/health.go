@@ -56,11 +56,11 @@ func (r *Registry) checkAll() {
 		}
 		was := w.monitor.State()
 		state := w.monitor.Check(now)
-		if state == phi.Late && was == phi.Alive && w.vouched < maxVouched {
+		if state == phi.StateLate && was == phi.StateAlive && w.vouched < maxVouched {
 			conn := w.conn
 			r.work.Go(func() { r.ping(w, conn) })
 		}
-		if state == phi.Suspect && was != phi.Suspect {
+		if state == phi.StateSuspect && was != phi.StateSuspect {
 			told = append(told, verdict{name: w.member.Name, boot: w.member.Boot, phi: w.monitor.Phi(now)})
 		}
 		r.setPhase(w)
@@ -97,7 +97,7 @@ const (
 // life, which ends the lateness. That none comes makes it suspect, which with
 // the default pauses its second deadline has done a moment before: it is for
 // those who have set a long SuspectPause.
-func (r *Registry) ping(w *workerEntry, conn *rpcnet.Conn) {
+func (r *Registry) ping(w *worker, conn *rpcnet.Conn) {
 	for range pings {
 		r.mu.Lock()
 		m, late := w.member, r.isLate(w)
@@ -133,8 +133,8 @@ func (r *Registry) ping(w *workerEntry, conn *rpcnet.Conn) {
 
 // isLate reports whether lateness is all that is held against w. The caller
 // holds mu.
-func (r *Registry) isLate(w *workerEntry) bool {
-	return !w.broken && !w.left && w.monitor.State() == phi.Late && r.ctx.Err() == nil
+func (r *Registry) isLate(w *worker) bool {
+	return !w.broken && !w.left && w.monitor.State() == phi.StateLate && r.ctx.Err() == nil
 }
 
 // answers asks a worker once on two ways and reports whether it answers on

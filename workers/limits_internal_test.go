@@ -17,8 +17,8 @@ func TestFieldEveryLimitOfAWorkersStreamsSaysWhatIsRight(t *testing.T) {
 		exceed func() error
 		want   []string
 	}{
-		"reports, one certificate": {func() error { return reportsTo(func(int) string { return "a" }) }, []string{`256 choosers of "a"`, "give each node a certificate of its own"}},
-		"reports, all":             {func() error { return reportsTo(func(i int) string { return fmt.Sprint(i / 256) }) }, []string{"1024 choosers", "the most it serves"}},
+		"reports, one certificate": {func() error { return reportsTo(func(int) string { return "a" }) }, []string{`256 balancers of "a"`, "give each node a certificate of its own"}},
+		"reports, all":             {func() error { return reportsTo(func(i int) string { return fmt.Sprint(i / 256) }) }, []string{"1024 balancers", "the most it serves"}},
 	} {
 		err := c.exceed()
 		if rpcnet.CodeOf(err) != rpcnet.CodeResourceExhausted {
@@ -35,9 +35,9 @@ func TestFieldEveryLimitOfAWorkersStreamsSaysWhatIsRight(t *testing.T) {
 
 // reportsTo begins streams of reports of a worker until one is refused.
 func reportsTo(who func(i int) string) error {
-	w := &Worker{watchers: map[*watcher]struct{}{}, ledger: load.NewLedger(1, load.Limits{Capacity: 16})}
-	for i := range maxWatchers + 1 {
-		v := &watcher{wake: make(chan struct{}, 1), peer: who(i), hello: watchHello{chooser: uint64(i + 1), key: [load.SecretSize]byte{1}}}
+	w := &Worker{reports: map[*reportStream]struct{}{}, ledger: load.NewLedger(1, load.Limits{Capacity: 16})}
+	for i := range maxReportStreams + 1 {
+		v := &reportStream{wake: make(chan struct{}, 1), peer: who(i), hello: reportHello{balancer: uint64(i + 1), key: [load.SecretSize]byte{1}}}
 		if err := w.enter(v); err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/workers"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // routingAttack notes what an attack on routing was bounded by and what it came to, for
@@ -62,7 +63,7 @@ func workerOn(t testing.TB, ep *rpcnet.Endpoint, name string, cfg workers.Worker
 	return cluster.Member{Name: name, Addr: ep.Addr().String(), Tags: cluster.Tags{"role": "worker"}}
 }
 
-// staticRouting is a chooser among the given workers.
+// staticRouting is a balancer among the given workers.
 func staticRouting(t testing.TB, logger *slog.Logger, members ...cluster.Member) (*routing, *workers.StaticMembers) {
 	t.Helper()
 	list := workers.NewStaticMembers(members...)
@@ -121,7 +122,7 @@ func TestAttack05AClientsCertificateIsNoWorkers(t *testing.T) {
 	if taken > 0 {
 		t.Errorf("it was given %d of %d calls", taken, calls)
 	}
-	if e, err := d.registry.Explain(workers.Choice{}); err != nil || !strings.Contains(e.String(), reason) {
+	if e, err := d.registry.Explain(balance.PickRequest{}); err != nil || !strings.Contains(e.String(), reason) {
 		t.Errorf("the explanation does not say why: %v\n%v", err, e)
 	}
 	if n := strings.Count(log.String(), reason); n != 1 || !strings.Contains(log.String(), "level=WARN") {
@@ -142,7 +143,7 @@ func TestAttack05ACapacityOfTwoBillion(t *testing.T) {
 	const calls = 400
 	taken := 0
 	for range calls {
-		a, err := d.registry.Assign(workers.Choice{})
+		a, err := d.registry.Assign(balance.PickRequest{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,12 +220,12 @@ func TestAttack10ForeignHandsOnTheHeartbeat(t *testing.T) {
 	worker := staticWorker(t, "worker-a")
 	d, _ := staticRouting(t, quiet(), worker)
 	d.ready(t, 1)
-	a, err := d.registry.Assign(workers.Choice{Caller: "localhost"})
+	a, err := d.registry.Assign(balance.PickRequest{Caller: "localhost"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	chooser := binary.BigEndian.Uint64(a.Ticket[1:])
-	slow := workers.WatchHello(chooser, 1, 10*time.Second)
+	balancer := binary.BigEndian.Uint64(a.Ticket[1:])
+	slow := workers.ReportHello(balancer, 1, 10*time.Second)
 	const watch, pace = "/cluster.v1.Worker/Watch", "/cluster.v1.Worker/Pace"
 	for id, allowed := range map[string]bool{ // to speak of the pace of its own reports
 		"spiffe://test/rpcnet/client/mallory":   false,
@@ -283,7 +284,7 @@ func TestAttack10WatchersAreBounded(t *testing.T) {
 		if err != nil {
 			break // its sessions are bounded as well
 		}
-		if _, err := watching(t, conn, "/cluster.v1.Worker/Watch", workers.WatchHello(uint64(i+1), 1, time.Second)); err == nil {
+		if _, err := watching(t, conn, "/cluster.v1.Worker/Watch", workers.ReportHello(uint64(i+1), 1, time.Second)); err == nil {
 			watched++
 		}
 	}
@@ -292,7 +293,7 @@ func TestAttack10WatchersAreBounded(t *testing.T) {
 		t.Errorf("it has %d streams of reports", watched)
 	}
 	d.call(t, "")
-	if w, _ := d.registry.Worker("worker-a"); !w.Ready || w.Choosers > 260 {
+	if w, _ := d.registry.Worker("worker-a"); !w.Ready || w.Balancers > 260 {
 		t.Errorf("the first director's view: %+v", w)
 	}
 }
@@ -309,7 +310,7 @@ func TestAttackWatchersThatDoNotReadHoldUpNoShutdown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := watching(t, conn, "/cluster.v1.Worker/Watch", workers.WatchHello(uint64(i+1), 1, 10*time.Millisecond)); err != nil {
+		if _, err := watching(t, conn, "/cluster.v1.Worker/Watch", workers.ReportHello(uint64(i+1), 1, 10*time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/load"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/phi"
-	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // ErrNoWorker is what a choice fails with when no worker can be chosen; the
@@ -64,14 +63,14 @@ type Registry struct {
 	mu      sync.Mutex
 	pool    *load.Pool
 	zone    string
-	workers map[string]*workerEntry   // by Member.ID
+	workers map[string]*worker        // by Member.ID
 	standby map[string]cluster.Member // present lives of names that have a better one, by Member.ID
 	groups  map[string]*group         // by selector
 	owned   map[string]int            // how many of them each caller has
 	uses    uint64                    // clock of groups
 	stall   *phi.Stall
 	toldPhi time.Duration                // when the levels were last told to Metrics
-	paced   watchHello                   // what was last told to all workers
+	paced   reportHello                  // what was last told to all workers
 	changed chan struct{}                // closed and replaced when the set of ready workers changes
 	conns   map[*failover.Conns]struct{} // connections to close when a worker is gone
 }
@@ -89,10 +88,10 @@ func (noLevels) Phi(string, float64, bool) {}
 
 // A workerEntry is the registry's record of one worker; mu of the registry
 // guards it, but for what is immutable: id, name, boot.
-type workerEntry struct {
+type worker struct {
 	id      string // Member.ID
 	member  cluster.Member
-	load    *load.Worker
+	load    *load.Candidate
 	monitor *phi.Monitor
 	conn    *rpcnet.Conn       // of the control stream, present or last
 	broken  bool               // the control stream is not there
@@ -133,7 +132,7 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, cfg RegistryConfig) (*
 	r := &Registry{
 		cfg: cfg, selector: selector, node: members, ep: ep,
 		origin: time.Now(), log: cfg.Logger, lines: loglimit.New(cfg.Logger), gate: newGate(), metrics: noLevels{}, zone: cfg.Zone,
-		workers: map[string]*workerEntry{}, standby: map[string]cluster.Member{}, groups: map[string]*group{}, owned: map[string]int{},
+		workers: map[string]*worker{}, standby: map[string]cluster.Member{}, groups: map[string]*group{}, owned: map[string]int{},
 		conns: map[*failover.Conns]struct{}{}, probe: failover.Ping,
 		unview: func() {}, stall: phi.NewStall(checkEvery), changed: make(chan struct{}),
 	}
@@ -275,9 +274,9 @@ func (r *Registry) add(m cluster.Member) {
 
 // enter makes the record of a new worker, which nobody reads reports of yet. The
 // caller holds mu.
-func (r *Registry) enter(m cluster.Member, stop context.CancelFunc) *workerEntry {
+func (r *Registry) enter(m cluster.Member, stop context.CancelFunc) *worker {
 	now := r.now()
-	w := &workerEntry{id: m.ID(), member: m, load: &load.Worker{Name: m.Name, Chooser: randomID()}, broken: true, since: now,
+	w := &worker{id: m.ID(), member: m, load: &load.Candidate{Name: m.Name, Balancer: randomID()}, broken: true, since: now,
 		stop: stop, again: make(chan struct{}, 1)}
 	w.load.Owner = w
 	beat := cmp.Or(r.cfg.HealthCheckInterval, load.Heartbeat(len(r.workers)+1))
@@ -292,10 +291,10 @@ func (r *Registry) enter(m cluster.Member, stop context.CancelFunc) *workerEntry
 }
 
 // remove takes a worker out. The caller holds mu.
-func (r *Registry) remove(w *workerEntry) {
+func (r *Registry) remove(w *worker) {
 	w.stop()
 	w.left = true
-	w.load.Phase = load.Gone
+	w.load.Phase = load.PhaseGone
 	delete(r.workers, w.id)
 	r.pool.Remove(w.load)
 	r.regroup()
@@ -337,9 +336,9 @@ func (r *Registry) relieve(name string) {
 	}
 }
 
-func (r *Registry) setZone(w *workerEntry) {
+func (r *Registry) setZone(w *worker) {
 	w.load.Penalty = 0
 	if r.zone != "" && w.member.Tags["zone"] != r.zone {
-		w.load.Penalty = balance.ZonePenalty
+		w.load.Penalty = load.ZonePenalty
 	}
 }

@@ -16,8 +16,8 @@ type RegistryConfig struct {
 	Strategy balance.Strategy
 	// Selector says which nodes are workers. Default "role=worker".
 	Selector string
-	// Zone is the chooser's zone: workers whose tag "zone" is another count as
-	// fuller by balance.ZonePenalty. Default: the node's own tag "zone"; with
+	// Zone is the balancer's zone: workers whose tag "zone" is another count as
+	// fuller by a quarter of their capacity. Default: the node's own tag "zone"; with
 	// neither, zones do not matter.
 	Zone string
 	// SlowStart is how long a worker that is new takes, from its first report, to

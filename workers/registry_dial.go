@@ -19,9 +19,9 @@ import (
 
 // Pace of dialling a worker's control connection.
 const (
-	watchDialTimeout = time.Second
-	firstRedial      = 20 * time.Millisecond
-	lastRedial       = time.Second
+	reportDialTimeout = time.Second
+	firstRedial       = 20 * time.Millisecond
+	lastRedial        = time.Second
 	// slowRedial is the last pause for an address where no worker has answered
 	// yet, and the pause after a failure that time alone does not mend.
 	slowRedial = 10 * time.Second
@@ -74,7 +74,7 @@ type attempts struct {
 
 // read keeps the control connection to a worker and applies its reports, until
 // the worker is gone. It runs on a goroutine of its own.
-func (r *Registry) read(ctx context.Context, w *workerEntry) {
+func (r *Registry) read(ctx context.Context, w *worker) {
 	a := attempts{pause: firstRedial}
 	for ctx.Err() == nil {
 		if !r.mayDial(ctx, w, a.tried) {
@@ -105,7 +105,7 @@ func (r *Registry) read(ctx context.Context, w *workerEntry) {
 }
 
 // mayDial waits until the worker may be dialled. It returns false if ctx ends.
-func (r *Registry) mayDial(ctx context.Context, w *workerEntry, again bool) bool {
+func (r *Registry) mayDial(ctx context.Context, w *worker, again bool) bool {
 	r.mu.Lock()
 	known := w.proven == w.member.Addr
 	r.mu.Unlock()
@@ -113,7 +113,7 @@ func (r *Registry) mayDial(ctx context.Context, w *workerEntry, again bool) bool
 }
 
 // longest returns the longest pause after err.
-func (r *Registry) longest(w *workerEntry, err error) time.Duration {
+func (r *Registry) longest(w *worker, err error) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if w.proven != w.member.Addr || lasting(err) {
@@ -124,7 +124,7 @@ func (r *Registry) longest(w *workerEntry, err error) time.Duration {
 
 // judge tells the node and the log what err, the end of a control connection or of
 // the attempt to make one, says of the worker.
-func (r *Registry) judge(w *workerEntry, m cluster.Member, err error, a *attempts) {
+func (r *Registry) judge(w *worker, m cluster.Member, err error, a *attempts) {
 	switch {
 	case errors.Is(err, errReplaced):
 		r.node.ReportUnreachable(m.Name, m.Boot, cluster.CauseReplaced)
@@ -153,7 +153,7 @@ func (r *Registry) judge(w *workerEntry, m cluster.Member, err error, a *attempt
 
 // pause waits before the next try; a stream that was up is dialled again at once.
 // It returns false if the worker has another address.
-func (r *Registry) pause(ctx context.Context, w *workerEntry, a *attempts) bool {
+func (r *Registry) pause(ctx context.Context, w *worker, a *attempts) bool {
 	if a.pause <= 0 {
 		return true
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // A listener is a membership without members, which keeps what the registry says
@@ -69,7 +70,7 @@ func drive(t *testing.T, cfg RegistryConfig) (*Registry, *listener) {
 // A player is a worker that the test plays.
 type player struct {
 	r      *Registry
-	w      *workerEntry
+	w      *worker
 	report load.Report
 }
 
@@ -85,7 +86,7 @@ func play(r *Registry, name string, capacity int, tags cluster.Tags) *player {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return &player{r, r.enter(workerMember(name, "1", tags), func() {}),
-		load.Report{Epoch: 1, Capacity: uint32(capacity), Interval: 50 * time.Millisecond, Choosers: 1}}
+		load.Report{Epoch: 1, Capacity: uint32(capacity), Interval: 50 * time.Millisecond, Balancers: 1}}
 }
 
 // beat lets a heartbeat of the worker arrive.
@@ -120,7 +121,7 @@ func chosen(t *testing.T, r *Registry, n int) map[string]int {
 	t.Helper()
 	got, given := map[string]int{}, []Assignment{}
 	for range n {
-		a, err := r.Assign(Choice{})
+		a, err := r.Assign(balance.PickRequest{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,9 +48,9 @@ func (r *Registry) group(selector, caller string) (*group, error) {
 	g.used = r.uses
 	if g.stale {
 		g.stale = false
-		ws := make([]*load.Worker, 0, r.pool.Len())
+		ws := make([]*load.Candidate, 0, r.pool.Len())
 		for _, w := range r.pool.Workers() {
-			if g.selector.Matches(w.Owner.(*workerEntry).member.Tags) {
+			if g.selector.Matches(w.Owner.(*worker).member.Tags) {
 				ws = append(ws, w)
 			}
 		}

@@ -16,7 +16,7 @@ import (
 func (r *Registry) Workers() []WorkerInfo {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.infos(&load.Wish{}, func(*workerEntry) bool { return true })
+	return r.infos(nil, func(*worker) bool { return true })
 }
 
 // view returns what [cluster.Node.View] tells of the workers.
@@ -37,14 +37,14 @@ func (r *Registry) Worker(name string) (WorkerInfo, bool) {
 	if w == nil {
 		return WorkerInfo{}, false
 	}
-	return r.info(w, &load.Wish{}), true
+	return r.info(w, false), true
 }
 
-func (r *Registry) infos(wish *load.Wish, want func(*workerEntry) bool) []WorkerInfo {
+func (r *Registry) infos(exclude []string, want func(*worker) bool) []WorkerInfo {
 	infos := make([]WorkerInfo, 0, len(r.workers))
 	for _, w := range r.workers {
 		if want(w) {
-			infos = append(infos, r.info(w, wish))
+			infos = append(infos, r.info(w, slices.Contains(exclude, w.member.Name)))
 		}
 	}
 	slices.SortFunc(infos, func(a, b WorkerInfo) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Boot, b.Boot)) })
@@ -78,7 +78,7 @@ type WorkerInfo struct {
 	// ReportAge is the time since its last report.
 	ReportAge time.Duration
 	// Penalty is what its zone adds to its utilisation (1 is one whole
-	// capacity): 0 in the chooser's own zone.
+	// capacity): 0 in the balancer's own zone.
 	Penalty float64
 	// Latency is the mean duration of the unary calls that this process makes
 	// on it, sensitive to peaks, which PeakEWMA compares; 0 if there were none.
@@ -92,19 +92,19 @@ type WorkerInfo struct {
 	// LastHeartbeat is when the last one arrived; time in which this process
 	// itself did not run is added. Zero before the first.
 	LastHeartbeat time.Time
-	// Choosers is how many others, this one included, it reports to.
-	Choosers int
+	// Balancers is how many others, this one included, it reports to.
+	Balancers int
 }
 
-func (r *Registry) info(w *workerEntry, wish *load.Wish) WorkerInfo {
+func (r *Registry) info(w *worker, excluded bool) WorkerInfo {
 	now := r.now()
-	status := load.StatusOf(now, w.load, wish)
-	i := WorkerInfo{Member: w.member, Ready: status <= load.IsLate, Status: status.String(), Phi: w.monitor.Phi(now), Reason: w.reason}
-	if status == load.Candidate {
+	status := load.StatusOf(now, w.load, excluded)
+	i := WorkerInfo{Member: w.member, Ready: status <= load.StatusLate, Status: status.String(), Phi: w.monitor.Phi(now), Reason: w.reason}
+	if status == load.StatusCandidate {
 		i.Status = "ready"
 	}
 	rep := w.load.Report()
-	i.InFlight, i.Queued, i.Declared, i.Choosers = int(rep.InFlight), int(rep.Queued), int(rep.Capacity), int(rep.Choosers)
+	i.InFlight, i.Queued, i.Declared, i.Balancers = int(rep.InFlight), int(rep.Queued), int(rep.Capacity), int(rep.Balancers)
 	i.MeanService, i.QueueDelay = rep.MeanService, rep.QueueDelay
 	i.Own, i.Pending = w.load.Own(), w.load.Pending(now)
 	i.Capacity = r.pool.Capacity(w.load)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/load"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
@@ -82,11 +83,11 @@ func TestExplainTellsAllThatAStrategyCompares(t *testing.T) {
 		r.mu.Lock()
 		far.w.load.Latency.Observe(r.now(), 30*time.Millisecond, false)
 		r.mu.Unlock()
-		e, err := r.Explain(Choice{})
+		e, err := r.Explain(balance.PickRequest{})
 		if err != nil || len(e.Workers) != 2 {
 			t.Fatal(e, err)
 		}
-		if f, n := e.Workers[0], e.Workers[1]; f.Penalty != balance.ZonePenalty || f.Latency != 30*time.Millisecond || n.Penalty != 0 || n.Latency != 0 {
+		if f, n := e.Workers[0], e.Workers[1]; f.Penalty != load.ZonePenalty || f.Latency != 30*time.Millisecond || n.Penalty != 0 || n.Latency != 0 {
 			t.Errorf("far %v and %v, near %v and %v", f.Penalty, f.Latency, n.Penalty, n.Latency)
 		}
 		lines := strings.Split(e.String(), "\n")

@@ -3,6 +3,7 @@ package workers
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,40 +12,6 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/load"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
-
-// A Choice says what worker is wanted.
-type Choice struct {
-	// Selector restricts the choice by tags; "" takes any worker.
-	Selector string
-	// Exclude names workers that must not be chosen.
-	Exclude []string
-	// Key is the affinity key, for ConsistentHash.
-	Key string
-	// Hint names the worker that served the session before, for
-	// StickyUntilFull.
-	Hint string
-	// QueueOK says that the caller was refused by full workers and would rather
-	// wait in a queue.
-	QueueOK bool
-	// Caller is the identity that the certificate of who will call the worker
-	// proves (rpcnet.Peer.ID): the ticket is good for it alone. Without it a worker
-	// takes the ticket for none.
-	Caller string
-	// Alternates is how many further workers to name, for when the chosen one
-	// fails and nobody can be asked. They are not counted.
-	Alternates int
-}
-
-func (c *Choice) wish() load.Wish {
-	w := load.Wish{Key: c.Key, Caller: c.Caller}
-	for _, name := range c.Exclude {
-		w.Exclude = append(w.Exclude, balance.ID(name))
-	}
-	if c.Hint != "" {
-		w.Hint = balance.ID(c.Hint)
-	}
-	return w
-}
 
 // An Assignment is a worker given to a caller.
 type Assignment struct {
@@ -58,7 +25,7 @@ type Assignment struct {
 	// that nobody brings counts for 5 s.
 	Ticket []byte
 	// Reason is why this worker was chosen, Score what was compared.
-	Reason balance.Reason
+	Reason string
 	Score  float64
 	// Full says that all candidates have as many calls as they want to run.
 	Full bool
@@ -66,40 +33,33 @@ type Assignment struct {
 	Alternates []cluster.Member
 }
 
-// Select chooses a worker that the selector matches and counts the assignment;
-// "" takes any. It is Assign with only a selector.
-func (r *Registry) Select(selector string) (cluster.Member, error) {
-	a, err := r.Assign(Choice{Selector: selector})
-	return a.Worker, err
-}
-
-// Assign chooses a worker for a caller that will call it directly. The error
-// is [ErrNoWorker] if there is none, or says what is wrong with the selector.
-func (r *Registry) Assign(c Choice) (Assignment, error) {
+// Assign chooses a worker for a caller that will call it directly, and counts the
+// assignment. The error is [ErrNoWorker] if there is none, or says what is wrong
+// with the selector.
+func (r *Registry) Assign(req balance.PickRequest) (Assignment, error) {
 	if !r.node.Assigns() {
 		return Assignment{}, errMinority
 	}
-	wish := c.wish()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	g, err := r.group(c.Selector, c.Caller)
+	g, err := r.group(req.Selector, req.Caller)
 	if err != nil {
 		return Assignment{}, err
 	}
 	now := r.now()
-	w, choice, full := g.load.Pick(now, &wish)
+	w, pick, full := g.load.Pick(now, &req)
 	if w == nil {
-		return Assignment{}, r.none(c.Selector, g, &wish)
+		return Assignment{}, r.none(g, &req)
 	}
-	a := Assignment{Cluster: r.cluster, Worker: w.Owner.(*workerEntry).member, Reason: choice.Reason, Score: choice.Score, Full: full,
-		Ticket: r.pool.Issue(now, w, full || c.QueueOK, c.Caller).Append(nil)}
-	for _, other := range g.load.Others(now, &wish, w, c.Alternates) {
-		a.Alternates = append(a.Alternates, other.Owner.(*workerEntry).member)
+	a := Assignment{Cluster: r.cluster, Worker: w.Owner.(*worker).member, Reason: pick.Reason, Score: pick.Score, Full: full,
+		Ticket: r.pool.Issue(now, w, full || req.WaitInQueue, req.Caller).Append(nil)}
+	for _, other := range g.load.Alternates(now, &req, w) {
+		a.Alternates = append(a.Alternates, other.Owner.(*worker).member)
 	}
 	return a, nil
 }
 
-// Return takes an assignment back that its caller, the one of its [Choice], will
+// Return takes an assignment back that its caller, the one of its request, will
 // not use. A ticket that was made for another is left alone.
 func (r *Registry) Return(worker string, ticket []byte, caller string) {
 	t, err := load.ParseTicket(ticket)
@@ -133,9 +93,9 @@ func (r *Registry) ReportFailure(worker, boot, caller string) {
 }
 
 // named returns the worker of that name. The caller holds mu.
-func (r *Registry) named(name string) *workerEntry {
+func (r *Registry) named(name string) *worker {
 	if w := r.pool.Named(name); w != nil {
-		return w.Owner.(*workerEntry)
+		return w.Owner.(*worker)
 	}
 	return nil
 }
@@ -143,7 +103,8 @@ func (r *Registry) named(name string) *workerEntry {
 var errMinority = rpcnet.NewError(rpcnet.CodeUnavailable, "workers: this node is on the smaller side of a partition and assigns no work").WithUnprocessed()
 
 // none explains why nobody can be chosen. The caller holds mu.
-func (r *Registry) none(selector string, g *group, wish *load.Wish) error {
+func (r *Registry) none(g *group, req *balance.PickRequest) error {
+	selector := req.Selector
 	if selector == "" {
 		selector = r.selector.String()
 	}
@@ -151,10 +112,10 @@ func (r *Registry) none(selector string, g *group, wish *load.Wish) error {
 	if n := len(g.load.Members()); n > 0 {
 		counts := map[load.Status]int{}
 		for _, w := range g.load.Members() {
-			counts[load.StatusOf(r.now(), w, wish)]++
+			counts[load.StatusOf(r.now(), w, slices.Contains(req.Exclude, w.Name))]++
 		}
 		var why []string
-		for s := load.Candidate; s <= load.Unreachable; s++ {
+		for s := load.StatusCandidate; s <= load.StatusUnreachable; s++ {
 			if counts[s] > 0 {
 				why = append(why, fmt.Sprintf("%d %s", counts[s], s))
 			}
@@ -169,9 +130,9 @@ func (r *Registry) none(selector string, g *group, wish *load.Wish) error {
 
 // unreachable returns the first of ws of which the reason is known why it cannot be
 // reached, nil if there is none.
-func unreachable(ws []*load.Worker) *workerEntry {
+func unreachable(ws []*load.Candidate) *worker {
 	for _, w := range ws {
-		if e := w.Owner.(*workerEntry); w.Phase == load.Gone && e.reason != "" {
+		if e := w.Owner.(*worker); w.Phase == load.PhaseGone && e.reason != "" {
 			return e
 		}
 	}
@@ -182,24 +143,23 @@ func unreachable(ws []*load.Worker) *workerEntry {
 type Explanation struct {
 	// Strategy is the strategy's name.
 	Strategy string
-	// Workers are those that match the selector, with their status under the
-	// choice's wishes and the numbers compared, sorted by name.
+	// Workers are those that match the selector, with their status for this request
+	// and the numbers compared, sorted by name.
 	Workers []WorkerInfo
 }
 
 // Explain returns what [Registry.Assign] would choose from, without
 // choosing.
-func (r *Registry) Explain(c Choice) (Explanation, error) {
-	wish := c.wish()
+func (r *Registry) Explain(req balance.PickRequest) (Explanation, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	g, err := r.group(c.Selector, c.Caller)
+	g, err := r.group(req.Selector, req.Caller)
 	if err != nil {
 		return Explanation{}, err
 	}
 	return Explanation{
 		Strategy: r.cfg.Strategy.String(),
-		Workers:  r.infos(&wish, func(w *workerEntry) bool { return g.selector.Matches(w.member.Tags) }),
+		Workers:  r.infos(req.Exclude, func(w *worker) bool { return g.selector.Matches(w.member.Tags) }),
 	}, nil
 }
 

@@ -8,20 +8,19 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/load"
 	"github.com/rpcnet-go/rpcnet/internal/phi"
-	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // setPhase derives a worker's phase and weight from all that is known. The caller
 // holds mu.
-func (r *Registry) setPhase(w *workerEntry) {
-	phase := load.Alive
+func (r *Registry) setPhase(w *worker) {
+	phase := load.PhaseAlive
 	switch {
 	case w.left || w.broken:
-		phase = load.Gone
-	case w.monitor.State() == phi.Suspect:
-		phase = load.Suspected
-	case w.monitor.State() == phi.Late:
-		phase = load.Late
+		phase = load.PhaseGone
+	case w.monitor.State() == phi.StateSuspect:
+		phase = load.PhaseSuspected
+	case w.monitor.State() == phi.StateLate:
+		phase = load.PhaseLate
 	}
 	w.load.Phase = phase
 	w.load.Weight = r.weight(w, r.now())
@@ -30,10 +29,10 @@ func (r *Registry) setPhase(w *workerEntry) {
 
 // weight returns the share of its capacity that w counts with: less while it
 // recovers, and while it is new if the registry is told so.
-func (r *Registry) weight(w *workerEntry, now time.Duration) float64 {
+func (r *Registry) weight(w *worker, now time.Duration) float64 {
 	weight := w.monitor.Weight(now)
 	if r.cfg.SlowStart > 0 {
-		weight *= balance.SlowStart(now-w.since, r.cfg.SlowStart, 1)
+		weight *= load.SlowStart(now-w.since, r.cfg.SlowStart, 1)
 	}
 	return weight
 }
@@ -41,7 +40,7 @@ func (r *Registry) weight(w *workerEntry, now time.Duration) float64 {
 // noteReady looks whether w could be chosen, and wakes those who wait if that is
 // new. Time alone changes it too, as when an ejection ends: check looks at every
 // worker every 20 ms. The caller holds mu.
-func (r *Registry) noteReady(w *workerEntry) {
+func (r *Registry) noteReady(w *worker) {
 	if ready := r.ready(w); ready != w.ready {
 		w.ready = ready
 		r.signal()
@@ -56,8 +55,8 @@ func (r *Registry) signal() {
 }
 
 // ready reports whether w could be chosen by anybody. The caller holds mu.
-func (r *Registry) ready(w *workerEntry) bool {
-	return load.StatusOf(r.now(), w.load, &load.Wish{}) <= load.IsLate
+func (r *Registry) ready(w *worker) bool {
+	return load.StatusOf(r.now(), w.load, false) <= load.StatusLate
 }
 
 // Count returns how many workers can be chosen now.

@@ -195,7 +195,7 @@ func TestTheRegistrysOwnStallSuspectsNobody(t *testing.T) {
 							}
 						}
 						for _, p := range ps {
-							if s := p.w.monitor.State(); s == phi.Suspect {
+							if s := p.w.monitor.State(); s == phi.StateSuspect {
 								t.Fatalf("stall of %v, report first %v: %s is %v", stall, reportFirst, p.w.id, s)
 							}
 						}

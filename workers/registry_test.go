@@ -13,6 +13,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/faults"
 	"github.com/rpcnet-go/rpcnet/workers"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 func TestAWorkerWhoseNamesakeStopsIsChosenAgain(t *testing.T) {
@@ -127,8 +128,8 @@ func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
 	})
 	net.Cut(func(from, to string) bool { return from == here && to == there || from == there && to == here })
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); { // in which nothing else must happen
-		if m, err := r.Select(""); err != nil || m.Name != "b2" {
-			t.Fatalf("a chose %v, %v", m, err)
+		if got, err := r.Assign(balance.PickRequest{}); err != nil || got.Worker.Name != "b2" {
+			t.Fatalf("a chose %v, %v", got.Worker, err)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

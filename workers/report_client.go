@@ -20,7 +20,7 @@ var errReplaced = errors.New("another boot answers at this address")
 
 // watch opens the control stream and reads it until it breaks. up is called at
 // the first report.
-func (r *Registry) watch(ctx context.Context, w *workerEntry, m cluster.Member, up func()) error {
+func (r *Registry) watch(ctx context.Context, w *worker, m cluster.Member, up func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() { // a new address ends the stream to the old one
@@ -30,7 +30,7 @@ func (r *Registry) watch(ctx context.Context, w *workerEntry, m cluster.Member, 
 		case <-ctx.Done():
 		}
 	}()
-	dialing, stop := context.WithTimeout(ctx, watchDialTimeout)
+	dialing, stop := context.WithTimeout(ctx, reportDialTimeout)
 	conn, err := r.dial(dialing, m)
 	stop()
 	if err != nil {
@@ -41,7 +41,7 @@ func (r *Registry) watch(ctx context.Context, w *workerEntry, m cluster.Member, 
 	w.conn, w.proven = conn, m.Addr
 	hello := r.hello(w)
 	r.mu.Unlock()
-	s, err := conn.NewStream(ctx, watchSpec)
+	s, err := conn.NewStream(ctx, reportSpec)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (r *Registry) watch(ctx context.Context, w *workerEntry, m cluster.Member, 
 	for first := true; ; {
 		if err := s.Recv(&b); err != nil {
 			if rpcnet.CodeOf(err) == rpcnet.CodeUnimplemented {
-				err = fmt.Errorf("%s carries the tags of a worker but serves no %s: see workers.NewWorker: %w", w.id, watchSpec.Procedure, err)
+				err = fmt.Errorf("%s carries the tags of a worker but serves no %s: see workers.NewWorker: %w", w.id, reportSpec.Procedure, err)
 			}
 			return err
 		}
@@ -79,24 +79,24 @@ func (r *Registry) watch(ctx context.Context, w *workerEntry, m cluster.Member, 
 	}
 }
 
-// hello says who this chooser is to a worker, and at which pace it wants reports.
+// hello says who this balancer is to a worker, and at which pace it wants reports.
 // The caller holds mu.
-func (r *Registry) hello(w *workerEntry) watchHello {
-	return watchHello{chooser: w.load.Chooser, key: [load.SecretSize]byte(w.load.Secret().Key()),
+func (r *Registry) hello(w *worker) reportHello {
+	return reportHello{balancer: w.load.Balancer, key: [load.SecretSize]byte(w.load.Secret().Key()),
 		workers: len(r.workers), heartbeat: min(r.cfg.HealthCheckInterval, maxHeartbeat)}
 }
 
 // repace tells all workers when their number has changed so much that reports
 // come at another pace. The caller holds mu.
 func (r *Registry) repace() {
-	now := watchHello{workers: len(r.workers), heartbeat: min(r.cfg.HealthCheckInterval, maxHeartbeat)}
+	now := reportHello{workers: len(r.workers), heartbeat: min(r.cfg.HealthCheckInterval, maxHeartbeat)}
 	heartbeat, gap := now.pace()
 	was, wasGap := r.paced.pace()
 	if heartbeat == was && gap == wasGap {
 		return
 	}
 	r.paced = now
-	hellos := map[*rpcnet.Conn]watchHello{}
+	hellos := map[*rpcnet.Conn]reportHello{}
 	for _, w := range r.workers {
 		if !w.broken {
 			hellos[w.conn] = r.hello(w)
@@ -116,7 +116,7 @@ func (r *Registry) repace() {
 }
 
 // reported takes a report over; it is a heartbeat too.
-func (r *Registry) reported(w *workerEntry, rep load.Report) {
+func (r *Registry) reported(w *worker, rep load.Report) {
 	r.mu.Lock()
 	now := r.now()
 	if r.stall.Late(now) > 0 {
@@ -137,14 +137,14 @@ func (r *Registry) reported(w *workerEntry, rep load.Report) {
 	r.setPhase(w)
 	m := w.member
 	r.mu.Unlock()
-	if state != phi.Suspect && (fresh || was == phi.Suspect) {
+	if state != phi.StateSuspect && (fresh || was == phi.StateSuspect) {
 		r.node.Recover(m.Name, m.Boot)
 	}
 }
 
 // lost takes a worker out of the pool because its control stream is not there:
 // faster than any detector when a process dies.
-func (r *Registry) lost(w *workerEntry, err error) {
+func (r *Registry) lost(w *worker, err error) {
 	r.mu.Lock()
 	had := !w.broken
 	w.broken, w.reason = true, loglimit.Cut(failover.Reason(err))

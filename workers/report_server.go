@@ -11,11 +11,11 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
-// The control stream, /cluster.v1.Worker/Watch, is a feed of bytes. The chooser
+// The control stream, /cluster.v1.Worker/Watch, is a feed of bytes. The balancer
 // opens it with its hello:
 //
 //	byte      version, 2
-//	8 bytes   the chooser's random id, which is the peer's that first says it
+//	8 bytes   the balancer's random id, which is the peer's that first says it
 //	16 bytes  the key of its tickets for this worker: see load.Secret
 //	varint    how many workers it watches, at most 2^20, which sets the pace
 //	varint    the heartbeat it asks for in microseconds, at most 10 s, 0: by the pace
@@ -25,16 +25,16 @@ import (
 //	'h' byte version, then the boot id of its node   once, first
 //	'r' a load.Report                                at every change and heartbeat
 //
-// Unknown kinds are skipped. A chooser whose number of workers changes much
+// Unknown kinds are skipped. A balancer whose number of workers changes much
 // calls /cluster.v1.Worker/Pace with a new hello, which sets the pace of its
 // streams, and of no other's.
 //
 // Both are for peers that may be directors, and their number is bounded.
 
 const (
-	watchVersion = 2
-	kindHello    = 'h'
-	kindReport   = 'r'
+	reportVersion = 2
+	kindHello     = 'h'
+	kindReport    = 'r'
 
 	minHeartbeat = 10 * time.Millisecond
 	maxHeartbeat = 10 * time.Second
@@ -42,11 +42,11 @@ const (
 	// maxWatchers is how many streams of reports a worker serves, maxWatchersEach
 	// how many of them to one identity: that is the number of nodes with a
 	// registry, if all share a certificate.
-	maxWatchers     = 1024
-	maxWatchersEach = 256
+	maxReportStreams     = 1024
+	maxReportStreamsEach = 256
 )
 
-var watchSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Watch", Shape: rpcnet.Feed, Idempotency: rpcnet.NoSideEffects}
+var reportSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Watch", Shape: rpcnet.Feed, Idempotency: rpcnet.NoSideEffects}
 
 var paceSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Pace", Idempotency: rpcnet.Idempotent}
 
@@ -54,81 +54,81 @@ var paceSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Pace", Idempotency: r
 const ticketHeader = "rpcnet-ticket-bin"
 
 // loadTrailer carries a load.Report with the end of a unary call that its
-// chooser has made itself.
+// balancer has made itself.
 const loadTrailer = "rpcnet-load-bin"
 
-// A watchHello is what a chooser opens the control stream with.
-type watchHello struct {
-	chooser   uint64
+// A watchHello is what a balancer opens the control stream with.
+type reportHello struct {
+	balancer  uint64
 	key       [load.SecretSize]byte
 	workers   int
 	heartbeat time.Duration
 }
 
-func (h watchHello) append(dst []byte) []byte {
-	dst = binary.BigEndian.AppendUint64(append(dst, watchVersion), h.chooser)
+func (h reportHello) append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(append(dst, reportVersion), h.balancer)
 	dst = append(dst, h.key[:]...)
 	dst = binary.AppendUvarint(dst, uint64(h.workers))
 	return binary.AppendUvarint(dst, uint64(h.heartbeat/time.Microsecond))
 }
 
-func parseWatchHello(b []byte) (watchHello, error) {
+func parseReportHello(b []byte) (reportHello, error) {
 	const fixed = 1 + 8 + load.SecretSize
 	bad := rpcnet.NewError(rpcnet.CodeInvalidArgument, "malformed hello of a control stream")
 	if len(b) == 0 || len(b) > 64 {
-		return watchHello{}, bad
+		return reportHello{}, bad
 	}
-	if b[0] != watchVersion {
-		return watchHello{}, rpcnet.Errorf(rpcnet.CodeUnimplemented, "control stream of version %d, this worker speaks %d", b[0], watchVersion)
+	if b[0] != reportVersion {
+		return reportHello{}, rpcnet.Errorf(rpcnet.CodeUnimplemented, "control stream of version %d, this worker speaks %d", b[0], reportVersion)
 	}
 	if len(b) < fixed+2 {
-		return watchHello{}, bad
+		return reportHello{}, bad
 	}
-	h := watchHello{chooser: binary.BigEndian.Uint64(b[1:]), key: [load.SecretSize]byte(b[9:])}
+	h := reportHello{balancer: binary.BigEndian.Uint64(b[1:]), key: [load.SecretSize]byte(b[9:])}
 	b = b[fixed:]
 	workers, n := binary.Uvarint(b)
 	if n <= 0 || workers > 1<<20 {
-		return watchHello{}, bad
+		return reportHello{}, bad
 	}
 	micros, m := binary.Uvarint(b[n:])
 	if m <= 0 || micros > uint64(maxHeartbeat/time.Microsecond) {
-		return watchHello{}, bad
+		return reportHello{}, bad
 	}
 	h.workers, h.heartbeat = int(workers), time.Duration(micros)*time.Microsecond
 	return h, nil
 }
 
 // pace returns the longest and the shortest time between two reports.
-func (h watchHello) pace() (heartbeat, gap time.Duration) {
+func (h reportHello) pace() (heartbeat, gap time.Duration) {
 	heartbeat = h.heartbeat
 	if heartbeat == 0 {
 		heartbeat = load.Heartbeat(h.workers)
 	}
 	heartbeat = max(heartbeat, minHeartbeat)
-	return heartbeat, min(load.Gap(h.workers), heartbeat)
+	return heartbeat, min(load.MinReportInterval(h.workers), heartbeat)
 }
 
-// A watcher is one chooser's stream of reports.
-type watcher struct {
+// A watcher is one balancer's stream of reports.
+type reportStream struct {
 	wake  chan struct{}
-	peer  string     // the chooser's identity
-	hello watchHello // the last one; guarded by the worker's mu
+	peer  string      // the balancer's identity
+	hello reportHello // the last one; guarded by the worker's mu
 }
 
-// servePace changes the pace of a chooser's streams.
+// servePace changes the pace of a balancer's streams.
 func (w *Worker) servePace(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 	var b []byte
 	if err := s.Recv(&b); err != nil {
 		return err
 	}
-	hello, err := parseWatchHello(b)
+	hello, err := parseReportHello(b)
 	if err != nil {
 		return err
 	}
 	peer := callerID(ctx)
 	w.mu.Lock()
-	for v := range w.watchers {
-		if v.peer == peer && v.hello.chooser == hello.chooser && v.hello.key == hello.key {
+	for v := range w.reports {
+		if v.peer == peer && v.hello.balancer == hello.balancer && v.hello.key == hello.key {
 			v.hello = hello
 			v.poke()
 		}
@@ -138,7 +138,7 @@ func (w *Worker) servePace(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerS
 }
 
 // poke wakes the goroutine that sends reports.
-func (v *watcher) poke() {
+func (v *reportStream) poke() {
 	select {
 	case v.wake <- struct{}{}:
 	default:
@@ -154,9 +154,9 @@ func callerID(ctx context.Context) string {
 	return ""
 }
 
-// enter begins a stream of reports, if there is room for it and the chooser's id
+// enter begins a stream of reports, if there is room for it and the balancer's id
 // is its peer's.
-func (w *Worker) enter(v *watcher) error {
+func (w *Worker) enter(v *reportStream) error {
 	secret, err := load.SecretOf(v.hello.key[:])
 	if err != nil {
 		return err
@@ -164,35 +164,35 @@ func (w *Worker) enter(v *watcher) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	each := 0
-	for o := range w.watchers {
+	for o := range w.reports {
 		if o.peer == v.peer {
 			each++
 		}
 	}
 	switch {
-	case len(w.watchers) >= maxWatchers:
-		return rpcnet.Errorf(rpcnet.CodeResourceExhausted, "worker: it reports to %d choosers, the most it serves", maxWatchers)
-	case each >= maxWatchersEach:
-		return rpcnet.Errorf(rpcnet.CodeResourceExhausted, "worker: it reports to %d choosers of %q, the most of one identity: give each node a certificate of its own", maxWatchersEach, loglimit.Cut(v.peer))
-	case !w.ledger.Watch(v.hello.chooser, v.peer, secret):
-		return rpcnet.NewError(rpcnet.CodePermissionDenied, "worker: the chooser's id is another's")
+	case len(w.reports) >= maxReportStreams:
+		return rpcnet.Errorf(rpcnet.CodeResourceExhausted, "worker: it reports to %d balancers, the most it serves", maxReportStreams)
+	case each >= maxReportStreamsEach:
+		return rpcnet.Errorf(rpcnet.CodeResourceExhausted, "worker: it reports to %d balancers of %q, the most of one identity: give each node a certificate of its own", maxReportStreamsEach, loglimit.Cut(v.peer))
+	case !w.ledger.Subscribe(v.hello.balancer, v.peer, secret):
+		return rpcnet.NewError(rpcnet.CodePermissionDenied, "worker: the balancer's id is another's")
 	}
-	w.watchers[v], w.watched = struct{}{}, true
+	w.reports[v], w.watched = struct{}{}, true
 	w.changed()
 	return nil
 }
 
 // leave ends a stream of reports.
-func (w *Worker) leave(v *watcher) {
+func (w *Worker) leave(v *reportStream) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.watchers, v)
-	w.ledger.Unwatch(v.hello.chooser)
+	delete(w.reports, v)
+	w.ledger.Unsubscribe(v.hello.balancer)
 	w.changed()
 }
 
-// serveWatch sends reports until the chooser goes away or the worker ends.
-func (w *Worker) serveWatch(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+// serveWatch sends reports until the balancer goes away or the worker ends.
+func (w *Worker) serveReports(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 	var b []byte
 	if err := s.Recv(&b); err != nil {
 		if err == io.EOF {
@@ -200,16 +200,16 @@ func (w *Worker) serveWatch(ctx context.Context, _ *rpcnet.Spec, s rpcnet.Server
 		}
 		return err
 	}
-	hello, err := parseWatchHello(b)
+	hello, err := parseReportHello(b)
 	if err != nil {
 		return err
 	}
-	v := &watcher{wake: make(chan struct{}, 1), peer: callerID(ctx), hello: hello}
+	v := &reportStream{wake: make(chan struct{}, 1), peer: callerID(ctx), hello: hello}
 	if err := w.enter(v); err != nil {
 		return err
 	}
 	defer w.leave(v)
-	if err := s.Send(append([]byte{kindHello, watchVersion}, w.boot...)); err != nil {
+	if err := s.Send(append([]byte{kindHello, reportVersion}, w.boot...)); err != nil {
 		return err
 	}
 	beat := time.NewTimer(time.Hour)
@@ -217,7 +217,7 @@ func (w *Worker) serveWatch(ctx context.Context, _ *rpcnet.Spec, s rpcnet.Server
 	snapshot := true
 	for {
 		w.mu.Lock()
-		r := w.ledger.Report(hello.chooser, snapshot)
+		r := w.ledger.Report(hello.balancer, snapshot)
 		heartbeat, gap := v.hello.pace()
 		w.mu.Unlock()
 		r.Interval = heartbeat

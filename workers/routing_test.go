@@ -36,7 +36,7 @@ func TestRegistryFollowsWorkersTagsAndDepartures(t *testing.T) {
 		t.Fatal(err)
 	}
 	within(t, "the changed tag is used", func() bool {
-		_, err := d.registry.Select("gpu=h100")
+		_, err := d.registry.Assign(balance.PickRequest{Selector: "gpu=h100"})
 		return errors.Is(err, workers.ErrNoWorker)
 	})
 	if got := d.call(t, "gpu=none"); got != "worker-a" {
@@ -110,7 +110,7 @@ func TestTicketsCountUntilTheirCallArrives(t *testing.T) {
 	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
 	w := startWorker(t, "worker-a", d.history, workerOptions{})
 	d.ready(t, 1)
-	a, err := d.registry.Assign(workers.Choice{Caller: "localhost"})
+	a, err := d.registry.Assign(balance.PickRequest{Caller: "localhost"})
 	if err != nil || a.Worker.Name != "worker-a" || len(a.Ticket) == 0 {
 		t.Fatalf("%+v, %v", a, err)
 	}
@@ -317,7 +317,7 @@ func TestWorkerThatFailsCallsIsEjected(t *testing.T) {
 	if failures < 5 || failures > 10 { // 5, and one trial for each 5 s that a busy machine needs
 		t.Errorf("%d of 300 calls reached the worker that fails, want 5 until it is ejected", failures)
 	}
-	e, err := d.registry.Explain(workers.Choice{})
+	e, err := d.registry.Explain(balance.PickRequest{})
 	if err != nil || len(e.Workers) != 3 || e.Workers[0].Status != "ejected" || e.Workers[0].Ready {
 		t.Errorf("%v\n%v", err, e)
 	}
@@ -371,7 +371,7 @@ func TestUnknownSelectorAndNobodyMatchingAreClearErrors(t *testing.T) {
 	if !errors.Is(err, workers.ErrNoWorker) || rpcnet.CodeOf(err) != rpcnet.CodeUnavailable {
 		t.Errorf("nobody matches: %v", err)
 	}
-	if _, err := d.registry.Assign(workers.Choice{Exclude: []string{"worker-a"}}); !errors.Is(err, workers.ErrNoWorker) {
+	if _, err := d.registry.Assign(balance.PickRequest{Exclude: []string{"worker-a"}}); !errors.Is(err, workers.ErrNoWorker) {
 		t.Errorf("all excluded: %v", err)
 	}
 }
@@ -488,7 +488,7 @@ func TestCallsOfAKeyOrAHintStayOnTheirWorker(t *testing.T) {
 	for range 20 {
 		out, err := sticky.client.CallWorker(workers.WithHint(t.Context(), "worker-1"), "compute", nil, "")
 		if err != nil || string(out) != "worker-1" {
-			t.Errorf("with a hint: %q, %v", out, err)
+			t.Errorf("with a last worker: %q, %v", out, err)
 		}
 	}
 }

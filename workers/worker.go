@@ -20,7 +20,7 @@ import (
 type WorkerConfig struct {
 	// Capacity is how many calls the worker wants to run at once. What is above
 	// waits in the queue or is refused before it is decoded, and load is
-	// compared by it. Default 0: no limit, and choosers assume the median of the
+	// compared by it. Default 0: no limit, and balancers assume the median of the
 	// others.
 	Capacity int
 	// Queue is how many calls may wait. Default 0: as many as Capacity.
@@ -42,7 +42,7 @@ type WorkerConfig struct {
 // keeps to its capacity, and tells all who choose among workers. Handlers do
 // nothing for it. Its methods are safe for concurrent use.
 //
-// Who owns what: mu guards the ledger and the fields below it. Each chooser's
+// Who owns what: mu guards the ledger and the fields below it. Each balancer's
 // stream of reports is served by a goroutine of the endpoint, which sleeps on
 // its wake channel; calls run on the goroutines of their handlers and wait in
 // the queue there. A Worker has no goroutine of its own but one that waits for
@@ -56,7 +56,7 @@ type Worker struct {
 
 	mu       sync.Mutex
 	ledger   *load.Ledger
-	watchers map[*watcher]struct{}
+	reports  map[*reportStream]struct{}
 	watched  bool                  // there was a watcher
 	streams  map[*movable]struct{} // resumable streams that run
 	draining chan struct{}         // closed when calls are refused for good
@@ -123,14 +123,14 @@ func newWorker(ep *rpcnet.Endpoint, boot string, cfg WorkerConfig) (*Worker, err
 	w := &Worker{
 		cfg: cfg, boot: boot, origin: time.Now(), closed: make(chan struct{}),
 		ledger:   load.NewLedger(randomID(), load.Limits{Capacity: cfg.Capacity, Queue: cfg.Queue}),
-		watchers: map[*watcher]struct{}{},
+		reports:  map[*reportStream]struct{}{},
 		streams:  map[*movable]struct{}{},
 		draining: make(chan struct{}),
 	}
 	var err error
 	w.remove, err = ep.Extend(rpcnet.Extension{
 		Methods: []rpcnet.Method{
-			{Spec: watchSpec, Handler: w.serveWatch, Role: rpcnet.RoleDirector},
+			{Spec: reportSpec, Handler: w.serveReports, Role: rpcnet.RoleDirector},
 			{Spec: paceSpec, Handler: w.servePace, Role: rpcnet.RoleDirector},
 			{Spec: failover.ProbeSpec, Handler: failover.ServeProbe},
 		},
@@ -179,7 +179,7 @@ func randomID() uint64 {
 
 // changed wakes those who report. The caller holds mu.
 func (w *Worker) changed() {
-	for v := range w.watchers {
+	for v := range w.reports {
 		v.poke()
 	}
 	if w.idle != nil && w.ledger.InFlight() == 0 {
@@ -235,7 +235,7 @@ func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 		}
 		err = next(ctx, spec, s)
 		if t, ok := e.Ticket(); ok && t.Number == 0 && spec.Shape == rpcnet.Unary {
-			w.tellLoad(ctx, t.Chooser)
+			w.tellLoad(ctx, t.Balancer)
 		}
 		return err
 	}
@@ -243,9 +243,9 @@ func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 
 // tellLoad sends the numbers along with the end of a call, so that a caller of
 // many short calls knows more than reports can tell.
-func (w *Worker) tellLoad(ctx context.Context, chooser uint64) {
+func (w *Worker) tellLoad(ctx context.Context, balancer uint64) {
 	w.mu.Lock()
-	r := w.ledger.Numbers(chooser)
+	r := w.ledger.Numbers(balancer)
 	w.mu.Unlock()
 	var b [64]byte
 	rpcnet.ServerCallFrom(ctx).SetTrailer(loadTrailer, string(r.Append(b[:0])))
@@ -261,7 +261,7 @@ func (w *Worker) admit(call load.Call, p *place) (*load.Entry, error) {
 			old.cancel(errSuperseded)
 		}
 	}
-	if why != load.Admitted {
+	if why != load.RefusalNone {
 		return nil, refusal(why)
 	}
 	if e.Waiting() {
@@ -274,9 +274,9 @@ func (w *Worker) admit(call load.Call, p *place) (*load.Entry, error) {
 // so it may go to another worker.
 func refusal(why load.Refusal) error {
 	switch why {
-	case load.IsDraining:
+	case load.RefusalDraining:
 		return rpcnet.NewError(rpcnet.CodeUnavailable, "worker: "+why.String()).WithUnprocessed()
-	case load.Superseded:
+	case load.RefusalSuperseded:
 		return errSuperseded
 	}
 	return failover.FullError("worker: " + why.String())
@@ -290,7 +290,7 @@ func (w *Worker) wait(ctx context.Context, p *place) error {
 	case <-p.run:
 		return nil
 	case <-w.draining:
-		return refusal(load.IsDraining)
+		return refusal(load.RefusalDraining)
 	case <-t.C:
 		return failover.FullError(fmt.Sprintf("worker: no place within %v", w.cfg.QueueWait))
 	case <-ctx.Done():
@@ -310,12 +310,12 @@ func (w *Worker) release(e *load.Entry) {
 	w.changed()
 }
 
-// drain makes the choosers stop, lets what runs finish, and at the end of its
+// drain makes the balancers stop, lets what runs finish, and at the end of its
 // time moves the streams that can go on elsewhere. It returns when nothing is
 // in flight or ctx ends.
 func (w *Worker) drain(ctx context.Context) {
 	w.mu.Lock()
-	if w.ledger.State() != load.Draining {
+	if w.ledger.State() != load.StateDraining {
 		w.ledger.Drain()
 		close(w.draining)
 	}

@@ -47,17 +47,17 @@ var Policies = []Policy{
 	{"grpc-go ring_hash by session", "ring_hash_experimental", `{"requestHashHeader":"session"}`},
 }
 
-// Choosers returns choosers that ask a policy. The bubble's clock must be at
+// Balancers returns balancers that ask a policy. The bubble's clock must be at
 // the start of the simulation.
-func Choosers(p Policy) func(*routesim.Env, int) routesim.Chooser {
+func Balancers(p Policy) func(*routesim.Env, int) routesim.Balancer {
 	start := time.Now()
 	ends := map[int][]time.Duration{} // of calls, by worker, for the rate in load reports
-	return func(env *routesim.Env, _ int) routesim.Chooser {
+	return func(env *routesim.Env, _ int) routesim.Balancer {
 		builder := balancer.Get(p.Name)
 		if builder == nil {
 			panic("grpc-go has no policy " + p.Name)
 		}
-		c := &chooser{env: env, start: start, ends: ends, up: map[int]bool{}}
+		c := &client{env: env, start: start, ends: ends, up: map[int]bool{}}
 		c.lb = builder.Build(&clientConn{c: c}, balancer.BuildOptions{})
 		if parser, ok := builder.(balancer.ConfigParser); ok {
 			config, err := parser.ParseConfig(json.RawMessage(p.Config))
@@ -70,8 +70,8 @@ func Choosers(p Policy) func(*routesim.Env, int) routesim.Chooser {
 	}
 }
 
-// A chooser is one client with a policy.
-type chooser struct {
+// A client is one process with a policy.
+type client struct {
 	env    *routesim.Env
 	start  time.Time
 	lb     balancer.Balancer
@@ -84,19 +84,19 @@ type chooser struct {
 }
 
 // Close ends the policy.
-func (c *chooser) Close() { c.lb.Close() }
+func (c *client) Close() { c.lb.Close() }
 
 // at moves the bubble's clock to the simulation's.
-func (c *chooser) at(now time.Duration) {
+func (c *client) at(now time.Duration) {
 	if d := now - time.Since(c.start); d > 0 {
 		time.Sleep(d)
 	}
 }
 
-func (c *chooser) Up(now time.Duration, w int)   { c.up[w] = true; c.update(now) }
-func (c *chooser) Down(now time.Duration, w int) { delete(c.up, w); c.update(now) }
+func (c *client) Up(now time.Duration, w int)   { c.up[w] = true; c.update(now) }
+func (c *client) Down(now time.Duration, w int) { delete(c.up, w); c.update(now) }
 
-func (c *chooser) update(now time.Duration) {
+func (c *client) update(now time.Duration) {
 	c.at(now)
 	var s resolver.State
 	for w := range c.up {
@@ -108,9 +108,9 @@ func (c *chooser) update(now time.Duration) {
 	synctest.Wait()
 }
 
-func (c *chooser) Report(time.Duration, int, load.Report, bool) {}
+func (c *client) Report(time.Duration, int, load.Report, bool) {}
 
-func (c *chooser) Choose(now time.Duration, r *routesim.Request) (int, load.Ticket) {
+func (c *client) Choose(now time.Duration, r *routesim.Request) (int, load.Ticket) {
 	c.at(now)
 	ctx := metadata.AppendToOutgoingContext(context.Background(), "session", strconv.Itoa(r.Session))
 	for range 20 {
@@ -128,7 +128,7 @@ func (c *chooser) Choose(now time.Duration, r *routesim.Request) (int, load.Tick
 	return -1, load.Ticket{}
 }
 
-func (c *chooser) Ended(now time.Duration, w int, r *routesim.Request, o routesim.Outcome) {
+func (c *client) Ended(now time.Duration, w int, r *routesim.Request, o routesim.Outcome) {
 	c.at(now)
 	done, _ := r.Picked.(func(balancer.DoneInfo))
 	if w < 0 {
@@ -157,7 +157,7 @@ func (c *chooser) Ended(now time.Duration, w int, r *routesim.Request, o routesi
 // A clientConn is what a policy sees of a channel.
 type clientConn struct {
 	balancer.ClientConn
-	c *chooser
+	c *client
 }
 
 func (cc *clientConn) NewSubConn(as []resolver.Address, o balancer.NewSubConnOptions) (balancer.SubConn, error) {

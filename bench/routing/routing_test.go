@@ -17,10 +17,10 @@ var workloads = []struct {
 	name string
 	cfg  routesim.Config
 }{
-	{"streams on 10 unequal workers, load 0.8, 1 chooser", routesim.Config{}},
-	{"the same, 3 choosers", routesim.Config{Choosers: 3}},
-	{"streams on 10 equal workers, load 0.8, 1 chooser", routesim.Config{Equal: true}},
-	{"calls of 20 ms on 10 unequal workers, load 0.8, 3 choosers", routesim.Config{Calls: true, Choosers: 3}},
+	{"streams on 10 unequal workers, load 0.8, 1 balancer", routesim.Config{}},
+	{"the same, 3 balancers", routesim.Config{Balancers: 3}},
+	{"streams on 10 equal workers, load 0.8, 1 balancer", routesim.Config{Equal: true}},
+	{"calls of 20 ms on 10 unequal workers, load 0.8, 3 balancers", routesim.Config{Calls: true, Balancers: 3}},
 	{"400 sessions on 10 unequal workers, load 0.6", routesim.Config{Sticky: 400, Load: 0.6}},
 }
 
@@ -39,8 +39,8 @@ func TestOursWaitsLessThanEveryPolicyOfGRPC(t *testing.T) {
 			}
 			fmt.Printf("  %-42s %v%s\n", label, r, same)
 		}
-		run := func(label string, choosers func(*routesim.Env, int) routesim.Chooser) routesim.Result {
-			cfg.New = choosers
+		run := func(label string, balancers func(*routesim.Env, int) routesim.Balancer) routesim.Result {
+			cfg.New = balancers
 			r := routesim.Run(cfg)
 			show(label, r)
 			return r
@@ -57,11 +57,11 @@ func TestOursWaitsLessThanEveryPolicyOfGRPC(t *testing.T) {
 			}
 			var r routesim.Result
 			synctest.Test(t, func(t *testing.T) {
-				var all []*chooser
-				build := Choosers(p)
-				cfg.New = func(env *routesim.Env, id int) routesim.Chooser {
+				var all []*client
+				build := Balancers(p)
+				cfg.New = func(env *routesim.Env, id int) routesim.Balancer {
 					c := build(env, id)
-					all = append(all, c.(*chooser))
+					all = append(all, c.(*client))
 					return c
 				}
 				r = routesim.Run(cfg)

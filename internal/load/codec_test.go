@@ -12,8 +12,8 @@ func TestReportSurvivesTheWire(t *testing.T) {
 	t.Parallel()
 	for _, r := range []load.Report{
 		{},
-		{Epoch: 1<<64 - 1, Seq: 1<<64 - 1, State: load.Draining, Snapshot: true, Capacity: 16, InFlight: 9, Queued: 2, Yours: 3,
-			Choosers: 4, MeanService: 1700 * ms, QueueDelay: 3 * ms, Interval: 50 * ms, Claimed: []uint64{1, 300, 1 << 60}},
+		{Epoch: 1<<64 - 1, Seq: 1<<64 - 1, State: load.StateDraining, Snapshot: true, Capacity: 16, InFlight: 9, Queued: 2, Yours: 3,
+			Balancers: 4, MeanService: 1700 * ms, QueueDelay: 3 * ms, Interval: 50 * ms, Claimed: []uint64{1, 300, 1 << 60}},
 	} {
 		b := r.Append(nil)
 		got, err := load.ParseReport(b)
@@ -33,7 +33,7 @@ func TestReportSurvivesTheWire(t *testing.T) {
 
 func TestTypicalReportIsSmall(t *testing.T) {
 	t.Parallel()
-	r := load.Report{Epoch: 1 << 63, Seq: 100000, Capacity: 16, InFlight: 12, Yours: 4, Choosers: 3, MeanService: 2 * second, Interval: 50 * ms}
+	r := load.Report{Epoch: 1 << 63, Seq: 100000, Capacity: 16, InFlight: 12, Yours: 4, Balancers: 3, MeanService: 2 * second, Interval: 50 * ms}
 	if n := len(r.Append(nil)); n > 40 {
 		t.Errorf("%d bytes", n)
 	}
@@ -61,7 +61,7 @@ func TestReportsThatCannotBeAreRefused(t *testing.T) {
 
 func TestTicketSurvivesTheWire(t *testing.T) {
 	t.Parallel()
-	for _, k := range []load.Ticket{{}, {Chooser: 1<<64 - 1, Number: 1<<64 - 1, QueueOK: true, Tag: [load.TagSize]byte{0: 1, 15: 255}}} {
+	for _, k := range []load.Ticket{{}, {Balancer: 1<<64 - 1, Number: 1<<64 - 1, WaitInQueue: true, Tag: [load.TagSize]byte{0: 1, 15: 255}}} {
 		b := k.Append(nil)
 		if got, err := load.ParseTicket(b); err != nil || got != k || len(b) > load.MaxTicketSize {
 			t.Errorf("got %+v, %v in %d bytes, want %+v", got, err, len(b), k)
@@ -92,7 +92,7 @@ func FuzzParseReport(f *testing.F) {
 }
 
 func FuzzParseTicket(f *testing.F) {
-	f.Add(load.Ticket{Chooser: 1, Number: 2}.Append(nil))
+	f.Add(load.Ticket{Balancer: 1, Number: 2}.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		k, err := load.ParseTicket(b)
 		if err != nil {

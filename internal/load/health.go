@@ -19,7 +19,7 @@ const (
 	agreeWithin = 10 * time.Second
 )
 
-// A Health is what one chooser holds of one worker's answers. Failures are
+// A Health is what one balancer holds of one worker's answers. Failures are
 // those of transport and availability; errors of the application and refusals
 // that send the caller elsewhere are none. The zero value is healthy.
 //
@@ -83,7 +83,7 @@ func (h *Health) Complaint(now time.Duration, by string) bool {
 }
 
 func (h *Health) eject(now time.Duration) {
-	h.forgive(now)
+	h.expire(now)
 	h.times++
 	h.until = now + min(ejectFor<<min(h.times-1, 10), ejectMost)
 	h.ejected, h.trying, h.failures = true, false, 0
@@ -91,7 +91,7 @@ func (h *Health) eject(now time.Duration) {
 }
 
 // forgive takes back one ejection for each healthy minute.
-func (h *Health) forgive(now time.Duration) {
+func (h *Health) expire(now time.Duration) {
 	if !h.ejected && h.times > 0 {
 		h.times = max(0, h.times-int((now-h.healthy)/healthyAfter))
 	}

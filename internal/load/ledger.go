@@ -24,20 +24,20 @@ type Ledger struct {
 	tail    *Entry
 	queued  int
 
-	live     map[Key]*Entry      // ticketed calls that have not ended
-	own      map[uint64]int      // calls in flight by the chooser that made them
-	choosers map[uint64]*chooser // those that receive reports, and some that did
-	watching int                 // how many receive them
-	left     uint64              // counts those that ceased to
-	seq      uint64
-	version  uint64 // grows with each change worth a report
+	live       map[TicketID]*Entry  // ticketed calls that have not ended
+	own        map[uint64]int       // calls in flight by the balancer that made them
+	balancers  map[uint64]*balancer // those that receive reports, and some that did
+	subscribed int                  // how many receive them
+	left       uint64               // counts those that ceased to
+	seq        uint64
+	version    uint64 // grows with each change worth a report
 
 	service, delay ewma // seconds
 }
 
-// A chooser is one that receives reports, or did lately: tickets of one that has
+// A balancer is one that receives reports, or did lately: tickets of one that has
 // lost its stream and comes back are still known.
-type chooser struct {
+type balancer struct {
 	peer    string // its identity
 	secret  *Secret
 	claimed []uint64
@@ -45,7 +45,7 @@ type chooser struct {
 	left    uint64 // when it ceased to receive reports
 }
 
-// maxLeft is how many choosers are remembered that receive no reports.
+// maxLeft is how many balancers are remembered that receive no reports.
 const maxLeft = 64
 
 // NewLedger returns an account with the given epoch, random per process.
@@ -58,7 +58,7 @@ func NewLedger(epoch uint64, l Limits) *Ledger {
 		room = l.Capacity
 	}
 	return &Ledger{epoch: epoch, capacity: max(l.Capacity, 0), room: room,
-		live: map[Key]*Entry{}, own: map[uint64]int{}, choosers: map[uint64]*chooser{}}
+		live: map[TicketID]*Entry{}, own: map[uint64]int{}, balancers: map[uint64]*balancer{}}
 }
 
 // A Call is what admission depends on.
@@ -69,7 +69,7 @@ type Call struct {
 	// Peer is the caller's identity, as its certificate proves it.
 	Peer string
 	// Attempt is the number of the try. From the third on, a call is no longer
-	// sent away for being a surprise.
+	// sent away because the worker is unexpectedly full.
 	Attempt int
 	// Left is the time until the call's deadline, 0 if it has none.
 	Left time.Duration
@@ -82,18 +82,18 @@ type Refusal uint8
 
 // The refusals.
 const (
-	Admitted   Refusal = iota
-	IsDraining         // the worker takes no more calls
-	Surprised          // the worker is full and the chooser did not know
-	QueueFull          // no place left to wait
-	TooLate            // the deadline would pass in the queue
-	Superseded         // a newer attempt with the same ticket is here
+	RefusalNone             Refusal = iota
+	RefusalDraining                 // the worker takes no more calls
+	RefusalUnexpectedlyFull         // the worker is full and the balancer did not know
+	RefusalQueueFull                // no place left to wait
+	RefusalTooLate                  // the deadline would pass in the queue
+	RefusalSuperseded               // a newer attempt with the same ticket is here
 )
 
 // String returns the refusal in words.
 func (r Refusal) String() string {
 	return [...]string{"admitted", "worker is draining", "worker is full", "queue is full",
-		"deadline would pass in the queue", "a newer attempt is here"}[min(r, Superseded)]
+		"deadline would pass in the queue", "a newer attempt is here"}[min(r, RefusalSuperseded)]
 }
 
 // An Entry is one admitted call.
@@ -123,21 +123,21 @@ func (e *Entry) Ticket() (t Ticket, ok bool) { return e.call.Ticket, e.call.Tick
 func (l *Ledger) Admit(now time.Duration, c Call) (e, replaced *Entry, why Refusal) {
 	c.Ticketed = c.Ticketed && l.holds(&c)
 	if c.Ticketed && c.Ticket.Number != 0 {
-		l.claim(c.Ticket.Key())
+		l.claim(c.Ticket.ID())
 	}
-	if l.state == Draining {
-		return nil, nil, IsDraining
+	if l.state == StateDraining {
+		return nil, nil, RefusalDraining
 	}
 	e = &Entry{call: c, arrived: now, started: now}
 	if old := l.ticket(c); old != nil {
 		if c.Attempt < old.call.Attempt {
-			return nil, nil, Superseded
+			return nil, nil, RefusalSuperseded
 		}
 		l.replace(old, e)
-		return e, old, Admitted
+		return e, old, RefusalNone
 	}
 	if l.capacity > 0 && l.running >= l.capacity {
-		if why := l.refuse(c); why != Admitted {
+		if why := l.refuse(c); why != RefusalNone {
 			return nil, nil, why
 		}
 		l.push(e)
@@ -146,14 +146,14 @@ func (l *Ledger) Admit(now time.Duration, c Call) (e, replaced *Entry, why Refus
 		l.delay.observe(0)
 	}
 	l.enter(e)
-	return e, nil, Admitted
+	return e, nil, RefusalNone
 }
 
-// holds reports whether the ticket of c was made by a chooser that is known here,
-// for the caller that brings it. A chooser's own calls come from the peer that
+// holds reports whether the ticket of c was made by a balancer that is known here,
+// for the caller that brings it. A balancer's own calls come from the peer that
 // receives its reports.
 func (l *Ledger) holds(c *Call) bool {
-	ch := l.choosers[c.Ticket.Chooser]
+	ch := l.balancers[c.Ticket.Balancer]
 	if ch == nil || c.Ticket.Number == 0 && ch.peer != c.Peer {
 		return false
 	}
@@ -162,21 +162,21 @@ func (l *Ledger) holds(c *Call) bool {
 
 func (l *Ledger) refuse(c Call) Refusal {
 	switch {
-	case c.Ticketed && !c.Ticket.QueueOK && c.Attempt < 3:
-		return Surprised
+	case c.Ticketed && !c.Ticket.WaitInQueue && c.Attempt < 3:
+		return RefusalUnexpectedlyFull
 	case l.queued >= l.room:
-		return QueueFull
+		return RefusalQueueFull
 	case c.Left > 0 && l.service.mean*float64(l.queued+1)/float64(l.capacity) > c.Left.Seconds():
-		return TooLate
+		return RefusalTooLate
 	}
-	return Admitted
+	return RefusalNone
 }
 
 func (l *Ledger) ticket(c Call) *Entry {
 	if !c.Ticketed || c.Ticket.Number == 0 {
 		return nil
 	}
-	return l.live[c.Ticket.Key()]
+	return l.live[c.Ticket.ID()]
 }
 
 func (l *Ledger) enter(e *Entry) {
@@ -184,9 +184,9 @@ func (l *Ledger) enter(e *Entry) {
 	switch t := e.call.Ticket; {
 	case !e.call.Ticketed:
 	case t.Number == 0:
-		l.own[t.Chooser]++
+		l.own[t.Balancer]++
 	default:
-		l.live[t.Key()] = e
+		l.live[t.ID()] = e
 	}
 }
 
@@ -198,12 +198,12 @@ func (l *Ledger) replace(old, e *Entry) {
 		l.link(e)
 		old.waiting, old.prev, old.next = false, nil, nil
 	}
-	l.live[e.call.Ticket.Key()] = e
+	l.live[e.call.Ticket.ID()] = e
 }
 
 // claim notes that a ticket has arrived, admitted or not, for the next report.
-func (l *Ledger) claim(k Key) {
-	if ch := l.choosers[k.Chooser]; ch.streams > 0 && len(ch.claimed) < MaxClaimed {
+func (l *Ledger) claim(k TicketID) {
+	if ch := l.balancers[k.Balancer]; ch.streams > 0 && len(ch.claimed) < MaxClaimed {
 		ch.claimed = append(ch.claimed, k.Number)
 		l.version++
 	}
@@ -256,11 +256,11 @@ func (l *Ledger) Release(now time.Duration, e *Entry) (next *Entry) {
 	switch t := e.call.Ticket; {
 	case !e.call.Ticketed:
 	case t.Number == 0:
-		if l.own[t.Chooser]--; l.own[t.Chooser] == 0 {
-			delete(l.own, t.Chooser)
+		if l.own[t.Balancer]--; l.own[t.Balancer] == 0 {
+			delete(l.own, t.Balancer)
 		}
 	default:
-		delete(l.live, t.Key())
+		delete(l.live, t.ID())
 	}
 	if e.waiting {
 		l.unlink(e)
@@ -280,7 +280,7 @@ func (l *Ledger) Release(now time.Duration, e *Entry) (next *Entry) {
 
 // Drain stops admission for good.
 func (l *Ledger) Drain() {
-	l.state = Draining
+	l.state = StateDraining
 	l.version++
 }
 
@@ -294,70 +294,70 @@ func (l *Ledger) InFlight() int { return l.running + l.queued }
 // Queued returns the calls that wait.
 func (l *Ledger) Queued() int { return l.queued }
 
-// Version grows with every change that a chooser wants to know.
+// Version grows with every change that a balancer wants to know.
 func (l *Ledger) Version() uint64 { return l.version }
 
-// Watch notes that a chooser receives reports from now on: peer is its identity,
-// secret what its tickets are tagged with. A chooser may do so on several streams,
-// while it reconnects; each ends with Unwatch. It returns false if the chooser's
+// Watch notes that a balancer receives reports from now on: peer is its identity,
+// secret what its tickets are tagged with. A balancer may do so on several streams,
+// while it reconnects; each ends with Unwatch. It returns false if the balancer's
 // id is another peer's, or has another secret.
-func (l *Ledger) Watch(id uint64, peer string, secret *Secret) bool {
-	ch := l.choosers[id]
+func (l *Ledger) Subscribe(id uint64, peer string, secret *Secret) bool {
+	ch := l.balancers[id]
 	switch {
 	case ch == nil:
-		ch = &chooser{peer: peer, secret: secret}
-		l.choosers[id] = ch
+		ch = &balancer{peer: peer, secret: secret}
+		l.balancers[id] = ch
 	case ch.peer != peer || !ch.secret.equal(secret):
 		return false
 	}
 	if ch.streams++; ch.streams == 1 {
-		l.watching++
+		l.subscribed++
 		l.version++
 	}
 	return true
 }
 
 // Unwatch is the end of a Watch that returned true.
-func (l *Ledger) Unwatch(id uint64) {
-	ch := l.choosers[id]
+func (l *Ledger) Unsubscribe(id uint64) {
+	ch := l.balancers[id]
 	if ch == nil || ch.streams == 0 {
 		return
 	}
 	if ch.streams--; ch.streams > 0 {
 		return
 	}
-	l.watching--
+	l.subscribed--
 	l.left++
 	l.version++
 	ch.left, ch.claimed = l.left, nil // the next snapshot tells what is live
-	if len(l.choosers)-l.watching > maxLeft {
+	if len(l.balancers)-l.subscribed > maxLeft {
 		l.forget()
 	}
 }
 
-// forget forgets the chooser that receives no reports for the longest time.
+// forget forgets the balancer that receives no reports for the longest time.
 func (l *Ledger) forget() {
 	oldest, found := uint64(0), false
-	for id, ch := range l.choosers {
-		if ch.streams == 0 && (!found || ch.left < l.choosers[oldest].left) {
+	for id, ch := range l.balancers {
+		if ch.streams == 0 && (!found || ch.left < l.balancers[oldest].left) {
 			oldest, found = id, true
 		}
 	}
-	delete(l.choosers, oldest)
+	delete(l.balancers, oldest)
 }
 
-// Report returns the numbers for a chooser that watches, as they are. A
+// Report returns the numbers for a balancer that watches, as they are. A
 // snapshot, the first on each stream, names all its live tickets. The tickets
 // claimed count as told.
-func (l *Ledger) Report(chooser uint64, snapshot bool) Report {
-	r := l.Numbers(chooser)
+func (l *Ledger) Report(balancer uint64, snapshot bool) Report {
+	r := l.Numbers(balancer)
 	r.Snapshot = snapshot
-	if ch := l.choosers[chooser]; ch != nil {
+	if ch := l.balancers[balancer]; ch != nil {
 		r.Claimed, ch.claimed = ch.claimed, nil
 	}
 	if snapshot {
 		for k := range l.live {
-			if k.Chooser == chooser && len(r.Claimed) < MaxClaimed {
+			if k.Balancer == balancer && len(r.Claimed) < MaxClaimed {
 				r.Claimed = append(r.Claimed, k.Number)
 			}
 		}
@@ -366,13 +366,13 @@ func (l *Ledger) Report(chooser uint64, snapshot bool) Report {
 }
 
 // Numbers is a Report without tickets, for the way back of a call that the
-// chooser has made itself.
-func (l *Ledger) Numbers(chooser uint64) Report {
+// balancer has made itself.
+func (l *Ledger) Numbers(balancer uint64) Report {
 	l.seq++
 	return Report{
 		Epoch: l.epoch, Seq: l.seq, State: l.state,
 		Capacity: uint32(l.capacity), InFlight: uint32(l.running + l.queued), Queued: uint32(l.queued),
-		Yours: uint32(l.own[chooser]), Choosers: uint32(l.watching),
+		Yours: uint32(l.own[balancer]), Balancers: uint32(l.subscribed),
 		MeanService: seconds(l.service.mean), QueueDelay: seconds(l.delay.mean),
 	}
 }

@@ -13,7 +13,7 @@ const (
 	second = time.Second
 )
 
-// shared is what all choosers of these tests share with their worker, and alice
+// shared is what all balancers of these tests share with their worker, and alice
 // who makes the calls.
 var shared = load.NewSecret()
 
@@ -21,9 +21,9 @@ const alice = "alice"
 
 var secretLock sync.Mutex // the tests run side by side
 
-func ticketed(chooser, number uint64) load.Call { return ticketedFor(alice, chooser, number) }
+func ticketed(balancer, number uint64) load.Call { return ticketedFor(alice, balancer, number) }
 
-func ticketedFor(caller string, chooser, number uint64) load.Call {
+func ticketedFor(caller string, balancer, number uint64) load.Call {
 	secretLock.Lock()
 	defer secretLock.Unlock()
 	signed := caller
@@ -31,26 +31,26 @@ func ticketedFor(caller string, chooser, number uint64) load.Call {
 		signed = ""
 	}
 	return load.Call{Ticketed: true, Peer: caller,
-		Ticket: load.Ticket{Chooser: chooser, Number: number, QueueOK: true, Tag: shared.Sign(number, signed)}}
+		Ticket: load.Ticket{Balancer: balancer, Number: number, WaitInQueue: true, Tag: shared.Sign(number, signed)}}
 }
 
-// ledger returns an account that the choosers watch, which are alice too.
-func ledger(t *testing.T, epoch uint64, limits load.Limits, choosers ...uint64) *load.Ledger {
+// ledger returns an account that the balancers watch, which are alice too.
+func ledger(t *testing.T, epoch uint64, limits load.Limits, balancers ...uint64) *load.Ledger {
 	t.Helper()
 	l := load.NewLedger(epoch, limits)
-	watch(t, l, choosers...)
+	watch(t, l, balancers...)
 	return l
 }
 
-func watch(t *testing.T, l *load.Ledger, choosers ...uint64) {
+func watch(t *testing.T, l *load.Ledger, balancers ...uint64) {
 	t.Helper()
 	secret, err := load.SecretOf(shared.Key())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range choosers {
-		if !l.Watch(c, alice, secret) {
-			t.Fatalf("chooser %d may not watch", c)
+	for _, c := range balancers {
+		if !l.Subscribe(c, alice, secret) {
+			t.Fatalf("balancer %d may not watch", c)
 		}
 	}
 }
@@ -59,7 +59,7 @@ func watch(t *testing.T, l *load.Ledger, choosers ...uint64) {
 func admit(t *testing.T, l *load.Ledger, now time.Duration, c load.Call) *load.Entry {
 	t.Helper()
 	e, _, why := l.Admit(now, c)
-	if why != load.Admitted {
+	if why != load.RefusalNone {
 		t.Fatalf("refused: %v", why)
 	}
 	return e
@@ -95,7 +95,7 @@ func TestLedgerQueuesInOrderAndRefusesWhenTheQueueIsFull(t *testing.T) {
 		}
 		es = append(es, e)
 	}
-	if _, _, why := l.Admit(0, load.Call{}); why != load.QueueFull {
+	if _, _, why := l.Admit(0, load.Call{}); why != load.RefusalQueueFull {
 		t.Errorf("the sixth: %v", why)
 	}
 	l.Release(0, es[3]) // gives up waiting
@@ -117,7 +117,7 @@ func TestLedgerWithANegativeQueueNeverLetsWait(t *testing.T) {
 	t.Parallel()
 	l := load.NewLedger(1, load.Limits{Capacity: 1, Queue: -1})
 	admit(t, l, 0, load.Call{})
-	if _, _, why := l.Admit(0, load.Call{}); why != load.QueueFull {
+	if _, _, why := l.Admit(0, load.Call{}); why != load.RefusalQueueFull {
 		t.Errorf("got %v", why)
 	}
 }
@@ -127,8 +127,8 @@ func TestLastPlaceTakenByAnotherDirectorIsRefusedOnlyAsASurprise(t *testing.T) {
 	l := ledger(t, 1, load.Limits{Capacity: 1}, 1, 2)
 	admit(t, l, 0, ticketed(1, 1)) // the first director's
 	second := ticketed(2, 1)
-	second.Ticket.QueueOK = false
-	if _, _, why := l.Admit(0, second); why != load.Surprised {
+	second.Ticket.WaitInQueue = false
+	if _, _, why := l.Admit(0, second); why != load.RefusalUnexpectedlyFull {
 		t.Errorf("second director, which believed in a free place: %v", why)
 	}
 	if e := admit(t, l, 0, ticketed(2, 2)); !e.Waiting() {
@@ -149,10 +149,10 @@ func TestCallWhoseDeadlineWouldPassInTheQueueIsRefused(t *testing.T) {
 	l := load.NewLedger(1, load.Limits{Capacity: 1, Queue: 10})
 	l.Release(2*second, admit(t, l, 0, load.Call{})) // calls take 2 s
 	admit(t, l, 0, load.Call{})
-	if _, _, why := l.Admit(0, load.Call{Left: second}); why != load.TooLate {
+	if _, _, why := l.Admit(0, load.Call{Left: second}); why != load.RefusalTooLate {
 		t.Errorf("1 s left: %v", why)
 	}
-	if _, _, why := l.Admit(0, load.Call{Left: 3 * second}); why != load.Admitted {
+	if _, _, why := l.Admit(0, load.Call{Left: 3 * second}); why != load.RefusalNone {
 		t.Errorf("3 s left: %v", why)
 	}
 }
@@ -164,11 +164,11 @@ func TestSameTicketTwiceCountsOnceAndTheNewerAttemptStays(t *testing.T) {
 	old := admit(t, l, 0, c)
 	c.Attempt = 1
 	e, replaced, why := l.Admit(10*ms, c)
-	if why != load.Admitted || replaced != old || e.Waiting() || l.InFlight() != 1 {
+	if why != load.RefusalNone || replaced != old || e.Waiting() || l.InFlight() != 1 {
 		t.Fatalf("redialled: %v, replaced %v, in flight %d", why, replaced, l.InFlight())
 	}
 	c.Attempt = 0
-	if _, _, why := l.Admit(20*ms, c); why != load.Superseded {
+	if _, _, why := l.Admit(20*ms, c); why != load.RefusalSuperseded {
 		t.Errorf("a late older attempt: %v", why)
 	}
 	l.Release(20*ms, old) // the handler of the old one returns at last
@@ -215,10 +215,10 @@ func TestDrainingWorkerRefusesAndFinishes(t *testing.T) {
 	if l.Version() == v {
 		t.Error("a drain is no change worth a report")
 	}
-	if _, _, why := l.Admit(0, load.Call{}); why != load.IsDraining {
+	if _, _, why := l.Admit(0, load.Call{}); why != load.RefusalDraining {
 		t.Errorf("got %v", why)
 	}
-	if r := l.Report(1, false); r.State != load.Draining || r.InFlight != 1 {
+	if r := l.Report(1, false); r.State != load.StateDraining || r.InFlight != 1 {
 		t.Errorf("report %+v", r)
 	}
 	l.Release(0, e)
@@ -233,9 +233,9 @@ func TestReportReadsCountsAndClaimsAtOneMoment(t *testing.T) {
 	a := admit(t, l, 0, ticketed(7, 1))
 	admit(t, l, 0, ticketed(7, 2))
 	admit(t, l, 0, ticketed(8, 1))
-	admit(t, l, 0, ticketed(8, 0)) // made by chooser 8 itself
+	admit(t, l, 0, ticketed(8, 0)) // made by balancer 8 itself
 	r := l.Report(7, false)
-	if r.Epoch != 9 || r.InFlight != 4 || r.Yours != 0 || r.Choosers != 2 || len(r.Claimed) != 2 {
+	if r.Epoch != 9 || r.InFlight != 4 || r.Yours != 0 || r.Balancers != 2 || len(r.Claimed) != 2 {
 		t.Errorf("to 7: %+v", r)
 	}
 	if r := l.Report(8, false); r.InFlight != 4 || r.Yours != 1 || len(r.Claimed) != 1 {
@@ -248,9 +248,9 @@ func TestReportReadsCountsAndClaimsAtOneMoment(t *testing.T) {
 	if snap := l.Report(7, true); len(snap.Claimed) != 1 || snap.Claimed[0] != 2 || !snap.Snapshot {
 		t.Errorf("a snapshot names the live tickets: %+v", snap)
 	}
-	l.Unwatch(8)
-	if r := l.Report(7, false); r.Choosers != 1 {
-		t.Errorf("one chooser left: %+v", r)
+	l.Unsubscribe(8)
+	if r := l.Report(7, false); r.Balancers != 1 {
+		t.Errorf("one balancer left: %+v", r)
 	}
 }
 
@@ -264,10 +264,10 @@ func TestRefusedTicketIsClaimedToo(t *testing.T) {
 	}
 }
 
-func TestReconnectingChooserStaysWhileOneStreamIsThere(t *testing.T) {
+func TestReconnectingBalancerStaysWhileOneStreamIsThere(t *testing.T) {
 	t.Parallel()
 	l := ledger(t, 1, load.Limits{}, 7, 7)
-	l.Unwatch(7)
+	l.Unsubscribe(7)
 	admit(t, l, 0, ticketed(7, 1))
 	if r := l.Report(7, false); len(r.Claimed) != 1 {
 		t.Errorf("the end of the old stream silenced the new one: %+v", r)
@@ -299,19 +299,19 @@ func TestATicketHoldsOnlyForTheCallerItWasMadeFor(t *testing.T) {
 	victim := admit(t, l, 0, mine)
 	l.Report(7, false)
 	forged := map[string]func(c *load.Call){
-		"another caller":    func(c *load.Call) { c.Peer = "mallory" },
-		"another number":    func(c *load.Call) { c.Ticket.Number = 2 },
-		"a wrong tag":       func(c *load.Call) { c.Ticket.Tag[15] ^= 1 },
-		"no tag":            func(c *load.Call) { c.Ticket.Tag = [load.TagSize]byte{} },
-		"unknown chooser":   func(c *load.Call) { c.Ticket.Chooser = 8 },
-		"the chooser's own": func(c *load.Call) { *c = ticketed(7, 0); c.Peer = "mallory" },
+		"another caller":     func(c *load.Call) { c.Peer = "mallory" },
+		"another number":     func(c *load.Call) { c.Ticket.Number = 2 },
+		"a wrong tag":        func(c *load.Call) { c.Ticket.Tag[15] ^= 1 },
+		"no tag":             func(c *load.Call) { c.Ticket.Tag = [load.TagSize]byte{} },
+		"unknown balancer":   func(c *load.Call) { c.Ticket.Balancer = 8 },
+		"the balancer's own": func(c *load.Call) { *c = ticketed(7, 0); c.Peer = "mallory" },
 	}
 	for what, forge := range forged {
 		c := mine
 		c.Attempt = 255
 		forge(&c)
 		e, replaced, why := l.Admit(0, c)
-		if why != load.Admitted || replaced != nil {
+		if why != load.RefusalNone || replaced != nil {
 			t.Errorf("%s: replaced %v, %v", what, replaced, why)
 			continue
 		}
@@ -332,16 +332,16 @@ func TestATicketHoldsOnlyForTheCallerItWasMadeFor(t *testing.T) {
 	}
 }
 
-// TestAChoosersIDIsItsPeers: nobody else watches under it, also when it has just
+// TestABalancersIDIsItsPeers: nobody else watches under it, also when it has just
 // lost its stream; of many that left only the last ones are remembered.
-func TestAChoosersIDIsItsPeers(t *testing.T) {
+func TestABalancersIDIsItsPeers(t *testing.T) {
 	t.Parallel()
 	l := ledger(t, 1, load.Limits{}, 7)
-	if l.Watch(7, "mallory", shared) || l.Watch(7, alice, load.NewSecret()) {
+	if l.Subscribe(7, "mallory", shared) || l.Subscribe(7, alice, load.NewSecret()) {
 		t.Fatal("another watches under the id of the first")
 	}
-	l.Unwatch(7)
-	if l.Watch(7, "mallory", shared) {
+	l.Unsubscribe(7)
+	if l.Subscribe(7, "mallory", shared) {
 		t.Fatal("another watches under the id of one that has just gone")
 	}
 	e := admit(t, l, 0, ticketed(7, 1)) // while the stream is broken
@@ -350,15 +350,15 @@ func TestAChoosersIDIsItsPeers(t *testing.T) {
 		t.Errorf("a call that came meanwhile is not told: %+v", snap)
 	}
 	l.Release(0, e)
-	l.Unwatch(7)
+	l.Unsubscribe(7)
 	for id := uint64(100); id < 400; id++ {
 		watch(t, l, id)
-		l.Unwatch(id)
+		l.Unsubscribe(id)
 	}
-	if !l.Watch(7, "mallory", shared) {
+	if !l.Subscribe(7, "mallory", shared) {
 		t.Error("everybody who ever watched is remembered")
 	}
-	if r := l.Report(7, false); r.Choosers != 1 {
-		t.Errorf("%d choosers", r.Choosers)
+	if r := l.Report(7, false); r.Balancers != 1 {
+		t.Errorf("%d balancers", r.Balancers)
 	}
 }

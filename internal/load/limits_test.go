@@ -104,33 +104,33 @@ func BenchmarkVerify(b *testing.B) {
 }
 
 // TestOneWorkersNumbersDoNotChangeWhatIsThoughtOfOthers: it says that it has two
-// billion calls, and as many choosers.
+// billion calls, and as many balancers.
 func TestOneWorkersNumbersDoNotChangeWhatIsThoughtOfOthers(t *testing.T) {
 	t.Parallel()
 	const most = 1 << 31
 	var sampled bool
 	p, g := pool(10, balance.Custom("spy", func() balance.Picker {
-		return pickerFunc(func(_ []balance.Candidate, req *balance.Request) balance.Choice {
-			sampled = req.Sampled
-			return balance.Choice{}
+		return pickerFunc(func(_ []balance.Candidate, req *balance.PickRequest) balance.Pick {
+			sampled = req.Sample
+			return balance.Pick{}
 		})
 	}))
 	for _, w := range p.Workers() {
-		p.Apply(0, w, load.Report{Epoch: 1, Seq: 2, Capacity: 8, InFlight: 4, MeanService: 10 * ms, Choosers: 1})
+		p.Apply(0, w, load.Report{Epoch: 1, Seq: 2, Capacity: 8, InFlight: 4, MeanService: 10 * ms, Balancers: 1})
 	}
 	liar, other := p.Workers()[0], p.Workers()[1]
-	p.Apply(0, liar, load.Report{Epoch: 1, Seq: 3, Capacity: 8, InFlight: most, Choosers: most})
+	p.Apply(0, liar, load.Report{Epoch: 1, Seq: 3, Capacity: 8, InFlight: most, Balancers: most})
 	if e := p.Estimate(20*ms, other); e < 3 || e > 12 {
 		t.Errorf("another worker with 4 calls is thought to have %.1f", e)
 	}
-	if g.Pick(0, &load.Wish{}); sampled {
-		t.Error("one worker says that there are many choosers, and is believed")
+	if g.Pick(0, &balance.PickRequest{}); sampled {
+		t.Error("one worker says that there are many balancers, and is believed")
 	}
 }
 
 // A pickerFunc is a picker.
-type pickerFunc func([]balance.Candidate, *balance.Request) balance.Choice
+type pickerFunc func([]balance.Candidate, *balance.PickRequest) balance.Pick
 
-func (f pickerFunc) Pick(cs []balance.Candidate, req *balance.Request) balance.Choice {
+func (f pickerFunc) Pick(cs []balance.Candidate, req *balance.PickRequest) balance.Pick {
 	return f(cs, req)
 }

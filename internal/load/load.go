@@ -3,19 +3,19 @@
 // network, no clock and no goroutine, so that a live cluster and a simulation
 // run the same code.
 //
-// The worker counts, and every chooser adds what it knows before the worker
+// The worker counts, and every balancer adds what it knows before the worker
 // does:
 //
 //	caller --ticket--> worker: Ledger          admits, queues, refuses, releases
 //	                     | Report              epoch, sequence, in flight, claimed tickets
 //	                     v
-//	                   chooser: Pool of Workers  estimate = others (from the report) + own + pending
+//	                   balancer: Pool of Workers  estimate = others (from the report) + own + pending
 //	                     | Pick
 //	                     v
 //	                   balance.Picker
 //
 // A [Ledger] reads in flight, own share and claimed tickets at one moment, and
-// a chooser applies a report as a whole: that is what makes the sum exact. There
+// a balancer applies a report as a whole: that is what makes the sum exact. There
 // is no expiry of live calls; only tickets that nobody claims expire.
 //
 // Instants are durations since an origin of the caller's choice, the same for
@@ -35,9 +35,9 @@ const (
 	UnusableAfter = 10 * time.Second
 )
 
-// Gap returns the least time between two reports of a change to a chooser of
+// Gap returns the least time between two reports of a change to a balancer of
 // so many workers.
-func Gap(workers int) time.Duration {
+func MinReportInterval(workers int) time.Duration {
 	switch {
 	case workers > 1000:
 		return 100 * time.Millisecond
@@ -47,7 +47,7 @@ func Gap(workers int) time.Duration {
 	return 20 * time.Millisecond
 }
 
-// Heartbeat returns the longest time between two reports to a chooser of so
+// Heartbeat returns the longest time between two reports to a balancer of so
 // many workers.
 func Heartbeat(workers int) time.Duration {
 	switch {
@@ -67,14 +67,14 @@ type State uint8
 // The states.
 const (
 	// Ready: takes calls.
-	Ready State = iota
+	StateReady State = iota
 	// Draining: finishes what it has and takes no more.
-	Draining
+	StateDraining
 )
 
 // String returns "ready" or "draining".
 func (s State) String() string {
-	if s == Draining {
+	if s == StateDraining {
 		return "draining"
 	}
 	return "ready"

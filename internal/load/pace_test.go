@@ -15,3 +15,10 @@ func TestHeartbeatsComeMoreSlowlyTheMoreAreWatched(t *testing.T) {
 		}
 	}
 }
+
+func TestBalancersSampleWhenTheyAreManyOrReportsAreFarApart(t *testing.T) {
+	t.Parallel()
+	if load.ShouldSample(3, 20*time.Millisecond) || !load.ShouldSample(4, 20*time.Millisecond) || !load.ShouldSample(1, 50*time.Millisecond) {
+		t.Error("the limits are 3 balancers and 20 ms")
+	}
+}

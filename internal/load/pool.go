@@ -10,20 +10,20 @@ import (
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
-// A Worker is a chooser's record of one worker: what is known of its load, of
+// A Worker is a balancer's record of one worker: what is known of its load, of
 // its answers, and of whether it lives.
-type Worker struct {
-	View
+type Candidate struct {
+	LoadEstimate
 	Health  Health
-	Latency balance.Latency
+	Latency Latency
 
 	// Name is unique; ID is its [balance.ID].
 	Name string
 	ID   uint64
-	// Chooser is the id under which the worker knows the chooser. Add sets it to the
+	// Balancer is the id under which the worker knows the balancer. Add sets it to the
 	// pool's if it is 0. One of its own for each record lets two records of one
 	// address, as of two lives, have secrets of their own.
-	Chooser uint64
+	Balancer uint64
 	// Phase is whether it can be reached at all; the owner sets it.
 	Phase Phase
 	// Weight is the share of its capacity it counts with while it comes back,
@@ -35,32 +35,32 @@ type Worker struct {
 	Owner any
 
 	secret *Secret
-	tag    [TagSize]byte // of the chooser's own calls
+	tag    [TagSize]byte // of the balancer's own calls
 }
 
-// Secret returns what the chooser shares with the worker from when it is added.
-func (w *Worker) Secret() *Secret { return w.secret }
+// Secret returns what the balancer shares with the worker from when it is added.
+func (w *Candidate) Secret() *Secret { return w.secret }
 
 // A Phase is what its heartbeats say of a worker.
 type Phase uint8
 
 // The phases, from best to worst.
 const (
-	Alive     Phase = iota
-	Late            // not picked while others exist
-	Suspected       // out of the pool, unless that would leave less than half
-	Gone            // cannot be reached, or says that it leaves
+	PhaseAlive     Phase = iota
+	PhaseLate            // not picked while others exist
+	PhaseSuspected       // out of the pool, unless that would leave less than half
+	PhaseGone            // cannot be reached, or says that it leaves
 )
 
 // String returns the phase's name.
 func (p Phase) String() string {
-	return [...]string{"alive", "late", "suspected", "gone"}[min(p, Gone)]
+	return [...]string{"alive", "late", "suspected", "gone"}[min(p, PhaseGone)]
 }
 
-// A Pool is all that one chooser knows of the workers. Groups are the parts of
+// A Pool is all that one balancer knows of the workers. Groups are the parts of
 // it that selectors choose.
 type Pool struct {
-	workers  []*Worker // sorted by ID
+	workers  []*Candidate // sorted by ID
 	rand     *rand.Rand
 	median   float64 // capacity of workers that declare none
 	most     float64 // what a declared capacity counts at most
@@ -87,7 +87,7 @@ const MaxPending = 1024
 // lower capacity is the median; one that is alone is compared with nobody.
 const MaxCapacityRatio = 8
 
-// NewPool returns an empty pool of the chooser with the given id.
+// NewPool returns an empty pool of the balancer with the given id.
 func NewPool(id uint64, r *rand.Rand) *Pool {
 	return &Pool{id: id, rand: r, median: 1, accounts: map[string]*account{}, sweepAt: minSweep}
 }
@@ -97,10 +97,10 @@ func (p *Pool) Len() int { return len(p.workers) }
 
 // Workers returns all workers, sorted by ID. The caller must not change the
 // slice.
-func (p *Pool) Workers() []*Worker { return p.workers }
+func (p *Pool) Workers() []*Candidate { return p.workers }
 
 // Named returns the worker of that name, nil if there is none.
-func (p *Pool) Named(name string) *Worker {
+func (p *Pool) Named(name string) *Candidate {
 	i, found := slices.BinarySearchFunc(p.workers, balance.ID(name), compareID)
 	if !found || p.workers[i].Name != name {
 		return nil
@@ -109,9 +109,9 @@ func (p *Pool) Named(name string) *Worker {
 }
 
 // Add adds a worker under its name.
-func (p *Pool) Add(w *Worker) {
+func (p *Pool) Add(w *Candidate) {
 	w.ID = balance.ID(w.Name)
-	w.Chooser = cmp.Or(w.Chooser, p.id)
+	w.Balancer = cmp.Or(w.Balancer, p.id)
 	w.secret = NewSecret()
 	w.tag = w.secret.Sign(0, "")
 	i, _ := slices.BinarySearchFunc(p.workers, w.ID, compareID)
@@ -120,13 +120,13 @@ func (p *Pool) Add(w *Worker) {
 }
 
 // Remove removes w.
-func (p *Pool) Remove(w *Worker) {
-	p.workers = slices.DeleteFunc(p.workers, func(o *Worker) bool { return o == w })
-	w.View.void()
+func (p *Pool) Remove(w *Candidate) {
+	p.workers = slices.DeleteFunc(p.workers, func(o *Candidate) bool { return o == w })
+	w.LoadEstimate.void()
 	p.stale = true
 }
 
-func compareID(w *Worker, id uint64) int {
+func compareID(w *Candidate, id uint64) int {
 	switch {
 	case w.ID < id:
 		return -1
@@ -137,14 +137,14 @@ func compareID(w *Worker, id uint64) int {
 }
 
 // Apply takes a report of w over and reports whether it was news.
-func (p *Pool) Apply(now time.Duration, w *Worker, r Report) bool {
-	before, had, counted := w.View.report, w.View.known, p.counted(w)
-	if !w.View.Apply(now, r) {
+func (p *Pool) Apply(now time.Duration, w *Candidate, r Report) bool {
+	before, had, counted := w.LoadEstimate.report, w.LoadEstimate.known, p.counted(w)
+	if !w.LoadEstimate.Apply(now, r) {
 		return false
 	}
 	if before.Epoch != r.Epoch {
 		w.Health.Reset()
-		w.Latency = balance.Latency{}
+		w.Latency = Latency{}
 	}
 	if !had || before.Capacity != r.Capacity {
 		p.stale = true
@@ -154,10 +154,10 @@ func (p *Pool) Apply(now time.Duration, w *Worker, r Report) bool {
 	return true
 }
 
-// Overhear takes over numbers that came with the end of a call on w.
-func (p *Pool) Overhear(now time.Duration, w *Worker, r Report) {
+// ApplyPiggybacked takes over numbers that came with the end of a call on w.
+func (p *Pool) ApplyPiggybacked(now time.Duration, w *Candidate, r Report) {
 	before := p.counted(w)
-	if w.View.Overhear(now, r) {
+	if w.LoadEstimate.ApplyPiggybacked(now, r) {
 		p.others += p.counted(w) - before
 	}
 }
@@ -166,7 +166,7 @@ func (p *Pool) Overhear(now time.Duration, w *Worker, r Report) {
 // workers: at most eight times the capacity it counts with, so that one that says
 // that it has a billion calls does not change what is thought of the others. Where
 // nobody declares a capacity there is nothing to compare with.
-func (p *Pool) counted(w *Worker) float64 {
+func (p *Pool) counted(w *Candidate) float64 {
 	if p.declared == 0 {
 		return w.others()
 	}
@@ -174,8 +174,8 @@ func (p *Pool) counted(w *Worker) float64 {
 }
 
 // Lost says that w reports no more.
-func (p *Pool) Lost(w *Worker) {
-	w.View.Lost()
+func (p *Pool) Lost(w *Candidate) {
+	w.LoadEstimate.Lost()
 	p.stale = true
 }
 
@@ -190,7 +190,7 @@ func (p *Pool) refresh() {
 			declared = append(declared, float64(w.report.Capacity))
 		}
 	}
-	p.median = balance.Median(declared)
+	p.median = median(declared)
 	p.most, p.declared = MaxCapacityRatio*p.median, len(declared)
 	p.others, p.total = 0, 0
 	for _, w := range p.workers {
@@ -203,7 +203,7 @@ func (p *Pool) refresh() {
 
 // capacity returns the declared capacity, as far as it counts, or the median if
 // there is none.
-func (p *Pool) capacity(w *Worker) float64 {
+func (p *Pool) capacity(w *Candidate) float64 {
 	if c := w.report.Capacity; c > 0 {
 		return min(float64(c), p.most)
 	}
@@ -211,17 +211,17 @@ func (p *Pool) capacity(w *Worker) float64 {
 }
 
 // Estimate returns how many calls w has in flight.
-func (p *Pool) Estimate(now time.Duration, w *Worker) float64 {
+func (p *Pool) Estimate(now time.Duration, w *Candidate) float64 {
 	p.refresh()
 	u := 0.0
 	if p.total > 0 {
 		u = max(p.others, 0) / p.total
 	}
-	return w.View.Estimate(now, u, p.capacity(w), Gap(len(p.workers)))
+	return w.LoadEstimate.Estimate(now, u, p.capacity(w), MinReportInterval(len(p.workers)))
 }
 
 // Capacity returns the capacity w counts with.
-func (p *Pool) Capacity(w *Worker) float64 {
+func (p *Pool) Capacity(w *Candidate) float64 {
 	p.refresh()
 	c := p.capacity(w)
 	if w.Weight > 0 {
@@ -231,24 +231,24 @@ func (p *Pool) Capacity(w *Worker) float64 {
 }
 
 // Issue makes a ticket for a call to w by the caller with the given identity.
-func (p *Pool) Issue(now time.Duration, w *Worker, queueOK bool, caller string) Ticket {
+func (p *Pool) Issue(now time.Duration, w *Candidate, waitInQueue bool, caller string) Ticket {
 	p.tickets++
 	if of := p.account(caller); of.pending < MaxPending {
-		w.View.issue(now, p.tickets, of)
+		w.LoadEstimate.issue(now, p.tickets, of)
 	}
-	return Ticket{Chooser: w.Chooser, Number: p.tickets, QueueOK: queueOK, Tag: w.secret.Sign(p.tickets, caller)}
+	return Ticket{Balancer: w.Balancer, Number: p.tickets, WaitInQueue: waitInQueue, Tag: w.secret.Sign(p.tickets, caller)}
 }
 
-// Own makes a ticket for a call to w by the chooser itself.
-func (p *Pool) Own(w *Worker, queueOK bool) Ticket {
-	return Ticket{Chooser: w.Chooser, QueueOK: queueOK, Tag: w.tag}
+// Own makes a ticket for a call to w by the balancer itself.
+func (p *Pool) Own(w *Candidate, waitInQueue bool) Ticket {
+	return Ticket{Balancer: w.Balancer, WaitInQueue: waitInQueue, Tag: w.tag}
 }
 
 // Return takes a ticket for w back from the caller it was made for, and ignores
 // one that was made for somebody else.
-func (p *Pool) Return(w *Worker, t Ticket, caller string) {
-	if t.Chooser == w.Chooser && w.secret.Verify(&t, caller) {
-		w.View.Drop(t.Number)
+func (p *Pool) Return(w *Candidate, t Ticket, caller string) {
+	if t.Balancer == w.Balancer && w.secret.Verify(&t, caller) {
+		w.LoadEstimate.Drop(t.Number)
 	}
 }
 

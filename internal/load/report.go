@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A Report is what a worker tells one chooser: all numbers as of one moment.
+// A Report is what a worker tells one balancer: all numbers as of one moment.
 type Report struct {
 	// Epoch is random per process; a new one means that everything before is
 	// void.
@@ -17,22 +17,22 @@ type Report struct {
 	// State says whether the worker takes calls.
 	State State
 	// Snapshot marks the first report on a stream: Claimed then holds all live
-	// tickets of the chooser.
+	// tickets of the balancer.
 	Snapshot bool
 	// Capacity is how many calls the worker wants to run at once, 0 if it has
 	// not said.
 	Capacity uint32
 	// InFlight counts the calls admitted and not ended, whoever made them.
-	// Queued of them wait, Yours were made by the chooser itself.
+	// Queued of them wait, Yours were made by the balancer itself.
 	InFlight, Queued, Yours uint32
-	// Choosers counts those who receive reports.
-	Choosers uint32
+	// Balancers counts those who receive reports.
+	Balancers uint32
 	// MeanService is how long a call runs, QueueDelay how long it waits before;
 	// means over recent calls, in microseconds on the wire. 0 if unknown.
 	MeanService, QueueDelay time.Duration
 	// Interval is the heartbeat that the worker keeps on this stream.
 	Interval time.Duration
-	// Claimed are the numbers of the chooser's tickets admitted or refused
+	// Claimed are the numbers of the balancer's tickets admitted or refused
 	// since the report before.
 	Claimed []uint64
 }
@@ -50,13 +50,13 @@ func (r *Report) Append(dst []byte) []byte {
 	if r.Snapshot {
 		flags |= 1
 	}
-	if r.State == Draining {
+	if r.State == StateDraining {
 		flags |= 2
 	}
 	dst = append(dst, reportVersion, flags)
 	dst = binary.BigEndian.AppendUint64(dst, r.Epoch)
 	for _, n := range [...]uint64{r.Seq, uint64(r.Capacity), uint64(r.InFlight), uint64(r.Queued), uint64(r.Yours),
-		uint64(r.Choosers), micros(r.MeanService), micros(r.QueueDelay), micros(r.Interval), uint64(len(r.Claimed))} {
+		uint64(r.Balancers), micros(r.MeanService), micros(r.QueueDelay), micros(r.Interval), uint64(len(r.Claimed))} {
 		dst = binary.AppendUvarint(dst, n)
 	}
 	for _, n := range r.Claimed {
@@ -81,7 +81,7 @@ func ParseReport(b []byte) (Report, error) {
 	}
 	r.Snapshot = b[1]&1 != 0
 	if b[1]&2 != 0 {
-		r.State = Draining
+		r.State = StateDraining
 	}
 	r.Epoch = binary.BigEndian.Uint64(b[2:])
 	b = b[10:]
@@ -109,7 +109,7 @@ func ParseReport(b []byte) (Report, error) {
 		return r, errReport
 	}
 	r.Seq = f[0]
-	r.Capacity, r.InFlight, r.Queued, r.Yours, r.Choosers = uint32(f[1]), uint32(f[2]), uint32(f[3]), uint32(f[4]), uint32(f[5])
+	r.Capacity, r.InFlight, r.Queued, r.Yours, r.Balancers = uint32(f[1]), uint32(f[2]), uint32(f[3]), uint32(f[4]), uint32(f[5])
 	r.MeanService = time.Duration(f[6]) * time.Microsecond
 	r.QueueDelay = time.Duration(f[7]) * time.Microsecond
 	r.Interval = time.Duration(f[8]) * time.Microsecond

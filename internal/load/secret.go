@@ -14,14 +14,14 @@ const (
 	TagSize    = 16
 )
 
-// A Secret is what one chooser shares with one worker: it gives it to the worker
-// when it begins to watch it. With it the chooser tags the tickets for that
+// A Secret is what one balancer shares with one worker: it gives it to the worker
+// when it begins to watch it. With it the balancer tags the tickets for that
 // worker, and the worker knows a ticket that was made up, or made for another
 // worker or caller.
 //
 // A tag is that of AES-128-GCM over the caller's identity, without content
 // (GMAC, NIST SP 800-38D); the nonce is the ticket's number, which is used once.
-// Tickets of the chooser's own calls share the number 0 and the empty identity,
+// Tickets of the balancer's own calls share the number 0 and the empty identity,
 // and so one tag. It costs about 50 ns (BenchmarkSign), a tenth of HMAC-SHA256.
 type Secret struct {
 	key   [SecretSize]byte

@@ -8,18 +8,18 @@ type State uint8
 // The states, from best to worst.
 const (
 	// Alive: heartbeats arrive in time.
-	Alive State = iota
+	StateAlive State = iota
 	// Late: the first level. Not to be picked while there are others; ask it
 	// directly, on another path than that of its heartbeats if there is one.
 	// Nobody is told.
-	Late
+	StateLate
 	// Suspect: the second level. Out of the pool; running calls are left alone.
-	Suspect
+	StateSuspect
 )
 
 // String returns "alive", "late" or "suspect".
 func (s State) String() string {
-	return [...]string{"alive", "late", "suspect"}[min(s, Suspect)]
+	return [...]string{"alive", "late", "suspect"}[min(s, StateSuspect)]
 }
 
 // flapWindow and flapLimit say what flapping is: more than flapLimit
@@ -66,8 +66,8 @@ func (m *Monitor) Heartbeat(at time.Duration) State {
 	m.Check(at) // the silence before this heartbeat may have crossed a deadline
 	inTime := at <= m.AvoidAt()
 	m.Detector.Heartbeat(at)
-	if m.state != Suspect {
-		m.state = Alive
+	if m.state != StateSuspect {
+		m.state = StateAlive
 		return m.state
 	}
 	if inTime {
@@ -83,8 +83,8 @@ func (m *Monitor) Heartbeat(at time.Duration) State {
 func (m *Monitor) Touch(at time.Duration) State {
 	m.Check(at)
 	m.Detector.Touch(at)
-	if m.state == Late {
-		m.state = Alive
+	if m.state == StateLate {
+		m.state = StateAlive
 	}
 	return m.state
 }
@@ -93,14 +93,14 @@ func (m *Monitor) Touch(at time.Duration) State {
 // returns it.
 func (m *Monitor) Check(at time.Duration) State {
 	switch {
-	case m.state == Suspect:
+	case m.state == StateSuspect:
 		if at > m.AvoidAt() {
 			m.onTime = 0
 		}
 	case at > m.SuspectAt():
 		m.Suspect(at)
 	case at > m.AvoidAt():
-		m.state = Late
+		m.state = StateLate
 	}
 	return m.state
 }
@@ -108,10 +108,10 @@ func (m *Monitor) Check(at time.Duration) State {
 // Suspect makes the peer [Suspect] on other evidence than silence, such as two
 // lost probes or a broken stream.
 func (m *Monitor) Suspect(at time.Duration) {
-	if m.state == Suspect {
+	if m.state == StateSuspect {
 		return
 	}
-	m.state, m.since, m.onTime = Suspect, at, 0
+	m.state, m.since, m.onTime = StateSuspect, at, 0
 	kept := m.recent[:0]
 	for _, t := range m.recent {
 		if at-t < flapWindow {
@@ -134,7 +134,7 @@ func (m *Monitor) Suspect(at time.Duration) {
 
 func (m *Monitor) recover(at time.Duration) State {
 	if m.onTime >= m.cfg.RecoverAfter && at-m.since >= max(m.cfg.MinSuspicion, m.hold) {
-		m.state, m.recovered, m.ramping = Alive, at, true
+		m.state, m.recovered, m.ramping = StateAlive, at, true
 	}
 	return m.state
 }
@@ -156,9 +156,9 @@ func (m *Monitor) State() State { return m.state }
 // only arrivals end.
 func (m *Monitor) Deadline() (at time.Duration, ok bool) {
 	switch m.state {
-	case Alive:
+	case StateAlive:
 		return m.AvoidAt(), true
-	case Late:
+	case StateLate:
 		return m.SuspectAt(), true
 	}
 	return 0, false
@@ -167,7 +167,7 @@ func (m *Monitor) Deadline() (at time.Duration, ok bool) {
 // Weight returns the share of its normal load the peer should be given: 0 while
 // [Suspect], a quarter at recovery, growing to 1 within SlowStart.
 func (m *Monitor) Weight(at time.Duration) float64 {
-	if m.state == Suspect {
+	if m.state == StateSuspect {
 		return 0
 	}
 	if !m.ramping || m.cfg.SlowStart <= 0 {

@@ -45,19 +45,19 @@ func (s *subject) silence(d time.Duration) (st phi.State) {
 func TestSilenceMakesLateThenSuspect(t *testing.T) {
 	t.Parallel()
 	s := newSubject(t)
-	if st := s.silence(280 * ms); st != phi.Alive {
+	if st := s.silence(280 * ms); st != phi.StateAlive {
 		t.Errorf("%v after 280ms", st)
 	}
-	if st := s.silence(20 * ms); st != phi.Late {
+	if st := s.silence(20 * ms); st != phi.StateLate {
 		t.Errorf("%v after 300ms", st)
 	}
 	if at, ok := s.Deadline(); !ok || at != s.SuspectAt() {
 		t.Errorf("deadline %v, %v while late", at, ok)
 	}
-	if st := s.silence(150 * ms); st != phi.Late {
+	if st := s.silence(150 * ms); st != phi.StateLate {
 		t.Errorf("%v after 450ms", st)
 	}
-	if st := s.silence(20 * ms); st != phi.Suspect {
+	if st := s.silence(20 * ms); st != phi.StateSuspect {
 		t.Errorf("%v after 470ms", st)
 	}
 	if _, ok := s.Deadline(); ok {
@@ -69,11 +69,11 @@ func TestAnySignOfLifeEndsLateness(t *testing.T) {
 	t.Parallel()
 	s := newSubject(t)
 	s.silence(300 * ms)
-	if st := s.Touch(s.now); st != phi.Alive {
+	if st := s.Touch(s.now); st != phi.StateAlive {
 		t.Errorf("%v after a touch", st)
 	}
 	s.silence(600 * ms)
-	if st := s.Touch(s.now); st != phi.Suspect {
+	if st := s.Touch(s.now); st != phi.StateSuspect {
 		t.Errorf("a touch made a suspect %v", st)
 	}
 }
@@ -82,17 +82,17 @@ func TestASuspectNeedsThreeHeartbeatsInTime(t *testing.T) {
 	t.Parallel()
 	s := newSubject(t)
 	s.silence(time.Second)
-	if st := s.beats(1); st != phi.Suspect { // late: not in time
+	if st := s.beats(1); st != phi.StateSuspect { // late: not in time
 		t.Errorf("%v after the first", st)
 	}
-	if st := s.beats(2); st != phi.Suspect {
+	if st := s.beats(2); st != phi.StateSuspect {
 		t.Errorf("%v after two in time", st)
 	}
 	s.silence(300 * ms) // and a gap
-	if st := s.beats(3); st != phi.Suspect {
+	if st := s.beats(3); st != phi.StateSuspect {
 		t.Errorf("%v: the gap was forgotten", st)
 	}
-	if st := s.beats(1); st != phi.Alive {
+	if st := s.beats(1); st != phi.StateAlive {
 		t.Errorf("%v after three in time", st)
 	}
 }
@@ -102,7 +102,7 @@ func TestASuspicionLastsAtLeast150Milliseconds(t *testing.T) {
 	s := newSubject(t)
 	s.Suspect(s.now)
 	since := s.now
-	for s.State() == phi.Suspect {
+	for s.State() == phi.StateSuspect {
 		s.now += 10 * ms
 		s.Heartbeat(s.now)
 	}
@@ -138,11 +138,11 @@ func TestAPeerThatFlapsIsHeldDownLonger(t *testing.T) {
 	s := newSubject(t)
 	var holds []time.Duration
 	for range 12 {
-		for s.silence(10*ms) != phi.Suspect {
+		for s.silence(10*ms) != phi.StateSuspect {
 		}
 		since := s.now
 		s.silence(100 * ms)
-		for s.State() == phi.Suspect {
+		for s.State() == phi.StateSuspect {
 			s.beats(1)
 		}
 		holds = append(holds, s.HoldDown())
@@ -170,7 +170,7 @@ func TestResetForgetsThePast(t *testing.T) {
 	s := newSubject(t)
 	s.silence(time.Second)
 	s.Reset(s.now)
-	if s.State() != phi.Alive || s.Weight(s.now) != 1 || s.Samples() != 0 {
+	if s.State() != phi.StateAlive || s.Weight(s.now) != 1 || s.Samples() != 0 {
 		t.Errorf("%v, weight %v, %d samples after Reset", s.State(), s.Weight(s.now), s.Samples())
 	}
 }
@@ -197,7 +197,7 @@ func TestTheWatchersOwnStallIsNotHeldAgainstItsPeers(t *testing.T) {
 		}
 		s.now += time.Second // SIGSTOP
 		tick()
-		if got := s.State(); (got == phi.Alive) != rule {
+		if got := s.State(); (got == phi.StateAlive) != rule {
 			t.Errorf("rule %v: %v after the stall", rule, got)
 		}
 		if !stall.Holding(s.now) {

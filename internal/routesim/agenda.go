@@ -22,16 +22,16 @@ const (
 )
 
 type event struct {
-	at      time.Duration
-	seq     uint64
-	kind    kind
-	worker  int
-	chooser int
-	life    int
-	entry   *load.Entry
-	req     *Request
-	report  load.Report
-	outcome Outcome
+	at       time.Duration
+	seq      uint64
+	kind     kind
+	worker   int
+	balancer int
+	life     int
+	entry    *load.Entry
+	req      *Request
+	report   load.Report
+	outcome  Outcome
 }
 
 type agenda []event

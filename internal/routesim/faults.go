@@ -9,22 +9,22 @@ import (
 
 // fault breaks something and plans the next.
 func (s *sim) fault() {
-	i, k := s.faults.IntN(len(s.workers)), s.faults.IntN(len(s.choosers))
+	i, k := s.faults.IntN(len(s.workers)), s.faults.IntN(len(s.balancers))
 	w := s.workers[i]
 	switch s.faults.IntN(4) {
 	case 0: // the worker crashes; it is back at once as a new process
 		s.crash(i)
 		s.begin(i)
 	case 1: // the stream of reports breaks; what is under way is lost
-		w.ledger.Unwatch(uint64(k + 1))
-		s.choosers[k].Report(s.now, i, load.Report{}, true)
+		w.ledger.Unsubscribe(uint64(k + 1))
+		s.balancers[k].Report(s.now, i, load.Report{}, true)
 		s.connect(i, k)
-	case 2: // the chooser restarts: it knows nothing, and its tickets mean nothing to it
-		s.choosers[k] = s.cfg.New(s.env, k)
+	case 2: // the balancer restarts: it knows nothing, and its tickets mean nothing to it
+		s.balancers[k] = s.cfg.New(s.env, k)
 		for i, w := range s.workers {
 			if w.up {
-				s.choosers[k].Up(s.now, i)
-				w.ledger.Unwatch(uint64(k + 1))
+				s.balancers[k].Up(s.now, i)
+				w.ledger.Unsubscribe(uint64(k + 1))
 				s.connect(i, k)
 			}
 		}
@@ -50,7 +50,7 @@ func (s *sim) crash(i int) {
 	running := w.running
 	w.up, w.running = false, nil
 	w.life++
-	for _, c := range s.choosers {
+	for _, c := range s.balancers {
 		c.Down(s.now, i)
 	}
 	reqs := make([]*Request, 0, len(running))

@@ -31,7 +31,7 @@ func p99(r Result) float64 { return ms(r.P99) }
 // Gates are the bounds of the design, each with a fixed seed.
 var Gates = []Gate{
 	{"p99 waiting of 10 workers at load 0.8 with 3 directors <= oracle + 100 ms, and below every other rule", func(seeds int) (string, bool) {
-		cfg := Config{Choosers: 3, New: Oracle}
+		cfg := Config{Balancers: 3, New: Oracle}
 		oracle := mean(seeds, cfg, p99)
 		cfg.New = Ours(balance.LeastConnections, true)
 		got := mean(seeds, cfg, p99)
@@ -39,7 +39,7 @@ var Gates = []Gate{
 		for _, other := range []struct {
 			name     string
 			requests int // fewer for those that only get worse the longer it takes
-			new      func(*Env, int) Chooser
+			new      func(*Env, int) Balancer
 		}{
 			{"own counts only", 20000, OwnOnly}, {"assignments never released", 5000, Assignments},
 			{"round robin", 5000, Ours(balance.RoundRobin, true)}, {"random", 5000, Ours(balance.Random, true)},
@@ -59,8 +59,8 @@ var Gates = []Gate{
 		was := mean(seeds, cfg, func(r Result) float64 { return r.Joiner }) * float64(10)
 		return fmt.Sprintf("%.2f times fair; assignments never released %.2f", fair, was), fair > 0.5 && fair <= 2.5
 	}},
-	{"a worker that fails each call after 5 ms gets <= 10 calls per chooser in 60 s", func(seeds int) (string, bool) {
-		cfg := Config{FailAt: 60 * time.Second, FailFor: 60 * time.Second, Requests: 8000, Choosers: 2}
+	{"a worker that fails each call after 5 ms gets <= 10 calls per balancer in 60 s", func(seeds int) (string, bool) {
+		cfg := Config{FailAt: 60 * time.Second, FailFor: 60 * time.Second, Requests: 8000, Balancers: 2}
 		hits := func(r Result) float64 { return float64(r.Failures) / 2 }
 		cfg.New = Ours(balance.LeastConnections, true)
 		director := mean(seeds, cfg, hits)
@@ -72,13 +72,13 @@ var Gates = []Gate{
 		worst := 0.0
 		schedules := 10 * seeds
 		for seed := range uint64(schedules) {
-			cfg := Config{Seed: seed, Requests: 1500, Choosers: 3, Faults: true, Dying: 0.05, New: Ours(balance.LeastConnections, true)}
+			cfg := Config{Seed: seed, Requests: 1500, Balancers: 3, Faults: true, Dying: 0.05, New: Ours(balance.LeastConnections, true)}
 			worst = max(worst, Run(cfg).Residue)
 		}
 		return fmt.Sprintf("worst residue %g in %d fault schedules", worst, schedules), worst == 0
 	}},
 	{"5 % dying callers change p99 by at most 20 % + 10 ms", func(seeds int) (string, bool) {
-		cfg := Config{Choosers: 2, New: Ours(balance.LeastConnections, true)}
+		cfg := Config{Balancers: 2, New: Ours(balance.LeastConnections, true)}
 		none := mean(seeds, cfg, p99)
 		cfg.Dying = 0.05
 		some := mean(seeds, cfg, p99)
@@ -93,7 +93,7 @@ var Gates = []Gate{
 			same >= 0.7 && wait < waitHash
 	}},
 	{"short calls made by 3 cluster clients: p99 waiting <= 50 ms", func(seeds int) (string, bool) {
-		cfg := Config{Calls: true, Choosers: 3, Connect: 200 * time.Microsecond, New: Ours(balance.LeastConnections, false)}
+		cfg := Config{Calls: true, Balancers: 3, Connect: 200 * time.Microsecond, New: Ours(balance.LeastConnections, false)}
 		got := mean(seeds, cfg, p99)
 		cfg.New = OwnOnly
 		return fmt.Sprintf("%.1f ms; own counts only %.1f ms", got, mean(seeds, cfg, p99)), got <= 50

@@ -1,7 +1,7 @@
-// Package routesim simulates choosers, workers and callers on a virtual clock.
+// Package routesim simulates balancers, workers and callers on a virtual clock.
 // It drives the production code: the ledgers, reports, tickets, pools and
 // strategies are those of internal/load and workers/balance. Only what is
-// between them, the network and the work, is simulated. All choosers see the
+// between them, the network and the work, is simulated. All balancers see the
 // same workload for the same seed, so that their results compare.
 //
 // The model: each worker runs up to its capacity of calls at once and queues the
@@ -23,29 +23,29 @@ import (
 
 // A Config is one run. Zero fields take the defaults named.
 type Config struct {
-	Workers  int           // default 10
-	Choosers int           // default 1
-	Load     float64       // arrivals over what the workers can do; default 0.8
-	Requests int           // default 20 000
-	Seed     uint64        // of the workload
-	Calls    bool          // calls of 20 ms mean (log-normal, sigma 1.2) instead of streams
-	Equal    bool          // all workers with 8 places and speed 1; default: 4 to 16, 0.6 to 1.5
-	Burst    bool          // arrivals 2.2 times as fast in one second of five
-	Gap      time.Duration // between reports of changes; default [load.Gap]
-	Connect  time.Duration // mean of the random part of reaching a worker; default 4 ms
+	Workers   int           // default 10
+	Balancers int           // default 1
+	Load      float64       // arrivals over what the workers can do; default 0.8
+	Requests  int           // default 20 000
+	Seed      uint64        // of the workload
+	Calls     bool          // calls of 20 ms mean (log-normal, sigma 1.2) instead of streams
+	Equal     bool          // all workers with 8 places and speed 1; default: 4 to 16, 0.6 to 1.5
+	Burst     bool          // arrivals 2.2 times as fast in one second of five
+	Gap       time.Duration // between reports of changes; default [load.Gap]
+	Connect   time.Duration // mean of the random part of reaching a worker; default 4 ms
 
 	JoinAt  time.Duration // the last worker joins then
 	FailAt  time.Duration // from then the last worker fails every call after 5 ms, for FailFor
 	FailFor time.Duration
 	Dying   float64 // share of callers that die, half of them before they reach the worker
-	Faults  bool    // random crashes of workers, choosers and report streams in the middle half
-	Sticky  int     // callers are this many sessions, Zipf 0.9, with a hint carried along
+	Faults  bool    // random crashes of workers, balancers and report streams in the middle half
+	Sticky  int     // callers are this many sessions, Zipf 0.9, with the last worker carried along
 
-	// New makes the choosers.
-	New func(env *Env, id int) Chooser
+	// New makes the balancers.
+	New func(env *Env, id int) Balancer
 }
 
-// An Env is what a chooser may know of its surroundings. Truth is for oracles.
+// An Env is what a balancer may know of its surroundings. Truth is for oracles.
 type Env struct {
 	Gap   time.Duration
 	Rand  *rand.Rand
@@ -53,8 +53,8 @@ type Env struct {
 	Cap   func(worker int) int
 }
 
-// A Chooser gives workers to callers. Workers are numbered from 0.
-type Chooser interface {
+// A Balancer gives workers to callers. Workers are numbered from 0.
+type Balancer interface {
 	// Up says that a worker is there, Down that it is not any more.
 	Up(now time.Duration, worker int)
 	Down(now time.Duration, worker int)
@@ -81,13 +81,13 @@ const (
 // A Request is one caller's call.
 type Request struct {
 	Session  int
-	Hint     int // worker before, -1 if none
+	Last     int // worker before, -1 if none
 	Exclude  []int
 	Tries    int
 	Ticket   load.Ticket
-	Chooser  int
+	Balancer int
 	Assigned time.Duration
-	Picked   any // the chooser's
+	Picked   any // the balancer's
 
 	arrived time.Duration
 	work    float64 // seconds at speed 1
@@ -108,11 +108,11 @@ type Result struct {
 	SameWorker float64
 	// Utilisation is the highest a worker had.
 	Utilisation float64
-	// Residue is, after all is over, the largest estimate any chooser still has
-	// of any worker, plus what any worker still counts. Choosers that have an
+	// Residue is, after all is over, the largest estimate any balancer still has
+	// of any worker, plus what any worker still counts. Balancers that have an
 	// Estimate method are asked.
 	Residue float64
-	// Reports is the number of reports per worker, chooser and second.
+	// Reports is the number of reports per worker, balancer and second.
 	Reports float64
 }
 
@@ -129,33 +129,33 @@ type worker struct {
 	up       bool
 	life     int
 	onTheWay int
-	due      []bool // a report to the chooser is due
+	due      []bool // a report to the balancer is due
 	sent     []time.Duration
-	stream   []int // number of the report stream to each chooser
+	stream   []int // number of the report stream to each balancer
 	running  map[*load.Entry]*Request
 }
 
 type sim struct {
-	cfg      Config
-	env      *Env
-	now      time.Duration
-	seq      uint64
-	agenda   agenda
-	work     *rand.Rand // the workload, the same for all choosers
-	faults   *rand.Rand
-	workers  []*worker
-	choosers []Chooser
-	rate     float64
-	made     int
-	ended    int
-	delays   []float64
-	result   Result
-	joined   [2]int
-	same     [2]int
-	last     map[int]int // session to worker
-	zipf     []float64
-	reports  int
-	epoch    uint64
+	cfg       Config
+	env       *Env
+	now       time.Duration
+	seq       uint64
+	agenda    agenda
+	work      *rand.Rand // the workload, the same for all balancers
+	faults    *rand.Rand
+	workers   []*worker
+	balancers []Balancer
+	rate      float64
+	made      int
+	ended     int
+	delays    []float64
+	result    Result
+	joined    [2]int
+	same      [2]int
+	last      map[int]int // session to worker
+	zipf      []float64
+	reports   int
+	epoch     uint64
 }
 
 // Run runs one simulation.
@@ -163,8 +163,8 @@ func Run(cfg Config) Result {
 	if cfg.Workers == 0 {
 		cfg.Workers = 10
 	}
-	if cfg.Choosers == 0 {
-		cfg.Choosers = 1
+	if cfg.Balancers == 0 {
+		cfg.Balancers = 1
 	}
 	if cfg.Load == 0 {
 		cfg.Load = 0.8
@@ -173,7 +173,7 @@ func Run(cfg Config) Result {
 		cfg.Requests = 20000
 	}
 	if cfg.Gap == 0 {
-		cfg.Gap = load.Gap(cfg.Workers)
+		cfg.Gap = load.MinReportInterval(cfg.Workers)
 	}
 	if cfg.Connect == 0 {
 		cfg.Connect = 4 * time.Millisecond
@@ -214,8 +214,8 @@ func (s *sim) start() {
 	s.env = &Env{Gap: c.Gap, Rand: rand.New(rand.NewPCG(c.Seed, 77)),
 		Truth: func(i int) int { return s.workers[i].ledger.InFlight() + s.workers[i].onTheWay },
 		Cap:   func(i int) int { return s.workers[i].capacity }}
-	for k := range c.Choosers {
-		s.choosers = append(s.choosers, c.New(s.env, k))
+	for k := range c.Balancers {
+		s.balancers = append(s.balancers, c.New(s.env, k))
 	}
 	for i, w := range s.workers {
 		if c.JoinAt > 0 && i == c.Workers-1 {
@@ -236,18 +236,18 @@ func (s *sim) length() time.Duration {
 	return time.Duration(float64(s.cfg.Requests) / s.rate * float64(time.Second))
 }
 
-// begin starts a life of a worker and a stream of reports to each chooser.
+// begin starts a life of a worker and a stream of reports to each balancer.
 func (s *sim) begin(i int) {
 	w := s.workers[i]
 	s.epoch++
 	w.up, w.running = true, map[*load.Entry]*Request{}
 	w.ledger = load.NewLedger(s.epoch, load.Limits{Capacity: w.capacity, Queue: 1 << 30})
-	n := len(s.choosers)
+	n := len(s.balancers)
 	w.due, w.sent = make([]bool, n), make([]time.Duration, n)
 	if w.stream == nil {
 		w.stream = make([]int, n)
 	}
-	for k, c := range s.choosers {
+	for k, c := range s.balancers {
 		c.Up(s.now, i)
 		s.connect(i, k)
 	}
@@ -257,13 +257,13 @@ func (s *sim) begin(i int) {
 func (s *sim) connect(i, k int) {
 	w := s.workers[i]
 	w.stream[k]++
-	secret := new(load.Secret) // choosers that make no tickets need none
-	if c, ok := s.choosers[k].(interface{ Secret(worker int) *load.Secret }); ok {
+	secret := new(load.Secret) // balancers that make no tickets need none
+	if c, ok := s.balancers[k].(interface{ Secret(worker int) *load.Secret }); ok {
 		secret = c.Secret(i)
 	}
-	w.ledger.Watch(uint64(k+1), caller, secret)
+	w.ledger.Subscribe(uint64(k+1), caller, secret)
 	s.sendReport(i, k, true)
-	s.push(event{at: s.now + heartbeat, kind: reportDue, worker: i, chooser: k, life: w.stream[k], outcome: Failed})
+	s.push(event{at: s.now + heartbeat, kind: reportDue, worker: i, balancer: k, life: w.stream[k], outcome: Failed})
 }
 
 func (s *sim) sendReport(i, k int, snapshot bool) {
@@ -272,16 +272,16 @@ func (s *sim) sendReport(i, k int, snapshot bool) {
 	r.Interval = heartbeat
 	w.due[k], w.sent[k] = false, s.now
 	s.reports++
-	s.push(event{at: s.now + network, kind: reportArrives, worker: i, chooser: k, life: w.stream[k], report: r})
+	s.push(event{at: s.now + network, kind: reportArrives, worker: i, balancer: k, life: w.stream[k], report: r})
 }
 
 // changed makes reports due.
 func (s *sim) changed(i int) {
 	w := s.workers[i]
-	for k := range s.choosers {
+	for k := range s.balancers {
 		if !w.due[k] {
 			w.due[k] = true
-			s.push(event{at: max(s.now, w.sent[k]+s.cfg.Gap), kind: reportDue, worker: i, chooser: k, life: w.stream[k]})
+			s.push(event{at: max(s.now, w.sent[k]+s.cfg.Gap), kind: reportDue, worker: i, balancer: k, life: w.stream[k]})
 		}
 	}
 }
@@ -302,22 +302,22 @@ func (s *sim) handle(e event) {
 		}
 	case reportDue:
 		w := s.workers[e.worker]
-		if !w.up || e.life != w.stream[e.chooser] {
+		if !w.up || e.life != w.stream[e.balancer] {
 			return
 		}
 		beat := e.outcome == Failed // marks the chain of heartbeats
-		if beat || w.due[e.chooser] {
-			s.sendReport(e.worker, e.chooser, false)
+		if beat || w.due[e.balancer] {
+			s.sendReport(e.worker, e.balancer, false)
 		}
 		if beat && !s.over() {
-			s.push(event{at: s.now + heartbeat, kind: reportDue, worker: e.worker, chooser: e.chooser, life: e.life, outcome: Failed})
+			s.push(event{at: s.now + heartbeat, kind: reportDue, worker: e.worker, balancer: e.balancer, life: e.life, outcome: Failed})
 		}
 	case reportArrives:
-		if e.life == s.workers[e.worker].stream[e.chooser] {
-			s.choosers[e.chooser].Report(s.now, e.worker, e.report, false)
+		if e.life == s.workers[e.worker].stream[e.balancer] {
+			s.balancers[e.balancer].Report(s.now, e.worker, e.report, false)
 		}
 	case told:
-		s.choosers[e.chooser].Ended(s.now, e.worker, e.req, e.outcome)
+		s.balancers[e.balancer].Ended(s.now, e.worker, e.req, e.outcome)
 		if e.outcome == Failed || e.outcome == Refused {
 			s.assign(e.req)
 		}
@@ -332,7 +332,7 @@ func (s *sim) handle(e event) {
 func (s *sim) over() bool { return s.made >= s.cfg.Requests && s.ended >= s.made }
 
 func (s *sim) arrive() {
-	r := &Request{Chooser: s.work.IntN(len(s.choosers)), arrived: s.now, work: s.draw(), Hint: -1,
+	r := &Request{Balancer: s.work.IntN(len(s.balancers)), arrived: s.now, work: s.draw(), Last: -1,
 		connect: time.Millisecond + time.Duration(s.work.ExpFloat64()*float64(s.cfg.Connect))}
 	if p := s.work.Float64(); p < s.cfg.Dying {
 		r.dies = 1 + uint8(s.work.IntN(2))
@@ -340,7 +340,7 @@ func (s *sim) arrive() {
 	if s.cfg.Sticky > 0 {
 		r.Session = s.session()
 		if w, ok := s.last[r.Session]; ok {
-			r.Hint = w
+			r.Last = w
 		}
 	}
 	s.made++
@@ -358,9 +358,9 @@ func (s *sim) arrive() {
 }
 
 func (s *sim) assign(r *Request) {
-	i, t := s.choosers[r.Chooser].Choose(s.now, r)
+	i, t := s.balancers[r.Balancer].Choose(s.now, r)
 	if i < 0 { // nobody: ask again
-		s.push(event{at: s.now + 100*time.Millisecond, kind: told, chooser: r.Chooser, worker: -1, req: r, outcome: Refused})
+		s.push(event{at: s.now + 100*time.Millisecond, kind: told, balancer: r.Balancer, worker: -1, req: r, outcome: Refused})
 		return
 	}
 	r.Ticket, r.Assigned = t, s.now
@@ -371,9 +371,9 @@ func (s *sim) assign(r *Request) {
 		}
 	}
 	if s.cfg.Sticky > 0 {
-		if r.Hint >= 0 && r.Tries == 0 {
+		if r.Last >= 0 && r.Tries == 0 {
 			s.same[1]++
-			if r.Hint == i {
+			if r.Last == i {
 				s.same[0]++
 			}
 		}
@@ -381,7 +381,7 @@ func (s *sim) assign(r *Request) {
 	}
 	if r.dies == 1 {
 		s.ended++
-		s.push(event{at: s.now + r.connect, kind: told, chooser: r.Chooser, worker: i, req: r, outcome: Died})
+		s.push(event{at: s.now + r.connect, kind: told, balancer: r.Balancer, worker: i, req: r, outcome: Died})
 		return
 	}
 	s.workers[i].onTheWay++
@@ -396,9 +396,9 @@ func (s *sim) reach(i int, r *Request) {
 		s.retry(i, r, Failed)
 		return
 	}
-	e, _, why := w.ledger.Admit(s.now, load.Call{Ticket: r.Ticket, Ticketed: r.Ticket.Chooser != 0, Peer: caller, Attempt: r.Tries, Owner: r})
+	e, _, why := w.ledger.Admit(s.now, load.Call{Ticket: r.Ticket, Ticketed: r.Ticket.Balancer != 0, Peer: caller, Attempt: r.Tries, Owner: r})
 	s.changed(i)
-	if why != load.Admitted {
+	if why != load.RefusalNone {
 		s.result.Refusals++
 		s.retry(i, r, Refused)
 		return
@@ -446,14 +446,14 @@ func (s *sim) end(i int, e *load.Entry, o Outcome) {
 		return
 	}
 	s.ended++
-	s.push(event{at: s.now + network, kind: told, chooser: r.Chooser, worker: i, req: r, outcome: o})
+	s.push(event{at: s.now + network, kind: told, balancer: r.Balancer, worker: i, req: r, outcome: o})
 }
 
-// retry sends a caller back to its chooser.
+// retry sends a caller back to its balancer.
 func (s *sim) retry(i int, r *Request, o Outcome) {
 	r.Tries++
 	r.Exclude = append(r.Exclude, i)
-	s.push(event{at: s.now + network, kind: told, chooser: r.Chooser, worker: i, req: r, outcome: o})
+	s.push(event{at: s.now + network, kind: told, balancer: r.Balancer, worker: i, req: r, outcome: o})
 }
 
 func (s *sim) finish() Result {
@@ -475,7 +475,7 @@ func (s *sim) finish() Result {
 	end := s.now + load.ClaimWithin + time.Second
 	for i, w := range s.workers {
 		r.Residue = max(r.Residue, float64(w.ledger.InFlight()))
-		for _, c := range s.choosers {
+		for _, c := range s.balancers {
 			if e, ok := c.(interface {
 				Estimate(now time.Duration, worker int) float64
 			}); ok {
@@ -483,6 +483,6 @@ func (s *sim) finish() Result {
 			}
 		}
 	}
-	r.Reports = float64(s.reports) / s.now.Seconds() / float64(len(s.workers)*len(s.choosers))
+	r.Reports = float64(s.reports) / s.now.Seconds() / float64(len(s.workers)*len(s.balancers))
 	return *r
 }

@@ -23,7 +23,7 @@ func TestProductionCodeKeepsTheGates(t *testing.T) {
 
 func TestSameSeedSameResult(t *testing.T) {
 	t.Parallel()
-	cfg := routesim.Config{Seed: 3, Requests: 2000, Choosers: 2, Faults: true, New: routesim.Ours(balance.LeastConnections, true)}
+	cfg := routesim.Config{Seed: 3, Requests: 2000, Balancers: 2, Faults: true, New: routesim.Ours(balance.LeastConnections, true)}
 	if a, b := routesim.Run(cfg), routesim.Run(cfg); a != b {
 		t.Errorf("%v\n%v", a, b)
 	}
@@ -37,7 +37,7 @@ func TestEveryStrategyServesEveryCall(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, director := range []bool{true, false} {
-			r := routesim.Run(routesim.Config{Seed: 1, Load: 0.5, Requests: 800, Choosers: 4, Dying: 0.02, Sticky: 50, New: routesim.Ours(s, director)})
+			r := routesim.Run(routesim.Config{Seed: 1, Load: 0.5, Requests: 800, Balancers: 4, Dying: 0.02, Sticky: 50, New: routesim.Ours(s, director)})
 			if r.Residue != 0 || r.P50 == 0 {
 				t.Errorf("%s (director %v): %v, residue %v", name, director, r, r.Residue)
 			}

@@ -9,7 +9,9 @@
 package balance
 
 import (
+	"cmp"
 	"math/rand/v2"
+	"slices"
 )
 
 // A Candidate is one worker as a strategy sees it.
@@ -22,92 +24,87 @@ type Candidate struct {
 	Load float64
 	// Own is how many of those this process runs itself.
 	Own int
-	// Capacity is how many calls the worker wants to run at once, above 0: see
-	// [Median] for workers that declare none.
+	// Capacity is how many calls the worker wants to run at once, above 0. For a
+	// worker that declares none it is the median of the others.
 	Capacity float64
-	// Penalty is added to the worker's utilisation (1 is one whole capacity),
-	// such as [ZonePenalty] for a worker in another zone.
+	// Penalty is added to the worker's utilisation (1 is one whole capacity): 0.25
+	// for a worker in another zone than the registry's, else 0.
 	Penalty float64
-	// Latency is the peak-sensitive mean duration of unary calls in seconds,
-	// 0 if unknown: see [Latency].
+	// Latency is the mean duration of the unary calls that this process makes on the
+	// worker, in seconds, sensitive to peaks. 0 if unknown.
 	Latency float64
 }
 
-// ZonePenalty is what a worker in another zone than the chooser's costs: it is
-// taken when the local ones are fuller by a quarter of their capacity.
-const ZonePenalty = 0.25
+// A PickRequest says what worker a caller wants. The zero value takes any worker.
+//
+// A strategy need not look at Selector, Exclude and Caller: they have been applied
+// to the candidates that it is given.
+type PickRequest struct {
+	// Selector restricts the choice to workers whose tags match. Default "": any
+	// worker.
+	Selector string
+	// Exclude names workers that must not be chosen. A strategy does not see it.
+	Exclude []string
+	// AffinityKey is what the calls of one session or one piece of data have in
+	// common, for [ConsistentHash]. Default "": the call has none.
+	AffinityKey string
+	// LastWorker names the worker that served the session before, for
+	// [StickyUntilFull]. Default "": there is none. Its [Candidate.ID] is
+	// ID(LastWorker).
+	LastWorker string
+	// WaitInQueue says that the call waits at a full worker, because all have
+	// refused it or there is no other. Default false: a worker that turns out to be
+	// full refuses the call, so that another can take it.
+	WaitInQueue bool
+	// Caller is the identity that the certificate of the one who calls the worker
+	// proves (rpcnet.Peer.ID). The ticket is good for that caller only. Default "":
+	// this process.
+	Caller string
+	// Alternates is how many further workers to name, for when the chosen one
+	// fails. They are not counted as assigned. Default 0.
+	Alternates int
 
-// A Request is what a pick depends on beside the candidates.
-type Request struct {
-	// Rand is the source of randomness; not nil.
+	// Rand is the source of randomness of the strategy. The registry sets it.
 	Rand *rand.Rand
-	// Key is the affinity key of the call, "" if it has none.
-	Key string
-	// Hint is the ID of the worker that served the session before, 0 if none.
-	Hint uint64
-	// Sampled says that the loads are shared by many choosers or are old, so
-	// that all of them would find the same minimum at the same time: see
-	// [Crowded].
-	Sampled bool
+	// Sample says that a strategy should compare a few draws instead of all
+	// candidates: many processes balance over the same workers or the loads are old,
+	// so that all of them would find the same minimum at the same time. The registry
+	// sets it.
+	Sample bool
 }
 
-// Crowded reports whether choosers of a worker should sample instead of taking
-// the minimum: when more than 3 share the workers, or reports are coalesced to
-// more than 20 ms. Simulated with 8 choosers and 50 ms: p99 waiting 485 ms for
-// the minimum, 232 ms for the best of 4 draws.
-func Crowded(choosers int, reportGapMillis int) bool {
-	return choosers > 3 || reportGapMillis > 20
-}
-
-// A Choice is the outcome of a pick and why it came about.
-type Choice struct {
-	// Index is the position of the chosen candidate, -1 if there are none.
+// A Pick is the outcome of a choice and why it came about.
+type Pick struct {
+	// Index is the position of the chosen candidate, -1 if there is none.
 	Index int
-	// Reason says which rule decided.
-	Reason Reason
-	// Score is what the rule compared: utilisation after the call for
-	// LeastLoaded, Sampled, HintFull and OwnerFull; seconds for Latency; 0 else.
+	// Reason says in words which rule decided.
+	Reason string
+	// Score is what the rule compared: utilisation with the call for
+	// [LeastConnections], seconds for [PeakEWMA], 0 for rules that compare nothing.
 	Score float64
 }
 
-// A Reason says which rule made a choice.
-type Reason uint8
-
-// The reasons.
+// Why the strategies of this package choose.
 const (
-	NoCandidate Reason = iota // there was nothing to choose from
-	OnlyOne                   // there was one candidate
-	LeastLoaded               // lowest utilisation of all
-	Tie                       // drawn among several of the lowest utilisation
-	Sampled                   // lowest utilisation of four draws
-	Turn                      // its turn in the rotation
-	Drawn                     // drawn at random
-	FasterOfTwo               // lower latency times calls in flight of two draws
-	KeyOwner                  // first in the order of the call's key
-	OwnerFull                 // a later one in the order of the key: those before are over the bound
-	HintKept                  // served the session before and has room
-	HintFull                  // the one that served the session before has no room or is gone
+	reasonNone           = "no candidate"
+	reasonOnlyOne        = "only candidate"
+	reasonLeastLoaded    = "least loaded"
+	reasonTie            = "least loaded, drawn among equals"
+	reasonSampled        = "least loaded of four draws"
+	reasonTurn           = "its turn"
+	reasonDrawn          = "drawn"
+	reasonFasterOfTwo    = "faster of two draws"
+	reasonKeyOwner       = "owner of the key"
+	reasonOwnerFull      = "next owner of the key: those before are over the bound"
+	reasonLastWorker     = "served the session before"
+	reasonLastWorkerFull = "least loaded: the one before has no room or is gone"
 )
-
-var reasons = [...]string{
-	"no candidate", "only candidate", "least loaded", "least loaded, drawn among equals", "least loaded of four draws",
-	"its turn", "drawn", "faster of two draws", "owner of the key", "next owner of the key: those before are over the bound",
-	"served the session before", "least loaded: the one before has no room or is gone",
-}
-
-// String returns the reason in words.
-func (r Reason) String() string {
-	if int(r) < len(reasons) {
-		return reasons[r]
-	}
-	return "unknown"
-}
 
 // A Picker chooses among candidates. It may keep state between picks (a
 // cursor), so each selector has its own; it is not safe for concurrent use.
 type Picker interface {
 	// Pick chooses one of cs, which it must not keep or change.
-	Pick(cs []Candidate, req *Request) Choice
+	Pick(cs []Candidate, req *PickRequest) Pick
 }
 
 // ID returns the identity of a worker for [Candidate.ID]: a fixed hash of its
@@ -130,15 +127,21 @@ func mix(h uint64) uint64 {
 	return h ^ h>>31
 }
 
+// find returns the position of the candidate with the given ID, or where it would
+// be.
+func find(cs []Candidate, id uint64) (at int, found bool) {
+	return slices.BinarySearchFunc(cs, id, func(c Candidate, id uint64) int { return cmp.Compare(c.ID, id) })
+}
+
 // few answers picks that leave nothing to choose.
-func few(cs []Candidate) (Choice, bool) {
+func few(cs []Candidate) (Pick, bool) {
 	switch len(cs) {
 	case 0:
-		return Choice{Index: -1}, true
+		return Pick{Index: -1, Reason: reasonNone}, true
 	case 1:
-		return Choice{Index: 0, Reason: OnlyOne, Score: score(&cs[0])}, true
+		return Pick{Index: 0, Reason: reasonOnlyOne, Score: score(&cs[0])}, true
 	}
-	return Choice{}, false
+	return Pick{}, false
 }
 
 // score is the utilisation of c if it got the call.

@@ -9,11 +9,11 @@ import (
 // the next for their memory alone.
 type leastConnections struct{ sums []float64 }
 
-func (l *leastConnections) Pick(cs []Candidate, req *Request) Choice {
+func (l *leastConnections) Pick(cs []Candidate, req *PickRequest) Pick {
 	if c, done := few(cs); done {
 		return c
 	}
-	if req.Sampled && len(cs) > draws {
+	if req.Sample && len(cs) > draws {
 		return l.sampled(cs, req)
 	}
 	return least(cs, req)
@@ -21,7 +21,7 @@ func (l *leastConnections) Pick(cs []Candidate, req *Request) Choice {
 
 // least returns the lowest score, drawn among equals: the original took the
 // first in map order, so one worker took every tie.
-func least(cs []Candidate, req *Request) Choice {
+func least(cs []Candidate, req *PickRequest) Pick {
 	best, low, ties := 0, math.Inf(1), 1
 	for i := range cs {
 		s := score(&cs[i])
@@ -35,20 +35,20 @@ func least(cs []Candidate, req *Request) Choice {
 			}
 		}
 	}
-	reason := LeastLoaded
+	reason := reasonLeastLoaded
 	if ties > 1 {
-		reason = Tie
+		reason = reasonTie
 	}
-	return Choice{best, reason, low}
+	return Pick{best, reason, low}
 }
 
-// draws is how many candidates a crowded chooser compares.
+// draws is how many candidates are compared when the request says to sample.
 const draws = 4
 
 // sampled returns the lowest score of [draws] distinct candidates, drawn in
 // proportion to capacity. Distinct, because two draws of one hung worker would
 // make it the best of both.
-func (l *leastConnections) sampled(cs []Candidate, req *Request) Choice {
+func (l *leastConnections) sampled(cs []Candidate, req *PickRequest) Pick {
 	if cap(l.sums) < len(cs) {
 		l.sums = make([]float64, len(cs))
 	}
@@ -77,7 +77,7 @@ func (l *leastConnections) sampled(cs []Candidate, req *Request) Choice {
 			best, low = i, s
 		}
 	}
-	return Choice{best, Sampled, low}
+	return Pick{best, reasonSampled, low}
 }
 
 // draw returns the first position whose running sum is above x, starting from

@@ -15,7 +15,7 @@ type Strategy struct {
 // The strategies.
 var (
 	// LeastConnections takes the worker with the lowest utilisation,
-	// (load+1)/capacity, at random among equals. Crowded choosers compare four
+	// (load+1)/capacity, at random among equals. If PickRequest.Sample is set it compares four
 	// draws weighted by capacity instead of all.
 	LeastConnections = Strategy{"LeastConnections", func() Picker { return new(leastConnections) }}
 	// RoundRobin takes workers in turn, in a fixed order.
@@ -35,7 +35,7 @@ var (
 	// load is within 1.25 of its share. Without a key it is LeastConnections.
 	ConsistentHash = Strategy{"ConsistentHash", func() Picker { return new(consistentHash) }}
 	// StickyUntilFull takes the worker that served the session before, by the
-	// hint the caller carries, while it has room. Else it is LeastConnections.
+	// PickRequest.LastWorker, while it has room. Else it is LeastConnections.
 	StickyUntilFull = Strategy{"StickyUntilFull", func() Picker { return new(stickyUntilFull) }}
 )
 

@@ -2,16 +2,16 @@ package balance
 
 type random struct{}
 
-func (random) Pick(cs []Candidate, req *Request) Choice {
+func (random) Pick(cs []Candidate, req *PickRequest) Pick {
 	if c, done := few(cs); done {
 		return c
 	}
-	return Choice{Index: req.Rand.IntN(len(cs)), Reason: Drawn}
+	return Pick{Index: req.Rand.IntN(len(cs)), Reason: reasonDrawn}
 }
 
 type weightedRandom struct{}
 
-func (weightedRandom) Pick(cs []Candidate, req *Request) Choice {
+func (weightedRandom) Pick(cs []Candidate, req *PickRequest) Pick {
 	if c, done := few(cs); done {
 		return c
 	}
@@ -25,5 +25,5 @@ func (weightedRandom) Pick(cs []Candidate, req *Request) Choice {
 			break
 		}
 	}
-	return Choice{Index: i, Reason: Drawn}
+	return Pick{Index: i, Reason: reasonDrawn}
 }

@@ -6,30 +6,22 @@ import "slices"
 // that joins or leaves gives nobody a second turn.
 type roundRobin struct{ last uint64 }
 
-func (r *roundRobin) Pick(cs []Candidate, req *Request) Choice {
+func (r *roundRobin) Pick(cs []Candidate, req *PickRequest) Pick {
 	if len(cs) == 0 {
-		return Choice{Index: -1}
+		return Pick{Index: -1, Reason: reasonNone}
 	}
-	i, found := slices.BinarySearchFunc(cs, r.last, func(c Candidate, id uint64) int {
-		switch {
-		case c.ID < id:
-			return -1
-		case c.ID > id:
-			return 1
-		}
-		return 0
-	})
+	i, found := find(cs, r.last)
 	if found {
 		i++
 	}
-	if r.last == 0 { // the first pick: not all choosers begin with the same worker
+	if r.last == 0 { // the first pick: not all balancers begin with the same worker
 		i = req.Rand.IntN(len(cs))
 	}
 	if i == len(cs) {
 		i = 0
 	}
 	r.last = cs[i].ID
-	return Choice{Index: i, Reason: Turn}
+	return Pick{Index: i, Reason: reasonTurn}
 }
 
 // weightedRoundRobin is the smooth rotation of nginx: each pick, every
@@ -45,9 +37,9 @@ type earned struct {
 	amount float64
 }
 
-func (r *weightedRoundRobin) Pick(cs []Candidate, _ *Request) Choice {
+func (r *weightedRoundRobin) Pick(cs []Candidate, _ *PickRequest) Pick {
 	if len(cs) == 0 {
-		return Choice{Index: -1}
+		return Pick{Index: -1, Reason: reasonNone}
 	}
 	best, at, j := -1, 0, 0
 	sum := 0.0
@@ -68,7 +60,7 @@ func (r *weightedRoundRobin) Pick(cs []Candidate, _ *Request) Choice {
 	}
 	r.state[at].amount -= sum
 	r.forget(cs)
-	return Choice{Index: best, Reason: Turn}
+	return Pick{Index: best, Reason: reasonTurn}
 }
 
 // forget drops workers that are not among the candidates, now and then: those

@@ -14,6 +14,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/certs"
 	"github.com/rpcnet-go/rpcnet/workers"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // routing measures for how long a registry still chooses a worker that has got
@@ -72,11 +73,11 @@ func routing(name string, signal syscall.Signal, busy bool, limit float64) row {
 		}
 		var last time.Duration
 		for time.Since(start) < time.Second {
-			m, err := r.Select("role=worker")
+			a, err := r.Assign(balance.PickRequest{Selector: "role=worker"})
 			if err != nil {
 				return nil, err
 			}
-			if m.Name == "victim" {
+			if a.Worker.Name == "victim" {
 				last = time.Since(start)
 			}
 			time.Sleep(200 * time.Microsecond)

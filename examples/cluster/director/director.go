@@ -10,6 +10,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/contract"
 	"github.com/rpcnet-go/rpcnet/workers"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 // directory implements contract.DirectorRegistry, for clients that connect to
@@ -19,7 +20,7 @@ type directory struct{ *director.Director }
 
 // GetWorker chooses a worker for a client that will call it directly.
 func (d *directory) GetWorker(ctx context.Context, req *contract.GetWorkerRequest) (*contract.GetWorkerResponse, error) {
-	a, err := d.Director.GetWorker(ctx, director.Request{Choice: workers.Choice{Selector: req.Selector, Exclude: req.Exclude}})
+	a, err := d.Director.GetWorker(ctx, director.Request{PickRequest: balance.PickRequest{Selector: req.Selector, Exclude: req.Exclude}})
 	switch {
 	case errors.Is(err, workers.ErrNoWorker):
 		return nil, &contract.NoWorkers{Selector: req.Selector, Message: err.Error()}

@@ -92,7 +92,7 @@ func TestTokensOfLaterPromptsComeOnceEach(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
 	ep := rpctest.Listen(t)
-	node, err := cluster.Join(t.Context(), ep, cluster.Config{Name: "chooser", Logger: log})
+	node, err := cluster.Join(t.Context(), ep, cluster.Config{Name: "balancer", Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}

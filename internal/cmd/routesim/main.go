@@ -17,7 +17,7 @@ func main() {
 	seeds := flag.Int("seeds", 3, "seeds the gates are averaged over")
 	compare := flag.Bool("compare", false, "compare strategies on one workload instead of running the gates")
 	workers := flag.Int("workers", 10, "with -compare: workers")
-	choosers := flag.Int("choosers", 1, "with -compare: choosers")
+	balancers := flag.Int("balancers", 1, "with -compare: balancers")
 	load := flag.Float64("load", 0.8, "with -compare: arrivals over what the workers can do")
 	requests := flag.Int("requests", 20000, "with -compare: requests")
 	gap := flag.Duration("gap", 0, "with -compare: least time between two reports of a worker (0: the production value)")
@@ -25,7 +25,7 @@ func main() {
 	equal := flag.Bool("equal", false, "with -compare: equal workers")
 	flag.Parse()
 	if *compare {
-		show(routesim.Config{Workers: *workers, Choosers: *choosers, Load: *load, Requests: *requests, Gap: *gap, Calls: *calls, Equal: *equal, Seed: 1000})
+		show(routesim.Config{Workers: *workers, Balancers: *balancers, Load: *load, Requests: *requests, Gap: *gap, Calls: *calls, Equal: *equal, Seed: 1000})
 		return
 	}
 	kept := true
@@ -45,8 +45,8 @@ func main() {
 }
 
 func show(cfg routesim.Config) {
-	run := func(name string, choosers func(*routesim.Env, int) routesim.Chooser) {
-		cfg.New = choosers
+	run := func(name string, balancers func(*routesim.Env, int) routesim.Balancer) {
+		cfg.New = balancers
 		fmt.Printf("%-34s %v\n", name, routesim.Run(cfg))
 	}
 	run("oracle", routesim.Oracle)

@@ -24,6 +24,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/certs"
 	"github.com/rpcnet-go/rpcnet/workers"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 func main() {
@@ -152,7 +153,7 @@ func one(n int, dir string) error {
 	start := time.Now()
 	const picks = 2000
 	for range picks {
-		if _, err := registry.Select(""); err != nil {
+		if _, err := registry.Assign(balance.PickRequest{}); err != nil {
 			return err
 		}
 	}

@@ -11,19 +11,19 @@ import (
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
-// Ours returns choosers of production code. A director gives tickets to callers
-// it never hears of again, unless they fail; otherwise the chooser makes the
+// Ours returns balancers of production code. A director gives tickets to callers
+// it never hears of again, unless they fail; otherwise the balancer makes the
 // calls itself, as a cluster client does.
-func Ours(s balance.Strategy, director bool) func(*Env, int) Chooser {
-	return func(env *Env, id int) Chooser {
-		o := &ours{env: env, director: director, byWorker: map[int]*load.Worker{}}
+func Ours(s balance.Strategy, director bool) func(*Env, int) Balancer {
+	return func(env *Env, id int) Balancer {
+		o := &ours{env: env, director: director, byWorker: map[int]*load.Candidate{}}
 		o.pool = load.NewPool(uint64(id+1), rand.New(rand.NewPCG(uint64(id), env.Rand.Uint64())))
 		o.group = o.pool.NewGroup(s)
 		return o
 	}
 }
 
-// caller is the identity of all callers and choosers: there are no liars here.
+// caller is the identity of all callers and balancers: there are no liars here.
 const caller = "caller"
 
 type ours struct {
@@ -31,14 +31,14 @@ type ours struct {
 	director bool
 	pool     *load.Pool
 	group    *load.Group
-	byWorker map[int]*load.Worker
+	byWorker map[int]*load.Candidate
 }
 
 func name(worker int) string { return "worker-" + strconv.Itoa(worker) }
 
 func (o *ours) Up(_ time.Duration, i int) {
 	if o.byWorker[i] == nil {
-		o.byWorker[i] = &load.Worker{Name: name(i), Owner: i}
+		o.byWorker[i] = &load.Candidate{Name: name(i), Owner: i}
 		o.pool.Add(o.byWorker[i])
 		o.group.Set(o.pool.Workers())
 	}
@@ -63,21 +63,21 @@ func (o *ours) Report(now time.Duration, i int, r load.Report, lost bool) {
 }
 
 func (o *ours) Choose(now time.Duration, r *Request) (int, load.Ticket) {
-	wish := load.Wish{Caller: caller}
+	req := balance.PickRequest{Caller: caller}
 	for _, i := range r.Exclude {
-		wish.Exclude = append(wish.Exclude, balance.ID(name(i)))
+		req.Exclude = append(req.Exclude, name(i))
 	}
 	if r.Session > 0 {
-		wish.Key = strconv.Itoa(r.Session)
+		req.AffinityKey = strconv.Itoa(r.Session)
 	}
-	if r.Hint >= 0 {
-		wish.Hint = balance.ID(name(r.Hint))
+	if r.Last >= 0 {
+		req.LastWorker = name(r.Last)
 	}
-	w, _, full := o.group.Pick(now, &wish)
+	w, _, full := o.group.Pick(now, &req)
 	if w == nil && len(r.Exclude) > 0 { // all have sent it away: now it waits
 		r.Exclude = nil
-		wish.Exclude = nil
-		w, _, full = o.group.Pick(now, &wish)
+		req.Exclude = nil
+		w, _, full = o.group.Pick(now, &req)
 	}
 	if w == nil {
 		r.Picked = nil
@@ -91,11 +91,11 @@ func (o *ours) Choose(now time.Duration, r *Request) (int, load.Ticket) {
 	return w.Owner.(int), o.pool.Own(w, full)
 }
 
-// Secret returns what the chooser shares with a worker.
+// Secret returns what the balancer shares with a worker.
 func (o *ours) Secret(i int) *load.Secret { return o.byWorker[i].Secret() }
 
 func (o *ours) Ended(now time.Duration, _ int, r *Request, out Outcome) {
-	w, _ := r.Picked.(*load.Worker) // it may have restarted meanwhile
+	w, _ := r.Picked.(*load.Candidate) // it may have restarted meanwhile
 	if w == nil {
 		return
 	}
@@ -116,19 +116,19 @@ func (o *ours) Ended(now time.Duration, _ int, r *Request, out Outcome) {
 	}
 }
 
-// Estimate returns what the chooser believes of a worker.
+// Estimate returns what the balancer believes of a worker.
 func (o *ours) Estimate(now time.Duration, i int) float64 {
 	if w := o.byWorker[i]; w != nil {
-		return w.View.Estimate(now, 0, 1, o.env.Gap)
+		return w.LoadEstimate.Estimate(now, 0, 1, o.env.Gap)
 	}
 	return 0
 }
 
-// Ruled returns choosers that take the worker with the lowest score. The score
-// may use what the chooser knows by itself: how many calls it has assigned to
+// Ruled returns balancers that take the worker with the lowest score. The score
+// may use what the balancer knows by itself: how many calls it has assigned to
 // the worker ever, and how many of those have not ended.
-func Ruled(score func(env *Env, worker, assigned, running int) float64) func(*Env, int) Chooser {
-	return func(env *Env, _ int) Chooser {
+func Ruled(score func(env *Env, worker, assigned, running int) float64) func(*Env, int) Balancer {
+	return func(env *Env, _ int) Balancer {
 		return &ruled{env: env, score: score, assigned: map[int]int{}, running: map[int]int{}}
 	}
 }
@@ -142,7 +142,7 @@ var (
 	// Assignments is the rule of the original rpcnet: assignments counted, never
 	// released.
 	Assignments = Ruled(func(_ *Env, _, assigned, _ int) float64 { return float64(assigned) })
-	// OwnOnly counts the calls the chooser knows of itself, by capacity.
+	// OwnOnly counts the calls the balancer knows of itself, by capacity.
 	OwnOnly = Ruled(func(env *Env, w, _, running int) float64 {
 		return float64(running+1) / float64(env.Cap(w))
 	})

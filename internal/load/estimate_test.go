@@ -12,7 +12,7 @@ import (
 
 func TestTicketNobodyClaimsStopsCountingAfterItsTime(t *testing.T) {
 	t.Parallel()
-	var v load.View
+	var v load.LoadEstimate
 	v.Apply(0, load.Report{Epoch: 1, Seq: 1})
 	v.Issue(0, 1)
 	v.Issue(3*second, 2)
@@ -34,7 +34,7 @@ func TestTicketNobodyClaimsStopsCountingAfterItsTime(t *testing.T) {
 
 func TestClaimMovesATicketFromPendingToInFlight(t *testing.T) {
 	t.Parallel()
-	var v load.View
+	var v load.LoadEstimate
 	v.Apply(0, load.Report{Epoch: 1, Seq: 1})
 	v.Issue(0, 1)
 	v.Issue(0, 2)
@@ -53,7 +53,7 @@ func TestClaimMovesATicketFromPendingToInFlight(t *testing.T) {
 
 func TestLateOrReorderedReportIsIgnored(t *testing.T) {
 	t.Parallel()
-	var v load.View
+	var v load.LoadEstimate
 	v.Apply(0, load.Report{Epoch: 1, Seq: 5, InFlight: 3})
 	for _, seq := range []uint64{4, 5} {
 		if v.Apply(ms, load.Report{Epoch: 1, Seq: seq, InFlight: 9}) {
@@ -67,10 +67,10 @@ func TestLateOrReorderedReportIsIgnored(t *testing.T) {
 
 func TestLateReportStillClaimsItsTickets(t *testing.T) {
 	t.Parallel()
-	var v load.View
+	var v load.LoadEstimate
 	v.Apply(0, load.Report{Epoch: 1, Seq: 1})
 	v.Issue(0, 1)
-	if !v.Overhear(ms, load.Report{Epoch: 1, Seq: 3, InFlight: 1}) {
+	if !v.ApplyPiggybacked(ms, load.Report{Epoch: 1, Seq: 3, InFlight: 1}) {
 		t.Fatal("numbers that came with a call were refused")
 	}
 	if v.Apply(2*ms, load.Report{Epoch: 1, Seq: 2, InFlight: 1, Claimed: []uint64{1}}) {
@@ -79,18 +79,18 @@ func TestLateReportStillClaimsItsTickets(t *testing.T) {
 	if e := v.Estimate(2*ms, 0, 1, 0); e != 1 {
 		t.Errorf("estimate %v: the ticket counts twice", e)
 	}
-	if v.Overhear(3*ms, load.Report{Epoch: 2, Seq: 9}) {
+	if v.ApplyPiggybacked(3*ms, load.Report{Epoch: 2, Seq: 9}) {
 		t.Error("numbers of another life were taken")
 	}
 	v.Lost()
-	if v.Overhear(4*ms, load.Report{Epoch: 1, Seq: 9}) {
+	if v.ApplyPiggybacked(4*ms, load.Report{Epoch: 1, Seq: 9}) {
 		t.Error("numbers count although the worker reports no more")
 	}
 }
 
 func TestRestartedWorkerStartsFromTruthNotFromHistory(t *testing.T) {
 	t.Parallel()
-	var v load.View
+	var v load.LoadEstimate
 	v.Apply(0, load.Report{Epoch: 1, Seq: 500, InFlight: 12})
 	v.Issue(0, 1)
 	if !v.Apply(ms, load.Report{Epoch: 2, Seq: 1}) {
@@ -103,7 +103,7 @@ func TestRestartedWorkerStartsFromTruthNotFromHistory(t *testing.T) {
 
 func TestOwnCallsCountOnceWhetherReportedOrNot(t *testing.T) {
 	t.Parallel()
-	var v load.View
+	var v load.LoadEstimate
 	v.Apply(0, load.Report{Epoch: 1, Seq: 1, InFlight: 4})
 	v.Begin()
 	if e := v.Estimate(0, 0, 1, 0); e != 5 {
@@ -121,7 +121,7 @@ func TestOwnCallsCountOnceWhetherReportedOrNot(t *testing.T) {
 
 func TestOthersFadeToTheMeanAsAReportAges(t *testing.T) {
 	t.Parallel()
-	var v load.View
+	var v load.LoadEstimate
 	v.Apply(0, load.Report{Epoch: 1, Seq: 1, InFlight: 10, MeanService: 100 * ms, Interval: 50 * ms})
 	const u, capacity = 0.25, 8.0
 	want := func(age time.Duration) float64 { return 2 + 8*math.Exp(-float64(age)/float64(100*ms)) }
@@ -224,7 +224,7 @@ func TestTwoCallersThatAgreeEjectAndOneDoesNot(t *testing.T) {
 func pool(n int, s balance.Strategy) (*load.Pool, *load.Group) {
 	p := load.NewPool(1, rand.New(rand.NewPCG(3, 4)))
 	for i := range n {
-		w := &load.Worker{Name: string(rune('a' + i))}
+		w := &load.Candidate{Name: string(rune('a' + i))}
 		p.Add(w)
 		p.Apply(0, w, load.Report{Epoch: 1, Seq: 1, Capacity: 8, Interval: 50 * ms})
 	}
@@ -234,10 +234,10 @@ func pool(n int, s balance.Strategy) (*load.Pool, *load.Group) {
 }
 
 // picked returns the names chosen in 200 picks.
-func picked(g *load.Group, now time.Duration, wish load.Wish) map[string]bool {
+func picked(g *load.Group, now time.Duration, req balance.PickRequest) map[string]bool {
 	names := map[string]bool{}
 	for range 200 {
-		if w, _, _ := g.Pick(now, &wish); w != nil {
+		if w, _, _ := g.Pick(now, &req); w != nil {
 			names[w.Name] = true
 		}
 	}
@@ -246,16 +246,16 @@ func picked(g *load.Group, now time.Duration, wish load.Wish) map[string]bool {
 
 func TestPickLeavesOutThoseThatMustNotBeChosen(t *testing.T) {
 	t.Parallel()
-	set := map[string]func(p *load.Pool, w *load.Worker, wish *load.Wish){
-		"gone":     func(_ *load.Pool, w *load.Worker, _ *load.Wish) { w.Phase = load.Gone },
-		"late":     func(_ *load.Pool, w *load.Worker, _ *load.Wish) { w.Phase = load.Late },
-		"suspect":  func(_ *load.Pool, w *load.Worker, _ *load.Wish) { w.Phase = load.Suspected },
-		"lost":     func(p *load.Pool, w *load.Worker, _ *load.Wish) { p.Lost(w) },
-		"excluded": func(_ *load.Pool, w *load.Worker, wish *load.Wish) { wish.Exclude = []uint64{w.ID} },
-		"draining": func(p *load.Pool, w *load.Worker, _ *load.Wish) {
-			p.Apply(0, w, load.Report{Epoch: 1, Seq: 2, State: load.Draining})
+	set := map[string]func(p *load.Pool, w *load.Candidate, req *balance.PickRequest){
+		"gone":     func(_ *load.Pool, w *load.Candidate, _ *balance.PickRequest) { w.Phase = load.PhaseGone },
+		"late":     func(_ *load.Pool, w *load.Candidate, _ *balance.PickRequest) { w.Phase = load.PhaseLate },
+		"suspect":  func(_ *load.Pool, w *load.Candidate, _ *balance.PickRequest) { w.Phase = load.PhaseSuspected },
+		"lost":     func(p *load.Pool, w *load.Candidate, _ *balance.PickRequest) { p.Lost(w) },
+		"excluded": func(_ *load.Pool, w *load.Candidate, req *balance.PickRequest) { req.Exclude = []string{w.Name} },
+		"draining": func(p *load.Pool, w *load.Candidate, _ *balance.PickRequest) {
+			p.Apply(0, w, load.Report{Epoch: 1, Seq: 2, State: load.StateDraining})
 		},
-		"ejected": func(_ *load.Pool, w *load.Worker, _ *load.Wish) {
+		"ejected": func(_ *load.Pool, w *load.Candidate, _ *balance.PickRequest) {
 			for range 5 {
 				w.Health.Failure(0)
 			}
@@ -263,10 +263,10 @@ func TestPickLeavesOutThoseThatMustNotBeChosen(t *testing.T) {
 	}
 	for name, do := range set {
 		p, g := pool(3, balance.LeastConnections)
-		var wish load.Wish
+		var req balance.PickRequest
 		bad := p.Workers()[1]
-		do(p, bad, &wish)
-		if names := picked(g, ms, wish); names[bad.Name] || len(names) != 2 {
+		do(p, bad, &req)
+		if names := picked(g, ms, req); names[bad.Name] || len(names) != 2 {
 			t.Errorf("%s: picked %v, want the two others", name, names)
 		}
 	}
@@ -278,10 +278,10 @@ func TestStaleReportLeavesAWorkerOutButDoesNotCloseTheGate(t *testing.T) {
 	for _, w := range p.Workers()[1:] {
 		p.Apply(11*second, w, load.Report{Epoch: 1, Seq: 2, Capacity: 8})
 	}
-	if names := picked(g, 11*second, load.Wish{}); names[p.Workers()[0].Name] || len(names) != 2 {
+	if names := picked(g, 11*second, balance.PickRequest{}); names[p.Workers()[0].Name] || len(names) != 2 {
 		t.Errorf("picked %v", names)
 	}
-	if names := picked(g, 30*second, load.Wish{}); len(names) != 3 {
+	if names := picked(g, 30*second, balance.PickRequest{}); len(names) != 3 {
 		t.Errorf("all reports are old: picked %v, want all", names)
 	}
 }
@@ -290,18 +290,18 @@ func TestPanicTakesEjectedWorkersBackButNeverDrainingOnes(t *testing.T) {
 	t.Parallel()
 	p, g := pool(4, balance.LeastConnections)
 	ws := p.Workers()
-	p.Apply(0, ws[3], load.Report{Epoch: 1, Seq: 2, State: load.Draining})
+	p.Apply(0, ws[3], load.Report{Epoch: 1, Seq: 2, State: load.StateDraining})
 	for _, w := range ws[:2] {
 		for range 5 {
 			w.Health.Failure(0)
 		}
 	}
-	names := picked(g, ms, load.Wish{})
+	names := picked(g, ms, balance.PickRequest{})
 	if len(names) != 3 || names[ws[3].Name] {
 		t.Errorf("two of three ejected: picked %v, want those three", names)
 	}
 	ws[0].Health = load.Health{}
-	if names := picked(g, ms, load.Wish{}); len(names) != 2 {
+	if names := picked(g, ms, balance.PickRequest{}); len(names) != 2 {
 		t.Errorf("one of three ejected: picked %v, want two", names)
 	}
 }
@@ -310,12 +310,12 @@ func TestSuspicionTakesOutAtMostHalf(t *testing.T) {
 	t.Parallel()
 	p, g := pool(4, balance.LeastConnections)
 	ws := p.Workers()
-	ws[0].Phase, ws[1].Phase = load.Suspected, load.Suspected
-	if names := picked(g, ms, load.Wish{}); len(names) != 2 {
+	ws[0].Phase, ws[1].Phase = load.PhaseSuspected, load.PhaseSuspected
+	if names := picked(g, ms, balance.PickRequest{}); len(names) != 2 {
 		t.Errorf("half are silent: picked %v, want the others", names)
 	}
-	ws[2].Phase = load.Suspected
-	if names := picked(g, ms, load.Wish{}); len(names) != 4 {
+	ws[2].Phase = load.PhaseSuspected
+	if names := picked(g, ms, balance.PickRequest{}); len(names) != 4 {
 		t.Errorf("three of four are silent: it is us; picked %v, want all", names)
 	}
 }
@@ -324,9 +324,9 @@ func TestLateWorkersServeWhenThereIsNoOther(t *testing.T) {
 	t.Parallel()
 	p, g := pool(2, balance.LeastConnections)
 	for _, w := range p.Workers() {
-		w.Phase = load.Late
+		w.Phase = load.PhaseLate
 	}
-	if names := picked(g, ms, load.Wish{}); len(names) != 2 {
+	if names := picked(g, ms, balance.PickRequest{}); len(names) != 2 {
 		t.Errorf("picked %v", names)
 	}
 }
@@ -334,7 +334,7 @@ func TestLateWorkersServeWhenThereIsNoOther(t *testing.T) {
 func TestPickFromNothingIsNothing(t *testing.T) {
 	t.Parallel()
 	p, g := pool(1, balance.RoundRobin)
-	if w, c, _ := g.Pick(0, &load.Wish{Exclude: []uint64{p.Workers()[0].ID}}); w != nil || c.Index != -1 {
+	if w, c, _ := g.Pick(0, &balance.PickRequest{Exclude: []string{p.Workers()[0].Name}}); w != nil || c.Index != -1 {
 		t.Errorf("got %v", w)
 	}
 }
@@ -343,7 +343,7 @@ func TestBurstOfTicketsSpreadsBeforeAnyReport(t *testing.T) {
 	t.Parallel()
 	p, g := pool(5, balance.LeastConnections)
 	for range 40 {
-		w, _, full := g.Pick(0, &load.Wish{})
+		w, _, full := g.Pick(0, &balance.PickRequest{})
 		if full {
 			t.Fatal("a worker with room is called full")
 		}
@@ -354,7 +354,7 @@ func TestBurstOfTicketsSpreadsBeforeAnyReport(t *testing.T) {
 			t.Errorf("%s has %d of a burst of 40 on 5", w.Name, n)
 		}
 	}
-	if _, _, full := g.Pick(0, &load.Wish{}); !full {
+	if _, _, full := g.Pick(0, &balance.PickRequest{}); !full {
 		t.Error("all are full and the pick does not say so")
 	}
 }
@@ -375,18 +375,18 @@ func TestWorkerWithoutCapacityCountsAsTheMedian(t *testing.T) {
 
 func TestPickDoesNotAllocate(t *testing.T) {
 	_, g := pool(20, balance.LeastConnections)
-	wish := load.Wish{}
-	g.Pick(0, &wish)
-	if n := testing.AllocsPerRun(100, func() { g.Pick(ms, &wish) }); n != 0 {
+	req := balance.PickRequest{}
+	g.Pick(0, &req)
+	if n := testing.AllocsPerRun(100, func() { g.Pick(ms, &req) }); n != 0 {
 		t.Errorf("%v allocations a pick", n)
 	}
 }
 
 func BenchmarkGroupPick(b *testing.B) {
 	_, g := pool(20, balance.LeastConnections)
-	wish := load.Wish{}
+	req := balance.PickRequest{}
 	b.ReportAllocs()
 	for b.Loop() {
-		g.Pick(ms, &wish)
+		g.Pick(ms, &req)
 	}
 }

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// A View is what one chooser knows of one worker's load. The zero value knows
+// A View is what one balancer knows of one worker's load. The zero value knows
 // nothing.
-type View struct {
+type LoadEstimate struct {
 	report  Report
 	at      time.Duration // when the report arrived
 	known   bool          // there is a report of the present connection
 	silence time.Duration // how long silence means "unchanged"
 
-	own     int                 // calls this chooser runs there itself
+	own     int                 // calls this balancer runs there itself
 	pending map[uint64]*account // tickets not yet claimed, with whose they are
 	queue   []issued            // the same in order of issue, for expiry, and some that were claimed
 }
@@ -32,7 +32,7 @@ type account struct{ pending int }
 // reports whether it did. A report of another epoch, a restarted worker, voids
 // all that was pending. Tickets that a late report names have been claimed all
 // the same.
-func (v *View) Apply(now time.Duration, r Report) bool {
+func (v *LoadEstimate) Apply(now time.Duration, r Report) bool {
 	if v.report.Epoch != r.Epoch {
 		v.void()
 	}
@@ -48,9 +48,9 @@ func (v *View) Apply(now time.Duration, r Report) bool {
 	return true
 }
 
-// Overhear takes over numbers that came with the end of a call, if reports of
+// ApplyPiggybacked takes over numbers that came with the end of a call, if reports of
 // the same life arrive too and these are newer. It reports whether it did.
-func (v *View) Overhear(now time.Duration, r Report) bool {
+func (v *LoadEstimate) ApplyPiggybacked(now time.Duration, r Report) bool {
 	if !v.known || r.Epoch != v.report.Epoch || r.Seq <= v.report.Seq {
 		return false
 	}
@@ -61,28 +61,28 @@ func (v *View) Overhear(now time.Duration, r Report) bool {
 
 // Lost says that no reports arrive any more. The tickets stay pending: their
 // callers may well get through.
-func (v *View) Lost() { v.known = false }
+func (v *LoadEstimate) Lost() { v.known = false }
 
 // Known reports whether reports arrive, and Report is the last one.
-func (v *View) Known() bool { return v.known }
+func (v *LoadEstimate) Known() bool { return v.known }
 
 // Report returns the last report, without Claimed.
-func (v *View) Report() Report { return v.report }
+func (v *LoadEstimate) Report() Report { return v.report }
 
 // Age returns the time since the last report.
-func (v *View) Age(now time.Duration) time.Duration { return now - v.at }
+func (v *LoadEstimate) Age(now time.Duration) time.Duration { return now - v.at }
 
-// Begin and End count a call this chooser makes itself.
-func (v *View) Begin() { v.own++ }
+// Begin and End count a call this balancer makes itself.
+func (v *LoadEstimate) Begin() { v.own++ }
 
 // End is the reverse of Begin.
-func (v *View) End() { v.own-- }
+func (v *LoadEstimate) End() { v.own-- }
 
-// Own returns the calls this chooser runs itself.
-func (v *View) Own() int { return v.own }
+// Own returns the calls this balancer runs itself.
+func (v *LoadEstimate) Own() int { return v.own }
 
 // issue notes an assignment, on the account of its caller.
-func (v *View) issue(now time.Duration, number uint64, of *account) {
+func (v *LoadEstimate) issue(now time.Duration, number uint64, of *account) {
 	if v.pending == nil {
 		v.pending = map[uint64]*account{}
 	}
@@ -95,7 +95,7 @@ func (v *View) issue(now time.Duration, number uint64, of *account) {
 }
 
 // Drop takes an assignment back, as when its caller says that it failed.
-func (v *View) Drop(number uint64) {
+func (v *LoadEstimate) Drop(number uint64) {
 	if of := v.pending[number]; of != nil {
 		of.pending--
 		delete(v.pending, number)
@@ -103,7 +103,7 @@ func (v *View) Drop(number uint64) {
 }
 
 // void takes all assignments back.
-func (v *View) void() {
+func (v *LoadEstimate) void() {
 	for _, of := range v.pending {
 		of.pending--
 	}
@@ -111,7 +111,7 @@ func (v *View) void() {
 }
 
 // Pending returns the assignments that were neither claimed nor have expired.
-func (v *View) Pending(now time.Duration) int {
+func (v *LoadEstimate) Pending(now time.Duration) int {
 	n := 0
 	for n < len(v.queue) && now-v.queue[n].at > ClaimWithin {
 		v.Drop(v.queue[n].number)
@@ -126,16 +126,16 @@ func (v *View) Pending(now time.Duration) int {
 	return len(v.pending)
 }
 
-// others returns what other choosers' calls come to, per the last report.
-func (v *View) others() float64 { return float64(v.report.InFlight - v.report.Yours) }
+// others returns what other balancers' calls come to, per the last report.
+func (v *LoadEstimate) others() float64 { return float64(v.report.InFlight - v.report.Yours) }
 
 // Estimate returns the calls in flight on the worker: those of others, from
-// the report, those of this chooser, and the assignments under way.
+// the report, those of this balancer, and the assignments under way.
 //
 // The part of others fades to the mean utilisation u of all workers by others,
 // times capacity, with a report's age: exp(-age/mean service). While
 // heartbeats arrive, silence means that nothing changed for longer than gap.
-func (v *View) Estimate(now time.Duration, u, capacity float64, gap time.Duration) float64 {
+func (v *LoadEstimate) Estimate(now time.Duration, u, capacity float64, gap time.Duration) float64 {
 	others := v.others()
 	age := now - v.at
 	if age <= v.silence {

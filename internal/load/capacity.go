@@ -1,4 +1,4 @@
-package balance
+package load
 
 import (
 	"math"
@@ -6,10 +6,14 @@ import (
 	"time"
 )
 
-// Median returns the capacity to assume for workers that declare none: the
+// ZonePenalty is what a worker in another zone than the balancer's costs: it is
+// taken when the local ones are fuller by a quarter of their capacity.
+const ZonePenalty = 0.25
+
+// median returns the capacity to assume for workers that declare none: the
 // median of the declared ones, the lower of two in the middle, 1 if there are
 // none. It sorts declared.
-func Median(declared []float64) float64 {
+func median(declared []float64) float64 {
 	if len(declared) == 0 {
 		return 1
 	}
