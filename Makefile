@@ -1,42 +1,54 @@
 # The commands of this project. "make" alone lists them.
+#
+# go.work joins the root, cmd/rpcnet and e2e; "work" stands for all packages of
+# these. bench stays outside: the versions that it needs of others would become
+# the root's. Its commands run with GOWORK=off, and so do those with -modfile,
+# which Go does not allow in a workspace.
 .DEFAULT_GOAL := help
 FUZZ_TIME ?= 30s
 SEED ?= $(shell date +%s)
-STATICCHECK = go tool -modfile=tools/go.mod staticcheck
+GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help build cross test lint golangci generate fuzz redteam field e2e house demo certs ci \
+.PHONY: help build cross test lint golangci generate fuzz redteam field e2e house api-diff demo certs ci \
 	routesim chaos rolling compare soak scale cluster-test cluster-soak \
 	bench bench-quick bench-codec bench-routing bench-flood cluster-bench cluster-bench-quick
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 build: ## compile everything, and the commands into bin/
-	go build ./...
-	go build -o bin/ ./cmd/...
+	go build work
+	cd bench && GOWORK=off go build ./...
+	go build -o bin/ ./cmd/rpcnet ./cmd/rpcnet-gen
 
 cross: ## vet for Windows, for macOS, for 32 bits and for a big-endian machine
-	GOOS=windows go vet ./...
-	GOOS=darwin go vet ./...
-	GOARCH=386 go vet ./...
-	GOARCH=s390x go vet ./...
+	@for platform in GOOS=windows GOOS=darwin GOARCH=386 GOARCH=s390x; do \
+		echo "$$platform go vet"; \
+		env $$platform go vet work && (cd bench && env GOWORK=off $$platform go vet ./...) || exit 1; \
+	done
 
-test: ## all tests with the race detector, in random order
-	go test -race -shuffle=on ./...
+test: ## all tests of all modules with the race detector, in random order
+	go test -race -shuffle=on work
+	cd bench && GOWORK=off go test -race -shuffle=on ./...
 
 lint: ## format, vet, staticcheck, tidy modules, generated files
 	@test -z "$$(git ls-files -z '*.go' ':!*/testdata/*' | xargs -0 gofmt -l | tee /dev/stderr)" || (echo "run gofmt -w on these" >&2; false)
-	go vet ./...
-	$(STATICCHECK) ./...
-	go mod tidy -diff
-	cd tools && go mod tidy -diff
+	go vet work
+	GOWORK=off go vet ./...
+	cd bench && GOWORK=off go vet ./...
+	GOWORK=off go build -modfile=tools/go.mod -o bin/ honnef.co/go/tools/cmd/staticcheck
+	bin/staticcheck work
+	cd bench && GOWORK=off ../bin/staticcheck ./...
+	tools/tidy
 	go tool rpcnet-gen -check ./...
+	cd bench && GOWORK=off go tool rpcnet-gen -check ./...
 
 golangci: ## more linters, see .golangci.yml; the first run builds them, 2 min
-	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run ./...
+	go run $(GOLANGCI) run ./... ./cmd/rpcnet/... ./e2e/...
 
 generate: ## write the generated files anew
 	go tool rpcnet-gen ./...
+	cd bench && GOWORK=off go tool rpcnet-gen ./...
 
 fuzz: ## run each fuzzer for FUZZ_TIME (30s)
 	tools/fuzz $(FUZZ_TIME)
@@ -48,8 +60,10 @@ field: ## play the situations of real networks: certificates, DNS, containers, s
 	@go run ./internal/cmd/redteam -field
 
 e2e: ## a client in Python against the cluster example; needs python3
-	cd e2e && go vet ./... && go mod tidy -diff
-	cd e2e && E2E_REQUIRED=1 go test -race -shuffle=on -count=1 ./...
+	E2E_REQUIRED=1 go test -race -shuffle=on -count=1 ./e2e/...
+
+api-diff: ## what has changed of the public Go API since the last tag
+	@tools/apidiff
 
 house: ## how large names, types, functions and files are, beside what is to be reached
 	@go run ./internal/cmd/house
@@ -87,7 +101,7 @@ bench-codec: ## compare the codec with others, half a minute; writes a section o
 	$(MAKE) -C bench bench-codec
 
 bench-routing: ## grpc-go's load balancing policies on the traces of routesim
-	cd bench && go test -v ./routing -requests 20000 | grep -v '^=== \|^---'
+	cd bench && GOWORK=off go test -v ./routing -requests 20000 | grep -v '^=== \|^---'
 
 cluster-bench: ## measure membership, 20 runs of each row, about 45 min; writes docs/membership.md after each row
 	go run ./cluster/internal/clusterbench -doc docs/membership.md

@@ -7,6 +7,8 @@ replace github.com/rpcnet-go/rpcnet => ..
 require (
 	connectrpc.com/connect v1.21.1
 	github.com/cncf/xds/go v0.0.0-20260202195803-dba9d589def2
+	github.com/fxamacker/cbor/v2 v2.10.0
+	github.com/planetscale/vtprotobuf v0.6.1-0.20240319094008-0393e58bdf10
 	github.com/rpcnet-go/rpcnet v0.0.0
 	golang.org/x/sys v0.48.0
 	google.golang.org/grpc v1.85.0
@@ -17,8 +19,6 @@ require (
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/envoyproxy/protoc-gen-validate v1.3.3 // indirect
-	github.com/fxamacker/cbor/v2 v2.10.0 // indirect
-	github.com/planetscale/vtprotobuf v0.6.1-0.20240319094008-0393e58bdf10 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 	github.com/zeebo/errs v1.2.2 // indirect
 	golang.org/x/net v0.60.0 // indirect

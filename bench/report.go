@@ -7,8 +7,6 @@ import (
 	"runtime"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // writeReport writes a run as a page of documentation.
@@ -195,15 +193,9 @@ func writeMethod(b *bytes.Buffer, p *plan) {
 
 // machine describes where this runs.
 func machine() [][2]string {
-	var u unix.Utsname
-	release := "unknown"
-	if unix.Uname(&u) == nil {
-		parts := strings.SplitN(unix.ByteSliceToString(u.Release[:]), ".", 3)
-		release = strings.Join(parts[:min(2, len(parts))], ".")
-	}
 	return [][2]string{
 		{"processor", fmt.Sprintf("%s, %s", processor(), count(runtime.NumCPU(), "core"))},
-		{"system", fmt.Sprintf("%s %s, %s", runtime.GOOS, release, runtime.GOARCH)},
+		{"system", fmt.Sprintf("%s %s, %s", runtime.GOOS, release(), runtime.GOARCH)},
 		{"Go", runtime.Version()},
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A usage is what a process has used since it started.
@@ -23,14 +21,10 @@ func usageNow(settled bool) usage {
 		runtime.GC() // twice: the first leaves what pools hold
 		debug.FreeOSMemory()
 	}
-	var ru unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &ru); err != nil {
-		panic(err) // only a wrong argument can fail
-	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return usage{
-		CPU:     time.Duration(ru.Utime.Nano() + ru.Stime.Nano()),
+		CPU:     processorTime(),
 		Mallocs: m.Mallocs,
 		Memory:  m.HeapAlloc + m.StackInuse,
 	}
@@ -41,20 +35,12 @@ func (u usage) add(v usage) usage {
 	return usage{u.CPU + v.CPU, u.Mallocs + v.Mallocs, u.Memory + v.Memory}
 }
 
-// The clock that both processes read: CLOCK_MONOTONIC, which Go's own
-// monotonic time counts on, from another origin.
+// The clock that both processes read. Go's own monotonic time counts on it too,
+// from another origin.
 var (
 	clockBase   = time.Now()
 	clockOrigin = monotonic() - time.Since(clockBase)
 )
-
-func monotonic() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		panic(err) // every supported system has it
-	}
-	return time.Duration(t.Nano())
-}
 
 func clock() time.Duration { return clockOrigin + time.Since(clockBase) }
 
