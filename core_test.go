@@ -98,7 +98,7 @@ var failures = &rpcnet.ErrorUnion{
 		if !errors.As(err, &e) {
 			return dst, false
 		}
-		return cbor.AppendUint(dst, e.Limit), true
+		return cbor.Buffer(dst).AppendUint(e.Limit), true
 	},
 	Decode: func(d *cbor.Decoder) error { return &tooBig{d.Uint64()} },
 }
@@ -155,7 +155,7 @@ func (jsonNumber) AppendCBOR(dst, json []byte) ([]byte, error) {
 
 func number(json rpcnet.Transcoder) rpcnet.Message {
 	return stub.StructMessage(
-		func(b []byte, n *uint64) ([]byte, error) { return cbor.AppendUint(b, *n), nil },
+		func(b cbor.Buffer, n *uint64) (cbor.Buffer, error) { return b.AppendUint(*n), nil },
 		func(d *cbor.Decoder, n *uint64) { *n = d.Uint64() }, json)
 }
 

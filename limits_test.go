@@ -26,15 +26,15 @@ type sheet struct {
 	In   *sheet
 }
 
-func appendSheet(b []byte, s *sheet) ([]byte, error) {
-	b = append(cbor.AppendMap(b, 2), "\x64rows"...)
-	b = cbor.AppendArray(b, len(s.Rows))
+func appendSheet(b cbor.Buffer, s *sheet) (cbor.Buffer, error) {
+	b = append(b.AppendMap(2), "\x64rows"...)
+	b = b.AppendArray(len(s.Rows))
 	for range s.Rows {
-		b = cbor.AppendMap(b, 0)
+		b = b.AppendMap(0)
 	}
 	b = append(b, "\x62in"...)
 	if s.In == nil {
-		return cbor.AppendNil(b), nil
+		return b.AppendNil(), nil
 	}
 	return appendSheet(b, s.In)
 }

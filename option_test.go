@@ -146,11 +146,11 @@ var optionTests = map[string]func(*testing.T){
 	},
 	"WithDecodeLimits": func(t *testing.T) {
 		deep := stub.StructMessage(
-			func(b []byte, n *int) ([]byte, error) {
+			func(b cbor.Buffer, n *int) (cbor.Buffer, error) {
 				for range *n {
-					b = cbor.AppendArray(b, 1)
+					b = b.AppendArray(1)
 				}
-				return cbor.AppendUint(b, 1), nil
+				return b.AppendUint(1), nil
 			},
 			func(d *cbor.Decoder, n *int) {
 				for d.Peek() == cbor.KindArray && d.Err() == nil {

@@ -36,7 +36,7 @@ type vtMessage interface {
 func codecs[T any, P interface {
 	vtMessage
 	*M
-}, M any](v *T, enc func([]byte, *T) ([]byte, error), dec func(*cbor.Decoder, *T), p P) []codec {
+}, M any](v *T, enc func(cbor.Buffer, *T) (cbor.Buffer, error), dec func(*cbor.Decoder, *T), p P) []codec {
 	det, err := fxcbor.CoreDetEncOptions().UserBufferEncMode()
 	if err != nil {
 		panic(err)

@@ -11,9 +11,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // MessagesName is the wire name of [Messages].
 const MessagesName = "bench.v1.Messages"
@@ -142,17 +142,17 @@ var _ = struct {
 	Priority     int
 }(Req{})
 
-func appendReqCBOR(b []byte, v *Req) (_ []byte, err error) {
+func appendReqCBOR(b cbor.Buffer, v *Req) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3fprompt"...)
-	if b, ok = cbor.AppendText(b, v.Prompt); !ok {
-		return b, cbor.NotUTF8("Req.Prompt")
+	if b, ok = b.AppendText(v.Prompt); !ok {
+		return b.FailUTF8("Req.Prompt")
 	}
 	b = append(b, "hpriority"...)
-	b = cbor.AppendInt(b, int64(v.Priority))
+	b = b.AppendInt(int64(v.Priority))
 	b = append(b, "mconnection_id"...)
-	if b, ok = cbor.AppendText(b, v.ConnectionID); !ok {
-		return b, cbor.NotUTF8("Req.ConnectionID")
+	if b, ok = b.AppendText(v.ConnectionID); !ok {
+		return b.FailUTF8("Req.ConnectionID")
 	}
 	return b, nil
 }
@@ -167,11 +167,9 @@ func decodeReqCBOR(d *cbor.Decoder, v *Req) {
 		case 0:
 			v.Prompt = d.Text()
 		case 1:
-			v.Priority = int(d.IntN(cbor.WordSize))
+			v.Priority = d.Int()
 		case 2:
 			v.ConnectionID = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfReq, k)
@@ -189,18 +187,18 @@ var _ = struct {
 	Last     bool
 }(Token{})
 
-func appendTokenCBOR(b []byte, v *Token) (_ []byte, err error) {
+func appendTokenCBOR(b cbor.Buffer, v *Token) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa4dlast"...)
-	b = cbor.AppendBool(b, v.Last)
+	b = b.AppendBool(v.Last)
 	b = append(b, "dtext"...)
-	if b, ok = cbor.AppendText(b, v.Text); !ok {
-		return b, cbor.NotUTF8("Token.Text")
+	if b, ok = b.AppendText(v.Text); !ok {
+		return b.FailUTF8("Token.Text")
 	}
 	b = append(b, "glogprob"...)
-	b = cbor.AppendFloat32(b, v.Logprob)
+	b = b.AppendFloat32(v.Logprob)
 	b = append(b, "hsequence"...)
-	b = cbor.AppendUint(b, v.Sequence)
+	b = b.AppendUint(v.Sequence)
 	return b, nil
 }
 
@@ -219,8 +217,6 @@ func decodeTokenCBOR(d *cbor.Decoder, v *Token) {
 			v.Logprob = d.Float32()
 		case 3:
 			v.Sequence = d.Uint64()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfToken, k)
@@ -237,14 +233,14 @@ var _ = struct {
 	Image  []byte
 }(Embed{})
 
-func appendEmbedCBOR(b []byte, v *Embed) (_ []byte, err error) {
+func appendEmbedCBOR(b cbor.Buffer, v *Embed) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3bid"...)
-	if b, ok = cbor.AppendText(b, v.ID); !ok {
-		return b, cbor.NotUTF8("Embed.ID")
+	if b, ok = b.AppendText(v.ID); !ok {
+		return b.FailUTF8("Embed.ID")
 	}
 	b = append(b, "eimage"...)
-	b = cbor.AppendBytes(b, v.Image)
+	b = b.AppendBytes(v.Image)
 	b = append(b, "fvector"...)
 	b = cbor.AppendNumbers(b, v.Vector)
 	return b, nil
@@ -277,8 +273,6 @@ func decodeEmbedCBOR(d *cbor.Decoder, v *Embed) {
 				d.Leave()
 				v.Vector = x2
 			}
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfEmbed, k)
@@ -295,29 +289,29 @@ var _ = struct {
 	Items      []Item
 }(Order{})
 
-func appendOrderCBOR(b []byte, v *Order) (_ []byte, err error) {
+func appendOrderCBOR(b cbor.Buffer, v *Order) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3bid"...)
-	if b, ok = cbor.AppendText(b, v.ID); !ok {
-		return b, cbor.NotUTF8("Order.ID")
+	if b, ok = b.AppendText(v.ID); !ok {
+		return b.FailUTF8("Order.ID")
 	}
 	b = append(b, "eitems"...)
-	b = cbor.AppendArray(b, len(v.Items))
+	b = b.AppendArray(len(v.Items))
 	for x1 := range v.Items {
 		if b, err = appendItemCBOR(b, &v.Items[x1]); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "jattributes"...)
-	b = cbor.AppendMap(b, len(v.Attributes))
+	b = b.AppendMap(len(v.Attributes))
 	var x2 [16]string
 	for _, x3 := range cbor.SortedText(x2[:0], v.Attributes) {
-		if b, ok = cbor.AppendText(b, x3); !ok {
-			return b, cbor.NotUTF8("Order.Attributes key")
+		if b, ok = b.AppendText(x3); !ok {
+			return b.FailUTF8("Order.Attributes key")
 		}
 		x4 := v.Attributes[x3]
-		if b, ok = cbor.AppendText(b, x4); !ok {
-			return b, cbor.NotUTF8("Order.Attributes")
+		if b, ok = b.AppendText(x4); !ok {
+			return b.FailUTF8("Order.Attributes")
 		}
 	}
 	return b, nil
@@ -357,10 +351,8 @@ func decodeOrderCBOR(d *cbor.Decoder, v *Order) {
 				}
 				x4[x5] = x6
 			}
-			d.MapDone(len(x4), x3)
+			d.LeaveMap(len(x4), x3)
 			v.Attributes = x4
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfOrder, k)
@@ -378,21 +370,21 @@ var _ = struct {
 	Labels []string
 }(Item{})
 
-func appendItemCBOR(b []byte, v *Item) (_ []byte, err error) {
+func appendItemCBOR(b cbor.Buffer, v *Item) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa4cqty"...)
-	b = cbor.AppendInt(b, int64(v.Qty))
+	b = b.AppendInt(int64(v.Qty))
 	b = append(b, "csku"...)
-	if b, ok = cbor.AppendText(b, v.SKU); !ok {
-		return b, cbor.NotUTF8("Item.SKU")
+	if b, ok = b.AppendText(v.SKU); !ok {
+		return b.FailUTF8("Item.SKU")
 	}
 	b = append(b, "eprice"...)
-	b = cbor.AppendFloat64(b, v.Price)
+	b = b.AppendFloat64(v.Price)
 	b = append(b, "flabels"...)
-	b = cbor.AppendArray(b, len(v.Labels))
+	b = b.AppendArray(len(v.Labels))
 	for x1 := range v.Labels {
-		if b, ok = cbor.AppendText(b, v.Labels[x1]); !ok {
-			return b, cbor.NotUTF8("Item.Labels")
+		if b, ok = b.AppendText(v.Labels[x1]); !ok {
+			return b.FailUTF8("Item.Labels")
 		}
 	}
 	return b, nil
@@ -406,7 +398,7 @@ func decodeItemCBOR(d *cbor.Decoder, v *Item) {
 		k := f.Next(d, fieldsOfItem)
 		switch k {
 		case 0:
-			v.Qty = int(d.IntN(cbor.WordSize))
+			v.Qty = d.Int()
 		case 1:
 			v.SKU = d.Text()
 		case 2:
@@ -423,8 +415,6 @@ func decodeItemCBOR(d *cbor.Decoder, v *Item) {
 			}
 			d.Leave()
 			v.Labels = x2
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfItem, k)

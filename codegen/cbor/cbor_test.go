@@ -47,13 +47,13 @@ func TestIntegersAreEncodedAsTheOracleDoes(t *testing.T) {
 	for shift := range 64 {
 		for off := -2; off <= 2; off++ {
 			u := uint64(1)<<shift + uint64(off)
-			sameAsOracle(t, cbor.AppendUint(nil, u), u)
+			sameAsOracle(t, cbor.Buffer(nil).AppendUint(u), u)
 			i := int64(u)
-			sameAsOracle(t, cbor.AppendInt(nil, i), i)
-			if got := decoder(cbor.AppendUint(nil, u)).Uint64(); got != u {
+			sameAsOracle(t, cbor.Buffer(nil).AppendInt(i), i)
+			if got := decoder(cbor.Buffer(nil).AppendUint(u)).Uint64(); got != u {
 				t.Errorf("uint %d came back as %d", u, got)
 			}
-			if got := decoder(cbor.AppendInt(nil, i)).Int64(); got != i {
+			if got := decoder(cbor.Buffer(nil).AppendInt(i)).Int64(); got != i {
 				t.Errorf("int %d came back as %d", i, got)
 			}
 		}
@@ -73,12 +73,12 @@ func TestFloatsAreEncodedAsTheOracleDoes(t *testing.T) {
 		same := func(got, want float64) bool {
 			return math.Float64bits(got) == math.Float64bits(want) || got != got && want != want
 		}
-		b := cbor.AppendFloat64(nil, f)
+		b := cbor.Buffer(nil).AppendFloat64(f)
 		sameAsOracle(t, b, f)
 		if got := decoder(b).Float64(); !same(got, f) {
 			t.Errorf("%g came back as %g", f, got)
 		}
-		b = cbor.AppendFloat32(nil, float32(f))
+		b = cbor.Buffer(nil).AppendFloat32(float32(f))
 		sameAsOracle(t, b, float32(f))
 		if got := decoder(b).Float32(); !same(float64(got), float64(float32(f))) {
 			t.Errorf("float32 %g came back as %g", float32(f), got)
@@ -98,7 +98,7 @@ func TestEveryFloat16IsReadAndWrittenBack(t *testing.T) {
 		if f != want && f == f {
 			t.Fatalf("%x is %g, want %g", b, f, want)
 		}
-		if got := cbor.AppendFloat64(nil, f); f == f && !bytes.Equal(got, b) {
+		if got := cbor.Buffer(nil).AppendFloat64(f); f == f && !bytes.Equal(got, b) {
 			t.Fatalf("%g is written as %x, want %x", f, got, b)
 		}
 	}
@@ -108,7 +108,7 @@ func TestTextAndBytesAreEncodedAsTheOracleDoes(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{0, 1, 23, 24, 31, 32, 255, 256, 65535, 65536} {
 		s := strings.Repeat("ä", n/2) + strings.Repeat("x", n%2)
-		b, ok := cbor.AppendText(nil, s)
+		b, ok := cbor.Buffer(nil).AppendText(s)
 		if !ok {
 			t.Fatalf("%d bytes of text are not UTF-8", n)
 		}
@@ -116,17 +116,17 @@ func TestTextAndBytesAreEncodedAsTheOracleDoes(t *testing.T) {
 		if got := decoder(b).Text(); got != s {
 			t.Errorf("text of %d bytes came back with %d", len(s), len(got))
 		}
-		sameAsOracle(t, cbor.AppendString(nil, s), s)
-		sameAsOracle(t, cbor.AppendBytes(nil, []byte(s)), []byte(s))
-		if got := decoder(cbor.AppendBytes(nil, []byte(s))).Bytes(); string(got) != s {
+		sameAsOracle(t, cbor.Buffer(nil).AppendString(s), s)
+		sameAsOracle(t, cbor.Buffer(nil).AppendBytes([]byte(s)), []byte(s))
+		if got := decoder(cbor.Buffer(nil).AppendBytes([]byte(s))).Bytes(); string(got) != s {
 			t.Errorf("bytes came back with %d of %d", len(got), len(s))
 		}
 	}
 	for _, s := range []string{"\xff", strings.Repeat("x", 40) + "\xc3", "\xed\xa0\x80"} {
-		if _, ok := cbor.AppendText(nil, s); ok {
+		if _, ok := cbor.Buffer(nil).AppendText(s); ok {
 			t.Errorf("%q passed for UTF-8", s)
 		}
-		b := append(cbor.AppendBytesHead(nil, len(s)), s...)
+		b := append(cbor.Buffer(nil).AppendBytesHead(len(s)), s...)
 		b[0] |= 0x60 // text
 		for _, read := range []func(*cbor.Decoder){
 			func(d *cbor.Decoder) { d.Text() }, func(d *cbor.Decoder) { d.View() }, func(d *cbor.Decoder) { d.Skip() },
@@ -148,14 +148,14 @@ func TestMapsAreSortedAsTheOracleDoes(t *testing.T) {
 			text[strings.Repeat(string(rune('a'+r.IntN(26))), r.IntN(30))] = true
 			ints[int32(r.Uint32())>>r.IntN(32)] = true
 		}
-		b := cbor.AppendMap(nil, len(text))
+		b := cbor.Buffer(nil).AppendMap(len(text))
 		for _, k := range cbor.SortedText(nil, text) {
-			b = cbor.AppendBool(cbor.AppendString(b, k), true)
+			b = cbor.Buffer(b).AppendString(k).AppendBool(true)
 		}
 		sameAsOracle(t, b, text)
-		b = cbor.AppendMap(nil, len(ints))
+		b = cbor.Buffer(nil).AppendMap(len(ints))
 		for _, k := range cbor.SortedInts(nil, ints) {
-			b = cbor.AppendBool(cbor.AppendInt(b, int64(k)), true)
+			b = cbor.Buffer(b).AppendInt(int64(k)).AppendBool(true)
 		}
 		sameAsOracle(t, b, ints)
 	}
@@ -169,7 +169,7 @@ func TestTimeKeepsTheInstantAndTheZone(t *testing.T) {
 		time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("far", 25*3600)),
 		time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC),
 	} {
-		b, err := cbor.AppendTime([]byte{0}, in)
+		b, err := cbor.Buffer([]byte{0}).AppendTime(in)
 		if err != nil {
 			t.Errorf("%v: %v", in, err)
 			continue
@@ -183,7 +183,7 @@ func TestTimeKeepsTheInstantAndTheZone(t *testing.T) {
 			t.Errorf("the oracle reads %v as %v, %v", in, std, err)
 		}
 	}
-	if _, err := cbor.AppendTime(nil, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)); err == nil {
+	if _, err := cbor.Buffer(nil).AppendTime(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)); err == nil {
 		t.Error("the year 10000 was written")
 	}
 }
@@ -235,7 +235,7 @@ func TestTypedArraysComeBack(t *testing.T) {
 	if !ok || !slices.Equal(got, in) {
 		t.Errorf("%v came back as %v, %v", in, got, ok)
 	}
-	if _, ok := cbor.Numbers[float32](decoder(cbor.AppendArray(nil, 0))); ok {
+	if _, ok := cbor.Numbers[float32](decoder(cbor.Buffer(nil).AppendArray(0))); ok {
 		t.Error("a plain array passed for a typed one")
 	}
 	for _, bad := range []string{"d8564443ffffff", "d85543ffffff", "d85544ffff", "d855f6", "d8"} {
@@ -250,12 +250,12 @@ func TestTypedArraysComeBack(t *testing.T) {
 func TestNumbersThatDoNotFitAreErrors(t *testing.T) {
 	t.Parallel()
 	for name, read := range map[string]func() *cbor.Decoder{
-		"uint8":       func() *cbor.Decoder { d := decoder(cbor.AppendUint(nil, 256)); d.UintN(8); return d },
-		"uint of -1":  func() *cbor.Decoder { d := decoder(cbor.AppendInt(nil, -1)); d.Uint64(); return d },
-		"int8":        func() *cbor.Decoder { d := decoder(cbor.AppendInt(nil, -129)); d.IntN(8); return d },
-		"int64":       func() *cbor.Decoder { d := decoder(cbor.AppendUint(nil, 1<<63)); d.Int64(); return d },
-		"float32":     func() *cbor.Decoder { d := decoder(cbor.AppendFloat64(nil, 1e300)); d.Float32(); return d },
-		"exact float": func() *cbor.Decoder { d := decoder(cbor.AppendUint(nil, 1<<53+1)); d.Float64(); return d },
+		"uint8":       func() *cbor.Decoder { d := decoder(cbor.Buffer(nil).AppendUint(256)); d.UintN(8); return d },
+		"uint of -1":  func() *cbor.Decoder { d := decoder(cbor.Buffer(nil).AppendInt(-1)); d.Uint64(); return d },
+		"int8":        func() *cbor.Decoder { d := decoder(cbor.Buffer(nil).AppendInt(-129)); d.IntN(8); return d },
+		"int64":       func() *cbor.Decoder { d := decoder(cbor.Buffer(nil).AppendUint(1 << 63)); d.Int64(); return d },
+		"float32":     func() *cbor.Decoder { d := decoder(cbor.Buffer(nil).AppendFloat64(1e300)); d.Float32(); return d },
+		"exact float": func() *cbor.Decoder { d := decoder(cbor.Buffer(nil).AppendUint(1<<53 + 1)); d.Float64(); return d },
 		"negative max": func() *cbor.Decoder {
 			d := decoder([]byte("\x3b\xff\xff\xff\xff\xff\xff\xff\xff"))
 			d.Int64()
@@ -266,7 +266,7 @@ func TestNumbersThatDoNotFitAreErrors(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, d.Err(), cbor.ErrRange)
 		}
 	}
-	if f := decoder(cbor.AppendInt(nil, -7)).Float64(); f != -7 {
+	if f := decoder(cbor.Buffer(nil).AppendInt(-7)).Float64(); f != -7 {
 		t.Errorf("an integer for a float is %g, want -7", f)
 	}
 }
@@ -274,7 +274,7 @@ func TestNumbersThatDoNotFitAreErrors(t *testing.T) {
 func TestFloat64ReadAsFloat32IsRoundedToTheNearest(t *testing.T) {
 	t.Parallel()
 	for _, f := range []float64{0.1, -1 / 3.0, 1 + 1e-12, 1e-300, math.MaxFloat32 * (1 + 1e-9)} {
-		d := decoder(cbor.AppendFloat64(nil, f))
+		d := decoder(cbor.Buffer(nil).AppendFloat64(f))
 		if got := d.Float32(); got != float32(f) || d.Finish() != nil {
 			t.Errorf("%g is read as %g, %v; want %g", f, got, d.Err(), float32(f))
 		}
@@ -287,10 +287,10 @@ func TestErrorsSayWhatIsWanted(t *testing.T) {
 		b    []byte
 		kind string
 	}{
-		{nil, "unexpected end of input"}, {cbor.AppendUint(nil, 5), "unsigned integer"}, {cbor.AppendInt(nil, -5), "negative integer"},
-		{cbor.AppendBytes(nil, []byte("x")), "byte string"}, {cbor.AppendString(nil, "x"), "text"},
-		{cbor.AppendArray(nil, 0), "array"}, {cbor.AppendMap(nil, 0), "map"}, {cbor.AppendTag(nil, 5), "tag"},
-		{cbor.AppendBool(nil, true), "boolean"}, {cbor.AppendFloat64(nil, 0.1), "float"}, {cbor.AppendNil(nil), "null"}, {[]byte{0xe0}, "simple value"},
+		{nil, "unexpected end of input"}, {cbor.Buffer(nil).AppendUint(5), "unsigned integer"}, {cbor.Buffer(nil).AppendInt(-5), "negative integer"},
+		{cbor.Buffer(nil).AppendBytes([]byte("x")), "byte string"}, {cbor.Buffer(nil).AppendString("x"), "text"},
+		{cbor.Buffer(nil).AppendArray(0), "array"}, {cbor.Buffer(nil).AppendMap(0), "map"}, {cbor.Buffer(nil).AppendTag(5), "tag"},
+		{cbor.Buffer(nil).AppendBool(true), "boolean"}, {cbor.Buffer(nil).AppendFloat64(0.1), "float"}, {cbor.Buffer(nil).AppendNil(), "null"}, {[]byte{0xe0}, "simple value"},
 	}
 	for want, read := range map[string]func(*cbor.Decoder){
 		"unsigned integer": func(d *cbor.Decoder) { d.Uint64() }, "integer": func(d *cbor.Decoder) { d.Int64() },

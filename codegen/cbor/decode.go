@@ -3,7 +3,6 @@ package cbor
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
 	"math/bits"
 	"strings"
 	"unsafe"
@@ -35,15 +34,16 @@ func (d *Decoder) Reset(b []byte, l Limits) {
 // Err returns the first error.
 func (d *Decoder) Err() error { return d.err }
 
-// Finish returns the first error, [ErrTrailing] if input is left.
+// Finish returns the first error. Input that is left is an error as well.
 func (d *Decoder) Finish() error {
 	if d.err == nil && d.pos != len(d.buf) {
-		d.Fail(fmt.Errorf("%w: %d of %d", ErrTrailing, len(d.buf)-d.pos, len(d.buf)))
+		d.Fail(fmt.Errorf("%w: %d of %d", errTrailing, len(d.buf)-d.pos, len(d.buf)))
 	}
 	return d.err
 }
 
-// Fail records err, if it is the first, with the offset.
+// Fail records err with the offset if it is the first error. The cursor goes to
+// the end, where every read fails and every loop ends.
 func (d *Decoder) Fail(err error) {
 	if d.err == nil {
 		d.err = fmt.Errorf("%w (offset %d)", err, d.pos)
@@ -55,7 +55,7 @@ func (d *Decoder) Fail(err error) {
 func (d *Decoder) In(name string) {
 	if d.err != nil {
 		const long = 64
-		d.err = &PathError{strings.ToValidUTF8(strings.Clone(name[:min(len(name), long)]), ""), d.err}
+		d.err = &pathError{strings.ToValidUTF8(strings.Clone(name[:min(len(name), long)]), ""), d.err}
 	}
 }
 
@@ -92,11 +92,14 @@ func (d *Decoder) Left() int64 { return d.budget }
 // ChargeFor takes the memory of *v from the budget.
 func ChargeFor[T any](d *Decoder, v *T) { d.Charge(1, unsafe.Sizeof(*v)) }
 
+// remaining returns how many bytes are left. No item is shorter than one, which
+// bounds every length that a message declares.
 func (d *Decoder) remaining() int { return len(d.buf) - d.pos }
 
+// head reads the head of an item: its major type, in place, and its argument.
 func (d *Decoder) head() (major byte, v uint64, ok bool) {
 	if d.pos >= len(d.buf) {
-		d.Fail(ErrShort)
+		d.Fail(errShort)
 		return 0, 0, false
 	}
 	c := d.buf[d.pos]
@@ -108,6 +111,8 @@ func (d *Decoder) head() (major byte, v uint64, ok bool) {
 	return d.headSlow(major, c)
 }
 
+// headSlow is head for an argument of more than the first byte; c is what that
+// has of it. A head that is longer than it needs to be is accepted.
 func (d *Decoder) headSlow(major, c byte) (byte, uint64, bool) {
 	p := d.buf[d.pos+1:]
 	switch c {
@@ -132,13 +137,13 @@ func (d *Decoder) headSlow(major, c byte) (byte, uint64, bool) {
 			return major, binary.BigEndian.Uint64(p), true
 		}
 	case 31:
-		d.Fail(ErrIndef)
+		d.Fail(errIndef)
 		return 0, 0, false
 	default:
 		d.Fail(fmt.Errorf("reserved additional information %d", c))
 		return 0, 0, false
 	}
-	d.Fail(ErrShort)
+	d.Fail(errShort)
 	return 0, 0, false
 }
 
@@ -155,248 +160,4 @@ func (d *Decoder) Nil() bool {
 		return true
 	}
 	return false
-}
-
-// Uint64 reads an unsigned integer.
-func (d *Decoder) Uint64() uint64 {
-	if d.pos < len(d.buf) && d.buf[d.pos] < 24 {
-		d.pos++
-		return uint64(d.buf[d.pos-1])
-	}
-	return d.uint64()
-}
-
-func (d *Decoder) uint64() uint64 {
-	at := d.pos
-	major, v, ok := d.head()
-	if ok && major != majUint {
-		if major == majNint {
-			d.Fail(fmt.Errorf("%w: it is negative", ErrRange))
-			return 0
-		}
-		d.wrong("unsigned integer", at)
-		return 0
-	}
-	return v
-}
-
-// WordSize is the size in bits of int and uint.
-const WordSize = bits.UintSize
-
-// UintN reads an unsigned integer of at most n bits, 8 to 64.
-func (d *Decoder) UintN(n int) uint64 {
-	if d.pos < len(d.buf) && d.buf[d.pos] < 24 { // n is 8 at least
-		d.pos++
-		return uint64(d.buf[d.pos-1])
-	}
-	v := d.uint64()
-	if n < 64 && v>>n != 0 {
-		d.Fail(fmt.Errorf("%w: %d does not fit into uint%d", ErrRange, v, n))
-		return 0
-	}
-	return v
-}
-
-// Int64 reads an integer.
-func (d *Decoder) Int64() int64 {
-	if d.pos < len(d.buf) && d.buf[d.pos] < 24 {
-		d.pos++
-		return int64(d.buf[d.pos-1])
-	}
-	return d.int64()
-}
-
-func (d *Decoder) int64() int64 {
-	at := d.pos
-	major, v, ok := d.head()
-	if !ok {
-		return 0
-	}
-	if major > majNint {
-		d.wrong("integer", at)
-		return 0
-	}
-	if v > math.MaxInt64 {
-		d.Fail(fmt.Errorf("%w: it does not fit into int64", ErrRange))
-		return 0
-	}
-	if major == majNint {
-		return ^int64(v)
-	}
-	return int64(v)
-}
-
-// IntN reads an integer of at most n bits, 8 to 64, sign included.
-func (d *Decoder) IntN(n int) int64 {
-	if d.pos < len(d.buf) && d.buf[d.pos] < 24 {
-		d.pos++
-		return int64(d.buf[d.pos-1])
-	}
-	v := d.int64()
-	if s := 64 - n; v<<s>>s != v {
-		d.Fail(fmt.Errorf("%w: %d does not fit into int%d", ErrRange, v, n))
-		return 0
-	}
-	return v
-}
-
-// Bool reads a boolean.
-func (d *Decoder) Bool() bool {
-	if d.pos >= len(d.buf) {
-		d.Fail(ErrShort)
-		return false
-	}
-	if c := d.buf[d.pos]; c == byteFalse || c == byteTrue {
-		d.pos++
-		return c == byteTrue
-	}
-	d.wrong("boolean", d.pos)
-	return false
-}
-
-// Float64 reads a float of any width, or an integer that it can hold.
-func (d *Decoder) Float64() float64 {
-	p := d.buf[d.pos:]
-	if len(p) == 0 {
-		d.Fail(ErrShort)
-		return 0
-	}
-	switch c := p[0]; {
-	case c == byteFloat64 && len(p) >= 9:
-		d.pos += 9
-		return math.Float64frombits(binary.BigEndian.Uint64(p[1:]))
-	case c == byteFloat32 && len(p) >= 5:
-		d.pos += 5
-		return float64(math.Float32frombits(binary.BigEndian.Uint32(p[1:])))
-	case c == byteFloat16 && len(p) >= 3:
-		d.pos += 3
-		return float64(fromHalf(binary.BigEndian.Uint16(p[1:])))
-	case c == byteFloat16, c == byteFloat32, c == byteFloat64:
-		d.Fail(ErrShort)
-		return 0
-	case c < majBytes: // other languages write 2.0 as 2
-		v := d.Int64()
-		const exact = 1 << 53
-		if v < -exact || v > exact {
-			d.Fail(fmt.Errorf("%w: %d is not exact as a float", ErrRange, v))
-			return 0
-		}
-		return float64(v)
-	}
-	d.wrong("float", d.pos)
-	return 0
-}
-
-// Float32 reads a float as [Decoder.Float64] does and rounds it; one that is
-// too large is an error.
-func (d *Decoder) Float32() float32 {
-	if p := d.buf[d.pos:]; len(p) >= 3 {
-		switch {
-		case p[0] == byteFloat32 && len(p) >= 5:
-			d.pos += 5
-			return math.Float32frombits(binary.BigEndian.Uint32(p[1:]))
-		case p[0] == byteFloat16:
-			d.pos += 3
-			return fromHalf(binary.BigEndian.Uint16(p[1:]))
-		}
-	}
-	f := d.Float64()
-	n := float32(f)
-	if math.IsInf(float64(n), 0) && !math.IsInf(f, 0) {
-		d.Fail(fmt.Errorf("%w: %g does not fit into float32", ErrRange, f))
-		return 0
-	}
-	return n
-}
-
-// Map enters a map and returns the number of its entries.
-func (d *Decoder) Map() int {
-	if d.pos < len(d.buf) {
-		if n := int(d.buf[d.pos]) - majMap; uint(n) < 24 && n <= (len(d.buf)-d.pos-1)/2 && d.depth > 0 {
-			d.pos++
-			d.depth--
-			return n
-		}
-	}
-	return d.mapHead()
-}
-
-func (d *Decoder) mapHead() int {
-	at := d.pos
-	major, n, ok := d.head()
-	if !ok {
-		return 0
-	}
-	if major != majMap {
-		d.wrong("map", at)
-		return 0
-	}
-	if n > uint64(d.remaining())/2 {
-		d.Fail(ErrShort)
-		return 0
-	}
-	return d.enter(n)
-}
-
-// Array enters an array and returns its length.
-func (d *Decoder) Array() int {
-	at := d.pos
-	major, n, ok := d.head()
-	if !ok {
-		return 0
-	}
-	if major != majArray {
-		d.wrong("array", at)
-		return 0
-	}
-	if n > uint64(d.remaining()) {
-		d.Fail(ErrShort)
-		return 0
-	}
-	return d.enter(n)
-}
-
-// ArrayOf enters an array of n items.
-func (d *Decoder) ArrayOf(n int) {
-	if got := d.Array(); got != n && d.err == nil {
-		d.Fail(fmt.Errorf("want %d items, got %d", n, got))
-	}
-}
-
-func (d *Decoder) enter(n uint64) int {
-	if d.depth--; d.depth < 0 {
-		d.Fail(ErrDepth)
-		return 0
-	}
-	return int(n)
-}
-
-// Leave closes what Map, Array, Tag or Union entered.
-func (d *Decoder) Leave() { d.depth++ }
-
-// Union enters a union and returns the name of its variant, which is part of
-// the message. Leave closes it.
-func (d *Decoder) Union() string {
-	if n := d.Map(); n != 1 {
-		if d.err == nil {
-			d.Fail(fmt.Errorf("a union is a map with one entry, got %d", n))
-		}
-		return ""
-	}
-	return d.View()
-}
-
-// Tag enters a tagged item and returns the tag. Leave closes it.
-func (d *Decoder) Tag() uint64 {
-	at := d.pos
-	major, v, ok := d.head()
-	if !ok {
-		return 0
-	}
-	if major != majTag {
-		d.wrong("tag", at)
-		return 0
-	}
-	d.enter(1)
-	return v
 }

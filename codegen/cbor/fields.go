@@ -11,29 +11,29 @@ var errSimple = errors.New("simple value in two bytes where one does")
 // Fields drives the decoding of one struct. It guesses that keys come in the
 // order in which encoders write them, and searches when they do not.
 type Fields struct {
-	next int
-	seen uint64
-	more []uint64 // for fields from the 65th on
+	next int      // the field that is expected
+	seen uint64   // the first 64 fields, one bit each
+	more []uint64 // the fields from the 65th on
 }
 
-// What [Fields.Next] returns besides the index of a field.
-const (
-	Unknown = -1 // a key that is not in keys: the value must be skipped
-	Null    = -2 // the value was null and is read: the field stays zero
-)
+// noField is what [Fields.Next] returns if there is nothing to decode.
+const noField = -1
 
-// Next reads a key and returns its index in keys, which are encoded, or
-// [Unknown] or [Null]. Null for any field lets it become optional without
-// breaking the readers that are out there. A known key that comes twice is an
-// error.
+// Next reads a key and returns its index in keys, which are encoded. It returns
+// a negative number if there is nothing to decode, since it has read the value
+// as well: null leaves the field zero, which lets a field become optional
+// without breaking the readers that are out there, and the value of an unknown
+// key is skipped. A known key that comes twice is an error.
 func (f *Fields) Next(d *Decoder, keys []string) int {
+	// This is the path of nearly every field: the key is the expected one, and
+	// no field behind it has been seen, so that it cannot have come before.
 	i := f.next
 	if uint(i) >= uint(len(keys)) || i >= 64 || f.seen>>i != 0 {
 		return f.search(d, keys)
 	}
 	k, b := keys[i], d.buf[d.pos:]
 	n := len(k)
-	if n >= len(b) {
+	if n >= len(b) { // the value has one byte at least
 		return f.search(d, keys)
 	}
 	// Most keys are short: two overlapping words say more quickly what a call
@@ -57,28 +57,30 @@ func (f *Fields) Next(d *Decoder, keys []string) int {
 	f.seen |= 1 << i
 	if b[n]|1 == byteNull|1 {
 		d.pos += n + 1
-		return Null
+		return noField
 	}
 	d.pos += n
 	return i
 }
 
+// search is Next for a key at any place in keys. It begins behind the last one
+// that was found: fields that a sender does not know are left out in order.
 func (f *Fields) search(d *Decoder, keys []string) int {
 	for n := range keys {
 		i := f.next + n
 		if i >= len(keys) {
 			i -= len(keys)
 		}
-		if !d.key(keys[i]) {
+		if !takeKey(d, keys[i]) {
 			continue
 		}
 		f.next = i + 1
 		if !f.first(i, len(keys)) {
-			d.Fail(ErrDupKey)
-			return Unknown
+			d.Fail(errDupKey)
+			return noField
 		}
 		if d.Nil() {
-			return Null
+			return noField
 		}
 		return i
 	}
@@ -87,10 +89,12 @@ func (f *Fields) search(d *Decoder, keys []string) int {
 	} else {
 		d.Skip() // a field with a number, or what another language puts there
 	}
-	return Unknown
+	d.Skip()
+	return noField
 }
 
-// first reports whether field i of n is seen for the first time.
+// first marks field i of n as seen. It reports whether it is so for the first
+// time.
 func (f *Fields) first(i, n int) bool {
 	word := &f.seen
 	if i >= 64 {
@@ -107,8 +111,8 @@ func (f *Fields) first(i, n int) bool {
 	return true
 }
 
-// key takes k, an encoded key, if it comes next.
-func (d *Decoder) key(k string) bool {
+// takeKey takes k, an encoded key, if it comes next.
+func takeKey(d *Decoder, k string) bool {
 	e := d.pos + len(k)
 	if e > len(d.buf) || string(d.buf[d.pos:e]) != k {
 		return false

@@ -3,9 +3,10 @@ package cbor
 // A Kind is the kind of an item.
 type Kind uint8
 
-// The kinds.
+// The kinds. Two more have no name outside: the end of the input, and a simple
+// value without a meaning.
 const (
-	KindNone  Kind = iota // no input left
+	kindNone  Kind = iota // no input left
 	KindUint              // unsigned integer
 	KindNint              // negative integer
 	KindBytes             // byte string
@@ -16,19 +17,19 @@ const (
 	KindBool              // boolean
 	KindFloat             // float
 	KindNil               // null or undefined
-	KindOther             // another simple value
+	kindOther             // another simple value
 )
 
 // String returns the kind's name as error messages use it.
 func (k Kind) String() string {
 	return [...]string{"nothing", "unsigned integer", "negative integer", "byte string", "text", "array", "map",
-		"tag", "boolean", "float", "null", "simple value"}[min(k, KindOther)]
+		"tag", "boolean", "float", "null", "simple value"}[min(k, kindOther)]
 }
 
 // Peek returns the kind of the next item without reading it.
 func (d *Decoder) Peek() Kind {
 	if d.pos >= len(d.buf) {
-		return KindNone
+		return kindNone
 	}
 	switch c := d.buf[d.pos]; {
 	case c < majSimple:
@@ -40,10 +41,11 @@ func (d *Decoder) Peek() Kind {
 	case c >= byteFloat16 && c <= byteFloat64:
 		return KindFloat
 	}
-	return KindOther
+	return kindOther
 }
 
-// Skip passes over one item of any kind, without recursion.
+// Skip passes over one item of any kind. It does not recurse: a message of a
+// peer chooses how deep items nest, and must not choose how deep the stack is.
 func (d *Decoder) Skip() {
 	var space [defaultDepth]int
 	open := space[:0] // items left in each array, map and tag that is open
@@ -65,11 +67,11 @@ func (d *Decoder) Skip() {
 		switch major {
 		case majBytes, majText:
 			if n > uint64(d.remaining()) {
-				d.Fail(ErrShort)
+				d.Fail(errShort)
 				return
 			}
 			if p := d.buf[d.pos : d.pos+int(n)]; major == majText && !validText(view(p)) {
-				d.Fail(ErrUTF8)
+				d.Fail(errUTF8)
 				return
 			}
 			d.pos += int(n)
@@ -82,7 +84,7 @@ func (d *Decoder) Skip() {
 				most /= 2
 			}
 			if n > most {
-				d.Fail(ErrShort)
+				d.Fail(errShort)
 				return
 			}
 			if major == majMap {
@@ -133,9 +135,9 @@ func (d *Decoder) RawCopy() Raw {
 }
 
 // AppendRaw appends r, which must be exactly one well-formed item.
-func AppendRaw(b []byte, r Raw) ([]byte, error) {
+func (b Buffer) AppendRaw(r Raw) (Buffer, error) {
 	if len(r) == 0 {
-		return AppendNil(b), nil
+		return b.AppendNil(), nil
 	}
 	var d Decoder
 	d.Reset(r, Limits{Depth: MaxDepth})
@@ -143,8 +145,8 @@ func AppendRaw(b []byte, r Raw) ([]byte, error) {
 	return append(b, r...), d.Finish()
 }
 
-// AppendRawMessage is [AppendRaw] for a whole message.
-func AppendRawMessage(b []byte, r *Raw) ([]byte, error) { return AppendRaw(b, *r) }
+// AppendRawMessage is [Buffer.AppendRaw] for a whole message.
+func (b Buffer) AppendRawMessage(r *Raw) (Buffer, error) { return b.AppendRaw(*r) }
 
 // DecodeRawMessage reads a whole message as it is.
-func DecodeRawMessage(d *Decoder, r *Raw) { *r = d.RawCopy() }
+func (d *Decoder) DecodeRawMessage(r *Raw) { *r = d.RawCopy() }

@@ -39,7 +39,7 @@ func arrayTag[T Number]() byte {
 }
 
 // AppendNumbers appends v as a typed array.
-func AppendNumbers[T Number](b []byte, v []T) []byte {
+func AppendNumbers[T Number](b Buffer, v []T) Buffer {
 	size := int(unsafe.Sizeof(*new(T)))
 	b = append(b, majTag|24, arrayTag[T]())
 	b = appendHead(b, majBytes, uint64(len(v)*size))

@@ -318,7 +318,7 @@ func (p *plan) charge(d *cbor.Decoder, b []byte, group protowire.Number, depth i
 		}
 	}
 	if group != 0 && d.Err() == nil {
-		d.Fail(cbor.ErrShort)
+		d.Fail(errShort)
 	}
 	return nil
 }

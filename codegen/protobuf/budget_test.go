@@ -24,7 +24,7 @@ import (
 // allocated for it.
 func decode(p []byte, m proto.Message, l cbor.Limits, asField bool) (allocated uint64, err error) {
 	if asField {
-		p = cbor.AppendBytes(nil, p)
+		p = cbor.Buffer(nil).AppendBytes(p)
 	}
 	codec := protobuf.Message[proto.Message]()
 	var d cbor.Decoder

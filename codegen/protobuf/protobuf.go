@@ -5,6 +5,7 @@
 package protobuf
 
 import (
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -21,6 +22,9 @@ const maxDepth = 100
 
 // errDepth is not [cbor.ErrDepth], since no option changes this limit.
 var errDepth = fmt.Errorf("nested too deep: protobuf messages nest at most %d levels, whatever the options", maxDepth)
+
+// errShort is the error for a group that does not end.
+var errShort = errors.New("unexpected end of input")
 
 var (
 	// Maps are written in the order of their keys, so that the same message
@@ -56,11 +60,12 @@ func Message[M proto.Message]() rpcnet.Message {
 }
 
 // AppendField appends m as a byte string.
-func AppendField(b []byte, m proto.Message) ([]byte, error) {
+func AppendField(b cbor.Buffer, m proto.Message) (cbor.Buffer, error) {
 	size := marshal.Size(m)
-	b = cbor.AppendBytesHead(b, size)
+	b = b.AppendBytesHead(size)
 	start := len(b)
-	b, err := marshal.MarshalAppend(b, m)
+	var err error
+	b, err = marshal.MarshalAppend(b, m)
 	if err == nil && len(b)-start != size {
 		err = fmt.Errorf("protobuf message changed while it was encoded")
 	}

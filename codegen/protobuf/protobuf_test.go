@@ -80,7 +80,7 @@ func TestByteStringOfAField(t *testing.T) {
 		t.Fatal(err)
 	}
 	want, _ := proto.Marshal(in)
-	if string(b) != string(cbor.AppendBytes(nil, want)) {
+	if string(b) != string(cbor.Buffer(nil).AppendBytes(want)) {
 		t.Fatalf("bytes = %x", b)
 	}
 	var d cbor.Decoder

@@ -118,12 +118,12 @@ func (r *reader) skipScalar() (string, error) {
 	return r.number()
 }
 
-func (r *reader) value(b []byte, n *node, p *path, depth int) ([]byte, error) {
+func (r *reader) value(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer, error) {
 	if depth > maxDepth {
 		return b, p.errorf("%v", errDepth)
 	}
 	if n.nullable() && r.literal("null") {
-		return cbor.AppendNil(b), nil
+		return b.AppendNil(), nil
 	}
 	switch n.kind {
 	case kindOptional:
@@ -131,15 +131,15 @@ func (r *reader) value(b []byte, n *node, p *path, depth int) ([]byte, error) {
 	case kindBool:
 		switch {
 		case r.literal("true"):
-			return cbor.AppendBool(b, true), nil
+			return b.AppendBool(true), nil
 		case r.literal("false"):
-			return cbor.AppendBool(b, false), nil
+			return b.AppendBool(false), nil
 		}
 	case kindInt, kindUint:
 		return r.integer(b, n, p)
 	case kindFloat:
 		f, err := r.float(n, p)
-		return cbor.AppendFloat64(b, f), err
+		return b.AppendFloat64(f), err
 	case kindList:
 		return r.list(b, n, p, depth, -1)
 	case kindArray:
@@ -159,13 +159,13 @@ func (r *reader) value(b []byte, n *node, p *path, depth int) ([]byte, error) {
 }
 
 // stringValue reads a value that JSON has as a string.
-func (r *reader) stringValue(b []byte, n *node, p *path) ([]byte, error) {
+func (r *reader) stringValue(b cbor.Buffer, n *node, p *path) (cbor.Buffer, error) {
 	start := r.pos
 	s, err := r.text()
 	if err != nil {
 		return b, p.errorf("%v", err)
 	}
-	wrong := func() ([]byte, error) {
+	wrong := func() (cbor.Buffer, error) {
 		r.pos = start
 		return b, r.wrong(n, p)
 	}
@@ -175,13 +175,13 @@ func (r *reader) stringValue(b []byte, n *node, p *path) ([]byte, error) {
 		if err != nil || n.kind == kindFixedBytes && len(raw) != n.length {
 			return wrong()
 		}
-		return cbor.AppendBytes(b, raw), nil
+		return b.AppendBytes(raw), nil
 	case kindTime:
 		t, err := time.Parse(time.RFC3339Nano, s)
 		if err != nil {
 			return wrong()
 		}
-		if b, err = cbor.AppendTime(b, t); err != nil {
+		if b, err = b.AppendTime(t); err != nil {
 			return wrong()
 		}
 		return b, nil
@@ -190,12 +190,12 @@ func (r *reader) stringValue(b []byte, n *node, p *path) ([]byte, error) {
 		if err != nil {
 			return wrong()
 		}
-		return cbor.AppendInt(b, int64(d)), nil
+		return b.AppendInt(int64(d)), nil
 	}
 	if v, ok := n.constant(s); ok {
 		s = v
 	}
-	return cbor.AppendString(b, s), nil
+	return b.AppendString(s), nil
 }
 
 // constant returns the value of an enumeration constant.
@@ -208,9 +208,9 @@ func (n *node) constant(name string) (string, bool) {
 }
 
 // integer reads a number, a string with one, or the name of a constant.
-func (r *reader) integer(b []byte, n *node, p *path) ([]byte, error) {
+func (r *reader) integer(b cbor.Buffer, n *node, p *path) (cbor.Buffer, error) {
 	start := r.pos
-	wrong := func() ([]byte, error) {
+	wrong := func() (cbor.Buffer, error) {
 		r.pos = start
 		return b, r.wrong(n, p)
 	}
@@ -236,13 +236,13 @@ func (r *reader) integer(b []byte, n *node, p *path) ([]byte, error) {
 		if err != nil {
 			return wrong()
 		}
-		return cbor.AppendUint(b, u), nil
+		return b.AppendUint(u), nil
 	}
 	i, err := strconv.ParseInt(s, 10, n.bits)
 	if err != nil {
 		return wrong()
 	}
-	return cbor.AppendInt(b, i), nil
+	return b.AppendInt(i), nil
 }
 
 var notNumbers = map[string]float64{"NaN": math.NaN(), "Infinity": math.Inf(1), "-Infinity": math.Inf(-1)}
@@ -269,7 +269,7 @@ func (r *reader) float(n *node, p *path) (float64, error) {
 }
 
 // list reads an array of want items, of any number if want is negative.
-func (r *reader) list(b []byte, n *node, p *path, depth, want int) ([]byte, error) {
+func (r *reader) list(b cbor.Buffer, n *node, p *path, depth, want int) (cbor.Buffer, error) {
 	if !r.take('[') {
 		return b, r.wrong(n, p)
 	}
@@ -288,11 +288,11 @@ func (r *reader) list(b []byte, n *node, p *path, depth, want int) ([]byte, erro
 	if want >= 0 && count != want {
 		return b, p.errorf("want %d items, got %d", want, count)
 	}
-	return insert(b, start, cbor.AppendArray(nil, count)), nil
+	return insert(b, start, cbor.Buffer(nil).AppendArray(count)), nil
 }
 
 // insert puts head in front of b[at:].
-func insert(b []byte, at int, head []byte) []byte { return slices.Insert(b, at, head...) }
+func insert(b cbor.Buffer, at int, head []byte) cbor.Buffer { return slices.Insert(b, at, head...) }
 
 // A span is an entry of a map within a buffer.
 type span struct {
@@ -301,7 +301,7 @@ type span struct {
 }
 
 // object reads a map, a struct or a union.
-func (r *reader) object(b []byte, n *node, p *path, depth int) ([]byte, error) {
+func (r *reader) object(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer, error) {
 	if !r.take('{') {
 		return b, r.wrong(n, p)
 	}
@@ -363,12 +363,12 @@ func (r *reader) object(b []byte, n *node, p *path, depth int) ([]byte, error) {
 			return b, p.errorf("the same name twice: %.80q", spans[i].name)
 		}
 	}
-	return insert(b, start, cbor.AppendMap(nil, len(spans))), nil
+	return insert(b, start, cbor.Buffer(nil).AppendMap(len(spans))), nil
 }
 
 // appendKey appends the key for a member of an object and returns what its
 // value must be.
-func (n *node) appendKey(b []byte, name string, p *path) ([]byte, *entry, error) {
+func (n *node) appendKey(b cbor.Buffer, name string, p *path) (cbor.Buffer, *entry, error) {
 	if n.kind != kindMap {
 		f := n.field(name)
 		if f == nil {
@@ -390,21 +390,21 @@ func (n *node) appendKey(b []byte, name string, p *path) ([]byte, *entry, error)
 		if err != nil {
 			return b, nil, p.errorf("key %.80q: want %s", name, k.describe())
 		}
-		b = cbor.AppendInt(b, i)
+		b = b.AppendInt(i)
 	case kindUint:
 		u, err := strconv.ParseUint(name, 10, k.bits)
 		if err != nil {
 			return b, nil, p.errorf("key %.80q: want %s", name, k.describe())
 		}
-		b = cbor.AppendUint(b, u)
+		b = b.AppendUint(u)
 	default:
-		b = cbor.AppendString(b, name)
+		b = b.AppendString(name)
 	}
 	return b, &entry{node: n.elem}, nil
 }
 
 // finish applies the options of a field to its value, which is b[at:].
-func (e *entry) finish(b []byte, at int, p *path) ([]byte, error) {
+func (e *entry) finish(b cbor.Buffer, at int, p *path) (cbor.Buffer, error) {
 	if e.max > 0 {
 		if n := length(b[at:]); n > e.max {
 			return b, p.errorf("longer than the contract allows: %d, at most %d", n, e.max)
@@ -436,7 +436,7 @@ func (e *entry) finish(b []byte, at int, p *path) ([]byte, error) {
 }
 
 // pack turns the array b[at:], which this package wrote, into a typed array.
-func pack[T cbor.Number](b []byte, at int, read func(*cbor.Decoder) T) ([]byte, error) {
+func pack[T cbor.Number](b cbor.Buffer, at int, read func(*cbor.Decoder) T) (cbor.Buffer, error) {
 	var d cbor.Decoder
 	d.Reset(b[at:], cbor.Limits{Budget: -1})
 	vs := make([]T, d.Array())
@@ -464,7 +464,7 @@ func length(encoded []byte) int {
 }
 
 // any reads a value without a type.
-func (r *reader) any(b []byte, p *path, depth int) ([]byte, error) {
+func (r *reader) any(b cbor.Buffer, p *path, depth int) (cbor.Buffer, error) {
 	switch c := r.peek(); {
 	case c == '{':
 		return r.value(b, anyMap, p, depth)
@@ -473,27 +473,27 @@ func (r *reader) any(b []byte, p *path, depth int) ([]byte, error) {
 	case c == '"':
 		return r.stringValue(b, &node{kind: kindString}, p)
 	case r.literal("true"):
-		return cbor.AppendBool(b, true), nil
+		return b.AppendBool(true), nil
 	case r.literal("false"):
-		return cbor.AppendBool(b, false), nil
+		return b.AppendBool(false), nil
 	case r.literal("null"):
-		return cbor.AppendNil(b), nil
+		return b.AppendNil(), nil
 	}
 	s, err := r.number()
 	if err != nil {
 		return b, p.errorf("%v", err)
 	}
 	if u, err := strconv.ParseUint(s, 10, 64); err == nil {
-		return cbor.AppendUint(b, u), nil
+		return b.AppendUint(u), nil
 	}
 	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return cbor.AppendInt(b, i), nil
+		return b.AppendInt(i), nil
 	}
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil {
 		return b, p.errorf("number %.40s is too large", s)
 	}
-	return cbor.AppendFloat64(b, f), nil
+	return b.AppendFloat64(f), nil
 }
 
 // Values under raw: any JSON.

@@ -222,9 +222,9 @@ func (s *Schema) resolveFields(n *node) error {
 		fields = t.Variants
 	}
 	for _, f := range fields {
-		e := &entry{name: f.Name, key: cbor.AppendString(nil, f.Name), packed: f.Packed, max: f.Max}
+		e := &entry{name: f.Name, key: cbor.Buffer(nil).AppendString(f.Name), packed: f.Packed, max: f.Max}
 		if f.Key > 0 {
-			e.key = cbor.AppendUint(nil, uint64(f.Key))
+			e.key = cbor.Buffer(nil).AppendUint(uint64(f.Key))
 		}
 		var err error
 		if e.node, err = s.outline(f.Type, 0); err != nil {

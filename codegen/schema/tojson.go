@@ -175,7 +175,7 @@ func (w *writer) value(n *node) {
 func (w *writer) numbered(n *node) *node {
 	k := w.d.Uint64()
 	var space [9]byte
-	key := cbor.AppendUint(space[:0], k)
+	key := cbor.Buffer(space[:0]).AppendUint(k)
 	for _, f := range n.fields {
 		if string(f.key) == string(key) {
 			w.text(f.name)
@@ -287,7 +287,7 @@ func (w *writer) unique(names []piece) {
 	}
 	for i := 1; i < len(names); i++ {
 		if compare(names[i-1], names[i]) == 0 {
-			w.d.Fail(fmt.Errorf("%w: %s", cbor.ErrDupKey, short(w.b[names[i].start:names[i].end])))
+			w.d.Fail(fmt.Errorf("the same key twice: %s", short(w.b[names[i].start:names[i].end])))
 			return
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // StructMessage returns the [rpcnet.Message] of a struct T with its codec.
-func StructMessage[T any](enc func([]byte, *T) ([]byte, error), dec func(*cbor.Decoder, *T), json rpcnet.Transcoder) rpcnet.Message {
+func StructMessage[T any](enc func(cbor.Buffer, *T) (cbor.Buffer, error), dec func(*cbor.Decoder, *T), json rpcnet.Transcoder) rpcnet.Message {
 	footprint := cbor.FootprintOf[T]()
 	return rpcnet.Message{
 		Fits: footprint.Check,
@@ -39,7 +39,7 @@ func StructMessage[T any](enc func([]byte, *T) ([]byte, error), dec func(*cbor.D
 
 // UnionMessage returns the [rpcnet.Message] of a union U, an interface, with its
 // codec.
-func UnionMessage[U any](enc func([]byte, U) ([]byte, error), dec func(*cbor.Decoder, *U), json rpcnet.Transcoder) rpcnet.Message {
+func UnionMessage[U any](enc func(cbor.Buffer, U) (cbor.Buffer, error), dec func(*cbor.Decoder, *U), json rpcnet.Transcoder) rpcnet.Message {
 	footprint := cbor.FootprintOf[U]()
 	return rpcnet.Message{
 		Fits: footprint.Check,

@@ -28,14 +28,14 @@ type note struct {
 	Seq  uint64
 }
 
-func appendNote(b []byte, n *note) ([]byte, error) {
-	b = cbor.AppendMap(b, 2)
-	b = cbor.AppendString(b, "seq")
-	b = cbor.AppendUint(b, n.Seq)
-	b = cbor.AppendString(b, "text")
-	b, ok := cbor.AppendText(b, n.Text)
+func appendNote(b cbor.Buffer, n *note) (cbor.Buffer, error) {
+	b = b.AppendMap(2)
+	b = b.AppendString("seq")
+	b = b.AppendUint(n.Seq)
+	b = b.AppendString("text")
+	b, ok := b.AppendText(n.Text)
 	if !ok {
-		return b, cbor.NotUTF8("text")
+		return b.FailUTF8("text")
 	}
 	return b, nil
 }

@@ -8,6 +8,6 @@
 // request sequence of a call ([CallUpload], [CallBidi]).
 package stub
 
-// GeneratedV1 is named by generated files of the first format, which do not
-// compile against a runtime that no longer supports it.
-const GeneratedV1 = true
+// GeneratedV2 is the format of generated files, which name it: one of another
+// format does not compile against this runtime, and says there what to do.
+const GeneratedV2 = true

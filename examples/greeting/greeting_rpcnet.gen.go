@@ -13,9 +13,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // GreetingName is the wire name of [Greeting].
 const GreetingName = "greeting.v1.Greeting"
@@ -176,11 +176,11 @@ var _ = struct {
 	Name string
 }(HelloRequest{})
 
-func appendHelloRequestCBOR(b []byte, v *HelloRequest) (_ []byte, err error) {
+func appendHelloRequestCBOR(b cbor.Buffer, v *HelloRequest) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa1dname"...)
-	if b, ok = cbor.AppendText(b, v.Name); !ok {
-		return b, cbor.NotUTF8("HelloRequest.Name")
+	if b, ok = b.AppendText(v.Name); !ok {
+		return b.FailUTF8("HelloRequest.Name")
 	}
 	return b, nil
 }
@@ -194,8 +194,6 @@ func decodeHelloRequestCBOR(d *cbor.Decoder, v *HelloRequest) {
 		switch k {
 		case 0:
 			v.Name = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfHelloRequest, k)
@@ -210,11 +208,11 @@ var _ = struct {
 	Text string
 }(HelloResponse{})
 
-func appendHelloResponseCBOR(b []byte, v *HelloResponse) (_ []byte, err error) {
+func appendHelloResponseCBOR(b cbor.Buffer, v *HelloResponse) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa1dtext"...)
-	if b, ok = cbor.AppendText(b, v.Text); !ok {
-		return b, cbor.NotUTF8("HelloResponse.Text")
+	if b, ok = b.AppendText(v.Text); !ok {
+		return b.FailUTF8("HelloResponse.Text")
 	}
 	return b, nil
 }
@@ -228,8 +226,6 @@ func decodeHelloResponseCBOR(d *cbor.Decoder, v *HelloResponse) {
 		switch k {
 		case 0:
 			v.Text = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfHelloResponse, k)
@@ -245,14 +241,14 @@ var _ = struct {
 	Times int
 }(CountRequest{})
 
-func appendCountRequestCBOR(b []byte, v *CountRequest) (_ []byte, err error) {
+func appendCountRequestCBOR(b cbor.Buffer, v *CountRequest) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2dname"...)
-	if b, ok = cbor.AppendText(b, v.Name); !ok {
-		return b, cbor.NotUTF8("CountRequest.Name")
+	if b, ok = b.AppendText(v.Name); !ok {
+		return b.FailUTF8("CountRequest.Name")
 	}
 	b = append(b, "etimes"...)
-	b = cbor.AppendInt(b, int64(v.Times))
+	b = b.AppendInt(int64(v.Times))
 	return b, nil
 }
 
@@ -266,9 +262,7 @@ func decodeCountRequestCBOR(d *cbor.Decoder, v *CountRequest) {
 		case 0:
 			v.Name = d.Text()
 		case 1:
-			v.Times = int(d.IntN(cbor.WordSize))
-		case cbor.Unknown:
-			d.Skip()
+			v.Times = d.Int()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfCountRequest, k)
@@ -294,7 +288,7 @@ func (*UnknownGreetingError) isGreetingError() {}
 
 // AppendGreetingErrorCBOR appends the encoding of v, for generated code that
 // uses the union.
-func AppendGreetingErrorCBOR(b []byte, v GreetingError) ([]byte, error) {
+func AppendGreetingErrorCBOR(b cbor.Buffer, v GreetingError) (cbor.Buffer, error) {
 	switch v := v.(type) {
 	case *NoName:
 		if v != nil {
@@ -302,14 +296,14 @@ func AppendGreetingErrorCBOR(b []byte, v GreetingError) ([]byte, error) {
 		}
 	case *UnknownGreetingError:
 		if v != nil {
-			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
+			b, ok := b.AppendMap(1).AppendText(v.Name)
 			if !ok {
-				return b, cbor.NotUTF8("UnknownGreetingError.Name")
+				return b.FailUTF8("UnknownGreetingError.Name")
 			}
-			return cbor.AppendRaw(b, v.Raw)
+			return b.AppendRaw(v.Raw)
 		}
 	}
-	return b, cbor.NotVariant("GreetingError", v)
+	return b.FailVariant("GreetingError", v)
 }
 
 var _ = cbor.RegisterVariants[GreetingError]((*NoName)(nil))
@@ -341,11 +335,11 @@ var _ = struct {
 	Hint string
 }(NoName{})
 
-func appendNoNameCBOR(b []byte, v *NoName) (_ []byte, err error) {
+func appendNoNameCBOR(b cbor.Buffer, v *NoName) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa1dhint"...)
-	if b, ok = cbor.AppendText(b, v.Hint); !ok {
-		return b, cbor.NotUTF8("NoName.Hint")
+	if b, ok = b.AppendText(v.Hint); !ok {
+		return b.FailUTF8("NoName.Hint")
 	}
 	return b, nil
 }
@@ -359,8 +353,6 @@ func decodeNoNameCBOR(d *cbor.Decoder, v *NoName) {
 		switch k {
 		case 0:
 			v.Hint = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfNoName, k)

@@ -84,10 +84,10 @@ func (raw) bytes(m any) []byte { return *m.(*[]byte) }
 type note struct{ Body []byte }
 
 var noteMessage = stub.StructMessage(
-	func(b []byte, n *note) ([]byte, error) {
-		b = cbor.AppendMap(b, 1)
-		b = cbor.AppendString(b, "body")
-		return cbor.AppendBytes(b, n.Body), nil
+	func(b cbor.Buffer, n *note) (cbor.Buffer, error) {
+		b = b.AppendMap(1)
+		b = b.AppendString("body")
+		return b.AppendBytes(n.Body), nil
 	},
 	func(d *cbor.Decoder, n *note) {
 		for range d.Map() {

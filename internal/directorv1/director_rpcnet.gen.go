@@ -11,9 +11,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // DirectorName is the wire name of [Director].
 const DirectorName = "director.v1.Director"
@@ -119,60 +119,60 @@ var _ = struct {
 	Unused   []Unused
 }(GetWorkerRequest{})
 
-func appendGetWorkerRequestCBOR(b []byte, v *GetWorkerRequest) (_ []byte, err error) {
+func appendGetWorkerRequestCBOR(b cbor.Buffer, v *GetWorkerRequest) (_ cbor.Buffer, err error) {
 	var ok bool
 	if len(v.Key) > 1024 {
-		return b, cbor.TooLong("GetWorkerRequest.Key", len(v.Key), 1024)
+		return b.FailLength("GetWorkerRequest.Key", len(v.Key), 1024)
 	}
 	b = append(b, "\xa7ckey"...)
-	if b, ok = cbor.AppendText(b, v.Key); !ok {
-		return b, cbor.NotUTF8("GetWorkerRequest.Key")
+	if b, ok = b.AppendText(v.Key); !ok {
+		return b.FailUTF8("GetWorkerRequest.Key")
 	}
 	if len(v.Hint) > 256 {
-		return b, cbor.TooLong("GetWorkerRequest.Hint", len(v.Hint), 256)
+		return b.FailLength("GetWorkerRequest.Hint", len(v.Hint), 256)
 	}
 	b = append(b, "dhint"...)
-	if b, ok = cbor.AppendText(b, v.Hint); !ok {
-		return b, cbor.NotUTF8("GetWorkerRequest.Hint")
+	if b, ok = b.AppendText(v.Hint); !ok {
+		return b.FailUTF8("GetWorkerRequest.Hint")
 	}
 	if len(v.Unused) > 256 {
-		return b, cbor.TooLong("GetWorkerRequest.Unused", len(v.Unused), 256)
+		return b.FailLength("GetWorkerRequest.Unused", len(v.Unused), 256)
 	}
 	b = append(b, "funused"...)
-	b = cbor.AppendArray(b, len(v.Unused))
+	b = b.AppendArray(len(v.Unused))
 	for x1 := range v.Unused {
 		if b, err = appendUnusedCBOR(b, &v.Unused[x1]); err != nil {
 			return b, err
 		}
 	}
 	if len(v.Exclude) > 256 {
-		return b, cbor.TooLong("GetWorkerRequest.Exclude", len(v.Exclude), 256)
+		return b.FailLength("GetWorkerRequest.Exclude", len(v.Exclude), 256)
 	}
 	b = append(b, "gexclude"...)
-	b = cbor.AppendArray(b, len(v.Exclude))
+	b = b.AppendArray(len(v.Exclude))
 	for x2 := range v.Exclude {
-		if b, ok = cbor.AppendText(b, v.Exclude[x2]); !ok {
-			return b, cbor.NotUTF8("GetWorkerRequest.Exclude")
+		if b, ok = b.AppendText(v.Exclude[x2]); !ok {
+			return b.FailUTF8("GetWorkerRequest.Exclude")
 		}
 	}
 	if len(v.Failures) > 256 {
-		return b, cbor.TooLong("GetWorkerRequest.Failures", len(v.Failures), 256)
+		return b.FailLength("GetWorkerRequest.Failures", len(v.Failures), 256)
 	}
 	b = append(b, "hfailures"...)
-	b = cbor.AppendArray(b, len(v.Failures))
+	b = b.AppendArray(len(v.Failures))
 	for x3 := range v.Failures {
 		if b, err = appendFailureCBOR(b, &v.Failures[x3]); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "hqueue_ok"...)
-	b = cbor.AppendBool(b, v.QueueOK)
+	b = b.AppendBool(v.QueueOK)
 	if len(v.Selector) > 4096 {
-		return b, cbor.TooLong("GetWorkerRequest.Selector", len(v.Selector), 4096)
+		return b.FailLength("GetWorkerRequest.Selector", len(v.Selector), 4096)
 	}
 	b = append(b, "hselector"...)
-	if b, ok = cbor.AppendText(b, v.Selector); !ok {
-		return b, cbor.NotUTF8("GetWorkerRequest.Selector")
+	if b, ok = b.AppendText(v.Selector); !ok {
+		return b.FailUTF8("GetWorkerRequest.Selector")
 	}
 	return b, nil
 }
@@ -228,8 +228,6 @@ func decodeGetWorkerRequestCBOR(d *cbor.Decoder, v *GetWorkerRequest) {
 			v.QueueOK = d.Bool()
 		case 6:
 			v.Selector = d.TextAtMost(4096)
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfGetWorkerRequest, k)
@@ -246,21 +244,21 @@ var _ = struct {
 	Alternates []Worker
 }(GetWorkerResponse{})
 
-func appendGetWorkerResponseCBOR(b []byte, v *GetWorkerResponse) (_ []byte, err error) {
+func appendGetWorkerResponseCBOR(b cbor.Buffer, v *GetWorkerResponse) (_ cbor.Buffer, err error) {
 	if len(v.Ticket) > 64 {
-		return b, cbor.TooLong("GetWorkerResponse.Ticket", len(v.Ticket), 64)
+		return b.FailLength("GetWorkerResponse.Ticket", len(v.Ticket), 64)
 	}
 	b = append(b, "\xa3fticket"...)
-	b = cbor.AppendBytes(b, v.Ticket)
+	b = b.AppendBytes(v.Ticket)
 	b = append(b, "fworker"...)
 	if b, err = appendWorkerCBOR(b, &v.Worker); err != nil {
 		return b, err
 	}
 	if len(v.Alternates) > 8 {
-		return b, cbor.TooLong("GetWorkerResponse.Alternates", len(v.Alternates), 8)
+		return b.FailLength("GetWorkerResponse.Alternates", len(v.Alternates), 8)
 	}
 	b = append(b, "jalternates"...)
-	b = cbor.AppendArray(b, len(v.Alternates))
+	b = b.AppendArray(len(v.Alternates))
 	for x1 := range v.Alternates {
 		if b, err = appendWorkerCBOR(b, &v.Alternates[x1]); err != nil {
 			return b, err
@@ -292,8 +290,6 @@ func decodeGetWorkerResponseCBOR(d *cbor.Decoder, v *GetWorkerResponse) {
 			}
 			d.Leave()
 			v.Alternates = x2
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfGetWorkerResponse, k)
@@ -309,19 +305,19 @@ var _ = struct {
 	Ticket []byte
 }(Unused{})
 
-func appendUnusedCBOR(b []byte, v *Unused) (_ []byte, err error) {
+func appendUnusedCBOR(b cbor.Buffer, v *Unused) (_ cbor.Buffer, err error) {
 	var ok bool
 	if len(v.Ticket) > 64 {
-		return b, cbor.TooLong("Unused.Ticket", len(v.Ticket), 64)
+		return b.FailLength("Unused.Ticket", len(v.Ticket), 64)
 	}
 	b = append(b, "\xa2fticket"...)
-	b = cbor.AppendBytes(b, v.Ticket)
+	b = b.AppendBytes(v.Ticket)
 	if len(v.Worker) > 128 {
-		return b, cbor.TooLong("Unused.Worker", len(v.Worker), 128)
+		return b.FailLength("Unused.Worker", len(v.Worker), 128)
 	}
 	b = append(b, "fworker"...)
-	if b, ok = cbor.AppendText(b, v.Worker); !ok {
-		return b, cbor.NotUTF8("Unused.Worker")
+	if b, ok = b.AppendText(v.Worker); !ok {
+		return b.FailUTF8("Unused.Worker")
 	}
 	return b, nil
 }
@@ -337,8 +333,6 @@ func decodeUnusedCBOR(d *cbor.Decoder, v *Unused) {
 			v.Ticket = d.BytesAtMost(64)
 		case 1:
 			v.Worker = d.TextAtMost(128)
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfUnused, k)
@@ -354,21 +348,21 @@ var _ = struct {
 	Boot   string
 }(Failure{})
 
-func appendFailureCBOR(b []byte, v *Failure) (_ []byte, err error) {
+func appendFailureCBOR(b cbor.Buffer, v *Failure) (_ cbor.Buffer, err error) {
 	var ok bool
 	if len(v.Boot) > 64 {
-		return b, cbor.TooLong("Failure.Boot", len(v.Boot), 64)
+		return b.FailLength("Failure.Boot", len(v.Boot), 64)
 	}
 	b = append(b, "\xa2dboot"...)
-	if b, ok = cbor.AppendText(b, v.Boot); !ok {
-		return b, cbor.NotUTF8("Failure.Boot")
+	if b, ok = b.AppendText(v.Boot); !ok {
+		return b.FailUTF8("Failure.Boot")
 	}
 	if len(v.Worker) > 128 {
-		return b, cbor.TooLong("Failure.Worker", len(v.Worker), 128)
+		return b.FailLength("Failure.Worker", len(v.Worker), 128)
 	}
 	b = append(b, "fworker"...)
-	if b, ok = cbor.AppendText(b, v.Worker); !ok {
-		return b, cbor.NotUTF8("Failure.Worker")
+	if b, ok = b.AppendText(v.Worker); !ok {
+		return b.FailUTF8("Failure.Worker")
 	}
 	return b, nil
 }
@@ -384,8 +378,6 @@ func decodeFailureCBOR(d *cbor.Decoder, v *Failure) {
 			v.Boot = d.TextAtMost(64)
 		case 1:
 			v.Worker = d.TextAtMost(128)
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfFailure, k)
@@ -404,42 +396,42 @@ var _ = struct {
 	ServerName string
 }(Worker{})
 
-func appendWorkerCBOR(b []byte, v *Worker) (_ []byte, err error) {
+func appendWorkerCBOR(b cbor.Buffer, v *Worker) (_ cbor.Buffer, err error) {
 	var ok bool
 	if len(v.Addr) > 272 {
-		return b, cbor.TooLong("Worker.Addr", len(v.Addr), 272)
+		return b.FailLength("Worker.Addr", len(v.Addr), 272)
 	}
 	b = append(b, "\xa5daddr"...)
-	if b, ok = cbor.AppendText(b, v.Addr); !ok {
-		return b, cbor.NotUTF8("Worker.Addr")
+	if b, ok = b.AppendText(v.Addr); !ok {
+		return b.FailUTF8("Worker.Addr")
 	}
 	if len(v.Boot) > 64 {
-		return b, cbor.TooLong("Worker.Boot", len(v.Boot), 64)
+		return b.FailLength("Worker.Boot", len(v.Boot), 64)
 	}
 	b = append(b, "dboot"...)
-	if b, ok = cbor.AppendText(b, v.Boot); !ok {
-		return b, cbor.NotUTF8("Worker.Boot")
+	if b, ok = b.AppendText(v.Boot); !ok {
+		return b.FailUTF8("Worker.Boot")
 	}
 	if len(v.Name) > 128 {
-		return b, cbor.TooLong("Worker.Name", len(v.Name), 128)
+		return b.FailLength("Worker.Name", len(v.Name), 128)
 	}
 	b = append(b, "dname"...)
-	if b, ok = cbor.AppendText(b, v.Name); !ok {
-		return b, cbor.NotUTF8("Worker.Name")
+	if b, ok = b.AppendText(v.Name); !ok {
+		return b.FailUTF8("Worker.Name")
 	}
 	if len(v.Cluster) > 128 {
-		return b, cbor.TooLong("Worker.Cluster", len(v.Cluster), 128)
+		return b.FailLength("Worker.Cluster", len(v.Cluster), 128)
 	}
 	b = append(b, "gcluster"...)
-	if b, ok = cbor.AppendText(b, v.Cluster); !ok {
-		return b, cbor.NotUTF8("Worker.Cluster")
+	if b, ok = b.AppendText(v.Cluster); !ok {
+		return b.FailUTF8("Worker.Cluster")
 	}
 	if len(v.ServerName) > 2048 {
-		return b, cbor.TooLong("Worker.ServerName", len(v.ServerName), 2048)
+		return b.FailLength("Worker.ServerName", len(v.ServerName), 2048)
 	}
 	b = append(b, "jserverName"...)
-	if b, ok = cbor.AppendText(b, v.ServerName); !ok {
-		return b, cbor.NotUTF8("Worker.ServerName")
+	if b, ok = b.AppendText(v.ServerName); !ok {
+		return b.FailUTF8("Worker.ServerName")
 	}
 	return b, nil
 }
@@ -461,8 +453,6 @@ func decodeWorkerCBOR(d *cbor.Decoder, v *Worker) {
 			v.Cluster = d.TextAtMost(128)
 		case 4:
 			v.ServerName = d.TextAtMost(2048)
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfWorker, k)

@@ -22,7 +22,7 @@ var talkSpec = &rpcnet.Spec{
 	Response: rpcnet.Message{
 		Append: func(dst []byte, msg any) ([]byte, error) {
 			r := msg.(*receipt)
-			return cbor.AppendUint(dst, r.seq<<32|r.requests), nil
+			return cbor.Buffer(dst).AppendUint(r.seq<<32 | r.requests), nil
 		},
 		Decode: func(d *cbor.Decoder, msg any) {
 			v := d.Uint64()

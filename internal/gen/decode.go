@@ -12,7 +12,7 @@ func (e *emitter) decodeStruct(keys string, fs []*field) {
 		e.p("case %d:\n", i)
 		e.decode(f.typ, "v."+f.path, f.max, true)
 	}
-	e.p("case %s.Unknown:\nd.Skip()\n}\nif d.Err() != nil {\nd.InField(%s, k)\nreturn\n}\n}\nd.Leave()\n", wire, keys)
+	e.p("}\nif d.Err() != nil {\nd.InField(%s, k)\nreturn\n}\n}\nd.Leave()\n", keys)
 }
 
 // decode writes statements that decode into the addressable expr of type t,
@@ -32,10 +32,10 @@ func (e *emitter) decode(t types.Type, expr string, max int, notNull bool) {
 		e.p("%s.DecodeField(d, %s)\n", e.imp(protoPath, "protobuf"), addr(expr))
 		return
 	case specialText:
-		e.p("%s.UnmarshalText(d, %s)\n", wire, addr(expr))
+		e.p("d.UnmarshalText(%s)\n", addr(expr))
 		return
 	case specialBinary:
-		e.p("%s.UnmarshalBinary(d, %s)\n", wire, addr(expr))
+		e.p("d.UnmarshalBinary(%s)\n", addr(expr))
 		return
 	}
 	if n, ok := t.(*types.Named); ok {
@@ -81,7 +81,7 @@ func (e *emitter) decode(t types.Type, expr string, max int, notNull bool) {
 		e.p("%s := %s.MakeMap[%s](d, %s)\nfor range %s {\nvar %s %s\nvar %s %s\n", m, wire, e.typ(t), n, n, k, e.typ(u.Key()), v, e.typ(u.Elem()))
 		e.decodeBasic(u.Key(), u.Key().Underlying().(*types.Basic), k, 0)
 		e.decode(u.Elem(), v, 0, false)
-		e.p("if d.Err() != nil { break }\n%s[%s] = %s\n}\nd.MapDone(len(%s), %s)\n%s = %s\n", m, k, v, m, n, expr, m)
+		e.p("if d.Err() != nil { break }\n%s[%s] = %s\n}\nd.LeaveMap(len(%s), %s)\n%s = %s\n", m, k, v, m, n, expr, m)
 	}
 }
 
@@ -151,13 +151,13 @@ func (e *emitter) decodeBasic(t types.Type, u *types.Basic, expr string, max int
 	case i&types.IsUnsigned != 0 && bits > 0:
 		set("", fmt.Sprintf("d.UintN(%d)", bits))
 	case i&types.IsUnsigned != 0 && word:
-		set("", fmt.Sprintf("d.UintN(%s.WordSize)", e.cbor()))
+		set("uint", "d.Uint()")
 	case i&types.IsUnsigned != 0:
 		set("uint64", "d.Uint64()")
 	case bits > 0:
 		set("", fmt.Sprintf("d.IntN(%d)", bits))
 	case word:
-		set("", fmt.Sprintf("d.IntN(%s.WordSize)", e.cbor()))
+		set("int", "d.Int()")
 	default:
 		set("int64", "d.Int64()")
 	}
@@ -179,7 +179,7 @@ func (e *emitter) union(n *types.Named, u *union) {
 		}
 	}
 	e.p("\n// %s appends the encoding of v, for generated code that\n// uses the union.", e.appendFn(n))
-	e.appendFunction(n, T, "([]byte, error)", func() {
+	e.appendFunction(n, T, "("+wire+".Buffer, error)", func() {
 		e.p("switch v := v.(type) {\n")
 		for _, v := range u.variants {
 			start := "append(b, " + quote(head(majorMap, 1)+encodedText(v.wire)) + "...)"
@@ -188,9 +188,9 @@ func (e *emitter) union(n *types.Named, u *union) {
 				e.p("case %s:\nreturn %s\n", v.obj.Name(), e.appendCall(v.obj.Type(), start, "&v"))
 			}
 		}
-		e.p("case *Unknown%s:\nif v != nil {\nb, ok := %s.AppendText(%s.AppendMap(b, 1), v.Name)\n", T, wire, wire)
-		e.p("if !ok { return b, %s.NotUTF8(%q) }\nreturn %s.AppendRaw(b, v.Raw)\n}\n}\n", wire, "Unknown"+T+".Name", wire)
-		e.p("return b, %s.NotVariant(%q, v)\n", wire, T)
+		e.p("case *Unknown%s:\nif v != nil {\nb, ok := b.AppendMap(1).AppendText(v.Name)\n", T)
+		e.p("if !ok { return b.FailUTF8(%q) }\nreturn b.AppendRaw(v.Raw)\n}\n}\n", "Unknown"+T+".Name")
+		e.p("return b.FailVariant(%q, v)\n", T)
 	})
 	e.p("\nvar _ = %s.RegisterVariants[%s](", wire, T)
 	for _, v := range u.variants {

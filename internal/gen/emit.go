@@ -183,11 +183,11 @@ func (e *emitter) innerFn(t types.Type) string { return "append" + e.fn(t) + "CB
 // T, and for a recursive type the one that counts.
 func (e *emitter) appendFunction(t types.Type, T, results string, body func()) {
 	if !e.c.recursive(t) {
-		e.function(fmt.Sprintf("func %s(b []byte, v %s) %s", e.appendFn(t), T, results), body)
+		e.function(fmt.Sprintf("func %s(b %s.Buffer, v %s) %s", e.appendFn(t), e.cbor(), T, results), body)
 		return
 	}
-	e.p("\nfunc %s(b []byte, v %s) ([]byte, error) {\nreturn %s(b, v, 0)\n}\n", e.appendFn(t), T, e.innerFn(t))
-	e.function(fmt.Sprintf("func %s(b []byte, v %s, depth int) %s", e.innerFn(t), T, results), func() {
+	e.p("\nfunc %s(b %[2]s.Buffer, v %[3]s) (%[2]s.Buffer, error) {\nreturn %[4]s(b, v, 0)\n}\n", e.appendFn(t), e.cbor(), T, e.innerFn(t))
+	e.function(fmt.Sprintf("func %s(b %s.Buffer, v %s, depth int) %s", e.innerFn(t), e.cbor(), T, results), func() {
 		e.depth = true
 		e.p("if depth > %s.MaxDepth { return b, %s.ErrDepth }\n", e.cbor(), e.cbor())
 		body()

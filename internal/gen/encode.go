@@ -31,7 +31,7 @@ func (e *emitter) structCodec(n *types.Named) {
 	for _, f := range fs {
 		e.guardKind(f.typ)
 	}
-	e.appendFunction(n, "*"+T, "(_ []byte, err error)", func() { e.appendStruct(n, fs) })
+	e.appendFunction(n, "*"+T, "(_ "+wire+".Buffer, err error)", func() { e.appendStruct(n, fs) })
 	keys := "fieldsOf" + e.fn(n)
 	e.p("\nvar %s = []string{", keys)
 	for _, f := range fs {
@@ -42,7 +42,6 @@ func (e *emitter) structCodec(n *types.Named) {
 }
 
 func (e *emitter) appendStruct(n *types.Named, fs []*field) {
-	wire := e.cbor()
 	pending := head(majorMap, len(fs)) // constant bytes not yet written
 	optional := 0
 	for _, f := range fs {
@@ -57,7 +56,7 @@ func (e *emitter) appendStruct(n *types.Named, fs []*field) {
 				e.p("if %s { n-- }\n", e.isZero(f.typ, "v."+f.path))
 			}
 		}
-		e.p("b = %s.AppendMap(b, n)\n", wire)
+		e.p("b = b.AppendMap(n)\n")
 		pending = ""
 	}
 	for _, f := range fs {
@@ -67,7 +66,7 @@ func (e *emitter) appendStruct(n *types.Named, fs []*field) {
 			e.p("if !(%s) {\n", e.isZero(f.typ, expr))
 		}
 		if f.max > 0 {
-			e.p("if len(%s) > %d { return b, %s.TooLong(%q, len(%s), %d) }\n", expr, f.max, wire, where, expr, f.max)
+			e.p("if len(%s) > %d { return b.FailLength(%q, len(%s), %d) }\n", expr, f.max, where, expr, f.max)
 		}
 		e.p("b = append(b, %s...)\n", quote(pending+f.encodedKey()))
 		pending = ""
@@ -95,14 +94,14 @@ func (e *emitter) encode(t types.Type, expr, where string, packed bool) {
 	wire := e.cbor()
 	t = types.Unalias(t)
 	try := func(call string) {
-		e.p("if b, err = %s; err != nil { return b, %s.In(%q, err) }\n", call, wire, where)
+		e.p("if b, err = %s; err != nil { return b.Fail(%q, err) }\n", call, where)
 	}
 	switch special(t) {
 	case specialTime:
-		try(fmt.Sprintf("%s.AppendTime(b, %s)", wire, expr))
+		try(fmt.Sprintf("b.AppendTime(%s)", expr))
 		return
 	case specialRaw:
-		try(fmt.Sprintf("%s.AppendRaw(b, %s)", wire, expr))
+		try(fmt.Sprintf("b.AppendRaw(%s)", expr))
 		return
 	case specialProto:
 		try(fmt.Sprintf("%s.AppendField(b, %s)", e.imp(protoPath, "protobuf"), addr(expr)))
@@ -112,19 +111,19 @@ func (e *emitter) encode(t types.Type, expr, where string, packed bool) {
 		if implements(t, textAppender) {
 			how = "AppendTextAppender"
 		}
-		try(fmt.Sprintf("%s.%s(b, %s)", wire, how, addr(expr)))
+		try(fmt.Sprintf("b.%s(%s)", how, addr(expr)))
 		return
 	case specialBinary:
 		how := "AppendBinaryMarshaler"
 		if implements(t, binaryAppender) {
 			how = "AppendBinaryAppender"
 		}
-		try(fmt.Sprintf("%s.%s(b, %s)", wire, how, addr(expr)))
+		try(fmt.Sprintf("b.%s(%s)", how, addr(expr)))
 		return
 	}
 	if n, ok := t.(*types.Named); ok {
 		if types.IsInterface(n) {
-			e.p("if %s == nil { b = %s.AppendNil(b) } else if b, err = %s; err != nil { return b, err }\n", expr, wire, e.appendCall(n, "b", expr))
+			e.p("if %s == nil { b = b.AppendNil() } else if b, err = %s; err != nil { return b, err }\n", expr, e.appendCall(n, "b", expr))
 			return
 		}
 		if _, ok := n.Underlying().(*types.Struct); ok {
@@ -136,13 +135,13 @@ func (e *emitter) encode(t types.Type, expr, where string, packed bool) {
 	case *types.Basic:
 		e.encodeBasic(t, u, expr, where)
 	case *types.Pointer:
-		e.p("if %s == nil { b = %s.AppendNil(b) } else {\n", expr, wire)
+		e.p("if %s == nil { b = b.AppendNil() } else {\n", expr)
 		e.encode(u.Elem(), "(*"+expr+")", where, packed)
 		e.p("}\n")
 	case *types.Slice:
 		switch {
 		case isByte(u.Elem()):
-			e.p("b = %s.AppendBytes(b, %s)\n", wire, expr)
+			e.p("b = b.AppendBytes(%s)\n", expr)
 		case packed:
 			e.p("b = %s.AppendNumbers(b, %s)\n", wire, expr)
 		default:
@@ -150,7 +149,7 @@ func (e *emitter) encode(t types.Type, expr, where string, packed bool) {
 		}
 	case *types.Array:
 		if isByte(u.Elem()) {
-			e.p("b = %s.AppendBytes(b, %s[:])\n", wire, expr)
+			e.p("b = b.AppendBytes(%s[:])\n", expr)
 			return
 		}
 		e.encodeItems(u.Elem(), expr, where)
@@ -160,7 +159,7 @@ func (e *emitter) encode(t types.Type, expr, where string, packed bool) {
 			sorted = "SortedText"
 		}
 		space, k, v := e.v(), e.v(), e.v()
-		e.p("b = %s.AppendMap(b, len(%s))\n", wire, expr)
+		e.p("b = b.AppendMap(len(%s))\n", expr)
 		e.p("var %s [16]%s\nfor _, %s := range %s.%s(%s[:0], %s) {\n", space, e.typ(u.Key()), k, wire, sorted, space, expr)
 		e.encodeBasic(u.Key(), u.Key().Underlying().(*types.Basic), k, where+" key")
 		e.p("%s := %s[%s]\n", v, expr, k)
@@ -171,13 +170,12 @@ func (e *emitter) encode(t types.Type, expr, where string, packed bool) {
 
 func (e *emitter) encodeItems(elem types.Type, expr, where string) {
 	i := e.v()
-	e.p("b = %s.AppendArray(b, len(%s))\nfor %s := range %s {\n", e.cbor(), expr, i, expr)
+	e.p("b = b.AppendArray(len(%s))\nfor %s := range %s {\n", expr, i, expr)
 	e.encode(elem, expr+"["+i+"]", where, false)
 	e.p("}\n")
 }
 
 func (e *emitter) encodeBasic(t types.Type, u *types.Basic, expr, where string) {
-	wire := e.cbor()
 	conv := func(to string) string {
 		if b, ok := types.Unalias(t).(*types.Basic); ok && b.Name() == to {
 			return expr
@@ -187,17 +185,17 @@ func (e *emitter) encodeBasic(t types.Type, u *types.Basic, expr, where string) 
 	switch i := u.Info(); {
 	case i&types.IsString != 0:
 		e.usesOK = true
-		e.p("if b, ok = %s.AppendText(b, %s); !ok { return b, %s.NotUTF8(%q) }\n", wire, conv("string"), wire, where)
+		e.p("if b, ok = b.AppendText(%s); !ok { return b.FailUTF8(%q) }\n", conv("string"), where)
 	case i&types.IsBoolean != 0:
-		e.p("b = %s.AppendBool(b, %s)\n", wire, conv("bool"))
+		e.p("b = b.AppendBool(%s)\n", conv("bool"))
 	case u.Kind() == types.Float32:
-		e.p("b = %s.AppendFloat32(b, %s)\n", wire, conv("float32"))
+		e.p("b = b.AppendFloat32(%s)\n", conv("float32"))
 	case u.Kind() == types.Float64:
-		e.p("b = %s.AppendFloat64(b, %s)\n", wire, conv("float64"))
+		e.p("b = b.AppendFloat64(%s)\n", conv("float64"))
 	case i&types.IsUnsigned != 0:
-		e.p("b = %s.AppendUint(b, %s)\n", wire, conv("uint64"))
+		e.p("b = b.AppendUint(%s)\n", conv("uint64"))
 	default:
-		e.p("b = %s.AppendInt(b, %s)\n", wire, conv("int64"))
+		e.p("b = b.AppendInt(%s)\n", conv("int64"))
 	}
 }
 

@@ -23,7 +23,11 @@ func (e *emitter) service(s *service) {
 }
 
 func (e *emitter) constants(s *service) {
-	e.p("\n// An error here means that the rpcnet module is older than the rpcnet-gen that\n// wrote this file.\nconst _ = %s.GeneratedV1\n", e.stub())
+	e.p(`
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = %s.GeneratedV2
+`, e.stub())
 	e.p("\n// %sName is the wire name of [%s].\nconst %sName = %q\n", s.name, s.name, s.name, s.wire)
 	e.p("\n// The procedures of [%s].\nconst (\n", s.name)
 	for _, m := range s.methods {
@@ -160,7 +164,7 @@ func (e *emitter) message(s *service, m message) string {
 	case protoMessage:
 		return fmt.Sprintf("%s.Message[*%s]()", e.imp(protoPath, "protobuf"), T)
 	}
-	return fmt.Sprintf("%s.StructMessage(%s.AppendRawMessage, %s.DecodeRawMessage, %sSchema.Message(%q))",
+	return fmt.Sprintf("%s.StructMessage(%s.Buffer.AppendRawMessage, (*%s.Decoder).DecodeRawMessage, %sSchema.Message(%q))",
 		e.stub(), e.cbor(), e.cbor(), lowerFirst(s.name), specialRaw)
 }
 

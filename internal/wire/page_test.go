@@ -65,7 +65,7 @@ func exampleFrames() []pageFrame {
 		return append(o.Append(nil), message...)
 	}
 	text := func(key, value string) []byte {
-		return cbor.AppendString(cbor.AppendString(cbor.AppendMap(nil, 1), key), value)
+		return cbor.Buffer(nil).AppendMap(1).AppendString(key).AppendString(value)
 	}
 	status := func(s wire.Status) []byte { return s.Append(nil) }
 	return []pageFrame{
@@ -83,7 +83,7 @@ func exampleFrames() []pageFrame {
 			Number: 1, Metadata: wire.AppendMetadata(nil, map[string][]string{"trace": {"42"}}),
 		}, text("name", ""))),
 		frame("server", wire.TypeStatus, 0, 1, status(wire.Status{Code: 2, Message: "no name: say who you are", Details: []wire.Detail{
-			{Name: "GreetingError", Data: append(cbor.AppendString(cbor.AppendMap(nil, 1), "no_name"), text("hint", "say who you are")...)},
+			{Name: "GreetingError", Data: append(cbor.Buffer(nil).AppendMap(1).AppendString("no_name"), text("hint", "say who you are")...)},
 		}})),
 	}
 }

@@ -50,9 +50,9 @@ const (
 
 // Append appends the payload. It keeps to the limits of a STATUS; the trailer
 // is the caller's to check.
-func (s *Status) Append(b []byte) []byte {
+func (s *Status) Append(dst []byte) []byte {
 	if s.Code == 0 && len(s.Trailer) == 0 {
-		return b
+		return dst
 	}
 	message := strings.ToValidUTF8(s.Message, "�")
 	if len(message) > MaxMessage {
@@ -75,40 +75,40 @@ func (s *Status) Append(b []byte) []byte {
 			n++
 		}
 	}
-	b = cbor.AppendMap(b, n)
-	b = cbor.AppendUint(b, statusCode)
-	b = cbor.AppendUint(b, uint64(s.Code))
+	b := cbor.Buffer(dst).AppendMap(n)
+	b = b.AppendUint(statusCode)
+	b = b.AppendUint(uint64(s.Code))
 	if message != "" {
-		b = cbor.AppendUint(b, statusMessage)
-		b = cbor.AppendString(b, message)
+		b = b.AppendUint(statusMessage)
+		b = b.AppendString(message)
 	}
 	if details > 0 {
-		b = cbor.AppendUint(b, statusDetails)
-		b = cbor.AppendArray(b, details)
+		b = b.AppendUint(statusDetails)
+		b = b.AppendArray(details)
 		for _, d := range s.Details[:details] {
-			b = cbor.AppendArray(b, 2)
-			b = cbor.AppendString(b, d.Name)
-			b = cbor.AppendBytes(b, d.Data)
+			b = b.AppendArray(2)
+			b = b.AppendString(d.Name)
+			b = b.AppendBytes(d.Data)
 		}
 	}
 	if len(s.Trailer) > 0 {
-		b = cbor.AppendUint(b, statusTrailer)
-		b = cbor.AppendMap(b, len(s.Trailer))
+		b = b.AppendUint(statusTrailer)
+		b = b.AppendMap(len(s.Trailer))
 		for k, vs := range s.Trailer {
-			b = cbor.AppendString(b, k)
-			b = cbor.AppendArray(b, len(vs))
+			b = b.AppendString(k)
+			b = b.AppendArray(len(vs))
 			for _, v := range vs {
 				if strings.HasSuffix(k, "-bin") {
-					b = cbor.AppendBytes(b, []byte(v))
+					b = b.AppendBytes([]byte(v))
 				} else {
-					b = cbor.AppendString(b, v)
+					b = b.AppendString(v)
 				}
 			}
 		}
 	}
 	if s.Unprocessed {
-		b = cbor.AppendUint(b, statusUnprocessed)
-		b = cbor.AppendBool(b, true)
+		b = b.AppendUint(statusUnprocessed)
+		b = b.AppendBool(true)
 	}
 	return b
 }

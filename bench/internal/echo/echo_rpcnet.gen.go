@@ -13,9 +13,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // EchoName is the wire name of [Echo].
 const EchoName = "bench.Echo"
@@ -178,9 +178,9 @@ var _ = struct {
 	Data []byte
 }(Payload{})
 
-func appendPayloadCBOR(b []byte, v *Payload) (_ []byte, err error) {
+func appendPayloadCBOR(b cbor.Buffer, v *Payload) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa1ddata"...)
-	b = cbor.AppendBytes(b, v.Data)
+	b = b.AppendBytes(v.Data)
 	return b, nil
 }
 
@@ -193,8 +193,6 @@ func decodePayloadCBOR(d *cbor.Decoder, v *Payload) {
 		switch k {
 		case 0:
 			v.Data = d.Bytes()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfPayload, k)
@@ -211,13 +209,13 @@ var _ = struct {
 	Interval time.Duration
 }(FeedRequest{})
 
-func appendFeedRequestCBOR(b []byte, v *FeedRequest) (_ []byte, err error) {
+func appendFeedRequestCBOR(b cbor.Buffer, v *FeedRequest) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa3dsize"...)
-	b = cbor.AppendInt(b, v.Size)
+	b = b.AppendInt(v.Size)
 	b = append(b, "hduration"...)
-	b = cbor.AppendInt(b, int64(v.Duration))
+	b = b.AppendInt(int64(v.Duration))
 	b = append(b, "hinterval"...)
-	b = cbor.AppendInt(b, int64(v.Interval))
+	b = b.AppendInt(int64(v.Interval))
 	return b, nil
 }
 
@@ -234,8 +232,6 @@ func decodeFeedRequestCBOR(d *cbor.Decoder, v *FeedRequest) {
 			v.Duration = time.Duration(d.Int64())
 		case 2:
 			v.Interval = time.Duration(d.Int64())
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfFeedRequest, k)

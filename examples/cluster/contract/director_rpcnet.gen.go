@@ -12,9 +12,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // DirectorRegistryName is the wire name of [DirectorRegistry].
 const DirectorRegistryName = "cluster.v1.DirectorRegistry"
@@ -141,22 +141,22 @@ var _ = struct {
 	ConnectionID string
 }(GetWorkerRequest{})
 
-func appendGetWorkerRequestCBOR(b []byte, v *GetWorkerRequest) (_ []byte, err error) {
+func appendGetWorkerRequestCBOR(b cbor.Buffer, v *GetWorkerRequest) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3gexclude"...)
-	b = cbor.AppendArray(b, len(v.Exclude))
+	b = b.AppendArray(len(v.Exclude))
 	for x1 := range v.Exclude {
-		if b, ok = cbor.AppendText(b, v.Exclude[x1]); !ok {
-			return b, cbor.NotUTF8("GetWorkerRequest.Exclude")
+		if b, ok = b.AppendText(v.Exclude[x1]); !ok {
+			return b.FailUTF8("GetWorkerRequest.Exclude")
 		}
 	}
 	b = append(b, "hselector"...)
-	if b, ok = cbor.AppendText(b, v.Selector); !ok {
-		return b, cbor.NotUTF8("GetWorkerRequest.Selector")
+	if b, ok = b.AppendText(v.Selector); !ok {
+		return b.FailUTF8("GetWorkerRequest.Selector")
 	}
 	b = append(b, "mconnection_id"...)
-	if b, ok = cbor.AppendText(b, v.ConnectionID); !ok {
-		return b, cbor.NotUTF8("GetWorkerRequest.ConnectionID")
+	if b, ok = b.AppendText(v.ConnectionID); !ok {
+		return b.FailUTF8("GetWorkerRequest.ConnectionID")
 	}
 	return b, nil
 }
@@ -184,8 +184,6 @@ func decodeGetWorkerRequestCBOR(d *cbor.Decoder, v *GetWorkerRequest) {
 			v.Selector = d.Text()
 		case 2:
 			v.ConnectionID = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfGetWorkerRequest, k)
@@ -205,38 +203,38 @@ var _ = struct {
 	Alternates   []Alternate
 }(GetWorkerResponse{})
 
-func appendGetWorkerResponseCBOR(b []byte, v *GetWorkerResponse) (_ []byte, err error) {
+func appendGetWorkerResponseCBOR(b cbor.Buffer, v *GetWorkerResponse) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa6daddr"...)
-	if b, ok = cbor.AppendText(b, v.Addr); !ok {
-		return b, cbor.NotUTF8("GetWorkerResponse.Addr")
+	if b, ok = b.AppendText(v.Addr); !ok {
+		return b.FailUTF8("GetWorkerResponse.Addr")
 	}
 	b = append(b, "elabel"...)
-	if b, ok = cbor.AppendText(b, v.Label); !ok {
-		return b, cbor.NotUTF8("GetWorkerResponse.Label")
+	if b, ok = b.AppendText(v.Label); !ok {
+		return b.FailUTF8("GetWorkerResponse.Label")
 	}
 	if len(v.Ticket) > 64 {
-		return b, cbor.TooLong("GetWorkerResponse.Ticket", len(v.Ticket), 64)
+		return b.FailLength("GetWorkerResponse.Ticket", len(v.Ticket), 64)
 	}
 	b = append(b, "fticket"...)
-	b = cbor.AppendBytes(b, v.Ticket)
+	b = b.AppendBytes(v.Ticket)
 	b = append(b, "gnode_id"...)
-	if b, ok = cbor.AppendText(b, v.NodeID); !ok {
-		return b, cbor.NotUTF8("GetWorkerResponse.NodeID")
+	if b, ok = b.AppendText(v.NodeID); !ok {
+		return b.FailUTF8("GetWorkerResponse.NodeID")
 	}
 	if len(v.Alternates) > 8 {
-		return b, cbor.TooLong("GetWorkerResponse.Alternates", len(v.Alternates), 8)
+		return b.FailLength("GetWorkerResponse.Alternates", len(v.Alternates), 8)
 	}
 	b = append(b, "jalternates"...)
-	b = cbor.AppendArray(b, len(v.Alternates))
+	b = b.AppendArray(len(v.Alternates))
 	for x1 := range v.Alternates {
 		if b, err = appendAlternateCBOR(b, &v.Alternates[x1]); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "mconnection_id"...)
-	if b, ok = cbor.AppendText(b, v.ConnectionID); !ok {
-		return b, cbor.NotUTF8("GetWorkerResponse.ConnectionID")
+	if b, ok = b.AppendText(v.ConnectionID); !ok {
+		return b.FailUTF8("GetWorkerResponse.ConnectionID")
 	}
 	return b, nil
 }
@@ -270,8 +268,6 @@ func decodeGetWorkerResponseCBOR(d *cbor.Decoder, v *GetWorkerResponse) {
 			v.Alternates = x2
 		case 5:
 			v.ConnectionID = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfGetWorkerResponse, k)
@@ -297,7 +293,7 @@ func (*UnknownDirectorError) isDirectorError() {}
 
 // AppendDirectorErrorCBOR appends the encoding of v, for generated code that
 // uses the union.
-func AppendDirectorErrorCBOR(b []byte, v DirectorError) ([]byte, error) {
+func AppendDirectorErrorCBOR(b cbor.Buffer, v DirectorError) (cbor.Buffer, error) {
 	switch v := v.(type) {
 	case *NoWorkers:
 		if v != nil {
@@ -309,14 +305,14 @@ func AppendDirectorErrorCBOR(b []byte, v DirectorError) ([]byte, error) {
 		}
 	case *UnknownDirectorError:
 		if v != nil {
-			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
+			b, ok := b.AppendMap(1).AppendText(v.Name)
 			if !ok {
-				return b, cbor.NotUTF8("UnknownDirectorError.Name")
+				return b.FailUTF8("UnknownDirectorError.Name")
 			}
-			return cbor.AppendRaw(b, v.Raw)
+			return b.AppendRaw(v.Raw)
 		}
 	}
-	return b, cbor.NotVariant("DirectorError", v)
+	return b.FailVariant("DirectorError", v)
 }
 
 var _ = cbor.RegisterVariants[DirectorError]((*NoWorkers)(nil), (*BadSelector)(nil))
@@ -353,15 +349,15 @@ var _ = struct {
 	Addr  string
 }(Alternate{})
 
-func appendAlternateCBOR(b []byte, v *Alternate) (_ []byte, err error) {
+func appendAlternateCBOR(b cbor.Buffer, v *Alternate) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2daddr"...)
-	if b, ok = cbor.AppendText(b, v.Addr); !ok {
-		return b, cbor.NotUTF8("Alternate.Addr")
+	if b, ok = b.AppendText(v.Addr); !ok {
+		return b.FailUTF8("Alternate.Addr")
 	}
 	b = append(b, "elabel"...)
-	if b, ok = cbor.AppendText(b, v.Label); !ok {
-		return b, cbor.NotUTF8("Alternate.Label")
+	if b, ok = b.AppendText(v.Label); !ok {
+		return b.FailUTF8("Alternate.Label")
 	}
 	return b, nil
 }
@@ -377,8 +373,6 @@ func decodeAlternateCBOR(d *cbor.Decoder, v *Alternate) {
 			v.Addr = d.Text()
 		case 1:
 			v.Label = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfAlternate, k)
@@ -394,15 +388,15 @@ var _ = struct {
 	Message  string
 }(NoWorkers{})
 
-func appendNoWorkersCBOR(b []byte, v *NoWorkers) (_ []byte, err error) {
+func appendNoWorkersCBOR(b cbor.Buffer, v *NoWorkers) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2gmessage"...)
-	if b, ok = cbor.AppendText(b, v.Message); !ok {
-		return b, cbor.NotUTF8("NoWorkers.Message")
+	if b, ok = b.AppendText(v.Message); !ok {
+		return b.FailUTF8("NoWorkers.Message")
 	}
 	b = append(b, "hselector"...)
-	if b, ok = cbor.AppendText(b, v.Selector); !ok {
-		return b, cbor.NotUTF8("NoWorkers.Selector")
+	if b, ok = b.AppendText(v.Selector); !ok {
+		return b.FailUTF8("NoWorkers.Selector")
 	}
 	return b, nil
 }
@@ -418,8 +412,6 @@ func decodeNoWorkersCBOR(d *cbor.Decoder, v *NoWorkers) {
 			v.Message = d.Text()
 		case 1:
 			v.Selector = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfNoWorkers, k)
@@ -435,15 +427,15 @@ var _ = struct {
 	Reason   string
 }(BadSelector{})
 
-func appendBadSelectorCBOR(b []byte, v *BadSelector) (_ []byte, err error) {
+func appendBadSelectorCBOR(b cbor.Buffer, v *BadSelector) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2freason"...)
-	if b, ok = cbor.AppendText(b, v.Reason); !ok {
-		return b, cbor.NotUTF8("BadSelector.Reason")
+	if b, ok = b.AppendText(v.Reason); !ok {
+		return b.FailUTF8("BadSelector.Reason")
 	}
 	b = append(b, "hselector"...)
-	if b, ok = cbor.AppendText(b, v.Selector); !ok {
-		return b, cbor.NotUTF8("BadSelector.Selector")
+	if b, ok = b.AppendText(v.Selector); !ok {
+		return b.FailUTF8("BadSelector.Selector")
 	}
 	return b, nil
 }
@@ -459,8 +451,6 @@ func decodeBadSelectorCBOR(d *cbor.Decoder, v *BadSelector) {
 			v.Reason = d.Text()
 		case 1:
 			v.Selector = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfBadSelector, k)

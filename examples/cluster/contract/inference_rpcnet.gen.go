@@ -14,9 +14,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // InferenceName is the wire name of [Inference].
 const InferenceName = "inference.v1.Inference"
@@ -191,24 +191,24 @@ var _ = struct {
 	ResumeFrom    uint64
 }(InferenceRequest{})
 
-func appendInferenceRequestCBOR(b []byte, v *InferenceRequest) (_ []byte, err error) {
+func appendInferenceRequestCBOR(b cbor.Buffer, v *InferenceRequest) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa6dseed"...)
-	b = cbor.AppendUint(b, v.Seed)
+	b = b.AppendUint(v.Seed)
 	b = append(b, "fprompt"...)
-	if b, ok = cbor.AppendText(b, v.Prompt); !ok {
-		return b, cbor.NotUTF8("InferenceRequest.Prompt")
+	if b, ok = b.AppendText(v.Prompt); !ok {
+		return b.FailUTF8("InferenceRequest.Prompt")
 	}
 	b = append(b, "jmax_tokens"...)
-	b = cbor.AppendUint(b, v.MaxTokens)
+	b = b.AppendUint(v.MaxTokens)
 	b = append(b, "kresume_from"...)
-	b = cbor.AppendUint(b, v.ResumeFrom)
+	b = b.AppendUint(v.ResumeFrom)
 	b = append(b, "mconnection_id"...)
-	if b, ok = cbor.AppendText(b, v.ConnectionID); !ok {
-		return b, cbor.NotUTF8("InferenceRequest.ConnectionID")
+	if b, ok = b.AppendText(v.ConnectionID); !ok {
+		return b.FailUTF8("InferenceRequest.ConnectionID")
 	}
 	b = append(b, "ntoken_interval"...)
-	b = cbor.AppendInt(b, int64(v.TokenInterval))
+	b = b.AppendInt(int64(v.TokenInterval))
 	return b, nil
 }
 
@@ -231,8 +231,6 @@ func decodeInferenceRequestCBOR(d *cbor.Decoder, v *InferenceRequest) {
 			v.ConnectionID = d.Text()
 		case 5:
 			v.TokenInterval = time.Duration(d.Int64())
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfInferenceRequest, k)
@@ -255,7 +253,7 @@ func (*UnknownInferenceResponse) isInferenceResponse() {}
 
 // AppendInferenceResponseCBOR appends the encoding of v, for generated code that
 // uses the union.
-func AppendInferenceResponseCBOR(b []byte, v InferenceResponse) ([]byte, error) {
+func AppendInferenceResponseCBOR(b cbor.Buffer, v InferenceResponse) (cbor.Buffer, error) {
 	switch v := v.(type) {
 	case *Connected:
 		if v != nil {
@@ -283,14 +281,14 @@ func AppendInferenceResponseCBOR(b []byte, v InferenceResponse) ([]byte, error) 
 		return appendDoneCBOR(append(b, "\xa1ddone"...), &v)
 	case *UnknownInferenceResponse:
 		if v != nil {
-			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
+			b, ok := b.AppendMap(1).AppendText(v.Name)
 			if !ok {
-				return b, cbor.NotUTF8("UnknownInferenceResponse.Name")
+				return b.FailUTF8("UnknownInferenceResponse.Name")
 			}
-			return cbor.AppendRaw(b, v.Raw)
+			return b.AppendRaw(v.Raw)
 		}
 	}
-	return b, cbor.NotVariant("InferenceResponse", v)
+	return b.FailVariant("InferenceResponse", v)
 }
 
 var _ = cbor.RegisterVariants[InferenceResponse](Connected{}, Token{}, Error{}, Done{})
@@ -349,7 +347,7 @@ func (*UnknownInferenceError) isInferenceError() {}
 
 // AppendInferenceErrorCBOR appends the encoding of v, for generated code that
 // uses the union.
-func AppendInferenceErrorCBOR(b []byte, v InferenceError) ([]byte, error) {
+func AppendInferenceErrorCBOR(b cbor.Buffer, v InferenceError) (cbor.Buffer, error) {
 	switch v := v.(type) {
 	case *WorkerFailed:
 		if v != nil {
@@ -361,14 +359,14 @@ func AppendInferenceErrorCBOR(b []byte, v InferenceError) ([]byte, error) {
 		}
 	case *UnknownInferenceError:
 		if v != nil {
-			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
+			b, ok := b.AppendMap(1).AppendText(v.Name)
 			if !ok {
-				return b, cbor.NotUTF8("UnknownInferenceError.Name")
+				return b.FailUTF8("UnknownInferenceError.Name")
 			}
-			return cbor.AppendRaw(b, v.Raw)
+			return b.AppendRaw(v.Raw)
 		}
 	}
-	return b, cbor.NotVariant("InferenceError", v)
+	return b.FailVariant("InferenceError", v)
 }
 
 var _ = cbor.RegisterVariants[InferenceError]((*WorkerFailed)(nil), (*InvalidRequest)(nil))
@@ -405,15 +403,15 @@ var _ = struct {
 	ConnectionID string
 }(Connected{})
 
-func appendConnectedCBOR(b []byte, v *Connected) (_ []byte, err error) {
+func appendConnectedCBOR(b cbor.Buffer, v *Connected) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2fworker"...)
-	if b, ok = cbor.AppendText(b, v.Worker); !ok {
-		return b, cbor.NotUTF8("Connected.Worker")
+	if b, ok = b.AppendText(v.Worker); !ok {
+		return b.FailUTF8("Connected.Worker")
 	}
 	b = append(b, "mconnection_id"...)
-	if b, ok = cbor.AppendText(b, v.ConnectionID); !ok {
-		return b, cbor.NotUTF8("Connected.ConnectionID")
+	if b, ok = b.AppendText(v.ConnectionID); !ok {
+		return b.FailUTF8("Connected.ConnectionID")
 	}
 	return b, nil
 }
@@ -429,8 +427,6 @@ func decodeConnectedCBOR(d *cbor.Decoder, v *Connected) {
 			v.Worker = d.Text()
 		case 1:
 			v.ConnectionID = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfConnected, k)
@@ -446,14 +442,14 @@ var _ = struct {
 	Sequence uint64
 }(Token{})
 
-func appendTokenCBOR(b []byte, v *Token) (_ []byte, err error) {
+func appendTokenCBOR(b cbor.Buffer, v *Token) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2dtext"...)
-	if b, ok = cbor.AppendText(b, v.Text); !ok {
-		return b, cbor.NotUTF8("Token.Text")
+	if b, ok = b.AppendText(v.Text); !ok {
+		return b.FailUTF8("Token.Text")
 	}
 	b = append(b, "hsequence"...)
-	b = cbor.AppendUint(b, v.Sequence)
+	b = b.AppendUint(v.Sequence)
 	return b, nil
 }
 
@@ -468,8 +464,6 @@ func decodeTokenCBOR(d *cbor.Decoder, v *Token) {
 			v.Text = d.Text()
 		case 1:
 			v.Sequence = d.Uint64()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfToken, k)
@@ -485,14 +479,14 @@ var _ = struct {
 	Sequence uint64
 }(Error{})
 
-func appendErrorCBOR(b []byte, v *Error) (_ []byte, err error) {
+func appendErrorCBOR(b cbor.Buffer, v *Error) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2gmessage"...)
-	if b, ok = cbor.AppendText(b, v.Message); !ok {
-		return b, cbor.NotUTF8("Error.Message")
+	if b, ok = b.AppendText(v.Message); !ok {
+		return b.FailUTF8("Error.Message")
 	}
 	b = append(b, "hsequence"...)
-	b = cbor.AppendUint(b, v.Sequence)
+	b = b.AppendUint(v.Sequence)
 	return b, nil
 }
 
@@ -507,8 +501,6 @@ func decodeErrorCBOR(d *cbor.Decoder, v *Error) {
 			v.Message = d.Text()
 		case 1:
 			v.Sequence = d.Uint64()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfError, k)
@@ -523,9 +515,9 @@ var _ = struct {
 	Sequence uint64
 }(Done{})
 
-func appendDoneCBOR(b []byte, v *Done) (_ []byte, err error) {
+func appendDoneCBOR(b cbor.Buffer, v *Done) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa1hsequence"...)
-	b = cbor.AppendUint(b, v.Sequence)
+	b = b.AppendUint(v.Sequence)
 	return b, nil
 }
 
@@ -538,8 +530,6 @@ func decodeDoneCBOR(d *cbor.Decoder, v *Done) {
 		switch k {
 		case 0:
 			v.Sequence = d.Uint64()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfDone, k)
@@ -555,15 +545,15 @@ var _ = struct {
 	Reason string
 }(WorkerFailed{})
 
-func appendWorkerFailedCBOR(b []byte, v *WorkerFailed) (_ []byte, err error) {
+func appendWorkerFailedCBOR(b cbor.Buffer, v *WorkerFailed) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2freason"...)
-	if b, ok = cbor.AppendText(b, v.Reason); !ok {
-		return b, cbor.NotUTF8("WorkerFailed.Reason")
+	if b, ok = b.AppendText(v.Reason); !ok {
+		return b.FailUTF8("WorkerFailed.Reason")
 	}
 	b = append(b, "fworker"...)
-	if b, ok = cbor.AppendText(b, v.Worker); !ok {
-		return b, cbor.NotUTF8("WorkerFailed.Worker")
+	if b, ok = b.AppendText(v.Worker); !ok {
+		return b.FailUTF8("WorkerFailed.Worker")
 	}
 	return b, nil
 }
@@ -579,8 +569,6 @@ func decodeWorkerFailedCBOR(d *cbor.Decoder, v *WorkerFailed) {
 			v.Reason = d.Text()
 		case 1:
 			v.Worker = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfWorkerFailed, k)
@@ -596,15 +584,15 @@ var _ = struct {
 	Reason string
 }(InvalidRequest{})
 
-func appendInvalidRequestCBOR(b []byte, v *InvalidRequest) (_ []byte, err error) {
+func appendInvalidRequestCBOR(b cbor.Buffer, v *InvalidRequest) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2efield"...)
-	if b, ok = cbor.AppendText(b, v.Field); !ok {
-		return b, cbor.NotUTF8("InvalidRequest.Field")
+	if b, ok = b.AppendText(v.Field); !ok {
+		return b.FailUTF8("InvalidRequest.Field")
 	}
 	b = append(b, "freason"...)
-	if b, ok = cbor.AppendText(b, v.Reason); !ok {
-		return b, cbor.NotUTF8("InvalidRequest.Reason")
+	if b, ok = b.AppendText(v.Reason); !ok {
+		return b.FailUTF8("InvalidRequest.Reason")
 	}
 	return b, nil
 }
@@ -620,8 +608,6 @@ func decodeInvalidRequestCBOR(d *cbor.Decoder, v *InvalidRequest) {
 			v.Field = d.Text()
 		case 1:
 			v.Reason = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfInvalidRequest, k)

@@ -12,9 +12,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // InferenceName is the wire name of [Inference].
 const InferenceName = "swap.v1.Inference"
@@ -128,13 +128,13 @@ var _ = struct {
 	IntervalMillis uint64
 }(GenerateRequest{})
 
-func appendGenerateRequestCBOR(b []byte, v *GenerateRequest) (_ []byte, err error) {
+func appendGenerateRequestCBOR(b cbor.Buffer, v *GenerateRequest) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa3dlast"...)
-	b = cbor.AppendUint(b, v.Last)
+	b = b.AppendUint(v.Last)
 	b = append(b, "kresume_from"...)
-	b = cbor.AppendUint(b, v.ResumeFrom)
+	b = b.AppendUint(v.ResumeFrom)
 	b = append(b, "ointerval_millis"...)
-	b = cbor.AppendUint(b, v.IntervalMillis)
+	b = b.AppendUint(v.IntervalMillis)
 	return b, nil
 }
 
@@ -151,8 +151,6 @@ func decodeGenerateRequestCBOR(d *cbor.Decoder, v *GenerateRequest) {
 			v.ResumeFrom = d.Uint64()
 		case 2:
 			v.IntervalMillis = d.Uint64()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfGenerateRequest, k)
@@ -169,18 +167,18 @@ var _ = struct {
 	Worker   string
 }(Token{})
 
-func appendTokenCBOR(b []byte, v *Token) (_ []byte, err error) {
+func appendTokenCBOR(b cbor.Buffer, v *Token) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3dtext"...)
-	if b, ok = cbor.AppendText(b, v.Text); !ok {
-		return b, cbor.NotUTF8("Token.Text")
+	if b, ok = b.AppendText(v.Text); !ok {
+		return b.FailUTF8("Token.Text")
 	}
 	b = append(b, "fworker"...)
-	if b, ok = cbor.AppendText(b, v.Worker); !ok {
-		return b, cbor.NotUTF8("Token.Worker")
+	if b, ok = b.AppendText(v.Worker); !ok {
+		return b.FailUTF8("Token.Worker")
 	}
 	b = append(b, "hsequence"...)
-	b = cbor.AppendUint(b, v.Sequence)
+	b = b.AppendUint(v.Sequence)
 	return b, nil
 }
 
@@ -197,8 +195,6 @@ func decodeTokenCBOR(d *cbor.Decoder, v *Token) {
 			v.Worker = d.Text()
 		case 2:
 			v.Sequence = d.Uint64()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfToken, k)

@@ -11,9 +11,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // RegistryName is the wire name of [Registry].
 const RegistryName = "swap.v1.Registry"
@@ -139,9 +139,9 @@ const RegistryDescriptor = `{"version":1,
 "RegisterRequest":{"kind":"struct","doc":"RegisterRequest names a worker.","fields":[{"name":"addr","type":"string"},{"name":"label","type":"string"}]},
 "RegisterResponse":{"kind":"struct","doc":"RegisterResponse is empty."}}}`
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // HealthName is the wire name of [Health].
 const HealthName = "swap.v1.Health"
@@ -237,15 +237,15 @@ var _ = struct {
 	Addr  string
 }(RegisterRequest{})
 
-func appendRegisterRequestCBOR(b []byte, v *RegisterRequest) (_ []byte, err error) {
+func appendRegisterRequestCBOR(b cbor.Buffer, v *RegisterRequest) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2daddr"...)
-	if b, ok = cbor.AppendText(b, v.Addr); !ok {
-		return b, cbor.NotUTF8("RegisterRequest.Addr")
+	if b, ok = b.AppendText(v.Addr); !ok {
+		return b.FailUTF8("RegisterRequest.Addr")
 	}
 	b = append(b, "elabel"...)
-	if b, ok = cbor.AppendText(b, v.Label); !ok {
-		return b, cbor.NotUTF8("RegisterRequest.Label")
+	if b, ok = b.AppendText(v.Label); !ok {
+		return b.FailUTF8("RegisterRequest.Label")
 	}
 	return b, nil
 }
@@ -261,8 +261,6 @@ func decodeRegisterRequestCBOR(d *cbor.Decoder, v *RegisterRequest) {
 			v.Addr = d.Text()
 		case 1:
 			v.Label = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfRegisterRequest, k)
@@ -276,7 +274,7 @@ func decodeRegisterRequestCBOR(d *cbor.Decoder, v *RegisterRequest) {
 var _ = struct {
 }(RegisterResponse{})
 
-func appendRegisterResponseCBOR(b []byte, v *RegisterResponse) (_ []byte, err error) {
+func appendRegisterResponseCBOR(b cbor.Buffer, v *RegisterResponse) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa0"...)
 	return b, nil
 }
@@ -288,8 +286,6 @@ func decodeRegisterResponseCBOR(d *cbor.Decoder, v *RegisterResponse) {
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfRegisterResponse)
 		switch k {
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfRegisterResponse, k)
@@ -304,11 +300,11 @@ var _ = struct {
 	Failed string
 }(GetWorkerRequest{})
 
-func appendGetWorkerRequestCBOR(b []byte, v *GetWorkerRequest) (_ []byte, err error) {
+func appendGetWorkerRequestCBOR(b cbor.Buffer, v *GetWorkerRequest) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa1ffailed"...)
-	if b, ok = cbor.AppendText(b, v.Failed); !ok {
-		return b, cbor.NotUTF8("GetWorkerRequest.Failed")
+	if b, ok = b.AppendText(v.Failed); !ok {
+		return b.FailUTF8("GetWorkerRequest.Failed")
 	}
 	return b, nil
 }
@@ -322,8 +318,6 @@ func decodeGetWorkerRequestCBOR(d *cbor.Decoder, v *GetWorkerRequest) {
 		switch k {
 		case 0:
 			v.Failed = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfGetWorkerRequest, k)
@@ -339,15 +333,15 @@ var _ = struct {
 	Addr  string
 }(GetWorkerResponse{})
 
-func appendGetWorkerResponseCBOR(b []byte, v *GetWorkerResponse) (_ []byte, err error) {
+func appendGetWorkerResponseCBOR(b cbor.Buffer, v *GetWorkerResponse) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2daddr"...)
-	if b, ok = cbor.AppendText(b, v.Addr); !ok {
-		return b, cbor.NotUTF8("GetWorkerResponse.Addr")
+	if b, ok = b.AppendText(v.Addr); !ok {
+		return b.FailUTF8("GetWorkerResponse.Addr")
 	}
 	b = append(b, "elabel"...)
-	if b, ok = cbor.AppendText(b, v.Label); !ok {
-		return b, cbor.NotUTF8("GetWorkerResponse.Label")
+	if b, ok = b.AppendText(v.Label); !ok {
+		return b.FailUTF8("GetWorkerResponse.Label")
 	}
 	return b, nil
 }
@@ -363,8 +357,6 @@ func decodeGetWorkerResponseCBOR(d *cbor.Decoder, v *GetWorkerResponse) {
 			v.Addr = d.Text()
 		case 1:
 			v.Label = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfGetWorkerResponse, k)
@@ -378,7 +370,7 @@ func decodeGetWorkerResponseCBOR(d *cbor.Decoder, v *GetWorkerResponse) {
 var _ = struct {
 }(PingRequest{})
 
-func appendPingRequestCBOR(b []byte, v *PingRequest) (_ []byte, err error) {
+func appendPingRequestCBOR(b cbor.Buffer, v *PingRequest) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa0"...)
 	return b, nil
 }
@@ -390,8 +382,6 @@ func decodePingRequestCBOR(d *cbor.Decoder, v *PingRequest) {
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfPingRequest)
 		switch k {
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfPingRequest, k)
@@ -405,7 +395,7 @@ func decodePingRequestCBOR(d *cbor.Decoder, v *PingRequest) {
 var _ = struct {
 }(PingResponse{})
 
-func appendPingResponseCBOR(b []byte, v *PingResponse) (_ []byte, err error) {
+func appendPingResponseCBOR(b cbor.Buffer, v *PingResponse) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa0"...)
 	return b, nil
 }
@@ -417,8 +407,6 @@ func decodePingResponseCBOR(d *cbor.Decoder, v *PingResponse) {
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfPingResponse)
 		switch k {
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfPingResponse, k)

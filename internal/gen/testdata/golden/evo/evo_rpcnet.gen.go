@@ -11,9 +11,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // SName is the wire name of [S].
 const SName = "evo.S"
@@ -412,17 +412,17 @@ var _ = struct {
 	C string
 }(V1{})
 
-func appendV1CBOR(b []byte, v *V1) (_ []byte, err error) {
+func appendV1CBOR(b cbor.Buffer, v *V1) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("V1.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("V1.A")
 	}
 	b = append(b, "ab"...)
-	b = cbor.AppendInt(b, int64(v.B))
+	b = b.AppendInt(int64(v.B))
 	b = append(b, "ac"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("V1.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("V1.C")
 	}
 	return b, nil
 }
@@ -440,8 +440,6 @@ func decodeV1CBOR(d *cbor.Decoder, v *V1) {
 			v.B = int32(d.IntN(32))
 		case 2:
 			v.C = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfV1, k)
@@ -458,17 +456,17 @@ var _ = struct {
 	C string
 }(KV1{})
 
-func appendKV1CBOR(b []byte, v *KV1) (_ []byte, err error) {
+func appendKV1CBOR(b cbor.Buffer, v *KV1) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3\x01"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("KV1.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("KV1.A")
 	}
 	b = append(b, "\x02"...)
-	b = cbor.AppendInt(b, int64(v.B))
+	b = b.AppendInt(int64(v.B))
 	b = append(b, "\x03"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("KV1.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("KV1.C")
 	}
 	return b, nil
 }
@@ -486,8 +484,6 @@ func decodeKV1CBOR(d *cbor.Decoder, v *KV1) {
 			v.B = int32(d.IntN(32))
 		case 2:
 			v.C = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfKV1, k)
@@ -505,21 +501,21 @@ var _ = struct {
 	D string
 }(Add{})
 
-func appendAddCBOR(b []byte, v *Add) (_ []byte, err error) {
+func appendAddCBOR(b cbor.Buffer, v *Add) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa4aa"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("Add.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("Add.A")
 	}
 	b = append(b, "ab"...)
-	b = cbor.AppendInt(b, int64(v.B))
+	b = b.AppendInt(int64(v.B))
 	b = append(b, "ac"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("Add.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("Add.C")
 	}
 	b = append(b, "ad"...)
-	if b, ok = cbor.AppendText(b, v.D); !ok {
-		return b, cbor.NotUTF8("Add.D")
+	if b, ok = b.AppendText(v.D); !ok {
+		return b.FailUTF8("Add.D")
 	}
 	return b, nil
 }
@@ -539,8 +535,6 @@ func decodeAddCBOR(d *cbor.Decoder, v *Add) {
 			v.C = d.Text()
 		case 3:
 			v.D = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfAdd, k)
@@ -558,21 +552,21 @@ var _ = struct {
 	D string
 }(KAdd{})
 
-func appendKAddCBOR(b []byte, v *KAdd) (_ []byte, err error) {
+func appendKAddCBOR(b cbor.Buffer, v *KAdd) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa4\x01"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("KAdd.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("KAdd.A")
 	}
 	b = append(b, "\x02"...)
-	b = cbor.AppendInt(b, int64(v.B))
+	b = b.AppendInt(int64(v.B))
 	b = append(b, "\x03"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("KAdd.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("KAdd.C")
 	}
 	b = append(b, "\x04"...)
-	if b, ok = cbor.AppendText(b, v.D); !ok {
-		return b, cbor.NotUTF8("KAdd.D")
+	if b, ok = b.AppendText(v.D); !ok {
+		return b.FailUTF8("KAdd.D")
 	}
 	return b, nil
 }
@@ -592,8 +586,6 @@ func decodeKAddCBOR(d *cbor.Decoder, v *KAdd) {
 			v.C = d.Text()
 		case 3:
 			v.D = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfKAdd, k)
@@ -609,15 +601,15 @@ var _ = struct {
 	C string
 }(Rem{})
 
-func appendRemCBOR(b []byte, v *Rem) (_ []byte, err error) {
+func appendRemCBOR(b cbor.Buffer, v *Rem) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2aa"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("Rem.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("Rem.A")
 	}
 	b = append(b, "ac"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("Rem.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("Rem.C")
 	}
 	return b, nil
 }
@@ -633,8 +625,6 @@ func decodeRemCBOR(d *cbor.Decoder, v *Rem) {
 			v.A = d.Text()
 		case 1:
 			v.C = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfRem, k)
@@ -650,15 +640,15 @@ var _ = struct {
 	C string
 }(KRem{})
 
-func appendKRemCBOR(b []byte, v *KRem) (_ []byte, err error) {
+func appendKRemCBOR(b cbor.Buffer, v *KRem) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2\x01"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("KRem.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("KRem.A")
 	}
 	b = append(b, "\x03"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("KRem.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("KRem.C")
 	}
 	return b, nil
 }
@@ -674,8 +664,6 @@ func decodeKRemCBOR(d *cbor.Decoder, v *KRem) {
 			v.A = d.Text()
 		case 1:
 			v.C = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfKRem, k)
@@ -692,17 +680,17 @@ var _ = struct {
 	C2 string
 }(Ren{})
 
-func appendRenCBOR(b []byte, v *Ren) (_ []byte, err error) {
+func appendRenCBOR(b cbor.Buffer, v *Ren) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("Ren.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("Ren.A")
 	}
 	b = append(b, "ab"...)
-	b = cbor.AppendInt(b, int64(v.B))
+	b = b.AppendInt(int64(v.B))
 	b = append(b, "bc2"...)
-	if b, ok = cbor.AppendText(b, v.C2); !ok {
-		return b, cbor.NotUTF8("Ren.C2")
+	if b, ok = b.AppendText(v.C2); !ok {
+		return b.FailUTF8("Ren.C2")
 	}
 	return b, nil
 }
@@ -720,8 +708,6 @@ func decodeRenCBOR(d *cbor.Decoder, v *Ren) {
 			v.B = int32(d.IntN(32))
 		case 2:
 			v.C2 = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfRen, k)
@@ -738,17 +724,17 @@ var _ = struct {
 	C2 string
 }(KRen{})
 
-func appendKRenCBOR(b []byte, v *KRen) (_ []byte, err error) {
+func appendKRenCBOR(b cbor.Buffer, v *KRen) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3\x01"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("KRen.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("KRen.A")
 	}
 	b = append(b, "\x02"...)
-	b = cbor.AppendInt(b, int64(v.B))
+	b = b.AppendInt(int64(v.B))
 	b = append(b, "\x03"...)
-	if b, ok = cbor.AppendText(b, v.C2); !ok {
-		return b, cbor.NotUTF8("KRen.C2")
+	if b, ok = b.AppendText(v.C2); !ok {
+		return b.FailUTF8("KRen.C2")
 	}
 	return b, nil
 }
@@ -766,8 +752,6 @@ func decodeKRenCBOR(d *cbor.Decoder, v *KRen) {
 			v.B = int32(d.IntN(32))
 		case 2:
 			v.C2 = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfKRen, k)
@@ -784,17 +768,17 @@ var _ = struct {
 	C2 string
 }(Kept{})
 
-func appendKeptCBOR(b []byte, v *Kept) (_ []byte, err error) {
+func appendKeptCBOR(b cbor.Buffer, v *Kept) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("Kept.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("Kept.A")
 	}
 	b = append(b, "ab"...)
-	b = cbor.AppendInt(b, int64(v.B))
+	b = b.AppendInt(int64(v.B))
 	b = append(b, "ac"...)
-	if b, ok = cbor.AppendText(b, v.C2); !ok {
-		return b, cbor.NotUTF8("Kept.C2")
+	if b, ok = b.AppendText(v.C2); !ok {
+		return b.FailUTF8("Kept.C2")
 	}
 	return b, nil
 }
@@ -812,8 +796,6 @@ func decodeKeptCBOR(d *cbor.Decoder, v *Kept) {
 			v.B = int32(d.IntN(32))
 		case 2:
 			v.C2 = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfKept, k)
@@ -830,17 +812,17 @@ var _ = struct {
 	A string
 }(Reo{})
 
-func appendReoCBOR(b []byte, v *Reo) (_ []byte, err error) {
+func appendReoCBOR(b cbor.Buffer, v *Reo) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("Reo.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("Reo.A")
 	}
 	b = append(b, "ab"...)
-	b = cbor.AppendInt(b, int64(v.B))
+	b = b.AppendInt(int64(v.B))
 	b = append(b, "ac"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("Reo.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("Reo.C")
 	}
 	return b, nil
 }
@@ -858,8 +840,6 @@ func decodeReoCBOR(d *cbor.Decoder, v *Reo) {
 			v.B = int32(d.IntN(32))
 		case 2:
 			v.C = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfReo, k)
@@ -876,17 +856,17 @@ var _ = struct {
 	A string
 }(KReo{})
 
-func appendKReoCBOR(b []byte, v *KReo) (_ []byte, err error) {
+func appendKReoCBOR(b cbor.Buffer, v *KReo) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3\x01"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("KReo.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("KReo.A")
 	}
 	b = append(b, "\x02"...)
-	b = cbor.AppendInt(b, int64(v.B))
+	b = b.AppendInt(int64(v.B))
 	b = append(b, "\x03"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("KReo.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("KReo.C")
 	}
 	return b, nil
 }
@@ -904,8 +884,6 @@ func decodeKReoCBOR(d *cbor.Decoder, v *KReo) {
 			v.B = int32(d.IntN(32))
 		case 2:
 			v.C = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfKReo, k)
@@ -922,19 +900,19 @@ var _ = struct {
 	C string
 }(Str{})
 
-func appendStrCBOR(b []byte, v *Str) (_ []byte, err error) {
+func appendStrCBOR(b cbor.Buffer, v *Str) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("Str.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("Str.A")
 	}
 	b = append(b, "ab"...)
-	if b, ok = cbor.AppendText(b, v.B); !ok {
-		return b, cbor.NotUTF8("Str.B")
+	if b, ok = b.AppendText(v.B); !ok {
+		return b.FailUTF8("Str.B")
 	}
 	b = append(b, "ac"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("Str.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("Str.C")
 	}
 	return b, nil
 }
@@ -952,8 +930,6 @@ func decodeStrCBOR(d *cbor.Decoder, v *Str) {
 			v.B = d.Text()
 		case 2:
 			v.C = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfStr, k)
@@ -970,19 +946,19 @@ var _ = struct {
 	C string
 }(KStr{})
 
-func appendKStrCBOR(b []byte, v *KStr) (_ []byte, err error) {
+func appendKStrCBOR(b cbor.Buffer, v *KStr) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3\x01"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("KStr.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("KStr.A")
 	}
 	b = append(b, "\x02"...)
-	if b, ok = cbor.AppendText(b, v.B); !ok {
-		return b, cbor.NotUTF8("KStr.B")
+	if b, ok = b.AppendText(v.B); !ok {
+		return b.FailUTF8("KStr.B")
 	}
 	b = append(b, "\x03"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("KStr.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("KStr.C")
 	}
 	return b, nil
 }
@@ -1000,8 +976,6 @@ func decodeKStrCBOR(d *cbor.Decoder, v *KStr) {
 			v.B = d.Text()
 		case 2:
 			v.C = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfKStr, k)
@@ -1018,17 +992,17 @@ var _ = struct {
 	C string
 }(Wid{})
 
-func appendWidCBOR(b []byte, v *Wid) (_ []byte, err error) {
+func appendWidCBOR(b cbor.Buffer, v *Wid) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("Wid.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("Wid.A")
 	}
 	b = append(b, "ab"...)
-	b = cbor.AppendInt(b, v.B)
+	b = b.AppendInt(v.B)
 	b = append(b, "ac"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("Wid.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("Wid.C")
 	}
 	return b, nil
 }
@@ -1046,8 +1020,6 @@ func decodeWidCBOR(d *cbor.Decoder, v *Wid) {
 			v.B = d.Int64()
 		case 2:
 			v.C = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfWid, k)
@@ -1064,17 +1036,17 @@ var _ = struct {
 	C string
 }(KWid{})
 
-func appendKWidCBOR(b []byte, v *KWid) (_ []byte, err error) {
+func appendKWidCBOR(b cbor.Buffer, v *KWid) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3\x01"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("KWid.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("KWid.A")
 	}
 	b = append(b, "\x02"...)
-	b = cbor.AppendInt(b, v.B)
+	b = b.AppendInt(v.B)
 	b = append(b, "\x03"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("KWid.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("KWid.C")
 	}
 	return b, nil
 }
@@ -1092,8 +1064,6 @@ func decodeKWidCBOR(d *cbor.Decoder, v *KWid) {
 			v.B = d.Int64()
 		case 2:
 			v.C = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfKWid, k)
@@ -1110,17 +1080,17 @@ var _ = struct {
 	C string
 }(Flt{})
 
-func appendFltCBOR(b []byte, v *Flt) (_ []byte, err error) {
+func appendFltCBOR(b cbor.Buffer, v *Flt) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("Flt.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("Flt.A")
 	}
 	b = append(b, "ab"...)
-	b = cbor.AppendFloat64(b, v.B)
+	b = b.AppendFloat64(v.B)
 	b = append(b, "ac"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("Flt.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("Flt.C")
 	}
 	return b, nil
 }
@@ -1138,8 +1108,6 @@ func decodeFltCBOR(d *cbor.Decoder, v *Flt) {
 			v.B = d.Float64()
 		case 2:
 			v.C = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfFlt, k)
@@ -1156,17 +1124,17 @@ var _ = struct {
 	C string
 }(KFlt{})
 
-func appendKFltCBOR(b []byte, v *KFlt) (_ []byte, err error) {
+func appendKFltCBOR(b cbor.Buffer, v *KFlt) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3\x01"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("KFlt.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("KFlt.A")
 	}
 	b = append(b, "\x02"...)
-	b = cbor.AppendFloat64(b, v.B)
+	b = b.AppendFloat64(v.B)
 	b = append(b, "\x03"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("KFlt.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("KFlt.C")
 	}
 	return b, nil
 }
@@ -1184,8 +1152,6 @@ func decodeKFltCBOR(d *cbor.Decoder, v *KFlt) {
 			v.B = d.Float64()
 		case 2:
 			v.C = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfKFlt, k)
@@ -1202,21 +1168,21 @@ var _ = struct {
 	C string
 }(Opt{})
 
-func appendOptCBOR(b []byte, v *Opt) (_ []byte, err error) {
+func appendOptCBOR(b cbor.Buffer, v *Opt) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3aa"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("Opt.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("Opt.A")
 	}
 	b = append(b, "ab"...)
 	if v.B == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
-		b = cbor.AppendInt(b, int64((*v.B)))
+		b = b.AppendInt(int64((*v.B)))
 	}
 	b = append(b, "ac"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("Opt.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("Opt.C")
 	}
 	return b, nil
 }
@@ -1235,8 +1201,6 @@ func decodeOptCBOR(d *cbor.Decoder, v *Opt) {
 			(*v.B) = int32(d.IntN(32))
 		case 2:
 			v.C = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfOpt, k)
@@ -1253,21 +1217,21 @@ var _ = struct {
 	C string
 }(KOpt{})
 
-func appendKOptCBOR(b []byte, v *KOpt) (_ []byte, err error) {
+func appendKOptCBOR(b cbor.Buffer, v *KOpt) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa3\x01"...)
-	if b, ok = cbor.AppendText(b, v.A); !ok {
-		return b, cbor.NotUTF8("KOpt.A")
+	if b, ok = b.AppendText(v.A); !ok {
+		return b.FailUTF8("KOpt.A")
 	}
 	b = append(b, "\x02"...)
 	if v.B == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
-		b = cbor.AppendInt(b, int64((*v.B)))
+		b = b.AppendInt(int64((*v.B)))
 	}
 	b = append(b, "\x03"...)
-	if b, ok = cbor.AppendText(b, v.C); !ok {
-		return b, cbor.NotUTF8("KOpt.C")
+	if b, ok = b.AppendText(v.C); !ok {
+		return b.FailUTF8("KOpt.C")
 	}
 	return b, nil
 }
@@ -1286,8 +1250,6 @@ func decodeKOptCBOR(d *cbor.Decoder, v *KOpt) {
 			(*v.B) = int32(d.IntN(32))
 		case 2:
 			v.C = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfKOpt, k)

@@ -11,9 +11,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // SName is the wire name of [S].
 const SName = "hostile.S"
@@ -152,47 +152,47 @@ var _ = struct {
 	F []float32
 }(H{})
 
-func appendHCBOR(b []byte, v *H) (_ []byte, err error) {
+func appendHCBOR(b cbor.Buffer, v *H) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xaaab"...)
-	b = cbor.AppendBytes(b, v.B)
+	b = b.AppendBytes(v.B)
 	b = append(b, "af"...)
-	b = cbor.AppendArray(b, len(v.F))
+	b = b.AppendArray(len(v.F))
 	for x1 := range v.F {
-		b = cbor.AppendFloat32(b, v.F[x1])
+		b = b.AppendFloat32(v.F[x1])
 	}
 	b = append(b, "al"...)
-	b = cbor.AppendArray(b, len(v.L))
+	b = b.AppendArray(len(v.L))
 	for x2 := range v.L {
 		if b, err = appendItemCBOR(b, &v.L[x2]); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "am"...)
-	b = cbor.AppendMap(b, len(v.M))
+	b = b.AppendMap(len(v.M))
 	var x3 [16]string
 	for _, x4 := range cbor.SortedText(x3[:0], v.M) {
-		if b, ok = cbor.AppendText(b, x4); !ok {
-			return b, cbor.NotUTF8("H.M key")
+		if b, ok = b.AppendText(x4); !ok {
+			return b.FailUTF8("H.M key")
 		}
 		x5 := v.M[x4]
-		if b, ok = cbor.AppendText(b, x5); !ok {
-			return b, cbor.NotUTF8("H.M")
+		if b, ok = b.AppendText(x5); !ok {
+			return b.FailUTF8("H.M")
 		}
 	}
 	b = append(b, "an"...)
 	if v.N == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
 		if b, err = appendNodeCBOR(b, v.N); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "ap"...)
-	b = cbor.AppendArray(b, len(v.P))
+	b = b.AppendArray(len(v.P))
 	for x6 := range v.P {
 		if v.P[x6] == nil {
-			b = cbor.AppendNil(b)
+			b = b.AppendNil()
 		} else {
 			if b, err = appendItemCBOR(b, v.P[x6]); err != nil {
 				return b, err
@@ -200,28 +200,28 @@ func appendHCBOR(b []byte, v *H) (_ []byte, err error) {
 		}
 	}
 	b = append(b, "as"...)
-	if b, ok = cbor.AppendText(b, v.S); !ok {
-		return b, cbor.NotUTF8("H.S")
+	if b, ok = b.AppendText(v.S); !ok {
+		return b.FailUTF8("H.S")
 	}
 	b = append(b, "at"...)
 	if v.T == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
 		if b, err = appendTreeCBOR(b, v.T); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "au"...)
-	b = cbor.AppendArray(b, len(v.U))
+	b = b.AppendArray(len(v.U))
 	for x7 := range v.U {
 		if v.U[x7] == nil {
-			b = cbor.AppendNil(b)
+			b = b.AppendNil()
 		} else if b, err = AppendUCBOR(b, v.U[x7]); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "ax"...)
-	b = cbor.AppendArray(b, len(v.X))
+	b = b.AppendArray(len(v.X))
 	for x8 := range v.X {
 		if b, err = appendStruct2CBOR(b, &v.X[x8]); err != nil {
 			return b, err
@@ -280,7 +280,7 @@ func decodeHCBOR(d *cbor.Decoder, v *H) {
 				}
 				x7[x8] = x9
 			}
-			d.MapDone(len(x7), x6)
+			d.LeaveMap(len(x7), x6)
 			v.M = x7
 		case 4:
 			v.N = cbor.New[Node](d)
@@ -331,8 +331,6 @@ func decodeHCBOR(d *cbor.Decoder, v *H) {
 			}
 			d.Leave()
 			v.X = x15
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfH, k)
@@ -426,167 +424,167 @@ var _ = struct {
 	F79 int
 }(Wide{})
 
-func appendWideCBOR(b []byte, v *Wide) (_ []byte, err error) {
+func appendWideCBOR(b cbor.Buffer, v *Wide) (_ cbor.Buffer, err error) {
 	b = append(b, "\xb8Pcf00"...)
-	b = cbor.AppendInt(b, int64(v.F00))
+	b = b.AppendInt(int64(v.F00))
 	b = append(b, "cf01"...)
-	b = cbor.AppendInt(b, int64(v.F01))
+	b = b.AppendInt(int64(v.F01))
 	b = append(b, "cf02"...)
-	b = cbor.AppendInt(b, int64(v.F02))
+	b = b.AppendInt(int64(v.F02))
 	b = append(b, "cf03"...)
-	b = cbor.AppendInt(b, int64(v.F03))
+	b = b.AppendInt(int64(v.F03))
 	b = append(b, "cf04"...)
-	b = cbor.AppendInt(b, int64(v.F04))
+	b = b.AppendInt(int64(v.F04))
 	b = append(b, "cf05"...)
-	b = cbor.AppendInt(b, int64(v.F05))
+	b = b.AppendInt(int64(v.F05))
 	b = append(b, "cf06"...)
-	b = cbor.AppendInt(b, int64(v.F06))
+	b = b.AppendInt(int64(v.F06))
 	b = append(b, "cf07"...)
-	b = cbor.AppendInt(b, int64(v.F07))
+	b = b.AppendInt(int64(v.F07))
 	b = append(b, "cf08"...)
-	b = cbor.AppendInt(b, int64(v.F08))
+	b = b.AppendInt(int64(v.F08))
 	b = append(b, "cf09"...)
-	b = cbor.AppendInt(b, int64(v.F09))
+	b = b.AppendInt(int64(v.F09))
 	b = append(b, "cf10"...)
-	b = cbor.AppendInt(b, int64(v.F10))
+	b = b.AppendInt(int64(v.F10))
 	b = append(b, "cf11"...)
-	b = cbor.AppendInt(b, int64(v.F11))
+	b = b.AppendInt(int64(v.F11))
 	b = append(b, "cf12"...)
-	b = cbor.AppendInt(b, int64(v.F12))
+	b = b.AppendInt(int64(v.F12))
 	b = append(b, "cf13"...)
-	b = cbor.AppendInt(b, int64(v.F13))
+	b = b.AppendInt(int64(v.F13))
 	b = append(b, "cf14"...)
-	b = cbor.AppendInt(b, int64(v.F14))
+	b = b.AppendInt(int64(v.F14))
 	b = append(b, "cf15"...)
-	b = cbor.AppendInt(b, int64(v.F15))
+	b = b.AppendInt(int64(v.F15))
 	b = append(b, "cf16"...)
-	b = cbor.AppendInt(b, int64(v.F16))
+	b = b.AppendInt(int64(v.F16))
 	b = append(b, "cf17"...)
-	b = cbor.AppendInt(b, int64(v.F17))
+	b = b.AppendInt(int64(v.F17))
 	b = append(b, "cf18"...)
-	b = cbor.AppendInt(b, int64(v.F18))
+	b = b.AppendInt(int64(v.F18))
 	b = append(b, "cf19"...)
-	b = cbor.AppendInt(b, int64(v.F19))
+	b = b.AppendInt(int64(v.F19))
 	b = append(b, "cf20"...)
-	b = cbor.AppendInt(b, int64(v.F20))
+	b = b.AppendInt(int64(v.F20))
 	b = append(b, "cf21"...)
-	b = cbor.AppendInt(b, int64(v.F21))
+	b = b.AppendInt(int64(v.F21))
 	b = append(b, "cf22"...)
-	b = cbor.AppendInt(b, int64(v.F22))
+	b = b.AppendInt(int64(v.F22))
 	b = append(b, "cf23"...)
-	b = cbor.AppendInt(b, int64(v.F23))
+	b = b.AppendInt(int64(v.F23))
 	b = append(b, "cf24"...)
-	b = cbor.AppendInt(b, int64(v.F24))
+	b = b.AppendInt(int64(v.F24))
 	b = append(b, "cf25"...)
-	b = cbor.AppendInt(b, int64(v.F25))
+	b = b.AppendInt(int64(v.F25))
 	b = append(b, "cf26"...)
-	b = cbor.AppendInt(b, int64(v.F26))
+	b = b.AppendInt(int64(v.F26))
 	b = append(b, "cf27"...)
-	b = cbor.AppendInt(b, int64(v.F27))
+	b = b.AppendInt(int64(v.F27))
 	b = append(b, "cf28"...)
-	b = cbor.AppendInt(b, int64(v.F28))
+	b = b.AppendInt(int64(v.F28))
 	b = append(b, "cf29"...)
-	b = cbor.AppendInt(b, int64(v.F29))
+	b = b.AppendInt(int64(v.F29))
 	b = append(b, "cf30"...)
-	b = cbor.AppendInt(b, int64(v.F30))
+	b = b.AppendInt(int64(v.F30))
 	b = append(b, "cf31"...)
-	b = cbor.AppendInt(b, int64(v.F31))
+	b = b.AppendInt(int64(v.F31))
 	b = append(b, "cf32"...)
-	b = cbor.AppendInt(b, int64(v.F32))
+	b = b.AppendInt(int64(v.F32))
 	b = append(b, "cf33"...)
-	b = cbor.AppendInt(b, int64(v.F33))
+	b = b.AppendInt(int64(v.F33))
 	b = append(b, "cf34"...)
-	b = cbor.AppendInt(b, int64(v.F34))
+	b = b.AppendInt(int64(v.F34))
 	b = append(b, "cf35"...)
-	b = cbor.AppendInt(b, int64(v.F35))
+	b = b.AppendInt(int64(v.F35))
 	b = append(b, "cf36"...)
-	b = cbor.AppendInt(b, int64(v.F36))
+	b = b.AppendInt(int64(v.F36))
 	b = append(b, "cf37"...)
-	b = cbor.AppendInt(b, int64(v.F37))
+	b = b.AppendInt(int64(v.F37))
 	b = append(b, "cf38"...)
-	b = cbor.AppendInt(b, int64(v.F38))
+	b = b.AppendInt(int64(v.F38))
 	b = append(b, "cf39"...)
-	b = cbor.AppendInt(b, int64(v.F39))
+	b = b.AppendInt(int64(v.F39))
 	b = append(b, "cf40"...)
-	b = cbor.AppendInt(b, int64(v.F40))
+	b = b.AppendInt(int64(v.F40))
 	b = append(b, "cf41"...)
-	b = cbor.AppendInt(b, int64(v.F41))
+	b = b.AppendInt(int64(v.F41))
 	b = append(b, "cf42"...)
-	b = cbor.AppendInt(b, int64(v.F42))
+	b = b.AppendInt(int64(v.F42))
 	b = append(b, "cf43"...)
-	b = cbor.AppendInt(b, int64(v.F43))
+	b = b.AppendInt(int64(v.F43))
 	b = append(b, "cf44"...)
-	b = cbor.AppendInt(b, int64(v.F44))
+	b = b.AppendInt(int64(v.F44))
 	b = append(b, "cf45"...)
-	b = cbor.AppendInt(b, int64(v.F45))
+	b = b.AppendInt(int64(v.F45))
 	b = append(b, "cf46"...)
-	b = cbor.AppendInt(b, int64(v.F46))
+	b = b.AppendInt(int64(v.F46))
 	b = append(b, "cf47"...)
-	b = cbor.AppendInt(b, int64(v.F47))
+	b = b.AppendInt(int64(v.F47))
 	b = append(b, "cf48"...)
-	b = cbor.AppendInt(b, int64(v.F48))
+	b = b.AppendInt(int64(v.F48))
 	b = append(b, "cf49"...)
-	b = cbor.AppendInt(b, int64(v.F49))
+	b = b.AppendInt(int64(v.F49))
 	b = append(b, "cf50"...)
-	b = cbor.AppendInt(b, int64(v.F50))
+	b = b.AppendInt(int64(v.F50))
 	b = append(b, "cf51"...)
-	b = cbor.AppendInt(b, int64(v.F51))
+	b = b.AppendInt(int64(v.F51))
 	b = append(b, "cf52"...)
-	b = cbor.AppendInt(b, int64(v.F52))
+	b = b.AppendInt(int64(v.F52))
 	b = append(b, "cf53"...)
-	b = cbor.AppendInt(b, int64(v.F53))
+	b = b.AppendInt(int64(v.F53))
 	b = append(b, "cf54"...)
-	b = cbor.AppendInt(b, int64(v.F54))
+	b = b.AppendInt(int64(v.F54))
 	b = append(b, "cf55"...)
-	b = cbor.AppendInt(b, int64(v.F55))
+	b = b.AppendInt(int64(v.F55))
 	b = append(b, "cf56"...)
-	b = cbor.AppendInt(b, int64(v.F56))
+	b = b.AppendInt(int64(v.F56))
 	b = append(b, "cf57"...)
-	b = cbor.AppendInt(b, int64(v.F57))
+	b = b.AppendInt(int64(v.F57))
 	b = append(b, "cf58"...)
-	b = cbor.AppendInt(b, int64(v.F58))
+	b = b.AppendInt(int64(v.F58))
 	b = append(b, "cf59"...)
-	b = cbor.AppendInt(b, int64(v.F59))
+	b = b.AppendInt(int64(v.F59))
 	b = append(b, "cf60"...)
-	b = cbor.AppendInt(b, int64(v.F60))
+	b = b.AppendInt(int64(v.F60))
 	b = append(b, "cf61"...)
-	b = cbor.AppendInt(b, int64(v.F61))
+	b = b.AppendInt(int64(v.F61))
 	b = append(b, "cf62"...)
-	b = cbor.AppendInt(b, int64(v.F62))
+	b = b.AppendInt(int64(v.F62))
 	b = append(b, "cf63"...)
-	b = cbor.AppendInt(b, int64(v.F63))
+	b = b.AppendInt(int64(v.F63))
 	b = append(b, "cf64"...)
-	b = cbor.AppendInt(b, int64(v.F64))
+	b = b.AppendInt(int64(v.F64))
 	b = append(b, "cf65"...)
-	b = cbor.AppendInt(b, int64(v.F65))
+	b = b.AppendInt(int64(v.F65))
 	b = append(b, "cf66"...)
-	b = cbor.AppendInt(b, int64(v.F66))
+	b = b.AppendInt(int64(v.F66))
 	b = append(b, "cf67"...)
-	b = cbor.AppendInt(b, int64(v.F67))
+	b = b.AppendInt(int64(v.F67))
 	b = append(b, "cf68"...)
-	b = cbor.AppendInt(b, int64(v.F68))
+	b = b.AppendInt(int64(v.F68))
 	b = append(b, "cf69"...)
-	b = cbor.AppendInt(b, int64(v.F69))
+	b = b.AppendInt(int64(v.F69))
 	b = append(b, "cf70"...)
-	b = cbor.AppendInt(b, int64(v.F70))
+	b = b.AppendInt(int64(v.F70))
 	b = append(b, "cf71"...)
-	b = cbor.AppendInt(b, int64(v.F71))
+	b = b.AppendInt(int64(v.F71))
 	b = append(b, "cf72"...)
-	b = cbor.AppendInt(b, int64(v.F72))
+	b = b.AppendInt(int64(v.F72))
 	b = append(b, "cf73"...)
-	b = cbor.AppendInt(b, int64(v.F73))
+	b = b.AppendInt(int64(v.F73))
 	b = append(b, "cf74"...)
-	b = cbor.AppendInt(b, int64(v.F74))
+	b = b.AppendInt(int64(v.F74))
 	b = append(b, "cf75"...)
-	b = cbor.AppendInt(b, int64(v.F75))
+	b = b.AppendInt(int64(v.F75))
 	b = append(b, "cf76"...)
-	b = cbor.AppendInt(b, int64(v.F76))
+	b = b.AppendInt(int64(v.F76))
 	b = append(b, "cf77"...)
-	b = cbor.AppendInt(b, int64(v.F77))
+	b = b.AppendInt(int64(v.F77))
 	b = append(b, "cf78"...)
-	b = cbor.AppendInt(b, int64(v.F78))
+	b = b.AppendInt(int64(v.F78))
 	b = append(b, "cf79"...)
-	b = cbor.AppendInt(b, int64(v.F79))
+	b = b.AppendInt(int64(v.F79))
 	return b, nil
 }
 
@@ -598,167 +596,165 @@ func decodeWideCBOR(d *cbor.Decoder, v *Wide) {
 		k := f.Next(d, fieldsOfWide)
 		switch k {
 		case 0:
-			v.F00 = int(d.IntN(cbor.WordSize))
+			v.F00 = d.Int()
 		case 1:
-			v.F01 = int(d.IntN(cbor.WordSize))
+			v.F01 = d.Int()
 		case 2:
-			v.F02 = int(d.IntN(cbor.WordSize))
+			v.F02 = d.Int()
 		case 3:
-			v.F03 = int(d.IntN(cbor.WordSize))
+			v.F03 = d.Int()
 		case 4:
-			v.F04 = int(d.IntN(cbor.WordSize))
+			v.F04 = d.Int()
 		case 5:
-			v.F05 = int(d.IntN(cbor.WordSize))
+			v.F05 = d.Int()
 		case 6:
-			v.F06 = int(d.IntN(cbor.WordSize))
+			v.F06 = d.Int()
 		case 7:
-			v.F07 = int(d.IntN(cbor.WordSize))
+			v.F07 = d.Int()
 		case 8:
-			v.F08 = int(d.IntN(cbor.WordSize))
+			v.F08 = d.Int()
 		case 9:
-			v.F09 = int(d.IntN(cbor.WordSize))
+			v.F09 = d.Int()
 		case 10:
-			v.F10 = int(d.IntN(cbor.WordSize))
+			v.F10 = d.Int()
 		case 11:
-			v.F11 = int(d.IntN(cbor.WordSize))
+			v.F11 = d.Int()
 		case 12:
-			v.F12 = int(d.IntN(cbor.WordSize))
+			v.F12 = d.Int()
 		case 13:
-			v.F13 = int(d.IntN(cbor.WordSize))
+			v.F13 = d.Int()
 		case 14:
-			v.F14 = int(d.IntN(cbor.WordSize))
+			v.F14 = d.Int()
 		case 15:
-			v.F15 = int(d.IntN(cbor.WordSize))
+			v.F15 = d.Int()
 		case 16:
-			v.F16 = int(d.IntN(cbor.WordSize))
+			v.F16 = d.Int()
 		case 17:
-			v.F17 = int(d.IntN(cbor.WordSize))
+			v.F17 = d.Int()
 		case 18:
-			v.F18 = int(d.IntN(cbor.WordSize))
+			v.F18 = d.Int()
 		case 19:
-			v.F19 = int(d.IntN(cbor.WordSize))
+			v.F19 = d.Int()
 		case 20:
-			v.F20 = int(d.IntN(cbor.WordSize))
+			v.F20 = d.Int()
 		case 21:
-			v.F21 = int(d.IntN(cbor.WordSize))
+			v.F21 = d.Int()
 		case 22:
-			v.F22 = int(d.IntN(cbor.WordSize))
+			v.F22 = d.Int()
 		case 23:
-			v.F23 = int(d.IntN(cbor.WordSize))
+			v.F23 = d.Int()
 		case 24:
-			v.F24 = int(d.IntN(cbor.WordSize))
+			v.F24 = d.Int()
 		case 25:
-			v.F25 = int(d.IntN(cbor.WordSize))
+			v.F25 = d.Int()
 		case 26:
-			v.F26 = int(d.IntN(cbor.WordSize))
+			v.F26 = d.Int()
 		case 27:
-			v.F27 = int(d.IntN(cbor.WordSize))
+			v.F27 = d.Int()
 		case 28:
-			v.F28 = int(d.IntN(cbor.WordSize))
+			v.F28 = d.Int()
 		case 29:
-			v.F29 = int(d.IntN(cbor.WordSize))
+			v.F29 = d.Int()
 		case 30:
-			v.F30 = int(d.IntN(cbor.WordSize))
+			v.F30 = d.Int()
 		case 31:
-			v.F31 = int(d.IntN(cbor.WordSize))
+			v.F31 = d.Int()
 		case 32:
-			v.F32 = int(d.IntN(cbor.WordSize))
+			v.F32 = d.Int()
 		case 33:
-			v.F33 = int(d.IntN(cbor.WordSize))
+			v.F33 = d.Int()
 		case 34:
-			v.F34 = int(d.IntN(cbor.WordSize))
+			v.F34 = d.Int()
 		case 35:
-			v.F35 = int(d.IntN(cbor.WordSize))
+			v.F35 = d.Int()
 		case 36:
-			v.F36 = int(d.IntN(cbor.WordSize))
+			v.F36 = d.Int()
 		case 37:
-			v.F37 = int(d.IntN(cbor.WordSize))
+			v.F37 = d.Int()
 		case 38:
-			v.F38 = int(d.IntN(cbor.WordSize))
+			v.F38 = d.Int()
 		case 39:
-			v.F39 = int(d.IntN(cbor.WordSize))
+			v.F39 = d.Int()
 		case 40:
-			v.F40 = int(d.IntN(cbor.WordSize))
+			v.F40 = d.Int()
 		case 41:
-			v.F41 = int(d.IntN(cbor.WordSize))
+			v.F41 = d.Int()
 		case 42:
-			v.F42 = int(d.IntN(cbor.WordSize))
+			v.F42 = d.Int()
 		case 43:
-			v.F43 = int(d.IntN(cbor.WordSize))
+			v.F43 = d.Int()
 		case 44:
-			v.F44 = int(d.IntN(cbor.WordSize))
+			v.F44 = d.Int()
 		case 45:
-			v.F45 = int(d.IntN(cbor.WordSize))
+			v.F45 = d.Int()
 		case 46:
-			v.F46 = int(d.IntN(cbor.WordSize))
+			v.F46 = d.Int()
 		case 47:
-			v.F47 = int(d.IntN(cbor.WordSize))
+			v.F47 = d.Int()
 		case 48:
-			v.F48 = int(d.IntN(cbor.WordSize))
+			v.F48 = d.Int()
 		case 49:
-			v.F49 = int(d.IntN(cbor.WordSize))
+			v.F49 = d.Int()
 		case 50:
-			v.F50 = int(d.IntN(cbor.WordSize))
+			v.F50 = d.Int()
 		case 51:
-			v.F51 = int(d.IntN(cbor.WordSize))
+			v.F51 = d.Int()
 		case 52:
-			v.F52 = int(d.IntN(cbor.WordSize))
+			v.F52 = d.Int()
 		case 53:
-			v.F53 = int(d.IntN(cbor.WordSize))
+			v.F53 = d.Int()
 		case 54:
-			v.F54 = int(d.IntN(cbor.WordSize))
+			v.F54 = d.Int()
 		case 55:
-			v.F55 = int(d.IntN(cbor.WordSize))
+			v.F55 = d.Int()
 		case 56:
-			v.F56 = int(d.IntN(cbor.WordSize))
+			v.F56 = d.Int()
 		case 57:
-			v.F57 = int(d.IntN(cbor.WordSize))
+			v.F57 = d.Int()
 		case 58:
-			v.F58 = int(d.IntN(cbor.WordSize))
+			v.F58 = d.Int()
 		case 59:
-			v.F59 = int(d.IntN(cbor.WordSize))
+			v.F59 = d.Int()
 		case 60:
-			v.F60 = int(d.IntN(cbor.WordSize))
+			v.F60 = d.Int()
 		case 61:
-			v.F61 = int(d.IntN(cbor.WordSize))
+			v.F61 = d.Int()
 		case 62:
-			v.F62 = int(d.IntN(cbor.WordSize))
+			v.F62 = d.Int()
 		case 63:
-			v.F63 = int(d.IntN(cbor.WordSize))
+			v.F63 = d.Int()
 		case 64:
-			v.F64 = int(d.IntN(cbor.WordSize))
+			v.F64 = d.Int()
 		case 65:
-			v.F65 = int(d.IntN(cbor.WordSize))
+			v.F65 = d.Int()
 		case 66:
-			v.F66 = int(d.IntN(cbor.WordSize))
+			v.F66 = d.Int()
 		case 67:
-			v.F67 = int(d.IntN(cbor.WordSize))
+			v.F67 = d.Int()
 		case 68:
-			v.F68 = int(d.IntN(cbor.WordSize))
+			v.F68 = d.Int()
 		case 69:
-			v.F69 = int(d.IntN(cbor.WordSize))
+			v.F69 = d.Int()
 		case 70:
-			v.F70 = int(d.IntN(cbor.WordSize))
+			v.F70 = d.Int()
 		case 71:
-			v.F71 = int(d.IntN(cbor.WordSize))
+			v.F71 = d.Int()
 		case 72:
-			v.F72 = int(d.IntN(cbor.WordSize))
+			v.F72 = d.Int()
 		case 73:
-			v.F73 = int(d.IntN(cbor.WordSize))
+			v.F73 = d.Int()
 		case 74:
-			v.F74 = int(d.IntN(cbor.WordSize))
+			v.F74 = d.Int()
 		case 75:
-			v.F75 = int(d.IntN(cbor.WordSize))
+			v.F75 = d.Int()
 		case 76:
-			v.F76 = int(d.IntN(cbor.WordSize))
+			v.F76 = d.Int()
 		case 77:
-			v.F77 = int(d.IntN(cbor.WordSize))
+			v.F77 = d.Int()
 		case 78:
-			v.F78 = int(d.IntN(cbor.WordSize))
+			v.F78 = d.Int()
 		case 79:
-			v.F79 = int(d.IntN(cbor.WordSize))
-		case cbor.Unknown:
-			d.Skip()
+			v.F79 = d.Int()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfWide, k)
@@ -781,7 +777,7 @@ func (*UnknownU) isU() {}
 
 // AppendUCBOR appends the encoding of v, for generated code that
 // uses the union.
-func AppendUCBOR(b []byte, v U) ([]byte, error) {
+func AppendUCBOR(b cbor.Buffer, v U) (cbor.Buffer, error) {
 	switch v := v.(type) {
 	case *Big:
 		if v != nil {
@@ -791,14 +787,14 @@ func AppendUCBOR(b []byte, v U) ([]byte, error) {
 		return appendBigCBOR(append(b, "\xa1cbig"...), &v)
 	case *UnknownU:
 		if v != nil {
-			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
+			b, ok := b.AppendMap(1).AppendText(v.Name)
 			if !ok {
-				return b, cbor.NotUTF8("UnknownU.Name")
+				return b.FailUTF8("UnknownU.Name")
 			}
-			return cbor.AppendRaw(b, v.Raw)
+			return b.AppendRaw(v.Raw)
 		}
 	}
-	return b, cbor.NotVariant("U", v)
+	return b.FailVariant("U", v)
 }
 
 var _ = cbor.RegisterVariants[U](Big{})
@@ -834,21 +830,21 @@ var _ = struct {
 	Labels []string
 }(Item{})
 
-func appendItemCBOR(b []byte, v *Item) (_ []byte, err error) {
+func appendItemCBOR(b cbor.Buffer, v *Item) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa4cqty"...)
-	b = cbor.AppendInt(b, int64(v.Qty))
+	b = b.AppendInt(int64(v.Qty))
 	b = append(b, "csku"...)
-	if b, ok = cbor.AppendText(b, v.SKU); !ok {
-		return b, cbor.NotUTF8("Item.SKU")
+	if b, ok = b.AppendText(v.SKU); !ok {
+		return b.FailUTF8("Item.SKU")
 	}
 	b = append(b, "eprice"...)
-	b = cbor.AppendFloat64(b, v.Price)
+	b = b.AppendFloat64(v.Price)
 	b = append(b, "flabels"...)
-	b = cbor.AppendArray(b, len(v.Labels))
+	b = b.AppendArray(len(v.Labels))
 	for x1 := range v.Labels {
-		if b, ok = cbor.AppendText(b, v.Labels[x1]); !ok {
-			return b, cbor.NotUTF8("Item.Labels")
+		if b, ok = b.AppendText(v.Labels[x1]); !ok {
+			return b.FailUTF8("Item.Labels")
 		}
 	}
 	return b, nil
@@ -862,7 +858,7 @@ func decodeItemCBOR(d *cbor.Decoder, v *Item) {
 		k := f.Next(d, fieldsOfItem)
 		switch k {
 		case 0:
-			v.Qty = int(d.IntN(cbor.WordSize))
+			v.Qty = d.Int()
 		case 1:
 			v.SKU = d.Text()
 		case 2:
@@ -879,8 +875,6 @@ func decodeItemCBOR(d *cbor.Decoder, v *Item) {
 			}
 			d.Leave()
 			v.Labels = x2
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfItem, k)
@@ -895,17 +889,17 @@ var _ = struct {
 	C *Node
 }(Node{})
 
-func appendNodeCBOR(b []byte, v *Node) ([]byte, error) {
+func appendNodeCBOR(b cbor.Buffer, v *Node) (cbor.Buffer, error) {
 	return appendNodeCBORAt(b, v, 0)
 }
 
-func appendNodeCBORAt(b []byte, v *Node, depth int) (_ []byte, err error) {
+func appendNodeCBORAt(b cbor.Buffer, v *Node, depth int) (_ cbor.Buffer, err error) {
 	if depth > cbor.MaxDepth {
 		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa1ac"...)
 	if v.C == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
 		if b, err = appendNodeCBORAt(b, v.C, depth+1); err != nil {
 			return b, err
@@ -924,8 +918,6 @@ func decodeNodeCBOR(d *cbor.Decoder, v *Node) {
 		case 0:
 			v.C = cbor.New[Node](d)
 			decodeNodeCBOR(d, v.C)
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfNode, k)
@@ -940,16 +932,16 @@ var _ = struct {
 	K []Tree
 }(Tree{})
 
-func appendTreeCBOR(b []byte, v *Tree) ([]byte, error) {
+func appendTreeCBOR(b cbor.Buffer, v *Tree) (cbor.Buffer, error) {
 	return appendTreeCBORAt(b, v, 0)
 }
 
-func appendTreeCBORAt(b []byte, v *Tree, depth int) (_ []byte, err error) {
+func appendTreeCBORAt(b cbor.Buffer, v *Tree, depth int) (_ cbor.Buffer, err error) {
 	if depth > cbor.MaxDepth {
 		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa1ak"...)
-	b = cbor.AppendArray(b, len(v.K))
+	b = b.AppendArray(len(v.K))
 	for x1 := range v.K {
 		if b, err = appendTreeCBORAt(b, &v.K[x1], depth+1); err != nil {
 			return b, err
@@ -977,8 +969,6 @@ func decodeTreeCBOR(d *cbor.Decoder, v *Tree) {
 			}
 			d.Leave()
 			v.K = x2
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfTree, k)
@@ -992,7 +982,7 @@ func decodeTreeCBOR(d *cbor.Decoder, v *Tree) {
 var _ = struct {
 }(struct2{})
 
-func appendStruct2CBOR(b []byte, v *struct2) (_ []byte, err error) {
+func appendStruct2CBOR(b cbor.Buffer, v *struct2) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa0"...)
 	return b, nil
 }
@@ -1004,8 +994,6 @@ func decodeStruct2CBOR(d *cbor.Decoder, v *struct2) {
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfStruct2)
 		switch k {
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfStruct2, k)
@@ -1020,13 +1008,13 @@ var _ = struct {
 	Block [64][8]uint64
 }(Big{})
 
-func appendBigCBOR(b []byte, v *Big) (_ []byte, err error) {
+func appendBigCBOR(b cbor.Buffer, v *Big) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa1eblock"...)
-	b = cbor.AppendArray(b, len(v.Block))
+	b = b.AppendArray(len(v.Block))
 	for x1 := range v.Block {
-		b = cbor.AppendArray(b, len(v.Block[x1]))
+		b = b.AppendArray(len(v.Block[x1]))
 		for x2 := range v.Block[x1] {
-			b = cbor.AppendUint(b, v.Block[x1][x2])
+			b = b.AppendUint(v.Block[x1][x2])
 		}
 	}
 	return b, nil
@@ -1055,8 +1043,6 @@ func decodeBigCBOR(d *cbor.Decoder, v *Big) {
 				}
 			}
 			d.Leave()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfBig, k)

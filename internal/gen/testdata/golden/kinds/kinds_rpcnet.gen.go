@@ -21,9 +21,9 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // KindsName is the wire name of [Kinds].
 const KindsName = "kinds.v1.Kinds"
@@ -203,8 +203,8 @@ var (
 	kindsRawSpec = &rpcnet.Spec{
 		Procedure: KindsRawProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(cbor.AppendRawMessage, cbor.DecodeRawMessage, kindsSchema.Message("raw")),
-		Response:  stub.StructMessage(cbor.AppendRawMessage, cbor.DecodeRawMessage, kindsSchema.Message("raw")),
+		Request:   stub.StructMessage(cbor.Buffer.AppendRawMessage, (*cbor.Decoder).DecodeRawMessage, kindsSchema.Message("raw")),
+		Response:  stub.StructMessage(cbor.Buffer.AppendRawMessage, (*cbor.Decoder).DecodeRawMessage, kindsSchema.Message("raw")),
 		Errors:    kindsErrors,
 	}
 )
@@ -616,7 +616,7 @@ var _ = (*string)((*Level)(nil))
 // An error here means that shared.Priority has changed: run go generate.
 var _ = (*int8)((*shared.Priority)(nil))
 
-func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
+func appendAllCBOR(b cbor.Buffer, v *All) (_ cbor.Buffer, err error) {
 	var ok bool
 	n := 57
 	if v.Int16 == 0 {
@@ -637,90 +637,90 @@ func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 	if v.OptPoint == (Point{}) {
 		n--
 	}
-	b = cbor.AppendMap(b, n)
+	b = b.AppendMap(n)
 	b = append(b, "bby"...)
-	if b, ok = cbor.AppendText(b, v.Audit.By); !ok {
-		return b, cbor.NotUTF8("All.Audit.By")
+	if b, ok = b.AppendText(v.Audit.By); !ok {
+		return b.FailUTF8("All.Audit.By")
 	}
 	b = append(b, "bi8"...)
-	b = cbor.AppendInt(b, int64(v.Int8))
+	b = b.AppendInt(int64(v.Int8))
 	b = append(b, "cbig"...)
 	if v.Big == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
-		if b, err = cbor.AppendTextAppender(b, v.Big); err != nil {
-			return b, cbor.In("All.Big", err)
+		if b, err = b.AppendTextAppender(v.Big); err != nil {
+			return b.Fail("All.Big", err)
 		}
 	}
 	if !(v.Int16 == 0) {
 		b = append(b, "ci16"...)
-		b = cbor.AppendInt(b, int64(v.Int16))
+		b = b.AppendInt(int64(v.Int16))
 	}
 	b = append(b, "cint"...)
-	b = cbor.AppendInt(b, int64(v.Int))
+	b = b.AppendInt(int64(v.Int))
 	if len(v.Map) > 100 {
-		return b, cbor.TooLong("All.Map", len(v.Map), 100)
+		return b.FailLength("All.Map", len(v.Map), 100)
 	}
 	b = append(b, "cmap"...)
-	b = cbor.AppendMap(b, len(v.Map))
+	b = b.AppendMap(len(v.Map))
 	var x1 [16]string
 	for _, x2 := range cbor.SortedText(x1[:0], v.Map) {
-		if b, ok = cbor.AppendText(b, x2); !ok {
-			return b, cbor.NotUTF8("All.Map key")
+		if b, ok = b.AppendText(x2); !ok {
+			return b.FailUTF8("All.Map key")
 		}
 		x3 := v.Map[x2]
-		if b, ok = cbor.AppendText(b, x3); !ok {
-			return b, cbor.NotUTF8("All.Map")
+		if b, ok = b.AppendText(x3); !ok {
+			return b.FailUTF8("All.Map")
 		}
 	}
 	if !(v.Opt == "") {
 		b = append(b, "copt"...)
-		if b, ok = cbor.AppendText(b, v.Opt); !ok {
-			return b, cbor.NotUTF8("All.Opt")
+		if b, ok = b.AppendText(v.Opt); !ok {
+			return b.FailUTF8("All.Opt")
 		}
 	}
 	b = append(b, "cptr"...)
 	if v.Ptr == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
-		if b, ok = cbor.AppendText(b, (*v.Ptr)); !ok {
-			return b, cbor.NotUTF8("All.Ptr")
+		if b, ok = b.AppendText((*v.Ptr)); !ok {
+			return b.FailUTF8("All.Ptr")
 		}
 	}
 	b = append(b, "craw"...)
-	if b, err = cbor.AppendRaw(b, v.Raw); err != nil {
-		return b, cbor.In("All.Raw", err)
+	if b, err = b.AppendRaw(v.Raw); err != nil {
+		return b.Fail("All.Raw", err)
 	}
 	b = append(b, "curl"...)
-	if b, err = cbor.AppendBinaryAppender(b, &v.URL); err != nil {
-		return b, cbor.In("All.URL", err)
+	if b, err = b.AppendBinaryAppender(&v.URL); err != nil {
+		return b.Fail("All.URL", err)
 	}
 	b = append(b, "daddr"...)
-	if b, err = cbor.AppendTextAppender(b, &v.Addr); err != nil {
-		return b, cbor.In("All.Addr", err)
+	if b, err = b.AppendTextAppender(&v.Addr); err != nil {
+		return b.Fail("All.Addr", err)
 	}
 	b = append(b, "dbool"...)
-	b = cbor.AppendBool(b, v.Bool)
+	b = b.AppendBool(v.Bool)
 	b = append(b, "dlast"...)
 	if v.Audit.Last == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else if b, err = shared.AppendEventCBOR(b, v.Audit.Last); err != nil {
 		return b, err
 	}
 	b = append(b, "dmood"...)
-	if b, ok = cbor.AppendText(b, string(v.Mood)); !ok {
-		return b, cbor.NotUTF8("All.Mood")
+	if b, ok = b.AppendText(string(v.Mood)); !ok {
+		return b.FailUTF8("All.Mood")
 	}
 	if len(v.Name) > 1000 {
-		return b, cbor.TooLong("All.Name", len(v.Name), 1000)
+		return b.FailLength("All.Name", len(v.Name), 1000)
 	}
 	b = append(b, "dname"...)
-	if b, ok = cbor.AppendText(b, v.Name); !ok {
-		return b, cbor.NotUTF8("All.Name")
+	if b, ok = b.AppendText(v.Name); !ok {
+		return b.FailUTF8("All.Name")
 	}
 	b = append(b, "dnode"...)
 	if v.Node == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
 		if b, err = appendNodeCBOR(b, v.Node); err != nil {
 			return b, err
@@ -731,25 +731,25 @@ func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 		return b, err
 	}
 	b = append(b, "dtime"...)
-	if b, err = cbor.AppendTime(b, v.Time); err != nil {
-		return b, cbor.In("All.Time", err)
+	if b, err = b.AppendTime(v.Time); err != nil {
+		return b.Fail("All.Time", err)
 	}
 	b = append(b, "duint"...)
-	b = cbor.AppendUint(b, uint64(v.Uint))
+	b = b.AppendUint(uint64(v.Uint))
 	b = append(b, "earray"...)
-	b = cbor.AppendArray(b, len(v.Array))
+	b = b.AppendArray(len(v.Array))
 	for x4 := range v.Array {
-		b = cbor.AppendInt(b, int64(v.Array[x4]))
+		b = b.AppendInt(int64(v.Array[x4]))
 	}
 	if len(v.Bytes) > 100 {
-		return b, cbor.TooLong("All.Bytes", len(v.Bytes), 100)
+		return b.FailLength("All.Bytes", len(v.Bytes), 100)
 	}
 	b = append(b, "ebytes"...)
-	b = cbor.AppendBytes(b, v.Bytes)
+	b = b.AppendBytes(v.Bytes)
 	b = append(b, "echain"...)
-	b = cbor.AppendArray(b, len(v.Chain))
+	b = b.AppendArray(len(v.Chain))
 	for x5 := range v.Chain {
-		b = cbor.AppendArray(b, len(v.Chain[x5]))
+		b = b.AppendArray(len(v.Chain[x5]))
 		for x6 := range v.Chain[x5] {
 			if b, err = appendNodeCBOR(b, &v.Chain[x5][x6]); err != nil {
 				return b, err
@@ -757,111 +757,111 @@ func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 		}
 	}
 	b = append(b, "efixed"...)
-	b = cbor.AppendBytes(b, v.Fixed[:])
+	b = b.AppendBytes(v.Fixed[:])
 	b = append(b, "eflags"...)
-	b = cbor.AppendArray(b, len(v.Flags))
+	b = b.AppendArray(len(v.Flags))
 	for x7 := range v.Flags {
-		b = cbor.AppendUint(b, uint64(v.Flags[x7]))
+		b = b.AppendUint(uint64(v.Flags[x7]))
 	}
 	b = append(b, "eint32"...)
-	b = cbor.AppendInt(b, int64(v.Int32))
+	b = b.AppendInt(int64(v.Int32))
 	b = append(b, "eint64"...)
-	b = cbor.AppendInt(b, v.Int64)
+	b = b.AppendInt(v.Int64)
 	b = append(b, "elevel"...)
-	b = cbor.AppendMap(b, len(v.Level))
+	b = b.AppendMap(len(v.Level))
 	var x8 [16]Level
 	for _, x9 := range cbor.SortedText(x8[:0], v.Level) {
-		if b, ok = cbor.AppendText(b, string(x9)); !ok {
-			return b, cbor.NotUTF8("All.Level key")
+		if b, ok = b.AppendText(string(x9)); !ok {
+			return b.FailUTF8("All.Level key")
 		}
 		x10 := v.Level[x9]
-		if b, ok = cbor.AppendText(b, string(x10)); !ok {
-			return b, cbor.NotUTF8("All.Level")
+		if b, ok = b.AppendText(string(x10)); !ok {
+			return b.FailUTF8("All.Level")
 		}
 	}
 	b = append(b, "eproto"...)
 	if v.Proto == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
 		if b, err = protobuf.AppendField(b, v.Proto); err != nil {
-			return b, cbor.In("All.Proto", err)
+			return b.Fail("All.Proto", err)
 		}
 	}
 	b = append(b, "euint8"...)
-	b = cbor.AppendUint(b, uint64(v.Uint8))
+	b = b.AppendUint(uint64(v.Uint8))
 	b = append(b, "eunion"...)
 	if v.Union == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else if b, err = AppendAnswerCBOR(b, v.Union); err != nil {
 		return b, err
 	}
 	b = append(b, "ffloats"...)
-	b = cbor.AppendArray(b, len(v.Floats))
+	b = b.AppendArray(len(v.Floats))
 	for x11 := range v.Floats {
-		b = cbor.AppendFloat32(b, v.Floats[x11])
+		b = b.AppendFloat32(v.Floats[x11])
 	}
 	b = append(b, "fnested"...)
-	b = cbor.AppendArray(b, len(v.Nested))
+	b = b.AppendArray(len(v.Nested))
 	for x12 := range v.Nested {
-		b = cbor.AppendArray(b, len(v.Nested[x12]))
+		b = b.AppendArray(len(v.Nested[x12]))
 		for x13 := range v.Nested[x12] {
-			b = cbor.AppendInt(b, int64(v.Nested[x12][x13]))
+			b = b.AppendInt(int64(v.Nested[x12][x13]))
 		}
 	}
 	b = append(b, "forigin"...)
-	if b, ok = cbor.AppendText(b, v.base.Origin); !ok {
-		return b, cbor.NotUTF8("All.base.Origin")
+	if b, ok = b.AppendText(v.base.Origin); !ok {
+		return b.FailUTF8("All.base.Origin")
 	}
 	b = append(b, "fuint16"...)
-	b = cbor.AppendUint(b, uint64(v.Uint16))
+	b = b.AppendUint(uint64(v.Uint16))
 	b = append(b, "fuint32"...)
-	b = cbor.AppendUint(b, uint64(v.Uint32))
+	b = b.AppendUint(uint64(v.Uint32))
 	b = append(b, "fuint64"...)
-	b = cbor.AppendUint(b, v.Uint64)
+	b = b.AppendUint(v.Uint64)
 	b = append(b, "funions"...)
-	b = cbor.AppendArray(b, len(v.Unions))
+	b = b.AppendArray(len(v.Unions))
 	for x14 := range v.Unions {
 		if v.Unions[x14] == nil {
-			b = cbor.AppendNil(b)
+			b = b.AppendNil()
 		} else if b, err = AppendAnswerCBOR(b, v.Unions[x14]); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "gby_name"...)
-	b = cbor.AppendMap(b, len(v.ByName))
+	b = b.AppendMap(len(v.ByName))
 	var x15 [16]string
 	for _, x16 := range cbor.SortedText(x15[:0], v.ByName) {
-		if b, ok = cbor.AppendText(b, x16); !ok {
-			return b, cbor.NotUTF8("All.ByName key")
+		if b, ok = b.AppendText(x16); !ok {
+			return b.FailUTF8("All.ByName key")
 		}
 		x17 := v.ByName[x16]
 		if x17 == nil {
-			b = cbor.AppendNil(b)
+			b = b.AppendNil()
 		} else if b, err = shared.AppendEventCBOR(b, x17); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "gfloat32"...)
-	b = cbor.AppendFloat32(b, v.Float32)
+	b = b.AppendFloat32(v.Float32)
 	b = append(b, "gfloat64"...)
-	b = cbor.AppendFloat64(b, v.Float64)
+	b = b.AppendFloat64(v.Float64)
 	b = append(b, "gint_map"...)
-	b = cbor.AppendMap(b, len(v.IntMap))
+	b = b.AppendMap(len(v.IntMap))
 	var x18 [16]int8
 	for _, x19 := range cbor.SortedInts(x18[:0], v.IntMap) {
-		b = cbor.AppendInt(b, int64(x19))
+		b = b.AppendInt(int64(x19))
 		x20 := v.IntMap[x19]
-		b = cbor.AppendArray(b, len(x20))
+		b = b.AppendArray(len(x20))
 		for x21 := range x20 {
-			if b, ok = cbor.AppendText(b, x20[x21]); !ok {
-				return b, cbor.NotUTF8("All.IntMap")
+			if b, ok = b.AppendText(x20[x21]); !ok {
+				return b.FailUTF8("All.IntMap")
 			}
 		}
 	}
 	if !(v.OptPtr == nil) {
 		b = append(b, "gopt_ptr"...)
 		if v.OptPtr == nil {
-			b = cbor.AppendNil(b)
+			b = b.AppendNil()
 		} else {
 			if b, err = appendNodeCBOR(b, v.OptPtr); err != nil {
 				return b, err
@@ -870,25 +870,25 @@ func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 	}
 	b = append(b, "gptr_int"...)
 	if v.PtrInt == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
-		b = cbor.AppendInt(b, (*v.PtrInt))
+		b = b.AppendInt((*v.PtrInt))
 	}
 	if len(v.Strings) > 10 {
-		return b, cbor.TooLong("All.Strings", len(v.Strings), 10)
+		return b.FailLength("All.Strings", len(v.Strings), 10)
 	}
 	b = append(b, "gstrings"...)
-	b = cbor.AppendArray(b, len(v.Strings))
+	b = b.AppendArray(len(v.Strings))
 	for x22 := range v.Strings {
-		if b, ok = cbor.AppendText(b, v.Strings[x22]); !ok {
-			return b, cbor.NotUTF8("All.Strings")
+		if b, ok = b.AppendText(v.Strings[x22]); !ok {
+			return b.FailUTF8("All.Strings")
 		}
 	}
 	b = append(b, "hduration"...)
-	b = cbor.AppendInt(b, int64(v.Duration))
+	b = b.AppendInt(int64(v.Duration))
 	if !(len(v.OptList) == 0) {
 		b = append(b, "hopt_list"...)
-		b = cbor.AppendArray(b, len(v.OptList))
+		b = b.AppendArray(len(v.OptList))
 		for x23 := range v.OptList {
 			if b, err = appendPointCBOR(b, &v.OptList[x23]); err != nil {
 				return b, err
@@ -897,12 +897,12 @@ func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 	}
 	if !(v.OptTime.IsZero()) {
 		b = append(b, "hopt_time"...)
-		if b, err = cbor.AppendTime(b, v.OptTime); err != nil {
-			return b, cbor.In("All.OptTime", err)
+		if b, err = b.AppendTime(v.OptTime); err != nil {
+			return b.Fail("All.OptTime", err)
 		}
 	}
 	if len(v.Packed32) > 1000 {
-		return b, cbor.TooLong("All.Packed32", len(v.Packed32), 1000)
+		return b.FailLength("All.Packed32", len(v.Packed32), 1000)
 	}
 	b = append(b, "hpacked32"...)
 	b = cbor.AppendNumbers(b, v.Packed32)
@@ -915,12 +915,12 @@ func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 	b = append(b, "hpacked_u"...)
 	b = cbor.AppendNumbers(b, v.PackedU)
 	b = append(b, "hpriority"...)
-	b = cbor.AppendInt(b, int64(v.Priority))
+	b = b.AppendInt(int64(v.Priority))
 	b = append(b, "huint_map"...)
-	b = cbor.AppendMap(b, len(v.UintMap))
+	b = b.AppendMap(len(v.UintMap))
 	var x24 [16]uint32
 	for _, x25 := range cbor.SortedInts(x24[:0], v.UintMap) {
-		b = cbor.AppendUint(b, uint64(x25))
+		b = b.AppendUint(uint64(x25))
 		x26 := v.UintMap[x25]
 		if b, err = appendNodeCBOR(b, &x26); err != nil {
 			return b, err
@@ -928,10 +928,10 @@ func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 	}
 	b = append(b, "iaddr_port"...)
 	if v.AddrPort == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
-		if b, err = cbor.AppendTextAppender(b, v.AddrPort); err != nil {
-			return b, cbor.In("All.AddrPort", err)
+		if b, err = b.AppendTextAppender(v.AddrPort); err != nil {
+			return b.Fail("All.AddrPort", err)
 		}
 	}
 	if !(v.OptPoint == (Point{})) {
@@ -941,8 +941,8 @@ func appendAllCBOR(b []byte, v *All) (_ []byte, err error) {
 		}
 	}
 	b = append(b, "jcreated_at"...)
-	if b, err = cbor.AppendTime(b, v.Audit.CreatedAt); err != nil {
-		return b, cbor.In("All.Audit.CreatedAt", err)
+	if b, err = b.AppendTime(v.Audit.CreatedAt); err != nil {
+		return b.Fail("All.Audit.CreatedAt", err)
 	}
 	return b, nil
 }
@@ -960,11 +960,11 @@ func decodeAllCBOR(d *cbor.Decoder, v *All) {
 			v.Int8 = int8(d.IntN(8))
 		case 2:
 			v.Big = cbor.New[big.Int](d)
-			cbor.UnmarshalText(d, v.Big)
+			d.UnmarshalText(v.Big)
 		case 3:
 			v.Int16 = int16(d.IntN(16))
 		case 4:
-			v.Int = int(d.IntN(cbor.WordSize))
+			v.Int = d.Int()
 		case 5:
 			x1 := d.AtMost(d.Map(), 100)
 			x2 := cbor.MakeMap[map[string]string](d, x1)
@@ -978,7 +978,7 @@ func decodeAllCBOR(d *cbor.Decoder, v *All) {
 				}
 				x2[x3] = x4
 			}
-			d.MapDone(len(x2), x1)
+			d.LeaveMap(len(x2), x1)
 			v.Map = x2
 		case 6:
 			v.Opt = d.Text()
@@ -988,9 +988,9 @@ func decodeAllCBOR(d *cbor.Decoder, v *All) {
 		case 8:
 			v.Raw = d.RawCopy()
 		case 9:
-			cbor.UnmarshalBinary(d, &v.URL)
+			d.UnmarshalBinary(&v.URL)
 		case 10:
-			cbor.UnmarshalText(d, &v.Addr)
+			d.UnmarshalText(&v.Addr)
 		case 11:
 			v.Bool = d.Bool()
 		case 12:
@@ -1007,7 +1007,7 @@ func decodeAllCBOR(d *cbor.Decoder, v *All) {
 		case 17:
 			v.Time = d.Time()
 		case 18:
-			v.Uint = uint(d.UintN(cbor.WordSize))
+			v.Uint = d.Uint()
 		case 19:
 			d.ArrayOf(3)
 			for x5 := range v.Array {
@@ -1072,7 +1072,7 @@ func decodeAllCBOR(d *cbor.Decoder, v *All) {
 				}
 				x13[x14] = x15
 			}
-			d.MapDone(len(x13), x12)
+			d.LeaveMap(len(x13), x12)
 			v.Level = x13
 		case 27:
 			v.Proto = cbor.New[wrapperspb.StringValue](d)
@@ -1106,7 +1106,7 @@ func decodeAllCBOR(d *cbor.Decoder, v *All) {
 				x22 := cbor.Slice[int](d, x21)
 				for len(x22) < x21 {
 					x22 = cbor.Extend(d, x22, x21)
-					x22[len(x22)-1] = int(d.IntN(cbor.WordSize))
+					x22[len(x22)-1] = d.Int()
 					if d.Err() != nil {
 						break
 					}
@@ -1156,7 +1156,7 @@ func decodeAllCBOR(d *cbor.Decoder, v *All) {
 				}
 				x26[x27] = x28
 			}
-			d.MapDone(len(x26), x25)
+			d.LeaveMap(len(x26), x25)
 			v.ByName = x26
 		case 38:
 			v.Float32 = d.Float32()
@@ -1185,7 +1185,7 @@ func decodeAllCBOR(d *cbor.Decoder, v *All) {
 				}
 				x30[x31] = x32
 			}
-			d.MapDone(len(x30), x29)
+			d.LeaveMap(len(x30), x29)
 			v.IntMap = x30
 		case 41:
 			v.OptPtr = cbor.New[Node](d)
@@ -1317,17 +1317,15 @@ func decodeAllCBOR(d *cbor.Decoder, v *All) {
 				}
 				x55[x56] = x57
 			}
-			d.MapDone(len(x55), x54)
+			d.LeaveMap(len(x55), x54)
 			v.UintMap = x55
 		case 54:
 			v.AddrPort = cbor.New[netip.AddrPort](d)
-			cbor.UnmarshalText(d, v.AddrPort)
+			d.UnmarshalText(v.AddrPort)
 		case 55:
 			decodePointCBOR(d, &v.OptPoint)
 		case 56:
 			v.Audit.CreatedAt = d.Time()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfAll, k)
@@ -1344,16 +1342,16 @@ var _ = struct {
 	Ticks []*Tick
 }(FeedRequest{})
 
-func appendFeedRequestCBOR(b []byte, v *FeedRequest) (_ []byte, err error) {
+func appendFeedRequestCBOR(b cbor.Buffer, v *FeedRequest) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa3ecount"...)
-	b = cbor.AppendInt(b, int64(v.Count))
+	b = b.AppendInt(int64(v.Count))
 	b = append(b, "esince"...)
-	b = cbor.AppendUint(b, uint64(v.Since))
+	b = b.AppendUint(uint64(v.Since))
 	b = append(b, "eticks"...)
-	b = cbor.AppendArray(b, len(v.Ticks))
+	b = b.AppendArray(len(v.Ticks))
 	for x1 := range v.Ticks {
 		if v.Ticks[x1] == nil {
-			b = cbor.AppendNil(b)
+			b = b.AppendNil()
 		} else {
 			if b, err = appendTickCBOR(b, v.Ticks[x1]); err != nil {
 				return b, err
@@ -1371,7 +1369,7 @@ func decodeFeedRequestCBOR(d *cbor.Decoder, v *FeedRequest) {
 		k := f.Next(d, fieldsOfFeedRequest)
 		switch k {
 		case 0:
-			v.Count = int(d.IntN(cbor.WordSize))
+			v.Count = d.Int()
 		case 1:
 			v.Since = uint32(d.UintN(32))
 		case 2:
@@ -1389,8 +1387,6 @@ func decodeFeedRequestCBOR(d *cbor.Decoder, v *FeedRequest) {
 			}
 			d.Leave()
 			v.Ticks = x2
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfFeedRequest, k)
@@ -1407,13 +1403,13 @@ var _ = struct {
 	Data []byte
 }(Tick{})
 
-func appendTickCBOR(b []byte, v *Tick) (_ []byte, err error) {
+func appendTickCBOR(b cbor.Buffer, v *Tick) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa3bid"...)
-	b = cbor.AppendInt(b, v.ID)
+	b = b.AppendInt(v.ID)
 	b = append(b, "cseq"...)
-	b = cbor.AppendUint(b, v.Seq)
+	b = b.AppendUint(v.Seq)
 	b = append(b, "ddata"...)
-	b = cbor.AppendBytes(b, v.Data)
+	b = b.AppendBytes(v.Data)
 	return b, nil
 }
 
@@ -1430,8 +1426,6 @@ func decodeTickCBOR(d *cbor.Decoder, v *Tick) {
 			v.Seq = d.Uint64()
 		case 2:
 			v.Data = d.Bytes()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfTick, k)
@@ -1447,11 +1441,11 @@ var _ = struct {
 	Bytes int64
 }(Count{})
 
-func appendCountCBOR(b []byte, v *Count) (_ []byte, err error) {
+func appendCountCBOR(b cbor.Buffer, v *Count) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa2an"...)
-	b = cbor.AppendInt(b, v.N)
+	b = b.AppendInt(v.N)
 	b = append(b, "ebytes"...)
-	b = cbor.AppendInt(b, v.Bytes)
+	b = b.AppendInt(v.Bytes)
 	return b, nil
 }
 
@@ -1466,8 +1460,6 @@ func decodeCountCBOR(d *cbor.Decoder, v *Count) {
 			v.N = d.Int64()
 		case 1:
 			v.Bytes = d.Int64()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfCount, k)
@@ -1483,16 +1475,16 @@ var _ = struct {
 	Texts      []AnswerText
 }(Empty{})
 
-func appendEmptyCBOR(b []byte, v *Empty) (_ []byte, err error) {
+func appendEmptyCBOR(b cbor.Buffer, v *Empty) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa2etexts"...)
-	b = cbor.AppendArray(b, len(v.Texts))
+	b = b.AppendArray(len(v.Texts))
 	for x1 := range v.Texts {
 		if b, err = appendAnswerTextCBOR(b, &v.Texts[x1]); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "kresume_from"...)
-	b = cbor.AppendUint(b, v.ResumeFrom)
+	b = b.AppendUint(v.ResumeFrom)
 	return b, nil
 }
 
@@ -1517,8 +1509,6 @@ func decodeEmptyCBOR(d *cbor.Decoder, v *Empty) {
 			v.Texts = x2
 		case 1:
 			v.ResumeFrom = d.Uint64()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfEmpty, k)
@@ -1541,11 +1531,11 @@ func (*UnknownAnswer) isAnswer() {}
 
 // AppendAnswerCBOR appends the encoding of v, for generated code that
 // uses the union.
-func AppendAnswerCBOR(b []byte, v Answer) ([]byte, error) {
+func AppendAnswerCBOR(b cbor.Buffer, v Answer) (cbor.Buffer, error) {
 	return appendAnswerCBORAt(b, v, 0)
 }
 
-func appendAnswerCBORAt(b []byte, v Answer, depth int) ([]byte, error) {
+func appendAnswerCBORAt(b cbor.Buffer, v Answer, depth int) (cbor.Buffer, error) {
 	if depth > cbor.MaxDepth {
 		return b, cbor.ErrDepth
 	}
@@ -1574,14 +1564,14 @@ func appendAnswerCBORAt(b []byte, v Answer, depth int) ([]byte, error) {
 		return appendAnswerManyCBORAt(append(b, "\xa1dmany"...), &v, depth+1)
 	case *UnknownAnswer:
 		if v != nil {
-			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
+			b, ok := b.AppendMap(1).AppendText(v.Name)
 			if !ok {
-				return b, cbor.NotUTF8("UnknownAnswer.Name")
+				return b.FailUTF8("UnknownAnswer.Name")
 			}
-			return cbor.AppendRaw(b, v.Raw)
+			return b.AppendRaw(v.Raw)
 		}
 	}
-	return b, cbor.NotVariant("Answer", v)
+	return b.FailVariant("Answer", v)
 }
 
 var _ = cbor.RegisterVariants[Answer](AnswerText{}, (*AnswerNumber)(nil), AnswerNothing{}, AnswerMany{})
@@ -1629,14 +1619,14 @@ var _ = struct {
 	Next  string
 }(shared.Page[Node]{})
 
-func appendSharedPageNodeCBOR(b []byte, v *shared.Page[Node]) (_ []byte, err error) {
+func appendSharedPageNodeCBOR(b cbor.Buffer, v *shared.Page[Node]) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2dnext"...)
-	if b, ok = cbor.AppendText(b, v.Next); !ok {
-		return b, cbor.NotUTF8("Page.Next")
+	if b, ok = b.AppendText(v.Next); !ok {
+		return b.FailUTF8("Page.Next")
 	}
 	b = append(b, "eitems"...)
-	b = cbor.AppendArray(b, len(v.Items))
+	b = b.AppendArray(len(v.Items))
 	for x1 := range v.Items {
 		if b, err = appendNodeCBOR(b, &v.Items[x1]); err != nil {
 			return b, err
@@ -1666,8 +1656,6 @@ func decodeSharedPageNodeCBOR(d *cbor.Decoder, v *shared.Page[Node]) {
 			}
 			d.Leave()
 			v.Items = x2
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfSharedPageNode, k)
@@ -1693,7 +1681,7 @@ func (*UnknownFailure) isFailure() {}
 
 // AppendFailureCBOR appends the encoding of v, for generated code that
 // uses the union.
-func AppendFailureCBOR(b []byte, v Failure) ([]byte, error) {
+func AppendFailureCBOR(b cbor.Buffer, v Failure) (cbor.Buffer, error) {
 	switch v := v.(type) {
 	case *NotFound:
 		if v != nil {
@@ -1707,14 +1695,14 @@ func AppendFailureCBOR(b []byte, v Failure) ([]byte, error) {
 		}
 	case *UnknownFailure:
 		if v != nil {
-			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
+			b, ok := b.AppendMap(1).AppendText(v.Name)
 			if !ok {
-				return b, cbor.NotUTF8("UnknownFailure.Name")
+				return b.FailUTF8("UnknownFailure.Name")
 			}
-			return cbor.AppendRaw(b, v.Raw)
+			return b.AppendRaw(v.Raw)
 		}
 	}
-	return b, cbor.NotVariant("Failure", v)
+	return b.FailVariant("Failure", v)
 }
 
 var _ = cbor.RegisterVariants[Failure](NotFound{}, (*Overloaded)(nil))
@@ -1753,37 +1741,37 @@ var _ = struct {
 	Children map[string]*Node
 }(Node{})
 
-func appendNodeCBOR(b []byte, v *Node) ([]byte, error) {
+func appendNodeCBOR(b cbor.Buffer, v *Node) (cbor.Buffer, error) {
 	return appendNodeCBORAt(b, v, 0)
 }
 
-func appendNodeCBORAt(b []byte, v *Node, depth int) (_ []byte, err error) {
+func appendNodeCBORAt(b cbor.Buffer, v *Node, depth int) (_ cbor.Buffer, err error) {
 	var ok bool
 	if depth > cbor.MaxDepth {
 		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa3dnext"...)
 	if v.Next == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
 		if b, err = appendNodeCBORAt(b, v.Next, depth+1); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "evalue"...)
-	if b, ok = cbor.AppendText(b, v.Value); !ok {
-		return b, cbor.NotUTF8("Node.Value")
+	if b, ok = b.AppendText(v.Value); !ok {
+		return b.FailUTF8("Node.Value")
 	}
 	b = append(b, "hchildren"...)
-	b = cbor.AppendMap(b, len(v.Children))
+	b = b.AppendMap(len(v.Children))
 	var x1 [16]string
 	for _, x2 := range cbor.SortedText(x1[:0], v.Children) {
-		if b, ok = cbor.AppendText(b, x2); !ok {
-			return b, cbor.NotUTF8("Node.Children key")
+		if b, ok = b.AppendText(x2); !ok {
+			return b.FailUTF8("Node.Children key")
 		}
 		x3 := v.Children[x2]
 		if x3 == nil {
-			b = cbor.AppendNil(b)
+			b = b.AppendNil()
 		} else {
 			if b, err = appendNodeCBORAt(b, x3, depth+1); err != nil {
 				return b, err
@@ -1821,10 +1809,8 @@ func decodeNodeCBOR(d *cbor.Decoder, v *Node) {
 				}
 				x2[x3] = x4
 			}
-			d.MapDone(len(x2), x1)
+			d.LeaveMap(len(x2), x1)
 			v.Children = x2
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfNode, k)
@@ -1840,14 +1826,14 @@ var _ = struct {
 	Next  string
 }(shared.Page[shared.Page[string]]{})
 
-func appendSharedPageSharedPageStringCBOR(b []byte, v *shared.Page[shared.Page[string]]) (_ []byte, err error) {
+func appendSharedPageSharedPageStringCBOR(b cbor.Buffer, v *shared.Page[shared.Page[string]]) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2dnext"...)
-	if b, ok = cbor.AppendText(b, v.Next); !ok {
-		return b, cbor.NotUTF8("Page.Next")
+	if b, ok = b.AppendText(v.Next); !ok {
+		return b.FailUTF8("Page.Next")
 	}
 	b = append(b, "eitems"...)
-	b = cbor.AppendArray(b, len(v.Items))
+	b = b.AppendArray(len(v.Items))
 	for x1 := range v.Items {
 		if b, err = appendSharedPageStringCBOR(b, &v.Items[x1]); err != nil {
 			return b, err
@@ -1877,8 +1863,6 @@ func decodeSharedPageSharedPageStringCBOR(d *cbor.Decoder, v *shared.Page[shared
 			}
 			d.Leave()
 			v.Items = x2
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfSharedPageSharedPageString, k)
@@ -1895,19 +1879,19 @@ var _ = struct {
 	Z float64
 }(Point{})
 
-func appendPointCBOR(b []byte, v *Point) (_ []byte, err error) {
+func appendPointCBOR(b cbor.Buffer, v *Point) (_ cbor.Buffer, err error) {
 	n := 3
 	if v.Z == 0 {
 		n--
 	}
-	b = cbor.AppendMap(b, n)
+	b = b.AppendMap(n)
 	b = append(b, "\x01"...)
-	b = cbor.AppendFloat64(b, v.X)
+	b = b.AppendFloat64(v.X)
 	b = append(b, "\x02"...)
-	b = cbor.AppendFloat64(b, v.Y)
+	b = b.AppendFloat64(v.Y)
 	if !(v.Z == 0) {
 		b = append(b, "\x19\x01,"...)
-		b = cbor.AppendFloat64(b, v.Z)
+		b = b.AppendFloat64(v.Z)
 	}
 	return b, nil
 }
@@ -1925,8 +1909,6 @@ func decodePointCBOR(d *cbor.Decoder, v *Point) {
 			v.Y = d.Float64()
 		case 2:
 			v.Z = d.Float64()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfPoint, k)
@@ -1942,13 +1924,13 @@ var _ = struct {
 	Seq  uint64
 }(AnswerText{})
 
-func appendAnswerTextCBOR(b []byte, v *AnswerText) (_ []byte, err error) {
+func appendAnswerTextCBOR(b cbor.Buffer, v *AnswerText) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2cseq"...)
-	b = cbor.AppendUint(b, v.Seq)
+	b = b.AppendUint(v.Seq)
 	b = append(b, "dtext"...)
-	if b, ok = cbor.AppendText(b, v.Text); !ok {
-		return b, cbor.NotUTF8("AnswerText.Text")
+	if b, ok = b.AppendText(v.Text); !ok {
+		return b.FailUTF8("AnswerText.Text")
 	}
 	return b, nil
 }
@@ -1964,8 +1946,6 @@ func decodeAnswerTextCBOR(d *cbor.Decoder, v *AnswerText) {
 			v.Seq = d.Uint64()
 		case 1:
 			v.Text = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfAnswerText, k)
@@ -1980,9 +1960,9 @@ var _ = struct {
 	N int
 }(AnswerNumber{})
 
-func appendAnswerNumberCBOR(b []byte, v *AnswerNumber) (_ []byte, err error) {
+func appendAnswerNumberCBOR(b cbor.Buffer, v *AnswerNumber) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa1an"...)
-	b = cbor.AppendInt(b, int64(v.N))
+	b = b.AppendInt(int64(v.N))
 	return b, nil
 }
 
@@ -1994,9 +1974,7 @@ func decodeAnswerNumberCBOR(d *cbor.Decoder, v *AnswerNumber) {
 		k := f.Next(d, fieldsOfAnswerNumber)
 		switch k {
 		case 0:
-			v.N = int(d.IntN(cbor.WordSize))
-		case cbor.Unknown:
-			d.Skip()
+			v.N = d.Int()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfAnswerNumber, k)
@@ -2015,7 +1993,7 @@ var _ = struct {
 var _ = struct {
 }(Nothing{})
 
-func appendAnswerNothingCBOR(b []byte, v *AnswerNothing) (_ []byte, err error) {
+func appendAnswerNothingCBOR(b cbor.Buffer, v *AnswerNothing) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa0"...)
 	return b, nil
 }
@@ -2027,8 +2005,6 @@ func decodeAnswerNothingCBOR(d *cbor.Decoder, v *AnswerNothing) {
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfAnswerNothing)
 		switch k {
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfAnswerNothing, k)
@@ -2044,21 +2020,21 @@ var _ = struct {
 	Seq     uint16
 }(AnswerMany{})
 
-func appendAnswerManyCBOR(b []byte, v *AnswerMany) ([]byte, error) {
+func appendAnswerManyCBOR(b cbor.Buffer, v *AnswerMany) (cbor.Buffer, error) {
 	return appendAnswerManyCBORAt(b, v, 0)
 }
 
-func appendAnswerManyCBORAt(b []byte, v *AnswerMany, depth int) (_ []byte, err error) {
+func appendAnswerManyCBORAt(b cbor.Buffer, v *AnswerMany, depth int) (_ cbor.Buffer, err error) {
 	if depth > cbor.MaxDepth {
 		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa2cseq"...)
-	b = cbor.AppendUint(b, uint64(v.Seq))
+	b = b.AppendUint(uint64(v.Seq))
 	b = append(b, "ganswers"...)
-	b = cbor.AppendArray(b, len(v.Answers))
+	b = b.AppendArray(len(v.Answers))
 	for x1 := range v.Answers {
 		if v.Answers[x1] == nil {
-			b = cbor.AppendNil(b)
+			b = b.AppendNil()
 		} else if b, err = appendAnswerCBORAt(b, v.Answers[x1], depth+1); err != nil {
 			return b, err
 		}
@@ -2089,8 +2065,6 @@ func decodeAnswerManyCBOR(d *cbor.Decoder, v *AnswerMany) {
 			}
 			d.Leave()
 			v.Answers = x2
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfAnswerMany, k)
@@ -2105,11 +2079,11 @@ var _ = struct {
 	Name string
 }(NotFound{})
 
-func appendNotFoundCBOR(b []byte, v *NotFound) (_ []byte, err error) {
+func appendNotFoundCBOR(b cbor.Buffer, v *NotFound) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa1dname"...)
-	if b, ok = cbor.AppendText(b, v.Name); !ok {
-		return b, cbor.NotUTF8("NotFound.Name")
+	if b, ok = b.AppendText(v.Name); !ok {
+		return b.FailUTF8("NotFound.Name")
 	}
 	return b, nil
 }
@@ -2123,8 +2097,6 @@ func decodeNotFoundCBOR(d *cbor.Decoder, v *NotFound) {
 		switch k {
 		case 0:
 			v.Name = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfNotFound, k)
@@ -2139,9 +2111,9 @@ var _ = struct {
 	RetryAfter time.Duration
 }(Overloaded{})
 
-func appendOverloadedCBOR(b []byte, v *Overloaded) (_ []byte, err error) {
+func appendOverloadedCBOR(b cbor.Buffer, v *Overloaded) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa1kretry_after"...)
-	b = cbor.AppendInt(b, int64(v.RetryAfter))
+	b = b.AppendInt(int64(v.RetryAfter))
 	return b, nil
 }
 
@@ -2154,8 +2126,6 @@ func decodeOverloadedCBOR(d *cbor.Decoder, v *Overloaded) {
 		switch k {
 		case 0:
 			v.RetryAfter = time.Duration(d.Int64())
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfOverloaded, k)
@@ -2171,17 +2141,17 @@ var _ = struct {
 	Next  string
 }(shared.Page[string]{})
 
-func appendSharedPageStringCBOR(b []byte, v *shared.Page[string]) (_ []byte, err error) {
+func appendSharedPageStringCBOR(b cbor.Buffer, v *shared.Page[string]) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa2dnext"...)
-	if b, ok = cbor.AppendText(b, v.Next); !ok {
-		return b, cbor.NotUTF8("Page.Next")
+	if b, ok = b.AppendText(v.Next); !ok {
+		return b.FailUTF8("Page.Next")
 	}
 	b = append(b, "eitems"...)
-	b = cbor.AppendArray(b, len(v.Items))
+	b = b.AppendArray(len(v.Items))
 	for x1 := range v.Items {
-		if b, ok = cbor.AppendText(b, v.Items[x1]); !ok {
-			return b, cbor.NotUTF8("Page.Items")
+		if b, ok = b.AppendText(v.Items[x1]); !ok {
+			return b.FailUTF8("Page.Items")
 		}
 	}
 	return b, nil
@@ -2208,8 +2178,6 @@ func decodeSharedPageStringCBOR(d *cbor.Decoder, v *shared.Page[string]) {
 			}
 			d.Leave()
 			v.Items = x2
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfSharedPageString, k)

@@ -12,9 +12,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // SecondName is the wire name of [Second].
 const SecondName = "kinds.Second"
@@ -101,9 +101,9 @@ const SecondDescriptor = `{"version":1,
 "Count":{"kind":"struct","doc":"Count is a sum.","fields":[{"name":"n","type":"int64"},{"name":"bytes","type":"int64"}]},
 "Tick":{"kind":"struct","doc":"Tick is one message of a stream.","fields":[{"name":"id","type":"int64"},{"name":"seq","type":"uint64"},{"name":"data","type":"bytes"}]}}}`
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // ThirdName is the wire name of [Third].
 const ThirdName = "kinds.v1.Third"
@@ -220,7 +220,7 @@ const ThirdDescriptor = `{"version":1,
 "Nothing":{"kind":"struct","doc":"Nothing has none."},
 "Overloaded":{"kind":"struct","doc":"Overloaded is an error by pointer.","fields":[{"name":"retry_after","type":"duration"}]}}}`
 
-func appendNothingCBOR(b []byte, v *Nothing) (_ []byte, err error) {
+func appendNothingCBOR(b cbor.Buffer, v *Nothing) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa0"...)
 	return b, nil
 }
@@ -232,8 +232,6 @@ func decodeNothingCBOR(d *cbor.Decoder, v *Nothing) {
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfNothing)
 		switch k {
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfNothing, k)

@@ -14,9 +14,9 @@ import (
 	pkgx "github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/names/x"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // ErrorsName is the wire name of [Errors].
 const ErrorsName = "rpcnet.Errors"
@@ -124,28 +124,28 @@ var _ = (*int)((*d2.N)(nil))
 // An error here means that schema has changed: run go generate.
 var _ = (*int)((*schema)(nil))
 
-func appendCborCBOR(b []byte, v *Cbor) (_ []byte, err error) {
+func appendCborCBOR(b cbor2.Buffer, v *Cbor) (_ cbor2.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa8ac"...)
 	if v.C == nil {
-		b = cbor2.AppendNil(b)
+		b = b.AppendNil()
 	} else {
 		if b, err = appendContext_CBOR(b, v.C); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "ad"...)
-	b = cbor2.AppendInt(b, int64(v.D))
+	b = b.AppendInt(int64(v.D))
 	b = append(b, "am"...)
-	b = cbor2.AppendMap(b, len(v.M))
+	b = b.AppendMap(len(v.M))
 	var x1 [16]string
 	for _, x2 := range cbor2.SortedText(x1[:0], v.M) {
-		if b, ok = cbor2.AppendText(b, x2); !ok {
-			return b, cbor2.NotUTF8("Cbor.M key")
+		if b, ok = b.AppendText(x2); !ok {
+			return b.FailUTF8("Cbor.M key")
 		}
 		x3 := v.M[x2]
 		if x3 == nil {
-			b = cbor2.AppendNil(b)
+			b = b.AppendNil()
 		} else {
 			if b, err = appendDTCBOR(b, x3); err != nil {
 				return b, err
@@ -153,14 +153,14 @@ func appendCborCBOR(b []byte, v *Cbor) (_ []byte, err error) {
 		}
 	}
 	b = append(b, "an"...)
-	b = cbor2.AppendArray(b, len(v.N))
+	b = b.AppendArray(len(v.N))
 	for x4 := range v.N {
-		b = cbor2.AppendInt(b, int64(v.N[x4]))
+		b = b.AppendInt(int64(v.N[x4]))
 	}
 	b = append(b, "as"...)
-	b = cbor2.AppendArray(b, len(v.S))
+	b = b.AppendArray(len(v.S))
 	for x5 := range v.S {
-		b = cbor2.AppendInt(b, int64(v.S[x5]))
+		b = b.AppendInt(int64(v.S[x5]))
 	}
 	b = append(b, "at"...)
 	if b, err = appendDTCBOR(b, &v.T); err != nil {
@@ -205,14 +205,14 @@ func decodeCborCBOR(d *cbor2.Decoder, v *Cbor) {
 				}
 				x2[x3] = x4
 			}
-			d.MapDone(len(x2), x1)
+			d.LeaveMap(len(x2), x1)
 			v.M = x2
 		case 3:
 			x5 := d.Array()
 			x6 := cbor2.Slice[d2.N](d, x5)
 			for len(x6) < x5 {
 				x6 = cbor2.Extend(d, x6, x5)
-				x6[len(x6)-1] = d2.N(d.IntN(cbor2.WordSize))
+				x6[len(x6)-1] = d2.N(d.Int())
 				if d.Err() != nil {
 					break
 				}
@@ -224,7 +224,7 @@ func decodeCborCBOR(d *cbor2.Decoder, v *Cbor) {
 			x8 := cbor2.Slice[schema](d, x7)
 			for len(x8) < x7 {
 				x8 = cbor2.Extend(d, x8, x7)
-				x8[len(x8)-1] = schema(d.IntN(cbor2.WordSize))
+				x8[len(x8)-1] = schema(d.Int())
 				if d.Err() != nil {
 					break
 				}
@@ -237,8 +237,6 @@ func decodeCborCBOR(d *cbor2.Decoder, v *Cbor) {
 			decodeCbor2CBOR(d, &v.W)
 		case 7:
 			decodeXTCBOR(d, &v.X)
-		case cbor2.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfCbor, k)
@@ -254,11 +252,11 @@ var _ = struct {
 	B int
 }(d2.T{})
 
-func appendDTCBOR(b []byte, v *d2.T) (_ []byte, err error) {
+func appendDTCBOR(b cbor2.Buffer, v *d2.T) (_ cbor2.Buffer, err error) {
 	b = append(b, "\xa2aa"...)
-	b = cbor2.AppendInt(b, int64(v.A))
+	b = b.AppendInt(int64(v.A))
 	b = append(b, "ab"...)
-	b = cbor2.AppendInt(b, int64(v.B))
+	b = b.AppendInt(int64(v.B))
 	return b, nil
 }
 
@@ -270,11 +268,9 @@ func decodeDTCBOR(d *cbor2.Decoder, v *d2.T) {
 		k := f.Next(d, fieldsOfDT)
 		switch k {
 		case 0:
-			v.A = int(d.IntN(cbor2.WordSize))
+			v.A = d.Int()
 		case 1:
-			v.B = int(d.IntN(cbor2.WordSize))
-		case cbor2.Unknown:
-			d.Skip()
+			v.B = d.Int()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfDT, k)
@@ -290,9 +286,9 @@ var _ = struct {
 	B    int
 }(context_{})
 
-func appendContext_CBOR(b []byte, v *context_) (_ []byte, err error) {
+func appendContext_CBOR(b cbor2.Buffer, v *context_) (_ cbor2.Buffer, err error) {
 	b = append(b, "\xa1ab"...)
-	b = cbor2.AppendInt(b, int64(v.B))
+	b = b.AppendInt(int64(v.B))
 	return b, nil
 }
 
@@ -304,9 +300,7 @@ func decodeContext_CBOR(d *cbor2.Decoder, v *context_) {
 		k := f.Next(d, fieldsOfContext_)
 		switch k {
 		case 0:
-			v.B = int(d.IntN(cbor2.WordSize))
-		case cbor2.Unknown:
-			d.Skip()
+			v.B = d.Int()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfContext_, k)
@@ -321,9 +315,9 @@ var _ = struct {
 	A int
 }(cbor{})
 
-func appendCbor2CBOR(b []byte, v *cbor) (_ []byte, err error) {
+func appendCbor2CBOR(b cbor2.Buffer, v *cbor) (_ cbor2.Buffer, err error) {
 	b = append(b, "\xa1aa"...)
-	b = cbor2.AppendInt(b, int64(v.A))
+	b = b.AppendInt(int64(v.A))
 	return b, nil
 }
 
@@ -335,9 +329,7 @@ func decodeCbor2CBOR(d *cbor2.Decoder, v *cbor) {
 		k := f.Next(d, fieldsOfCbor2)
 		switch k {
 		case 0:
-			v.A = int(d.IntN(cbor2.WordSize))
-		case cbor2.Unknown:
-			d.Skip()
+			v.A = d.Int()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfCbor2, k)
@@ -352,9 +344,9 @@ var _ = struct {
 	A int
 }(pkgx.T{})
 
-func appendXTCBOR(b []byte, v *pkgx.T) (_ []byte, err error) {
+func appendXTCBOR(b cbor2.Buffer, v *pkgx.T) (_ cbor2.Buffer, err error) {
 	b = append(b, "\xa1aa"...)
-	b = cbor2.AppendInt(b, int64(v.A))
+	b = b.AppendInt(int64(v.A))
 	return b, nil
 }
 
@@ -366,9 +358,7 @@ func decodeXTCBOR(d *cbor2.Decoder, v *pkgx.T) {
 		k := f.Next(d, fieldsOfXT)
 		switch k {
 		case 0:
-			v.A = int(d.IntN(cbor2.WordSize))
-		case cbor2.Unknown:
-			d.Skip()
+			v.A = d.Int()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfXT, k)

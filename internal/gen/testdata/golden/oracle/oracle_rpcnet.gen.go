@@ -12,9 +12,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // SName is the wire name of [S].
 const SName = "oracle.S"
@@ -148,7 +148,7 @@ var _ = struct {
 	B2 bool
 }(Embedded{})
 
-func appendValueCBOR(b []byte, v *Value) (_ []byte, err error) {
+func appendValueCBOR(b cbor.Buffer, v *Value) (_ cbor.Buffer, err error) {
 	var ok bool
 	n := 37
 	if v.Opt == "" {
@@ -160,90 +160,90 @@ func appendValueCBOR(b []byte, v *Value) (_ []byte, err error) {
 	if len(v.OptList) == 0 {
 		n--
 	}
-	b = cbor.AppendMap(b, n)
+	b = b.AppendMap(n)
 	b = append(b, "bb2"...)
-	b = cbor.AppendBool(b, v.Embedded.B2)
+	b = b.AppendBool(v.Embedded.B2)
 	b = append(b, "bby"...)
-	if b, ok = cbor.AppendText(b, v.Embedded.By); !ok {
-		return b, cbor.NotUTF8("Value.Embedded.By")
+	if b, ok = b.AppendText(v.Embedded.By); !ok {
+		return b.FailUTF8("Value.Embedded.By")
 	}
 	b = append(b, "cint"...)
-	b = cbor.AppendInt(b, int64(v.Int))
+	b = b.AppendInt(int64(v.Int))
 	b = append(b, "cmap"...)
-	b = cbor.AppendMap(b, len(v.Map))
+	b = b.AppendMap(len(v.Map))
 	var x1 [16]string
 	for _, x2 := range cbor.SortedText(x1[:0], v.Map) {
-		if b, ok = cbor.AppendText(b, x2); !ok {
-			return b, cbor.NotUTF8("Value.Map key")
+		if b, ok = b.AppendText(x2); !ok {
+			return b.FailUTF8("Value.Map key")
 		}
 		x3 := v.Map[x2]
-		if b, ok = cbor.AppendText(b, x3); !ok {
-			return b, cbor.NotUTF8("Value.Map")
+		if b, ok = b.AppendText(x3); !ok {
+			return b.FailUTF8("Value.Map")
 		}
 	}
 	if !(v.Opt == "") {
 		b = append(b, "copt"...)
-		if b, ok = cbor.AppendText(b, v.Opt); !ok {
-			return b, cbor.NotUTF8("Value.Opt")
+		if b, ok = b.AppendText(v.Opt); !ok {
+			return b.FailUTF8("Value.Opt")
 		}
 	}
 	b = append(b, "cptr"...)
 	if v.Ptr == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
-		if b, ok = cbor.AppendText(b, (*v.Ptr)); !ok {
-			return b, cbor.NotUTF8("Value.Ptr")
+		if b, ok = b.AppendText((*v.Ptr)); !ok {
+			return b.FailUTF8("Value.Ptr")
 		}
 	}
 	b = append(b, "dbool"...)
-	b = cbor.AppendBool(b, v.Bool)
+	b = b.AppendBool(v.Bool)
 	b = append(b, "dint8"...)
-	b = cbor.AppendInt(b, int64(v.Int8))
+	b = b.AppendInt(int64(v.Int8))
 	b = append(b, "dints"...)
-	b = cbor.AppendMap(b, len(v.Ints))
+	b = b.AppendMap(len(v.Ints))
 	var x4 [16]int
 	for _, x5 := range cbor.SortedInts(x4[:0], v.Ints) {
-		b = cbor.AppendInt(b, int64(x5))
+		b = b.AppendInt(int64(x5))
 		x6 := v.Ints[x5]
-		if b, ok = cbor.AppendText(b, x6); !ok {
-			return b, cbor.NotUTF8("Value.Ints")
+		if b, ok = b.AppendText(x6); !ok {
+			return b.FailUTF8("Value.Ints")
 		}
 	}
 	b = append(b, "dnode"...)
 	if v.Node == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
 		if b, err = appendNodeCBOR(b, v.Node); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "dtime"...)
-	if b, err = cbor.AppendTime(b, v.Time); err != nil {
-		return b, cbor.In("Value.Time", err)
+	if b, err = b.AppendTime(v.Time); err != nil {
+		return b.Fail("Value.Time", err)
 	}
 	b = append(b, "dtook"...)
-	b = cbor.AppendInt(b, int64(v.Took))
+	b = b.AppendInt(int64(v.Took))
 	b = append(b, "duint"...)
-	b = cbor.AppendUint(b, uint64(v.Uint))
+	b = b.AppendUint(uint64(v.Uint))
 	b = append(b, "earray"...)
-	b = cbor.AppendArray(b, len(v.Array))
+	b = b.AppendArray(len(v.Array))
 	for x7 := range v.Array {
-		b = cbor.AppendInt(b, int64(v.Array[x7]))
+		b = b.AppendInt(int64(v.Array[x7]))
 	}
 	b = append(b, "ebytes"...)
-	b = cbor.AppendBytes(b, v.Bytes)
+	b = b.AppendBytes(v.Bytes)
 	b = append(b, "eint16"...)
-	b = cbor.AppendInt(b, int64(v.Int16))
+	b = b.AppendInt(int64(v.Int16))
 	b = append(b, "eint32"...)
-	b = cbor.AppendInt(b, int64(v.Int32))
+	b = b.AppendInt(int64(v.Int32))
 	b = append(b, "eint64"...)
-	b = cbor.AppendInt(b, v.Int64)
+	b = b.AppendInt(v.Int64)
 	b = append(b, "enodes"...)
-	b = cbor.AppendMap(b, len(v.Nodes))
+	b = b.AppendMap(len(v.Nodes))
 	var x8 [16]string
 	for _, x9 := range cbor.SortedText(x8[:0], v.Nodes) {
-		if b, ok = cbor.AppendText(b, x9); !ok {
-			return b, cbor.NotUTF8("Value.Nodes key")
+		if b, ok = b.AppendText(x9); !ok {
+			return b.FailUTF8("Value.Nodes key")
 		}
 		x10 := v.Nodes[x9]
 		if b, err = appendNodeCBOR(b, &x10); err != nil {
@@ -255,33 +255,33 @@ func appendValueCBOR(b []byte, v *Value) (_ []byte, err error) {
 		return b, err
 	}
 	b = append(b, "euint8"...)
-	b = cbor.AppendUint(b, uint64(v.Uint8))
+	b = b.AppendUint(uint64(v.Uint8))
 	b = append(b, "euints"...)
-	b = cbor.AppendMap(b, len(v.Uints))
+	b = b.AppendMap(len(v.Uints))
 	var x11 [16]uint16
 	for _, x12 := range cbor.SortedInts(x11[:0], v.Uints) {
-		b = cbor.AppendUint(b, uint64(x12))
+		b = b.AppendUint(uint64(x12))
 		x13 := v.Uints[x12]
-		b = cbor.AppendBytes(b, x13)
+		b = b.AppendBytes(x13)
 	}
 	b = append(b, "ffloats"...)
-	b = cbor.AppendArray(b, len(v.Floats))
+	b = b.AppendArray(len(v.Floats))
 	for x14 := range v.Floats {
-		b = cbor.AppendFloat32(b, v.Floats[x14])
+		b = b.AppendFloat32(v.Floats[x14])
 	}
 	b = append(b, "fnested"...)
-	b = cbor.AppendArray(b, len(v.Nested))
+	b = b.AppendArray(len(v.Nested))
 	for x15 := range v.Nested {
-		b = cbor.AppendArray(b, len(v.Nested[x15]))
+		b = b.AppendArray(len(v.Nested[x15]))
 		for x16 := range v.Nested[x15] {
-			b = cbor.AppendInt(b, v.Nested[x15][x16])
+			b = b.AppendInt(v.Nested[x15][x16])
 		}
 	}
 	b = append(b, "fpoints"...)
-	b = cbor.AppendArray(b, len(v.Points))
+	b = b.AppendArray(len(v.Points))
 	for x17 := range v.Points {
 		if v.Points[x17] == nil {
-			b = cbor.AppendNil(b)
+			b = b.AppendNil()
 		} else {
 			if b, err = appendPointCBOR(b, v.Points[x17]); err != nil {
 				return b, err
@@ -289,28 +289,28 @@ func appendValueCBOR(b []byte, v *Value) (_ []byte, err error) {
 		}
 	}
 	b = append(b, "fstring"...)
-	if b, ok = cbor.AppendText(b, v.String); !ok {
-		return b, cbor.NotUTF8("Value.String")
+	if b, ok = b.AppendText(v.String); !ok {
+		return b.FailUTF8("Value.String")
 	}
 	b = append(b, "fuint16"...)
-	b = cbor.AppendUint(b, uint64(v.Uint16))
+	b = b.AppendUint(uint64(v.Uint16))
 	b = append(b, "fuint32"...)
-	b = cbor.AppendUint(b, uint64(v.Uint32))
+	b = b.AppendUint(uint64(v.Uint32))
 	b = append(b, "fuint64"...)
-	b = cbor.AppendUint(b, v.Uint64)
+	b = b.AppendUint(v.Uint64)
 	b = append(b, "gdoubles"...)
-	b = cbor.AppendArray(b, len(v.Doubles))
+	b = b.AppendArray(len(v.Doubles))
 	for x18 := range v.Doubles {
-		b = cbor.AppendFloat64(b, v.Doubles[x18])
+		b = b.AppendFloat64(v.Doubles[x18])
 	}
 	b = append(b, "gfloat32"...)
-	b = cbor.AppendFloat32(b, v.Float32)
+	b = b.AppendFloat32(v.Float32)
 	b = append(b, "gfloat64"...)
-	b = cbor.AppendFloat64(b, v.Float64)
+	b = b.AppendFloat64(v.Float64)
 	if !(v.OptPtr == nil) {
 		b = append(b, "gopt_ptr"...)
 		if v.OptPtr == nil {
-			b = cbor.AppendNil(b)
+			b = b.AppendNil()
 		} else {
 			if b, err = appendPointCBOR(b, v.OptPtr); err != nil {
 				return b, err
@@ -319,29 +319,29 @@ func appendValueCBOR(b []byte, v *Value) (_ []byte, err error) {
 	}
 	b = append(b, "gptr_int"...)
 	if v.PtrInt == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
-		b = cbor.AppendInt(b, (*v.PtrInt))
+		b = b.AppendInt((*v.PtrInt))
 	}
 	b = append(b, "gstrings"...)
-	b = cbor.AppendArray(b, len(v.Strings))
+	b = b.AppendArray(len(v.Strings))
 	for x19 := range v.Strings {
-		if b, ok = cbor.AppendText(b, v.Strings[x19]); !ok {
-			return b, cbor.NotUTF8("Value.Strings")
+		if b, ok = b.AppendText(v.Strings[x19]); !ok {
+			return b.FailUTF8("Value.Strings")
 		}
 	}
 	if !(len(v.OptList) == 0) {
 		b = append(b, "hopt_list"...)
-		b = cbor.AppendArray(b, len(v.OptList))
+		b = b.AppendArray(len(v.OptList))
 		for x20 := range v.OptList {
-			if b, ok = cbor.AppendText(b, v.OptList[x20]); !ok {
-				return b, cbor.NotUTF8("Value.OptList")
+			if b, ok = b.AppendText(v.OptList[x20]); !ok {
+				return b.FailUTF8("Value.OptList")
 			}
 		}
 	}
 	b = append(b, "x-a_name_that_is_longer_than_twenty_three_bytes"...)
-	if b, ok = cbor.AppendText(b, v.Long); !ok {
-		return b, cbor.NotUTF8("Value.Long")
+	if b, ok = b.AppendText(v.Long); !ok {
+		return b.FailUTF8("Value.Long")
 	}
 	return b, nil
 }
@@ -358,7 +358,7 @@ func decodeValueCBOR(d *cbor.Decoder, v *Value) {
 		case 1:
 			v.Embedded.By = d.Text()
 		case 2:
-			v.Int = int(d.IntN(cbor.WordSize))
+			v.Int = d.Int()
 		case 3:
 			x1 := d.Map()
 			x2 := cbor.MakeMap[map[string]string](d, x1)
@@ -372,7 +372,7 @@ func decodeValueCBOR(d *cbor.Decoder, v *Value) {
 				}
 				x2[x3] = x4
 			}
-			d.MapDone(len(x2), x1)
+			d.LeaveMap(len(x2), x1)
 			v.Map = x2
 		case 4:
 			v.Opt = d.Text()
@@ -389,14 +389,14 @@ func decodeValueCBOR(d *cbor.Decoder, v *Value) {
 			for range x5 {
 				var x7 int
 				var x8 string
-				x7 = int(d.IntN(cbor.WordSize))
+				x7 = d.Int()
 				x8 = d.Text()
 				if d.Err() != nil {
 					break
 				}
 				x6[x7] = x8
 			}
-			d.MapDone(len(x6), x5)
+			d.LeaveMap(len(x6), x5)
 			v.Ints = x6
 		case 9:
 			v.Node = cbor.New[Node](d)
@@ -406,7 +406,7 @@ func decodeValueCBOR(d *cbor.Decoder, v *Value) {
 		case 11:
 			v.Took = time.Duration(d.Int64())
 		case 12:
-			v.Uint = uint(d.UintN(cbor.WordSize))
+			v.Uint = d.Uint()
 		case 13:
 			d.ArrayOf(3)
 			for x9 := range v.Array {
@@ -437,7 +437,7 @@ func decodeValueCBOR(d *cbor.Decoder, v *Value) {
 				}
 				x11[x12] = x13
 			}
-			d.MapDone(len(x11), x10)
+			d.LeaveMap(len(x11), x10)
 			v.Nodes = x11
 		case 19:
 			decodePointCBOR(d, &v.Point)
@@ -456,7 +456,7 @@ func decodeValueCBOR(d *cbor.Decoder, v *Value) {
 				}
 				x15[x16] = x17
 			}
-			d.MapDone(len(x15), x14)
+			d.LeaveMap(len(x15), x14)
 			v.Uints = x15
 		case 22:
 			if x20, ok := cbor.Numbers[float32](d); ok {
@@ -575,8 +575,6 @@ func decodeValueCBOR(d *cbor.Decoder, v *Value) {
 			v.OptList = x34
 		case 36:
 			v.Long = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfValue, k)
@@ -593,20 +591,20 @@ var _ = struct {
 	Kids  []*Node
 }(Node{})
 
-func appendNodeCBOR(b []byte, v *Node) ([]byte, error) {
+func appendNodeCBOR(b cbor.Buffer, v *Node) (cbor.Buffer, error) {
 	return appendNodeCBORAt(b, v, 0)
 }
 
-func appendNodeCBORAt(b []byte, v *Node, depth int) (_ []byte, err error) {
+func appendNodeCBORAt(b cbor.Buffer, v *Node, depth int) (_ cbor.Buffer, err error) {
 	var ok bool
 	if depth > cbor.MaxDepth {
 		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa3dkids"...)
-	b = cbor.AppendArray(b, len(v.Kids))
+	b = b.AppendArray(len(v.Kids))
 	for x1 := range v.Kids {
 		if v.Kids[x1] == nil {
-			b = cbor.AppendNil(b)
+			b = b.AppendNil()
 		} else {
 			if b, err = appendNodeCBORAt(b, v.Kids[x1], depth+1); err != nil {
 				return b, err
@@ -615,15 +613,15 @@ func appendNodeCBORAt(b []byte, v *Node, depth int) (_ []byte, err error) {
 	}
 	b = append(b, "dnext"...)
 	if v.Next == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else {
 		if b, err = appendNodeCBORAt(b, v.Next, depth+1); err != nil {
 			return b, err
 		}
 	}
 	b = append(b, "evalue"...)
-	if b, ok = cbor.AppendText(b, v.Value); !ok {
-		return b, cbor.NotUTF8("Node.Value")
+	if b, ok = b.AppendText(v.Value); !ok {
+		return b.FailUTF8("Node.Value")
 	}
 	return b, nil
 }
@@ -655,8 +653,6 @@ func decodeNodeCBOR(d *cbor.Decoder, v *Node) {
 			decodeNodeCBOR(d, v.Next)
 		case 2:
 			v.Value = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfNode, k)
@@ -673,13 +669,13 @@ var _ = struct {
 	Z int
 }(Point{})
 
-func appendPointCBOR(b []byte, v *Point) (_ []byte, err error) {
+func appendPointCBOR(b cbor.Buffer, v *Point) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa3\x01"...)
-	b = cbor.AppendFloat64(b, v.X)
+	b = b.AppendFloat64(v.X)
 	b = append(b, "\x02"...)
-	b = cbor.AppendFloat64(b, v.Y)
+	b = b.AppendFloat64(v.Y)
 	b = append(b, "\x19\x01,"...)
-	b = cbor.AppendInt(b, int64(v.Z))
+	b = b.AppendInt(int64(v.Z))
 	return b, nil
 }
 
@@ -695,9 +691,7 @@ func decodePointCBOR(d *cbor.Decoder, v *Point) {
 		case 1:
 			v.Y = d.Float64()
 		case 2:
-			v.Z = int(d.IntN(cbor.WordSize))
-		case cbor.Unknown:
-			d.Skip()
+			v.Z = d.Int()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfPoint, k)

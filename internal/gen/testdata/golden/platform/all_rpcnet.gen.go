@@ -11,9 +11,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // AllName is the wire name of [All].
 const AllName = "platform.All"
@@ -105,9 +105,9 @@ var _ = struct {
 	X int
 }(Both{})
 
-func appendBothCBOR(b []byte, v *Both) (_ []byte, err error) {
+func appendBothCBOR(b cbor.Buffer, v *Both) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa1ax"...)
-	b = cbor.AppendInt(b, int64(v.X))
+	b = b.AppendInt(int64(v.X))
 	return b, nil
 }
 
@@ -119,9 +119,7 @@ func decodeBothCBOR(d *cbor.Decoder, v *Both) {
 		k := f.Next(d, fieldsOfBoth)
 		switch k {
 		case 0:
-			v.X = int(d.IntN(cbor.WordSize))
-		case cbor.Unknown:
-			d.Skip()
+			v.X = d.Int()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfBoth, k)
@@ -144,11 +142,11 @@ func (*UnknownTree) isTree() {}
 
 // AppendTreeCBOR appends the encoding of v, for generated code that
 // uses the union.
-func AppendTreeCBOR(b []byte, v Tree) ([]byte, error) {
+func AppendTreeCBOR(b cbor.Buffer, v Tree) (cbor.Buffer, error) {
 	return appendTreeCBORAt(b, v, 0)
 }
 
-func appendTreeCBORAt(b []byte, v Tree, depth int) ([]byte, error) {
+func appendTreeCBORAt(b cbor.Buffer, v Tree, depth int) (cbor.Buffer, error) {
 	if depth > cbor.MaxDepth {
 		return b, cbor.ErrDepth
 	}
@@ -167,14 +165,14 @@ func appendTreeCBORAt(b []byte, v Tree, depth int) ([]byte, error) {
 		return appendBranchCBORAt(append(b, "\xa1fbranch"...), &v, depth+1)
 	case *UnknownTree:
 		if v != nil {
-			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
+			b, ok := b.AppendMap(1).AppendText(v.Name)
 			if !ok {
-				return b, cbor.NotUTF8("UnknownTree.Name")
+				return b.FailUTF8("UnknownTree.Name")
 			}
-			return cbor.AppendRaw(b, v.Raw)
+			return b.AppendRaw(v.Raw)
 		}
 	}
-	return b, cbor.NotVariant("Tree", v)
+	return b.FailVariant("Tree", v)
 }
 
 var _ = cbor.RegisterVariants[Tree](Leaf{}, Branch{})
@@ -220,7 +218,7 @@ func (*Unknownhidden) isHidden() {}
 
 // appendHiddenCBOR appends the encoding of v, for generated code that
 // uses the union.
-func appendHiddenCBOR(b []byte, v hidden) ([]byte, error) {
+func appendHiddenCBOR(b cbor.Buffer, v hidden) (cbor.Buffer, error) {
 	switch v := v.(type) {
 	case *Something:
 		if v != nil {
@@ -230,14 +228,14 @@ func appendHiddenCBOR(b []byte, v hidden) ([]byte, error) {
 		return appendSomethingCBOR(append(b, "\xa1isomething"...), &v)
 	case *Unknownhidden:
 		if v != nil {
-			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
+			b, ok := b.AppendMap(1).AppendText(v.Name)
 			if !ok {
-				return b, cbor.NotUTF8("Unknownhidden.Name")
+				return b.FailUTF8("Unknownhidden.Name")
 			}
-			return cbor.AppendRaw(b, v.Raw)
+			return b.AppendRaw(v.Raw)
 		}
 	}
-	return b, cbor.NotVariant("hidden", v)
+	return b.FailVariant("hidden", v)
 }
 
 var _ = cbor.RegisterVariants[hidden](Something{})
@@ -270,7 +268,7 @@ var _ = struct {
 	Both Both
 }(Leaf{})
 
-func appendLeafCBOR(b []byte, v *Leaf) (_ []byte, err error) {
+func appendLeafCBOR(b cbor.Buffer, v *Leaf) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa1dboth"...)
 	if b, err = appendBothCBOR(b, &v.Both); err != nil {
 		return b, err
@@ -287,8 +285,6 @@ func decodeLeafCBOR(d *cbor.Decoder, v *Leaf) {
 		switch k {
 		case 0:
 			decodeBothCBOR(d, &v.Both)
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfLeaf, k)
@@ -304,23 +300,23 @@ var _ = struct {
 	Right Tree
 }(Branch{})
 
-func appendBranchCBOR(b []byte, v *Branch) ([]byte, error) {
+func appendBranchCBOR(b cbor.Buffer, v *Branch) (cbor.Buffer, error) {
 	return appendBranchCBORAt(b, v, 0)
 }
 
-func appendBranchCBORAt(b []byte, v *Branch, depth int) (_ []byte, err error) {
+func appendBranchCBORAt(b cbor.Buffer, v *Branch, depth int) (_ cbor.Buffer, err error) {
 	if depth > cbor.MaxDepth {
 		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa2dleft"...)
 	if v.Left == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else if b, err = appendTreeCBORAt(b, v.Left, depth+1); err != nil {
 		return b, err
 	}
 	b = append(b, "eright"...)
 	if v.Right == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else if b, err = appendTreeCBORAt(b, v.Right, depth+1); err != nil {
 		return b, err
 	}
@@ -338,8 +334,6 @@ func decodeBranchCBOR(d *cbor.Decoder, v *Branch) {
 			DecodeTreeCBOR(d, &v.Left)
 		case 1:
 			DecodeTreeCBOR(d, &v.Right)
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfBranch, k)
@@ -353,7 +347,7 @@ func decodeBranchCBOR(d *cbor.Decoder, v *Branch) {
 var _ = struct {
 }(Something{})
 
-func appendSomethingCBOR(b []byte, v *Something) (_ []byte, err error) {
+func appendSomethingCBOR(b cbor.Buffer, v *Something) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa0"...)
 	return b, nil
 }
@@ -365,8 +359,6 @@ func decodeSomethingCBOR(d *cbor.Decoder, v *Something) {
 	for n := d.Map(); n > 0; n-- {
 		k := f.Next(d, fieldsOfSomething)
 		switch k {
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfSomething, k)

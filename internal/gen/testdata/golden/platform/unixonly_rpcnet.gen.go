@@ -14,9 +14,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // UnixName is the wire name of [Unix].
 const UnixName = "platform.Unix"
@@ -211,9 +211,9 @@ var _ = struct {
 	X int
 }(Both{})
 
-func appendBoth_UnixonlyCBOR(b []byte, v *Both) (_ []byte, err error) {
+func appendBoth_UnixonlyCBOR(b cbor.Buffer, v *Both) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa1ax"...)
-	b = cbor.AppendInt(b, int64(v.X))
+	b = b.AppendInt(int64(v.X))
 	return b, nil
 }
 
@@ -225,9 +225,7 @@ func decodeBoth_UnixonlyCBOR(d *cbor.Decoder, v *Both) {
 		k := f.Next(d, fieldsOfBoth_Unixonly)
 		switch k {
 		case 0:
-			v.X = int(d.IntN(cbor.WordSize))
-		case cbor.Unknown:
-			d.Skip()
+			v.X = d.Int()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfBoth_Unixonly, k)
@@ -243,23 +241,23 @@ var _ = struct {
 	Right Tree
 }(Branch{})
 
-func appendBranch_UnixonlyCBOR(b []byte, v *Branch) ([]byte, error) {
+func appendBranch_UnixonlyCBOR(b cbor.Buffer, v *Branch) (cbor.Buffer, error) {
 	return appendBranch_UnixonlyCBORAt(b, v, 0)
 }
 
-func appendBranch_UnixonlyCBORAt(b []byte, v *Branch, depth int) (_ []byte, err error) {
+func appendBranch_UnixonlyCBORAt(b cbor.Buffer, v *Branch, depth int) (_ cbor.Buffer, err error) {
 	if depth > cbor.MaxDepth {
 		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa2dleft"...)
 	if v.Left == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else if b, err = appendTreeCBORAt(b, v.Left, depth+1); err != nil {
 		return b, err
 	}
 	b = append(b, "eright"...)
 	if v.Right == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else if b, err = appendTreeCBORAt(b, v.Right, depth+1); err != nil {
 		return b, err
 	}
@@ -277,8 +275,6 @@ func decodeBranch_UnixonlyCBOR(d *cbor.Decoder, v *Branch) {
 			DecodeTreeCBOR(d, &v.Left)
 		case 1:
 			DecodeTreeCBOR(d, &v.Right)
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfBranch_Unixonly, k)
@@ -295,22 +291,22 @@ var _ = struct {
 	Signal Signal
 }(Package{})
 
-func appendPackage_UnixonlyCBOR(b []byte, v *Package) (_ []byte, err error) {
+func appendPackage_UnixonlyCBOR(b cbor.Buffer, v *Package) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa3dtree"...)
 	if v.Tree == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else if b, err = AppendTreeCBOR(b, v.Tree); err != nil {
 		return b, err
 	}
 	b = append(b, "fhidden"...)
 	if v.Hidden == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else if b, err = appendHiddenCBOR(b, v.Hidden); err != nil {
 		return b, err
 	}
 	b = append(b, "fsignal"...)
 	if v.Signal == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else if b, err = AppendSignalCBOR(b, v.Signal); err != nil {
 		return b, err
 	}
@@ -330,8 +326,6 @@ func decodePackage_UnixonlyCBOR(d *cbor.Decoder, v *Package) {
 			decodeHiddenCBOR(d, &v.Hidden)
 		case 2:
 			DecodeSignalCBOR(d, &v.Signal)
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfPackage_Unixonly, k)
@@ -357,7 +351,7 @@ func (*UnknownFailure) isFailure() {}
 
 // AppendFailureCBOR appends the encoding of v, for generated code that
 // uses the union.
-func AppendFailureCBOR(b []byte, v Failure) ([]byte, error) {
+func AppendFailureCBOR(b cbor.Buffer, v Failure) (cbor.Buffer, error) {
 	switch v := v.(type) {
 	case *Killed:
 		if v != nil {
@@ -367,14 +361,14 @@ func AppendFailureCBOR(b []byte, v Failure) ([]byte, error) {
 		return appendKilled_UnixonlyCBOR(append(b, "\xa1fkilled"...), &v)
 	case *UnknownFailure:
 		if v != nil {
-			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
+			b, ok := b.AppendMap(1).AppendText(v.Name)
 			if !ok {
-				return b, cbor.NotUTF8("UnknownFailure.Name")
+				return b.FailUTF8("UnknownFailure.Name")
 			}
-			return cbor.AppendRaw(b, v.Raw)
+			return b.AppendRaw(v.Raw)
 		}
 	}
-	return b, cbor.NotVariant("Failure", v)
+	return b.FailVariant("Failure", v)
 }
 
 var _ = cbor.RegisterVariants[Failure](Killed{})
@@ -415,7 +409,7 @@ func (*UnknownSignal) isSignal() {}
 
 // AppendSignalCBOR appends the encoding of v, for generated code that
 // uses the union.
-func AppendSignalCBOR(b []byte, v Signal) ([]byte, error) {
+func AppendSignalCBOR(b cbor.Buffer, v Signal) (cbor.Buffer, error) {
 	switch v := v.(type) {
 	case *Hangup:
 		if v != nil {
@@ -425,14 +419,14 @@ func AppendSignalCBOR(b []byte, v Signal) ([]byte, error) {
 		return appendHangup_UnixonlyCBOR(append(b, "\xa1fhangup"...), &v)
 	case *UnknownSignal:
 		if v != nil {
-			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
+			b, ok := b.AppendMap(1).AppendText(v.Name)
 			if !ok {
-				return b, cbor.NotUTF8("UnknownSignal.Name")
+				return b.FailUTF8("UnknownSignal.Name")
 			}
-			return cbor.AppendRaw(b, v.Raw)
+			return b.AppendRaw(v.Raw)
 		}
 	}
-	return b, cbor.NotVariant("Signal", v)
+	return b.FailVariant("Signal", v)
 }
 
 var _ = cbor.RegisterVariants[Signal](Hangup{})
@@ -465,10 +459,10 @@ var _ = struct {
 	Signal Signal
 }(Killed{})
 
-func appendKilled_UnixonlyCBOR(b []byte, v *Killed) (_ []byte, err error) {
+func appendKilled_UnixonlyCBOR(b cbor.Buffer, v *Killed) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa1fsignal"...)
 	if v.Signal == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else if b, err = AppendSignalCBOR(b, v.Signal); err != nil {
 		return b, err
 	}
@@ -484,8 +478,6 @@ func decodeKilled_UnixonlyCBOR(d *cbor.Decoder, v *Killed) {
 		switch k {
 		case 0:
 			DecodeSignalCBOR(d, &v.Signal)
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfKilled_Unixonly, k)
@@ -500,10 +492,10 @@ var _ = struct {
 	Tree Tree
 }(Hangup{})
 
-func appendHangup_UnixonlyCBOR(b []byte, v *Hangup) (_ []byte, err error) {
+func appendHangup_UnixonlyCBOR(b cbor.Buffer, v *Hangup) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa1dtree"...)
 	if v.Tree == nil {
-		b = cbor.AppendNil(b)
+		b = b.AppendNil()
 	} else if b, err = AppendTreeCBOR(b, v.Tree); err != nil {
 		return b, err
 	}
@@ -519,8 +511,6 @@ func decodeHangup_UnixonlyCBOR(d *cbor.Decoder, v *Hangup) {
 		switch k {
 		case 0:
 			DecodeTreeCBOR(d, &v.Tree)
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfHangup_Unixonly, k)

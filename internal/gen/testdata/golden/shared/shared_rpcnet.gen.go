@@ -19,7 +19,7 @@ func (*UnknownEvent) isEvent() {}
 
 // AppendEventCBOR appends the encoding of v, for generated code that
 // uses the union.
-func AppendEventCBOR(b []byte, v Event) ([]byte, error) {
+func AppendEventCBOR(b cbor.Buffer, v Event) (cbor.Buffer, error) {
 	switch v := v.(type) {
 	case *Created:
 		if v != nil {
@@ -33,14 +33,14 @@ func AppendEventCBOR(b []byte, v Event) ([]byte, error) {
 		}
 	case *UnknownEvent:
 		if v != nil {
-			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
+			b, ok := b.AppendMap(1).AppendText(v.Name)
 			if !ok {
-				return b, cbor.NotUTF8("UnknownEvent.Name")
+				return b.FailUTF8("UnknownEvent.Name")
 			}
-			return cbor.AppendRaw(b, v.Raw)
+			return b.AppendRaw(v.Raw)
 		}
 	}
-	return b, cbor.NotVariant("Event", v)
+	return b.FailVariant("Event", v)
 }
 
 var _ = cbor.RegisterVariants[Event](Created{}, (*Deleted)(nil))
@@ -77,11 +77,11 @@ var _ = struct {
 	Name string
 }(Created{})
 
-func appendCreatedCBOR(b []byte, v *Created) (_ []byte, err error) {
+func appendCreatedCBOR(b cbor.Buffer, v *Created) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa1dname"...)
-	if b, ok = cbor.AppendText(b, v.Name); !ok {
-		return b, cbor.NotUTF8("Created.Name")
+	if b, ok = b.AppendText(v.Name); !ok {
+		return b.FailUTF8("Created.Name")
 	}
 	return b, nil
 }
@@ -95,8 +95,6 @@ func decodeCreatedCBOR(d *cbor.Decoder, v *Created) {
 		switch k {
 		case 0:
 			v.Name = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfCreated, k)
@@ -111,11 +109,11 @@ var _ = struct {
 	Name string
 }(Deleted{})
 
-func appendDeletedCBOR(b []byte, v *Deleted) (_ []byte, err error) {
+func appendDeletedCBOR(b cbor.Buffer, v *Deleted) (_ cbor.Buffer, err error) {
 	var ok bool
 	b = append(b, "\xa1dname"...)
-	if b, ok = cbor.AppendText(b, v.Name); !ok {
-		return b, cbor.NotUTF8("Deleted.Name")
+	if b, ok = b.AppendText(v.Name); !ok {
+		return b.FailUTF8("Deleted.Name")
 	}
 	return b, nil
 }
@@ -129,8 +127,6 @@ func decodeDeletedCBOR(d *cbor.Decoder, v *Deleted) {
 		switch k {
 		case 0:
 			v.Name = d.Text()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfDeleted, k)

@@ -11,9 +11,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// An error here means that the rpcnet module is older than the rpcnet-gen that
-// wrote this file.
-const _ = stub.GeneratedV1
+// An error here means that this file is not of the format of the rpcnet module:
+// run go generate, or update the module if it is the older one.
+const _ = stub.GeneratedV2
 
 // SparseName is the wire name of [Sparse].
 const SparseName = "sparse.Sparse"
@@ -207,9 +207,9 @@ var _ = struct {
 	Rows []Row
 }(Table{})
 
-func appendTableCBOR(b []byte, v *Table) (_ []byte, err error) {
+func appendTableCBOR(b cbor.Buffer, v *Table) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa1drows"...)
-	b = cbor.AppendArray(b, len(v.Rows))
+	b = b.AppendArray(len(v.Rows))
 	for x1 := range v.Rows {
 		if b, err = appendRowCBOR(b, &v.Rows[x1]); err != nil {
 			return b, err
@@ -237,8 +237,6 @@ func decodeTableCBOR(d *cbor.Decoder, v *Table) {
 			}
 			d.Leave()
 			v.Rows = x2
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfTable, k)
@@ -257,11 +255,11 @@ var _ = struct {
 	Many map[string][]Tree
 }(Tree{})
 
-func appendTreeCBOR(b []byte, v *Tree) ([]byte, error) {
+func appendTreeCBOR(b cbor.Buffer, v *Tree) (cbor.Buffer, error) {
 	return appendTreeCBORAt(b, v, 0)
 }
 
-func appendTreeCBORAt(b []byte, v *Tree, depth int) (_ []byte, err error) {
+func appendTreeCBORAt(b cbor.Buffer, v *Tree, depth int) (_ cbor.Buffer, err error) {
 	var ok bool
 	if depth > cbor.MaxDepth {
 		return b, cbor.ErrDepth
@@ -282,16 +280,16 @@ func appendTreeCBORAt(b []byte, v *Tree, depth int) (_ []byte, err error) {
 	if len(v.Text) == 0 {
 		n--
 	}
-	b = cbor.AppendMap(b, n)
+	b = b.AppendMap(n)
 	if !(len(v.Data) == 0) {
 		b = append(b, "ad"...)
-		if b, err = cbor.AppendRaw(b, v.Data); err != nil {
-			return b, cbor.In("Tree.Data", err)
+		if b, err = b.AppendRaw(v.Data); err != nil {
+			return b.Fail("Tree.Data", err)
 		}
 	}
 	if !(len(v.Kids) == 0) {
 		b = append(b, "ak"...)
-		b = cbor.AppendArray(b, len(v.Kids))
+		b = b.AppendArray(len(v.Kids))
 		for x1 := range v.Kids {
 			if b, err = appendTreeCBORAt(b, &v.Kids[x1], depth+1); err != nil {
 				return b, err
@@ -300,14 +298,14 @@ func appendTreeCBORAt(b []byte, v *Tree, depth int) (_ []byte, err error) {
 	}
 	if !(len(v.Many) == 0) {
 		b = append(b, "am"...)
-		b = cbor.AppendMap(b, len(v.Many))
+		b = b.AppendMap(len(v.Many))
 		var x2 [16]string
 		for _, x3 := range cbor.SortedText(x2[:0], v.Many) {
-			if b, ok = cbor.AppendText(b, x3); !ok {
-				return b, cbor.NotUTF8("Tree.Many key")
+			if b, ok = b.AppendText(x3); !ok {
+				return b.FailUTF8("Tree.Many key")
 			}
 			x4 := v.Many[x3]
-			b = cbor.AppendArray(b, len(x4))
+			b = b.AppendArray(len(x4))
 			for x5 := range x4 {
 				if b, err = appendTreeCBORAt(b, &x4[x5], depth+1); err != nil {
 					return b, err
@@ -317,15 +315,15 @@ func appendTreeCBORAt(b []byte, v *Tree, depth int) (_ []byte, err error) {
 	}
 	if !(len(v.Side) == 0) {
 		b = append(b, "as"...)
-		b = cbor.AppendMap(b, len(v.Side))
+		b = b.AppendMap(len(v.Side))
 		var x6 [16]string
 		for _, x7 := range cbor.SortedText(x6[:0], v.Side) {
-			if b, ok = cbor.AppendText(b, x7); !ok {
-				return b, cbor.NotUTF8("Tree.Side key")
+			if b, ok = b.AppendText(x7); !ok {
+				return b.FailUTF8("Tree.Side key")
 			}
 			x8 := v.Side[x7]
 			if x8 == nil {
-				b = cbor.AppendNil(b)
+				b = b.AppendNil()
 			} else {
 				if b, err = appendTreeCBORAt(b, x8, depth+1); err != nil {
 					return b, err
@@ -335,13 +333,13 @@ func appendTreeCBORAt(b []byte, v *Tree, depth int) (_ []byte, err error) {
 	}
 	if !(len(v.Text) == 0) {
 		b = append(b, "at"...)
-		b = cbor.AppendMap(b, len(v.Text))
+		b = b.AppendMap(len(v.Text))
 		var x9 [16]int
 		for _, x10 := range cbor.SortedInts(x9[:0], v.Text) {
-			b = cbor.AppendInt(b, int64(x10))
+			b = b.AppendInt(int64(x10))
 			x11 := v.Text[x10]
-			if b, ok = cbor.AppendText(b, x11); !ok {
-				return b, cbor.NotUTF8("Tree.Text")
+			if b, ok = b.AppendText(x11); !ok {
+				return b.FailUTF8("Tree.Text")
 			}
 		}
 	}
@@ -392,7 +390,7 @@ func decodeTreeCBOR(d *cbor.Decoder, v *Tree) {
 				}
 				x4[x5] = x6
 			}
-			d.MapDone(len(x4), x3)
+			d.LeaveMap(len(x4), x3)
 			v.Many = x4
 		case 3:
 			x9 := d.Map()
@@ -410,7 +408,7 @@ func decodeTreeCBOR(d *cbor.Decoder, v *Tree) {
 				}
 				x10[x11] = x12
 			}
-			d.MapDone(len(x10), x9)
+			d.LeaveMap(len(x10), x9)
 			v.Side = x10
 		case 4:
 			x13 := d.Map()
@@ -418,17 +416,15 @@ func decodeTreeCBOR(d *cbor.Decoder, v *Tree) {
 			for range x13 {
 				var x15 int
 				var x16 string
-				x15 = int(d.IntN(cbor.WordSize))
+				x15 = d.Int()
 				x16 = d.Text()
 				if d.Err() != nil {
 					break
 				}
 				x14[x15] = x16
 			}
-			d.MapDone(len(x14), x13)
+			d.LeaveMap(len(x14), x13)
 			v.Text = x14
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfTree, k)
@@ -451,11 +447,11 @@ func (*UnknownShape) isShape() {}
 
 // AppendShapeCBOR appends the encoding of v, for generated code that
 // uses the union.
-func AppendShapeCBOR(b []byte, v Shape) ([]byte, error) {
+func AppendShapeCBOR(b cbor.Buffer, v Shape) (cbor.Buffer, error) {
 	return appendShapeCBORAt(b, v, 0)
 }
 
-func appendShapeCBORAt(b []byte, v Shape, depth int) ([]byte, error) {
+func appendShapeCBORAt(b cbor.Buffer, v Shape, depth int) (cbor.Buffer, error) {
 	if depth > cbor.MaxDepth {
 		return b, cbor.ErrDepth
 	}
@@ -472,14 +468,14 @@ func appendShapeCBORAt(b []byte, v Shape, depth int) ([]byte, error) {
 		return appendGroupCBORAt(append(b, "\xa1egroup"...), &v, depth+1)
 	case *UnknownShape:
 		if v != nil {
-			b, ok := cbor.AppendText(cbor.AppendMap(b, 1), v.Name)
+			b, ok := b.AppendMap(1).AppendText(v.Name)
 			if !ok {
-				return b, cbor.NotUTF8("UnknownShape.Name")
+				return b.FailUTF8("UnknownShape.Name")
 			}
-			return cbor.AppendRaw(b, v.Raw)
+			return b.AppendRaw(v.Raw)
 		}
 	}
-	return b, cbor.NotVariant("Shape", v)
+	return b.FailVariant("Shape", v)
 }
 
 var _ = cbor.RegisterVariants[Shape]((*Block)(nil), Group{})
@@ -538,11 +534,11 @@ var _ = struct {
 	M []string
 }(Cells{})
 
-func appendRowCBOR(b []byte, v *Row) ([]byte, error) {
+func appendRowCBOR(b cbor.Buffer, v *Row) (cbor.Buffer, error) {
 	return appendRowCBORAt(b, v, 0)
 }
 
-func appendRowCBORAt(b []byte, v *Row, depth int) (_ []byte, err error) {
+func appendRowCBORAt(b cbor.Buffer, v *Row, depth int) (_ cbor.Buffer, err error) {
 	var ok bool
 	if depth > cbor.MaxDepth {
 		return b, cbor.ErrDepth
@@ -599,130 +595,130 @@ func appendRowCBORAt(b []byte, v *Row, depth int) (_ []byte, err error) {
 	if len(v.Parents) == 0 {
 		n--
 	}
-	b = cbor.AppendMap(b, n)
+	b = b.AppendMap(n)
 	if !(v.Cells.A == "") {
 		b = append(b, "aa"...)
-		if b, ok = cbor.AppendText(b, v.Cells.A); !ok {
-			return b, cbor.NotUTF8("Row.Cells.A")
+		if b, ok = b.AppendText(v.Cells.A); !ok {
+			return b.FailUTF8("Row.Cells.A")
 		}
 	}
 	if !(v.Cells.B == "") {
 		b = append(b, "ab"...)
-		if b, ok = cbor.AppendText(b, v.Cells.B); !ok {
-			return b, cbor.NotUTF8("Row.Cells.B")
+		if b, ok = b.AppendText(v.Cells.B); !ok {
+			return b.FailUTF8("Row.Cells.B")
 		}
 	}
 	if !(v.Cells.C == "") {
 		b = append(b, "ac"...)
-		if b, ok = cbor.AppendText(b, v.Cells.C); !ok {
-			return b, cbor.NotUTF8("Row.Cells.C")
+		if b, ok = b.AppendText(v.Cells.C); !ok {
+			return b.FailUTF8("Row.Cells.C")
 		}
 	}
 	if !(v.Cells.D == "") {
 		b = append(b, "ad"...)
-		if b, ok = cbor.AppendText(b, v.Cells.D); !ok {
-			return b, cbor.NotUTF8("Row.Cells.D")
+		if b, ok = b.AppendText(v.Cells.D); !ok {
+			return b.FailUTF8("Row.Cells.D")
 		}
 	}
 	if !(v.Cells.E == "") {
 		b = append(b, "ae"...)
-		if b, ok = cbor.AppendText(b, v.Cells.E); !ok {
-			return b, cbor.NotUTF8("Row.Cells.E")
+		if b, ok = b.AppendText(v.Cells.E); !ok {
+			return b.FailUTF8("Row.Cells.E")
 		}
 	}
 	if !(v.Cells.F == "") {
 		b = append(b, "af"...)
-		if b, ok = cbor.AppendText(b, v.Cells.F); !ok {
-			return b, cbor.NotUTF8("Row.Cells.F")
+		if b, ok = b.AppendText(v.Cells.F); !ok {
+			return b.FailUTF8("Row.Cells.F")
 		}
 	}
 	if !(v.Cells.G == "") {
 		b = append(b, "ag"...)
-		if b, ok = cbor.AppendText(b, v.Cells.G); !ok {
-			return b, cbor.NotUTF8("Row.Cells.G")
+		if b, ok = b.AppendText(v.Cells.G); !ok {
+			return b.FailUTF8("Row.Cells.G")
 		}
 	}
 	if !(v.Cells.H == "") {
 		b = append(b, "ah"...)
-		if b, ok = cbor.AppendText(b, v.Cells.H); !ok {
-			return b, cbor.NotUTF8("Row.Cells.H")
+		if b, ok = b.AppendText(v.Cells.H); !ok {
+			return b.FailUTF8("Row.Cells.H")
 		}
 	}
 	if !(len(v.Cells.I) == 0) {
 		b = append(b, "ai"...)
-		b = cbor.AppendArray(b, len(v.Cells.I))
+		b = b.AppendArray(len(v.Cells.I))
 		for x1 := range v.Cells.I {
-			if b, ok = cbor.AppendText(b, v.Cells.I[x1]); !ok {
-				return b, cbor.NotUTF8("Row.Cells.I")
+			if b, ok = b.AppendText(v.Cells.I[x1]); !ok {
+				return b.FailUTF8("Row.Cells.I")
 			}
 		}
 	}
 	if !(len(v.Cells.J) == 0) {
 		b = append(b, "aj"...)
-		b = cbor.AppendArray(b, len(v.Cells.J))
+		b = b.AppendArray(len(v.Cells.J))
 		for x2 := range v.Cells.J {
-			if b, ok = cbor.AppendText(b, v.Cells.J[x2]); !ok {
-				return b, cbor.NotUTF8("Row.Cells.J")
+			if b, ok = b.AppendText(v.Cells.J[x2]); !ok {
+				return b.FailUTF8("Row.Cells.J")
 			}
 		}
 	}
 	if !(len(v.Cells.K) == 0) {
 		b = append(b, "ak"...)
-		b = cbor.AppendArray(b, len(v.Cells.K))
+		b = b.AppendArray(len(v.Cells.K))
 		for x3 := range v.Cells.K {
-			if b, ok = cbor.AppendText(b, v.Cells.K[x3]); !ok {
-				return b, cbor.NotUTF8("Row.Cells.K")
+			if b, ok = b.AppendText(v.Cells.K[x3]); !ok {
+				return b.FailUTF8("Row.Cells.K")
 			}
 		}
 	}
 	if !(len(v.Cells.L) == 0) {
 		b = append(b, "al"...)
-		b = cbor.AppendArray(b, len(v.Cells.L))
+		b = b.AppendArray(len(v.Cells.L))
 		for x4 := range v.Cells.L {
-			if b, ok = cbor.AppendText(b, v.Cells.L[x4]); !ok {
-				return b, cbor.NotUTF8("Row.Cells.L")
+			if b, ok = b.AppendText(v.Cells.L[x4]); !ok {
+				return b.FailUTF8("Row.Cells.L")
 			}
 		}
 	}
 	if !(len(v.Cells.M) == 0) {
 		b = append(b, "am"...)
-		b = cbor.AppendArray(b, len(v.Cells.M))
+		b = b.AppendArray(len(v.Cells.M))
 		for x5 := range v.Cells.M {
-			if b, ok = cbor.AppendText(b, v.Cells.M[x5]); !ok {
-				return b, cbor.NotUTF8("Row.Cells.M")
+			if b, ok = b.AppendText(v.Cells.M[x5]); !ok {
+				return b.FailUTF8("Row.Cells.M")
 			}
 		}
 	}
 	if !(v.ID == 0) {
 		b = append(b, "bid"...)
-		b = cbor.AppendInt(b, int64(v.ID))
+		b = b.AppendInt(int64(v.ID))
 	}
 	if !(v.Name == "") {
 		b = append(b, "dname"...)
-		if b, ok = cbor.AppendText(b, v.Name); !ok {
-			return b, cbor.NotUTF8("Row.Name")
+		if b, ok = b.AppendText(v.Name); !ok {
+			return b.FailUTF8("Row.Name")
 		}
 	}
 	if !(len(v.Labels) == 0) {
 		b = append(b, "flabels"...)
-		b = cbor.AppendMap(b, len(v.Labels))
+		b = b.AppendMap(len(v.Labels))
 		var x6 [16]string
 		for _, x7 := range cbor.SortedText(x6[:0], v.Labels) {
-			if b, ok = cbor.AppendText(b, x7); !ok {
-				return b, cbor.NotUTF8("Row.Labels key")
+			if b, ok = b.AppendText(x7); !ok {
+				return b.FailUTF8("Row.Labels key")
 			}
 			x8 := v.Labels[x7]
-			if b, ok = cbor.AppendText(b, x8); !ok {
-				return b, cbor.NotUTF8("Row.Labels")
+			if b, ok = b.AppendText(x8); !ok {
+				return b.FailUTF8("Row.Labels")
 			}
 		}
 	}
 	if !(len(v.Parents) == 0) {
 		b = append(b, "gparents"...)
-		b = cbor.AppendArray(b, len(v.Parents))
+		b = b.AppendArray(len(v.Parents))
 		for x9 := range v.Parents {
 			if v.Parents[x9] == nil {
-				b = cbor.AppendNil(b)
+				b = b.AppendNil()
 			} else {
 				if b, err = appendRowCBORAt(b, v.Parents[x9], depth+1); err != nil {
 					return b, err
@@ -817,7 +813,7 @@ func decodeRowCBOR(d *cbor.Decoder, v *Row) {
 			d.Leave()
 			v.Cells.M = x10
 		case 13:
-			v.ID = int(d.IntN(cbor.WordSize))
+			v.ID = d.Int()
 		case 14:
 			v.Name = d.Text()
 		case 15:
@@ -833,7 +829,7 @@ func decodeRowCBOR(d *cbor.Decoder, v *Row) {
 				}
 				x12[x13] = x14
 			}
-			d.MapDone(len(x12), x11)
+			d.LeaveMap(len(x12), x11)
 			v.Labels = x12
 		case 16:
 			x15 := d.Array()
@@ -850,8 +846,6 @@ func decodeRowCBOR(d *cbor.Decoder, v *Row) {
 			}
 			d.Leave()
 			v.Parents = x16
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfRow, k)
@@ -866,11 +860,11 @@ var _ = struct {
 	Data [256]uint64
 }(Block{})
 
-func appendBlockCBOR(b []byte, v *Block) (_ []byte, err error) {
+func appendBlockCBOR(b cbor.Buffer, v *Block) (_ cbor.Buffer, err error) {
 	b = append(b, "\xa1ddata"...)
-	b = cbor.AppendArray(b, len(v.Data))
+	b = b.AppendArray(len(v.Data))
 	for x1 := range v.Data {
-		b = cbor.AppendUint(b, v.Data[x1])
+		b = b.AppendUint(v.Data[x1])
 	}
 	return b, nil
 }
@@ -891,8 +885,6 @@ func decodeBlockCBOR(d *cbor.Decoder, v *Block) {
 				}
 			}
 			d.Leave()
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfBlock, k)
@@ -907,19 +899,19 @@ var _ = struct {
 	Shapes []Shape
 }(Group{})
 
-func appendGroupCBOR(b []byte, v *Group) ([]byte, error) {
+func appendGroupCBOR(b cbor.Buffer, v *Group) (cbor.Buffer, error) {
 	return appendGroupCBORAt(b, v, 0)
 }
 
-func appendGroupCBORAt(b []byte, v *Group, depth int) (_ []byte, err error) {
+func appendGroupCBORAt(b cbor.Buffer, v *Group, depth int) (_ cbor.Buffer, err error) {
 	if depth > cbor.MaxDepth {
 		return b, cbor.ErrDepth
 	}
 	b = append(b, "\xa1fshapes"...)
-	b = cbor.AppendArray(b, len(v.Shapes))
+	b = b.AppendArray(len(v.Shapes))
 	for x1 := range v.Shapes {
 		if v.Shapes[x1] == nil {
-			b = cbor.AppendNil(b)
+			b = b.AppendNil()
 		} else if b, err = appendShapeCBORAt(b, v.Shapes[x1], depth+1); err != nil {
 			return b, err
 		}
@@ -948,8 +940,6 @@ func decodeGroupCBOR(d *cbor.Decoder, v *Group) {
 			}
 			d.Leave()
 			v.Shapes = x2
-		case cbor.Unknown:
-			d.Skip()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfGroup, k)

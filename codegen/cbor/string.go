@@ -1,12 +1,15 @@
 package cbor
 
 import (
+	"encoding"
 	"fmt"
+	"math"
 	"strings"
+	"time"
 	"unsafe"
 )
 
-// This file reads text and byte strings.
+// This file reads text, byte strings, and what has one of them as its form.
 
 // view returns p as a string that shares its memory.
 func view(p []byte) string { return unsafe.String(unsafe.SliceData(p), len(p)) }
@@ -23,7 +26,7 @@ func (d *Decoder) span(want byte) []byte {
 		return nil
 	}
 	if n > uint64(d.remaining()) {
-		d.Fail(ErrShort)
+		d.Fail(errShort)
 		return nil
 	}
 	p := d.buf[d.pos : d.pos+int(n) : d.pos+int(n)]
@@ -35,7 +38,7 @@ func (d *Decoder) span(want byte) []byte {
 func (d *Decoder) Text() string {
 	p := d.text()
 	if !validText(view(p)) {
-		d.Fail(ErrUTF8)
+		d.Fail(errUTF8)
 		return ""
 	}
 	if d.budget -= int64(len(p)); d.budget < 0 {
@@ -69,7 +72,7 @@ func (d *Decoder) View() string {
 	p := d.text()
 	s := view(p)
 	if !validText(s) {
-		d.Fail(ErrUTF8)
+		d.Fail(errUTF8)
 		return ""
 	}
 	return s
@@ -135,4 +138,70 @@ func (d *Decoder) stringAtMost(major byte, limit int) {
 		*d = at
 		d.AtMost(n, limit)
 	}
+}
+
+// UnmarshalText reads text into v. A panic of v's method is an error of the
+// message.
+func (d *Decoder) UnmarshalText(v encoding.TextUnmarshaler) {
+	p := d.span(majText)
+	if d.err == nil && !validText(view(p)) {
+		d.Fail(errUTF8)
+	}
+	d.unmarshal(p, v.UnmarshalText)
+}
+
+// UnmarshalBinary reads a byte string into v. A panic of v's method is an
+// error of the message.
+func (d *Decoder) UnmarshalBinary(v encoding.BinaryUnmarshaler) {
+	d.unmarshal(d.span(majBytes), v.UnmarshalBinary)
+}
+
+func (d *Decoder) unmarshal(p []byte, f func([]byte) error) {
+	if d.err != nil || !d.Charge(len(p), 1) {
+		return
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			d.Fail(fmt.Errorf("panic: %v", r))
+		}
+	}()
+	if err := f(p); err != nil {
+		d.Fail(err)
+	}
+}
+
+// Time reads RFC 3339 text with tag 0, or without, or seconds since 1970 with
+// tag 1 (RFC 8949, sections 3.4.1 and 3.4.2).
+func (d *Decoder) Time() time.Time {
+	tag := uint64(0)
+	if d.Peek() == KindTag {
+		tag = d.Tag()
+		defer d.Leave()
+	}
+	switch tag {
+	case 0:
+		s := d.View()
+		if d.err != nil {
+			return time.Time{}
+		}
+		t, err := time.Parse(time.RFC3339Nano, s)
+		if err != nil {
+			d.Fail(fmt.Errorf("want a time as RFC 3339 writes it, got %.40q", s))
+			return time.Time{}
+		}
+		return t
+	case 1:
+		if d.Peek() != KindFloat {
+			return time.Unix(d.Int64(), 0).UTC()
+		}
+		f := d.Float64()
+		sec, frac := math.Modf(f)
+		if !(math.Abs(sec) < 1<<53) {
+			d.Fail(errRange)
+			return time.Time{}
+		}
+		return time.Unix(int64(sec), int64(frac*1e9)).UTC()
+	}
+	d.Fail(fmt.Errorf("want a time with tag 0 or 1, got tag %d", tag))
+	return time.Time{}
 }

@@ -9,6 +9,13 @@ import (
 	"unsafe"
 )
 
+// A Buffer is a message that is being encoded. Each method appends one item, or
+// the head of one, and returns the longer buffer, as the function append does.
+// []byte and Buffer are assignable to one another.
+//
+// It is not safe for concurrent use.
+type Buffer []byte
+
 // The major types of RFC 8949, section 3.1, in place in the first byte.
 const (
 	majUint   = 0 << 5
@@ -31,6 +38,8 @@ const (
 	byteFloat64 = majSimple | 27
 )
 
+// appendHead appends the shortest head with major type and argument v (RFC 8949,
+// section 3).
 func appendHead(b []byte, major byte, v uint64) []byte {
 	switch {
 	case v < 24:
@@ -46,7 +55,7 @@ func appendHead(b []byte, major byte, v uint64) []byte {
 }
 
 // AppendUint appends an unsigned integer.
-func AppendUint(b []byte, v uint64) []byte {
+func (b Buffer) AppendUint(v uint64) Buffer {
 	if v < 24 {
 		return append(b, byte(v))
 	}
@@ -54,13 +63,15 @@ func AppendUint(b []byte, v uint64) []byte {
 }
 
 // AppendInt appends an integer.
-func AppendInt(b []byte, v int64) []byte {
+func (b Buffer) AppendInt(v int64) Buffer {
 	if v < 0 {
 		return appendHead(b, majNint, uint64(^v))
 	}
 	return appendHead(b, majUint, uint64(v))
 }
 
+// appendTextHead is appendHead for text, with a short way for the lengths that
+// names and words have.
 func appendTextHead(b []byte, n int) []byte {
 	switch {
 	case n < 24:
@@ -72,20 +83,21 @@ func appendTextHead(b []byte, n int) []byte {
 }
 
 // AppendString appends text that is known to be UTF-8.
-func AppendString(b []byte, s string) []byte {
+func (b Buffer) AppendString(s string) Buffer {
 	return append(appendTextHead(b, len(s)), s...)
 }
 
 // AppendText appends s as text; ok reports whether it is UTF-8, without which
 // the result must not be sent.
-func AppendText(b []byte, s string) (_ []byte, ok bool) {
+func (b Buffer) AppendText(s string) (_ Buffer, ok bool) {
 	return append(appendTextHead(b, len(s)), s...), validText(s)
 }
 
 // validText is utf8.ValidString with a short way for ASCII.
 func validText(s string) bool { return isASCII(s) || utf8.ValidString(s) }
 
-// isASCII looks at eight bytes at a time.
+// isASCII reports whether s has no byte of 0x80 or more. It looks at eight bytes
+// at a time; the last eight may overlap with those before.
 func isASCII(s string) bool {
 	const high = 0x8080808080808080
 	p := unsafe.Slice(unsafe.StringData(s), len(s))
@@ -104,28 +116,28 @@ func isASCII(s string) bool {
 }
 
 // AppendBytes appends a byte string.
-func AppendBytes(b, p []byte) []byte {
+func (b Buffer) AppendBytes(p []byte) Buffer {
 	return append(appendHead(b, majBytes, uint64(len(p))), p...)
 }
 
 // AppendBytesHead appends the head of a byte string of n bytes, which must
 // follow.
-func AppendBytesHead(b []byte, n int) []byte { return appendHead(b, majBytes, uint64(n)) }
+func (b Buffer) AppendBytesHead(n int) Buffer { return appendHead(b, majBytes, uint64(n)) }
 
 // AppendArray appends the head of an array of n items, which must follow.
-func AppendArray(b []byte, n int) []byte { return appendHead(b, majArray, uint64(n)) }
+func (b Buffer) AppendArray(n int) Buffer { return appendHead(b, majArray, uint64(n)) }
 
 // AppendMap appends the head of a map of n entries, which must follow.
-func AppendMap(b []byte, n int) []byte { return appendHead(b, majMap, uint64(n)) }
+func (b Buffer) AppendMap(n int) Buffer { return appendHead(b, majMap, uint64(n)) }
 
 // AppendTag appends a tag for the item that must follow.
-func AppendTag(b []byte, tag uint64) []byte { return appendHead(b, majTag, tag) }
+func (b Buffer) AppendTag(tag uint64) Buffer { return appendHead(b, majTag, tag) }
 
 // AppendNil appends null.
-func AppendNil(b []byte) []byte { return append(b, byteNull) }
+func (b Buffer) AppendNil() Buffer { return append(b, byteNull) }
 
 // AppendBool appends a boolean.
-func AppendBool(b []byte, v bool) []byte {
+func (b Buffer) AppendBool(v bool) Buffer {
 	if v {
 		return append(b, byteTrue)
 	}
@@ -134,19 +146,19 @@ func AppendBool(b []byte, v bool) []byte {
 
 // AppendFloat64 appends a float in the shortest form that keeps its value; any
 // NaN becomes 0xf97e00.
-func AppendFloat64(b []byte, f float64) []byte {
+func (b Buffer) AppendFloat64(f float64) Buffer {
 	v := math.Float64bits(f)
 	// A float32 has 29 bits of mantissa less.
 	if v&(1<<29-1) == 0 || f != f {
 		if n := float32(f); float64(n) == f || f != f {
-			return AppendFloat32(b, n)
+			return b.AppendFloat32(n)
 		}
 	}
 	return append(b, byteFloat64, byte(v>>56), byte(v>>48), byte(v>>40), byte(v>>32), byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
 }
 
-// AppendFloat32 appends a float as [AppendFloat64] does.
-func AppendFloat32(b []byte, f float32) []byte {
+// AppendFloat32 appends a float as [Buffer.AppendFloat64] does.
+func (b Buffer) AppendFloat32(f float32) Buffer {
 	v := math.Float32bits(f)
 	// A float16 has 13 bits of mantissa less.
 	if v&(1<<13-1) == 0 || f != f {
@@ -201,7 +213,7 @@ var errYear = errors.New("a time needs a year from 0 to 9999")
 // AppendTime appends RFC 3339 text with tag 0: exact to the nanosecond, with
 // the offset of the zone. The monotonic reading is dropped; an offset that is
 // not whole minutes below a day becomes UTC.
-func AppendTime(b []byte, t time.Time) ([]byte, error) {
+func (b Buffer) AppendTime(t time.Time) (Buffer, error) {
 	if _, off := t.Zone(); off%60 != 0 || off <= -24*3600 || off >= 24*3600 {
 		t = t.UTC()
 	}
