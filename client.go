@@ -20,22 +20,35 @@ type unaryCaller interface {
 	callUnary(ctx context.Context, spec *Spec, req, res any) error
 }
 
-// NewClient returns a client that makes its calls over t.
-func NewClient(t Transport, opts ...ClientOption) *Client {
-	var cfg clientConfig
-	for _, o := range opts {
-		o.applyClient(&cfg)
+// A ClientConfig is what goes with all calls of a [Client].
+type ClientConfig struct {
+	// Interceptors wrap every call, the first outermost. Default none.
+	Interceptors []ClientInterceptor
+	// Call are the defaults of all calls, below those of the context ([NewCall]).
+	Call CallOptions
+}
+
+// NewClient returns a client that makes its calls over t. A nil cfg means no
+// interceptors and no defaults; then a t that is a Client itself is returned as
+// it is. The config is copied.
+func NewClient(t Transport, cfg *ClientConfig) *Client {
+	if cfg == nil {
+		if c, ok := t.(*Client); ok {
+			return c
+		}
+		cfg = &ClientConfig{}
 	}
 	c := &Client{open: t.NewStream}
-	if len(cfg.interceptors) == 0 && len(cfg.call) == 0 {
+	if !cfg.Call.zero() {
+		var call CallOptions
+		call.override(&cfg.Call)
+		c.open = func(ctx context.Context, spec *Spec) (ClientStream, error) {
+			return t.NewStream(withDefaults(ctx, &call), spec)
+		}
+	} else if len(cfg.Interceptors) == 0 {
 		c.unary, _ = t.(unaryCaller)
 	}
-	if len(cfg.call) > 0 {
-		c.open = func(ctx context.Context, spec *Spec) (ClientStream, error) {
-			return t.NewStream(withDefaults(ctx, cfg.call), spec)
-		}
-	}
-	for _, i := range slices.Backward(cfg.interceptors) {
+	for _, i := range slices.Backward(cfg.Interceptors) {
 		c.open = i(c.open)
 	}
 	return c

@@ -20,27 +20,27 @@ import (
 const promptWithin = 100 * time.Millisecond
 
 // request fills in what the OPEN frame says of a call with context ctx.
-func request(ctx context.Context, r *session.Request, spec *Spec, opts *callConfig) (prompt bool, err error) {
+func request(ctx context.Context, r *session.Request, spec *Spec, opts *CallOptions) (prompt bool, err error) {
 	if n := len(spec.Procedure); n == 0 || n > wire.MaxProcedure {
 		return false, Errorf(CodeInvalidArgument, "procedure name %.40q of %d bytes: want 1 to 255", spec.Procedure, n)
 	}
 	r.Procedure = spec.Procedure
 	r.Encoding = byte(spec.Request.Encoding)
-	size := opts.maxSize
+	size := opts.MaxMessageSize
 	if size == 0 {
 		size = spec.MaxMessageSize
 	}
 	r.MaxReceive, r.LimitSetBy = sizeLimit(size), sizeSetBy(spec, opts)
 	if opts != &noCallOptions {
-		r.Attempt, r.Priority = uint8(opts.attempt), opts.priority
-		if opts.encoding != CBOR {
-			r.Encoding = byte(opts.encoding)
+		r.Attempt, r.Priority = uint8(min(max(opts.Attempt, 0), 255)), opts.Priority
+		if opts.Encoding != CBOR {
+			r.Encoding = byte(opts.Encoding)
 		}
-		if len(opts.header) > 0 {
-			if err := opts.header.Validate(); err != nil {
+		if h := opts.metadata(); len(h) > 0 {
+			if err := h.Validate(); err != nil {
 				return false, err
 			}
-			r.Metadata = wire.AppendMetadata(nil, opts.header)
+			r.Metadata = wire.AppendMetadata(nil, h)
 		}
 	}
 	if d, ok := ctx.Deadline(); ok {
@@ -66,7 +66,7 @@ func withTimeout(ctx context.Context, spec *Spec) (context.Context, context.Canc
 
 // call makes a unary call of encoded messages. The stream it returns has all
 // that came and must be released.
-func (c *Conn) call(ctx context.Context, spec *Spec, rec *Call, opts *callConfig, in []byte) (*session.Stream, error) {
+func (c *Conn) call(ctx context.Context, spec *Spec, rec *record, opts *CallOptions, in []byte) (*session.Stream, error) {
 	st, err := c.try(ctx, spec, rec, opts, in)
 	for pause := firstRetry; c.waits(opts) && refused(err) && c.pause(ctx, &pause); {
 		st, err = c.try(ctx, spec, rec, opts, in)
@@ -75,7 +75,7 @@ func (c *Conn) call(ctx context.Context, spec *Spec, rec *Call, opts *callConfig
 }
 
 // waits reports whether a call waits for the server.
-func (c *Conn) waits(opts *callConfig) bool { return opts.waitForReady && !c.cfg.failFast }
+func (c *Conn) waits(opts *CallOptions) bool { return opts.WaitForReady && !c.cfg.failFast }
 
 // firstRetry is how long a call that waits for a server lets one be that has
 // refused it; the pauses double, up to lastBackoff.
@@ -103,7 +103,7 @@ func (c *Conn) pause(ctx context.Context, d *time.Duration) bool {
 }
 
 // try is call, once.
-func (c *Conn) try(ctx context.Context, spec *Spec, rec *Call, opts *callConfig, in []byte) (*session.Stream, error) {
+func (c *Conn) try(ctx context.Context, spec *Spec, rec *record, opts *CallOptions, in []byte) (*session.Stream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, contextError(ctx)
 	}
@@ -176,8 +176,8 @@ func (c *Conn) callRaw(ctx context.Context, procedure string, in []byte) ([]byte
 func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
 	rec, opts := callOptions(ctx)
 	enc := spec.Request.Encoding
-	if opts.encoding != CBOR {
-		enc = opts.encoding
+	if opts.Encoding != CBOR {
+		enc = opts.Encoding
 	}
 	if err := checkEncoding(spec, enc); err != nil {
 		return err
@@ -188,7 +188,7 @@ func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
 	}
 	b := getBuffer()
 	var err error
-	if b.b, err = appendMessage(b.b, spec, &spec.Request, enc, req, decodeLimits(spec, opts.limits)); err != nil {
+	if b.b, err = appendMessage(b.b, spec, &spec.Request, enc, req, decodeLimits(spec, &opts.DecodeLimits)); err != nil {
 		b.put()
 		return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
 	}
@@ -205,8 +205,8 @@ func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
 	return decodeResponse(spec, enc, p, res, opts)
 }
 
-func decodeResponse(spec *Spec, enc Encoding, p []byte, res any, opts *callConfig) error {
-	if err := decodeMessage(spec, &spec.Response, enc, p, res, decodeLimits(spec, opts.limits)); err != nil {
+func decodeResponse(spec *Spec, enc Encoding, p []byte, res any, opts *CallOptions) error {
+	if err := decodeMessage(spec, &spec.Response, enc, p, res, decodeLimits(spec, &opts.DecodeLimits)); err != nil {
 		return Errorf(CodeInternal, "response: %v", err).WithCause(err)
 	}
 	return nil
@@ -232,7 +232,7 @@ func (c *Conn) NewStream(ctx context.Context, spec *Spec) (ClientStream, error) 
 	return cs, nil
 }
 
-func (c *Conn) newStream(ctx context.Context, spec *Spec, rec *Call, opts *callConfig) (*clientStream, error) {
+func (c *Conn) newStream(ctx context.Context, spec *Spec, rec *record, opts *CallOptions) (*clientStream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, contextError(ctx)
 	}
@@ -272,16 +272,17 @@ type clientStream struct {
 	st       *session.Stream
 	ctx      context.Context
 	spec     *Spec
-	opts     *callConfig
-	rec      *Call
+	opts     *CallOptions
+	rec      *record
 	encoding Encoding
 	maxSize  int
 	begun    time.Time
 	cancel   context.CancelFunc // nil: ctx is the caller's
 	unwatch  func() bool        // nil: ctx never ends
 
-	received bool  // Recv has had its first message; Recv's own
-	final    error // of Recv; Recv's own
+	received bool   // Recv has had its first message; Recv's own
+	final    error  // of Recv; Recv's own
+	trailer  Header // as it came, not validated; Recv's own
 	endOnce  sync.Once
 }
 
@@ -290,7 +291,7 @@ func (c *clientStream) Send(msg any) error {
 	b := getBuffer()
 	defer b.put()
 	var err error
-	if b.b, err = appendMessage(b.b, c.spec, &c.spec.Request, c.encoding, msg, decodeLimits(c.spec, c.opts.limits)); err != nil {
+	if b.b, err = appendMessage(b.b, c.spec, &c.spec.Request, c.encoding, msg, decodeLimits(c.spec, &c.opts.DecodeLimits)); err != nil {
 		return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
 	}
 	if n := len(b.b); n > c.maxSize {
@@ -350,6 +351,7 @@ func (c *clientStream) outcome() error {
 	if err != nil {
 		return Errorf(CodeInternal, "the server's %v", err)
 	}
+	c.trailer = status.Trailer
 	if c.rec != nil {
 		if err := c.rec.setTrailer(status.Trailer); err != nil {
 			return err
@@ -360,6 +362,11 @@ func (c *clientStream) outcome() error {
 	}
 	return io.EOF
 }
+
+// Trailer returns the metadata that came with the end of the call, once Recv has
+// returned it. Transports read it where the caller may keep no record. It is not
+// validated. It must not run at the same time as Recv.
+func (c *clientStream) Trailer() Header { return c.trailer }
 
 // giveUp ends a call whose server does not keep to the rules.
 func (c *clientStream) giveUp(err error) {
@@ -401,51 +408,3 @@ func giveUpCode(ctx context.Context) byte {
 }
 
 var errClosed = &session.Error{Code: byte(CodeCanceled), Message: "the stream was closed"}
-
-// The methods that follow keep a Call's record.
-
-func (c *Call) begin(p Peer) time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.attempts++
-	c.peer = p
-	c.header, c.trailer, c.first, c.total = nil, nil, 0, 0
-	return time.Now()
-}
-
-// responded notes the first response.
-func (c *Call) responded(begun time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.first = time.Since(begun)
-}
-
-// setHeader notes the metadata that came ahead of the first response, or says
-// what is wrong with it.
-func (c *Call) setHeader(encoded []byte) error {
-	h, err := parseHeader(encoded)
-	if err != nil {
-		return Errorf(CodeInternal, "the response's header: %s", err.Message())
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.header = h
-	return nil
-}
-
-// setTrailer does the same for the metadata that came with the end.
-func (c *Call) setTrailer(h Header) error {
-	if err := h.Validate(); err != nil {
-		return Errorf(CodeInternal, "the response's trailer: %s", err.(*Error).Message())
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.trailer = h
-	return nil
-}
-
-func (c *Call) end(begun time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.total = time.Since(begun)
-}

@@ -21,7 +21,7 @@ import (
 // A Conn is a [Transport] to one address. It connects again by itself when the
 // connection is lost or the server drains, after 50 ms at first, up to 2 s
 // apart; meanwhile calls fail at once with CodeUnavailable, unless they wait
-// ([WithWaitForReady]). All methods are safe for concurrent use.
+// ([CallOptions].WaitForReady). All methods are safe for concurrent use.
 //
 // Its goroutines: one watches the session and dials, and one for each session
 // that the server drains waits for the calls still on it. All end with Close.

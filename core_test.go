@@ -116,11 +116,11 @@ func TestDeclaredErrorsCross(t *testing.T) {
 	defer tr.Close()
 	relay := rpcnet.NewServer()
 	relay.Register(rpcnet.Method{Spec: spec("relay"), Handler: func(ctx context.Context, _ *rpcnet.Spec, _ rpcnet.ServerStream) error {
-		return rpcnet.NewClient(tr).Unary(ctx, spec("fail"), []byte{}, new([]byte))
+		return rpcnet.NewClient(tr, nil).Unary(ctx, spec("fail"), []byte{}, new([]byte))
 	}})
 	through := rpcnet.InProcess(relay)
 	defer through.Close()
-	for name, c := range map[string]*rpcnet.Client{"fail": rpcnet.NewClient(tr), "relay": rpcnet.NewClient(through)} {
+	for name, c := range map[string]*rpcnet.Client{"fail": rpcnet.NewClient(tr, nil), "relay": rpcnet.NewClient(through, nil)} {
 		err := c.Unary(within(t), spec(name), []byte{}, new([]byte))
 		var e *tooBig
 		if !errors.As(err, &e) || e.Limit != 7 {
@@ -129,7 +129,7 @@ func TestDeclaredErrorsCross(t *testing.T) {
 		wantCode(t, err, rpcnet.CodeOutOfRange)
 	}
 	// A caller that does not know the union sees a detail.
-	err := rpcnet.NewClient(tr).Unary(within(t), &rpcnet.Spec{Procedure: "fail"}, []byte{}, new([]byte))
+	err := rpcnet.NewClient(tr, nil).Unary(within(t), &rpcnet.Spec{Procedure: "fail"}, []byte{}, new([]byte))
 	var d *rpcnet.Detail
 	if !errors.As(err, &d) || d.Name != "test.Failure" {
 		t.Errorf("%v", err)
@@ -177,10 +177,10 @@ func TestEncodings(t *testing.T) {
 	srv.Register(rpcnet.Method{Spec: spec, Handler: next}, rpcnet.Method{Spec: feed, Handler: next})
 	tr := rpcnet.InProcess(srv)
 	defer tr.Close()
-	c := rpcnet.NewClient(tr)
+	c := rpcnet.NewClient(tr, nil)
 	for _, e := range []rpcnet.Encoding{rpcnet.CBOR, rpcnet.JSON} {
 		for _, spec := range []*rpcnet.Spec{spec, feed} {
-			ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithEncoding(e))
+			ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Encoding: e})
 			in, out := uint64(7), uint64(0)
 			if err := c.Unary(ctx, spec, &in, &out); err != nil || out != 8 {
 				t.Errorf("%v: %d, %v", e, out, err)
@@ -268,7 +268,7 @@ func TestCallRecordOverTheNetwork(t *testing.T) {
 	t.Parallel()
 	ep := rpctest.Serve(t, echoServer())
 	conn := rpctest.Dial(t, ep.Addr().String())
-	ctx, call := rpcnet.NewCall(within(t))
+	ctx, call := rpcnet.NewCall(within(t), rpcnet.CallOptions{})
 	if _, err := rpcnet.CallRaw(ctx, conn, "echo", nil); err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func ExampleListen() {
 	}
 	defer conn.Close()
 	// The server begins to serve in a goroutine: the first call waits for it.
-	ctx, _ = rpcnet.NewCall(ctx, rpcnet.WithWaitForReady())
+	ctx, _ = rpcnet.NewCall(ctx, rpcnet.CallOptions{WaitForReady: true})
 	out, err := rpcnet.CallRaw(ctx, conn, "upper", []byte("hello"))
 	fmt.Println(string(out), err)
 	// Output: HELLO <nil>
@@ -126,7 +126,7 @@ func ExampleNewCall() {
 	t := rpcnet.InProcess(srv)
 	defer t.Close()
 
-	ctx, call := rpcnet.NewCall(context.Background(), rpcnet.WithHeader("user", "ada"))
+	ctx, call := rpcnet.NewCall(context.Background(), rpcnet.CallOptions{Header: rpcnet.Header{"user": {"ada"}}})
 	out, err := rpcnet.CallRaw(ctx, t, "whoami", nil)
 	fmt.Println(string(out), err)
 	fmt.Println(call.Trailer().Get("served-by"), call.Attempts())
@@ -156,7 +156,7 @@ func ExampleWithServerInterceptors() {
 
 	_, err := rpcnet.CallRaw(context.Background(), t, "upper", []byte("hello"))
 	fmt.Println(err)
-	ctx, _ := rpcnet.NewCall(context.Background(), rpcnet.WithHeader("token", "secret"))
+	ctx, _ := rpcnet.NewCall(context.Background(), rpcnet.CallOptions{Header: rpcnet.Header{"token": {"secret"}}})
 	out, err := rpcnet.CallRaw(ctx, t, "upper", []byte("hello"))
 	fmt.Println(string(out), err)
 	// Output:
@@ -166,7 +166,7 @@ func ExampleWithServerInterceptors() {
 	// HELLO <nil>
 }
 
-func ExampleWithClientInterceptors() {
+func ExampleNewClient() {
 	stamped := func(next rpcnet.ClientFunc) rpcnet.ClientFunc {
 		return func(ctx context.Context, spec *rpcnet.Spec) (rpcnet.ClientStream, error) {
 			fmt.Println("calling", spec.Procedure)
@@ -175,7 +175,7 @@ func ExampleWithClientInterceptors() {
 	}
 	t := rpcnet.InProcess(upper())
 	defer t.Close()
-	client := rpcnet.NewClient(t, rpcnet.WithClientInterceptors(stamped))
+	client := rpcnet.NewClient(t, &rpcnet.ClientConfig{Interceptors: []rpcnet.ClientInterceptor{stamped}})
 	out, err := rpcnet.CallRaw(context.Background(), client, "upper", []byte("hello"))
 	fmt.Println(string(out), err)
 	// Output:

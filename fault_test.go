@@ -53,7 +53,7 @@ func TestTransportErrorIsNotACleanEnd(t *testing.T) {
 	cut, whole := 0, 0
 	for round := range 40 {
 		p.CutAfter(int64(rand.N(400_000)))
-		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{WaitForReady: true})
 		var callers sync.WaitGroup
 		for range 2 {
 			callers.Go(func() {
@@ -161,7 +161,7 @@ func TestKeepaliveFindsADeadNetwork(t *testing.T) {
 	wantCode(t, err, rpcnet.CodeUnavailable)
 	p.Cut()
 	p.Resume()
-	ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+	ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{WaitForReady: true})
 	if _, err := rpcnet.CallRaw(ctx, conn, "echo", nil); err != nil {
 		t.Error(err)
 	}
@@ -205,14 +205,14 @@ func TestReconnect(t *testing.T) {
 		}
 		// Waiting is bounded by the context.
 		short, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-		wait, _ := rpcnet.NewCall(short, rpcnet.WithWaitForReady())
+		wait, _ := rpcnet.NewCall(short, rpcnet.CallOptions{WaitForReady: true})
 		_, err = rpcnet.CallRaw(wait, conn, "echo", nil)
 		wantCode(t, err, rpcnet.CodeDeadlineExceeded)
 		cancel()
 		// And ends with a connection.
 		answered := make(chan error, 1)
 		go func() {
-			wait, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+			wait, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{WaitForReady: true})
 			_, err := rpcnet.CallRaw(wait, conn, "echo", nil)
 			answered <- err
 		}()
@@ -254,7 +254,7 @@ func TestRestartLosesNoCall(t *testing.T) {
 					return
 				default:
 				}
-				ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+				ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{WaitForReady: true})
 				if _, err := rpcnet.CallRaw(ctx, conn, "echo", []byte("x")); err != nil {
 					t.Error(err)
 					return
@@ -344,7 +344,7 @@ func TestCloseWaitsForSessionsThatDrain(t *testing.T) {
 		ep := rpctest.Listen(t)
 		go ep.Serve(context.Background(), srv)
 		conn := rpctest.Dial(t, ep.Addr().String())
-		wait, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+		wait, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{WaitForReady: true})
 		failed := make(chan error, 1)
 		go func() { _, err := rpcnet.CallRaw(wait, conn, "hold", nil); failed <- err }()
 		<-entered

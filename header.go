@@ -10,7 +10,7 @@ import (
 )
 
 // A Header is the metadata of a call. Keys are lower-case ASCII letters,
-// digits, '-', '_' and '.'; the methods, and [WithHeader], take upper-case
+// digits, '-', '_' and '.'; the methods, and [CallOptions], take upper-case
 // letters for lower-case ones, as HTTP/2 libraries do. Values are UTF-8, or any
 // bytes when the key ends in "-bin". All keys and values together are at most 16 KiB ([MaxMetadataSize])
 // and 1024 in number.
@@ -41,6 +41,9 @@ func (h Header) Get(key string) string {
 
 // Set replaces the values of key.
 func (h Header) Set(key string, values ...string) { h[lower(key)] = slices.Clone(values) }
+
+// hasUpper reports whether there is an upper-case ASCII letter in key.
+func hasUpper(key string) bool { return strings.ContainsAny(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") }
 
 // lower returns key with lower-case letters in place of upper-case ones: ASCII
 // only, since no other key is valid.

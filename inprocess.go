@@ -17,7 +17,7 @@ import (
 // There are no certificates: [ServerCall.Peer] is empty, and roles are not asked
 // for. There is no drain and no connection to lose, either: [ServerCall.Draining]
 // is never closed, and what was closed stays so, also for calls with
-// [WithWaitForReady]. The connection must be closed, which fails the calls in
+// [CallOptions].WaitForReady. The connection must be closed, which fails the calls in
 // flight. It works inside a testing/synctest bubble.
 func InProcess(srv *Server) *Conn {
 	near, far := link.Pipe()

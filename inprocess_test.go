@@ -164,7 +164,7 @@ func TestLimitsHoldInProcess(t *testing.T) {
 	tr := rpcnet.InProcess(localServer())
 	defer tr.Close()
 	_, err := rpcnet.CallRaw(context.Background(), tr, "echo", make([]byte, 5<<20))
-	if rpcnet.CodeOf(err) != rpcnet.CodeResourceExhausted || !strings.Contains(err.Error(), "WithMaxMessageSize") {
+	if rpcnet.CodeOf(err) != rpcnet.CodeResourceExhausted || !strings.Contains(err.Error(), "rpcnet.CallOptions.MaxMessageSize of the client or the call") {
 		t.Error(err)
 	}
 }

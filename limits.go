@@ -11,7 +11,7 @@ import (
 
 const (
 	setByMaxSize      = "maxsize= of the method (//rpcnet:limits)"
-	setByMaxSizeHere  = "rpcnet.WithMaxMessageSize of the client or the call"
+	setByMaxSizeHere  = "rpcnet.CallOptions.MaxMessageSize of the client or the call"
 	setByMaxSizeThere = "rpcnet.WithMaxMessageSize of the server"
 	setByNobody       = "rpcnet.DefaultMaxMessageSize, for a procedure that the server does not have"
 	setByBudget       = "budget= of the method (//rpcnet:limits)"
@@ -67,8 +67,8 @@ func namedLimit(err error, spec *Spec, l cbor.Limits, n int) error {
 
 // sizeSetBy says what sets the size of the messages of a call, as its caller
 // sees it.
-func sizeSetBy(spec *Spec, opts *callConfig) string {
-	if opts.maxSize == 0 && spec.MaxMessageSize != 0 {
+func sizeSetBy(spec *Spec, opts *CallOptions) string {
+	if opts.MaxMessageSize == 0 && spec.MaxMessageSize != 0 {
 		return setByMaxSize
 	}
 	return setByMaxSizeHere

@@ -42,7 +42,7 @@ func endpointLimits() map[string]endpointLimit {
 
 func sendMuch(t *testing.T, ep *rpcnet.Endpoint) error {
 	conn := rpctest.Dial(t, ep.Addr().String())
-	ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithMaxMessageSize(16<<20))
+	ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{MaxMessageSize: 16 << 20})
 	_, err := rpcnet.CallRaw(ctx, conn, "echo", make([]byte, 8<<20))
 	mustEcho(t, conn, nil) // only that call fails
 	return err

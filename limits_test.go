@@ -89,7 +89,7 @@ func sheetSpec(shape rpcnet.Shape) *rpcnet.Spec {
 type limitCase struct {
 	spec   func(*rpcnet.Spec)
 	server []rpcnet.ServerOption
-	client []rpcnet.ClientOption
+	client *rpcnet.CallOptions
 	send   *sheet // what the caller sends
 	answer *sheet // what the handler sends; nil: nothing much
 	ctx    func(context.Context) context.Context
@@ -98,7 +98,7 @@ type limitCase struct {
 
 func header(key string, values ...string) func(context.Context) context.Context {
 	return func(ctx context.Context) context.Context {
-		ctx, _ = rpcnet.NewCall(ctx, rpcnet.WithHeader(key, values...))
+		ctx, _ = rpcnet.NewCall(ctx, rpcnet.CallOptions{Header: rpcnet.Header{key: values}})
 		return ctx
 	}
 }
@@ -107,30 +107,32 @@ func header(key string, values ...string) func(context.Context) context.Context 
 // must say: the exact sizes, and the option or the directive that sets it.
 func limitCases() map[string]limitCase {
 	small := rpcnet.WithMaxMessageSize(1000)
-	tight := rpcnet.WithDecodeLimits(cbor.Limits{Budget: 50_000})
-	flat := rpcnet.WithDecodeLimits(cbor.Limits{Depth: 10})
-	wide := rpcnet.WithDecodeLimits(cbor.Limits{Budget: -1, Depth: -1})
+	tight := rpcnet.WithDecodeLimits(rpcnet.DecodeLimits{Budget: 50_000})
+	flat := rpcnet.WithDecodeLimits(rpcnet.DecodeLimits{Depth: 10})
+	smallCall := &rpcnet.CallOptions{MaxMessageSize: 1000}
+	tightCall := &rpcnet.CallOptions{DecodeLimits: rpcnet.DecodeLimits{Budget: 50_000}}
+	wideCall := &rpcnet.CallOptions{DecodeLimits: rpcnet.DecodeLimits{Budget: -1, Depth: -1}}
 	limits := func(size int, l cbor.Limits) func(*rpcnet.Spec) {
 		return func(s *rpcnet.Spec) { s.MaxMessageSize, s.Limits = size, l }
 	}
-	const size, option, directive = "over the limit of 1000 bytes", "rpcnet.WithMaxMessageSize", "maxsize="
+	const size, option, call, directive = "over the limit of 1000 bytes", "rpcnet.WithMaxMessageSize", "rpcnet.CallOptions.MaxMessageSize", "maxsize="
 	return map[string]limitCase{
-		"size, request, client":             {client: []rpcnet.ClientOption{small}, send: rows(2000), want: []string{"message of 2013 bytes", size, option}},
+		"size, request, client":             {client: smallCall, send: rows(2000), want: []string{"message of 2013 bytes", size, call}},
 		"size, request, server":             {server: []rpcnet.ServerOption{small}, send: rows(2000), want: []string{"message of", size, option + " of the server"}},
 		"size, response, server":            {server: []rpcnet.ServerOption{small}, send: rows(1), answer: rows(2000), want: []string{"message of 2013 bytes", size, option + " of the server"}},
-		"size, response, client":            {client: []rpcnet.ClientOption{small}, send: rows(1), answer: rows(2000), want: []string{"message of", size, option + " of the client"}},
+		"size, response, client":            {client: smallCall, send: rows(1), answer: rows(2000), want: []string{"message of", size, call + " of the client"}},
 		"size, request, directive":          {spec: limits(1000, cbor.Limits{}), send: rows(2000), want: []string{"message of 2013 bytes", size, directive}},
 		"size, response, directive":         {spec: limits(1000, cbor.Limits{}), send: rows(1), answer: rows(2000), want: []string{"message of 2013 bytes", size, directive}},
-		"size, request, server's directive": {spec: limits(1000, cbor.Limits{}), client: []rpcnet.ClientOption{rpcnet.WithMaxMessageSize(-1)}, send: rows(2000), want: []string{"message of", size, directive}},
+		"size, request, server's directive": {spec: limits(1000, cbor.Limits{}), client: &rpcnet.CallOptions{MaxMessageSize: -1}, send: rows(2000), want: []string{"message of", size, directive}},
 		"size by one byte":                  {spec: limits(1<<20, cbor.Limits{Budget: -1}), send: rows(1<<20 - 14), want: []string{"message of 1048577 bytes is over the limit of 1048576 bytes", directive}},
 		"memory, request, default":          {send: rows(100_000), want: []string{"more memory than allowed", "19977696 bytes", "rpcnet.WithDecodeLimits"}},
 		"memory, response, default":         {send: rows(1), answer: rows(100_000), want: []string{"response", "more memory than allowed", "19977696 bytes", "rpcnet.WithDecodeLimits"}},
 		"memory, request, server":           {server: []rpcnet.ServerOption{tight}, send: rows(1000), want: []string{"rows: the value takes more memory than allowed", "50000 bytes", "rpcnet.WithDecodeLimits"}},
-		"memory, response, client":          {client: []rpcnet.ClientOption{tight}, send: rows(1), answer: rows(1000), want: []string{"response: rows: ", "50000 bytes", "rpcnet.WithDecodeLimits"}},
+		"memory, response, client":          {client: tightCall, send: rows(1), answer: rows(1000), want: []string{"response: rows: ", "50000 bytes", "rpcnet.WithDecodeLimits"}},
 		"memory, request, directive":        {spec: limits(0, cbor.Limits{Budget: 50_000}), send: rows(1000), want: []string{"50000 bytes", "budget="}},
 		"memory, response, directive":       {spec: limits(0, cbor.Limits{Budget: 50_000}), send: rows(1), answer: rows(1000), want: []string{"50000 bytes", "budget="}},
 		"depth, request, default":           {send: deepSheet(70), want: []string{"nested too deep", "64 levels", "rpcnet.WithDecodeLimits"}},
-		"depth, request, receiver's":        {client: []rpcnet.ClientOption{wide}, send: deepSheet(70), want: []string{"nested too deep", "64 levels", "rpcnet.WithDecodeLimits"}},
+		"depth, request, receiver's":        {client: wideCall, send: deepSheet(70), want: []string{"nested too deep", "64 levels", "rpcnet.WithDecodeLimits"}},
 		"depth, request, server":            {server: []rpcnet.ServerOption{flat}, send: deepSheet(20), want: []string{"nested too deep", "10 levels", "rpcnet.WithDecodeLimits"}},
 		"depth, response, server":           {send: rows(1), answer: deepSheet(70), want: []string{"response", "nested too deep", "64 levels", "rpcnet.WithDecodeLimits"}},
 		"depth, request, directive":         {spec: limits(0, cbor.Limits{Depth: 10}), send: deepSheet(20), want: []string{"nested too deep", "10 levels", "depth="}},
@@ -139,6 +141,14 @@ func limitCases() map[string]limitCase {
 		"metadata, key":                     {ctx: header("ä", "x"), send: rows(1), want: []string{`"ä"`, "lower-case letter"}},
 		"procedure name":                    {spec: func(s *rpcnet.Spec) { s.Procedure = strings.Repeat("x", 256) }, send: rows(1), want: []string{"256 bytes", "want 1 to 255"}},
 	}
+}
+
+// client returns a client over tr with call options, if there are some.
+func client(tr rpcnet.Transport, call *rpcnet.CallOptions) *rpcnet.Client {
+	if call == nil {
+		return rpcnet.NewClient(tr, nil)
+	}
+	return rpcnet.NewClient(tr, &rpcnet.ClientConfig{Call: *call})
 }
 
 func (c *limitCase) run(t *testing.T, shape rpcnet.Shape, overTLS bool) error {
@@ -171,7 +181,7 @@ func (c *limitCase) run(t *testing.T, shape rpcnet.Shape, overTLS bool) error {
 	if c.ctx != nil {
 		ctx = c.ctx(ctx)
 	}
-	cl := rpcnet.NewClient(tr, c.client...)
+	cl := client(tr, c.client)
 	if shape == rpcnet.Unary {
 		return cl.Unary(ctx, spec, c.send, new(sheet))
 	}

@@ -193,13 +193,13 @@ func checkResponses(t *testing.T, addr string, node party) {
 	if _, err := rpcnet.CallRaw(within(t), conn, "unary", nil); err != nil {
 		t.Errorf("nobody looks at the metadata: %v", err)
 	}
-	ctx, call := rpcnet.NewCall(within(t))
+	ctx, call := rpcnet.NewCall(within(t), rpcnet.CallOptions{})
 	_, err = rpcnet.CallRaw(ctx, conn, "unary", nil)
 	wantCode(t, err, rpcnet.CodeInternal)
 	if len(call.Header())+len(call.Trailer()) > 0 {
 		t.Errorf("the record has %v, %v", call.Header(), call.Trailer())
 	}
-	ctx, call = rpcnet.NewCall(within(t))
+	ctx, call = rpcnet.NewCall(within(t), rpcnet.CallOptions{})
 	st := open(t, ctx, conn, "stream")
 	for err = nil; err == nil; {
 		err = st.Recv(new([]byte))

@@ -74,7 +74,8 @@ func TestFieldHeaderKeysAreLowered(t *testing.T) {
 	local := rpcnet.InProcess(srv)
 	defer local.Close()
 	for name, tr := range map[string]rpcnet.Transport{"inproc": local, "tls": rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())} {
-		ctx, call := rpcnet.NewCall(within(t), rpcnet.WithHeader("x-request-id", "lost"), rpcnet.WithHeader("X-Request-Id", "a"))
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Header: rpcnet.Header{"x-request-id": {"lost"}}})
+		ctx, call := rpcnet.NewCall(ctx, rpcnet.CallOptions{Header: rpcnet.Header{"X-Request-Id": {"a"}}})
 		out, err := rpcnet.CallRaw(ctx, tr, "m", nil)
 		if err != nil || string(out) != "aa" || call.Header().Get("x-ANSWER") != "1" || call.Trailer().Get("x-end") != "2" {
 			t.Errorf("%s: %q, %v, %v, %v", name, out, err, call.Header(), call.Trailer())
@@ -108,7 +109,7 @@ func TestFieldNilResponseIsALoggedError(t *testing.T) {
 	srv.Register(rpcnet.Method{Spec: spec, Handler: stub.HandleUnary(func(context.Context, *sheet) (*sheet, error) { return nil, nil }, stub.NewPointer[sheet])})
 	p := rpcnet.InProcess(srv)
 	defer p.Close()
-	err := rpcnet.NewClient(p).Unary(within(t), spec, rows(1), new(sheet))
+	err := rpcnet.NewClient(p, nil).Unary(within(t), spec, rows(1), new(sheet))
 	const want = "the handler returned nil and no error"
 	if rpcnet.CodeOf(err) != rpcnet.CodeInternal || !strings.Contains(err.Error(), want) {
 		t.Errorf("the caller sees %v", err)

@@ -12,8 +12,6 @@ import (
 // Options are sealed interfaces, so that one for a server does not compile
 // where a client is made.
 type (
-	// A ClientOption configures a [Client].
-	ClientOption interface{ applyClient(*clientConfig) }
 	// A ServerOption configures a [Server].
 	ServerOption interface{ applyServer(*serverConfig) }
 	// An EndpointOption configures [Listen].
@@ -21,11 +19,6 @@ type (
 	// A DialOption configures [Dial] and [Endpoint.Dial].
 	DialOption interface{ applyDial(*dialConfig) }
 )
-
-type clientConfig struct {
-	interceptors []ClientInterceptor
-	call         []CallOption
-}
 
 type serverConfig struct {
 	interceptors []ServerInterceptor
@@ -35,18 +28,9 @@ type serverConfig struct {
 	logger       *slog.Logger
 }
 
-type clientOption func(*clientConfig)
-
-func (f clientOption) applyClient(c *clientConfig) { f(c) }
-
 type serverOption func(*serverConfig)
 
 func (f serverOption) applyServer(c *serverConfig) { f(c) }
-
-// WithClientInterceptors adds interceptors, the first outermost.
-func WithClientInterceptors(is ...ClientInterceptor) ClientOption {
-	return clientOption(func(c *clientConfig) { c.interceptors = append(c.interceptors, is...) })
-}
 
 // WithServerInterceptors adds interceptors, the first outermost.
 func WithServerInterceptors(is ...ServerInterceptor) ServerOption {
@@ -65,11 +49,8 @@ const DefaultMaxMessageSize = 4 << 20
 type SizeOption int
 
 func (o SizeOption) applyServer(c *serverConfig) { c.maxSize = int(o) }
-func (o SizeOption) applyCall(c *callConfig)     { c.maxSize = int(o) }
-func (o SizeOption) applyClient(c *clientConfig) { c.call = append(c.call, o) }
 
-// WithMaxMessageSize limits one message in bytes, in either direction, as an
-// option of a server, a client or one call. 0 is [DefaultMaxMessageSize]; a
+// WithMaxMessageSize limits one message in bytes, in either direction. 0 is [DefaultMaxMessageSize]; a
 // negative n is no limit but 1 GiB.
 func WithMaxMessageSize(n int) SizeOption { return SizeOption(n) }
 
@@ -77,11 +58,8 @@ func WithMaxMessageSize(n int) SizeOption { return SizeOption(n) }
 type LimitsOption struct{ limits cbor.Limits }
 
 func (o LimitsOption) applyServer(c *serverConfig) { c.limits = o.limits }
-func (o LimitsOption) applyCall(c *callConfig)     { c.limits = &o.limits }
-func (o LimitsOption) applyClient(c *clientConfig) { c.call = append(c.call, o) }
 
-// WithDecodeLimits bounds what decoding one message may cost, as an option of
-// a server, a client or one call. Zero fields keep their defaults: 64 levels,
+// WithDecodeLimits bounds what decoding one message may cost. Zero fields keep their defaults: 64 levels,
 // and 16 MiB with 32 times the length of the message. A negative field turns its
 // limit off, but for 10 000 levels.
 //
@@ -238,7 +216,7 @@ func WithVerifyPeer(f func(Peer) error) DialOption {
 func WithLazyDial() DialOption { return dialOption(func(c *dialConfig) { c.lazy = true }) }
 
 // WithFailFast makes calls fail at once while there is no connection, also
-// those that would wait ([WithWaitForReady]): for transports that choose among
+// those that would wait ([CallOptions].WaitForReady): for transports that choose among
 // several connections and go elsewhere. Default off.
 func WithFailFast() DialOption { return dialOption(func(c *dialConfig) { c.failFast = true }) }
 

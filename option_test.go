@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -23,19 +24,19 @@ import (
 
 // optionTests has a test for each option, which fails when it is ignored.
 var optionTests = map[string]func(*testing.T){
-	"WithHeader": func(t *testing.T) {
+	"CallOptions.Header": func(t *testing.T) {
 		srv := rpcnet.NewServer()
 		srv.Handle("h", func(ctx context.Context, _ []byte) ([]byte, error) {
 			return []byte(rpcnet.ServerCallFrom(ctx).Header().Get("k")), nil
 		})
 		conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
-		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithHeader("k", "call"))
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Header: rpcnet.Header{"k": {"call"}}})
 		for want, c := range map[string]struct {
 			ctx context.Context
 			tr  rpcnet.Transport
 		}{
 			"call":   {ctx, conn},
-			"client": {within(t), rpcnet.NewClient(conn, rpcnet.WithHeader("k", "client"))},
+			"client": {within(t), rpcnet.NewClient(conn, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Header: rpcnet.Header{"k": {"client"}}}})},
 			"":       {within(t), conn},
 		} {
 			if out, err := rpcnet.CallRaw(c.ctx, c.tr, "h", nil); err != nil || string(out) != want {
@@ -43,25 +44,25 @@ var optionTests = map[string]func(*testing.T){
 			}
 		}
 	},
-	"WithPriority": func(t *testing.T) {
-		if got := facts(t, rpcnet.WithPriority(-7)); got.Priority() != -7 {
+	"CallOptions.Priority": func(t *testing.T) {
+		if got := facts(t, rpcnet.CallOptions{Priority: -7}); got.Priority() != -7 {
 			t.Error(got.Priority())
 		}
 	},
-	"WithAttempt": func(t *testing.T) {
+	"CallOptions.Attempt": func(t *testing.T) {
 		for n, want := range map[int]int{3: 3, 1000: 255, -1: 0} {
-			if got := facts(t, rpcnet.WithAttempt(n)); got.Attempt() != want {
+			if got := facts(t, rpcnet.CallOptions{Attempt: n}); got.Attempt() != want {
 				t.Errorf("attempt %d arrives as %d", n, got.Attempt())
 			}
 		}
 	},
-	"WithEncoding": func(t *testing.T) {
+	"CallOptions.Encoding": func(t *testing.T) {
 		conn := rpctest.Dial(t, rpctest.Serve(t, echoServer()).Addr().String())
-		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithEncoding(rpcnet.JSON))
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Encoding: rpcnet.JSON})
 		_, err := rpcnet.CallRaw(ctx, conn, "echo", nil)
 		wantCode(t, err, rpcnet.CodeUnimplemented)
 	},
-	"WithWaitForReady": func(t *testing.T) {
+	"CallOptions.WaitForReady": func(t *testing.T) {
 		p, conn := proxied(t)
 		p.Refuse(true)
 		_, changed := conn.Ready()
@@ -70,11 +71,17 @@ var optionTests = map[string]func(*testing.T){
 		_, err := rpcnet.CallRaw(within(t), conn, "echo", nil)
 		wantCode(t, err, rpcnet.CodeUnavailable)
 		time.AfterFunc(20*time.Millisecond, func() { p.Refuse(false) })
-		if _, err := rpcnet.CallRaw(within(t), rpcnet.NewClient(conn, rpcnet.WithWaitForReady()), "echo", nil); err != nil {
+		if _, err := rpcnet.CallRaw(within(t), rpcnet.NewClient(conn, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{WaitForReady: true}}), "echo", nil); err != nil {
 			t.Error(err)
 		}
 	},
-	"WithClientInterceptors": func(t *testing.T) {
+	"ClientConfig.Call": func(t *testing.T) {
+		got := chosen(t, t.Context(), rpcnet.CallOptions{Selector: "gpu=1"})
+		if got.Selector != "gpu=1" {
+			t.Errorf("%+v", got)
+		}
+	},
+	"ClientConfig.Interceptors": func(t *testing.T) {
 		conn := rpctest.Dial(t, rpctest.Serve(t, echoServer()).Addr().String())
 		var order []string
 		mark := func(name string) rpcnet.ClientInterceptor {
@@ -85,7 +92,7 @@ var optionTests = map[string]func(*testing.T){
 				}
 			}
 		}
-		c := rpcnet.NewClient(conn, rpcnet.WithClientInterceptors(mark("a"), mark("b")), rpcnet.WithClientInterceptors(mark("c")))
+		c := rpcnet.NewClient(conn, &rpcnet.ClientConfig{Interceptors: []rpcnet.ClientInterceptor{mark("a"), mark("b"), mark("c")}})
 		mustEcho(t, c, nil)
 		if got := strings.Join(order, ""); got != "abc" {
 			t.Errorf("order %q", got)
@@ -124,8 +131,8 @@ var optionTests = map[string]func(*testing.T){
 		large := rpctest.Dial(t, rpctest.Serve(t, echoServer(rpcnet.WithMaxMessageSize(-1))).Addr().String())
 		_, err = rpcnet.CallRaw(within(t), large, "echo", make([]byte, rpcnet.DefaultMaxMessageSize+1))
 		wantCode(t, err, rpcnet.CodeResourceExhausted) // the caller's default
-		mustEcho(t, rpcnet.NewClient(large, rpcnet.WithMaxMessageSize(-1)), make([]byte, 5<<20))
-		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithMaxMessageSize(10))
+		mustEcho(t, rpcnet.NewClient(large, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{MaxMessageSize: -1}}), make([]byte, 5<<20))
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{MaxMessageSize: 10})
 		_, err = rpcnet.CallRaw(ctx, large, "echo", make([]byte, 11))
 		wantCode(t, err, rpcnet.CodeResourceExhausted)
 		// A procedure's own limit replaces the server's.
@@ -169,9 +176,9 @@ var optionTests = map[string]func(*testing.T){
 			}
 			return st.Send(&n)
 		}
-		call := func(srv *rpcnet.Server, n int, opts ...rpcnet.ClientOption) error {
+		call := func(srv *rpcnet.Server, n int, l rpcnet.DecodeLimits) error {
 			srv.Register(rpcnet.Method{Spec: spec, Handler: h})
-			c := rpcnet.NewClient(rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String()), opts...)
+			c := client(rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String()), &rpcnet.CallOptions{DecodeLimits: l})
 			var out int
 			err := c.Unary(within(t), spec, &n, &out)
 			if err == nil && out != n {
@@ -179,11 +186,11 @@ var optionTests = map[string]func(*testing.T){
 			}
 			return err
 		}
-		if err := call(rpcnet.NewServer(), 50); err != nil {
+		if err := call(rpcnet.NewServer(), 50, rpcnet.DecodeLimits{}); err != nil {
 			t.Error(err)
 		}
-		tight := rpcnet.WithDecodeLimits(cbor.Limits{Depth: 10})
-		wantCode(t, call(rpcnet.NewServer(tight), 50), rpcnet.CodeInvalidArgument)
+		tight := rpcnet.DecodeLimits{Depth: 10}
+		wantCode(t, call(rpcnet.NewServer(rpcnet.WithDecodeLimits(tight)), 50, rpcnet.DecodeLimits{}), rpcnet.CodeInvalidArgument)
 		wantCode(t, call(rpcnet.NewServer(), 50, tight), rpcnet.CodeInternal)
 	},
 	"WithAuthorize": func(t *testing.T) {
@@ -215,7 +222,7 @@ var optionTests = map[string]func(*testing.T){
 	"WithMemoryBudget": func(t *testing.T) {
 		ep := rpctest.Serve(t, echoServer(rpcnet.WithMaxMessageSize(16<<20)), rpcnet.WithMemoryBudget(2<<20))
 		conn := rpctest.Dial(t, ep.Addr().String())
-		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithMaxMessageSize(16<<20))
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{MaxMessageSize: 16 << 20})
 		_, err := rpcnet.CallRaw(ctx, conn, "echo", make([]byte, 8<<20))
 		wantCode(t, err, rpcnet.CodeResourceExhausted)
 		if err == nil || !strings.Contains(err.Error(), "rpcnet.WithMemoryBudget") {
@@ -226,7 +233,7 @@ var optionTests = map[string]func(*testing.T){
 	"WithPeerLimits": func(t *testing.T) {
 		ep := rpctest.Serve(t, echoServer(rpcnet.WithMaxMessageSize(16<<20)), rpcnet.WithPeerLimits(rpcnet.PeerLimits{Memory: 2 << 20, Sessions: 2}))
 		conn := rpctest.Dial(t, ep.Addr().String())
-		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithMaxMessageSize(16<<20))
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{MaxMessageSize: 16 << 20})
 		_, err := rpcnet.CallRaw(ctx, conn, "echo", make([]byte, 8<<20))
 		wantCode(t, err, rpcnet.CodeResourceExhausted)
 		if err == nil || !strings.Contains(err.Error(), "rpcnet.WithPeerLimits") {
@@ -298,7 +305,7 @@ var optionTests = map[string]func(*testing.T){
 		}
 		defer ep.Close()
 		go ep.Serve(context.Background(), echoServer())
-		mustEcho(t, rpcnet.NewClient(conn, rpcnet.WithWaitForReady()), nil)
+		mustEcho(t, rpcnet.NewClient(conn, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{WaitForReady: true}}), nil)
 	},
 	"WithFailFast": func(t *testing.T) {
 		conn, err := rpcnet.Dial(within(t), "127.0.0.1:1", rpctest.Credentials(t), rpcnet.WithLazyDial(), rpcnet.WithFailFast())
@@ -306,7 +313,7 @@ var optionTests = map[string]func(*testing.T){
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{WaitForReady: true})
 		_, err = rpcnet.CallRaw(ctx, conn, "echo", nil)
 		wantCode(t, err, rpcnet.CodeUnavailable)
 	},
@@ -421,7 +428,7 @@ func drainTimeoutBoundsServe(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- ep.Serve(ctx, srv) }()
-	c := rpcnet.NewClient(rpctest.Dial(t, ep.Addr().String()), rpcnet.WithWaitForReady())
+	c := rpcnet.NewClient(rpctest.Dial(t, ep.Addr().String()), &rpcnet.ClientConfig{Call: rpcnet.CallOptions{WaitForReady: true}})
 	go rpcnet.CallRaw(within(t), c, "hold", nil)
 	<-entered
 	cancel()
@@ -431,7 +438,7 @@ func drainTimeoutBoundsServe(t *testing.T) {
 }
 
 // facts returns what a handler sees of a call with options.
-func facts(t *testing.T, opts ...rpcnet.CallOption) *rpcnet.ServerCall {
+func facts(t *testing.T, opts rpcnet.CallOptions) *rpcnet.ServerCall {
 	t.Helper()
 	seen := make(chan *rpcnet.ServerCall, 1)
 	srv := rpcnet.NewServer()
@@ -439,7 +446,7 @@ func facts(t *testing.T, opts ...rpcnet.CallOption) *rpcnet.ServerCall {
 		seen <- rpcnet.ServerCallFrom(ctx)
 		return nil, nil
 	})
-	ctx, _ := rpcnet.NewCall(within(t), opts...)
+	ctx, _ := rpcnet.NewCall(within(t), opts)
 	if _, err := rpcnet.CallRaw(ctx, rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String()), "facts", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -478,13 +485,18 @@ func TestEveryOptionHasATest(t *testing.T) {
 			}
 		}
 	}
+	for _, config := range []reflect.Type{reflect.TypeFor[rpcnet.ClientConfig]()} {
+		for i := range config.NumField() {
+			found[config.Name()+"."+config.Field(i).Name] = true
+		}
+	}
 	for name := range found {
 		if optionTests[name] == nil {
 			t.Errorf("%s has no test in optionTests", name)
 		}
 	}
 	for name := range optionTests {
-		if !found[name] {
+		if !found[name] && !strings.HasPrefix(name, "CallOptions.") { // those have TestCallOptionsNest
 			t.Errorf("optionTests tests %s, which does not exist", name)
 		}
 	}

@@ -104,7 +104,7 @@ func TestLongCallsDoNotKeepOthersAlive(t *testing.T) {
 	for range long {
 		go func() { _, err := rpcnet.CallRaw(within(t), conn, "hold", nil); ended <- err }()
 		<-entered
-		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithHeader("k", strings.Repeat("v", 1000)))
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Header: rpcnet.Header{"k": {strings.Repeat("v", 1000)}}})
 		if _, err := rpcnet.CallRaw(ctx, conn, "unary", nil); err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +162,7 @@ func TestTimingsOfACallWithoutAResponse(t *testing.T) {
 			t.Errorf("%s: the first response after %v of %v", what, first, total)
 		}
 	}
-	ctx, call := rpcnet.NewCall(within(t))
+	ctx, call := rpcnet.NewCall(within(t), rpcnet.CallOptions{})
 	_, err := rpcnet.CallRaw(ctx, conn, "nobody", nil)
 	wantCode(t, err, rpcnet.CodeUnimplemented)
 	check("an unknown procedure", call, false)

@@ -286,7 +286,7 @@ func TestExtensionsShareThePort(t *testing.T) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- ep.Serve(context.Background(), echoServer()) }()
-	c := rpcnet.NewClient(conn, rpcnet.WithWaitForReady())
+	c := rpcnet.NewClient(conn, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{WaitForReady: true}})
 	mustEcho(t, c, []byte("through"))
 	intercepted.Wait()
 	lane, peer, err := ep.DialProtocol(within(t), ep.Addr().String(), "gossip/1")
@@ -373,7 +373,7 @@ func TestServerCallOutlivesItsHandler(t *testing.T) {
 		return in, nil
 	})
 	conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
-	ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithHeader("k", "v"))
+	ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Header: rpcnet.Header{"k": {"v"}}})
 	if _, err := rpcnet.CallRaw(ctx, conn, "keep", nil); err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func TestCertificatesAreReloadedWithoutALostCall(t *testing.T) {
 	}
 	defer conn.Close()
 	serial := func() string { return conn.Peer().Chain[0].SerialNumber.String() }
-	ready := rpcnet.NewClient(conn, rpcnet.WithWaitForReady())
+	ready := rpcnet.NewClient(conn, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{WaitForReady: true}})
 	mustEcho(t, ready, nil)
 	good := serial()
 	second := issue()

@@ -60,7 +60,7 @@ func (c *ServerCall) Peer() Peer { return c.host.peer }
 // the first, at most 255.
 func (c *ServerCall) Attempt() int { return int(c.attempt) }
 
-// Priority returns what the caller chose with [WithPriority], for interceptors
+// Priority returns what the caller chose with [CallOptions].Priority, for interceptors
 // that refuse calls under load.
 func (c *ServerCall) Priority() int { return int(c.priority) }
 

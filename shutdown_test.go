@@ -48,7 +48,7 @@ func TestShutdownLetsCallsFinishAndRefusesNewOnes(t *testing.T) {
 	go func() { served <- ep.Serve(context.Background(), srv) }()
 	conn := rpctest.Dial(t, ep.Addr().String())
 	held := make(chan error, 1)
-	ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+	ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{WaitForReady: true})
 	go func() {
 		out, err := rpcnet.CallRaw(ctx, conn, "hold", []byte("to the end"))
 		if err == nil && string(out) != "to the end" {
@@ -153,7 +153,7 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	go func() { served <- ep.Serve(ctx, srv) }()
 	conn := rpctest.Dial(t, ep.Addr().String())
 	held := make(chan error, 1)
-	wait, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+	wait, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{WaitForReady: true})
 	go func() { _, err := rpcnet.CallRaw(wait, conn, "hold", nil); held <- err }()
 	<-entered
 	_, changed := conn.Ready()
@@ -183,7 +183,7 @@ func TestDrainTimeoutBoundsServe(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- ep.Serve(ctx, srv) }()
 	conn := rpctest.Dial(t, ep.Addr().String())
-	wait, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+	wait, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{WaitForReady: true})
 	failed := make(chan error, 1)
 	go func() { _, err := rpcnet.CallRaw(wait, conn, "hold", nil); failed <- err }()
 	hctx := <-entered
@@ -261,7 +261,7 @@ func TestCallsBeforeServeAreRefused(t *testing.T) {
 	}
 	answered := make(chan error, 1)
 	go func() {
-		ctx, _ := rpcnet.NewCall(within(t), rpcnet.WithWaitForReady())
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{WaitForReady: true})
 		_, err := rpcnet.CallRaw(ctx, conn, "echo", nil)
 		answered <- err
 	}()

@@ -110,7 +110,7 @@ func TestAttack02GuessedTickets(t *testing.T) {
 		ticket := victim.ask(&directorv1.GetWorkerRequest{}).Ticket
 		stolen = append(stolen, ticket)
 		go func() {
-			_, err := rpcnet.CallRaw(t.Context(), rpcnet.NewClient(toWorker, workers.WithTicket(ticket)), "hold", []byte("victim"))
+			_, err := rpcnet.CallRaw(t.Context(), rpcnet.NewClient(toWorker, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Ticket: ticket}}), "hold", []byte("victim"))
 			ends <- err
 		}()
 	}
@@ -128,7 +128,7 @@ func TestAttack02GuessedTickets(t *testing.T) {
 	}
 	conn := m.connect(w.addr)
 	for _, ticket := range tickets {
-		if _, err := rpcnet.CallRaw(t.Context(), rpcnet.NewClient(conn, workers.WithTicket(ticket), rpcnet.WithAttempt(255)), "name", nil); err != nil {
+		if _, err := rpcnet.CallRaw(t.Context(), rpcnet.NewClient(conn, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Ticket: ticket, Attempt: 255}}), "name", nil); err != nil {
 			t.Errorf("a call with a ticket that does not hold: %v", err)
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
-	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // A source gets workers for one call.
@@ -211,11 +210,8 @@ func (l *leg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.
 	if err != nil {
 		return nil, err
 	}
-	opts := []rpcnet.ClientOption{rpcnet.WithAttempt(attempt)}
-	if len(l.ticket) > 0 {
-		opts = append(opts, workers.WithTicket(l.ticket))
-	}
-	s, err := rpcnet.NewClient(conn, opts...).NewStream(ctx, spec)
+	call := rpcnet.CallOptions{Attempt: attempt, Ticket: l.ticket}
+	s, err := rpcnet.NewClient(conn, &rpcnet.ClientConfig{Call: call}).NewStream(ctx, spec)
 	if err == nil {
 		l.opened.Store(true)
 		l.client.tell(ctx, Event{Kind: Connected, Worker: l.worker.Name, Addr: l.worker.Addr})

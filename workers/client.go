@@ -283,7 +283,7 @@ func (l *leg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.
 		return nil, err
 	}
 	if spec.Shape == rpcnet.Unary && rpcnet.CallFrom(ctx) == nil {
-		ctx, l.record = rpcnet.NewCall(ctx)
+		ctx, l.record = rpcnet.NewCall(ctx, rpcnet.CallOptions{})
 	}
 	return l.via(conn, attempt).NewStream(ctx, spec)
 }
@@ -292,7 +292,7 @@ func (l *leg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.
 // caller's own record of the call.
 func (l *leg) via(conn *rpcnet.Conn, attempt int) *rpcnet.Client {
 	var b [load.MaxTicketSize]byte
-	return rpcnet.NewClient(conn, WithTicket(l.ticket.Append(b[:0])), rpcnet.WithAttempt(attempt))
+	return rpcnet.NewClient(conn, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Ticket: l.ticket.Append(b[:0]), Attempt: attempt}})
 }
 
 // Probe asks the worker whether it lives.
@@ -330,10 +330,4 @@ func (l *leg) End(err error, unary bool) {
 			}
 		}
 	})
-}
-
-// WithTicket is the call option that carries the ticket of an [Assignment] to
-// its worker.
-func WithTicket(ticket []byte) rpcnet.CallOption {
-	return rpcnet.WithHeader(ticketHeader, string(ticket))
 }

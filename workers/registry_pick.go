@@ -20,7 +20,7 @@ type Assignment struct {
 	// Cluster is the name of the cluster that the workers are nodes of, "" if there
 	// is none.
 	Cluster string
-	// Ticket goes with the caller's call to the worker (see [WithTicket]), so
+	// Ticket goes with the caller's call to the worker ([rpcnet.CallOptions].Ticket), so
 	// that the assignment counts until the worker has it and never twice. One
 	// that nobody brings counts for 5 s.
 	Ticket []byte

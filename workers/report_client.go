@@ -107,7 +107,7 @@ func (r *Registry) repace() {
 			ctx, cancel := context.WithTimeout(r.ctx, time.Second)
 			// Who does not hear it keeps its pace until it is dialled again.
 			var out []byte
-			if err := rpcnet.NewClient(conn).Unary(ctx, paceSpec, hello.append(nil), &out); err != nil {
+			if err := rpcnet.NewClient(conn, nil).Unary(ctx, paceSpec, hello.append(nil), &out); err != nil {
 				r.log.Debug("cannot change the pace of reports", "addr", conn.Addr(), "err", err)
 			}
 			cancel()

@@ -124,7 +124,7 @@ func TestTicketsCountUntilTheirCallArrives(t *testing.T) {
 	defer conn.Close()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		rpcnet.CallRaw(t.Context(), rpcnet.NewClient(conn, workers.WithTicket(a.Ticket)), "hold", nil)
+		rpcnet.CallRaw(t.Context(), rpcnet.NewClient(conn, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Ticket: a.Ticket}}), "hold", nil)
 	})
 	within(t, "the ticket is claimed", func() bool {
 		i := d.registry.Workers()[0]

@@ -47,9 +47,10 @@ type MessagesClient struct{ c *rpcnet.Client }
 
 var _ Messages = (*MessagesClient)(nil)
 
-// NewMessagesClient returns a client that makes its calls over t.
-func NewMessagesClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *MessagesClient {
-	return &MessagesClient{rpcnet.NewClient(t, opts...)}
+// NewMessagesClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewMessagesClient(t rpcnet.Transport) *MessagesClient {
+	return &MessagesClient{rpcnet.NewClient(t, nil)}
 }
 
 // Request calls [Messages.Request].

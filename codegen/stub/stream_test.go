@@ -153,7 +153,7 @@ func onTransports(t *testing.T, srv *rpcnet.Server, f func(t *testing.T, c *rpcn
 		"tls":     func(t *testing.T) rpcnet.Transport { return rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String()) },
 		"cluster": func(t *testing.T) rpcnet.Transport { return overCluster(t, srv) },
 	} {
-		t.Run(name, func(t *testing.T) { f(t, rpcnet.NewClient(transport(t))) })
+		t.Run(name, func(t *testing.T) { f(t, rpcnet.NewClient(transport(t), nil)) })
 	}
 }
 
@@ -193,7 +193,7 @@ func TestRequestThatCannotBeSentEndsItsCallWithTheReason(t *testing.T) {
 		}{
 			{"nil", nil, rpcnet.CodeInvalidArgument, "message is *stub_test.note, want a non-nil *stub_test.note"},
 			{"not UTF-8", &note{Text: "\xff"}, rpcnet.CodeInvalidArgument, "request: text: text is not UTF-8"},
-			{"too large", &note{Text: strings.Repeat("x", 5<<20)}, rpcnet.CodeResourceExhausted, "over the limit of 4194304 bytes, which is set by rpcnet.WithMaxMessageSize"},
+			{"too large", &note{Text: strings.Repeat("x", 5<<20)}, rpcnet.CodeResourceExhausted, "over the limit of 4194304 bytes, which is set by rpcnet.CallOptions.MaxMessageSize"},
 		} {
 			for shape, call := range calls {
 				for before := range 3 {
@@ -260,7 +260,7 @@ func TestResponsesBeforeALostConnectionArrive(t *testing.T) {
 	l := &lost{sent: make(chan struct{})}
 	var got []string
 	var last error
-	for n, err := range stub.CallBidi(t.Context(), rpcnet.NewClient(l), bidiSpec, endless(t.Context(), &note{}), stub.NewPointer[note]) {
+	for n, err := range stub.CallBidi(t.Context(), rpcnet.NewClient(l, nil), bidiSpec, endless(t.Context(), &note{}), stub.NewPointer[note]) {
 		if last = err; err == nil {
 			got = append(got, n.Text)
 		}

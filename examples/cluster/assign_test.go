@@ -10,7 +10,6 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/contract"
 	"github.com/rpcnet-go/rpcnet/internal/certs"
-	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // A registry asks the director of a fleet for workers, as a client does that
@@ -57,7 +56,7 @@ func TestAClientThatConnectsByItself(t *testing.T) {
 	director.await("📨 client requesting worker assignment")
 	director.await("✅ assigned worker to client", "worker="+res.Label, "addr="+res.Addr)
 
-	worker := contract.NewInferenceClient(dial(t, res.Addr), workers.WithTicket(res.Ticket))
+	worker := contract.NewInferenceClient(rpcnet.NewClient(dial(t, res.Addr), &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Ticket: res.Ticket}}))
 	prompts := func(yield func(*contract.InferenceRequest, error) bool) {
 		yield(&contract.InferenceRequest{MaxTokens: 5}, nil)
 	}

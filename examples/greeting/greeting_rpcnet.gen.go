@@ -55,9 +55,10 @@ type GreetingClient struct{ c *rpcnet.Client }
 
 var _ Greeting = (*GreetingClient)(nil)
 
-// NewGreetingClient returns a client that makes its calls over t.
-func NewGreetingClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *GreetingClient {
-	return &GreetingClient{rpcnet.NewClient(t, opts...)}
+// NewGreetingClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewGreetingClient(t rpcnet.Transport) *GreetingClient {
+	return &GreetingClient{rpcnet.NewClient(t, nil)}
 }
 
 // Hello greets once.

@@ -177,12 +177,12 @@ type rig struct {
 func (s *suite) rig(methods []rpcnet.Method, opts ...rpcnet.ServerOption) *rig {
 	srv := rpcnet.NewServer(opts...)
 	srv.Register(methods...)
-	return s.rigFor(srv)
+	return s.rigFor(srv, nil)
 }
 
-func (s *suite) rigFor(srv *rpcnet.Server, opts ...rpcnet.ClientOption) *rig {
+func (s *suite) rigFor(srv *rpcnet.Server, cfg *rpcnet.ClientConfig) *rig {
 	l := s.connect(s.T, srv)
-	return &rig{s, srv, l, l.Transport, rpcnet.NewClient(l.Transport, opts...)}
+	return &rig{s, srv, l, l.Transport, rpcnet.NewClient(l.Transport, cfg)}
 }
 
 func (r *rig) unary(ctx context.Context, name string, in []byte) ([]byte, error) {

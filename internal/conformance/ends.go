@@ -128,8 +128,8 @@ var _ = register("Reconnect", func(s *suite) {
 		s.Skip("this transport has no connection to lose")
 	}
 	t, cut := r.link.Unsteady()
-	r.transport, r.client = t, rpcnet.NewClient(t)
-	ready := rpcnet.NewClient(t, rpcnet.WithWaitForReady())
+	r.transport, r.client = t, rpcnet.NewClient(t, nil)
+	ready := rpcnet.NewClient(t, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{WaitForReady: true}})
 	for range 3 {
 		out := r.target()
 		if err := ready.Unary(s.ctx(), r.spec("unary", rpcnet.Unary), r.wrap([]byte("x")), out); err != nil {

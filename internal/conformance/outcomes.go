@@ -171,7 +171,7 @@ var _ = register("RemoteErrorsAreNotPassedOn", func(s *suite) {
 })
 
 var _ = register("SizeLimits", func(s *suite) {
-	const option = "rpcnet.WithMaxMessageSize"
+	const option = "MaxMessageSize"
 	r := s.rig(append(s.shapes(), s.method("big", rpcnet.Feed, func(_ context.Context, p peer) error {
 		if err := p.send([]byte("small")); err != nil {
 			return err
@@ -201,8 +201,8 @@ var _ = register("SizeLimits", func(s *suite) {
 	// The caller's own.
 	_, err = r.unary(s.ctx(), "unary", pattern(5<<20))
 	check("request over the caller's limit", err)
-	ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.WithMaxMessageSize(100_000))
-	tight, _ := rpcnet.NewCall(s.ctx(), rpcnet.WithMaxMessageSize(9000))
+	ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{MaxMessageSize: 100_000})
+	tight, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{MaxMessageSize: 9000})
 	c := r.open(ctx, "big", rpcnet.Feed)
 	if err := c.send(nil); err != nil {
 		s.Fatal(err)
@@ -345,7 +345,7 @@ var _ = register("EncodingThatTheProcedureDoesNotSpeak", func(s *suite) {
 	r := s.rig(s.shapes())
 	r.server.Handle("raw", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
 	for _, e := range []rpcnet.Encoding{rpcnet.JSON, rpcnet.Proto, 9} {
-		ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.WithEncoding(e))
+		ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{Encoding: e})
 		_, err := r.unary(ctx, "unary", nil)
 		s.wantCode(err, rpcnet.CodeUnimplemented)
 		if err == nil || !strings.Contains(err.Error(), "[cbor]") {

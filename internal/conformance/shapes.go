@@ -132,7 +132,7 @@ var _ = register("MessageOf100MB", func(s *suite) {
 	}
 	r := s.rig(nil, rpcnet.WithMaxMessageSize(limit))
 	r.server.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
-	ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.WithMaxMessageSize(limit))
+	ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{MaxMessageSize: limit})
 	in := pattern(size)
 	out, err := rpcnet.CallRaw(ctx, r.transport, "echo", in)
 	if err != nil {

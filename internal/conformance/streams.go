@@ -319,8 +319,8 @@ var _ = register("DeadlineReachesTheHandler", func(s *suite) {
 	}
 	spec := r.spec("left", rpcnet.Unary)
 	spec.Timeout = 30 * time.Minute
-	for _, c := range []rpcnet.Transport{r.client, rpcnet.NewClient(r.client)} {
-		if err := rpcnet.NewClient(c).Unary(context.Background(), spec, r.wrap(nil), r.target()); err != nil {
+	for _, c := range []rpcnet.Transport{r.client, rpcnet.NewClient(r.client, nil)} {
+		if err := rpcnet.NewClient(c, nil).Unary(context.Background(), spec, r.wrap(nil), r.target()); err != nil {
 			s.Fatal(err)
 		}
 		if d := <-left; d <= 29*time.Minute || d > 31*time.Minute {

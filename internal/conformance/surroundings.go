@@ -39,13 +39,7 @@ var _ = register("HeadersAndTrailers", func(s *suite) {
 		return in, rpcnet.ServerCallFrom(ctx).SetHeader("h-raw", "yes")
 	})
 	want := rpcnet.Header{"one": {"1"}, "many.of_them-0": {"a", "", "ä", strings.Repeat("x", 3000)}, "bytes-bin": {"\xff\x00"}}
-	options := func() []rpcnet.CallOption {
-		var o []rpcnet.CallOption
-		for k, v := range want {
-			o = append(o, rpcnet.WithHeader(k, v...))
-		}
-		return o
-	}()
+	options := rpcnet.CallOptions{Header: want}
 	check := func(call *rpcnet.Call) {
 		s.Helper()
 		for k, v := range want {
@@ -57,7 +51,7 @@ var _ = register("HeadersAndTrailers", func(s *suite) {
 			}
 		}
 	}
-	ctx, call := rpcnet.NewCall(s.ctx(), options...)
+	ctx, call := rpcnet.NewCall(s.ctx(), options)
 	if _, err := r.unary(ctx, "unary", []byte("x")); err != nil {
 		s.Fatal(err)
 	}
@@ -65,7 +59,7 @@ var _ = register("HeadersAndTrailers", func(s *suite) {
 	_, err := r.unary(ctx, "unary", []byte("fail"))
 	s.wantCode(err, rpcnet.CodeAborted)
 	check(call)
-	ctx, call = rpcnet.NewCall(s.ctx(), options...)
+	ctx, call = rpcnet.NewCall(s.ctx(), options)
 	c := r.open(ctx, "feed", rpcnet.Feed)
 	if err := c.send([]byte("x")); err != nil {
 		s.Fatal(err)
@@ -76,7 +70,7 @@ var _ = register("HeadersAndTrailers", func(s *suite) {
 	}
 	s.wantEnd(c.peer)
 	check(call)
-	ctx, call = rpcnet.NewCall(s.ctx(), options...)
+	ctx, call = rpcnet.NewCall(s.ctx(), options)
 	if _, err := rpcnet.CallRaw(ctx, r.transport, "raw", nil); err != nil {
 		s.Fatal(err)
 	}
@@ -116,15 +110,15 @@ var _ = register("BadMetadataFailsItsCallOnly", func(s *suite) {
 		}),
 	})
 	other := r.open(s.ctx(), "bidi", rpcnet.Bidi)
-	for name, o := range map[string]rpcnet.CallOption{
-		"empty key":            rpcnet.WithHeader("", "x"),
-		"space":                rpcnet.WithHeader("a b", "x"),
-		"not UTF-8":            rpcnet.WithHeader("a", "\xff"),
-		"17 KiB":               rpcnet.WithHeader("a", strings.Repeat("x", 17<<10)),
-		"100 000 empty values": rpcnet.WithHeader("a", make([]string, 100_000)...),
-		"2000 empty values":    rpcnet.WithHeader("a", many...),
+	for name, h := range map[string]rpcnet.Header{
+		"empty key":            {"": {"x"}},
+		"space":                {"a b": {"x"}},
+		"not UTF-8":            {"a": {"\xff"}},
+		"17 KiB":               {"a": {strings.Repeat("x", 17<<10)}},
+		"100 000 empty values": {"a": make([]string, 100_000)},
+		"2000 empty values":    {"a": many},
 	} {
-		ctx, _ := rpcnet.NewCall(s.ctx(), o)
+		ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{Header: h})
 		if _, err := r.unary(ctx, "unary", nil); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument && rpcnet.CodeOf(err) != rpcnet.CodeResourceExhausted {
 			s.Errorf("%s: %v", name, err)
 		}
@@ -168,7 +162,7 @@ var _ = register("LargestMetadataIsTaken", func(s *suite) {
 		return e
 	}), s.method("bidi", rpcnet.Bidi, echo)})
 	other := r.open(s.ctx(), "bidi", rpcnet.Bidi)
-	ctx, call := rpcnet.NewCall(s.ctx(), rpcnet.WithHeader("k", h["k"]...))
+	ctx, call := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{Header: rpcnet.Header{"k": h["k"]}})
 	_, err := r.unary(ctx, "unary", pattern(100_000))
 	s.wantCode(err, rpcnet.CodeAborted)
 	if !maps.EqualFunc(call.Header(), h, slices.Equal) || !maps.EqualFunc(call.Trailer(), h, slices.Equal) {
@@ -188,7 +182,7 @@ var _ = register("CallRecord", func(s *suite) {
 		}
 		return p.send(fmt.Appendf(nil, "attempt %d priority %d", call.Attempt(), call.Priority()))
 	})})
-	ctx, call := rpcnet.NewCall(s.ctx(), rpcnet.WithAttempt(3), rpcnet.WithPriority(-5))
+	ctx, call := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{Attempt: 3, Priority: -5})
 	out, err := r.unary(ctx, "unary", nil)
 	if err != nil || string(out) != "attempt 3 priority -5" {
 		s.Fatalf("%q, %v", out, err)
@@ -198,7 +192,7 @@ var _ = register("CallRecord", func(s *suite) {
 		s.Errorf("record: %d attempts, first after %v, total %v", call.Attempts(), first, total)
 	}
 	// Options of an outer NewCall apply below those of an inner one.
-	inner, record := rpcnet.NewCall(ctx, rpcnet.WithPriority(7))
+	inner, record := rpcnet.NewCall(ctx, rpcnet.CallOptions{Priority: 7})
 	if out, err = r.unary(inner, "unary", nil); err != nil || string(out) != "attempt 3 priority 7" {
 		s.Errorf("%q, %v", out, err)
 	}
@@ -206,11 +200,11 @@ var _ = register("CallRecord", func(s *suite) {
 		s.Errorf("attempts: inner %d, outer %d", record.Attempts(), call.Attempts())
 	}
 	// A client's options are below those of the call, through any number of clients.
-	c := rpcnet.NewClient(rpcnet.NewClient(r.transport, rpcnet.WithPriority(1), rpcnet.WithAttempt(1)), rpcnet.WithPriority(2))
+	c := rpcnet.NewClient(rpcnet.NewClient(r.transport, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Priority: 1, Attempt: 1}}), &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Priority: 2}})
 	for _, x := range []struct {
 		ctx  context.Context
 		want string
-	}{{s.ctx(), "attempt 1 priority 2"}, {ctx, "attempt 3 priority -5"}, {func() context.Context { ctx, _ := rpcnet.NewCall(s.ctx()); return ctx }(), "attempt 1 priority 2"}} {
+	}{{s.ctx(), "attempt 1 priority 2"}, {ctx, "attempt 3 priority -5"}, {func() context.Context { ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{}); return ctx }(), "attempt 1 priority 2"}} {
 		out := r.target()
 		if err := c.Unary(x.ctx, r.spec("unary", rpcnet.Unary), r.wrap(nil), out); err != nil || string(r.bytes(out)) != x.want {
 			s.Errorf("%q, %v, want %q", r.bytes(out), err, x.want)
@@ -219,11 +213,11 @@ var _ = register("CallRecord", func(s *suite) {
 	// What an interceptor chooses with NewCall counts, inside any client.
 	through := func(next rpcnet.ClientFunc) rpcnet.ClientFunc {
 		return func(ctx context.Context, spec *rpcnet.Spec) (rpcnet.ClientStream, error) {
-			ctx, _ = rpcnet.NewCall(ctx, rpcnet.WithPriority(9))
+			ctx, _ = rpcnet.NewCall(ctx, rpcnet.CallOptions{Priority: 9})
 			return next(ctx, spec)
 		}
 	}
-	c = rpcnet.NewClient(rpcnet.NewClient(r.transport, rpcnet.WithClientInterceptors(through)), rpcnet.WithAttempt(2))
+	c = rpcnet.NewClient(rpcnet.NewClient(r.transport, &rpcnet.ClientConfig{Interceptors: []rpcnet.ClientInterceptor{through}}), &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Attempt: 2}})
 	for _, outer := range []context.Context{s.ctx(), ctx} {
 		out := r.target()
 		want := "attempt 2 priority 9"
@@ -252,7 +246,7 @@ var _ = register("NothingOfTheCallerIsForwarded", func(s *suite) {
 		}
 		return p.send(m)
 	})})
-	ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.WithHeader("authorization", "secret"))
+	ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{Header: rpcnet.Header{"authorization": {"secret"}}})
 	if _, err := near.unary(ctx, "near", nil); err != nil {
 		s.Error(err)
 	}
@@ -298,7 +292,7 @@ var _ = register("InterceptorsAroundAllShapes", func(s *suite) {
 		return func(next rpcnet.ClientFunc) rpcnet.ClientFunc {
 			return func(ctx context.Context, spec *rpcnet.Spec) (rpcnet.ClientStream, error) {
 				note("%s %s", name, spec.Procedure)
-				ctx, _ = rpcnet.NewCall(ctx, rpcnet.WithHeader("token", name))
+				ctx, _ = rpcnet.NewCall(ctx, rpcnet.CallOptions{Header: rpcnet.Header{"token": {name}}})
 				return next(ctx, spec)
 			}
 		}
@@ -309,7 +303,7 @@ var _ = register("InterceptorsAroundAllShapes", func(s *suite) {
 		return p.send(fmt.Appendf(nil, "%v %s", ctx.Value(ctxKey{}), rpcnet.ServerCallFrom(ctx).Header().Get("token")))
 	}))
 	srv.Handle("raw", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
-	r := s.rigFor(srv, rpcnet.WithClientInterceptors(client("first"), client("second")))
+	r := s.rigFor(srv, &rpcnet.ClientConfig{Interceptors: []rpcnet.ClientInterceptor{client("first"), client("second")}})
 
 	_, err := rpcnet.CallRaw(s.ctx(), r.transport, "raw", nil) // not through the client
 	var e *rpcnet.Error

@@ -43,9 +43,10 @@ type DirectorClient struct{ c *rpcnet.Client }
 
 var _ Director = (*DirectorClient)(nil)
 
-// NewDirectorClient returns a client that makes its calls over t.
-func NewDirectorClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *DirectorClient {
-	return &DirectorClient{rpcnet.NewClient(t, opts...)}
+// NewDirectorClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewDirectorClient(t rpcnet.Transport) *DirectorClient {
+	return &DirectorClient{rpcnet.NewClient(t, nil)}
 }
 
 // GetWorker returns a worker for one call.

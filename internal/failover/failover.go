@@ -240,7 +240,7 @@ func recorded(ctx context.Context) (context.Context, *rpcnet.Call) {
 	if call := rpcnet.CallFrom(ctx); call != nil {
 		return ctx, call
 	}
-	return rpcnet.NewCall(ctx)
+	return rpcnet.NewCall(ctx, rpcnet.CallOptions{})
 }
 
 // A record is the record of one try of a stream.

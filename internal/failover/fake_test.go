@@ -148,7 +148,7 @@ func (l *fakeLeg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpc
 	if l.w.stream != nil {
 		return l.w.stream(), nil
 	}
-	return rpcnet.NewClient(l.w.tr, rpcnet.WithAttempt(attempt)).NewStream(ctx, spec)
+	return rpcnet.NewClient(l.w.tr, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Attempt: attempt}}).NewStream(ctx, spec)
 }
 
 func (l *fakeLeg) Probe(ctx context.Context) error {

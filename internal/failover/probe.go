@@ -24,7 +24,7 @@ func ServeProbe(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error 
 // of a server that knows no probes, is nil.
 func Ping(ctx context.Context, t rpcnet.Transport) error {
 	var out []byte
-	err := rpcnet.NewClient(t).Unary(ctx, ProbeSpec, []byte{}, &out)
+	err := rpcnet.NewClient(t, nil).Unary(ctx, ProbeSpec, []byte{}, &out)
 	var e *rpcnet.Error
 	if errors.As(err, &e) && e.Remote() {
 		return nil

@@ -98,7 +98,7 @@ func TestCutTailIsSeenAlsoWhenTheCallerKeepsARecord(t *testing.T) {
 				ctx := t.Context()
 				var call *rpcnet.Call
 				if records {
-					ctx, call = rpcnet.NewCall(ctx)
+					ctx, call = rpcnet.NewCall(ctx, rpcnet.CallOptions{})
 				}
 				if n, _, err := count(ctx, t, src); err != nil || n != 7 {
 					t.Errorf("%d numbers, want 7: %v", n, err)

@@ -96,7 +96,7 @@ func TestRequestThatCannotBeSentIsAnErrorAndNotSentLater(t *testing.T) {
 		}
 	}}
 	bubble(t, func(t *testing.T, src *fakeSource) {
-		ctx, _ := rpcnet.NewCall(t.Context(), rpcnet.WithMaxMessageSize(1000))
+		ctx, _ := rpcnet.NewCall(t.Context(), rpcnet.CallOptions{MaxMessageSize: 1000})
 		for name, s := range map[string]rpcnet.ClientStream{
 			"stream":    failover.NewStream(ctx, src, spec, failover.Wish{}, false),
 			"resumable": failover.NewResumable(ctx, src, resumable, failover.Wish{}),

@@ -389,7 +389,7 @@ func TestJSONIsAnEncodingOfEveryMethod(t *testing.T) {
 	srv := rpcnet.NewServer(rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
 	kinds.RegisterKinds(srv, echo{})
 	onTransports(t, srv, func(t *testing.T, tr rpcnet.Transport) {
-		c := kinds.NewKindsClient(tr, rpcnet.WithEncoding(rpcnet.JSON))
+		c := kinds.NewKindsClient(rpcnet.NewClient(tr, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Encoding: rpcnet.JSON}}))
 		in := full()
 		got, err := c.Unary(t.Context(), in)
 		if err != nil || !reflect.DeepEqual(got, in) {

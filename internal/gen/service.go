@@ -209,8 +209,8 @@ func (e *emitter) client(s *service) {
 	rpcnet := e.rpcnet()
 	e.p("\n// %sClient calls a remote [%s] and implements it. It is safe for concurrent\n// use.\ntype %sClient struct{ c *%s.Client }\n", s.name, s.name, s.name, rpcnet)
 	e.p("\nvar _ %s = (*%sClient)(nil)\n", s.name, s.name)
-	e.p("\n// New%sClient returns a client that makes its calls over t.\nfunc New%sClient(t %s.Transport, opts ...%s.ClientOption) *%sClient {\nreturn &%sClient{%s.NewClient(t, opts...)}\n}\n",
-		s.name, s.name, rpcnet, rpcnet, s.name, s.name, rpcnet)
+	e.p("\n// New%sClient returns a client that makes its calls over t. It uses a\n// [rpcnet.Client] as it is, with its interceptors and defaults.\nfunc New%sClient(t %s.Transport) *%sClient {\nreturn &%sClient{%s.NewClient(t, nil)}\n}\n",
+		s.name, s.name, rpcnet, s.name, s.name, rpcnet)
 	for _, m := range s.methods {
 		spec, res := s.specName(m), e.msgType(m.res)
 		e.p("\n%sfunc (c *%sClient) %s(%s) %s {\n", methodComment(s, m), s.name, m.name, e.params(m, "ctx", "req", "in"), e.results(m))

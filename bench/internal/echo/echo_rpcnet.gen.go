@@ -59,9 +59,10 @@ type EchoClient struct{ c *rpcnet.Client }
 
 var _ Echo = (*EchoClient)(nil)
 
-// NewEchoClient returns a client that makes its calls over t.
-func NewEchoClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *EchoClient {
-	return &EchoClient{rpcnet.NewClient(t, opts...)}
+// NewEchoClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewEchoClient(t rpcnet.Transport) *EchoClient {
+	return &EchoClient{rpcnet.NewClient(t, nil)}
 }
 
 // Unary returns its request.

@@ -40,7 +40,7 @@ type GetWorkerResponse struct {
 	NodeID string
 	// ConnectionID is the request's, or a new one if that was empty.
 	ConnectionID string
-	// Ticket goes with the call to the worker (workers.WithTicket), so that the
+	// Ticket goes with the call to the worker (rpcnet.CallOptions), so that the
 	// assignment counts until the worker has it, and never twice.
 	Ticket []byte `rpc:"ticket,max=64"`
 	// Alternates are other workers, for when this one fails and no director

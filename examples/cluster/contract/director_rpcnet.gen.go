@@ -44,9 +44,10 @@ type DirectorRegistryClient struct{ c *rpcnet.Client }
 
 var _ DirectorRegistry = (*DirectorRegistryClient)(nil)
 
-// NewDirectorRegistryClient returns a client that makes its calls over t.
-func NewDirectorRegistryClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *DirectorRegistryClient {
-	return &DirectorRegistryClient{rpcnet.NewClient(t, opts...)}
+// NewDirectorRegistryClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewDirectorRegistryClient(t rpcnet.Transport) *DirectorRegistryClient {
+	return &DirectorRegistryClient{rpcnet.NewClient(t, nil)}
 }
 
 // GetWorker returns the worker that a client should connect to.
@@ -131,7 +132,7 @@ const DirectorRegistryDescriptor = `{"version":1,
 "BadSelector":{"kind":"struct","doc":"BadSelector says that the request can never be answered.","fields":[{"name":"reason","type":"string"},{"name":"selector","type":"string"}]},
 "DirectorError":{"kind":"union","doc":"DirectorError is what GetWorker fails with.","variants":[{"name":"no_workers","type":"NoWorkers"},{"name":"bad_selector","type":"BadSelector"}]},
 "GetWorkerRequest":{"kind":"struct","doc":"GetWorkerRequest asks for a worker.","fields":[{"name":"exclude","type":"[]string","doc":"Exclude are labels of workers that have just failed the client."},{"name":"selector","type":"string","doc":"Selector filters workers by their tags, \"gpu=h100,zone=a\"; empty: any."},{"name":"connection_id","type":"string","doc":"ConnectionID names the client's generation in logs."}]},
-"GetWorkerResponse":{"kind":"struct","doc":"GetWorkerResponse is the worker of one client.","fields":[{"name":"addr","type":"string"},{"name":"label","type":"string"},{"name":"ticket","type":"bytes","doc":"Ticket goes with the call to the worker (workers.WithTicket), so that the\nassignment counts until the worker has it, and never twice.","max":64},{"name":"node_id","type":"string","doc":"NodeID is the worker's identity in the cluster."},{"name":"alternates","type":"[]Alternate","doc":"Alternates are other workers, for when this one fails and no director\nanswers.","max":8},{"name":"connection_id","type":"string","doc":"ConnectionID is the request's, or a new one if that was empty."}]},
+"GetWorkerResponse":{"kind":"struct","doc":"GetWorkerResponse is the worker of one client.","fields":[{"name":"addr","type":"string"},{"name":"label","type":"string"},{"name":"ticket","type":"bytes","doc":"Ticket goes with the call to the worker (rpcnet.CallOptions), so that the\nassignment counts until the worker has it, and never twice.","max":64},{"name":"node_id","type":"string","doc":"NodeID is the worker's identity in the cluster."},{"name":"alternates","type":"[]Alternate","doc":"Alternates are other workers, for when this one fails and no director\nanswers.","max":8},{"name":"connection_id","type":"string","doc":"ConnectionID is the request's, or a new one if that was empty."}]},
 "NoWorkers":{"kind":"struct","doc":"NoWorkers says that no worker can be given now: try again later.","fields":[{"name":"message","type":"string"},{"name":"selector","type":"string"}]}}}`
 
 // An error here means that GetWorkerRequest has changed: run go generate.

@@ -59,9 +59,10 @@ type InferenceClient struct{ c *rpcnet.Client }
 
 var _ Inference = (*InferenceClient)(nil)
 
-// NewInferenceClient returns a client that makes its calls over t.
-func NewInferenceClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *InferenceClient {
-	return &InferenceClient{rpcnet.NewClient(t, opts...)}
+// NewInferenceClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewInferenceClient(t rpcnet.Transport) *InferenceClient {
+	return &InferenceClient{rpcnet.NewClient(t, nil)}
 }
 
 // Generate streams tokens.

@@ -52,9 +52,10 @@ type RegistryClient struct{ c *rpcnet.Client }
 
 var _ Registry = (*RegistryClient)(nil)
 
-// NewRegistryClient returns a client that makes its calls over t.
-func NewRegistryClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *RegistryClient {
-	return &RegistryClient{rpcnet.NewClient(t, opts...)}
+// NewRegistryClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewRegistryClient(t rpcnet.Transport) *RegistryClient {
+	return &RegistryClient{rpcnet.NewClient(t, nil)}
 }
 
 // Register adds a worker, or says that it is still there.
@@ -171,9 +172,10 @@ type HealthClient struct{ c *rpcnet.Client }
 
 var _ Health = (*HealthClient)(nil)
 
-// NewHealthClient returns a client that makes its calls over t.
-func NewHealthClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *HealthClient {
-	return &HealthClient{rpcnet.NewClient(t, opts...)}
+// NewHealthClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewHealthClient(t rpcnet.Transport) *HealthClient {
+	return &HealthClient{rpcnet.NewClient(t, nil)}
 }
 
 // Ping answers.

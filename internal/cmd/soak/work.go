@@ -94,7 +94,7 @@ func (s *soak) conn() *rpcnet.Conn {
 func patient(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	if rand.N(4) > 0 {
-		ctx, _ = rpcnet.NewCall(ctx, rpcnet.WithWaitForReady())
+		ctx, _ = rpcnet.NewCall(ctx, rpcnet.CallOptions{WaitForReady: true})
 	} else if !sleep(ctx, 5*time.Millisecond) { // who does not wait does not spin
 		return ctx, cancel
 	}
@@ -239,7 +239,7 @@ func (s *soak) cancel(ctx context.Context) error {
 	}
 	defer cancel()
 	if rand.N(2) == 0 {
-		ctx, _ = rpcnet.NewCall(ctx, rpcnet.WithWaitForReady())
+		ctx, _ = rpcnet.NewCall(ctx, rpcnet.CallOptions{WaitForReady: true})
 	}
 	err := echo(ctx, s.conn(), "slow")
 	if rpcnet.CodeOf(err) == rpcnet.CodeUnavailable {

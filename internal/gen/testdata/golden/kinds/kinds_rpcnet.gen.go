@@ -215,9 +215,10 @@ type KindsClient struct{ c *rpcnet.Client }
 
 var _ Kinds = (*KindsClient)(nil)
 
-// NewKindsClient returns a client that makes its calls over t.
-func NewKindsClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *KindsClient {
-	return &KindsClient{rpcnet.NewClient(t, opts...)}
+// NewKindsClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewKindsClient(t rpcnet.Transport) *KindsClient {
+	return &KindsClient{rpcnet.NewClient(t, nil)}
 }
 
 // Unary takes one and gives one.

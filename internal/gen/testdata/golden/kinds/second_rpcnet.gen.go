@@ -41,9 +41,10 @@ type SecondClient struct{ c *rpcnet.Client }
 
 var _ Second = (*SecondClient)(nil)
 
-// NewSecondClient returns a client that makes its calls over t.
-func NewSecondClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *SecondClient {
-	return &SecondClient{rpcnet.NewClient(t, opts...)}
+// NewSecondClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewSecondClient(t rpcnet.Transport) *SecondClient {
+	return &SecondClient{rpcnet.NewClient(t, nil)}
 }
 
 // Count calls [Second.Count].
@@ -131,9 +132,10 @@ type ThirdClient struct{ c *rpcnet.Client }
 
 var _ Third = (*ThirdClient)(nil)
 
-// NewThirdClient returns a client that makes its calls over t.
-func NewThirdClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *ThirdClient {
-	return &ThirdClient{rpcnet.NewClient(t, opts...)}
+// NewThirdClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewThirdClient(t rpcnet.Transport) *ThirdClient {
+	return &ThirdClient{rpcnet.NewClient(t, nil)}
 }
 
 // Count calls [Third.Count].

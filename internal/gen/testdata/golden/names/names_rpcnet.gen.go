@@ -43,9 +43,10 @@ type ErrorsClient struct{ c *rpcnet.Client }
 
 var _ Errors = (*ErrorsClient)(nil)
 
-// NewErrorsClient returns a client that makes its calls over t.
-func NewErrorsClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *ErrorsClient {
-	return &ErrorsClient{rpcnet.NewClient(t, opts...)}
+// NewErrorsClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewErrorsClient(t rpcnet.Transport) *ErrorsClient {
+	return &ErrorsClient{rpcnet.NewClient(t, nil)}
 }
 
 // Iter calls [Errors.Iter].

@@ -41,9 +41,10 @@ type SClient struct{ c *rpcnet.Client }
 
 var _ S = (*SClient)(nil)
 
-// NewSClient returns a client that makes its calls over t.
-func NewSClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *SClient {
-	return &SClient{rpcnet.NewClient(t, opts...)}
+// NewSClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewSClient(t rpcnet.Transport) *SClient {
+	return &SClient{rpcnet.NewClient(t, nil)}
 }
 
 // M calls [S.M].

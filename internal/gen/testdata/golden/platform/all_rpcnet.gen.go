@@ -40,9 +40,10 @@ type AllClient struct{ c *rpcnet.Client }
 
 var _ All = (*AllClient)(nil)
 
-// NewAllClient returns a client that makes its calls over t.
-func NewAllClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *AllClient {
-	return &AllClient{rpcnet.NewClient(t, opts...)}
+// NewAllClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewAllClient(t rpcnet.Transport) *AllClient {
+	return &AllClient{rpcnet.NewClient(t, nil)}
 }
 
 // Get calls [All.Get].

@@ -60,9 +60,10 @@ type UnixClient struct{ c *rpcnet.Client }
 
 var _ Unix = (*UnixClient)(nil)
 
-// NewUnixClient returns a client that makes its calls over t.
-func NewUnixClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *UnixClient {
-	return &UnixClient{rpcnet.NewClient(t, opts...)}
+// NewUnixClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewUnixClient(t rpcnet.Transport) *UnixClient {
+	return &UnixClient{rpcnet.NewClient(t, nil)}
 }
 
 // Get calls [Unix.Get].

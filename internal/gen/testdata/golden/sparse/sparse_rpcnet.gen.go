@@ -63,9 +63,10 @@ type SparseClient struct{ c *rpcnet.Client }
 
 var _ Sparse = (*SparseClient)(nil)
 
-// NewSparseClient returns a client that makes its calls over t.
-func NewSparseClient(t rpcnet.Transport, opts ...rpcnet.ClientOption) *SparseClient {
-	return &SparseClient{rpcnet.NewClient(t, opts...)}
+// NewSparseClient returns a client that makes its calls over t. It uses a
+// [rpcnet.Client] as it is, with its interceptors and defaults.
+func NewSparseClient(t rpcnet.Transport) *SparseClient {
+	return &SparseClient{rpcnet.NewClient(t, nil)}
 }
 
 // Rows calls [Sparse.Rows].
