@@ -15,10 +15,11 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/version"
 )
 
 // protocol is the ALPN name of sessions.
-const protocol = "rpcnet/1"
+const protocol = version.ALPN
 
 // settingsTimeout bounds the exchange of SETTINGS after the TLS handshake.
 const settingsTimeout = 10 * time.Second

@@ -31,7 +31,7 @@ type command struct {
 type runFunc func(ctx context.Context, args []string, out io.Writer) error
 
 // commands in the order of the help.
-var commands = []command{certsCommand, membersCommand, eventsCommand}
+var commands = []command{certsCommand, membersCommand, eventsCommand, versionCommand}
 
 // A usageError says how a command was called wrongly.
 type usageError string

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/rpcnet-go/rpcnet/internal/version"
 )
 
 // What a node says of itself to all others, in memberlist's meta:
@@ -18,7 +20,7 @@ import (
 // ascend strictly. The name is there if a flag says so, likewise with its length.
 // Bytes after that are left to later versions and ignored, as are unknown flags.
 const (
-	metaVersion = 1
+	metaVersion = version.Gossip
 	metaHeader  = 4 + KeySize
 	// MaxMeta is memberlist's limit, above which it panics.
 	MaxMeta = 512
