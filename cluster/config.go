@@ -97,7 +97,7 @@ type Config struct {
 	Logger *slog.Logger
 	// Metrics receives counts and times. Default none. See package
 	// cluster/prom.
-	Metrics Metrics
+	Metrics *Metrics
 	// Resolve looks up a host name of Seeds. Default net.DefaultResolver.
 	Resolve func(ctx context.Context, host string) ([]string, error)
 	// VerifyNode may refuse a node that has proved its certificate but should
@@ -214,9 +214,7 @@ func (c Config) populate() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	if c.Metrics == nil {
-		c.Metrics = noMetrics{}
-	}
+	c.Metrics = c.Metrics.complete()
 	if c.Resolve == nil {
 		c.Resolve = net.DefaultResolver.LookupHost
 	}

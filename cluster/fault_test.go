@@ -14,7 +14,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/faults"
 )
 
-// A tally is a Metrics that counts.
+// A tally counts what Metrics are given.
 type tally struct {
 	mu     sync.Mutex
 	n      map[string]int
@@ -36,17 +36,20 @@ func (m *tally) get(what string) int {
 	return m.n[what]
 }
 
-func (m *tally) Probe(_ time.Duration, ok bool)        { m.add(fmt.Sprint("probe ", ok)) }
-func (m *tally) Fallback()                             { m.add("fallback") }
-func (m *tally) HealthScore(s int)                     { m.mu.Lock(); m.health = s; m.mu.Unlock() }
-func (m *tally) Packet(direction, kind string, _ int)  { m.add("packet " + direction + " " + kind) }
-func (m *tally) Stream(direction, kind string)         { m.add("stream " + direction + " " + kind) }
-func (m *tally) Refused(reason string)                 { m.add(reason) }
-func (m *tally) Members(cluster.State, int)            {}
-func (m *tally) QueueDepth(queue string, _ int)        { m.add("depth " + queue) }
-func (m *tally) Kept(what string, _, _ int)            { m.add("kept " + what) }
-func (m *tally) Phi(string, float64, bool)             {}
-func (m *tally) Event(k cluster.Kind, c cluster.Cause) { m.add("event " + k.String() + c.String()) }
+// metrics returns the Metrics that count in m.
+func (m *tally) metrics() *cluster.Metrics {
+	return &cluster.Metrics{
+		Probe:       func(_ time.Duration, ok bool) { m.add(fmt.Sprint("probe ", ok)) },
+		Fallback:    func() { m.add("fallback") },
+		HealthScore: func(s int) { m.mu.Lock(); m.health = s; m.mu.Unlock() },
+		Packet:      func(direction, kind string, _ int) { m.add("packet " + direction + " " + kind) },
+		Stream:      func(direction, kind string) { m.add("stream " + direction + " " + kind) },
+		Refused:     m.add,
+		QueueDepth:  func(queue string, _ int) { m.add("depth " + queue) },
+		Kept:        func(what string, _, _ int) { m.add("kept " + what) },
+		Event:       func(k cluster.Kind, c cluster.Cause) { m.add("event " + k.String() + c.String()) },
+	}
+}
 
 // A field is a cluster on a network with faults.
 type field struct {
@@ -90,7 +93,7 @@ func (f *field) add() *history {
 func (f *field) addThrough(seeds ...*history) *history {
 	f.t.Helper()
 	cfg, m := f.cfg, &tally{}
-	cfg.Name, cfg.Metrics, cfg.Seeds = fmt.Sprintf("n%02d", f.made), m, addrs(seeds...)
+	cfg.Name, cfg.Metrics, cfg.Seeds = fmt.Sprintf("n%02d", f.made), m.metrics(), addrs(seeds...)
 	f.made++
 	h := joinContext(f.t, f.net.Context(f.t.Context()), listen(f.t, "127.0.0.1:0"), cfg)
 	f.nodes, f.tally = append(f.nodes, h), append(f.tally, m)

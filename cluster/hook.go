@@ -16,7 +16,7 @@ func init() { hook.Node = forWorkers{} }
 func (forWorkers) Cluster(n *Node) string { return n.cfg.Cluster }
 
 // Metrics returns what the node was given to count with.
-func (forWorkers) Metrics(n *Node) Metrics { return n.cfg.Metrics }
+func (forWorkers) Metrics(n *Node) *Metrics { return n.cfg.Metrics }
 
 // OnLeave registers what runs in Leave after the node has announced that it
 // leaves and before it tells that it has left.

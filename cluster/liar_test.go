@@ -154,7 +154,7 @@ func TestGossipOfAnotherBootAtAnAddressReplacesNobody(t *testing.T) {
 	t.Parallel()
 	counts := &tally{}
 	a := start(t, "a")
-	b := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "b", Seeds: addrs(a), Metrics: counts})
+	b := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "b", Seeds: addrs(a), Metrics: counts.metrics()})
 	a.Sees(t, 2)
 	b.Sees(t, 2)
 	l := newLiar(t)

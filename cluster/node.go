@@ -151,7 +151,7 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 			_, boot, _ := splitID(id)
 			return startOf(boot)
 		},
-		Observer: cfg.Metrics, Contact: n.contact, Control: n.control, Dialed: n.dialed,
+		Observer: gossipMetrics{cfg.Metrics}, Contact: n.contact, Control: n.control, Dialed: n.dialed,
 		Elsewhere: n.elsewhere,
 	})
 	if err != nil {

@@ -65,13 +65,13 @@ func runChild(arg string) error {
 		return err
 	}
 	if c.Worker {
-		if _, err := workers.NewWorker(n, workers.WorkerConfig{Logger: cfg.Logger}); err != nil {
+		if _, err := workers.NewWorker(n, &workers.WorkerConfig{Logger: cfg.Logger}); err != nil {
 			return err
 		}
 		go ep.Serve(context.Background(), rpcnet.NewServer())
 	}
 	if c.Workers > 0 {
-		r, err := workers.NewRegistry(n, workers.RegistryConfig{Logger: cfg.Logger})
+		r, err := workers.NewRegistry(n, &workers.RegistryConfig{Logger: cfg.Logger})
 		if err != nil {
 			return err
 		}
@@ -247,7 +247,7 @@ func TestAProcessKilledIsFailedAndItsSuccessorJoins(t *testing.T) {
 // serveWorker makes a node a worker.
 func serveWorker(t testing.TB, h *history) {
 	t.Helper()
-	if _, err := workers.NewWorker(h.Node, workers.WorkerConfig{Logger: quiet()}); err != nil {
+	if _, err := workers.NewWorker(h.Node, &workers.WorkerConfig{Logger: quiet()}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Node.UpdateTags(cluster.Tags{"role": "worker"}); err != nil {

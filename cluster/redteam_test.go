@@ -41,7 +41,7 @@ func redteam(t testing.TB, attack, bound, measured string) {
 func attacked(t testing.TB, cfg cluster.Config) (*history, *tally) {
 	t.Helper()
 	counts := &tally{}
-	cfg.Name, cfg.Cluster, cfg.Metrics = "victim", attackedCluster, counts
+	cfg.Name, cfg.Cluster, cfg.Metrics = "victim", attackedCluster, counts.metrics()
 	return join(t, listen(t, "127.0.0.1:0"), cfg), counts
 }
 

@@ -21,7 +21,7 @@ func TestAWorkersProcessThatIsStoppedComesBackAndFailsForNobody(t *testing.T) {
 			t.Parallel()
 			dir := certDir(t)
 			h := local(t, dir, "director")
-			r, err := workers.NewRegistry(h.Node, workers.RegistryConfig{Logger: quiet()})
+			r, err := workers.NewRegistry(h.Node, &workers.RegistryConfig{Logger: quiet()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -109,7 +109,7 @@ func TestRecordedPacketsPlayedBackHaveNoEffect(t *testing.T) {
 func TestNodesOfAnotherClusterAreNotHeard(t *testing.T) {
 	t.Parallel()
 	m := &tally{}
-	a := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a", Cluster: "prod", Metrics: m})
+	a := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a", Cluster: "prod", Metrics: m.metrics()})
 	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), cluster.Config{
 		Name: "b", Cluster: "test", Seeds: addrs(a), WaitForSeed: true, JoinTimeout: time.Second, Logger: quiet(),
 	})
@@ -164,7 +164,7 @@ func TestVerifyNodeKeepsANameForItsCertificate(t *testing.T) {
 		return nil
 	}
 	m := &tally{}
-	a := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a", VerifyNode: verify, Metrics: m})
+	a := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a", VerifyNode: verify, Metrics: m.metrics()})
 	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), cluster.Config{
 		Name: "director-9", Seeds: addrs(a), WaitForSeed: true, JoinTimeout: time.Second, Logger: quiet(),
 	})

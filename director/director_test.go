@@ -124,7 +124,7 @@ func startDirector(t testing.TB, name, addr, seed string) *process {
 	t.Helper()
 	return start(t, name, addr, seed, cluster.Tags{"role": "director"}, func(p *process, srv *rpcnet.Server) {
 		var err error
-		if p.registry, err = workers.NewRegistry(p.node, workers.RegistryConfig{Logger: quiet}); err != nil {
+		if p.registry, err = workers.NewRegistry(p.node, &workers.RegistryConfig{Logger: quiet}); err != nil {
 			t.Fatal(err)
 		}
 		director.New(p.registry, quiet).Register(srv)
@@ -136,7 +136,7 @@ func startWorker(t testing.TB, name, addr, seed string, cfg workers.WorkerConfig
 	return start(t, name, addr, seed, cluster.Tags{"role": "worker", "label": name}, func(p *process, srv *rpcnet.Server) {
 		cfg.Logger = quiet
 		var err error
-		if p.worker, err = workers.NewWorker(p.node, cfg); err != nil {
+		if p.worker, err = workers.NewWorker(p.node, &cfg); err != nil {
 			t.Fatal(err)
 		}
 		srv.Register(rpcnet.Method{Spec: countSpec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {

@@ -82,7 +82,7 @@ func (f *fleet) calls(t *testing.T) time.Duration {
 	var first *cluster.Node
 	d := f.node(t, "director", "", cluster.Tags{"role": "director"}, func(n *cluster.Node, srv *rpcnet.Server) {
 		first = n
-		r, err := workers.NewRegistry(n, workers.RegistryConfig{Logger: quiet})
+		r, err := workers.NewRegistry(n, &workers.RegistryConfig{Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func (f *fleet) calls(t *testing.T) time.Duration {
 		director.New(r, quiet).Register(srv)
 	})
 	f.node(t, "worker", f.at(d), cluster.Tags{"role": "worker"}, func(n *cluster.Node, _ *rpcnet.Server) {
-		w, err := workers.NewWorker(n, workers.WorkerConfig{Logger: quiet})
+		w, err := workers.NewWorker(n, &workers.WorkerConfig{Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -181,7 +181,7 @@ func TestAttack09OneClientComplains(t *testing.T) {
 func TestAttack12AClientThatAsksAndDoesNotCall(t *testing.T) {
 	d := start(t, "director", "", "", nil, func(p *process, srv *rpcnet.Server) {
 		var err error
-		if p.registry, err = workers.NewRegistry(p.node, workers.RegistryConfig{Logger: quiet, Strategy: balance.RoundRobin}); err != nil {
+		if p.registry, err = workers.NewRegistry(p.node, &workers.RegistryConfig{Logger: quiet, Strategy: balance.RoundRobin}); err != nil {
 			t.Fatal(err)
 		}
 		director.New(p.registry, quiet).Register(srv)

@@ -150,7 +150,7 @@ func (a *trial) joins(t *testing.T) bool {
 	}
 	t.Cleanup(func() { node.Close() })
 	a.node = node
-	if _, err := workers.NewWorker(node, workers.WorkerConfig{Logger: quiet}); err != nil {
+	if _, err := workers.NewWorker(node, &workers.WorkerConfig{Logger: quiet}); err != nil {
 		t.Fatal(err)
 	}
 	return true

@@ -6,9 +6,9 @@
 // a live view of the workers of a cluster, with their load. A [Client] makes calls
 // on the workers that a registry chooses.
 //
-//	worker, err := workers.NewWorker(node, workers.WorkerConfig{Capacity: 16})
+//	worker, err := workers.NewWorker(node, &workers.WorkerConfig{Capacity: 16})
 //
-//	registry, err := workers.NewRegistry(node, workers.RegistryConfig{})
+//	registry, err := workers.NewRegistry(node, nil)
 //	client, err := workers.NewClient(registry, workers.ClientConfig{})
 //	greeting := contract.NewGreetingClient(client)
 //

@@ -41,7 +41,7 @@ func Example() {
 	a := node("worker-a", cluster.Tags{"role": "worker", "gpu": "h100"})
 	defer a.Endpoint().Close()
 	defer a.Close()
-	if _, err := workers.NewWorker(a, workers.WorkerConfig{Capacity: 16, Logger: quiet}); err != nil {
+	if _, err := workers.NewWorker(a, &workers.WorkerConfig{Capacity: 16, Logger: quiet}); err != nil {
 		log.Fatal(err)
 	}
 	srv := rpcnet.NewServer()
@@ -54,7 +54,7 @@ func Example() {
 	b := node("frontend", nil, a.Self().Addr)
 	defer b.Endpoint().Close()
 	defer b.Close()
-	registry, err := workers.NewRegistry(b, workers.RegistryConfig{Logger: quiet})
+	registry, err := workers.NewRegistry(b, &workers.RegistryConfig{Logger: quiet})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -99,13 +99,13 @@ func ExampleRegistry_Assign() {
 	worker, balancer := listen(), listen()
 	defer worker.Close()
 	defer balancer.Close()
-	if _, err := workers.NewStaticWorker(worker, workers.WorkerConfig{Logger: quiet}); err != nil {
+	if _, err := workers.NewStaticWorker(worker, &workers.WorkerConfig{Logger: quiet}); err != nil {
 		log.Fatal(err)
 	}
 	go worker.Serve(ctx, rpcnet.NewServer())
 
 	list := workers.NewStaticMembers(cluster.Member{Name: "worker-a", Addr: worker.Addr().String(), Tags: cluster.Tags{"role": "worker"}})
-	registry, err := workers.NewStaticRegistry(balancer, list, workers.RegistryConfig{Logger: quiet})
+	registry, err := workers.NewStaticRegistry(balancer, list, &workers.RegistryConfig{Logger: quiet})
 	if err != nil {
 		log.Fatal(err)
 	}

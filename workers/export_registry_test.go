@@ -9,7 +9,7 @@ import (
 )
 
 // NewRegistryDialing is NewRegistry with control connections made by dial.
-func NewRegistryDialing(n *cluster.Node, cfg RegistryConfig, dial func(ctx context.Context, addr string) (*rpcnet.Conn, error)) (*Registry, error) {
+func NewRegistryDialing(n *cluster.Node, cfg *RegistryConfig, dial func(ctx context.Context, addr string) (*rpcnet.Conn, error)) (*Registry, error) {
 	r, err := newRegistry(n.Endpoint(), n, cfg)
 	if err != nil {
 		return nil, err

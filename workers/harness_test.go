@@ -45,7 +45,7 @@ func startWorker(t testing.TB, name string, seed *history, o workerOptions) *tes
 	w.history = join(t, w.ep, cluster.Config{Name: name, Seeds: addrs(seed), Tags: tags})
 	o.config.Logger = quiet()
 	var err error
-	if w.worker, err = workers.NewWorker(w.Node, o.config); err != nil {
+	if w.worker, err = workers.NewWorker(w.Node, &o.config); err != nil {
 		t.Fatal(err)
 	}
 	srv := rpcnet.NewServer()
@@ -98,7 +98,7 @@ func startRouting(t testing.TB, cfg workers.RegistryConfig, ccfg workers.ClientC
 func routingOn(t testing.TB, h *history, cfg workers.RegistryConfig, ccfg workers.ClientConfig) *routing {
 	t.Helper()
 	cfg.Logger = quiet()
-	r, err := workers.NewRegistry(h.Node, cfg)
+	r, err := workers.NewRegistry(h.Node, &cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ func (r *Registry) checkAll() {
 	}
 	for _, w := range r.workers {
 		if tell && w.seen {
-			r.metrics.Phi(w.member.Name, w.monitor.Phi(now), false)
+			r.tellPhi(w.member.Name, w.monitor.Phi(now), false)
 		}
 		if w.broken || r.stall.Holding(now) {
 			continue

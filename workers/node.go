@@ -12,7 +12,7 @@ import (
 // workers in the node's view.
 var nodes = hook.Node.(interface {
 	Cluster(n *cluster.Node) string
-	Metrics(n *cluster.Node) cluster.Metrics
+	Metrics(n *cluster.Node) *cluster.Metrics
 	OnLeave(n *cluster.Node, f func(context.Context))
 	AnswersPackets(n *cluster.Node, m cluster.Member) bool
 	AddView(n *cluster.Node, f func() []cluster.WorkerView) (remove func())

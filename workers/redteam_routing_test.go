@@ -46,7 +46,7 @@ func identified(t testing.TB, id string) *rpcnet.Endpoint {
 func workerOn(t testing.TB, ep *rpcnet.Endpoint, name string, cfg workers.WorkerConfig) cluster.Member {
 	t.Helper()
 	cfg.Logger = quiet()
-	w, err := workers.NewStaticWorker(ep, cfg)
+	w, err := workers.NewStaticWorker(ep, &cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func workerOn(t testing.TB, ep *rpcnet.Endpoint, name string, cfg workers.Worker
 func staticRouting(t testing.TB, logger *slog.Logger, members ...cluster.Member) (*routing, *workers.StaticMembers) {
 	t.Helper()
 	list := workers.NewStaticMembers(members...)
-	r, err := workers.NewStaticRegistry(listen(t, "127.0.0.1:0"), list, workers.RegistryConfig{Logger: logger})
+	r, err := workers.NewStaticRegistry(listen(t, "127.0.0.1:0"), list, &workers.RegistryConfig{Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,9 +46,9 @@ type Registry struct {
 	cluster  string    // its name; "" where there is none
 	origin   time.Time // instants are durations since
 	log      *slog.Logger
-	lines    *loglimit.Limiter // to log, of what peers can cause
-	gate     *gate             // of dials to workers that are only heard of
-	metrics  levels
+	lines    *loglimit.Limiter                                                 // to log, of what peers can cause
+	gate     *gate                                                             // of dials to workers that are only heard of
+	tellPhi  func(worker string, level float64, gone bool)                     // cluster.Metrics.Phi
 	dial     func(ctx context.Context, m cluster.Member) (*rpcnet.Conn, error) // to control streams
 	// Whether a late worker lives is asked by gossip's packets (nil for a registry
 	// without a node) and over its control connection.
@@ -75,18 +75,7 @@ type Registry struct {
 	conns   map[*failover.Conns]struct{} // connections to close when a worker is gone
 }
 
-// levels is told the suspicion levels of workers: the part of cluster.Metrics that
-// a registry has something for.
-type levels interface {
-	Phi(worker string, level float64, gone bool)
-}
-
-// noLevels is for a registry without a node.
-type noLevels struct{}
-
-func (noLevels) Phi(string, float64, bool) {}
-
-// A workerEntry is the registry's record of one worker; mu of the registry
+// A worker is the registry's record of one worker; mu of the registry
 // guards it, but for what is immutable: id, name, boot.
 type worker struct {
 	id      string // Member.ID
@@ -107,8 +96,8 @@ type worker struct {
 }
 
 // NewRegistry returns a registry that follows the node until it stops or
-// Close is called.
-func NewRegistry(node *cluster.Node, cfg RegistryConfig) (*Registry, error) {
+// Close is called. cfg is copied; nil is every default.
+func NewRegistry(node *cluster.Node, cfg *RegistryConfig) (*Registry, error) {
 	r, err := newRegistry(node.Endpoint(), node, cfg)
 	if err != nil {
 		return nil, err
@@ -120,8 +109,8 @@ func NewRegistry(node *cluster.Node, cfg RegistryConfig) (*Registry, error) {
 }
 
 // newRegistry returns a registry that does not run yet.
-func newRegistry(ep *rpcnet.Endpoint, members membership, cfg RegistryConfig) (*Registry, error) {
-	cfg = cfg.populate()
+func newRegistry(ep *rpcnet.Endpoint, members membership, config *RegistryConfig) (*Registry, error) {
+	cfg := config.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
@@ -131,7 +120,7 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, cfg RegistryConfig) (*
 	}
 	r := &Registry{
 		cfg: cfg, selector: selector, node: members, ep: ep,
-		origin: time.Now(), log: cfg.Logger, lines: loglimit.New(cfg.Logger), gate: newGate(), metrics: noLevels{}, zone: cfg.Zone,
+		origin: time.Now(), log: cfg.Logger, lines: loglimit.New(cfg.Logger), gate: newGate(), tellPhi: func(string, float64, bool) {}, zone: cfg.Zone,
 		workers: map[string]*worker{}, standby: map[string]cluster.Member{}, groups: map[string]*group{}, owned: map[string]int{},
 		conns: map[*failover.Conns]struct{}{}, probe: failover.Ping,
 		unview: func() {}, stall: phi.NewStall(checkEvery), changed: make(chan struct{}),
@@ -146,7 +135,7 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, cfg RegistryConfig) (*
 
 // attach makes the registry one of workers in the node's cluster.
 func (r *Registry) attach(n *cluster.Node) {
-	r.cluster, r.metrics = nodes.Cluster(n), nodes.Metrics(n)
+	r.cluster, r.tellPhi = nodes.Cluster(n), nodes.Metrics(n).Phi
 	r.packets = func(m cluster.Member) bool { return nodes.AnswersPackets(n, m) }
 }
 
@@ -299,7 +288,7 @@ func (r *Registry) remove(w *worker) {
 	r.pool.Remove(w.load)
 	r.regroup()
 	r.signal()
-	r.metrics.Phi(w.member.Name, 0, true)
+	r.tellPhi(w.member.Name, 0, true)
 }
 
 // gone forgets a life of a node that is no worker any more. Connections to it

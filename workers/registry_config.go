@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"time"
@@ -84,18 +85,16 @@ func (c PhiConfig) detector(interval time.Duration) phi.Config {
 	}
 }
 
-// populate returns c with defaults in place of its zero fields.
-func (c RegistryConfig) populate() RegistryConfig {
-	if c.Selector == "" {
-		c.Selector = "role=worker"
-	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
-	return c
+// withDefaults returns a copy of c with defaults in place of its zero fields; c may
+// be nil.
+func (c *RegistryConfig) withDefaults() RegistryConfig {
+	cfg := *cmp.Or(c, new(RegistryConfig))
+	cfg.Selector = cmp.Or(cfg.Selector, "role=worker")
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	return cfg
 }
 
-// validate returns what is wrong with a populated config.
+// validate returns what is wrong with a config that has its defaults.
 func (c *RegistryConfig) validate() error {
 	if c.SlowStart < 0 {
 		return fmt.Errorf("workers: RegistryConfig.SlowStart is %v, want 0 or more", c.SlowStart)

@@ -23,7 +23,7 @@ func TestARegistrysConfigIsCheckedAndTellsTheField(t *testing.T) {
 		{RegistryConfig{SlowStart: -1}, []string{"RegistryConfig.SlowStart"}},
 		{RegistryConfig{Selector: "a in b"}, []string{"a in b"}},
 	} {
-		r, err := newRegistry(nil, NewStaticMembers(), c.cfg)
+		r, err := newRegistry(nil, NewStaticMembers(), &c.cfg)
 		if err == nil {
 			r.Close()
 		}

@@ -58,7 +58,7 @@ func drive(t *testing.T, cfg RegistryConfig) (*Registry, *listener) {
 	t.Helper()
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	l := &listener{StaticMembers: NewStaticMembers()}
-	r, err := newRegistry(nil, l, cfg)
+	r, err := newRegistry(nil, l, &cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

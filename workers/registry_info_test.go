@@ -20,8 +20,8 @@ type keptLevels struct {
 	counts map[string]int
 }
 
-// Phi implements levels.
-func (l *keptLevels) Phi(worker string, level float64, gone bool) {
+// phi is a cluster.Metrics.Phi.
+func (l *keptLevels) phi(worker string, level float64, gone bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if gone {
@@ -37,7 +37,7 @@ func TestHeartbeatsOfEachWorkerAreVisible(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &keptLevels{level: map[string]float64{}, counts: map[string]int{}}
 		r, _ := drive(t, RegistryConfig{})
-		r.metrics = m
+		r.tellPhi = m.phi
 		r.work.Go(r.check)
 		a, b := play(r, "a", 1, nil), play(r, "b", 1, nil)
 		if i := b.info(t); !i.LastHeartbeat.IsZero() {

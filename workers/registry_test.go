@@ -89,7 +89,7 @@ func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
 		if cfg.Tags == nil {
 			return h
 		}
-		w, err := workers.NewWorker(h.Node, workers.WorkerConfig{Logger: quiet()})
+		w, err := workers.NewWorker(h.Node, &workers.WorkerConfig{Logger: quiet()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +108,7 @@ func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
 		h.Sees(t, 4)
 	}
 	wire := &control{ep: a.Node.Endpoint(), conns: map[string][]*rpcnet.Conn{}}
-	r, err := workers.NewRegistryDialing(a.Node, workers.RegistryConfig{Logger: quiet()}, wire.dial)
+	r, err := workers.NewRegistryDialing(a.Node, &workers.RegistryConfig{Logger: quiet()}, wire.dial)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -240,7 +240,7 @@ func TestStreamThatAnInterceptorRefusesEndsAtOnce(t *testing.T) {
 	var refused atomic.Int64
 	ep := listen(t, "127.0.0.1:0")
 	h := join(t, ep, cluster.Config{Name: "worker-a", Seeds: addrs(d.history), Tags: cluster.Tags{"role": "worker"}})
-	if _, err := workers.NewWorker(h.Node, workers.WorkerConfig{Logger: quiet()}); err != nil {
+	if _, err := workers.NewWorker(h.Node, &workers.WorkerConfig{Logger: quiet()}); err != nil {
 		t.Fatal(err)
 	}
 	srv := rpcnet.NewServer(rpcnet.WithServerInterceptors(func(rpcnet.ServerFunc) rpcnet.ServerFunc {

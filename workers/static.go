@@ -89,8 +89,8 @@ func (s *StaticMembers) ReportUnreachable(string, string, cluster.Cause) bool { 
 
 // NewStaticRegistry returns a registry of the workers in a list, which it calls
 // through ep. There is no gossip: the registry's own connections tell who
-// lives. Close it when done.
-func NewStaticRegistry(ep *rpcnet.Endpoint, members *StaticMembers, cfg RegistryConfig) (*Registry, error) {
+// lives. cfg is copied; nil is every default. Close the registry when done.
+func NewStaticRegistry(ep *rpcnet.Endpoint, members *StaticMembers, cfg *RegistryConfig) (*Registry, error) {
 	r, err := newRegistry(ep, members, cfg)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,8 @@ func NewStaticRegistry(ep *rpcnet.Endpoint, members *StaticMembers, cfg Registry
 }
 
 // NewStaticWorker makes an endpoint a worker that belongs to no cluster, for
-// [NewStaticRegistry]. It ends with Close.
-func NewStaticWorker(ep *rpcnet.Endpoint, cfg WorkerConfig) (*Worker, error) {
+// [NewStaticRegistry]. cfg is copied; nil is every default. The worker ends with
+// Close.
+func NewStaticWorker(ep *rpcnet.Endpoint, cfg *WorkerConfig) (*Worker, error) {
 	return newWorker(ep, "", cfg)
 }

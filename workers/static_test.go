@@ -13,7 +13,7 @@ import (
 func staticWorker(t *testing.T, name string) cluster.Member {
 	t.Helper()
 	ep := listen(t, "127.0.0.1:0")
-	w, err := workers.NewStaticWorker(ep, workers.WorkerConfig{Logger: quiet()})
+	w, err := workers.NewStaticWorker(ep, &workers.WorkerConfig{Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestStaticRegistryFollowsItsList(t *testing.T) {
 	t.Parallel()
 	a, b := staticWorker(t, "worker-a"), staticWorker(t, "worker-b")
 	list := workers.NewStaticMembers(a)
-	r, err := workers.NewStaticRegistry(listen(t, "127.0.0.1:0"), list, workers.RegistryConfig{Logger: quiet()})
+	r, err := workers.NewStaticRegistry(listen(t, "127.0.0.1:0"), list, &workers.RegistryConfig{Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}

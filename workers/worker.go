@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -37,6 +38,16 @@ type WorkerConfig struct {
 	Logger *slog.Logger
 }
 
+// withDefaults returns a copy of c with defaults in place of its zero fields; c may
+// be nil.
+func (c *WorkerConfig) withDefaults() WorkerConfig {
+	cfg := *cmp.Or(c, new(WorkerConfig))
+	cfg.QueueWait = cmp.Or(cfg.QueueWait, 10*time.Second)
+	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 30*time.Second)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	return cfg
+}
+
 // A Worker is the side of a node that does the work: it counts every call that
 // the endpoint's servers serve, from admission to the end of the handler,
 // keeps to its capacity, and tells all who choose among workers. Handlers do
@@ -66,8 +77,9 @@ type Worker struct {
 }
 
 // NewWorker makes the node a worker. Its tags must make it one to others
-// (role=worker by default). It ends when the node stops, or at Close.
-func NewWorker(node *cluster.Node, cfg WorkerConfig) (*Worker, error) {
+// (role=worker by default). cfg is copied; nil is every default. The worker ends
+// when the node stops, or at Close.
+func NewWorker(node *cluster.Node, cfg *WorkerConfig) (*Worker, error) {
 	w, err := newWorker(node.Endpoint(), node.Self().Boot, cfg)
 	if err != nil {
 		return nil, err
@@ -107,18 +119,10 @@ func (w *Worker) tellLonely(tags cluster.Tags) {
 }
 
 // newWorker makes an endpoint a worker without a cluster.
-func newWorker(ep *rpcnet.Endpoint, boot string, cfg WorkerConfig) (*Worker, error) {
+func newWorker(ep *rpcnet.Endpoint, boot string, config *WorkerConfig) (*Worker, error) {
+	cfg := config.withDefaults()
 	if cfg.Capacity < 0 {
 		return nil, fmt.Errorf("workers: WorkerConfig.Capacity is %d, want 0 (no limit) or more", cfg.Capacity)
-	}
-	if cfg.QueueWait == 0 {
-		cfg.QueueWait = 10 * time.Second
-	}
-	if cfg.DrainTimeout == 0 {
-		cfg.DrainTimeout = 30 * time.Second
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
 	}
 	w := &Worker{
 		cfg: cfg, boot: boot, origin: time.Now(), closed: make(chan struct{}),

@@ -1,4 +1,4 @@
-// Package prom is an implementation of cluster.Metrics for Prometheus.
+// Package prom fills in cluster.Metrics for Prometheus.
 //
 //	m, err := prom.New(prometheus.DefaultRegisterer)
 //	node, err := cluster.Join(ctx, ep, cluster.Config{Name: "a", Metrics: m})
@@ -39,10 +39,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 )
 
-// Metrics implements [cluster.Metrics]. It is safe for concurrent use. One
-// serves one node: two nodes of a process need registerers that tell them apart
-// ([prometheus.WrapRegistererWith]).
-type Metrics struct {
+// collectors are the metrics of one node. They are safe for concurrent use.
+type collectors struct {
 	probeSeconds prometheus.Histogram
 	answered     prometheus.Counter
 	failed       prometheus.Counter
@@ -60,11 +58,11 @@ type Metrics struct {
 	phi          *prometheus.GaugeVec
 }
 
-var _ cluster.Metrics = (*Metrics)(nil)
-
-// New makes the metrics and registers them. It fails, and leaves nothing
-// registered, if one of them is registered already.
-func New(r prometheus.Registerer) (*Metrics, error) {
+// New returns metrics that are registered with r, for [cluster.Config]. It fails,
+// and leaves nothing registered, if one of them is registered already. They serve
+// one node: two nodes of a process need registerers that tell them apart
+// ([prometheus.WrapRegistererWith]).
+func New(r prometheus.Registerer) (*cluster.Metrics, error) {
 	opts := func(name, help string) prometheus.Opts {
 		return prometheus.Opts{Namespace: "rpcnet", Subsystem: "cluster", Name: name, Help: help}
 	}
@@ -75,7 +73,7 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts(opts(name, help)), labels)
 	}
 	probes := counter("probes_total", "Probes of members, by result.", "result")
-	m := &Metrics{
+	m := &collectors{
 		probeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "rpcnet", Subsystem: "cluster", Name: "probe_seconds", Help: "Round trip of answered probes.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5},
@@ -107,11 +105,38 @@ func New(r prometheus.Registerer) (*Metrics, error) {
 		}
 		done = append(done, c)
 	}
-	return m, nil
+	return m.metrics(), nil
 }
 
-// Probe implements [cluster.Metrics].
-func (m *Metrics) Probe(rtt time.Duration, ok bool) {
+// metrics returns the functions that count in m.
+func (m *collectors) metrics() *cluster.Metrics {
+	return &cluster.Metrics{
+		Probe:       m.probe,
+		Fallback:    m.fallbacks.Inc,
+		HealthScore: func(score int) { m.health.Set(float64(score)) },
+		Packet: func(direction, kind string, bytes int) {
+			m.packets.WithLabelValues(direction, kind).Inc()
+			m.bytes.WithLabelValues(direction, kind).Add(float64(bytes))
+		},
+		Stream:  func(direction, kind string) { m.streams.WithLabelValues(direction, kind).Inc() },
+		Refused: func(reason string) { m.refused.WithLabelValues(reason).Inc() },
+		Members: func(state cluster.State, n int) {
+			m.members.WithLabelValues(state.String()).Set(float64(n))
+		},
+		QueueDepth: func(queue string, n int) { m.queues.WithLabelValues(queue).Set(float64(n)) },
+		Kept: func(what string, n, limit int) {
+			m.kept.WithLabelValues(what).Set(float64(n))
+			m.keptMost.WithLabelValues(what).Set(float64(limit))
+		},
+		Event: func(kind cluster.Kind, cause cluster.Cause) {
+			m.events.WithLabelValues(kind.String(), cause.String()).Inc()
+		},
+		Phi: m.level,
+	}
+}
+
+// probe counts a probe of a member.
+func (m *collectors) probe(rtt time.Duration, ok bool) {
 	if !ok {
 		m.failed.Inc()
 		return
@@ -120,45 +145,8 @@ func (m *Metrics) Probe(rtt time.Duration, ok bool) {
 	m.probeSeconds.Observe(rtt.Seconds())
 }
 
-// Fallback implements [cluster.Metrics].
-func (m *Metrics) Fallback() { m.fallbacks.Inc() }
-
-// HealthScore implements [cluster.Metrics].
-func (m *Metrics) HealthScore(score int) { m.health.Set(float64(score)) }
-
-// Packet implements [cluster.Metrics].
-func (m *Metrics) Packet(direction, kind string, bytes int) {
-	m.packets.WithLabelValues(direction, kind).Inc()
-	m.bytes.WithLabelValues(direction, kind).Add(float64(bytes))
-}
-
-// Stream implements [cluster.Metrics].
-func (m *Metrics) Stream(direction, kind string) { m.streams.WithLabelValues(direction, kind).Inc() }
-
-// Refused implements [cluster.Metrics].
-func (m *Metrics) Refused(reason string) { m.refused.WithLabelValues(reason).Inc() }
-
-// Members implements [cluster.Metrics].
-func (m *Metrics) Members(state cluster.State, n int) {
-	m.members.WithLabelValues(state.String()).Set(float64(n))
-}
-
-// QueueDepth implements [cluster.Metrics].
-func (m *Metrics) QueueDepth(queue string, n int) { m.queues.WithLabelValues(queue).Set(float64(n)) }
-
-// Kept implements [cluster.Metrics].
-func (m *Metrics) Kept(what string, n, limit int) {
-	m.kept.WithLabelValues(what).Set(float64(n))
-	m.keptMost.WithLabelValues(what).Set(float64(limit))
-}
-
-// Event implements [cluster.Metrics].
-func (m *Metrics) Event(kind cluster.Kind, cause cluster.Cause) {
-	m.events.WithLabelValues(kind.String(), cause.String()).Inc()
-}
-
-// Phi implements [cluster.Metrics].
-func (m *Metrics) Phi(worker string, level float64, gone bool) {
+// level sets the suspicion level of a worker, or takes it away.
+func (m *collectors) level(worker string, level float64, gone bool) {
 	if gone {
 		m.phi.DeleteLabelValues(worker)
 		return

@@ -80,12 +80,12 @@ func TestFieldMembersSaysWhyAWorkerIsNotChosen(t *testing.T) {
 	t.Parallel()
 	n, flags := startNode(t)
 	quiet := slog.New(slog.DiscardHandler)
-	r, err := workers.NewRegistry(n, workers.RegistryConfig{Logger: quiet})
+	r, err := workers.NewRegistry(n, &workers.RegistryConfig{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.Close() })
-	if _, err := workers.NewWorker(n, workers.WorkerConfig{Logger: quiet}); err != nil {
+	if _, err := workers.NewWorker(n, &workers.WorkerConfig{Logger: quiet}); err != nil {
 		t.Fatal(err)
 	}
 	cert, key := certs.Files(filepath.Join(flags[1], "d"))

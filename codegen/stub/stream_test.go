@@ -121,7 +121,7 @@ func overCluster(t *testing.T, srv *rpcnet.Server) rpcnet.Transport {
 		}
 	}
 	ep := rpctest.Listen(t)
-	w, err := workers.NewStaticWorker(ep, workers.WorkerConfig{Logger: slog.New(slog.DiscardHandler)})
+	w, err := workers.NewStaticWorker(ep, &workers.WorkerConfig{Logger: slog.New(slog.DiscardHandler)})
 	must(err)
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan struct{})
@@ -131,7 +131,7 @@ func overCluster(t *testing.T, srv *rpcnet.Server) rpcnet.Transport {
 	}()
 	t.Cleanup(func() { w.Close(); stop(); <-served })
 	list := workers.NewStaticMembers(cluster.Member{Name: "worker", Addr: ep.Addr().String(), Tags: cluster.Tags{"role": "worker"}})
-	r, err := workers.NewStaticRegistry(rpctest.Listen(t), list, workers.RegistryConfig{Logger: slog.New(slog.DiscardHandler)})
+	r, err := workers.NewStaticRegistry(rpctest.Listen(t), list, &workers.RegistryConfig{Logger: slog.New(slog.DiscardHandler)})
 	must(err)
 	t.Cleanup(func() { r.Close() })
 	c, err := workers.NewClient(r, workers.ClientConfig{})

@@ -46,7 +46,7 @@ func routing(name string, signal syscall.Signal, busy bool, limit float64) row {
 			return nil, err
 		}
 		defer n.Close()
-		r, err := workers.NewRegistry(n, workers.RegistryConfig{Logger: quiet})
+		r, err := workers.NewRegistry(n, &workers.RegistryConfig{Logger: quiet})
 		if err != nil {
 			return nil, err
 		}

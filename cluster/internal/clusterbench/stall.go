@@ -49,7 +49,7 @@ func child(args string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := workers.NewWorker(n, workers.WorkerConfig{Logger: quiet}); err != nil {
+	if _, err := workers.NewWorker(n, &workers.WorkerConfig{Logger: quiet}); err != nil {
 		return err
 	}
 	go ep.Serve(ctx, rpcnet.NewServer())

@@ -24,7 +24,7 @@ func TestComputeIsAnsweredThoughAWorkerDiesWithTheCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer node.Close()
-	registry, err := workers.NewRegistry(node, workers.RegistryConfig{Logger: log})
+	registry, err := workers.NewRegistry(node, &workers.RegistryConfig{Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestComputeIsAnsweredThoughAWorkerDiesWithTheCall(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { worker.Close() })
-		if _, err := workers.NewWorker(worker, workers.WorkerConfig{Logger: log}); err != nil {
+		if _, err := workers.NewWorker(worker, &workers.WorkerConfig{Logger: log}); err != nil {
 			t.Fatal(err)
 		}
 	}

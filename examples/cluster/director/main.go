@@ -55,7 +55,7 @@ func run(ctx context.Context, ep *rpcnet.Endpoint, tags cluster.Tags, strategy b
 	defer node.Close()
 	go program.LogEvents(node, log)
 	log.Info("✅ Director registered itself in cluster")
-	registry, err := workers.NewRegistry(node, workers.RegistryConfig{Strategy: strategy, Logger: log})
+	registry, err := workers.NewRegistry(node, &workers.RegistryConfig{Strategy: strategy, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -113,7 +113,7 @@ func (w *worker) join(ctx context.Context) error {
 	}
 	w.node = node
 	go program.LogEvents(node, w.log)
-	_, err = workers.NewWorker(node, workers.WorkerConfig{
+	_, err = workers.NewWorker(node, &workers.WorkerConfig{
 		Capacity:     w.capacity,
 		DrainTimeout: -1, // streams go on elsewhere as soon as we leave
 		Logger:       w.log,

@@ -77,7 +77,7 @@ func startWorker(t *testing.T, label string, seed *cluster.Node) (kill func()) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { node.Close() })
-	if _, err := workers.NewWorker(node, workers.WorkerConfig{Logger: log}); err != nil {
+	if _, err := workers.NewWorker(node, &workers.WorkerConfig{Logger: log}); err != nil {
 		t.Fatal(err)
 	}
 	return func() {
@@ -97,7 +97,7 @@ func TestTokensOfLaterPromptsComeOnceEach(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer node.Close()
-	registry, err := workers.NewRegistry(node, workers.RegistryConfig{Logger: log})
+	registry, err := workers.NewRegistry(node, &workers.RegistryConfig{Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}

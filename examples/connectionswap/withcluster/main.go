@@ -32,7 +32,7 @@ func direct(ctx context.Context) error {
 		return err
 	}
 	defer node.Close()
-	registry, err := workers.NewRegistry(node, workers.RegistryConfig{})
+	registry, err := workers.NewRegistry(node, nil)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func work(ctx context.Context) error {
 		return err
 	}
 	defer node.Close()
-	if _, err := workers.NewWorker(node, workers.WorkerConfig{Capacity: 16, DrainTimeout: time.Second}); err != nil {
+	if _, err := workers.NewWorker(node, &workers.WorkerConfig{Capacity: 16, DrainTimeout: time.Second}); err != nil {
 		return err
 	}
 	srv := rpcnet.NewServer()

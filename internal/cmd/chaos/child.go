@@ -88,7 +88,7 @@ func child(role, name, addr, seeds, certs string) error {
 	defer node.Close()
 	srv := rpcnet.NewServer()
 	if role == "director" {
-		registry, err := workers.NewRegistry(node, workers.RegistryConfig{Logger: log})
+		registry, err := workers.NewRegistry(node, &workers.RegistryConfig{Logger: log})
 		if err != nil {
 			return err
 		}
@@ -103,7 +103,7 @@ func child(role, name, addr, seeds, certs string) error {
 			return json.Marshal(s)
 		})
 	} else {
-		if _, err := workers.NewWorker(node, workers.WorkerConfig{Capacity: 32, DrainTimeout: 100 * time.Millisecond, Logger: log}); err != nil {
+		if _, err := workers.NewWorker(node, &workers.WorkerConfig{Capacity: 32, DrainTimeout: 100 * time.Millisecond, Logger: log}); err != nil {
 			return err
 		}
 		srv.Register(rpcnet.Method{Spec: generateSpec, Handler: generate})

@@ -58,7 +58,7 @@ func serve(n int, dir string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := workers.NewStaticWorker(ep, workers.WorkerConfig{Capacity: 16}); err != nil {
+		if _, err := workers.NewStaticWorker(ep, &workers.WorkerConfig{Capacity: 16}); err != nil {
 			return err
 		}
 		srv := rpcnet.NewServer()
@@ -132,7 +132,7 @@ func one(n int, dir string) error {
 		return err
 	}
 	defer ep.Close()
-	registry, err := workers.NewStaticRegistry(ep, workers.NewStaticMembers(members...), workers.RegistryConfig{})
+	registry, err := workers.NewStaticRegistry(ep, workers.NewStaticMembers(members...), nil)
 	if err != nil {
 		return err
 	}
