@@ -65,7 +65,7 @@ e2e: ## a client in Python against the cluster example; needs python3
 api-diff: ## what has changed of the public Go API since the last tag
 	@tools/apidiff
 
-house: ## how large names, types, functions and files are, beside what is to be reached
+house: ## the shape of the code: names, types, functions, files, comments and duplicates, beside what is to be reached
 	@go run ./internal/cmd/house
 
 cluster-test: ## all tests of cluster and workers, the long ones too; wants a quiet machine, root for network namespaces

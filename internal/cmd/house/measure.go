@@ -179,7 +179,7 @@ func functions(t tree) []count {
 func fileLines(t tree) []count {
 	var cs []count
 	for _, f := range t.files {
-		cs = append(cs, count{f.path, f.lines})
+		cs = append(cs, count{f.path, len(f.text)})
 	}
 	return descending(cs)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 )
 
@@ -16,6 +17,7 @@ const (
 	maxFunction  = 80  // lines
 	maxFile      = 500 // lines
 	maxRooms     = 6   // files on one of the four ways
+	minComments  = 22  // percent of the lines of a package
 	maxOffenders = 40  // names printed below one measure
 )
 
@@ -56,6 +58,12 @@ func rows(t tree) []row {
 		above := over(cs, limit)
 		return row{measure: measure, today: fmt.Sprint(len(above)), reach: "none", met: len(above) == 0, over: above}
 	}
+	commented, comments := density(t)
+	bare := slices.DeleteFunc(slices.Clone(commented), func(c count) bool { return c.n >= minComments })
+	slices.Reverse(bare)
+	inComments, withIdioms := idiomatic(t)
+	worded := many("comment lines with idioms, see -idioms", withIdioms, 0)
+	worded.today = fmt.Sprint(len(inComments))
 	lines := functions(t)
 	longest := largest("lines of the longest function", lines, maxFunction)
 	longest.over = nil // the next row has them
@@ -77,6 +85,10 @@ func rows(t tree) []row {
 		many(fmt.Sprintf("functions over %d lines", maxFunction), lines, maxFunction),
 		many(fmt.Sprintf("files over %d lines", maxFile), fileLines(t), maxFile),
 		ways,
+		{"comments, in percent of all lines", fmt.Sprint(comments), fmt.Sprintf(">= %d", minComments), comments >= minComments, nil},
+		{fmt.Sprintf("packages with fewer than %d %%", minComments), fmt.Sprint(len(bare)), "none", len(bare) == 0, bare},
+		worded,
+		many("function bodies that stand twice, word for word", duplicates(t), 1),
 	}
 }
 
@@ -108,6 +120,6 @@ func report(w io.Writer, t tree) error {
 			fmt.Fprintf(w, "%6d  %s\n", c.n, c.what)
 		}
 	}
-	_, err := fmt.Fprintln(w, "\nTests, generated files, examples (of exported names) and nested modules do not count.")
+	_, err := fmt.Fprintln(w, "\nTests (but for bodies that stand twice), generated files, examples (of exported names) and nested modules do not count.")
 	return err
 }

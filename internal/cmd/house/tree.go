@@ -14,19 +14,20 @@ import (
 	"strings"
 )
 
-// A tree is the code of a module, without tests, generated files, testdata and
-// nested modules. Paths are relative to the module's root, with slashes.
+// A tree is the code of a module, without generated files, testdata and nested
+// modules. Paths are relative to the module's root, with slashes.
 type tree struct {
 	files []file
-	ways  []way // of ARCHITECTURE.md; nil: there is no such page
+	tests []file // the _test.go files, which only duplicates looks at
+	ways  []way  // of ARCHITECTURE.md; nil: there is no such page
 }
 
 // A file is one Go file.
 type file struct {
-	path  string
-	lines int
-	fset  *token.FileSet
-	ast   *ast.File
+	path string
+	text []string // its lines
+	fset *token.FileSet
+	ast  *ast.File
 }
 
 // dir returns the folder of the file, "." for the root.
@@ -52,7 +53,7 @@ func readTree(dir string) (tree, error) {
 		switch {
 		case d.IsDir() && rel != "." && skipped(name, d.Name()):
 			return filepath.SkipDir
-		case d.IsDir() || !strings.HasSuffix(rel, ".go") || strings.HasSuffix(rel, "_test.go"):
+		case d.IsDir() || !strings.HasSuffix(rel, ".go"):
 			return nil
 		}
 		text, err := os.ReadFile(name)
@@ -60,7 +61,11 @@ func readTree(dir string) (tree, error) {
 			return err
 		}
 		f, err := parseFile(rel, text)
-		if err == nil && !ast.IsGenerated(f.ast) {
+		switch {
+		case err != nil || ast.IsGenerated(f.ast):
+		case strings.HasSuffix(rel, "_test.go"):
+			t.tests = append(t.tests, f)
+		default:
 			t.files = append(t.files, f)
 		}
 		return err
@@ -97,5 +102,6 @@ func parseFile(path string, text []byte) (file, error) {
 	if err != nil {
 		return file{}, err
 	}
-	return file{path: path, lines: strings.Count(string(text), "\n"), fset: fset, ast: f}, nil
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	return file{path: path, text: lines, fset: fset, ast: f}, nil
 }
