@@ -256,7 +256,7 @@ func TestFieldFixedLimitsSayWhatIsRight(t *testing.T) {
 		"procedure, served":  {serve(long[:256]), []string{"256 bytes", "want 1 to 255"}},
 		"procedure, no name": {serve(""), []string{"0 bytes", "want 1 to 255"}},
 		"JSON depth": {func() error {
-			_, err := schema.AppendJSON(nil, append([]byte(strings.Repeat("\x81", 65)), 0))
+			_, err := new(schema.Message).AppendJSON(nil, append([]byte(strings.Repeat("\x81", 65)), 0))
 			return err
 		}, []string{"64 levels", "whatever the options"}},
 	} {

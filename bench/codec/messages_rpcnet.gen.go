@@ -24,20 +24,20 @@ const (
 	MessagesEmbedProcedure   = "/bench.v1.Messages/Embed"
 )
 
-var messagesSchema = schema.New(MessagesDescriptor)
+var messagesSchema = schema.Lazy(MessagesDescriptor)
 
 var (
 	messagesRequestSpec = &rpcnet.Spec{
 		Procedure: MessagesRequestProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendReqCBOR, decodeReqCBOR, messagesSchema.Message("Req")),
-		Response:  stub.StructMessage(appendTokenCBOR, decodeTokenCBOR, messagesSchema.Message("Token")),
+		Request:   stub.StructMessage(appendReqCBOR, decodeReqCBOR, messagesSchema("Req")),
+		Response:  stub.StructMessage(appendTokenCBOR, decodeTokenCBOR, messagesSchema("Token")),
 	}
 	messagesEmbedSpec = &rpcnet.Spec{
 		Procedure: MessagesEmbedProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendEmbedCBOR, decodeEmbedCBOR, messagesSchema.Message("Embed")),
-		Response:  stub.StructMessage(appendOrderCBOR, decodeOrderCBOR, messagesSchema.Message("Order")),
+		Request:   stub.StructMessage(appendEmbedCBOR, decodeEmbedCBOR, messagesSchema("Embed")),
+		Response:  stub.StructMessage(appendOrderCBOR, decodeOrderCBOR, messagesSchema("Order")),
 	}
 )
 

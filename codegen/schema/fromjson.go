@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
 	"math"
@@ -21,9 +20,12 @@ const maxDepth = 64
 // deterministic encoding. Errors name the field that is wrong and say what
 // would be right.
 func (m *Message) AppendCBOR(dst, json []byte) ([]byte, error) {
-	n, err := m.node()
-	if err != nil {
-		return dst, err
+	n := anyValue
+	if m.node != nil {
+		var err error
+		if n, err = m.node(); err != nil {
+			return dst, err
+		}
 	}
 	r := reader{scanner{src: string(json)}}
 	out, err := r.value(dst, n, &path{name: n.ref}, 0)
@@ -102,7 +104,11 @@ func (n *node) describe() string {
 		for _, v := range n.values {
 			names = append(names, v.Name)
 		}
-		return n.ref + ", which is one of " + strings.Join(names, ", ")
+		enum := n.ref + ", which is one of " + strings.Join(names, ", ")
+		if n.kind != kindString {
+			enum += ", or a number"
+		}
+		return enum
 	}
 	return n.ref
 }
@@ -293,175 +299,6 @@ func (r *reader) list(b cbor.Buffer, n *node, p *path, depth, want int) (cbor.Bu
 
 // insert puts head in front of b[at:].
 func insert(b cbor.Buffer, at int, head []byte) cbor.Buffer { return slices.Insert(b, at, head...) }
-
-// A span is an entry of a map within a buffer.
-type span struct {
-	name              string
-	start, value, end int
-}
-
-// object reads a map, a struct or a union.
-func (r *reader) object(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer, error) {
-	if !r.take('{') {
-		return b, r.wrong(n, p)
-	}
-	start := len(b)
-	var spans []span
-	for first := true; !r.take('}'); first = false {
-		if !first && !r.take(',') {
-			return b, p.errorf("%v", r.syntax("a comma or a brace"))
-		}
-		name, err := r.text()
-		if err != nil {
-			return b, p.errorf("%v", err)
-		}
-		if !r.take(':') {
-			return b, p.errorf("%v", r.syntax("a colon"))
-		}
-		s := span{name: name, start: len(b)}
-		e := &entry{}
-		if b, e, err = n.appendKey(b, name, p); err != nil {
-			return b, err
-		}
-		s.value = len(b)
-		here := &path{p, "." + name}
-		if len(name) > maxShown {
-			here.name = "." + short([]byte(name))
-		}
-		if n.kind == kindStruct && !e.node.nullable() && r.literal("null") {
-			b = b[:s.start] // not there
-			continue
-		}
-		if b, err = r.value(b, e.node, here, depth+1); err != nil {
-			return b, err
-		}
-		if b, err = e.finish(b, s.value, here); err != nil {
-			return b, err
-		}
-		s.end = len(b)
-		spans = append(spans, s)
-	}
-	if n.kind == kindUnion && len(spans) != 1 {
-		return b, p.errorf("a union wants exactly one of %s", n.names())
-	}
-	key := func(s span) []byte { return b[s.start:s.value] }
-	byKey := func(x, y span) int { return bytes.Compare(key(x), key(y)) }
-	if !slices.IsSortedFunc(spans, byKey) {
-		old := bytes.Clone(b[start:])
-		slices.SortFunc(spans, byKey)
-		at := start
-		sorted := make([]byte, 0, len(old))
-		for i, s := range spans {
-			sorted = append(sorted, old[s.start-start:s.end-start]...)
-			spans[i] = span{s.name, at, at + s.value - s.start, at + s.end - s.start}
-			at = spans[i].end
-		}
-		copy(b[start:], sorted)
-	}
-	for i := 1; i < len(spans); i++ {
-		if byKey(spans[i-1], spans[i]) == 0 {
-			return b, p.errorf("the same name twice: %.80q", spans[i].name)
-		}
-	}
-	return insert(b, start, cbor.Buffer(nil).AppendMap(len(spans))), nil
-}
-
-// appendKey appends the key for a member of an object and returns what its
-// value must be.
-func (n *node) appendKey(b cbor.Buffer, name string, p *path) (cbor.Buffer, *entry, error) {
-	if n.kind != kindMap {
-		f := n.field(name)
-		if f == nil {
-			what := "no field"
-			if n.kind == kindUnion {
-				what = "no variant"
-			}
-			return b, nil, p.errorf("%s %.80q; it has %s", what, name, n.names())
-		}
-		return append(b, f.key...), f, nil
-	}
-	k := n.key
-	if v, ok := k.constant(name); ok {
-		name = v
-	}
-	switch k.kind {
-	case kindInt:
-		i, err := strconv.ParseInt(name, 10, k.bits)
-		if err != nil {
-			return b, nil, p.errorf("key %.80q: want %s", name, k.describe())
-		}
-		b = b.AppendInt(i)
-	case kindUint:
-		u, err := strconv.ParseUint(name, 10, k.bits)
-		if err != nil {
-			return b, nil, p.errorf("key %.80q: want %s", name, k.describe())
-		}
-		b = b.AppendUint(u)
-	default:
-		b = b.AppendString(name)
-	}
-	return b, &entry{node: n.elem}, nil
-}
-
-// finish applies the options of a field to its value, which is b[at:].
-func (e *entry) finish(b cbor.Buffer, at int, p *path) (cbor.Buffer, error) {
-	if e.max > 0 {
-		if n := length(b[at:]); n > e.max {
-			return b, p.errorf("longer than the contract allows: %d, at most %d", n, e.max)
-		}
-	}
-	if !e.packed {
-		return b, nil
-	}
-	elem := e.node.elem
-	switch {
-	case elem.kind == kindFloat && elem.bits == 32:
-		return pack(b, at, func(d *cbor.Decoder) float32 { return d.Float32() })
-	case elem.kind == kindFloat:
-		return pack(b, at, func(d *cbor.Decoder) float64 { return d.Float64() })
-	case elem.kind == kindInt && elem.bits == 8:
-		return pack(b, at, func(d *cbor.Decoder) int8 { return int8(d.Int64()) })
-	case elem.kind == kindInt && elem.bits == 16:
-		return pack(b, at, func(d *cbor.Decoder) int16 { return int16(d.Int64()) })
-	case elem.kind == kindInt && elem.bits == 32:
-		return pack(b, at, func(d *cbor.Decoder) int32 { return int32(d.Int64()) })
-	case elem.kind == kindInt, elem.kind == kindDuration:
-		return pack(b, at, func(d *cbor.Decoder) int64 { return d.Int64() })
-	case elem.bits == 16:
-		return pack(b, at, func(d *cbor.Decoder) uint16 { return uint16(d.Uint64()) })
-	case elem.bits == 32:
-		return pack(b, at, func(d *cbor.Decoder) uint32 { return uint32(d.Uint64()) })
-	}
-	return pack(b, at, func(d *cbor.Decoder) uint64 { return d.Uint64() })
-}
-
-// pack turns the array b[at:], which this package wrote, into a typed array.
-func pack[T cbor.Number](b cbor.Buffer, at int, read func(*cbor.Decoder) T) (cbor.Buffer, error) {
-	var d cbor.Decoder
-	d.Reset(b[at:], cbor.Limits{Budget: -1})
-	vs := make([]T, d.Array())
-	for i := range vs {
-		vs[i] = read(&d)
-	}
-	return cbor.AppendNumbers(b[:at], vs), d.Err()
-}
-
-// length returns the length of a string, an array or a map.
-func length(encoded []byte) int {
-	var d cbor.Decoder
-	d.Reset(encoded, cbor.Limits{Budget: -1})
-	switch d.Peek() {
-	case cbor.KindText:
-		return len(d.View())
-	case cbor.KindBytes:
-		return len(d.Bytes())
-	case cbor.KindArray:
-		return d.Array()
-	case cbor.KindMap:
-		return d.Map()
-	}
-	return 0
-}
 
 // any reads a value without a type.
 func (r *reader) any(b cbor.Buffer, p *path, depth int) (cbor.Buffer, error) {

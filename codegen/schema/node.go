@@ -38,9 +38,10 @@ type node struct {
 	bits   int // of numbers
 	length int // of arrays
 	elem   *node
-	key    *node    // of maps
-	fields []*entry // of structs and unions
-	values []Value  // of enums
+	key    *node             // of maps
+	fields []*entry          // of structs and unions
+	values []Value           // of enums
+	byText map[string]string // of enums of integers: the constant of a number in decimal
 }
 
 // An entry is a field or a variant.
@@ -201,6 +202,9 @@ func (s *Schema) resolveNamed(n *node, t *Type) error {
 			return fmt.Errorf("enum %s: no type %q", n.ref, t.Base)
 		}
 		base.ref, base.values = n.ref, t.Values
+		if base.kind == kindInt || base.kind == kindUint {
+			base.byText = constantNames(t.Values)
+		}
 		*n = base
 		return nil
 	case "struct":
@@ -212,6 +216,18 @@ func (s *Schema) resolveNamed(n *node, t *Type) error {
 	}
 	s.open = append(s.open, n)
 	return nil
+}
+
+// constantNames returns the names of constants by their value. Of several with
+// one value the first is written; all are read.
+func constantNames(values []Value) map[string]string {
+	names := map[string]string{}
+	for _, v := range values {
+		if _, taken := names[v.Value]; !taken {
+			names[v.Value] = v.Name
+		}
+	}
+	return names
 }
 
 // resolveFields resolves the fields of a struct or the variants of a union.

@@ -7,8 +7,9 @@
 // duration text such as "1.5s", bytes and binary forms standard base64, typed
 // arrays arrays, NaN and the infinities the strings "NaN", "Infinity" and
 // "-Infinity", and 64-bit integers numbers, or strings if asked for
-// ([Message.WithInt64Strings]). Reading takes 64-bit integers in both forms,
-// enumeration constants by name as well, and null for "not there".
+// ([Message.WithInt64Strings]). An enumeration of integers is the name of its
+// constant as Go spells it, or the number if no constant has it. Reading takes
+// 64-bit integers and enumerations in both forms, and null for "not there".
 package schema
 
 import (
@@ -76,10 +77,11 @@ type Field struct {
 	OmitEmpty bool   `json:"omit_empty,omitempty"`
 }
 
-// A Value is a constant of an enum.
+// A Value is a constant of an enum. Two constants may have one value: then JSON
+// has the first.
 type Value struct {
-	Name  string `json:"name"`
-	Value string `json:"value"` // as Go writes it; text without quotes
+	Name  string `json:"name"`  // as Go spells it, the type's name in front included
+	Value string `json:"value"` // decimal, or text without quotes
 }
 
 // Parse reads a descriptor and checks that it is complete.
@@ -138,36 +140,30 @@ func (s *Schema) Message(ref string) (*Message, error) {
 	return &Message{node: func() (*node, error) { return n, nil }}, nil
 }
 
-// A Lazy schema is parsed when it is first used: generated code makes one when
-// the program starts.
-type Lazy struct {
-	load func() (*Schema, error)
+// Lazy returns the transcoders of the types of a descriptor, by their reference.
+// The descriptor is parsed when the first of them is used, since generated code
+// calls Lazy when the program starts. An unknown type fails when it is used.
+func Lazy(descriptor string) func(ref string) *Message {
+	load := sync.OnceValues(func() (*Schema, error) { return Parse(descriptor) })
+	return func(ref string) *Message {
+		return &Message{node: sync.OnceValues(func() (*node, error) {
+			s, err := load()
+			if err != nil {
+				return nil, err
+			}
+			m, err := s.Message(ref)
+			if err != nil {
+				return nil, err
+			}
+			return m.node()
+		})}
+	}
 }
 
-// New returns the lazy schema of a descriptor.
-func New(descriptor string) *Lazy {
-	return &Lazy{sync.OnceValues(func() (*Schema, error) { return Parse(descriptor) })}
-}
-
-// Message returns the transcoder of a type. An unknown one fails when used.
-func (l *Lazy) Message(ref string) *Message {
-	return &Message{node: sync.OnceValues(func() (*node, error) {
-		s, err := l.load()
-		if err != nil {
-			return nil, err
-		}
-		m, err := s.Message(ref)
-		if err != nil {
-			return nil, err
-		}
-		return m.node()
-	})}
-}
-
-// A Message converts one type of message between CBOR and JSON. It is safe for
-// concurrent use.
+// A Message converts one type of message between CBOR and JSON. The zero Message
+// writes any CBOR item as JSON. It is safe for concurrent use.
 type Message struct {
-	node        func() (*node, error)
+	node        func() (*node, error) // nil: any type
 	int64String bool
 }
 
@@ -177,27 +173,4 @@ func (m *Message) WithInt64Strings() *Message {
 	c := *m
 	c.int64String = true
 	return &c
-}
-
-// FromGenerated returns the descriptors in a generated Go file, by service
-// name.
-func FromGenerated(src []byte) (map[string]*Schema, error) {
-	out := map[string]*Schema{}
-	for rest := string(src); ; {
-		_, after, ok := strings.Cut(rest, "Descriptor = `")
-		if !ok {
-			break
-		}
-		text, next, ok := strings.Cut(after, "`")
-		if !ok {
-			return nil, fmt.Errorf("schema: the descriptor has no end")
-		}
-		s, err := Parse(text)
-		if err != nil {
-			return nil, err
-		}
-		out[s.Service] = s
-		rest = next
-	}
-	return out, nil
 }

@@ -3,15 +3,12 @@ package schema
 import (
 	"bytes"
 	"cmp"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
@@ -19,25 +16,21 @@ import (
 // AppendJSON appends the JSON form of a message in CBOR to dst. Fields and
 // variants that the descriptor does not have are written as they are. It is
 // bounded as the zero [cbor.Limits] say. Errors name the field that is wrong and
-// say what would be right.
+// say what would be right. Of the zero Message it writes any item: byte strings
+// become base64, tags are dropped.
 func (m *Message) AppendJSON(dst, encoded []byte) ([]byte, error) {
+	w := writer{b: dst, int64String: m.int64String}
+	w.d.Reset(encoded, cbor.Limits{})
+	if m.node == nil {
+		w.any()
+		return w.b, w.finish("")
+	}
 	n, err := m.node()
 	if err != nil {
 		return dst, err
 	}
-	w := writer{b: dst, int64String: m.int64String}
-	w.d.Reset(encoded, cbor.Limits{})
 	w.value(n)
 	return w.b, w.finish(n.ref)
-}
-
-// AppendJSON appends the JSON form of any CBOR item to dst, without a
-// descriptor: byte strings become base64, tags are dropped.
-func AppendJSON(dst, encoded []byte) ([]byte, error) {
-	w := writer{b: dst}
-	w.d.Reset(encoded, cbor.Limits{})
-	w.any()
-	return w.b, w.finish("")
 }
 
 type writer struct {
@@ -82,6 +75,8 @@ func short(name []byte) string {
 func (w *writer) byte(c byte)     { w.b = append(w.b, c) }
 func (w *writer) string(s string) { w.b = append(w.b, s...) }
 
+// value writes the next item, which n describes. An item of another kind is an
+// error of the decoder.
 func (w *writer) value(n *node) {
 	d := &w.d
 	if d.Nil() {
@@ -91,37 +86,9 @@ func (w *writer) value(n *node) {
 	switch n.kind {
 	case kindOptional:
 		w.value(n.elem)
-	case kindBool:
-		w.b = strconv.AppendBool(w.b, d.Bool())
-	case kindInt:
-		v := d.IntN(n.bits)
-		w.integer(n.bits, func(b []byte) []byte { return strconv.AppendInt(b, v, 10) })
-	case kindUint:
-		v := d.UintN(n.bits)
-		w.integer(n.bits, func(b []byte) []byte { return strconv.AppendUint(b, v, 10) })
-	case kindFloat:
-		w.float(d.Float64(), n.bits)
-	case kindString:
-		w.text(d.View())
-	case kindBytes:
-		w.base64(d.Bytes())
-	case kindFixedBytes:
-		p := make([]byte, 0, min(n.length, 64))
-		if p = append(p, d.Bytes()...); len(p) != n.length && d.Err() == nil {
-			d.Fail(errLength(n.length, len(p)))
-		}
-		w.base64(p)
-	case kindTime:
-		w.time(d.Time())
-	case kindDuration:
-		w.text(time.Duration(d.Int64()).String())
 	case kindList:
 		if d.Peek() == cbor.KindTag {
-			if n.elem.kind == kindDuration {
-				numbers(w, func(v time.Duration) { w.text(v.String()) })
-				return
-			}
-			w.typedArray()
+			w.typedArray(n.elem)
 			return
 		}
 		w.items(d.Array(), n.elem)
@@ -130,45 +97,57 @@ func (w *writer) value(n *node) {
 		w.items(n.length, n.elem)
 	case kindMap:
 		w.entries(d.Map(), func() *node {
-			w.key()
+			w.key(n.key)
 			return n.elem
 		})
 	case kindStruct:
-		w.entries(d.Map(), func() *node {
-			if d.Peek() == cbor.KindUint {
-				return w.numbered(n)
-			}
-			name := d.View()
-			w.text(name)
-			if f := n.field(name); f != nil {
-				return f.node
-			}
-			return nil
-		})
+		w.entries(d.Map(), func() *node { return w.field(n) })
 	case kindUnion:
-		name := d.Union()
-		w.byte('{')
-		start := len(w.b)
-		w.text(name)
-		end := len(w.b)
-		if d.Err() != nil {
-			return
-		}
-		w.byte(':')
-		if f := n.field(name); f != nil {
-			w.value(f.node)
-		} else {
-			w.any()
-		}
-		if d.Err() != nil {
-			w.in(w.b[start:end])
-			return
-		}
-		w.byte('}')
-		d.Leave()
+		w.union(n)
+	case kindRaw, kindProtobuf:
+		w.any()
 	default:
+		w.scalar(n)
+	}
+}
+
+// field reads the key of a field and writes its name. It returns the type of
+// its value, nil if the field is unknown.
+func (w *writer) field(n *node) *node {
+	if w.d.Peek() == cbor.KindUint {
+		return w.numbered(n)
+	}
+	name := w.d.View()
+	w.text(name)
+	if f := n.field(name); f != nil {
+		return f.node
+	}
+	return nil
+}
+
+// union writes an object with one member, the variant. One that is unknown is
+// written as it is.
+func (w *writer) union(n *node) {
+	name := w.d.Union()
+	w.byte('{')
+	start := len(w.b)
+	w.text(name)
+	end := len(w.b)
+	if w.d.Err() != nil {
+		return
+	}
+	w.byte(':')
+	if f := n.field(name); f != nil {
+		w.value(f.node)
+	} else {
 		w.any()
 	}
+	if w.d.Err() != nil {
+		w.in(w.b[start:end])
+		return
+	}
+	w.byte('}')
+	w.d.Leave()
 }
 
 // numbered reads the number of a field and writes its name.
@@ -184,42 +163,6 @@ func (w *writer) numbered(n *node) *node {
 	}
 	w.text(strconv.FormatUint(k, 10))
 	return nil
-}
-
-func (w *writer) integer(bits int, write func([]byte) []byte) {
-	quote := bits == 64 && w.int64String
-	if quote {
-		w.byte('"')
-	}
-	w.b = write(w.b)
-	if quote {
-		w.byte('"')
-	}
-}
-
-func (w *writer) float(f float64, bits int) {
-	switch {
-	case math.IsNaN(f):
-		w.string(`"NaN"`)
-	case math.IsInf(f, 1):
-		w.string(`"Infinity"`)
-	case math.IsInf(f, -1):
-		w.string(`"-Infinity"`)
-	default:
-		w.b = strconv.AppendFloat(w.b, f, 'g', -1, bits)
-	}
-}
-
-func (w *writer) time(t time.Time) {
-	w.byte('"')
-	w.b = t.AppendFormat(w.b, time.RFC3339Nano)
-	w.byte('"')
-}
-
-func (w *writer) base64(p []byte) {
-	w.byte('"')
-	w.b = base64.StdEncoding.AppendEncode(w.b, p)
-	w.byte('"')
 }
 
 // items writes an array that has been entered.
@@ -293,26 +236,6 @@ func (w *writer) unique(names []piece) {
 	}
 }
 
-// key writes the key of a map as text.
-func (w *writer) key() {
-	switch d := &w.d; d.Peek() {
-	case cbor.KindText:
-		w.text(d.View())
-	case cbor.KindUint:
-		w.byte('"')
-		w.b = strconv.AppendUint(w.b, d.Uint64(), 10)
-		w.byte('"')
-	case cbor.KindNint:
-		w.byte('"')
-		w.b = strconv.AppendInt(w.b, d.Int64(), 10)
-		w.byte('"')
-	default:
-		if d.Err() == nil {
-			d.Fail(errKey)
-		}
-	}
-}
-
 // any writes an item of which nothing is known.
 func (w *writer) any() {
 	d := &w.d
@@ -329,11 +252,11 @@ func (w *writer) any() {
 		w.items(d.Array(), nil)
 	case cbor.KindMap:
 		w.entries(d.Map(), func() *node {
-			w.key()
+			w.key(nil)
 			return nil
 		})
 	case cbor.KindTag:
-		w.typedArray()
+		w.typedArray(nil)
 	case cbor.KindBool:
 		w.b = strconv.AppendBool(w.b, d.Bool())
 	case cbor.KindFloat:
@@ -345,25 +268,33 @@ func (w *writer) any() {
 }
 
 // typedArray writes what a typed array holds (RFC 8746); of any other tagged
-// item, the item.
-func (w *writer) typedArray() {
+// item, the item. The elements are of type elem; nil if it is unknown.
+func (w *writer) typedArray(elem *node) {
+	wide := elem // of a number with 64 bits
+	switch {
+	case elem == nil:
+		elem, wide = &node{}, &node{bits: 64}
+	case elem.kind == kindDuration:
+		numbers(w, func(v time.Duration) { w.text(v.String()) })
+		return
+	}
 	probe := w.d
 	tag := probe.Tag()
 	switch tag {
 	case 69:
-		numbers(w, func(v uint16) { w.b = strconv.AppendUint(w.b, uint64(v), 10) })
+		numbers(w, func(v uint16) { w.uint(elem, uint64(v)) })
 	case 70:
-		numbers(w, func(v uint32) { w.b = strconv.AppendUint(w.b, uint64(v), 10) })
+		numbers(w, func(v uint32) { w.uint(elem, uint64(v)) })
 	case 71:
-		numbers(w, func(v uint64) { w.integer(64, func(b []byte) []byte { return strconv.AppendUint(b, v, 10) }) })
+		numbers(w, func(v uint64) { w.uint(wide, v) })
 	case 72:
-		numbers(w, func(v int8) { w.b = strconv.AppendInt(w.b, int64(v), 10) })
+		numbers(w, func(v int8) { w.int(elem, int64(v)) })
 	case 77:
-		numbers(w, func(v int16) { w.b = strconv.AppendInt(w.b, int64(v), 10) })
+		numbers(w, func(v int16) { w.int(elem, int64(v)) })
 	case 78:
-		numbers(w, func(v int32) { w.b = strconv.AppendInt(w.b, int64(v), 10) })
+		numbers(w, func(v int32) { w.int(elem, int64(v)) })
 	case 79:
-		numbers(w, func(v int64) { w.integer(64, func(b []byte) []byte { return strconv.AppendInt(b, v, 10) }) })
+		numbers(w, func(v int64) { w.int(wide, v) })
 	case 85:
 		numbers(w, func(v float32) { w.float(float64(v), 32) })
 	case 86:
@@ -385,34 +316,4 @@ func numbers[T cbor.Number](w *writer, write func(T)) {
 		write(v)
 	}
 	w.byte(']')
-}
-
-const hex = "0123456789abcdef"
-
-// text writes a JSON string. s is UTF-8.
-func (w *writer) text(s string) {
-	w.byte('"')
-	start := 0
-	for i := range len(s) {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf || c >= utf8.RuneSelf {
-			continue
-		}
-		w.string(s[start:i])
-		start = i + 1
-		switch c {
-		case '"', '\\':
-			w.b = append(w.b, '\\', c)
-		case '\n':
-			w.string(`\n`)
-		case '\t':
-			w.string(`\t`)
-		case '\r':
-			w.string(`\r`)
-		default:
-			w.b = append(w.b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-	}
-	w.string(s[start:])
-	w.byte('"')
 }

@@ -64,10 +64,10 @@ func TestErrorsOfWritingJSONNameTheFieldAndWhatWouldBeRight(t *testing.T) {
 			t.Errorf("%.40q: %.100s, %v, want %s", in, j, err, want)
 		}
 	}
-	if _, err := schema.AppendJSON(nil, []byte("\xa1\x61a\x81\xff")); err == nil || !strings.HasPrefix(err.Error(), "a[0]: indefinite length") {
+	if _, err := new(schema.Message).AppendJSON(nil, []byte("\xa1\x61a\x81\xff")); err == nil || !strings.HasPrefix(err.Error(), "a[0]: indefinite length") {
 		t.Errorf("without descriptor: %v", err)
 	}
-	if _, err := schema.AppendJSON(nil, []byte("\xff")); err == nil || !strings.HasPrefix(err.Error(), "indefinite length") {
+	if _, err := new(schema.Message).AppendJSON(nil, []byte("\xff")); err == nil || !strings.HasPrefix(err.Error(), "indefinite length") {
 		t.Errorf("without descriptor, at the top: %v", err)
 	}
 }

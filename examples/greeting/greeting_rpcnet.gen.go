@@ -26,7 +26,7 @@ const (
 	GreetingCountProcedure = "/greeting.v1.Greeting/Count"
 )
 
-var greetingSchema = schema.New(GreetingDescriptor)
+var greetingSchema = schema.Lazy(GreetingDescriptor)
 
 var (
 	greetingHelloSpec = &rpcnet.Spec{
@@ -34,16 +34,16 @@ var (
 		Shape:       rpcnet.Unary,
 		Idempotency: rpcnet.NoSideEffects,
 		Timeout:     2000000000, // 2s
-		Request:     stub.StructMessage(appendHelloRequestCBOR, decodeHelloRequestCBOR, greetingSchema.Message("HelloRequest")),
-		Response:    stub.StructMessage(appendHelloResponseCBOR, decodeHelloResponseCBOR, greetingSchema.Message("HelloResponse")),
+		Request:     stub.StructMessage(appendHelloRequestCBOR, decodeHelloRequestCBOR, greetingSchema("HelloRequest")),
+		Response:    stub.StructMessage(appendHelloResponseCBOR, decodeHelloResponseCBOR, greetingSchema("HelloResponse")),
 		Errors:      greetingErrors,
 		Doc:         "Hello greets once.",
 	}
 	greetingCountSpec = &rpcnet.Spec{
 		Procedure: GreetingCountProcedure,
 		Shape:     rpcnet.Feed,
-		Request:   stub.StructMessage(appendCountRequestCBOR, decodeCountRequestCBOR, greetingSchema.Message("CountRequest")),
-		Response:  stub.StructMessage(appendHelloResponseCBOR, decodeHelloResponseCBOR, greetingSchema.Message("HelloResponse")),
+		Request:   stub.StructMessage(appendCountRequestCBOR, decodeCountRequestCBOR, greetingSchema("CountRequest")),
+		Response:  stub.StructMessage(appendHelloResponseCBOR, decodeHelloResponseCBOR, greetingSchema("HelloResponse")),
 		Errors:    greetingErrors,
 		Doc:       "Count greets as often as it is asked to.",
 	}

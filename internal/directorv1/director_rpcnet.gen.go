@@ -23,7 +23,7 @@ const (
 	DirectorGetWorkerProcedure = "/director.v1.Director/GetWorker"
 )
 
-var directorSchema = schema.New(DirectorDescriptor)
+var directorSchema = schema.Lazy(DirectorDescriptor)
 
 var (
 	directorGetWorkerSpec = &rpcnet.Spec{
@@ -31,8 +31,8 @@ var (
 		Shape:          rpcnet.Unary,
 		Timeout:        5000000000, // 5s
 		MaxMessageSize: 262144,
-		Request:        stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorSchema.Message("GetWorkerRequest")),
-		Response:       stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorSchema.Message("GetWorkerResponse")),
+		Request:        stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorSchema("GetWorkerRequest")),
+		Response:       stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorSchema("GetWorkerResponse")),
 		Doc:            "GetWorker returns a worker for one call.\n\nA request with all that it may hold has 250 KB.",
 	}
 )

@@ -36,7 +36,7 @@ func (b Break) String() string {
 func Breaking(res *Result, rev string) ([]Break, error) {
 	now, all := map[string]services{}, services{}
 	for _, f := range res.Files {
-		ss, err := schema.FromGenerated(f.Src)
+		ss, err := descriptors(f.Src)
 		if err != nil {
 			return nil, err
 		}

@@ -2,9 +2,11 @@ package gen
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"go/constant"
+	"go/token"
 	"go/types"
 	"maps"
 	"slices"
@@ -115,9 +117,7 @@ func (d *describer) ref(t types.Type) string {
 		case *types.Interface, *types.Struct:
 			return d.named(n)
 		case *types.Basic:
-			if values := enumValues(n); len(values) > 0 {
-				key := d.e.typeRef(n)
-				d.types[key] = &schema.Type{Kind: "enum", Doc: d.doc(n.Obj()), Base: u.Name(), Values: values}
+			if key := d.enum(n, u); key != "" {
 				return key
 			}
 		}
@@ -136,13 +136,38 @@ func (d *describer) ref(t types.Type) string {
 		}
 		return fmt.Sprintf("[%d]%s", u.Len(), d.ref(u.Elem()))
 	case *types.Map:
-		return "map[" + u.Key().Underlying().(*types.Basic).Name() + "]" + d.ref(u.Elem())
+		return "map[" + d.keyRef(u.Key()) + "]" + d.ref(u.Elem())
 	case *types.Basic:
 		return types.Typ[u.Kind()].Name() // byte is uint8
 	}
 	return t.String()
 }
 
+// keyRef returns the reference to the type of a map's key, which is sent as the
+// text or the integer that it is, whatever methods it has.
+func (d *describer) keyRef(t types.Type) string {
+	base := t.Underlying().(*types.Basic)
+	if n, ok := types.Unalias(t).(*types.Named); ok && special(n) == "" && !isDuration(n) {
+		if key := d.enum(n, base); key != "" {
+			return key
+		}
+	}
+	return types.Typ[base.Kind()].Name()
+}
+
+// enum describes a type that has constants. It returns its reference, or "" if
+// it has none.
+func (d *describer) enum(n *types.Named, base *types.Basic) string {
+	values := d.enumValues(n, base)
+	if len(values) == 0 {
+		return ""
+	}
+	key := d.e.typeRef(n)
+	d.types[key] = &schema.Type{Kind: "enum", Doc: d.doc(n.Obj()), Base: types.Typ[base.Kind()].Name(), Values: values}
+	return key
+}
+
+// named describes a struct or a union and returns its reference.
 func (d *describer) named(n *types.Named) string {
 	key := d.e.typeRef(n)
 	if d.types[key] != nil {
@@ -180,22 +205,44 @@ func (d *describer) fieldDoc(f *field) string {
 	return d.e.c.fieldComments()[f.obj.Pos()]
 }
 
-// enumValues returns the exported constants of a named type.
-func enumValues(n *types.Named) (out []schema.Value) {
+// enumValues returns the exported constants of a named type: integers by their
+// value and then in source order, texts by their name.
+func (d *describer) enumValues(n *types.Named, base *types.Basic) (out []schema.Value) {
 	p := n.Obj().Pkg()
-	if p == nil || p.Path() == "time" {
+	if p == nil || n.TypeArgs().Len() > 0 || base.Info()&(types.IsInteger|types.IsString) == 0 {
 		return nil
 	}
+	var consts []*types.Const
 	for _, name := range p.Scope().Names() {
 		k, ok := p.Scope().Lookup(name).(*types.Const)
-		if !ok || !k.Exported() || !types.Identical(k.Type(), n) {
-			continue
+		if ok && k.Exported() && types.Identical(k.Type(), n) {
+			consts = append(consts, k)
 		}
+	}
+	slices.SortStableFunc(consts, func(a, b *types.Const) int {
+		if a.Val().Kind() != constant.Int {
+			return 0
+		}
+		pa, pb := d.e.c.fset.Position(a.Pos()), d.e.c.fset.Position(b.Pos())
+		return cmp.Or(constantOrder(a.Val(), b.Val()), cmp.Compare(pa.Filename, pb.Filename), cmp.Compare(pa.Offset, pb.Offset))
+	})
+	for _, k := range consts {
 		v := k.Val().ExactString()
 		if k.Val().Kind() == constant.String {
 			v = constant.StringVal(k.Val())
 		}
-		out = append(out, schema.Value{Name: name, Value: v})
+		out = append(out, schema.Value{Name: k.Name(), Value: v})
 	}
 	return out
+}
+
+// constantOrder compares two integers.
+func constantOrder(a, b constant.Value) int {
+	switch {
+	case constant.Compare(a, token.LSS, b):
+		return -1
+	case constant.Compare(a, token.GTR, b):
+		return 1
+	}
+	return 0
 }

@@ -54,7 +54,7 @@ func TestJSONFormIsCanonical(t *testing.T) {
 	for _, want := range []string{
 		`"created_at":"2026-11-23T00:00:00.000000005Z"`, `"last":{"created":{"name":"a"}}`, `"name":"käse"`, `"i8":-128`,
 		`"uint64":18446744073709551615`, `"float64":3.141592653589793`, `"float32":1.1`, `"bytes":"AP8="`, `"fixed":"AQIDBA=="`,
-		`"packed_u":[9223372036854775808]`, `"packed64":["-Infinity"]`, `"duration":"-1s"`, `"addr":"10.1.2.3"`, `"priority":1`, `"mood":"sad"`,
+		`"packed_u":[9223372036854775808]`, `"packed64":["-Infinity"]`, `"duration":"-1s"`, `"addr":"10.1.2.3"`, `"priority":"High"`, `"mood":"sad"`,
 		`"ptr":"","url":`, `"raw":[1,2]`, `"union":{"many":{"seq":4,"answers":[{"text":{"seq":3,"text":"x"}},null,{"number":{"n":1}}]}}`,
 		`"opt_point":{"x":1,"y":2,"z":3}`, `"by_name":{"c":{"created":{"name":"c"}},"d":{"removed":{"name":"d"}},"nil":null}`,
 		`"int_map":{"5":[],"-1":["x"]}`, `"proto":null`,
@@ -86,7 +86,7 @@ func TestJSONErrorsNameTheFieldAndWhatWouldBeRight(t *testing.T) {
 		`{"fixed":"AA=="}`:                `All.fixed: want a string with base64 of 4 bytes, got "AA=="`,
 		`{"time":"yesterday"}`:            `All.time: want a string with a time such as "2006-01-02T15:04:05Z", got "yesterday"`,
 		`{"duration":"fast"}`:             `All.duration: want a string with a duration such as "1.5s", got "fast"`,
-		`{"priority":"Medium"}`:           `All.priority: want shared.Priority, which is one of High, Low, got "Medium"`,
+		`{"priority":"Medium"}`:           `All.priority: want shared.Priority, which is one of Low, High, or a number, got "Medium"`,
 		`{"union":{"text":{},"many":{}}}`: `All.union: a union wants exactly one of text, number, nothing, many`,
 		`{"union":{"txt":{}}}`:            `All.union: no variant "txt"; it has text, number, nothing, many`,
 		`{"union":{"text":{"seq":-1}}}`:   `All.union.text.seq: want uint64, got -1`,

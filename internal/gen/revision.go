@@ -16,6 +16,27 @@ import (
 // services are descriptors by the name of their service.
 type services = map[string]*schema.Schema
 
+// descriptors returns the descriptors in a generated file.
+func descriptors(src []byte) (services, error) {
+	out := services{}
+	for rest := string(src); ; {
+		_, after, ok := strings.Cut(rest, "Descriptor = `")
+		if !ok {
+			return out, nil
+		}
+		text, next, ok := strings.Cut(after, "`")
+		if !ok {
+			return nil, errors.New("the descriptor has no end: generate the file again")
+		}
+		s, err := schema.Parse(text)
+		if err != nil {
+			return nil, err
+		}
+		out[s.Service] = s
+		rest = next
+	}
+}
+
 // unread returns the services of the generated files of a folder that have a
 // definition which was not read, since it is for other platforms.
 func unread(dir string, read []File) (services, error) {
@@ -32,7 +53,7 @@ func unread(dir string, read []File) (services, error) {
 		if err != nil {
 			return nil, err
 		}
-		ss, err := schema.FromGenerated(src)
+		ss, err := descriptors(src)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -60,7 +81,7 @@ func atRevision(dir, rev string) (services, map[string]string, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		ss, err := schema.FromGenerated(src)
+		ss, err := descriptors(src)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s at %s: %w", name, rev, err)
 		}

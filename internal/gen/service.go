@@ -40,7 +40,7 @@ func (s *service) specName(m *method) string { return lowerFirst(s.name) + m.nam
 
 func (e *emitter) specs(s *service) {
 	rpcnet := e.rpcnet()
-	e.p("\nvar %sSchema = %s.New(%sDescriptor)\n", lowerFirst(s.name), e.imp(schemaPath, "schema"), s.name)
+	e.p("\nvar %sSchema = %s.Lazy(%sDescriptor)\n", lowerFirst(s.name), e.imp(schemaPath, "schema"), s.name)
 	e.p("\nvar (\n")
 	for _, m := range s.methods {
 		e.p("%s = &%s.Spec{\n", s.specName(m), rpcnet)
@@ -153,7 +153,7 @@ func (e *emitter) accepted(m *method) {
 func (e *emitter) message(s *service, m message) string {
 	T := e.typ(m.typ)
 	codec := func(kind string) string {
-		return fmt.Sprintf("%s.%s(%s, %s, %sSchema.Message(%q))",
+		return fmt.Sprintf("%s.%s(%s, %s, %sSchema(%q))",
 			e.stub(), kind, e.appendFn(m.typ), e.decodeFn(m.typ), lowerFirst(s.name), e.typeRef(m.typ))
 	}
 	switch m.kind {
@@ -164,7 +164,7 @@ func (e *emitter) message(s *service, m message) string {
 	case protoMessage:
 		return fmt.Sprintf("%s.Message[*%s]()", e.imp(protoPath, "protobuf"), T)
 	}
-	return fmt.Sprintf("%s.StructMessage(%s.Buffer.AppendRawMessage, (*%s.Decoder).DecodeRawMessage, %sSchema.Message(%q))",
+	return fmt.Sprintf("%s.StructMessage(%s.Buffer.AppendRawMessage, (*%s.Decoder).DecodeRawMessage, %sSchema(%q))",
 		e.stub(), e.cbor(), e.cbor(), lowerFirst(s.name), specialRaw)
 }
 

@@ -27,28 +27,28 @@ const (
 	EchoTalkProcedure  = "/bench.Echo/Talk"
 )
 
-var echoSchema = schema.New(EchoDescriptor)
+var echoSchema = schema.Lazy(EchoDescriptor)
 
 var (
 	echoUnarySpec = &rpcnet.Spec{
 		Procedure: EchoUnaryProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema.Message("Payload")),
-		Response:  stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema.Message("Payload")),
+		Request:   stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
+		Response:  stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
 		Doc:       "Unary returns its request.",
 	}
 	echoFeedSpec = &rpcnet.Spec{
 		Procedure: EchoFeedProcedure,
 		Shape:     rpcnet.Feed,
-		Request:   stub.StructMessage(appendFeedRequestCBOR, decodeFeedRequestCBOR, echoSchema.Message("FeedRequest")),
-		Response:  stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema.Message("Payload")),
+		Request:   stub.StructMessage(appendFeedRequestCBOR, decodeFeedRequestCBOR, echoSchema("FeedRequest")),
+		Response:  stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
 		Doc:       "Feed sends messages of one size for some time.",
 	}
 	echoTalkSpec = &rpcnet.Spec{
 		Procedure: EchoTalkProcedure,
 		Shape:     rpcnet.Bidi,
-		Request:   stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema.Message("Payload")),
-		Response:  stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema.Message("Payload")),
+		Request:   stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
+		Response:  stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
 		Doc:       "Talk returns each message.",
 	}
 )

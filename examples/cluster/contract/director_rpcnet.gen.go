@@ -24,15 +24,15 @@ const (
 	DirectorRegistryGetWorkerProcedure = "/cluster.v1.DirectorRegistry/GetWorker"
 )
 
-var directorRegistrySchema = schema.New(DirectorRegistryDescriptor)
+var directorRegistrySchema = schema.Lazy(DirectorRegistryDescriptor)
 
 var (
 	directorRegistryGetWorkerSpec = &rpcnet.Spec{
 		Procedure: DirectorRegistryGetWorkerProcedure,
 		Shape:     rpcnet.Unary,
 		Timeout:   5000000000, // 5s
-		Request:   stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorRegistrySchema.Message("GetWorkerRequest")),
-		Response:  stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorRegistrySchema.Message("GetWorkerResponse")),
+		Request:   stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorRegistrySchema("GetWorkerRequest")),
+		Response:  stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorRegistrySchema("GetWorkerResponse")),
 		Errors:    directorRegistryErrors,
 		Doc:       "GetWorker returns the worker that a client should connect to.",
 	}

@@ -26,14 +26,14 @@ const (
 	InferenceGenerateProcedure = "/inference.v1.Inference/Generate"
 )
 
-var inferenceSchema = schema.New(InferenceDescriptor)
+var inferenceSchema = schema.Lazy(InferenceDescriptor)
 
 var (
 	inferenceGenerateSpec = &rpcnet.Spec{
 		Procedure: InferenceGenerateProcedure,
 		Shape:     rpcnet.Bidi,
-		Request:   stub.StructMessage(appendInferenceRequestCBOR, decodeInferenceRequestCBOR, inferenceSchema.Message("InferenceRequest")),
-		Response:  stub.UnionMessage(AppendInferenceResponseCBOR, DecodeInferenceResponseCBOR, inferenceSchema.Message("InferenceResponse")),
+		Request:   stub.StructMessage(appendInferenceRequestCBOR, decodeInferenceRequestCBOR, inferenceSchema("InferenceRequest")),
+		Response:  stub.UnionMessage(AppendInferenceResponseCBOR, DecodeInferenceResponseCBOR, inferenceSchema("InferenceResponse")),
 		Errors:    inferenceErrors,
 		Resume: &rpcnet.Resume{
 			Sequence: func(res any) uint64 {

@@ -24,14 +24,14 @@ const (
 	InferenceGenerateProcedure = "/swap.v1.Inference/Generate"
 )
 
-var inferenceSchema = schema.New(InferenceDescriptor)
+var inferenceSchema = schema.Lazy(InferenceDescriptor)
 
 var (
 	inferenceGenerateSpec = &rpcnet.Spec{
 		Procedure: InferenceGenerateProcedure,
 		Shape:     rpcnet.Feed,
-		Request:   stub.StructMessage(appendGenerateRequestCBOR, decodeGenerateRequestCBOR, inferenceSchema.Message("GenerateRequest")),
-		Response:  stub.StructMessage(appendTokenCBOR, decodeTokenCBOR, inferenceSchema.Message("Token")),
+		Request:   stub.StructMessage(appendGenerateRequestCBOR, decodeGenerateRequestCBOR, inferenceSchema("GenerateRequest")),
+		Response:  stub.StructMessage(appendTokenCBOR, decodeTokenCBOR, inferenceSchema("Token")),
 		Resume: &rpcnet.Resume{
 			Sequence: func(res any) uint64 {
 				if res, ok := res.(*Token); ok && res != nil {

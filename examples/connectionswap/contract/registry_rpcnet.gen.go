@@ -24,7 +24,7 @@ const (
 	RegistryGetWorkerProcedure = "/swap.v1.Registry/GetWorker"
 )
 
-var registrySchema = schema.New(RegistryDescriptor)
+var registrySchema = schema.Lazy(RegistryDescriptor)
 
 var (
 	registryRegisterSpec = &rpcnet.Spec{
@@ -32,16 +32,16 @@ var (
 		Shape:       rpcnet.Unary,
 		Idempotency: rpcnet.Idempotent,
 		Timeout:     2000000000, // 2s
-		Request:     stub.StructMessage(appendRegisterRequestCBOR, decodeRegisterRequestCBOR, registrySchema.Message("RegisterRequest")),
-		Response:    stub.StructMessage(appendRegisterResponseCBOR, decodeRegisterResponseCBOR, registrySchema.Message("RegisterResponse")),
+		Request:     stub.StructMessage(appendRegisterRequestCBOR, decodeRegisterRequestCBOR, registrySchema("RegisterRequest")),
+		Response:    stub.StructMessage(appendRegisterResponseCBOR, decodeRegisterResponseCBOR, registrySchema("RegisterResponse")),
 		Doc:         "Register adds a worker, or says that it is still there.",
 	}
 	registryGetWorkerSpec = &rpcnet.Spec{
 		Procedure: RegistryGetWorkerProcedure,
 		Shape:     rpcnet.Unary,
 		Timeout:   2000000000, // 2s
-		Request:   stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, registrySchema.Message("GetWorkerRequest")),
-		Response:  stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, registrySchema.Message("GetWorkerResponse")),
+		Request:   stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, registrySchema("GetWorkerRequest")),
+		Response:  stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, registrySchema("GetWorkerResponse")),
 		Doc:       "GetWorker returns the next worker.",
 	}
 )
@@ -152,7 +152,7 @@ const (
 	HealthPingProcedure = "/swap.v1.Health/Ping"
 )
 
-var healthSchema = schema.New(HealthDescriptor)
+var healthSchema = schema.Lazy(HealthDescriptor)
 
 var (
 	healthPingSpec = &rpcnet.Spec{
@@ -160,8 +160,8 @@ var (
 		Shape:       rpcnet.Unary,
 		Idempotency: rpcnet.NoSideEffects,
 		Timeout:     1000000000, // 1s
-		Request:     stub.StructMessage(appendPingRequestCBOR, decodePingRequestCBOR, healthSchema.Message("PingRequest")),
-		Response:    stub.StructMessage(appendPingResponseCBOR, decodePingResponseCBOR, healthSchema.Message("PingResponse")),
+		Request:     stub.StructMessage(appendPingRequestCBOR, decodePingRequestCBOR, healthSchema("PingRequest")),
+		Response:    stub.StructMessage(appendPingResponseCBOR, decodePingResponseCBOR, healthSchema("PingResponse")),
 		Doc:         "Ping answers.",
 	}
 )

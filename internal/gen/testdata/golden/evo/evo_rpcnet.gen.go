@@ -32,68 +32,68 @@ const (
 	SOptProcedure  = "/evo.S/Opt"
 )
 
-var sSchema = schema.New(SDescriptor)
+var sSchema = schema.Lazy(SDescriptor)
 
 var (
 	sV1Spec = &rpcnet.Spec{
 		Procedure: SV1Procedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendV1CBOR, decodeV1CBOR, sSchema.Message("V1")),
-		Response:  stub.StructMessage(appendKV1CBOR, decodeKV1CBOR, sSchema.Message("KV1")),
+		Request:   stub.StructMessage(appendV1CBOR, decodeV1CBOR, sSchema("V1")),
+		Response:  stub.StructMessage(appendKV1CBOR, decodeKV1CBOR, sSchema("KV1")),
 	}
 	sAddSpec = &rpcnet.Spec{
 		Procedure: SAddProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendAddCBOR, decodeAddCBOR, sSchema.Message("Add")),
-		Response:  stub.StructMessage(appendKAddCBOR, decodeKAddCBOR, sSchema.Message("KAdd")),
+		Request:   stub.StructMessage(appendAddCBOR, decodeAddCBOR, sSchema("Add")),
+		Response:  stub.StructMessage(appendKAddCBOR, decodeKAddCBOR, sSchema("KAdd")),
 	}
 	sRemSpec = &rpcnet.Spec{
 		Procedure: SRemProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendRemCBOR, decodeRemCBOR, sSchema.Message("Rem")),
-		Response:  stub.StructMessage(appendKRemCBOR, decodeKRemCBOR, sSchema.Message("KRem")),
+		Request:   stub.StructMessage(appendRemCBOR, decodeRemCBOR, sSchema("Rem")),
+		Response:  stub.StructMessage(appendKRemCBOR, decodeKRemCBOR, sSchema("KRem")),
 	}
 	sRenSpec = &rpcnet.Spec{
 		Procedure: SRenProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendRenCBOR, decodeRenCBOR, sSchema.Message("Ren")),
-		Response:  stub.StructMessage(appendKRenCBOR, decodeKRenCBOR, sSchema.Message("KRen")),
+		Request:   stub.StructMessage(appendRenCBOR, decodeRenCBOR, sSchema("Ren")),
+		Response:  stub.StructMessage(appendKRenCBOR, decodeKRenCBOR, sSchema("KRen")),
 	}
 	sKeptSpec = &rpcnet.Spec{
 		Procedure: SKeptProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendKeptCBOR, decodeKeptCBOR, sSchema.Message("Kept")),
-		Response:  stub.StructMessage(appendV1CBOR, decodeV1CBOR, sSchema.Message("V1")),
+		Request:   stub.StructMessage(appendKeptCBOR, decodeKeptCBOR, sSchema("Kept")),
+		Response:  stub.StructMessage(appendV1CBOR, decodeV1CBOR, sSchema("V1")),
 	}
 	sReoSpec = &rpcnet.Spec{
 		Procedure: SReoProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendReoCBOR, decodeReoCBOR, sSchema.Message("Reo")),
-		Response:  stub.StructMessage(appendKReoCBOR, decodeKReoCBOR, sSchema.Message("KReo")),
+		Request:   stub.StructMessage(appendReoCBOR, decodeReoCBOR, sSchema("Reo")),
+		Response:  stub.StructMessage(appendKReoCBOR, decodeKReoCBOR, sSchema("KReo")),
 	}
 	sStrSpec = &rpcnet.Spec{
 		Procedure: SStrProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendStrCBOR, decodeStrCBOR, sSchema.Message("Str")),
-		Response:  stub.StructMessage(appendKStrCBOR, decodeKStrCBOR, sSchema.Message("KStr")),
+		Request:   stub.StructMessage(appendStrCBOR, decodeStrCBOR, sSchema("Str")),
+		Response:  stub.StructMessage(appendKStrCBOR, decodeKStrCBOR, sSchema("KStr")),
 	}
 	sWidSpec = &rpcnet.Spec{
 		Procedure: SWidProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendWidCBOR, decodeWidCBOR, sSchema.Message("Wid")),
-		Response:  stub.StructMessage(appendKWidCBOR, decodeKWidCBOR, sSchema.Message("KWid")),
+		Request:   stub.StructMessage(appendWidCBOR, decodeWidCBOR, sSchema("Wid")),
+		Response:  stub.StructMessage(appendKWidCBOR, decodeKWidCBOR, sSchema("KWid")),
 	}
 	sFltSpec = &rpcnet.Spec{
 		Procedure: SFltProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendFltCBOR, decodeFltCBOR, sSchema.Message("Flt")),
-		Response:  stub.StructMessage(appendKFltCBOR, decodeKFltCBOR, sSchema.Message("KFlt")),
+		Request:   stub.StructMessage(appendFltCBOR, decodeFltCBOR, sSchema("Flt")),
+		Response:  stub.StructMessage(appendKFltCBOR, decodeKFltCBOR, sSchema("KFlt")),
 	}
 	sOptSpec = &rpcnet.Spec{
 		Procedure: SOptProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendOptCBOR, decodeOptCBOR, sSchema.Message("Opt")),
-		Response:  stub.StructMessage(appendKOptCBOR, decodeKOptCBOR, sSchema.Message("KOpt")),
+		Request:   stub.StructMessage(appendOptCBOR, decodeOptCBOR, sSchema("Opt")),
+		Response:  stub.StructMessage(appendKOptCBOR, decodeKOptCBOR, sSchema("KOpt")),
 	}
 )
 

@@ -24,20 +24,20 @@ const (
 	SWideProcedure = "/hostile.S/Wide"
 )
 
-var sSchema = schema.New(SDescriptor)
+var sSchema = schema.Lazy(SDescriptor)
 
 var (
 	sMSpec = &rpcnet.Spec{
 		Procedure: SMProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema.Message("H")),
-		Response:  stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema.Message("H")),
+		Request:   stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema("H")),
+		Response:  stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema("H")),
 	}
 	sWideSpec = &rpcnet.Spec{
 		Procedure: SWideProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendWideCBOR, decodeWideCBOR, sSchema.Message("Wide")),
-		Response:  stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema.Message("H")),
+		Request:   stub.StructMessage(appendWideCBOR, decodeWideCBOR, sSchema("Wide")),
+		Response:  stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema("H")),
 	}
 )
 

@@ -41,7 +41,7 @@ const (
 	KindsRawProcedure       = "/kinds.v1.Kinds/Raw"
 )
 
-var kindsSchema = schema.New(KindsDescriptor)
+var kindsSchema = schema.Lazy(KindsDescriptor)
 
 var (
 	kindsUnarySpec = &rpcnet.Spec{
@@ -49,8 +49,8 @@ var (
 		Shape:       rpcnet.Unary,
 		Idempotency: rpcnet.NoSideEffects,
 		Timeout:     2000000000, // 2s
-		Request:     stub.StructMessage(appendAllCBOR, decodeAllCBOR, kindsSchema.Message("All")),
-		Response:    stub.StructMessage(appendAllCBOR, decodeAllCBOR, kindsSchema.Message("All")),
+		Request:     stub.StructMessage(appendAllCBOR, decodeAllCBOR, kindsSchema("All")),
+		Response:    stub.StructMessage(appendAllCBOR, decodeAllCBOR, kindsSchema("All")),
 		Errors:      kindsErrors,
 		Route: func(req any) string {
 			if req, ok := req.(*All); ok && req != nil {
@@ -66,8 +66,8 @@ var (
 		Idempotency:    rpcnet.Idempotent,
 		Limits:         cbor.Limits{Depth: 32, Budget: 8388608},
 		MaxMessageSize: 1048576,
-		Request:        stub.StructMessage(appendFeedRequestCBOR, decodeFeedRequestCBOR, kindsSchema.Message("FeedRequest")),
-		Response:       stub.StructMessage(appendTickCBOR, decodeTickCBOR, kindsSchema.Message("Tick")),
+		Request:        stub.StructMessage(appendFeedRequestCBOR, decodeFeedRequestCBOR, kindsSchema("FeedRequest")),
+		Response:       stub.StructMessage(appendTickCBOR, decodeTickCBOR, kindsSchema("Tick")),
 		Errors:         kindsErrors,
 		Resume: &rpcnet.Resume{
 			Sequence: func(res any) uint64 {
@@ -102,8 +102,8 @@ var (
 	kindsUploadSpec = &rpcnet.Spec{
 		Procedure: KindsUploadProcedure,
 		Shape:     rpcnet.Upload,
-		Request:   stub.StructMessage(appendTickCBOR, decodeTickCBOR, kindsSchema.Message("Tick")),
-		Response:  stub.StructMessage(appendCountCBOR, decodeCountCBOR, kindsSchema.Message("Count")),
+		Request:   stub.StructMessage(appendTickCBOR, decodeTickCBOR, kindsSchema("Tick")),
+		Response:  stub.StructMessage(appendCountCBOR, decodeCountCBOR, kindsSchema("Count")),
 		Errors:    kindsErrors,
 		Route: func(req any) string {
 			if req, ok := req.(*Tick); ok && req != nil {
@@ -116,8 +116,8 @@ var (
 	kindsBidiSpec = &rpcnet.Spec{
 		Procedure: KindsBidiProcedure,
 		Shape:     rpcnet.Bidi,
-		Request:   stub.StructMessage(appendEmptyCBOR, decodeEmptyCBOR, kindsSchema.Message("Empty")),
-		Response:  stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema.Message("Answer")),
+		Request:   stub.StructMessage(appendEmptyCBOR, decodeEmptyCBOR, kindsSchema("Empty")),
+		Response:  stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema("Answer")),
 		Errors:    kindsErrors,
 		Resume: &rpcnet.Resume{
 			Sequence: func(res any) uint64 {
@@ -175,15 +175,15 @@ var (
 		Procedure: KindsUnionProcedure,
 		Shape:     rpcnet.Unary,
 		Inline:    true,
-		Request:   stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema.Message("Answer")),
-		Response:  stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema.Message("Answer")),
+		Request:   stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema("Answer")),
+		Response:  stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema("Answer")),
 		Errors:    kindsErrors,
 	}
 	kindsForeignSpec = &rpcnet.Spec{
 		Procedure: KindsForeignProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.UnionMessage(shared.AppendEventCBOR, shared.DecodeEventCBOR, kindsSchema.Message("shared.Event")),
-		Response:  stub.StructMessage(appendSharedPageNodeCBOR, decodeSharedPageNodeCBOR, kindsSchema.Message("shared.Page[Node]")),
+		Request:   stub.UnionMessage(shared.AppendEventCBOR, shared.DecodeEventCBOR, kindsSchema("shared.Event")),
+		Response:  stub.StructMessage(appendSharedPageNodeCBOR, decodeSharedPageNodeCBOR, kindsSchema("shared.Page[Node]")),
 		Errors:    kindsErrors,
 	}
 	kindsProtoSpec = &rpcnet.Spec{
@@ -203,8 +203,8 @@ var (
 	kindsRawSpec = &rpcnet.Spec{
 		Procedure: KindsRawProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(cbor.Buffer.AppendRawMessage, (*cbor.Decoder).DecodeRawMessage, kindsSchema.Message("raw")),
-		Response:  stub.StructMessage(cbor.Buffer.AppendRawMessage, (*cbor.Decoder).DecodeRawMessage, kindsSchema.Message("raw")),
+		Request:   stub.StructMessage(cbor.Buffer.AppendRawMessage, (*cbor.Decoder).DecodeRawMessage, kindsSchema("raw")),
+		Response:  stub.StructMessage(cbor.Buffer.AppendRawMessage, (*cbor.Decoder).DecodeRawMessage, kindsSchema("raw")),
 		Errors:    kindsErrors,
 	}
 )
@@ -533,7 +533,7 @@ const KindsDescriptor = `{"version":1,
 "shared.Page[Node]":{"kind":"struct","fields":[{"name":"next","type":"string"},{"name":"items","type":"[]Node"}]},
 "shared.Page[shared.Page[string]]":{"kind":"struct","fields":[{"name":"next","type":"string"},{"name":"items","type":"[]shared.Page[string]"}]},
 "shared.Page[string]":{"kind":"struct","fields":[{"name":"next","type":"string"},{"name":"items","type":"[]string"}]},
-"shared.Priority":{"kind":"enum","base":"int8","values":[{"name":"High","value":"1"},{"name":"Low","value":"-1"}]}}}`
+"shared.Priority":{"kind":"enum","base":"int8","values":[{"name":"Low","value":"-1"},{"name":"High","value":"1"}]}}}`
 
 // An error here means that All has changed: run go generate.
 var _ = struct {

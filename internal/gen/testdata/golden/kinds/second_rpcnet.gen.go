@@ -24,14 +24,14 @@ const (
 	SecondCountProcedure = "/kinds.Second/Count"
 )
 
-var secondSchema = schema.New(SecondDescriptor)
+var secondSchema = schema.Lazy(SecondDescriptor)
 
 var (
 	secondCountSpec = &rpcnet.Spec{
 		Procedure: SecondCountProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendCountCBOR, decodeCountCBOR, secondSchema.Message("Count")),
-		Response:  stub.StructMessage(appendTickCBOR, decodeTickCBOR, secondSchema.Message("Tick")),
+		Request:   stub.StructMessage(appendCountCBOR, decodeCountCBOR, secondSchema("Count")),
+		Response:  stub.StructMessage(appendTickCBOR, decodeTickCBOR, secondSchema("Tick")),
 	}
 )
 
@@ -114,14 +114,14 @@ const (
 	ThirdCountProcedure = "/kinds.v1.Third/Count"
 )
 
-var thirdSchema = schema.New(ThirdDescriptor)
+var thirdSchema = schema.Lazy(ThirdDescriptor)
 
 var (
 	thirdCountSpec = &rpcnet.Spec{
 		Procedure: ThirdCountProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendNothingCBOR, decodeNothingCBOR, thirdSchema.Message("Nothing")),
-		Response:  stub.StructMessage(appendCountCBOR, decodeCountCBOR, thirdSchema.Message("Count")),
+		Request:   stub.StructMessage(appendNothingCBOR, decodeNothingCBOR, thirdSchema("Nothing")),
+		Response:  stub.StructMessage(appendCountCBOR, decodeCountCBOR, thirdSchema("Count")),
 		Errors:    thirdErrors,
 	}
 )

@@ -26,14 +26,14 @@ const (
 	ErrorsIterProcedure = "/rpcnet.Errors/Iter"
 )
 
-var errorsSchema = schema2.New(ErrorsDescriptor)
+var errorsSchema = schema2.Lazy(ErrorsDescriptor)
 
 var (
 	errorsIterSpec = &rpcnet.Spec{
 		Procedure: ErrorsIterProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendCborCBOR, decodeCborCBOR, errorsSchema.Message("Cbor")),
-		Response:  stub.StructMessage(appendDTCBOR, decodeDTCBOR, errorsSchema.Message("d.T")),
+		Request:   stub.StructMessage(appendCborCBOR, decodeCborCBOR, errorsSchema("Cbor")),
+		Response:  stub.StructMessage(appendDTCBOR, decodeDTCBOR, errorsSchema("d.T")),
 	}
 )
 

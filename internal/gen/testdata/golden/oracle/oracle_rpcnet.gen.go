@@ -24,14 +24,14 @@ const (
 	SMProcedure = "/oracle.S/M"
 )
 
-var sSchema = schema.New(SDescriptor)
+var sSchema = schema.Lazy(SDescriptor)
 
 var (
 	sMSpec = &rpcnet.Spec{
 		Procedure: SMProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendValueCBOR, decodeValueCBOR, sSchema.Message("Value")),
-		Response:  stub.StructMessage(appendValueCBOR, decodeValueCBOR, sSchema.Message("Value")),
+		Request:   stub.StructMessage(appendValueCBOR, decodeValueCBOR, sSchema("Value")),
+		Response:  stub.StructMessage(appendValueCBOR, decodeValueCBOR, sSchema("Value")),
 	}
 )
 

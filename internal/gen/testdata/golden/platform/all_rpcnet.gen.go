@@ -23,14 +23,14 @@ const (
 	AllGetProcedure = "/platform.All/Get"
 )
 
-var allSchema = schema.New(AllDescriptor)
+var allSchema = schema.Lazy(AllDescriptor)
 
 var (
 	allGetSpec = &rpcnet.Spec{
 		Procedure: AllGetProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendBothCBOR, decodeBothCBOR, allSchema.Message("Both")),
-		Response:  stub.StructMessage(appendBothCBOR, decodeBothCBOR, allSchema.Message("Both")),
+		Request:   stub.StructMessage(appendBothCBOR, decodeBothCBOR, allSchema("Both")),
+		Response:  stub.StructMessage(appendBothCBOR, decodeBothCBOR, allSchema("Both")),
 	}
 )
 

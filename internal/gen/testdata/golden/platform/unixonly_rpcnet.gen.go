@@ -28,28 +28,28 @@ const (
 	UnixSendProcedure = "/platform.Unix/Send"
 )
 
-var unixSchema = schema.New(UnixDescriptor)
+var unixSchema = schema.Lazy(UnixDescriptor)
 
 var (
 	unixGetSpec = &rpcnet.Spec{
 		Procedure: UnixGetProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema.Message("Both")),
-		Response:  stub.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema.Message("Both")),
+		Request:   stub.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema("Both")),
+		Response:  stub.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema("Both")),
 		Errors:    unixErrors,
 	}
 	unixTurnSpec = &rpcnet.Spec{
 		Procedure: UnixTurnProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.UnionMessage(AppendTreeCBOR, DecodeTreeCBOR, unixSchema.Message("Tree")),
-		Response:  stub.UnionMessage(AppendTreeCBOR, DecodeTreeCBOR, unixSchema.Message("Tree")),
+		Request:   stub.UnionMessage(AppendTreeCBOR, DecodeTreeCBOR, unixSchema("Tree")),
+		Response:  stub.UnionMessage(AppendTreeCBOR, DecodeTreeCBOR, unixSchema("Tree")),
 		Errors:    unixErrors,
 	}
 	unixSendSpec = &rpcnet.Spec{
 		Procedure: UnixSendProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendBranch_UnixonlyCBOR, decodeBranch_UnixonlyCBOR, unixSchema.Message("Branch")),
-		Response:  stub.StructMessage(appendPackage_UnixonlyCBOR, decodePackage_UnixonlyCBOR, unixSchema.Message("Package")),
+		Request:   stub.StructMessage(appendBranch_UnixonlyCBOR, decodeBranch_UnixonlyCBOR, unixSchema("Branch")),
+		Response:  stub.StructMessage(appendPackage_UnixonlyCBOR, decodePackage_UnixonlyCBOR, unixSchema("Package")),
 		Errors:    unixErrors,
 	}
 )

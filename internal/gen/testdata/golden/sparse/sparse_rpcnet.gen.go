@@ -26,34 +26,34 @@ const (
 	SparseNarrowProcedure = "/sparse.Sparse/Narrow"
 )
 
-var sparseSchema = schema.New(SparseDescriptor)
+var sparseSchema = schema.Lazy(SparseDescriptor)
 
 var (
 	sparseRowsSpec = &rpcnet.Spec{
 		Procedure: SparseRowsProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendTableCBOR, decodeTableCBOR, sparseSchema.Message("Table")),
-		Response:  stub.StructMessage(appendTableCBOR, decodeTableCBOR, sparseSchema.Message("Table")),
+		Request:   stub.StructMessage(appendTableCBOR, decodeTableCBOR, sparseSchema("Table")),
+		Response:  stub.StructMessage(appendTableCBOR, decodeTableCBOR, sparseSchema("Table")),
 	}
 	sparseTreeSpec = &rpcnet.Spec{
 		Procedure: SparseTreeProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema.Message("Tree")),
-		Response:  stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema.Message("Tree")),
+		Request:   stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema("Tree")),
+		Response:  stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema("Tree")),
 	}
 	sparseShapeSpec = &rpcnet.Spec{
 		Procedure: SparseShapeProcedure,
 		Shape:     rpcnet.Unary,
-		Request:   stub.UnionMessage(AppendShapeCBOR, DecodeShapeCBOR, sparseSchema.Message("Shape")),
-		Response:  stub.UnionMessage(AppendShapeCBOR, DecodeShapeCBOR, sparseSchema.Message("Shape")),
+		Request:   stub.UnionMessage(AppendShapeCBOR, DecodeShapeCBOR, sparseSchema("Shape")),
+		Response:  stub.UnionMessage(AppendShapeCBOR, DecodeShapeCBOR, sparseSchema("Shape")),
 	}
 	sparseNarrowSpec = &rpcnet.Spec{
 		Procedure:      SparseNarrowProcedure,
 		Shape:          rpcnet.Unary,
 		Limits:         cbor.Limits{Depth: 8, Budget: 65536},
 		MaxMessageSize: 1048576,
-		Request:        stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema.Message("Tree")),
-		Response:       stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema.Message("Tree")),
+		Request:        stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema("Tree")),
+		Response:       stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema("Tree")),
 	}
 )
 

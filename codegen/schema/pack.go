@@ -1,0 +1,65 @@
+package schema
+
+import (
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+)
+
+// finish applies the options of a field to its value, which is b[at:].
+func (e *entry) finish(b cbor.Buffer, at int, p *path) (cbor.Buffer, error) {
+	if e.max > 0 {
+		if n := length(b[at:]); n > e.max {
+			return b, p.errorf("longer than the contract allows: %d, at most %d", n, e.max)
+		}
+	}
+	if !e.packed {
+		return b, nil
+	}
+	elem := e.node.elem
+	switch {
+	case elem.kind == kindFloat && elem.bits == 32:
+		return pack(b, at, func(d *cbor.Decoder) float32 { return d.Float32() })
+	case elem.kind == kindFloat:
+		return pack(b, at, func(d *cbor.Decoder) float64 { return d.Float64() })
+	case elem.kind == kindInt && elem.bits == 8:
+		return pack(b, at, func(d *cbor.Decoder) int8 { return int8(d.Int64()) })
+	case elem.kind == kindInt && elem.bits == 16:
+		return pack(b, at, func(d *cbor.Decoder) int16 { return int16(d.Int64()) })
+	case elem.kind == kindInt && elem.bits == 32:
+		return pack(b, at, func(d *cbor.Decoder) int32 { return int32(d.Int64()) })
+	case elem.kind == kindInt, elem.kind == kindDuration:
+		return pack(b, at, func(d *cbor.Decoder) int64 { return d.Int64() })
+	case elem.bits == 16:
+		return pack(b, at, func(d *cbor.Decoder) uint16 { return uint16(d.Uint64()) })
+	case elem.bits == 32:
+		return pack(b, at, func(d *cbor.Decoder) uint32 { return uint32(d.Uint64()) })
+	}
+	return pack(b, at, func(d *cbor.Decoder) uint64 { return d.Uint64() })
+}
+
+// pack turns the array b[at:], which this package wrote, into a typed array.
+func pack[T cbor.Number](b cbor.Buffer, at int, read func(*cbor.Decoder) T) (cbor.Buffer, error) {
+	var d cbor.Decoder
+	d.Reset(b[at:], cbor.Limits{Budget: -1})
+	vs := make([]T, d.Array())
+	for i := range vs {
+		vs[i] = read(&d)
+	}
+	return cbor.AppendNumbers(b[:at], vs), d.Err()
+}
+
+// length returns the length of a string, an array or a map.
+func length(encoded []byte) int {
+	var d cbor.Decoder
+	d.Reset(encoded, cbor.Limits{Budget: -1})
+	switch d.Peek() {
+	case cbor.KindText:
+		return len(d.View())
+	case cbor.KindBytes:
+		return len(d.Bytes())
+	case cbor.KindArray:
+		return d.Array()
+	case cbor.KindMap:
+		return d.Map()
+	}
+	return 0
+}

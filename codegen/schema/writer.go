@@ -1,0 +1,154 @@
+package schema
+
+import (
+	"encoding/base64"
+	"math"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+)
+
+// This file writes what has no parts.
+
+// scalar writes a value of a kind without parts.
+func (w *writer) scalar(n *node) {
+	d := &w.d
+	switch n.kind {
+	case kindBool:
+		w.b = strconv.AppendBool(w.b, d.Bool())
+	case kindInt:
+		w.int(n, d.IntN(n.bits))
+	case kindUint:
+		w.uint(n, d.UintN(n.bits))
+	case kindFloat:
+		w.float(d.Float64(), n.bits)
+	case kindString:
+		w.text(d.View())
+	case kindBytes:
+		w.base64(d.Bytes())
+	case kindFixedBytes:
+		p := d.Bytes()
+		if len(p) != n.length && d.Err() == nil {
+			d.Fail(errLength(n.length, len(p)))
+		}
+		w.base64(p)
+	case kindTime:
+		w.time(d.Time())
+	case kindDuration:
+		w.text(time.Duration(d.Int64()).String())
+	}
+}
+
+func (w *writer) int(n *node, v int64) {
+	var space [20]byte
+	w.number(n, strconv.AppendInt(space[:0], v, 10))
+}
+
+func (w *writer) uint(n *node, v uint64) {
+	var space [20]byte
+	w.number(n, strconv.AppendUint(space[:0], v, 10))
+}
+
+// number writes an integer: by the name of its constant, if n is an enum that
+// has one for it, so that a constant of a newer peer is a number.
+func (w *writer) number(n *node, digits []byte) {
+	if name, ok := n.byText[string(digits)]; ok {
+		w.text(name)
+		return
+	}
+	quote := n.bits == 64 && w.int64String
+	if quote {
+		w.byte('"')
+	}
+	w.b = append(w.b, digits...)
+	if quote {
+		w.byte('"')
+	}
+}
+
+func (w *writer) float(f float64, bits int) {
+	switch {
+	case math.IsNaN(f):
+		w.string(`"NaN"`)
+	case math.IsInf(f, 1):
+		w.string(`"Infinity"`)
+	case math.IsInf(f, -1):
+		w.string(`"-Infinity"`)
+	default:
+		w.b = strconv.AppendFloat(w.b, f, 'g', -1, bits)
+	}
+}
+
+func (w *writer) time(t time.Time) {
+	w.byte('"')
+	w.b = t.AppendFormat(w.b, time.RFC3339Nano)
+	w.byte('"')
+}
+
+func (w *writer) base64(p []byte) {
+	w.byte('"')
+	w.b = base64.StdEncoding.AppendEncode(w.b, p)
+	w.byte('"')
+}
+
+// key writes the key of a map, of type n, as text. n is nil if the type is
+// unknown.
+func (w *writer) key(n *node) {
+	var space [20]byte
+	var digits []byte
+	switch d := &w.d; d.Peek() {
+	case cbor.KindText:
+		w.text(d.View())
+		return
+	case cbor.KindUint:
+		digits = strconv.AppendUint(space[:0], d.Uint64(), 10)
+	case cbor.KindNint:
+		digits = strconv.AppendInt(space[:0], d.Int64(), 10)
+	default:
+		if d.Err() == nil {
+			d.Fail(errKey)
+		}
+		return
+	}
+	if n != nil {
+		if name, ok := n.byText[string(digits)]; ok {
+			w.text(name)
+			return
+		}
+	}
+	w.byte('"')
+	w.b = append(w.b, digits...)
+	w.byte('"')
+}
+
+const hex = "0123456789abcdef"
+
+// text writes a JSON string. s is UTF-8.
+func (w *writer) text(s string) {
+	w.byte('"')
+	start := 0
+	for i := range len(s) {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf || c >= utf8.RuneSelf {
+			continue
+		}
+		w.string(s[start:i])
+		start = i + 1
+		switch c {
+		case '"', '\\':
+			w.b = append(w.b, '\\', c)
+		case '\n':
+			w.string(`\n`)
+		case '\t':
+			w.string(`\t`)
+		case '\r':
+			w.string(`\r`)
+		default:
+			w.b = append(w.b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+	}
+	w.string(s[start:])
+	w.byte('"')
+}
