@@ -222,7 +222,7 @@ func TestFieldFixedLimitsSayWhatIsRight(t *testing.T) {
 		return func() error { _, err := cluster.ParseSelector(text); return err }
 	}
 	join := func(cfg cluster.Config) func() error {
-		return func() error { _, err := cluster.Join(within(t), rpctest.Listen(t), cfg); return err }
+		return func() error { _, err := cluster.Join(within(t), rpctest.Listen(t), &cfg); return err }
 	}
 	target := func(to rpcnet.Target) func() error {
 		return func() error {

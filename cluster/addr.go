@@ -49,7 +49,7 @@ func configuredAddr(ctx context.Context, cfg *Config, local netip.AddrPort) (net
 	}
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
-		ips, lookupErr := cfg.Resolve(ctx, host)
+		ips, lookupErr := cfg.Discovery.Resolve(ctx, host)
 		if lookupErr != nil {
 			return local, fmt.Errorf("cluster: Config.Advertise %q: %w", cfg.Advertise, lookupErr)
 		}
@@ -98,7 +98,7 @@ func routeToSeeds(ctx context.Context, cfg *Config, bound netip.Addr) (netip.Add
 	if loopback.IsValid() {
 		return loopback, true
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(lookupTimeout, cfg.JoinTimeout))
+	ctx, cancel := context.WithTimeout(ctx, min(lookupTimeout, cfg.Discovery.JoinTimeout))
 	defer cancel()
 	type answer struct {
 		ips  []string

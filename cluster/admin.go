@@ -25,8 +25,9 @@ var (
 		Doc: "Events returns the members as they are and then every change, one JSON object a message."}
 )
 
-// A View is what one node sees of its cluster.
-type View struct {
+// A Snapshot is what one node sees of its cluster at one moment. Its JSON form is
+// what the admin service answers.
+type Snapshot struct {
 	// Cluster is the cluster's name.
 	Cluster string `json:"cluster"`
 	// Self is the node that answered.
@@ -45,11 +46,11 @@ type View struct {
 	Partition *Partition `json:"partition,omitempty"`
 	// Workers are what the node's registries know of the workers, in the order of
 	// Members; none if the node does not choose among workers.
-	Workers []WorkerView `json:"workers,omitempty"`
+	Workers []WorkerSnapshot `json:"workers,omitempty"`
 }
 
-// A WorkerView says whether a node can choose a worker.
-type WorkerView struct {
+// A WorkerSnapshot says whether a node can choose a worker.
+type WorkerSnapshot struct {
 	// Name and Boot are those of the member.
 	Name string `json:"name"`
 	Boot string `json:"boot"`
@@ -60,37 +61,38 @@ type WorkerView struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// View returns this node's view of the cluster.
-func (n *Node) View() View {
-	v := n.membersView()
+// Snapshot returns this node's view of the cluster as it is now. It shares
+// nothing with the node but the tags of the members.
+func (n *Node) Snapshot() Snapshot {
+	v := n.membersSnapshot()
 	n.mu.Lock()
-	views := slices.Collect(maps.Values(n.views))
+	sources := slices.Collect(maps.Values(n.workerSources))
 	n.mu.Unlock()
-	for _, f := range views {
+	for _, f := range sources {
 		v.Workers = append(v.Workers, f()...)
 	}
 	return v
 }
 
-// addView has f tell of workers in [Node.View] until remove is called.
-func (n *Node) addView(f func() []WorkerView) (remove func()) {
+// addWorkers has f list workers in [Node.Snapshot] until remove is called.
+func (n *Node) addWorkers(f func() []WorkerSnapshot) (remove func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.views == nil {
-		n.views = map[*byte]func() []WorkerView{}
+	if n.workerSources == nil {
+		n.workerSources = map[*byte]func() []WorkerSnapshot{}
 	}
 	key := new(byte)
-	n.views[key] = f
+	n.workerSources[key] = f
 	return func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		delete(n.views, key)
+		delete(n.workerSources, key)
 	}
 }
 
-// membersView is View without the workers.
-func (n *Node) membersView() View {
-	v := View{Cluster: n.cfg.Cluster, Self: n.Self(), Time: time.Now(), Members: n.Members(), Gone: n.Gone()}
+// membersSnapshot is Snapshot without the workers.
+func (n *Node) membersSnapshot() Snapshot {
+	v := Snapshot{Cluster: n.cfg.Cluster, Self: n.Self(), Time: time.Now(), Members: n.Members(), Gone: n.Gone()}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	v.Seq, v.Health = n.feed.seq, n.health
@@ -107,7 +109,7 @@ func (n *Node) adminMethods() []rpcnet.Method {
 			if err := s.Recv(&req); err != nil {
 				return err
 			}
-			return sendJSON(s, n.View())
+			return sendJSON(s, n.Snapshot())
 		}},
 		{Spec: adminEventsSpec, Role: rpcnet.RoleAdmin, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 			var req []byte
@@ -196,11 +198,17 @@ func sendJSON(s rpcnet.ServerStream, v any) error {
 	return s.Send(b)
 }
 
-// AdminView asks the node at the other end of t for its view. The caller needs
-// no node of its own.
-func AdminView(ctx context.Context, t rpcnet.Transport) (View, error) {
-	var v View
-	b, err := rpcnet.CallRaw(ctx, t, adminMembersSpec.Procedure, nil)
+// Admin reads the cluster of the node at the other end of Transport. The caller
+// needs no node of its own, but a certificate of the role [rpcnet.RoleAdmin]. An
+// Admin is safe for concurrent use.
+type Admin struct {
+	Transport rpcnet.Transport // required
+}
+
+// Snapshot returns the node's view of its cluster, as [Node.Snapshot] does there.
+func (a Admin) Snapshot(ctx context.Context) (Snapshot, error) {
+	var v Snapshot
+	b, err := rpcnet.CallRaw(ctx, a.Transport, adminMembersSpec.Procedure, nil)
 	if err != nil {
 		return v, err
 	}
@@ -210,11 +218,11 @@ func AdminView(ctx context.Context, t rpcnet.Transport) (View, error) {
 	return v, nil
 }
 
-// AdminEvents returns the events of the node at the other end of t, as its
-// [Node.Watch] does. It ends with an error: ctx's, or that of the connection.
-func AdminEvents(ctx context.Context, t rpcnet.Transport) iter.Seq2[Event, error] {
+// Events returns the node's events, as [Node.Watch] does there. It ends with an
+// error: that of ctx, or that of the connection.
+func (a Admin) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		s, err := t.NewStream(ctx, adminEventsSpec)
+		s, err := a.Transport.NewStream(ctx, adminEventsSpec)
 		if err != nil {
 			yield(Event{}, err)
 			return

@@ -85,7 +85,7 @@ func (n *Node) put(addr string, q *question) {
 		if !n.transport.Hearsay().Wait(n.stop) {
 			return
 		}
-		got, err := n.transport.Identify(addr, n.cfg.StreamTimeout)
+		got, err := n.transport.Identify(addr, n.cfg.Detection.StreamTimeout)
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		q.pending, q.ended = false, time.Now()

@@ -124,7 +124,7 @@ func (n *Node) fits(tags Tags) error {
 	m := gossip.Meta{Tags: tags, ServerName: name}
 	if size := len(m.Append(nil)); name != "" && size > gossip.MaxMeta {
 		return fmt.Errorf("%w: %d bytes, where the name %q, by which others verify this node, leaves room for %d; a certificate that carries the address %s needs none",
-			ErrTagsTooLarge, tags.Size(), name, tags.Size()-(size-gossip.MaxMeta), n.advertise.Addr())
+			errTagsTooLarge, tags.Size(), name, tags.Size()-(size-gossip.MaxMeta), n.advertise.Addr())
 	}
 	return nil
 }

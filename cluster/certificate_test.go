@@ -113,8 +113,8 @@ func TestTagsBesideALongName(t *testing.T) {
 		t.Errorf("they fit: %v", err)
 	}
 	tags["b"] = strings.Repeat("x", 50)
-	if err := n.fits(tags); !errors.Is(err, ErrTagsTooLarge) || !strings.Contains(err.Error(), name) {
-		t.Errorf("%v, want ErrTagsTooLarge and the name", err)
+	if err := n.fits(tags); !errors.Is(err, errTagsTooLarge) || !strings.Contains(err.Error(), name) {
+		t.Errorf("%v, want errTagsTooLarge and the name", err)
 	}
 	empty := ""
 	n.serverName.Store(&empty)

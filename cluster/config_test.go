@@ -14,21 +14,45 @@ import (
 func TestEveryFieldOfConfigHasADefaultOrMayBeZero(t *testing.T) {
 	t.Parallel()
 	zero := map[string]bool{
-		"Name": true, "Seeds": true, "Tags": true, "Profile": true, "Advertise": true, "WaitForSeed": true,
-		"SnapshotFile": true, "PartitionStable": true,
-		"ExpectNodes": true,
+		"Name": true, "Seeds": true, "Tags": true, "ExpectNodes": true, "Advertise": true,
+		"Discovery.WaitForSeed": true, "Discovery.MembersFile": true, "Partition.Stable": true,
 	}
-	for p := range profiles {
-		v := reflect.ValueOf(Config{Profile: Profile(p)}.populate())
-		for i := range v.NumField() {
-			if name := v.Type().Field(i).Name; v.Field(i).IsZero() && !zero[name] {
-				t.Errorf("%v: no default for %s", Profile(p), name)
+	for _, p := range []string{"", "lan", "large", "wan"} {
+		c := (&Config{Name: "n", Profile: p}).populate()
+		if err := c.validate(); err != nil {
+			t.Errorf("%q: the defaults do not fit together: %v", p, err)
+		}
+		c.Name = ""
+		var check func(v reflect.Value, prefix string)
+		check = func(v reflect.Value, prefix string) {
+			for i := range v.NumField() {
+				name := prefix + v.Type().Field(i).Name
+				if f := v.Field(i); f.Kind() == reflect.Struct {
+					check(f, name+".")
+				} else if f.IsZero() != zero[name] {
+					t.Errorf("%q: zero default of %s: %v, want %v", p, name, f.IsZero(), zero[name])
+				}
 			}
 		}
-		c := Config{Name: "n", Profile: Profile(p)}.populate()
-		if err := c.validate(); err != nil {
-			t.Errorf("%v: the defaults do not fit together: %v", Profile(p), err)
-		}
+		check(reflect.ValueOf(c), "")
+	}
+}
+
+func TestJoinWithoutAConfigSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	if _, err := Join(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "a Config with at least a Name") {
+		t.Error(err)
+	}
+}
+
+// A caller may use its Config again, and change what it points to.
+func TestConfigIsCopied(t *testing.T) {
+	t.Parallel()
+	given := Config{Name: "n", Seeds: []string{"a:1"}, Tags: Tags{"k": "v"}}
+	c := given.populate()
+	given.Seeds[0], given.Tags["k"] = "b:2", "w"
+	if c.Seeds[0] != "a:1" || c.Tags["k"] != "v" || given.Cluster != "" {
+		t.Errorf("got %v, %v; the caller's Cluster became %q", c.Seeds, c.Tags, given.Cluster)
 	}
 }
 
@@ -38,22 +62,23 @@ func TestValuesThatCannotWorkTogetherAreRefusedWithBothNames(t *testing.T) {
 		cfg  Config
 		want []string
 	}{
-		{Config{ProbeTimeout: time.Second}, []string{"ProbeTimeout 1s", "ProbeInterval 200ms"}},
-		{Config{GossipInterval: time.Second}, []string{"GossipInterval 1s", "ProbeInterval 200ms"}},
-		{Config{StreamTimeout: 50 * time.Millisecond}, []string{"StreamTimeout 50ms", "ProbeTimeout 100ms"}},
-		{Config{PartitionWindow: time.Second}, []string{"PartitionWindow 1s", "SuspicionMult", "ProbeInterval"}},
-		{Config{PartitionStable: time.Hour}, []string{"PartitionStable 1h0m0s", "ForgetAfter 10m0s"}},
-		{Config{SuspicionMult: 1}, []string{"SuspicionMult 1: want 2 to 100"}},
-		{Config{ProbeInterval: time.Millisecond}, []string{"ProbeInterval 1ms: want at least 10ms"}},
-		{Config{ReconnectInterval: time.Hour}, []string{"ReconnectInterval 1h0m0s: want at most 30s"}},
-		{Config{Seeds: []string{"nowhere"}}, []string{"Seeds", `"nowhere" is not host:port`}},
-		{Config{Seeds: []string{"host:0"}}, []string{"Seeds", `"host:0"`}},
+		{Config{Detection: DetectionConfig{ProbeTimeout: time.Second}}, []string{"cluster: Config.Detection.ProbeTimeout: 1s: must be below Config.Detection.ProbeInterval, 200ms"}},
+		{Config{Detection: DetectionConfig{GossipInterval: time.Second}}, []string{"cluster: Config.Detection.GossipInterval: 1s: must be at most Config.Detection.ProbeInterval, 200ms"}},
+		{Config{Detection: DetectionConfig{StreamTimeout: 50 * time.Millisecond}}, []string{"cluster: Config.Detection.StreamTimeout: 50ms: must be above Config.Detection.ProbeTimeout, 100ms"}},
+		{Config{Partition: PartitionConfig{Window: time.Second}}, []string{"cluster: Config.Partition.Window: 1s: must be at least twice Config.Detection.SuspicionMult times Config.Detection.ProbeInterval, 1.6s"}},
+		{Config{Partition: PartitionConfig{Stable: time.Hour}}, []string{"cluster: Config.Partition.Stable: 1h0m0s: must be at most Config.Partition.ForgetAfter, 10m0s"}},
+		{Config{Detection: DetectionConfig{SuspicionMult: 1}}, []string{"cluster: Config.Detection.SuspicionMult: 1: must be 2 to 100"}},
+		{Config{Detection: DetectionConfig{ProbeInterval: time.Millisecond}}, []string{"cluster: Config.Detection.ProbeInterval: 1ms: must be at least 10ms"}},
+		{Config{Discovery: DiscoveryConfig{ReconnectInterval: time.Hour}}, []string{"cluster: Config.Discovery.ReconnectInterval: 1h0m0s: must be at most 30s"}},
+		{Config{Seeds: []string{"nowhere"}}, []string{`cluster: Config.Seeds: "nowhere" is not host:port`}},
+		{Config{Seeds: []string{"host:0"}}, []string{"Config.Seeds", `"host:0"`}},
 		{Config{Seeds: []string{"[fe80::1]:5000"}}, []string{"Seeds", "needs its zone"}},
-		{Config{ExpectNodes: -1}, []string{"ExpectNodes -1: want 0 to 20000"}},
-		{Config{Profile: 9}, []string{"Profile 9"}},
+		{Config{ExpectNodes: -1}, []string{"cluster: Config.ExpectNodes: -1: must be 0 to 20000"}},
+		{Config{Profile: "wann"}, []string{`cluster: Config.Profile: "wann": must be "lan", "large" or "wan"`}},
 		{Config{Name: "a b"}, []string{`"a b"`, "without spaces"}},
 		{Config{Name: "a@b"}, []string{"'@'"}},
 		{Config{Name: "-"}, nil},
+		{Config{LeaveDelay: -1}, []string{"cluster: Config.LeaveDelay: -1ns: must be at least 0s"}},
 		{Config{Cluster: strings.Repeat("x", 129)}, []string{"Cluster"}},
 		{Config{Tags: Tags{"": ""}}, []string{"tag key"}},
 	} {
@@ -72,7 +97,7 @@ func TestValuesThatCannotWorkTogetherAreRefusedWithBothNames(t *testing.T) {
 			}
 		}
 	}
-	empty := Config{}.populate()
+	empty := (&Config{}).populate()
 	if err := empty.validate(); err == nil || !strings.Contains(err.Error(), "Name is empty") {
 		t.Errorf("no name: %v", err)
 	}
@@ -107,7 +132,7 @@ func TestAdvertisedAddress(t *testing.T) {
 		{"0.0.0.0:5000", "fe80::1", "needs its zone"},
 		{"0.0.0.0:5000", "10.0.0.1:x", `port "x"`},
 	} {
-		got, _, err := advertiseAddr(t.Context(), &Config{Advertise: c.advertise, Resolve: resolve}, tcp(c.bound))
+		got, _, err := advertiseAddr(t.Context(), &Config{Advertise: c.advertise, Discovery: DiscoveryConfig{Resolve: resolve}}, tcp(c.bound))
 		if text := got.String(); err == nil && text != c.want || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s advertised as %q: %v, %v", c.bound, c.advertise, got, err)
 		}
@@ -139,7 +164,7 @@ func TestFieldTheRouteToASeedChoosesTheAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg := Config{Name: "n", Seeds: c.seeds, Resolve: resolve}.populate()
+		cfg := (&Config{Name: "n", Seeds: c.seeds, Discovery: DiscoveryConfig{Resolve: resolve}}).populate()
 		if got, guess, err := advertiseAddr(t.Context(), &cfg, bound); err != nil || guess || got.String() != c.want {
 			t.Errorf("bound to %s with the seeds %v: %v, a guess: %v, %v; want %s", c.bound, c.seeds, got, guess, err, c.want)
 		}

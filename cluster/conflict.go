@@ -44,10 +44,10 @@ func (n *Node) supersede(m *member, now time.Time) {
 		}
 		if o.leaving || o.said {
 			o.condemned, o.replaced = true, true
-			n.setState(o, StateLeft, now, Event{Kind: NodeLeft})
+			n.setState(o, StateLeft, now, Event{Kind: KindNodeLeft})
 			continue
 		}
-		n.condemn(o, CauseReplaced, now)
+		n.condemn(o, causeReplaced, now)
 	}
 }
 
@@ -87,7 +87,7 @@ func (n *Node) settle(addr, id string, now time.Time) bool {
 
 // findConflict looks for other present members with m's name at other addresses
 // and asks both addresses who answers, in the background: if both lives run, that
-// is a NameConflict; if one refuses, it is gone. The caller holds mu.
+// is a KindNameConflict; if one refuses, it is gone. The caller holds mu.
 func (n *Node) findConflict(m *member) {
 	compared := 0
 	for _, o := range n.members {
@@ -105,7 +105,7 @@ func (n *Node) findConflict(m *member) {
 			if n.answersAs(older) && n.answersAs(newer) {
 				n.mu.Lock()
 				defer n.mu.Unlock()
-				n.emit(Event{Kind: NameConflict, Member: newer, Was: older})
+				n.emit(Event{Kind: KindNameConflict, Member: newer, Was: older})
 				n.logEvents()
 			}
 		})
@@ -121,9 +121,9 @@ func (n *Node) answersAs(m Member) bool {
 	if !n.transport.Hearsay().Wait(n.stop) {
 		return false
 	}
-	got, err := n.transport.Identify(m.Addr, n.cfg.StreamTimeout)
+	got, err := n.transport.Identify(m.Addr, n.cfg.Detection.StreamTimeout)
 	if refusedError(err) {
-		n.ReportUnreachable(m.Name, m.Boot, CauseRefused)
+		n.ReportUnreachable(m.Name, m.Boot)
 	}
 	return err == nil && got == m.ID()
 }

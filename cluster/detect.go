@@ -26,9 +26,9 @@ func (n *Node) detect(stalled bool, now time.Time) {
 	for _, e := range events {
 		n.emit(e)
 		switch e.Kind {
-		case PartitionDetected:
+		case KindPartitionDetected:
 			n.decide(*e.Partition)
-		case PartitionHealed:
+		case KindPartitionHealed:
 			n.partitions++
 			n.assigns = true
 		}
@@ -59,10 +59,10 @@ func (n *Node) noteDegraded(health int, now time.Time) {
 	switch {
 	case !n.degraded && !n.unwell.IsZero() && now.Sub(n.unwell) >= badHealthFor:
 		n.degraded = true
-		n.emit(Event{Kind: SelfDegraded, Health: health, Member: n.members[n.id].Member})
+		n.emit(Event{Kind: KindSelfDegraded, Health: health, Member: n.members[n.id].Member})
 	case n.degraded && health == 0:
 		n.degraded = false
-		n.emit(Event{Kind: SelfDegraded, Member: n.members[n.id].Member})
+		n.emit(Event{Kind: KindSelfDegraded, Member: n.members[n.id].Member})
 	}
 }
 
@@ -72,13 +72,13 @@ func (n *Node) noteDegraded(health int, now time.Time) {
 // may close the node. The caller holds mu.
 func (n *Node) decide(p Partition) {
 	n.partitions++
-	if p.Side == SideMajority {
+	if p.Side == sideMajority {
 		n.assigns = true
 		return
 	}
 	which := n.partitions
 	go func() {
-		goOn := n.cfg.OnMinority(p)
+		goOn := n.cfg.Partition.OnMinority(p)
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if n.partitions == which && !n.closing {
@@ -182,7 +182,7 @@ func (n *Node) callRoll() {
 func (n *Node) reaches(m Member) (ok, gone bool) {
 	answered := make(chan bool, 1)
 	go func() { answered <- n.pings(m, 3) }()
-	got, err := n.transport.Identify(m.Addr, min(rollTimeout, n.cfg.StreamTimeout))
+	got, err := n.transport.Identify(m.Addr, min(rollTimeout, n.cfg.Detection.StreamTimeout))
 	switch {
 	case err == nil:
 		ok, gone = got == m.ID(), got != m.ID()

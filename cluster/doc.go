@@ -3,7 +3,7 @@
 // whoever watches. Package workers stands on top of it: who runs calls, who is
 // chosen.
 //
-//	node, err := cluster.Join(ctx, ep, cluster.Config{
+//	node, err := cluster.Join(ctx, ep, &cluster.Config{
 //		Name: "worker-a", Seeds: []string{"10.0.0.1:61000"}, Tags: cluster.Tags{"role": "worker"},
 //	})
 //	for e := range node.Watch(ctx) {

@@ -46,9 +46,9 @@ func (n *Node) logEvents() {
 func (n *Node) logEvent(e *Event) {
 	level := slog.LevelInfo
 	switch e.Kind {
-	case NodeFailed, NameConflict, PartitionSuspected, PartitionDetected:
+	case KindNodeFailed, KindNameConflict, KindPartitionSuspected, KindPartitionDetected:
 		level = slog.LevelWarn
-	case NodeUpdated, NodeSuspected, SelfDegraded:
+	case KindNodeUpdated, KindNodeSuspected, KindSelfDegraded:
 		level = slog.LevelDebug
 	}
 	l := &n.toLog

@@ -11,13 +11,17 @@ import (
 // events that gossip causes, each once. They change this node's view alone:
 // nothing of it is gossiped, and the other members judge for themselves.
 
-// Suspect says that the member does not seem to answer: its heartbeats are late
-// (CausePhi, with the level) or its control stream broke (CauseStream). It
-// becomes StateSuspect with a NodeSuspected event if it was alive. It reports
-// whether that happened; not if the member is unknown, gone, suspect already,
-// or this node itself. The suspicion lasts until [Node.Recover], or until the
-// member is gone.
-func (n *Node) Suspect(name, boot string, cause Cause, phi float64) bool {
+// Suspect reports that the member does not seem to answer. phi is the suspicion
+// level if its heartbeats are late (the event's cause is then "phi"), and 0 if its
+// control connection broke ("stream"). An alive member becomes StateSuspect, with
+// a KindNodeSuspected event, until [Node.Recover] or until it is gone. Suspect
+// returns whether that happened: it does not if the member is unknown, gone,
+// suspect already, or this node itself.
+func (n *Node) Suspect(name, boot string, phi float64) bool {
+	cause := causePhi
+	if phi == 0 {
+		cause = causeStream
+	}
 	return n.judge(name, boot, func(m *member, now time.Time) bool {
 		return m.State.Present() && n.suspect(m, sourceRouting, cause, phi, now)
 	})
@@ -25,7 +29,7 @@ func (n *Node) Suspect(name, boot string, cause Cause, phi float64) bool {
 
 // Recover takes back what [Node.Suspect] or [Node.ReportUnreachable] said. If
 // nothing else speaks against the member and gossip still holds it alive, it
-// becomes StateAlive with a NodeRecovered event. It reports whether that
+// becomes StateAlive with a KindNodeRecovered event. It reports whether that
 // happened.
 func (n *Node) Recover(name, boot string) bool {
 	return n.judge(name, boot, func(m *member, now time.Time) bool {
@@ -37,14 +41,25 @@ func (n *Node) Recover(name, boot string) bool {
 	})
 }
 
-// ReportUnreachable says that the member is gone beyond doubt: its address
-// refuses connections (CauseRefused) or another boot answers there
-// (CauseReplaced). It becomes StateFailed with a NodeFailed event at once,
-// without waiting for the other members; what gossip says of its death later
-// causes no second event. It reports whether that happened. Should the member
-// answer two of this node's probes after all, or gossip hear it refute, it is
-// taken back with NodeRecovered.
-func (n *Node) ReportUnreachable(name, boot string, cause Cause) bool {
+// ReportUnreachable reports that the member is gone beyond doubt: its address
+// refuses connections. The member becomes StateFailed, with a KindNodeFailed event
+// of the cause "refused", without waiting for the other members; what gossip says
+// of its death later causes no second event. If the member then answers two of
+// this node's probes, or gossip hears it refute, it is taken back with
+// KindNodeRecovered. ReportUnreachable returns whether the member became
+// StateFailed.
+func (n *Node) ReportUnreachable(name, boot string) bool {
+	return n.reportGone(name, boot, causeRefused)
+}
+
+// ReportReplaced reports that another boot answers at the member's address: the
+// member becomes StateFailed as with [Node.ReportUnreachable], of the cause
+// "replaced", and is not taken back.
+func (n *Node) ReportReplaced(name, boot string) bool {
+	return n.reportGone(name, boot, causeReplaced)
+}
+
+func (n *Node) reportGone(name, boot, cause string) bool {
 	return n.judge(name, boot, func(m *member, now time.Time) bool {
 		if !m.State.Present() || m.ID() == n.id {
 			return false
@@ -77,7 +92,7 @@ func (n *Node) Evict(name, boot string) bool {
 	n.transport.Evict(id)
 	if m := n.members[id]; m != nil {
 		if m.State.Present() {
-			n.condemn(m, CauseEvicted, time.Now())
+			n.condemn(m, causeEvicted, time.Now())
 		}
 		m.replaced = true // never taken back
 		n.judged()

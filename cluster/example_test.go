@@ -27,7 +27,7 @@ func ExampleJoin() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		n, err := cluster.Join(ctx, ep, cluster.Config{Name: name, Seeds: seeds, Tags: tags, Logger: quiet})
+		n, err := cluster.Join(ctx, ep, &cluster.Config{Name: name, Seeds: seeds, Tags: tags, Logger: quiet})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -45,9 +45,9 @@ func ExampleJoin() {
 		}
 		fmt.Println(e.Kind, e.Member.Name, e.Member.Tags)
 		switch e.Kind {
-		case cluster.NodeJoined:
+		case cluster.KindNodeJoined:
 			go worker.Leave(ctx)
-		case cluster.NodeLeft:
+		case cluster.KindNodeLeft:
 			<-worker.Done()
 			return
 		}

@@ -6,6 +6,14 @@ import (
 	"strings"
 )
 
+// The limit of tags, and its error.
+const MaxTagsSize = maxTagsSize
+
+var ErrTagsTooLarge = errTagsTooLarge
+
+// ErrStopped is what changes return after Close or Leave.
+var ErrStopped = errStopped
+
 // Expected returns how many names the node's partition detector counts as
 // stable.
 func Expected(n *Node) (c int) {
@@ -26,8 +34,8 @@ func Listed(n *Node, id string) bool {
 	return n.members[id] != nil && n.members[id].listed
 }
 
-// SnapshotHas returns nil if the file has the address.
-func SnapshotHas(file, addr string) error {
+// MembersFileHas returns nil if the file has the address.
+func MembersFileHas(file, addr string) error {
 	b, err := os.ReadFile(file)
 	if err == nil && !strings.Contains(string(b), addr) {
 		err = fmt.Errorf("no %s in %s", addr, b)

@@ -47,7 +47,7 @@ func (m *tally) metrics() *cluster.Metrics {
 		Refused:     m.add,
 		QueueDepth:  func(queue string, _ int) { m.add("depth " + queue) },
 		Kept:        func(what string, _, _ int) { m.add("kept " + what) },
-		Event:       func(k cluster.Kind, c cluster.Cause) { m.add("event " + k.String() + c.String()) },
+		Event:       func(k cluster.Kind, c string) { m.add("event " + k.String() + c) },
 	}
 }
 
@@ -68,11 +68,11 @@ type field struct {
 func newField(t testing.TB, n int, cfg cluster.Config) *field {
 	t.Helper()
 	f := &field{t: t, cfg: cfg}
-	if f.cfg.PartitionBaseline == 0 {
-		f.cfg.PartitionBaseline = time.Second
+	if f.cfg.Partition.Baseline == 0 {
+		f.cfg.Partition.Baseline = time.Second
 	}
-	if f.cfg.SuspicionMult == 0 {
-		f.cfg.ProbeInterval, f.cfg.ProbeTimeout, f.cfg.SuspicionMult = 300*time.Millisecond, 250*time.Millisecond, 6
+	if f.cfg.Detection.SuspicionMult == 0 {
+		f.cfg.Detection.ProbeInterval, f.cfg.Detection.ProbeTimeout, f.cfg.Detection.SuspicionMult = 300*time.Millisecond, 250*time.Millisecond, 6
 	}
 	for range n {
 		f.add()
@@ -165,7 +165,7 @@ func (f *field) calm() {
 func TestNodesThatJoinOneAfterAnotherThroughAnyMemberSeeEachOther(t *testing.T) {
 	t.Parallel()
 	f := newField(t, 8, cluster.Config{})
-	f.none(cluster.NodeFailed)
+	f.none(cluster.KindNodeFailed)
 }
 
 func TestNodesThatJoinThroughOneSeedSeeEachOther(t *testing.T) {
@@ -175,14 +175,14 @@ func TestNodesThatJoinThroughOneSeedSeeEachOther(t *testing.T) {
 		f.addThrough(f.nodes[0])
 	}
 	f.whole()
-	f.none(cluster.NodeFailed)
+	f.none(cluster.KindNodeFailed)
 }
 
 func TestTagsThatChangeAllTheTimeReachEverybody(t *testing.T) {
 	t.Parallel()
 	f := newField(t, 5, cluster.Config{})
 	f.changeTags(2 * time.Second)
-	f.none(cluster.NodeFailed)
+	f.none(cluster.KindNodeFailed)
 }
 
 // changeTags changes the tags of a node ten times a second, to as large ones as
@@ -223,7 +223,7 @@ func TestThirtyPercentKilledAtOnceFailOnceEach(t *testing.T) {
 	for _, h := range f.nodes[:5] {
 		h.Sees(t, 5)
 		for _, name := range []string{"n05", "n06"} {
-			h.Wait(t, cluster.NodeFailed, name)
+			h.Wait(t, cluster.KindNodeFailed, name)
 			if n := failures(h, name); n != 1 {
 				t.Errorf("%s has %d NodeFailed of %s that were not taken back", h.Node.Self().Name, n, name)
 			}
@@ -235,8 +235,8 @@ func TestThirtyPercentKilledAtOnceFailOnceEach(t *testing.T) {
 // machine that starves a test causes false deaths, which are; the real one is
 // told once.
 func failures(h *history, name string) int {
-	n := len(h.Events(cluster.NodeFailed, name))
-	for _, e := range h.Events(cluster.NodeRecovered, name) {
+	n := len(h.Events(cluster.KindNodeFailed, name))
+	for _, e := range h.Events(cluster.KindNodeRecovered, name) {
 		if e.Was.State == cluster.StateFailed {
 			n--
 		}
@@ -265,17 +265,17 @@ func TestARestartAtTheSameAddressIsReplacedAndNeverUpdated(t *testing.T) {
 	}
 	for _, h := range f.nodes[:3] {
 		eventually(t, func() error {
-			if n := len(h.Events(cluster.NodeFailed, "n03")); n != 5 {
+			if n := len(h.Events(cluster.KindNodeFailed, "n03")); n != 5 {
 				return fmt.Errorf("%s has %d NodeFailed, want 5", h.Node.Self().Name, n)
 			}
 			return nil
 		})
-		for _, e := range h.Events(cluster.NodeFailed, "n03") {
-			if e.Cause != cluster.CauseReplaced {
+		for _, e := range h.Events(cluster.KindNodeFailed, "n03") {
+			if e.Cause != "replaced" {
 				t.Errorf("%v", e)
 			}
 		}
-		if es := h.Events(cluster.NodeUpdated, ""); len(es) > 0 {
+		if es := h.Events(cluster.KindNodeUpdated, ""); len(es) > 0 {
 			t.Errorf("a restart was an update: %v", es)
 		}
 	}
@@ -291,14 +291,14 @@ func TestTwoLiveNodesOfOneNameAreBothMembersAndAConflict(t *testing.T) {
 	young := start(t, "twin", a)
 	for _, h := range []*history{a, old, young} {
 		h.Sees(t, 3)
-		e := h.Wait(t, cluster.NameConflict, "twin")
+		e := h.Wait(t, cluster.KindNameConflict, "twin")
 		if e.Member.Boot != young.Node.Self().Boot || e.Was.Boot != old.Node.Self().Boot {
 			t.Errorf("%s: %v", h.Node.Self().Name, e)
 		}
 		if m, _ := h.Node.Lookup("twin"); m.Boot != young.Node.Self().Boot {
 			t.Errorf("%s prefers %v", h.Node.Self().Name, m)
 		}
-		if es := h.Events(cluster.NodeFailed, ""); len(es) > 0 {
+		if es := h.Events(cluster.KindNodeFailed, ""); len(es) > 0 {
 			t.Errorf("%v", es)
 		}
 	}
@@ -312,11 +312,11 @@ func TestARestartAtAnotherAddressIsNoConflict(t *testing.T) {
 	b.Node.Close()
 	b.Node.Endpoint().Close()
 	b2 := start(t, "b", a)
-	if e := a.Wait(t, cluster.NodeFailed, "b"); e.Member.Boot == b2.Node.Self().Boot {
+	if e := a.Wait(t, cluster.KindNodeFailed, "b"); e.Member.Boot == b2.Node.Self().Boot {
 		t.Errorf("%v", e)
 	}
 	a.Sees(t, 2)
-	if es := append(a.Events(cluster.NameConflict, ""), b2.Events(cluster.NameConflict, "")...); len(es) > 0 {
+	if es := append(a.Events(cluster.KindNameConflict, ""), b2.Events(cluster.KindNameConflict, "")...); len(es) > 0 {
 		t.Errorf("%v", es)
 	}
 }
@@ -326,7 +326,7 @@ func TestLossOfThirtyPercentFailsNobody(t *testing.T) {
 	f := newField(t, 6, cluster.Config{})
 	f.net.Loss(0.3)
 	time.Sleep(3 * time.Second) // the time in which nothing must happen
-	f.none(cluster.NodeFailed)
+	f.none(cluster.KindNodeFailed)
 }
 
 func TestALinkCutInOneDirectionFailsNobody(t *testing.T) {
@@ -342,12 +342,12 @@ func TestALinkCutInOneDirectionFailsNobody(t *testing.T) {
 	})
 	f.net.Cut(func(a, b string) bool { return a == from && b == to || a == to && b == from })
 	time.Sleep(2 * time.Second) // the time in which nothing must happen
-	f.none(cluster.NodeFailed)
+	f.none(cluster.KindNodeFailed)
 }
 
 func TestWithoutPacketsStreamsKeepTheClusterTogether(t *testing.T) {
 	t.Parallel()
-	f := newField(t, 3, cluster.Config{PushPullInterval: time.Second})
+	f := newField(t, 3, cluster.Config{Detection: cluster.DetectionConfig{PushPullInterval: time.Second}})
 	f.net.CutPackets(func(string, string) bool { return true })
 	if err := f.nodes[0].Node.SetTags(cluster.Tags{"news": "1"}); err != nil {
 		t.Fatal(err)
@@ -366,7 +366,7 @@ func TestWithoutPacketsStreamsKeepTheClusterTogether(t *testing.T) {
 		}
 		return nil
 	})
-	f.none(cluster.NodeFailed)
+	f.none(cluster.KindNodeFailed)
 }
 
 // Trap: a WriteTo that blocks stops all failure detection.
@@ -379,7 +379,7 @@ func TestASocketThatBlocksDoesNotStopFailureDetection(t *testing.T) {
 	release := slow.Block()
 	defer release()
 	b.Node.Close()
-	a.Wait(t, cluster.NodeFailed, "b")
+	a.Wait(t, cluster.KindNodeFailed, "b")
 }
 
 func TestAHundredLivesLeaveNothingBehind(t *testing.T) {
@@ -387,7 +387,7 @@ func TestAHundredLivesLeaveNothingBehind(t *testing.T) {
 	ep := listen(t, "127.0.0.1:0")
 	seed := start(t, "seed")
 	for i := range 100 {
-		n, err := cluster.Join(t.Context(), ep, cluster.Config{Name: "n", Seeds: addrs(seed), Logger: quiet()})
+		n, err := cluster.Join(t.Context(), ep, &cluster.Config{Name: "n", Seeds: addrs(seed), Logger: quiet()})
 		if err != nil {
 			t.Fatal(err)
 		}

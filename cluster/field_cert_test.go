@@ -45,7 +45,7 @@ func TestFieldTheCertificateAgainstWhatIsAdvertised(t *testing.T) {
 		}
 		defer ep.Close()
 		book := &logbook{}
-		join(t, ep, cluster.Config{Name: "a", Advertise: c.advertise, Resolve: loopback, Logger: slog.New(book)}).Node.Close()
+		join(t, ep, cluster.Config{Name: "a", Advertise: c.advertise, Discovery: cluster.DiscoveryConfig{Resolve: loopback}, Logger: slog.New(book)}).Node.Close()
 		var warnings []string
 		for _, line := range book.since(0) {
 			if strings.HasPrefix(line, "WARN") {
@@ -86,7 +86,7 @@ func TestFieldARenewedCertificateHasAnotherName(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { ep.Close() })
-		cfg := cluster.Config{Name: name, Resolve: loopback}
+		cfg := cluster.Config{Name: name, Discovery: cluster.DiscoveryConfig{Resolve: loopback}}
 		if seed != "" {
 			cfg.Seeds = []string{seed}
 		}

@@ -66,9 +66,9 @@ type healer struct {
 	seedWait time.Duration // the run goroutine's
 	nextSeed time.Time     // the run goroutine's
 
-	saved    []snapshotMember // what the file holds now; the run goroutine's
-	savedAt  time.Time        // the run goroutine's
-	nextPull time.Time        // the run goroutine's
+	saved    []rememberedMember // what the file holds now; the run goroutine's
+	savedAt  time.Time          // the run goroutine's
+	nextPull time.Time          // the run goroutine's
 }
 
 // A divergence is a member whose view differs from this node's.
@@ -115,7 +115,7 @@ func (h *healer) scheduleResync(now time.Time) {
 // id it fails if another node answers.
 func (n *Node) exchange(id, addr string) error {
 	if !n.begin() {
-		return ErrStopped
+		return errStopped
 	}
 	defer n.work.Done()
 	target := withoutZone(addr) // the transport knows it
@@ -198,7 +198,7 @@ func (n *Node) healFailed(now time.Time) {
 	if newLoss || due {
 		interval := reconnectIdle
 		if now.Sub(lastLoss) < reconnectBusy {
-			interval = n.cfg.ReconnectInterval
+			interval = n.cfg.Discovery.ReconnectInterval
 		}
 		h.lastLoss = lastLoss
 		if next := now.Add(interval/2 + rand.N(interval)); due || next.Before(h.nextDial) {
@@ -315,7 +315,7 @@ func (n *Node) pushPull(now time.Time) {
 	n.mu.Lock()
 	size := len(n.members)
 	n.mu.Unlock()
-	interval := n.cfg.PushPullInterval
+	interval := n.cfg.Detection.PushPullInterval
 	if size > 32 {
 		interval *= time.Duration(math.Ceil(math.Log2(float64(size))-5)) + 1
 	}
@@ -360,7 +360,7 @@ func (n *Node) dialed(want, addr string, err error) {
 		}
 		switch {
 		case other != nil && m.ID() == other.Want && m.State.Present():
-			n.condemn(m, CauseReplaced, now)
+			n.condemn(m, causeReplaced, now)
 		case other != nil && m.ID() == other.Want:
 			m.replaced = true
 		case refused && !m.State.Present():

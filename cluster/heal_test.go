@@ -19,8 +19,8 @@ import (
 func healed(t testing.TB, h *history) (healed cluster.Event) {
 	t.Helper()
 	eventually(t, func() error {
-		for _, e := range h.Events(cluster.PartitionHealed, "") {
-			if healed = e; e.Partition.Side != cluster.SideUnknown {
+		for _, e := range h.Events(cluster.KindPartitionHealed, "") {
+			if healed = e; e.Partition.Side != "unknown" {
 				return nil
 			}
 		}
@@ -31,7 +31,7 @@ func healed(t testing.TB, h *history) (healed cluster.Event) {
 
 func TestAPartitionIsNamedOnBothSidesAndHeals(t *testing.T) {
 	t.Parallel()
-	f := newField(t, 7, cluster.Config{OnMinority: cluster.RejectAssignments, PartitionStable: time.Second})
+	f := newField(t, 7, cluster.Config{Partition: cluster.PartitionConfig{OnMinority: func(cluster.Partition) bool { return false }, Stable: time.Second}})
 	for i, h := range f.nodes {
 		if err := h.Node.SetTags(cluster.Tags{"zone": map[bool]string{true: "a", false: "b"}[i < 5]}); err != nil {
 			t.Fatal(err)
@@ -40,11 +40,11 @@ func TestAPartitionIsNamedOnBothSidesAndHeals(t *testing.T) {
 	f.calm()
 	f.net.Split(f.side(5, 7))
 	for i, h := range f.nodes {
-		h.Wait(t, cluster.PartitionSuspected, "")
-		p := h.Wait(t, cluster.PartitionDetected, "").Partition
-		want := cluster.SideMajority
+		h.Wait(t, cluster.KindPartitionSuspected, "")
+		p := h.Wait(t, cluster.KindPartitionDetected, "").Partition
+		want := "majority"
 		if i >= 5 {
-			want = cluster.SideMinority
+			want = "minority"
 		}
 		if p.Side != want || p.Expected != 7 {
 			t.Errorf("n%02d is told: %v", i, p)
@@ -74,14 +74,14 @@ func TestAPartitionIsNamedOnBothSidesAndHeals(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"n05", "n06"} {
-		if e := f.nodes[0].Wait(t, cluster.NodeRecovered, name); e.Was.State == cluster.StateAlive {
+		if e := f.nodes[0].Wait(t, cluster.KindNodeRecovered, name); e.Was.State == cluster.StateAlive {
 			t.Errorf("%v", e)
 		}
 	}
 	// The same boots came back: nobody joined anew.
 	for _, h := range f.nodes {
-		for _, e := range h.Events(cluster.NodeJoined, "") {
-			if e.Time.After(h.Events(cluster.PartitionDetected, "")[0].Time) {
+		for _, e := range h.Events(cluster.KindNodeJoined, "") {
+			if e.Time.After(h.Events(cluster.KindPartitionDetected, "")[0].Time) {
 				t.Errorf("%s: %v", h.Node.Self().Name, e)
 			}
 		}
@@ -92,11 +92,11 @@ func TestAPartitionIsNamedOnBothSidesAndHeals(t *testing.T) {
 // does not assign again before it is.
 func TestASplitThatOutlastsForgetAfterStaysOne(t *testing.T) {
 	t.Parallel()
-	f := newField(t, 5, cluster.Config{OnMinority: cluster.RejectAssignments, PartitionStable: time.Second, ForgetAfter: 7 * time.Second})
+	f := newField(t, 5, cluster.Config{Partition: cluster.PartitionConfig{OnMinority: func(cluster.Partition) bool { return false }, Stable: time.Second, ForgetAfter: 7 * time.Second}})
 	f.calm()
 	f.net.Split(f.side(3, 5))
 	for _, h := range f.nodes {
-		h.Wait(t, cluster.PartitionDetected, "")
+		h.Wait(t, cluster.KindPartitionDetected, "")
 	}
 	for _, h := range f.nodes[3:] {
 		eventually(t, func() error {
@@ -108,8 +108,8 @@ func TestASplitThatOutlastsForgetAfterStaysOne(t *testing.T) {
 	}
 	time.Sleep(9 * time.Second) // the time in which nothing must happen
 	for _, h := range f.nodes {
-		for _, e := range h.Events(cluster.PartitionHealed, "") {
-			if e.Partition.Side != cluster.SideUnknown {
+		for _, e := range h.Events(cluster.KindPartitionHealed, "") {
+			if e.Partition.Side != "unknown" {
 				t.Errorf("%s: %v", h.Node.Self().Name, e)
 			}
 		}
@@ -135,11 +135,11 @@ func TestASplitThatOutlastsForgetAfterStaysOne(t *testing.T) {
 // partition for lasting, though their endpoints go on without them.
 func TestAPartitionEndsWhenTheLostAreKnownToBeGone(t *testing.T) {
 	t.Parallel()
-	f := newField(t, 5, cluster.Config{PartitionStable: time.Second})
+	f := newField(t, 5, cluster.Config{Partition: cluster.PartitionConfig{Stable: time.Second}})
 	f.calm()
 	f.net.Split(f.side(3, 5))
 	for _, h := range f.nodes {
-		h.Wait(t, cluster.PartitionDetected, "")
+		h.Wait(t, cluster.KindPartitionDetected, "")
 	}
 	for _, h := range f.nodes[3:] {
 		h.Node.Close()
@@ -156,9 +156,9 @@ func TestAPartitionEndsWhenTheLostAreKnownToBeGone(t *testing.T) {
 func TestOnMinorityMayCloseTheNode(t *testing.T) {
 	t.Parallel()
 	self := make(chan *cluster.Node, 1)
-	cfg := cluster.Config{PartitionStable: time.Second}
+	cfg := cluster.Config{Partition: cluster.PartitionConfig{Stable: time.Second}}
 	f := newField(t, 2, cfg)
-	f.cfg.OnMinority = func(cluster.Partition) bool {
+	f.cfg.Partition.OnMinority = func(cluster.Partition) bool {
 		(<-self).Close()
 		return true
 	}
@@ -178,7 +178,7 @@ func TestOnMinorityMayCloseTheNode(t *testing.T) {
 // gossiped.
 func TestAQuietClusterHealsAfterItsDeadWereReaped(t *testing.T) {
 	t.Parallel()
-	f := newField(t, 4, cluster.Config{DeadGossipTime: 100 * time.Millisecond, ReconnectInterval: 300 * time.Millisecond})
+	f := newField(t, 4, cluster.Config{Detection: cluster.DetectionConfig{DeadGossipTime: 100 * time.Millisecond}, Discovery: cluster.DiscoveryConfig{ReconnectInterval: 300 * time.Millisecond}})
 	f.net.Split(f.side(0, 2))
 	for _, h := range f.nodes {
 		h.Sees(t, 2)
@@ -204,12 +204,12 @@ func TestSeedsAreLookedUpAgainWhenTheyMove(t *testing.T) {
 	}
 	d := join(t, old, cluster.Config{Name: "director"})
 	w := join(t, listen(t, "127.0.0.1:0"), cluster.Config{
-		Name: "worker", Seeds: []string{fmt.Sprintf("seed.example:%d", port)}, Resolve: resolve, SeedInterval: 500 * time.Millisecond,
+		Name: "worker", Seeds: []string{fmt.Sprintf("seed.example:%d", port)}, Discovery: cluster.DiscoveryConfig{Resolve: resolve, SeedInterval: 500 * time.Millisecond},
 	})
 	w.Sees(t, 2)
 	d.Node.Close()
 	old.Close()
-	w.Wait(t, cluster.NodeFailed, "director")
+	w.Wait(t, cluster.KindNodeFailed, "director")
 	creds, err := shared().Credentials("127.0.0.2", "127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
@@ -227,25 +227,25 @@ func TestSeedsAreLookedUpAgainWhenTheyMove(t *testing.T) {
 	d2.Sees(t, 2)
 }
 
-func TestASnapshotBringsANodeBackWithoutItsSeed(t *testing.T) {
+func TestAMembersFileBringsANodeBackWithoutItsSeed(t *testing.T) {
 	t.Parallel()
 	file := t.TempDir() + "/members.json"
 	a := start(t, "a")
 	b := start(t, "b", a)
 	ep := listen(t, "127.0.0.1:0")
-	c := join(t, ep, cluster.Config{Name: "c", Seeds: addrs(a), SnapshotFile: file})
+	c := join(t, ep, cluster.Config{Name: "c", Seeds: addrs(a), Discovery: cluster.DiscoveryConfig{MembersFile: file}})
 	c.Sees(t, 3)
 	b.Sees(t, 3)
-	eventually(t, func() error { return cluster.SnapshotHas(file, addrs(b)[0]) })
+	eventually(t, func() error { return cluster.MembersFileHas(file, addrs(b)[0]) })
 	c.Node.Close()
 	a.Node.Close() // the only seed
-	c = join(t, ep, cluster.Config{Name: "c", Seeds: addrs(a), SnapshotFile: file})
+	c = join(t, ep, cluster.Config{Name: "c", Seeds: addrs(a), Discovery: cluster.DiscoveryConfig{MembersFile: file}})
 	c.Sees(t, 2)
 	b.Sees(t, 2)
 }
 
-// Without seeds the snapshot is all there is: it is tried until somebody answers.
-func TestASnapshotWithoutSeedsIsTriedUntilSomebodyAnswers(t *testing.T) {
+// Without seeds the file of members is all there is: it is tried until somebody answers.
+func TestAMembersFileWithoutSeedsIsTriedUntilSomebodyAnswers(t *testing.T) {
 	t.Parallel()
 	ep := listen(t, "127.0.0.1:0")
 	addr := ep.Addr().String()
@@ -255,7 +255,7 @@ func TestASnapshotWithoutSeedsIsTriedUntilSomebodyAnswers(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	early := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "early", SnapshotFile: file, SeedInterval: 500 * time.Millisecond})
+	early := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "early", Discovery: cluster.DiscoveryConfig{MembersFile: file, SeedInterval: 500 * time.Millisecond}})
 	select {
 	case <-early.Node.Joined():
 	default:
@@ -279,7 +279,7 @@ func TestLeaveDuringAPartitionIsSeenAsLeftWhereItCanBe(t *testing.T) {
 	if err := f.nodes[4].Node.Leave(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	f.nodes[3].Wait(t, cluster.NodeLeft, "n04")
+	f.nodes[3].Wait(t, cluster.KindNodeLeft, "n04")
 	f.net.Heal()
 	for _, h := range f.nodes[:4] {
 		h.Sees(t, 4)
@@ -288,7 +288,7 @@ func TestLeaveDuringAPartitionIsSeenAsLeftWhereItCanBe(t *testing.T) {
 	if m, _ := f.nodes[3].Node.Lookup("n04"); m.State != cluster.StateLeft {
 		t.Errorf("n03 sees %v %v", m, m.State)
 	}
-	if es := f.nodes[3].Events(cluster.NodeFailed, "n04"); len(es) > 0 {
+	if es := f.nodes[3].Events(cluster.KindNodeFailed, "n04"); len(es) > 0 {
 		t.Errorf("n03: %v", es)
 	}
 	// The others buried it before, which gossip does not take back for the dead.
@@ -311,8 +311,8 @@ func TestLeaveAndRestartAtOnceIsLeftAndJoined(t *testing.T) {
 	f.nodes[2] = joinContext(t, f.net.Context(t.Context()), ep, cfg)
 	f.whole()
 	for _, h := range f.nodes[:2] {
-		h.Wait(t, cluster.NodeLeft, "n02")
-		if es := h.Events(cluster.NodeFailed, ""); len(es) > 0 {
+		h.Wait(t, cluster.KindNodeLeft, "n02")
+		if es := h.Events(cluster.KindNodeFailed, ""); len(es) > 0 {
 			t.Errorf("%v", es)
 		}
 	}
@@ -337,7 +337,7 @@ func TestASubscriberThatDoesNotReadGetsTheWholeViewInstead(t *testing.T) {
 			}
 			switch {
 			case e.Initial:
-			case e.Kind == cluster.Resync:
+			case e.Kind == cluster.KindResync:
 				resynced <- e
 			case last != 0 && e.Seq != last+1 && err == nil:
 				err = fmt.Errorf("event %d after %d", e.Seq, last)
@@ -373,7 +373,7 @@ func TestASubscriberThatDoesNotReadGetsTheWholeViewInstead(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if es := b.Events(cluster.NodeFailed, ""); len(es) > 0 {
+	if es := b.Events(cluster.KindNodeFailed, ""); len(es) > 0 {
 		t.Errorf("%v", es)
 	}
 }
@@ -384,25 +384,25 @@ func TestEvidenceOfThoseWhoRouteCausesEachEventOnce(t *testing.T) {
 	b := start(t, "b", a)
 	a.Sees(t, 2)
 	m := b.Node.Self()
-	if !a.Node.Suspect("b", m.Boot, cluster.CausePhi, 9.5) || a.Node.Suspect("b", m.Boot, cluster.CauseStream, 0) {
+	if !a.Node.Suspect("b", m.Boot, 9.5) || a.Node.Suspect("b", m.Boot, 0) {
 		t.Error("the first suspicion counts, the second does not")
 	}
-	if e := a.Wait(t, cluster.NodeSuspected, "b"); e.Cause != cluster.CausePhi || e.Phi != 9.5 || e.Member.State != cluster.StateSuspect {
+	if e := a.Wait(t, cluster.KindNodeSuspected, "b"); e.Cause != "phi" || e.Phi != 9.5 || e.Member.State != cluster.StateSuspect {
 		t.Errorf("%v", e)
 	}
 	if !a.Node.Recover("b", m.Boot) || a.Node.Recover("b", m.Boot) {
 		t.Error("the first recovery counts, the second does not")
 	}
-	a.Wait(t, cluster.NodeRecovered, "b")
-	if !a.Node.ReportUnreachable("b", m.Boot, cluster.CauseRefused) || a.Node.ReportUnreachable("b", m.Boot, cluster.CauseRefused) {
+	a.Wait(t, cluster.KindNodeRecovered, "b")
+	if !a.Node.ReportUnreachable("b", m.Boot) || a.Node.ReportUnreachable("b", m.Boot) {
 		t.Error("the first report counts, the second does not")
 	}
-	if e := a.Wait(t, cluster.NodeFailed, "b"); e.Cause != cluster.CauseRefused {
+	if e := a.Wait(t, cluster.KindNodeFailed, "b"); e.Cause != "refused" {
 		t.Errorf("%v", e)
 	}
 	// It answers probes all the same, and is taken back.
 	eventually(t, func() error {
-		if n := len(a.Events(cluster.NodeRecovered, "b")); n != 2 {
+		if n := len(a.Events(cluster.KindNodeRecovered, "b")); n != 2 {
 			return fmt.Errorf("%d NodeRecovered", n)
 		}
 		return nil
@@ -410,7 +410,7 @@ func TestEvidenceOfThoseWhoRouteCausesEachEventOnce(t *testing.T) {
 	a.Sees(t, 2)
 	// And a real death after a report is not told twice.
 	b.Node.Close()
-	a.Node.ReportUnreachable("b", m.Boot, cluster.CauseRefused)
+	a.Node.ReportUnreachable("b", m.Boot)
 	eventually(t, func() error {
 		if gone := a.Node.Gone(); len(gone) != 1 || gone[0].State != cluster.StateFailed {
 			return fmt.Errorf("gone: %v", gone)
@@ -423,10 +423,10 @@ func TestEvidenceOfThoseWhoRouteCausesEachEventOnce(t *testing.T) {
 		}
 		return nil
 	})
-	if es := a.Events(cluster.NodeFailed, "b"); len(es) != 2 {
+	if es := a.Events(cluster.KindNodeFailed, "b"); len(es) != 2 {
 		t.Errorf("%d NodeFailed:\n%s", len(es), lines(es))
 	}
-	if a.Node.Suspect("nobody", "x", cluster.CausePhi, 1) || a.Node.Suspect("a", a.Node.Self().Boot, cluster.CausePhi, 1) {
+	if a.Node.Suspect("nobody", "x", 1) || a.Node.Suspect("a", a.Node.Self().Boot, 1) {
 		t.Error("an unknown node, or this node itself, became suspect")
 	}
 }

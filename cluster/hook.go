@@ -36,5 +36,7 @@ func (forWorkers) AnswersPackets(n *Node, m Member) bool {
 	return n.pings(m, 1)
 }
 
-// AddView has f tell of workers in [Node.View] until remove is called.
-func (forWorkers) AddView(n *Node, f func() []WorkerView) (remove func()) { return n.addView(f) }
+// AddWorkers has f list workers in [Node.Snapshot] until remove is called.
+func (forWorkers) AddWorkers(n *Node, f func() []WorkerSnapshot) (remove func()) {
+	return n.addWorkers(f)
+}

@@ -40,7 +40,7 @@ func (n *Node) lastCall(m *member) {
 			// Its view of itself is what the others must hear: an exchange shows
 			// it the verdict, which it then refutes.
 			n.exchange(who.ID(), who.Addr)
-			n.awaitListed(who.ID(), n.cfg.ProbeInterval*5)
+			n.awaitListed(who.ID(), n.cfg.Detection.ProbeInterval*5)
 		}
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -49,7 +49,7 @@ func (n *Node) lastCall(m *member) {
 			return
 		}
 		m.refused = m.refused || refused
-		n.fail(m, CauseDetected, time.Now())
+		n.fail(m, causeDetected, time.Now())
 		n.countStates()
 		n.logEvents()
 	})
@@ -93,7 +93,7 @@ func (n *Node) answersAtAll(m Member) (alive, refused bool, done func()) {
 		if !n.transport.Hearsay().Wait(n.stop) {
 			return answer{}
 		}
-		got, err := n.transport.Identify(m.Addr, time.Duration(tries)*n.cfg.ProbeTimeout)
+		got, err := n.transport.Identify(m.Addr, time.Duration(tries)*n.cfg.Detection.ProbeTimeout)
 		// Another boot at the address refuses for this one.
 		return answer{err == nil && got == m.ID(), refusedError(err) || err == nil && got != m.ID()}
 	})

@@ -11,7 +11,7 @@ import (
 // Leave takes the node out of the cluster in good order: it announces that it
 // will leave, so that nobody gives it new work; lets what runs on it finish, as
 // long as ctx allows; tells all members that it has left, which they see as
-// NodeLeft; goes on gossiping for LeaveDelay; and stops. A second call, or one
+// KindNodeLeft; goes on gossiping for LeaveDelay; and stops. A second call, or one
 // after Close, does nothing. The endpoint stays open.
 func (n *Node) Leave(ctx context.Context) error {
 	n.leaveMu.Lock()
@@ -65,7 +65,7 @@ func (n *Node) tellLeft(ctx context.Context) error {
 	// Left and failed look alike to memberlist's callbacks, so that the flag in
 	// the meta, which announceLeaving has spread, must be everywhere first.
 	// The control packets are faster; this is for those who missed them.
-	spread := n.cfg.GossipInterval * 2
+	spread := n.cfg.Detection.GossipInterval * 2
 	n.tellByStream(ctx)
 	if !n.pause(ctx, spread) {
 		return nil

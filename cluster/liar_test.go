@@ -173,7 +173,7 @@ func TestGossipOfAnotherBootAtAnAddressReplacesNobody(t *testing.T) {
 	})
 	never(t, func() string {
 		for _, h := range []*history{a, b} {
-			if es := append(h.Events(cluster.NodeFailed, ""), h.Events(cluster.NodeJoined, "x")...); len(es) > 0 {
+			if es := append(h.Events(cluster.KindNodeFailed, ""), h.Events(cluster.KindNodeJoined, "x")...); len(es) > 0 {
 				return h.Node.Self().Name + " has " + lines(es)
 			}
 		}
@@ -245,7 +245,7 @@ func TestALeaveThatIsRefutedIsTakenBack(t *testing.T) {
 	// That it will leave, alone.
 	l.tell(a, l.alive(m.ID(), m.Addr, 1000, gossip.Meta{Leaving: true}))
 	eventually(t, func() error {
-		es := a.Events(cluster.NodeUpdated, "b")
+		es := a.Events(cluster.KindNodeUpdated, "b")
 		if len(es) < 2 || es[0].Member.State != cluster.StateLeaving || es[len(es)-1].Member.State == cluster.StateLeaving {
 			return fmt.Errorf("a has had %v", es)
 		}
@@ -254,13 +254,13 @@ func TestALeaveThatIsRefutedIsTakenBack(t *testing.T) {
 	// That it has left.
 	l.tell(a, l.alive(m.ID(), m.Addr, 2000, gossip.Meta{Leaving: true}))
 	l.tell(a, dead(m.ID(), m.ID(), 2000))
-	a.Wait(t, cluster.NodeLeft, "b")
-	if e := a.Wait(t, cluster.NodeRecovered, "b"); e.Was.State != cluster.StateLeft {
+	a.Wait(t, cluster.KindNodeLeft, "b")
+	if e := a.Wait(t, cluster.KindNodeRecovered, "b"); e.Was.State != cluster.StateLeft {
 		t.Errorf("%v", e)
 	}
 	a.Sees(t, 2)
 	// What it says itself is final, and told once.
-	updated := len(a.Events(cluster.NodeUpdated, "b"))
+	updated := len(a.Events(cluster.KindNodeUpdated, "b"))
 	cluster.OnLeave(b.Node, func(context.Context) { time.Sleep(time.Second) }) // until gossip has it too
 	if err := b.Node.Leave(t.Context()); err != nil {
 		t.Error(err)
@@ -271,12 +271,12 @@ func TestALeaveThatIsRefutedIsTakenBack(t *testing.T) {
 		}
 		return nil
 	})
-	if es := a.Events(cluster.NodeUpdated, "b")[updated:]; len(es) != 1 {
+	if es := a.Events(cluster.KindNodeUpdated, "b")[updated:]; len(es) != 1 {
 		t.Errorf("told not once:\n%s", lines(es))
 	}
-	recovered := len(a.Events(cluster.NodeRecovered, "b"))
+	recovered := len(a.Events(cluster.KindNodeRecovered, "b"))
 	l.tell(a, l.alive(m.ID(), m.Addr, 3000, gossip.Meta{}))
-	never(t, func() string { return lines(a.Events(cluster.NodeRecovered, "b")[recovered:]) })
+	never(t, func() string { return lines(a.Events(cluster.KindNodeRecovered, "b")[recovered:]) })
 }
 
 // What brings a dead member back is its own answer, not what gossip says of it:
@@ -288,7 +288,7 @@ func TestADeadMemberIsNotBroughtBackByGossip(t *testing.T) {
 	a.Sees(t, 2)
 	m := b.Node.Self()
 	b.Node.Close()
-	a.Wait(t, cluster.NodeFailed, "b")
+	a.Wait(t, cluster.KindNodeFailed, "b")
 	eventually(t, func() error {
 		if cluster.Listed(a.Node, m.ID()) {
 			return errors.New("memberlist still holds it alive")
@@ -304,7 +304,7 @@ func TestADeadMemberIsNotBroughtBackByGossip(t *testing.T) {
 		}
 		return nil
 	})
-	never(t, func() string { return lines(a.Events(cluster.NodeRecovered, "b")) })
+	never(t, func() string { return lines(a.Events(cluster.KindNodeRecovered, "b")) })
 }
 
 func TestWithVerifyNodeNobodyIsShownByHearsayAlone(t *testing.T) {
@@ -331,7 +331,7 @@ func TestWithVerifyNodeNobodyIsShownByHearsayAlone(t *testing.T) {
 	l.tell(a, l.alive("director-7@zzzzzzzzzzzzzzzz", l.ep.Addr().String(), 1, gossip.Meta{}))
 	l.tell(a, l.alive("worker-7@zzzzzzzzzzzzzzzz", l.ep.Addr().String(), 1, gossip.Meta{}))
 	never(t, func() string {
-		return lines(slices.Concat(a.Events(cluster.NodeJoined, "director-7"), a.Events(cluster.NodeJoined, "worker-7")))
+		return lines(slices.Concat(a.Events(cluster.KindNodeJoined, "director-7"), a.Events(cluster.KindNodeJoined, "worker-7")))
 	})
 	a.Sees(t, 3)
 }
@@ -424,7 +424,7 @@ func TestABootCanBeEvictedBeforeItIsHeardOf(t *testing.T) {
 		}
 		return nil
 	})
-	never(t, func() string { return lines(a.Events(cluster.NodeJoined, "b")) })
+	never(t, func() string { return lines(a.Events(cluster.KindNodeJoined, "b")) })
 }
 
 func TestAnEndpointInUseWhileANodeJoinsIsAnswered(t *testing.T) {
@@ -453,7 +453,7 @@ func TestAnEndpointInUseWhileANodeJoinsIsAnswered(t *testing.T) {
 					return
 				default:
 				}
-				_, err := cluster.AdminView(t.Context(), conn)
+				_, err := cluster.Admin{Transport: conn}.Snapshot(t.Context())
 				if code := rpcnet.CodeOf(err); err != nil && code != rpcnet.CodeUnimplemented && code != rpcnet.CodeUnavailable {
 					t.Errorf("%v", err)
 					return
@@ -462,7 +462,7 @@ func TestAnEndpointInUseWhileANodeJoinsIsAnswered(t *testing.T) {
 		})
 	}
 	for range 50 {
-		n, err := cluster.Join(t.Context(), ep, cluster.Config{Name: "n", Logger: quiet()})
+		n, err := cluster.Join(t.Context(), ep, &cluster.Config{Name: "n", Logger: quiet()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -490,7 +490,7 @@ func TestAnEndpointThatShutsDownWhileANodeJoinsTakesItAlong(t *testing.T) {
 			defer cancel()
 			ep.Shutdown(ctx)
 		}()
-		n, err := cluster.Join(t.Context(), ep, cluster.Config{Name: "n", Logger: quiet(), LeaveDelay: time.Millisecond})
+		n, err := cluster.Join(t.Context(), ep, &cluster.Config{Name: "n", Logger: quiet(), LeaveDelay: time.Millisecond})
 		joined.Store(true)
 		<-done
 		if err == nil {

@@ -20,7 +20,7 @@ const (
 	// StateLeaving: it has said that it will leave. Do not send it new work.
 	StateLeaving
 	// StateLeft: it has left in good order. Final if it said so itself. If only
-	// gossip did, and the member refutes it, it comes back (NodeRecovered).
+	// gossip did, and the member refutes it, it comes back (KindNodeRecovered).
 	StateLeft
 	// StateFailed: it is gone without a word. The same boot may come back after
 	// a partition.

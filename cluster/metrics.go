@@ -41,7 +41,7 @@ type Metrics struct {
 	// awaited, "states" (nodes in exchanges under way), and "event_streams".
 	Kept func(what string, n, limit int)
 	// Event is called for each event of the node, by kind and cause.
-	Event func(kind Kind, cause Cause)
+	Event func(kind Kind, cause string)
 	// Phi is called about once a second with the suspicion level of a worker's
 	// heartbeats as a workers.Registry of the node sees it (8 by default makes the
 	// worker late). With gone set the registry watches no worker of that name any
@@ -84,7 +84,7 @@ func (m *Metrics) complete() *Metrics {
 		c.Kept = func(string, int, int) {}
 	}
 	if c.Event == nil {
-		c.Event = func(Kind, Cause) {}
+		c.Event = func(Kind, string) {}
 	}
 	if c.Phi == nil {
 		c.Phi = func(string, float64, bool) {}

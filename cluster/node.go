@@ -24,7 +24,8 @@ import (
 
 // A Node is one member's own side of a cluster: its view of the others and its
 // place among them. Its methods are safe for concurrent use. After Close or
-// Leave the view stays as it was last; changes fail with [ErrStopped].
+// Leave the view stays as it was last; changes fail with
+// [rpcnet.CodeUnavailable].
 type Node struct {
 	cfg       Config // populated; immutable
 	ep        *rpcnet.Endpoint
@@ -54,28 +55,28 @@ type Node struct {
 	warned      warnings      // what was said about the configuration
 	byStream    streamsOnly
 
-	mu         sync.Mutex // guards what follows
-	members    map[string]*member
-	feed       feed // the last events, for subscribers
-	toLog      eventLog
-	counts     [StateFailed + 1]int // as last told to Metrics
-	detector   detector
-	health     int // as last told to Metrics
-	unwell     time.Time
-	stalled    time.Time // when this node last found that it had not run
-	degraded   bool
-	assigns    bool
-	partitions int             // PartitionDetected and PartitionHealed told so far
-	asked      time.Time       // last roll call
-	rolling    bool            // one is under way
-	rolls      int             // complete ones since the detector was calm
-	silent     map[string]bool // whom the last one did not reach, by id
-	changed    time.Time       // last change of what memberlist holds alive
-	lastLoss   time.Time       // last time a member left the view
-	selectors  map[string]Selector
-	drains     []func(context.Context)
-	views      map[*byte]func() []WorkerView // of registries, see addView
-	streams    eventStreams                  // streams of Admin/Events; a lock of its own
+	mu            sync.Mutex // guards what follows
+	members       map[string]*member
+	feed          feed // the last events, for subscribers
+	toLog         eventLog
+	counts        [StateFailed + 1]int // as last told to Metrics
+	detector      detector
+	health        int // as last told to Metrics
+	unwell        time.Time
+	stalled       time.Time // when this node last found that it had not run
+	degraded      bool
+	assigns       bool
+	partitions    int             // KindPartitionDetected and KindPartitionHealed told so far
+	asked         time.Time       // last roll call
+	rolling       bool            // one is under way
+	rolls         int             // complete ones since the detector was calm
+	silent        map[string]bool // whom the last one did not reach, by id
+	changed       time.Time       // last change of what memberlist holds alive
+	lastLoss      time.Time       // last time a member left the view
+	selectors     map[string]Selector
+	drains        []func(context.Context)
+	workerSources map[*byte]func() []WorkerSnapshot // of registries, see addWorkers
+	streams       eventStreams                      // streams of Admin/Events; a lock of its own
 
 	heal healer // owned by the run goroutine, but for its own lock
 
@@ -94,8 +95,15 @@ type Node struct {
 	closing  bool // guarded by mu: no more work may start
 }
 
-// ErrStopped is what changes return after Close or Leave.
-var ErrStopped = errors.New("cluster: the node has stopped")
+// errStopped is what changes return after Close or Leave.
+var errStopped error = stoppedError{}
+
+type stoppedError struct{}
+
+func (stoppedError) Error() string { return "cluster: the node has stopped" }
+
+// Code is what [rpcnet.CodeOf] finds.
+func (stoppedError) Code() rpcnet.Code { return rpcnet.CodeUnavailable }
 
 // Join makes the endpoint a node of a cluster. The endpoint carries one node at
 // a time; after Close or Leave it can join again, as a new boot.
@@ -104,9 +112,12 @@ var ErrStopped = errors.New("cluster: the node has stopped")
 // answers or the first attempt to reach them has failed, at most JoinTimeout; if
 // none answers it returns a node that goes on trying in the background, or an
 // error with WaitForSeed. ctx bounds Join alone. See [Node.Joined].
-func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
-	bound, nameless := cfg.VerifyNode != nil, cfg.Cluster == ""
-	cfg = cfg.populate()
+func Join(ctx context.Context, ep *rpcnet.Endpoint, config *Config) (*Node, error) {
+	if config == nil {
+		return nil, errors.New("cluster: Join needs a Config with at least a Name, got nil")
+	}
+	bound, nameless := config.VerifyNode != nil, config.Cluster == ""
+	cfg := config.populate()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
@@ -162,7 +173,7 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 		n.transport.Shutdown()
 		return nil, fmt.Errorf("cluster: joining: %w", err)
 	}
-	n.heal.seeds = newSeeds(cfg.Seeds, loadSnapshot(&n.cfg, n.log), advertise.String())
+	n.heal.seeds = newSeeds(cfg.Seeds, loadMembers(&n.cfg, n.log), advertise.String())
 	for _, s := range n.heal.seeds {
 		n.standFor(s, nil, s.addrs)
 	}
@@ -187,6 +198,17 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// warnOfNoName tells that the cluster has no name of its own, which matters when
+// seeds are given: a wrong one may be of another cluster without a name.
+func (n *Node) warnOfNoName() {
+	level := slog.LevelInfo
+	if len(n.heal.seeds) > 0 {
+		level = slog.LevelWarn
+	}
+	n.log.Log(backgroundCtx, level, "this cluster has no name of its own: through a wrong seed it would become one with any other "+
+		"of the same certificate authority that has none either; give each a name with cluster.Config.Cluster", "cluster", n.cfg.Cluster)
 }
 
 // Endpoint returns the endpoint the node was made with.
@@ -217,7 +239,7 @@ func (n *Node) Members() []Member {
 }
 
 // Gone returns the members that have left or failed and are not forgotten yet,
-// sorted. A failed one is dialled again for Config.ReconnectFor; one that left
+// sorted. A failed one is dialled again for Config.Discovery.ReconnectFor; one that left
 // or was replaced is forgotten after a few minutes.
 func (n *Node) Gone() []Member {
 	n.mu.Lock()
@@ -251,7 +273,7 @@ func (n *Node) Lookup(name string) (m Member, ok bool) {
 
 // NodesWith returns the present members whose tags match the selector, sorted.
 // The selector's text is parsed once per node; a bad one is a
-// [*SelectorError].
+// [rpcnet.CodeInvalidArgument].
 func (n *Node) NodesWith(selector string) ([]Member, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -276,7 +298,7 @@ func (n *Node) Select(s Selector) []Member {
 
 // Assigns reports whether this node may assign work: always, except until as
 // many members as Config.ExpectNodes have been in the view, and on the smaller
-// side of a partition when Config.OnMinority has said no, for as long as the
+// side of a partition when Config.Partition.OnMinority has said no, for as long as the
 // partition lasts: until the others are back or known to be gone.
 func (n *Node) Assigns() bool {
 	n.mu.Lock()
@@ -305,7 +327,7 @@ func (n *Node) present() []Member {
 }
 
 // SetTags replaces the node's tags. It fails, and changes nothing, if they are
-// not valid or larger than [MaxTagsSize]. It returns when this node's own view
+// not valid or larger than [maxTagsSize]. It returns when this node's own view
 // shows them; the others hear of it through gossip, usually within 0.2 s.
 func (n *Node) SetTags(tags Tags) error {
 	return n.changeTags(func(Tags) Tags { return tags.Clone() })
@@ -337,7 +359,7 @@ func (n *Node) changeTags(change func(Tags) Tags) error {
 	defer n.tagsMu.Unlock()
 	select {
 	case <-n.stop:
-		return ErrStopped
+		return errStopped
 	default:
 	}
 	old := n.tags.Load().(Tags)
@@ -360,7 +382,7 @@ func (n *Node) changeTags(change func(Tags) Tags) error {
 // tagsMu.
 func (n *Node) announce() error {
 	if !n.begin() {
-		return ErrStopped
+		return errStopped
 	}
 	defer n.work.Done()
 	// The time-out is for waiting until the message was sent, which nobody

@@ -19,7 +19,7 @@ func TestNodesFindEachOtherThroughASeed(t *testing.T) {
 	for _, h := range []*history{a, b, c} {
 		h.Sees(t, 3)
 	}
-	e := a.Wait(t, cluster.NodeJoined, "c")
+	e := a.Wait(t, cluster.KindNodeJoined, "c")
 	if e.Member.Addr != c.Node.Self().Addr || e.Member.Boot != c.Node.Self().Boot {
 		t.Errorf("a saw %v join, want %v", e.Member, c.Node.Self())
 	}
@@ -36,7 +36,7 @@ func TestTagsReachEveryMember(t *testing.T) {
 	t.Parallel()
 	a := start(t, "a")
 	b := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "b", Seeds: addrs(a), Tags: cluster.Tags{"role": "worker", "zone": "a"}})
-	if e := a.Wait(t, cluster.NodeJoined, "b"); e.Member.Tags["zone"] != "a" {
+	if e := a.Wait(t, cluster.KindNodeJoined, "b"); e.Member.Tags["zone"] != "a" {
 		t.Errorf("b joined with %v", e.Member.Tags)
 	}
 	if err := b.Node.UpdateTags(cluster.Tags{"zone": "b", "gpu": "h100"}); err != nil {
@@ -45,7 +45,7 @@ func TestTagsReachEveryMember(t *testing.T) {
 	if got := b.Node.Self().Tags; got["gpu"] != "h100" {
 		t.Errorf("own view right after the change: %v", got)
 	}
-	e := a.Wait(t, cluster.NodeUpdated, "b")
+	e := a.Wait(t, cluster.KindNodeUpdated, "b")
 	if want := (cluster.Tags{"role": "worker", "zone": "b", "gpu": "h100"}); !e.Member.Tags.Equal(want) || e.Was.Tags["zone"] != "a" {
 		t.Errorf("update from %v to %v", e.Was.Tags, e.Member.Tags)
 	}
@@ -74,9 +74,9 @@ func TestLeaveIsSeenAsLeftAndNotAsFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, i := range []int{0, 1, 3} {
-		hs[i].Wait(t, cluster.NodeLeft, "n02")
+		hs[i].Wait(t, cluster.KindNodeLeft, "n02")
 		hs[i].Sees(t, 3)
-		if es := hs[i].Events(cluster.NodeFailed, ""); len(es) > 0 {
+		if es := hs[i].Events(cluster.KindNodeFailed, ""); len(es) > 0 {
 			t.Errorf("n%02d: %v", i, es)
 		}
 		if gone := hs[i].Node.Gone(); len(gone) != 1 || gone[0].State != cluster.StateLeft {
@@ -93,13 +93,13 @@ func TestCloseIsSeenAsACrashOnce(t *testing.T) {
 	hs := startMany(t, 5)
 	hs[4].Node.Close()
 	for _, h := range hs[:4] {
-		if e := h.Wait(t, cluster.NodeFailed, "n04"); e.Cause != cluster.CauseDetected {
+		if e := h.Wait(t, cluster.KindNodeFailed, "n04"); e.Cause != "detected" {
 			t.Errorf("cause %v", e.Cause)
 		}
 	}
 	for _, h := range hs[:4] {
 		h.Sees(t, 4)
-		if es := h.Events(cluster.NodeFailed, ""); len(es) != 1 {
+		if es := h.Events(cluster.KindNodeFailed, ""); len(es) != 1 {
 			t.Errorf("%s has %d NodeFailed:\n%s", h.Node.Self().Name, len(es), lines(es))
 		}
 	}
@@ -115,8 +115,8 @@ func TestAClosedNodeJoinsAgainOnTheSameEndpoint(t *testing.T) {
 	a.Sees(t, 3)
 	b.Node.Close()
 	b2 := join(t, ep, cluster.Config{Name: "b", Seeds: addrs(a), Tags: cluster.Tags{"life": "2"}})
-	e := a.Wait(t, cluster.NodeFailed, "b")
-	if e.Cause != cluster.CauseReplaced || e.Member.Boot != first.Boot {
+	e := a.Wait(t, cluster.KindNodeFailed, "b")
+	if e.Cause != "replaced" || e.Member.Boot != first.Boot {
 		t.Errorf("old life: %v", e)
 	}
 	eventually(t, func() error {
@@ -127,7 +127,7 @@ func TestAClosedNodeJoinsAgainOnTheSameEndpoint(t *testing.T) {
 	})
 	a.Sees(t, 3)
 	b2.Sees(t, 3)
-	if es := a.Events(cluster.NodeUpdated, "b"); len(es) > 0 {
+	if es := a.Events(cluster.KindNodeUpdated, "b"); len(es) > 0 {
 		t.Errorf("a restart must not be an update: %v", es)
 	}
 }
@@ -154,8 +154,7 @@ func TestWaitForSeedFailsWhenNoSeedAnswers(t *testing.T) {
 	ep := listen(t, "127.0.0.1:0")
 	gone := listen(t, "127.0.0.1:0")
 	gone.Close()
-	_, err := cluster.Join(t.Context(), ep, cluster.Config{Name: "w", Seeds: []string{gone.Addr().String()}, WaitForSeed: true,
-		JoinTimeout: 300 * time.Millisecond, Logger: quiet()})
+	_, err := cluster.Join(t.Context(), ep, &cluster.Config{Name: "w", Seeds: []string{gone.Addr().String()}, Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: 300 * time.Millisecond}, Logger: quiet()})
 	if err == nil || !strings.Contains(err.Error(), gone.Addr().String()) || !strings.Contains(err.Error(), "refused") {
 		t.Fatalf("got %v", err)
 	}
@@ -179,8 +178,7 @@ func TestANodeOfAnotherAuthorityIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	_, err = cluster.Join(t.Context(), ep, cluster.Config{Name: "stranger", Seeds: addrs(a), WaitForSeed: true,
-		JoinTimeout: 500 * time.Millisecond, Logger: quiet()})
+	_, err = cluster.Join(t.Context(), ep, &cluster.Config{Name: "stranger", Seeds: addrs(a), Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: 500 * time.Millisecond}, Logger: quiet()})
 	if err == nil {
 		t.Fatal("a stranger joined")
 	}

@@ -85,8 +85,8 @@ func newDetector(cfg *Config) detector {
 // stableFor is how long the picture must rest.
 func (d *detector) stableFor(n int) time.Duration {
 	switch {
-	case d.cfg.PartitionStable > 0:
-		return d.cfg.PartitionStable
+	case d.cfg.Partition.Stable > 0:
+		return d.cfg.Partition.Stable
 	case n <= 20:
 		return 2 * time.Second
 	case n <= 100:
@@ -128,8 +128,8 @@ func (d *detector) observe(now time.Time, l look) []Event {
 		}
 		d.state, d.since, d.stable = suspected, d.firstLoss(now), now
 		d.forced = now.Add(forcedStables * d.stableFor(expected))
-		d.named = d.picture(SideUnknown)
-		return []Event{d.event(PartitionSuspected, health)}
+		d.named = d.picture(sideUnknown)
+		return []Event{d.event(KindPartitionSuspected, health)}
 	case suspected:
 		if len(lost) < d.threshold(expected) && !cutOff {
 			if !rested {
@@ -142,7 +142,7 @@ func (d *detector) observe(now time.Time, l look) []Event {
 		}
 		d.state = detected
 		d.named = d.picture(d.side(self, expected))
-		return []Event{d.event(PartitionDetected, health)}
+		return []Event{d.event(KindPartitionDetected, health)}
 	case detected:
 		if len(lost)*healFraction <= expected {
 			if rested {
@@ -153,7 +153,7 @@ func (d *detector) observe(now time.Time, l look) []Event {
 		// A picture that has changed for good is told again.
 		if side := d.side(self, expected); rested && (side != d.named.Side || !slices.Equal(lost, d.named.Lost)) {
 			d.named = d.picture(side)
-			return []Event{d.event(PartitionDetected, health)}
+			return []Event{d.event(KindPartitionDetected, health)}
 		}
 	}
 	return nil
@@ -178,7 +178,7 @@ func (d *detector) update(now time.Time, self string, seen []sight) {
 				v.upSince, v.lostAt, v.goneAt = now, time.Time{}, time.Time{}
 			}
 			v.tags = s.tags
-			v.expected = v.expected || now.Sub(v.upSince) >= d.cfg.PartitionBaseline
+			v.expected = v.expected || now.Sub(v.upSince) >= d.cfg.Partition.Baseline
 		case s.present && !s.left && (v == nil || !v.expected):
 			// A suspicion neither starts a newcomer's time anew nor holds up its
 			// end: a split would be missed if the few that were cut off did not
@@ -188,13 +188,13 @@ func (d *detector) update(now time.Time, self string, seen []sight) {
 				d.voters[s.name] = v
 			}
 			v.tags = s.tags
-			if now.Sub(v.upSince) >= d.cfg.PartitionBaseline {
+			if now.Sub(v.upSince) >= d.cfg.Partition.Baseline {
 				v.expected, v.lostAt = true, now
 			}
 		case v == nil:
 		case s.left || s.crashed || !v.expected:
 			delete(d.voters, s.name)
-		case d.state == calm && !v.lostAt.IsZero() && now.Sub(v.lostAt) > d.cfg.ForgetAfter:
+		case d.state == calm && !v.lostAt.IsZero() && now.Sub(v.lostAt) > d.cfg.Partition.ForgetAfter:
 			delete(d.voters, s.name)
 		default:
 			if v.lostAt.IsZero() {
@@ -239,7 +239,7 @@ func (d *detector) count(now time.Time) (expected int, lost []string, recent int
 // may have been wrong then, is lost when it is buried.
 func (d *detector) lossWithinWindow(v *voter, now time.Time) time.Time {
 	for _, t := range [...]time.Time{v.lostAt, v.goneAt} {
-		if !t.IsZero() && now.Sub(t) <= d.cfg.PartitionWindow {
+		if !t.IsZero() && now.Sub(t) <= d.cfg.Partition.Window {
 			return t
 		}
 	}
@@ -258,7 +258,7 @@ func (d *detector) firstLoss(now time.Time) time.Time {
 
 // side says where this node stands: with more than half, with fewer, or at a
 // tie with the half that has the lowest name of all.
-func (d *detector) side(self string, expected int) Side {
+func (d *detector) side(self string, expected int) string {
 	reachable, lowest, lowestHere := 0, "", false
 	for name, v := range d.voters {
 		if !v.expected && name != self {
@@ -274,14 +274,14 @@ func (d *detector) side(self string, expected int) Side {
 	}
 	switch {
 	case 2*reachable > expected, 2*reachable == expected && lowestHere:
-		return SideMajority
+		return sideMajority
 	case reachable <= 1:
-		return SideIsolated
+		return sideIsolated
 	}
-	return SideMinority
+	return sideMinority
 }
 
-func (d *detector) picture(side Side) Partition {
+func (d *detector) picture(side string) Partition {
 	p := Partition{Side: side, Since: d.since}
 	var here, gone []Tags
 	for name, v := range d.voters {
@@ -342,7 +342,7 @@ func (d *detector) healed(now time.Time, health int) []Event {
 		}
 	}
 	d.state, d.named = calm, p
-	e := d.event(PartitionHealed, health)
+	e := d.event(KindPartitionHealed, health)
 	e.Duration = p.Duration
 	return []Event{e}
 }

@@ -22,7 +22,7 @@ type scene struct {
 }
 
 func newScene(t *testing.T, n int) *scene {
-	cfg := Config{Name: "n00"}.populate()
+	cfg := (&Config{Name: "n00"}).populate()
 	s := &scene{t: t, d: newDetector(&cfg), now: time.Unix(1e9, 0), self: "n00", seen: map[string]*sight{}}
 	for i := range n {
 		name := fmt.Sprintf("n%02d", i)
@@ -77,22 +77,22 @@ func TestASplitIsNamedFromEitherSide(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		n, from, to int // n00 is this node
-		want        Side
+		want        string
 	}{
-		{10, 7, 10, SideMajority},
-		{10, 3, 10, SideMinority},
-		{20, 10, 20, SideMajority}, // a tie: n00 is here
-		{20, 4, 20, SideMinority},
-		{20, 16, 20, SideMajority},
-		{20, 1, 20, SideIsolated},
-		{3, 1, 3, SideIsolated},
-		{5, 3, 5, SideMajority},
+		{10, 7, 10, sideMajority},
+		{10, 3, 10, sideMinority},
+		{20, 10, 20, sideMajority}, // a tie: n00 is here
+		{20, 4, 20, sideMinority},
+		{20, 16, 20, sideMajority},
+		{20, 1, 20, sideIsolated},
+		{3, 1, 3, sideIsolated},
+		{5, 3, 5, sideMajority},
 	} {
 		s := newScene(t, c.n)
 		start := s.now
 		s.lose(c.from, c.to, 100*time.Millisecond)
 		s.run(5 * time.Second)
-		s.want(PartitionSuspected, PartitionDetected)
+		s.want(KindPartitionSuspected, KindPartitionDetected)
 		p := s.last()
 		if p.Side != c.want || len(p.Lost) != c.to-c.from || len(p.Reachable) != c.n-len(p.Lost) || p.Expected != c.n {
 			t.Errorf("%d of %d lost: %+v", c.to-c.from, c.n, p)
@@ -102,7 +102,7 @@ func TestASplitIsNamedFromEitherSide(t *testing.T) {
 		}
 		s.back(c.from, c.to)
 		s.run(3 * time.Second)
-		s.want(PartitionSuspected, PartitionDetected, PartitionHealed)
+		s.want(KindPartitionSuspected, KindPartitionDetected, KindPartitionHealed)
 		if p := s.last(); len(p.Returned) != c.to-c.from || len(p.Missing) != 0 || p.Duration < 4*time.Second {
 			t.Errorf("healed: %+v", p)
 		}
@@ -115,8 +115,8 @@ func TestATieIsWonByTheSideWithTheLowestName(t *testing.T) {
 	s.self = "n05"
 	s.lose(0, 5, 0)
 	s.run(5 * time.Second)
-	s.want(PartitionSuspected, PartitionDetected)
-	if s.last().Side != SideMinority {
+	s.want(KindPartitionSuspected, KindPartitionDetected)
+	if s.last().Side != sideMinority {
 		t.Errorf("the side without the lowest name is %v", s.last().Side)
 	}
 }
@@ -141,13 +141,13 @@ func TestCrashesAreToldFromASplit(t *testing.T) {
 	s := newScene(t, 10)
 	s.lose(4, 10, 0)
 	s.run(time.Second)
-	s.want(PartitionSuspected)
+	s.want(KindPartitionSuspected)
 	for i := 4; i < 10; i++ { // their hosts refuse connections
 		s.seen[fmt.Sprintf("n%02d", i)].crashed = true
 	}
 	s.run(10 * time.Second)
-	s.want(PartitionSuspected, PartitionHealed)
-	if p := s.last(); p.Side != SideUnknown || p.Expected != 4 {
+	s.want(KindPartitionSuspected, KindPartitionHealed)
+	if p := s.last(); p.Side != sideUnknown || p.Expected != 4 {
 		t.Errorf("%+v", p)
 	}
 }
@@ -170,11 +170,11 @@ func TestANodeThatHearsNobodyKnowsItByItsHealth(t *testing.T) {
 	s.run(400 * time.Millisecond)
 	s.want()
 	s.run(300 * time.Millisecond)
-	s.want(PartitionSuspected)
+	s.want(KindPartitionSuspected)
 	s.lose(4, 20, 100*time.Millisecond)
 	s.run(3 * time.Second)
-	s.want(PartitionSuspected, PartitionDetected)
-	if s.last().Side != SideMinority {
+	s.want(KindPartitionSuspected, KindPartitionDetected)
+	if s.last().Side != sideMinority {
 		t.Errorf("%+v", s.last())
 	}
 	s = newScene(t, 20)
@@ -191,7 +191,7 @@ func TestAPictureThatNeverRestsIsNamedAllTheSame(t *testing.T) {
 		s.seen["n09"].up = !s.seen["n09"].up
 		s.run(time.Second)
 	}
-	if len(s.events) < 2 || s.events[1].Kind != PartitionDetected {
+	if len(s.events) < 2 || s.events[1].Kind != KindPartitionDetected {
 		t.Fatalf("got %v", s.events)
 	}
 }
@@ -203,8 +203,8 @@ func TestTheSideIsToldAgainWhenItChanges(t *testing.T) {
 	s.run(5 * time.Second)
 	s.lose(3, 7, 0)
 	s.run(5 * time.Second)
-	s.want(PartitionSuspected, PartitionDetected, PartitionDetected)
-	if s.last().Side != SideMinority {
+	s.want(KindPartitionSuspected, KindPartitionDetected, KindPartitionDetected)
+	if s.last().Side != sideMinority {
 		t.Errorf("%+v", s.last())
 	}
 }
@@ -253,8 +253,8 @@ func TestASplitThatLastsIsNeverToldAsHealed(t *testing.T) {
 			delete(s.seen, fmt.Sprintf("n%02d", i))
 		}
 		s.run(11 * time.Minute)
-		s.want(PartitionSuspected, PartitionDetected)
-		if p, in := s.d.current(); !in || p.Side != SideMinority || len(p.Lost) != 7 {
+		s.want(KindPartitionSuspected, KindPartitionDetected)
+		if p, in := s.d.current(); !in || p.Side != sideMinority || len(p.Lost) != 7 {
 			t.Errorf("%v, %+v", in, p)
 		}
 		return s
@@ -265,7 +265,7 @@ func TestASplitThatLastsIsNeverToldAsHealed(t *testing.T) {
 		s.seen[name] = &sight{name: name, up: true, present: true}
 	}
 	s.run(3 * time.Second)
-	s.want(PartitionSuspected, PartitionDetected, PartitionHealed)
+	s.want(KindPartitionSuspected, KindPartitionDetected, KindPartitionHealed)
 	if p := s.last(); len(p.Returned) != 7 || p.Duration < 22*time.Minute {
 		t.Errorf("all are back: %+v", p)
 	}
@@ -275,7 +275,7 @@ func TestASplitThatLastsIsNeverToldAsHealed(t *testing.T) {
 		s.seen[name] = &sight{name: name, crashed: i%2 == 0, left: i%2 == 1}
 	}
 	s.run(3 * time.Second)
-	s.want(PartitionSuspected, PartitionDetected, PartitionHealed)
+	s.want(KindPartitionSuspected, KindPartitionDetected, KindPartitionHealed)
 	if p := s.last(); len(p.Missing) != 7 || p.Expected != 3 {
 		t.Errorf("all are known to be gone: %+v", p)
 	}
@@ -289,7 +289,7 @@ func TestALateAnswerOfOnMinorityIsNotHeard(t *testing.T) {
 		for i := range 4 {
 			answers[i] = make(chan bool)
 		}
-		n := &Node{assigns: true, cfg: Config{OnMinority: func(p Partition) bool { return <-answers[p.Expected] }}}
+		n := &Node{assigns: true, cfg: Config{Partition: PartitionConfig{OnMinority: func(p Partition) bool { return <-answers[p.Expected] }}}}
 		told := func(p Partition) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
@@ -302,19 +302,19 @@ func TestALateAnswerOfOnMinorityIsNotHeard(t *testing.T) {
 				t.Errorf("%s: assigns %v", when, !want)
 			}
 		}
-		told(Partition{Side: SideMinority, Expected: 0})
-		told(Partition{Side: SideMajority})
+		told(Partition{Side: sideMinority, Expected: 0})
+		told(Partition{Side: sideMajority})
 		answers[0] <- false
 		check("the majority, after an answer to the minority it was before", true)
 
-		told(Partition{Side: SideMinority, Expected: 1})
-		told(Partition{Side: SideIsolated, Expected: 2})
+		told(Partition{Side: sideMinority, Expected: 1})
+		told(Partition{Side: sideIsolated, Expected: 2})
 		answers[2] <- false
 		check("isolated", false)
 		answers[1] <- true
 		check("isolated, after an answer to the minority it was before", false)
 
-		told(Partition{Side: SideMinority, Expected: 3})
+		told(Partition{Side: sideMinority, Expected: 3})
 		n.mu.Lock()
 		n.closing = true
 		n.mu.Unlock()
@@ -342,7 +342,7 @@ func TestNoSideIsNamedBeforeEverybodyWasAskedTwice(t *testing.T) {
 	if len(events) != 1 {
 		t.Errorf("before the second roll call: %v", events)
 	}
-	if events = s.d.observe(s.now, look{self: "n00", seen: seen, rolls: 2}); len(events) != 1 || events[0].Partition.Side != SideMajority {
+	if events = s.d.observe(s.now, look{self: "n00", seen: seen, rolls: 2}); len(events) != 1 || events[0].Partition.Side != sideMajority {
 		t.Errorf("after it: %v", events)
 	}
 }
@@ -381,8 +381,8 @@ func TestASuspicionDoesNotHoldUpTheEndOfANewNodesTime(t *testing.T) {
 		v.up, v.present = false, false
 	}
 	s.run(5 * time.Second)
-	s.want(PartitionSuspected, PartitionDetected)
-	if p := s.last(); p.Side != SideMajority || len(p.Lost) != 4 || p.Expected != 20 {
+	s.want(KindPartitionSuspected, KindPartitionDetected)
+	if p := s.last(); p.Side != sideMajority || len(p.Lost) != 4 || p.Expected != 20 {
 		t.Errorf("%+v", p)
 	}
 }
@@ -399,13 +399,13 @@ func TestANodeThatWasSuspectedLongAgoIsLostWhenItIsGone(t *testing.T) {
 	s.seen["n16"].present = false
 	s.lose(17, 20, 500*time.Millisecond)
 	s.run(5 * time.Second)
-	s.want(PartitionSuspected, PartitionDetected)
-	if p := s.last(); p.Side != SideMajority || len(p.Lost) != 4 || p.Since.Before(cut) {
+	s.want(KindPartitionSuspected, KindPartitionDetected)
+	if p := s.last(); p.Side != sideMajority || len(p.Lost) != 4 || p.Since.Before(cut) {
 		t.Errorf("cut off at %v: %+v", cut, p)
 	}
 	s.back(16, 20)
 	s.run(3 * time.Second)
-	s.want(PartitionSuspected, PartitionDetected, PartitionHealed)
+	s.want(KindPartitionSuspected, KindPartitionDetected, KindPartitionHealed)
 }
 
 // Suspicions that come one after another and bury nobody stay no partition.

@@ -23,12 +23,12 @@ func TestAProcessStoppedForLongFailsAndRecovers(t *testing.T) {
 	m, _ := a.Node.Lookup("worker")
 	p.signal(t, syscall.SIGSTOP)
 	for _, h := range []*history{a, b} {
-		h.Wait(t, cluster.NodeFailed, "worker")
+		h.Wait(t, cluster.KindNodeFailed, "worker")
 	}
 	p.signal(t, syscall.SIGCONT)
 	for _, h := range []*history{a, b} {
 		eventually(t, func() error {
-			for _, e := range h.Events(cluster.NodeRecovered, "worker") {
+			for _, e := range h.Events(cluster.KindNodeRecovered, "worker") {
 				if e.Member.Boot == m.Boot && e.Was.State == cluster.StateFailed && e.Duration > 0 {
 					return nil
 				}
@@ -56,7 +56,7 @@ func stopShortly(t *testing.T, stop time.Duration, times int) *process {
 	p := launch(t, childConfig{Dir: dir, Name: "stopped", Listen: "127.0.0.1:0", Seeds: addrs(seed), Workers: len(hs)})
 	for _, h := range hs {
 		h.Sees(t, 5)
-		p.Wait(t, cluster.NodeJoined, h.Node.Self().Name) // which it says when it watches them all
+		p.Wait(t, cluster.KindNodeJoined, h.Node.Self().Name) // which it says when it watches them all
 	}
 	for range times {
 		time.Sleep(2 * time.Second)
@@ -66,11 +66,11 @@ func stopShortly(t *testing.T, stop time.Duration, times int) *process {
 	}
 	time.Sleep(2 * time.Second)
 	for _, h := range hs {
-		if es := h.Events(cluster.NodeFailed, ""); len(es) > 0 {
+		if es := h.Events(cluster.KindNodeFailed, ""); len(es) > 0 {
 			t.Errorf("stopped for %v: %s\n%s", stop, h.Node.Self().Name, lines(es))
 		}
 	}
-	if es := p.Events(cluster.NodeFailed, ""); len(es) > 0 {
+	if es := p.Events(cluster.KindNodeFailed, ""); len(es) > 0 {
 		t.Errorf("stopped for %v, it has:\n%s", stop, lines(es))
 	}
 	return p
@@ -86,7 +86,7 @@ func TestAShortStopFailsNobodyOnEitherSide(t *testing.T) {
 	for _, stop := range []time.Duration{300 * time.Millisecond, time.Second} {
 		p := stopShortly(t, stop, 5)
 		// And the one that was stopped blames nobody.
-		if es := p.Events(cluster.NodeSuspected, ""); len(es) > 0 {
+		if es := p.Events(cluster.KindNodeSuspected, ""); len(es) > 0 {
 			t.Errorf("stopped for %v, it has:\n%s", stop, lines(es))
 		}
 	}

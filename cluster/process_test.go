@@ -48,7 +48,7 @@ func runChild(arg string) error {
 	defer ep.Close()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	cfg := cluster.Config{Name: c.Name, Seeds: c.Seeds, PartitionBaseline: c.Baseline, Logger: slog.New(slog.DiscardHandler)}
+	cfg := cluster.Config{Name: c.Name, Seeds: c.Seeds, Partition: cluster.PartitionConfig{Baseline: c.Baseline}, Logger: slog.New(slog.DiscardHandler)}
 	if c.LogFile != "" {
 		f, err := os.Create(c.LogFile)
 		if err != nil {
@@ -60,7 +60,7 @@ func runChild(arg string) error {
 	if c.Worker {
 		cfg.Tags = cluster.Tags{"role": "worker"}
 	}
-	n, err := cluster.Join(ctx, ep, cfg)
+	n, err := cluster.Join(ctx, ep, &cfg)
 	if err != nil {
 		return err
 	}
@@ -226,7 +226,7 @@ func TestAProcessKilledIsFailedAndItsSuccessorJoins(t *testing.T) {
 	m, _ := a.Node.Lookup("worker")
 	p.signal(t, syscall.SIGKILL)
 	for _, h := range []*history{a, b} {
-		h.Wait(t, cluster.NodeFailed, "worker")
+		h.Wait(t, cluster.KindNodeFailed, "worker")
 	}
 	cfg.Listen = m.Addr
 	p = launch(t, cfg)
@@ -240,7 +240,7 @@ func TestAProcessKilledIsFailedAndItsSuccessorJoins(t *testing.T) {
 	}
 	p.signal(t, syscall.SIGTERM) // leaves and exits at once
 	for _, h := range []*history{a, b} {
-		h.Wait(t, cluster.NodeLeft, "worker")
+		h.Wait(t, cluster.KindNodeLeft, "worker")
 	}
 }
 
@@ -264,7 +264,7 @@ func serveWorker(t testing.TB, h *history) {
 
 func TestARollingAndAMassRestartLeaveNoZombies(t *testing.T) {
 	long(t)
-	f := newField(t, 20, cluster.Config{ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond, SuspicionMult: 4})
+	f := newField(t, 20, cluster.Config{Detection: cluster.DetectionConfig{ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond, SuspicionMult: 4}})
 	restart := func(i int) {
 		old := f.nodes[i].Node
 		old.Close()
@@ -307,10 +307,10 @@ func TestARollingAndAMassRestartLeaveNoZombies(t *testing.T) {
 func TestLossForAMinuteFailsNobody(t *testing.T) {
 	long(t)
 	for _, loss := range []float64{0.05, 0.15, 0.30} {
-		f := newField(t, 20, cluster.Config{ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond, SuspicionMult: 4})
+		f := newField(t, 20, cluster.Config{Detection: cluster.DetectionConfig{ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond, SuspicionMult: 4}})
 		f.net.Loss(loss)
 		time.Sleep(time.Minute)
-		f.none(cluster.NodeFailed)
+		f.none(cluster.KindNodeFailed)
 		for _, h := range f.nodes {
 			h.Node.Close()
 		}
@@ -334,26 +334,26 @@ func TestAPulledWireIsAPartition(t *testing.T) {
 		node(two, "d", "10.199.7.2:7001"), node(two, "e", "10.199.7.2:7002")}
 	for _, p := range ps {
 		for _, name := range []string{"a", "b", "c", "d", "e"} {
-			p.Wait(t, cluster.NodeJoined, name)
+			p.Wait(t, cluster.KindNodeJoined, name)
 		}
 	}
 	time.Sleep(3 * time.Second) // until all are stable
 	ip("-n " + one + " link set " + one + " down")
 	for i, p := range ps {
-		want := cluster.SideMajority
+		want := "majority"
 		if i >= 3 {
-			want = cluster.SideMinority
+			want = "minority"
 		}
-		if e := p.Wait(t, cluster.PartitionDetected, ""); e.Partition.Side != want {
+		if e := p.Wait(t, cluster.KindPartitionDetected, ""); e.Partition.Side != want {
 			t.Errorf("%s is told %v", p.name, e)
 		}
 	}
 	ip("-n " + one + " link set " + one + " up")
 	for _, p := range ps {
-		if e := p.Wait(t, cluster.PartitionHealed, ""); len(e.Partition.Missing) > 0 {
+		if e := p.Wait(t, cluster.KindPartitionHealed, ""); len(e.Partition.Missing) > 0 {
 			t.Errorf("%s: %v", p.name, e)
 		}
 	}
-	ps[0].Wait(t, cluster.NodeRecovered, "e")
-	ps[4].Wait(t, cluster.NodeRecovered, "a")
+	ps[0].Wait(t, cluster.KindNodeRecovered, "e")
+	ps[4].Wait(t, cluster.KindNodeRecovered, "a")
 }

@@ -51,7 +51,7 @@ func (n *Node) warnOnce(key, msg string, args ...any) {
 // will. That it does not lead back is no mistake, behind address translation.
 func (n *Node) checkSelf() {
 	addr := n.advertise.String()
-	got, err := n.transport.Identify(addr, n.cfg.StreamTimeout)
+	got, err := n.transport.Identify(addr, n.cfg.Detection.StreamTimeout)
 	var claim *gossip.ClaimError
 	if errors.As(err, &claim) {
 		got, err = claim.ID, nil
@@ -87,7 +87,7 @@ func (n *Node) elsewhere(id string, addr netip.AddrPort, end string) {
 		if !n.transport.Hearsay().Wait(n.stop) {
 			return
 		}
-		got, err := n.transport.Identify(addr.String(), n.cfg.StreamTimeout)
+		got, err := n.transport.Identify(addr.String(), n.cfg.Detection.StreamTimeout)
 		switch {
 		case err == nil && got == id:
 			return
@@ -185,7 +185,7 @@ func (n *Node) tellByStream(ctx context.Context) {
 		defer close(done)
 		all.Wait()
 	}()
-	t := time.NewTimer(n.cfg.StreamTimeout)
+	t := time.NewTimer(n.cfg.Detection.StreamTimeout)
 	defer t.Stop()
 	select {
 	case <-done:

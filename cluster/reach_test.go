@@ -61,7 +61,7 @@ func TestFieldAContainerBridgeOnEveryHost(t *testing.T) {
 	b := launch(t, childConfig{Dir: dir, Name: "b", LogFile: dir + "/b.log", Listen: "0.0.0.0:7001", Seeds: []string{"10.199.8.1:7001"}}, "ip", "netns", "exec", w.two)
 	for _, p := range []*process{a, b} {
 		for name, addr := range map[string]string{"a": "10.199.8.1:7001", "b": "10.199.8.2:7001"} {
-			if e := p.within(t, 8*time.Second, cluster.NodeJoined, name); e.Member.Addr != addr {
+			if e := p.within(t, 8*time.Second, cluster.KindNodeJoined, name); e.Member.Addr != addr {
 				t.Errorf("%s sees %s at %s, want %s", p.name, name, e.Member.Addr, addr)
 			}
 		}
@@ -81,21 +81,21 @@ func TestFieldLinkLocalAddressesWithZones(t *testing.T) {
 	begun := time.Now()
 	a := launch(t, childConfig{Dir: dir, Name: "a", LogFile: dir + "/a.log", Listen: fmt.Sprintf("[fe80::71%%%s]:7001", w.one)}, "ip", "netns", "exec", w.one)
 	b := launch(t, childConfig{Dir: dir, Name: "b", LogFile: dir + "/b.log", Listen: fmt.Sprintf("[fe80::72%%%s]:7001", w.two), Seeds: []string{seed}}, "ip", "netns", "exec", w.two)
-	if e := a.within(t, 8*time.Second, cluster.NodeJoined, "b"); e.Member.Addr != fmt.Sprintf("[fe80::72%%%s]:7001", w.one) {
+	if e := a.within(t, 8*time.Second, cluster.KindNodeJoined, "b"); e.Member.Addr != fmt.Sprintf("[fe80::72%%%s]:7001", w.one) {
 		t.Errorf("a sees b at %s", e.Member.Addr)
 	}
-	if e := b.within(t, 8*time.Second, cluster.NodeJoined, "a"); e.Member.Addr != seed {
+	if e := b.within(t, 8*time.Second, cluster.KindNodeJoined, "a"); e.Member.Addr != seed {
 		t.Errorf("b sees a at %s", e.Member.Addr)
 	}
 	took := time.Since(begun)
 	time.Sleep(1500 * time.Millisecond) // several probes
 	for _, p := range []*process{a, b} {
-		if es := slices.Concat(p.Events(cluster.NodeSuspected, ""), p.Events(cluster.NodeFailed, "")); len(es) > 0 {
+		if es := slices.Concat(p.Events(cluster.KindNodeSuspected, ""), p.Events(cluster.KindNodeFailed, "")); len(es) > 0 {
 			t.Errorf("%s: %v", p.name, es)
 		}
 	}
 	b.signal(t, syscall.SIGTERM)
-	a.within(t, 8*time.Second, cluster.NodeLeft, "b")
+	a.within(t, 8*time.Second, cluster.KindNodeLeft, "b")
 	situation(t, "link-local IPv6 addresses with zones in Listen and Seeds", "both see each other with their own zone in < 8s", took)
 }
 
@@ -158,8 +158,8 @@ func TestFieldFamiliesThatDifferAreToldAndLeaveCleanly(t *testing.T) {
 	if err := worker.Node.Leave(t.Context()); err != nil {
 		t.Errorf("leaving: %v", err)
 	}
-	director.Wait(t, cluster.NodeLeft, "worker")
-	if es := director.Events(cluster.NodeFailed, ""); len(es) > 0 {
+	director.Wait(t, cluster.KindNodeLeft, "worker")
+	if es := director.Events(cluster.KindNodeFailed, ""); len(es) > 0 {
 		t.Errorf("a clean leave was told as %v", es)
 	}
 	situation(t, "worker on ::1, director on 127.0.0.1", "the families are named at Warn; the leave is a leave", time.Since(begun))

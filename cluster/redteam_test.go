@@ -80,7 +80,7 @@ func TestAttack01AnIncarnationThatCannotBeRefuted(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(4 * time.Second) // suspicion, last call
-	failed := h.Events(cluster.NodeFailed, "b")
+	failed := h.Events(cluster.KindNodeFailed, "b")
 	if len(failed) > 0 || len(h.Node.Members()) != 2 {
 		t.Errorf("a node that lives was buried:\n%s", lines(failed))
 	}
@@ -148,7 +148,8 @@ func TestAttack06StreamsOfEventsAreFew(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		t.Cleanup(cancel)
 		go func() {
-			for _, err := range cluster.AdminEvents(ctx, conn) {
+			admin := cluster.Admin{Transport: conn}
+			for _, err := range admin.Events(ctx) {
 				select {
 				case first <- err:
 				default:
@@ -333,8 +334,8 @@ func TestAttack10AClientIsNoMember(t *testing.T) {
 	client := issued(t, authority, link.Leaf{Hosts: hosts, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	named := issued(t, authority, link.Leaf{Hosts: append(hosts, "spiffe://example/rpcnet/client/c")}) // good for servers too
 	for what, ep := range map[string]*rpcnet.Endpoint{"for clients alone": client, "that says client": named} {
-		_, err := cluster.Join(t.Context(), ep, cluster.Config{
-			Name: "c", Cluster: attackedCluster, Seeds: addrs(h), WaitForSeed: true, JoinTimeout: 500 * time.Millisecond, Logger: quiet(),
+		_, err := cluster.Join(t.Context(), ep, &cluster.Config{
+			Name: "c", Cluster: attackedCluster, Seeds: addrs(h), Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: 500 * time.Millisecond}, Logger: quiet(),
 		})
 		if err == nil {
 			t.Errorf("a node with a certificate %s has joined", what)
@@ -342,13 +343,13 @@ func TestAttack10AClientIsNoMember(t *testing.T) {
 	}
 	// Nor does a node join through a client that pretends to be one.
 	pretender := join(t, named, cluster.Config{Name: "p", Cluster: attackedCluster})
-	_, err := cluster.Join(t.Context(), issued(t, authority, link.Leaf{}), cluster.Config{
-		Name: "n", Cluster: attackedCluster, Seeds: addrs(pretender), WaitForSeed: true, JoinTimeout: 500 * time.Millisecond, Logger: quiet(),
+	_, err := cluster.Join(t.Context(), issued(t, authority, link.Leaf{}), &cluster.Config{
+		Name: "n", Cluster: attackedCluster, Seeds: addrs(pretender), Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: 500 * time.Millisecond}, Logger: quiet(),
 	})
 	if err == nil || !strings.Contains(err.Error(), "may not be used as node") {
 		t.Errorf("joining through a client: %v", err)
 	}
-	if es := h.Events(cluster.NodeJoined, ""); len(es) > 0 || len(h.Node.Members()) != 1 {
+	if es := h.Events(cluster.KindNodeJoined, ""); len(es) > 0 || len(h.Node.Members()) != 1 {
 		t.Errorf("shown: %s", lines(es))
 	}
 	redteam(t, "clients' certificates that join, and are joined", "0 members", fmt.Sprintf("%d members", len(h.Node.Members())-1))
@@ -402,7 +403,7 @@ func TestAttack13AClusterWithoutANameIsToldSo(t *testing.T) {
 		want  string
 	}{{"", []string{"127.0.0.1:9"}, "level=WARN"}, {"", nil, "level=INFO"}, {"mine", []string{"127.0.0.1:9"}, ""}} {
 		var out bytes.Buffer
-		n, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), cluster.Config{
+		n, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), &cluster.Config{
 			Name: "a", Cluster: c.name, Seeds: c.seeds, Logger: slog.New(slog.NewTextHandler(&out, nil)),
 		})
 		if err != nil {

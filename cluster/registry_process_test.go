@@ -39,7 +39,7 @@ func TestAWorkersProcessThatIsStoppedComesBackAndFailsForNobody(t *testing.T) {
 			p.signal(t, syscall.SIGSTOP)
 			begun := time.Now()
 			if stop >= time.Second {
-				within(t, "it is suspected", func() bool { return len(h.Events(cluster.NodeSuspected, "stopped")) > 0 })
+				within(t, "it is suspected", func() bool { return len(h.Events(cluster.KindNodeSuspected, "stopped")) > 0 })
 				t.Logf("suspected after %v", time.Since(begun))
 			}
 			time.Sleep(time.Until(begun.Add(stop)))
@@ -51,10 +51,10 @@ func TestAWorkersProcessThatIsStoppedComesBackAndFailsForNobody(t *testing.T) {
 			})
 			t.Logf("stopped for %v, back after %v", back.Sub(begun), time.Since(back))
 			if stop >= time.Second {
-				h.Wait(t, cluster.NodeRecovered, "stopped")
+				h.Wait(t, cluster.KindNodeRecovered, "stopped")
 			}
 			// A test that was itself starved has stopped it for longer.
-			if es := h.Events(cluster.NodeFailed, ""); len(es) > 0 && back.Sub(begun) < stop+100*time.Millisecond {
+			if es := h.Events(cluster.KindNodeFailed, ""); len(es) > 0 && back.Sub(begun) < stop+100*time.Millisecond {
 				t.Errorf("failed:\n%s", lines(es))
 			}
 		})

@@ -19,7 +19,7 @@ import (
 
 // swift is the timing of the default profile; a field has a slower one.
 func swift() cluster.Config {
-	return cluster.Config{ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond, SuspicionMult: 4}
+	return cluster.Config{Detection: cluster.DetectionConfig{ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond, SuspicionMult: 4}}
 }
 
 func TestManyNodesThatJoinSeeEachOtherAtOnce(t *testing.T) {
@@ -36,7 +36,7 @@ func TestManyNodesThatJoinSeeEachOtherAtOnce(t *testing.T) {
 		t.Run(fmt.Sprint(c.n), func(t *testing.T) {
 			var took []time.Duration
 			cfg := swift()
-			cfg.PartitionBaseline = 10 * time.Second // the default: nobody is expected yet
+			cfg.Partition.Baseline = 10 * time.Second // the default: nobody is expected yet
 			for range c.runs {
 				f := newField(t, 1, cfg)
 				for range c.n - 1 {
@@ -50,7 +50,7 @@ func TestManyNodesThatJoinSeeEachOtherAtOnce(t *testing.T) {
 				f.complete()
 				took = append(took, time.Since(last))
 				if c.n < 100 { // a hundred that join want more than two cores have
-					f.none(cluster.NodeFailed)
+					f.none(cluster.KindNodeFailed)
 				}
 				f.close()
 			}
@@ -98,12 +98,12 @@ func (f *field) die(k int) (took []time.Duration) {
 	}
 	for _, h := range f.nodes {
 		for _, name := range names {
-			took = append(took, h.Wait(f.t, cluster.NodeFailed, name).Time.Sub(killed))
+			took = append(took, h.Wait(f.t, cluster.KindNodeFailed, name).Time.Sub(killed))
 		}
 	}
 	f.whole()
 	for _, h := range f.nodes {
-		es := slices.DeleteFunc(h.Events(cluster.NodeFailed, ""), func(e cluster.Event) bool { return e.Time.Before(killed) })
+		es := slices.DeleteFunc(h.Events(cluster.KindNodeFailed, ""), func(e cluster.Event) bool { return e.Time.Before(killed) })
 		if len(es) != k {
 			f.t.Errorf("%s has %d NodeFailed of %d dead:\n%s", h.Node.Self().Name, len(es), k, lines(es))
 		}
@@ -150,7 +150,7 @@ func TestTheLastOfManyChangesIsEverywhereInHalfASecond(t *testing.T) {
 		took = append(took, f.changeTags(3*time.Second))
 	}
 	limited(t, took, 0, 500*time.Millisecond)
-	f.none(cluster.NodeFailed)
+	f.none(cluster.KindNodeFailed)
 }
 
 func TestLargeSplitsAreNamedAndHeal(t *testing.T) {
@@ -179,12 +179,12 @@ func TestLargeSplitsAreNamedAndHeal(t *testing.T) {
 			var suspected [2][]time.Duration
 			var named []time.Duration
 			for i, h := range f.nodes {
-				want, here := cluster.SideMajority, 0
+				want, here := "majority", 0
 				if i >= c.k {
-					want, here = cluster.SideMinority, 1
+					want, here = "minority", 1
 				}
 				eventually(t, func() error {
-					for _, e := range h.Events(cluster.PartitionDetected, "") {
+					for _, e := range h.Events(cluster.KindPartitionDetected, "") {
 						if e.Partition.Side == want {
 							named = append(named, e.Time.Sub(start))
 							return nil
@@ -192,7 +192,7 @@ func TestLargeSplitsAreNamedAndHeal(t *testing.T) {
 					}
 					return fmt.Errorf("n%02d does not know its side", i)
 				})
-				suspected[here] = append(suspected[here], h.Events(cluster.PartitionSuspected, "")[0].Time.Sub(start))
+				suspected[here] = append(suspected[here], h.Events(cluster.KindPartitionSuspected, "")[0].Time.Sub(start))
 			}
 			time.Sleep(time.Until(start.Add(c.cut)))
 			f.net.Heal()

@@ -26,18 +26,18 @@ const (
 	// maxSeedAddrs is how many addresses of one name are tried at a time, by
 	// chance: a name may stand for the whole cluster.
 	maxSeedAddrs = 16
-	// islandFactor times Config.SeedInterval is the longest time between two
+	// islandFactor times Config.Discovery.SeedInterval is the longest time between two
 	// looks at the seeds while one of them is in the view.
 	islandFactor = 6
 )
 
-// A seed is one entry of Config.Seeds or of the snapshot. It is looked up and
+// A seed is one entry of Config.Seeds or of the file of members. It is looked up and
 // dialled independently of the others. Its fields below busy are guarded by the
 // healer's mu.
 type seed struct {
 	text, host, port string
 	literal          bool   // an address, not a name
-	remembered       bool   // from the snapshot
+	remembered       bool   // from the file of members
 	verifiedBy       string // the name that a certificate there may carry, "" for the address alone
 
 	busy    bool              // being looked up or dialled
@@ -47,9 +47,9 @@ type seed struct {
 	alone   bool              // it stood for this node alone, which has been logged
 }
 
-// newSeeds returns the seeds of a configuration and of a snapshot, without the
+// newSeeds returns the seeds of a configuration and of the file of members, without the
 // node's own address.
-func newSeeds(seeds []string, snapshot []snapshotMember, own string) (all []*seed) {
+func newSeeds(seeds []string, known []rememberedMember, own string) (all []*seed) {
 	add := func(text, verifiedBy string, remembered bool) {
 		host, port, _ := net.SplitHostPort(text)
 		_, err := netip.ParseAddr(host)
@@ -66,7 +66,7 @@ func newSeeds(seeds []string, snapshot []snapshotMember, own string) (all []*see
 	for _, s := range seeds {
 		add(s, "", false)
 	}
-	for _, m := range snapshot {
+	for _, m := range known {
 		if !slices.Contains(seeds, m.Addr) {
 			add(m.Addr, m.ServerName, true)
 		}
@@ -88,12 +88,12 @@ func seedAddr(ip, port string) string {
 func (n *Node) firstContact(ctx context.Context) error {
 	promised := slices.ContainsFunc(n.heal.seeds, func(s *seed) bool { return !s.remembered })
 	if !promised {
-		n.first() // the snapshot alone is no promise
+		n.first() // the file of members alone is no promise
 	}
 	if len(n.heal.seeds) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.cfg.JoinTimeout)
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Discovery.JoinTimeout)
 	defer cancel()
 	wait := firstRetry
 	var err error
@@ -103,15 +103,15 @@ func (n *Node) firstContact(ctx context.Context) error {
 			return nil
 		}
 		if !promised {
-			n.lines.Log(slog.LevelInfo, "seeds", "no member of the snapshot answers; this node goes on trying in the background", "err", err)
+			n.lines.Log(slog.LevelInfo, "seeds", "no member of the file of members answers; this node goes on trying in the background", "err", err)
 			return nil
 		}
-		if !n.cfg.WaitForSeed {
+		if !n.cfg.Discovery.WaitForSeed {
 			n.lines.Log(slog.LevelWarn, "seeds", "no seed answers; this node goes on trying in the background", "seeds", n.cfg.Seeds, "err", err)
 			return nil
 		}
 		if !n.pauseIn(ctx, wait) {
-			return fmt.Errorf("cluster: no seed of %s answered within %v: %w", strings.Join(n.cfg.Seeds, ", "), n.cfg.JoinTimeout, err)
+			return fmt.Errorf("cluster: no seed of %s answered within %v: %w", strings.Join(n.cfg.Seeds, ", "), n.cfg.Discovery.JoinTimeout, err)
 		}
 		wait = min(2*wait, time.Second)
 	}
@@ -134,7 +134,7 @@ func (n *Node) await(ctx context.Context, results <-chan error, before error) (r
 			}
 			errs = append(errs, err)
 		case <-n.stop:
-			return false, ErrStopped
+			return false, errStopped
 		case <-ctx.Done(): // the attempts go on, each as long as it may
 			if len(errs) == 0 && before != nil {
 				return false, before
@@ -345,7 +345,7 @@ func (n *Node) noteLookUp(s *seed, addrs []string, own bool, err error) {
 	}
 }
 
-// resolve looks a name up, within lookupTimeout whatever Config.Resolve does.
+// resolve looks a name up, within lookupTimeout whatever Config.Discovery.Resolve does.
 func resolve(ctx context.Context, cfg *Config, host string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -355,7 +355,7 @@ func resolve(ctx context.Context, cfg *Config, host string) ([]string, error) {
 	}
 	answers := make(chan answer, 1)
 	go func() { // not waited for: it may ignore its context
-		ips, err := cfg.Resolve(ctx, host)
+		ips, err := cfg.Discovery.Resolve(ctx, host)
 		answers <- answer{ips, err}
 	}()
 	select {
@@ -408,10 +408,10 @@ func (n *Node) healSeeds(now time.Time) {
 // seedPause returns the time to the next attempt to reach the seeds.
 func (h *healer) seedPause(cfg *Config) time.Duration {
 	if h.seedSeen {
-		return jitter(islandFactor * cfg.SeedInterval)
+		return jitter(islandFactor * cfg.Discovery.SeedInterval)
 	}
 	wait := h.seedWait
-	h.seedWait = min(2*wait, cfg.SeedInterval)
+	h.seedWait = min(2*wait, cfg.Discovery.SeedInterval)
 	return jitter(wait)
 }
 

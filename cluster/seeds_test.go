@@ -116,7 +116,7 @@ func TestFieldADeadNameOfASeedCostsNothing(t *testing.T) {
 	for _, wait := range []bool{true, false} {
 		begun := time.Now()
 		b := join(t, listen(t, "127.0.0.1:0"), cluster.Config{
-			Name: fmt.Sprint("b", wait), WaitForSeed: wait, Resolve: dns.resolve,
+			Name: fmt.Sprint("b", wait), Discovery: cluster.DiscoveryConfig{WaitForSeed: wait, Resolve: dns.resolve},
 			Seeds: []string{fmt.Sprint("dead.example:", port), fmt.Sprint("lives.example:", port)},
 		})
 		took := time.Since(begun)
@@ -137,8 +137,8 @@ func TestFieldAResolverThatHangsIsLeftBehind(t *testing.T) {
 		return nil, errors.New("too late")
 	}
 	begun := time.Now()
-	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), cluster.Config{
-		Name: "b", Seeds: []string{"hangs.example:1"}, Resolve: hangs, WaitForSeed: true, JoinTimeout: 200 * time.Millisecond, Logger: quiet(),
+	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), &cluster.Config{
+		Name: "b", Seeds: []string{"hangs.example:1"}, Discovery: cluster.DiscoveryConfig{Resolve: hangs, WaitForSeed: true, JoinTimeout: 200 * time.Millisecond}, Logger: quiet(),
 	})
 	if err == nil || !strings.Contains(err.Error(), "hangs.example:1") {
 		t.Errorf("the error does not say which seed hangs: %v", err)
@@ -158,8 +158,8 @@ func TestFieldIslandsOfOneNameFindEachOther(t *testing.T) {
 	var dns names
 	dns.set("seeds.example", "127.0.0.1", "127.0.0.2")
 	cfg := cluster.Config{ // one of the names never answers
-		Seeds:   []string{fmt.Sprint("dead.example:", port), fmt.Sprint("seeds.example:", port)},
-		Resolve: serveNames(t, &dns), SeedInterval: 200 * time.Millisecond,
+		Seeds:     []string{fmt.Sprint("dead.example:", port), fmt.Sprint("seeds.example:", port)},
+		Discovery: cluster.DiscoveryConfig{Resolve: serveNames(t, &dns), SeedInterval: 200 * time.Millisecond},
 	}
 	var all []*history
 	for i, ep := range eps[:2] {
@@ -189,7 +189,7 @@ func TestFieldANameOfOneselfAloneIsNoJoin(t *testing.T) {
 	var dns names
 	dns.set("seeds.example", "127.0.0.1")
 	book := &logbook{}
-	cfg := cluster.Config{Seeds: []string{fmt.Sprint("seeds.example:", port)}, Resolve: dns.resolve, SeedInterval: 200 * time.Millisecond}
+	cfg := cluster.Config{Seeds: []string{fmt.Sprint("seeds.example:", port)}, Discovery: cluster.DiscoveryConfig{Resolve: dns.resolve, SeedInterval: 200 * time.Millisecond}}
 	cfg.Name, cfg.Logger = "a", slog.New(book)
 	a := join(t, eps[0], cfg)
 	if joined(a.Node) {
@@ -239,7 +239,7 @@ func TestFieldAFirstStartWaitsForTheExpectedNodes(t *testing.T) {
 	var dns names
 	dns.set("seeds.example", "127.0.0.1", "127.0.0.2", "127.0.0.3")
 	cfg := cluster.Config{
-		Seeds: []string{fmt.Sprint("seeds.example:", port)}, Resolve: dns.resolve, SeedInterval: 200 * time.Millisecond, ExpectNodes: count,
+		Seeds: []string{fmt.Sprint("seeds.example:", port)}, Discovery: cluster.DiscoveryConfig{Resolve: dns.resolve, SeedInterval: 200 * time.Millisecond}, ExpectNodes: count,
 	}
 	var all []*history
 	for i, ep := range eps {
@@ -259,12 +259,12 @@ func TestFieldAFirstStartWaitsForTheExpectedNodes(t *testing.T) {
 		}
 	}
 	all[2].Node.Close()
-	all[0].Wait(t, cluster.NodeFailed, "n2")
+	all[0].Wait(t, cluster.KindNodeFailed, "n2")
 	if !joined(all[0].Node) || !all[0].Node.Assigns() {
 		t.Error("what was joined once is not any more")
 	}
 	one := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "one", Seeds: []string{"nobody.example:1"}, ExpectNodes: 1,
-		Resolve: func(context.Context, string) ([]string, error) { return nil, errors.New("no such host") }})
+		Discovery: cluster.DiscoveryConfig{Resolve: func(context.Context, string) ([]string, error) { return nil, errors.New("no such host") }}})
 	if !joined(one.Node) {
 		t.Error("a node that may be the only one has not joined")
 	}
@@ -286,9 +286,8 @@ func TestFieldASeedThatIsOneselfIsTold(t *testing.T) {
 	defer ep.Close()
 	port := portOf(t, ep.Addr().String())
 	book := &logbook{}
-	_, err = cluster.Join(t.Context(), ep, cluster.Config{
-		Name: "a", Advertise: "127.0.0.2", Seeds: []string{fmt.Sprint("127.0.0.1:", port)}, WaitForSeed: true,
-		JoinTimeout: time.Second, Logger: slog.New(book),
+	_, err = cluster.Join(t.Context(), ep, &cluster.Config{
+		Name: "a", Advertise: "127.0.0.2", Seeds: []string{fmt.Sprint("127.0.0.1:", port)}, Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: time.Second}, Logger: slog.New(book),
 	})
 	if err == nil || !strings.Contains(err.Error(), "this node itself") || !strings.Contains(err.Error(), "Config.Advertise") {
 		t.Errorf("got %v", err)
@@ -305,9 +304,8 @@ func TestFieldTwoNodesWithOneAddressAreTold(t *testing.T) {
 	books := []*logbook{{}, {}}
 	claim := "192.0.2.1:7001"
 	a := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a", Advertise: claim, Logger: slog.New(books[0])})
-	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), cluster.Config{
-		Name: "b", Advertise: claim, Seeds: []string{a.Node.Endpoint().Addr().String()}, WaitForSeed: true,
-		JoinTimeout: time.Second, Logger: slog.New(books[1]),
+	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), &cluster.Config{
+		Name: "b", Advertise: claim, Seeds: []string{a.Node.Endpoint().Addr().String()}, Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: time.Second}, Logger: slog.New(books[1]),
 	})
 	if err == nil || !strings.Contains(err.Error(), claim) || !strings.Contains(err.Error(), "Config.Advertise") {
 		t.Errorf("got %v", err)

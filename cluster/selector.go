@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
@@ -42,34 +43,21 @@ type term struct {
 	values []string
 }
 
-// A SelectorError is what is wrong with the text of a selector, and where.
-type SelectorError struct {
-	Text   string // the whole selector
-	Offset int    // the byte the problem is at, from 0
-	Reason string
-}
-
-// Error returns the reason, the position counted in characters from 1, and the
-// selector.
-func (e *SelectorError) Error() string {
-	at := utf8.RuneCountInString(e.Text[:e.Offset]) + 1
-	return fmt.Sprintf("cluster: selector %q: at character %d: %s", loglimit.Cut(e.Text), at, e.Reason)
-}
-
 const (
 	maxSelectorSize   = 4096
 	maxSelectorTerms  = 64
 	maxSelectorValues = 256
 )
 
-// ParseSelector reads a selector. An error is a [*SelectorError].
+// ParseSelector reads a selector. An error has [rpcnet.CodeInvalidArgument]; its
+// text says what is wrong, and at which character.
 func ParseSelector(text string) (Selector, error) {
 	p := selectorParser{text: text}
 	if len(text) > maxSelectorSize {
 		return Selector{}, p.fail(0, "%d bytes are over the limit of %d", len(text), maxSelectorSize)
 	}
 	if !utf8.ValidString(text) {
-		return Selector{}, &SelectorError{Text: strings.ToValidUTF8(text, "\uFFFD"), Reason: "not UTF-8"}
+		return Selector{}, &selectorError{text: strings.ToValidUTF8(text, "\uFFFD"), reason: "not UTF-8"}
 	}
 	p.skip()
 	if p.pos == len(text) {
@@ -94,15 +82,22 @@ func ParseSelector(text string) (Selector, error) {
 	}
 }
 
-// MustSelector is [ParseSelector] for selectors written in the program: it
-// panics on a bad one.
-func MustSelector(text string) Selector {
-	s, err := ParseSelector(text)
-	if err != nil {
-		panic(err)
-	}
-	return s
+// A selectorError says what is wrong with the text of a selector, and where.
+type selectorError struct {
+	text   string
+	offset int // in bytes, from 0
+	reason string
 }
+
+// Error returns the reason, the position counted in characters from 1, and the
+// text.
+func (e *selectorError) Error() string {
+	at := utf8.RuneCountInString(e.text[:e.offset]) + 1
+	return fmt.Sprintf("cluster: selector %q: at character %d: %s", loglimit.Cut(e.text), at, e.reason)
+}
+
+// Code is what [rpcnet.CodeOf] finds.
+func (e *selectorError) Code() rpcnet.Code { return rpcnet.CodeInvalidArgument }
 
 // Matches reports whether a node with these tags is chosen. It allocates
 // nothing.
@@ -138,7 +133,7 @@ type selectorParser struct {
 }
 
 func (p *selectorParser) fail(at int, format string, args ...any) error {
-	return &SelectorError{Text: p.text, Offset: at, Reason: fmt.Sprintf(format, args...)}
+	return &selectorError{p.text, at, fmt.Sprintf(format, args...)}
 }
 
 func (p *selectorParser) skip() {

@@ -15,12 +15,12 @@ type subscriber struct {
 	seq     uint64 // the last event that it has had
 }
 
-// Watch returns the members as they are, one NodeJoined each with Initial set
+// Watch returns the members as they are, one KindNodeJoined each with Initial set
 // sorted by name, and then every change, in order. Each range over it is a
 // subscription of its own, from the moment the range begins; it ends when ctx
 // does, when the loop is left, or after the last event of a node that has
 // stopped. A loop that does not come to read holds up nobody and costs nothing:
-// when it has fallen 1 024 events behind it gets a Resync with the present members
+// when it has fallen 1 024 events behind it gets a KindResync with the present members
 // instead of what it missed.
 func (n *Node) Watch(ctx context.Context) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
@@ -63,7 +63,7 @@ func (s *subscriber) next() (e *Event, changed <-chan struct{}) {
 		if s.initial = s.initial[1:]; len(s.initial) == 0 {
 			s.initial = nil
 		}
-		return &Event{Seq: s.seq, Time: s.started, Kind: NodeJoined, Member: m, Initial: true}, nil
+		return &Event{Seq: s.seq, Time: s.started, Kind: KindNodeJoined, Member: m, Initial: true}, nil
 	}
 	s.node.mu.Lock()
 	defer s.node.mu.Unlock()
@@ -72,7 +72,7 @@ func (s *subscriber) next() (e *Event, changed <-chan struct{}) {
 	switch {
 	case missed:
 		s.seq = f.seq
-		return &Event{Seq: f.seq, Time: time.Now(), Kind: Resync, Members: s.node.view()}, nil
+		return &Event{Seq: f.seq, Time: time.Now(), Kind: KindResync, Members: s.node.view()}, nil
 	case e != nil:
 		s.seq++
 	}

@@ -13,21 +13,22 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
-// MaxTagsSize is the limit of a node's tags in bytes, as [Tags.Size] counts
-// them. Gossip carries them in every announcement of the node, whose size is
-// fixed by memberlist; bulk state belongs elsewhere.
-const MaxTagsSize = gossip.MaxTagsSize
+// maxTagsSize is the limit of a node's tags in bytes, as [Tags.Size] counts them:
+// what memberlist's fixed size of an announcement leaves for them.
+const maxTagsSize = gossip.MaxTagsSize
 
-// ErrTagsTooLarge is what the error of a change that would exceed [MaxTagsSize]
-// wraps; its text says both sizes.
-var ErrTagsTooLarge = errors.New("cluster: tags too large")
+// errTagsTooLarge is wrapped by the error of a change that would exceed
+// maxTagsSize; its text says both sizes.
+var errTagsTooLarge = errors.New("cluster: tags too large")
 
-// Tags are the key=value pairs a node carries through gossip, to be selected
-// by. Keys are letters, digits, '.', '_', '-' and '/', at most 63 bytes; values
-// are UTF-8 without control characters, at most 255 bytes, and may be empty.
+// Tags are the key=value pairs that a node carries through gossip, for a
+// [Selector] to choose by. Keys are letters, digits, '.', '_', '-' and '/', 1 to
+// 63 bytes. Values are UTF-8 without control characters, 0 to 255 bytes. All
+// together they take at most 476 bytes, as [Tags.Size] counts them, since every
+// announcement of the node carries them: bulk state belongs elsewhere.
 //
-// The cluster package returns its own copies: a Tags value in a [Member] or
-// [Event] is shared by all who received it and must not be changed.
+// The Tags of a [Member] or [Event] are shared by all who received it: do not
+// change them.
 type Tags map[string]string
 
 // ParseTags reads "zone=a,gpu=h100". Spaces around keys and values are
@@ -51,7 +52,7 @@ func ParseTags(s string) (Tags, error) {
 	return t, nil
 }
 
-// Validate says what is wrong with t, or nil.
+// Validate returns what is wrong with t, or nil.
 func (t Tags) Validate() error {
 	for _, k := range slices.Sorted(maps.Keys(t)) {
 		if err := validTagKey(k); err != nil {
@@ -61,8 +62,8 @@ func (t Tags) Validate() error {
 			return fmt.Errorf("cluster: value of tag %q: want at most 255 bytes of UTF-8 without control characters, got %q", k, loglimit.Cut(v))
 		}
 	}
-	if n := t.Size(); n > MaxTagsSize {
-		return fmt.Errorf("%w: %d bytes are over the limit of %d; gossip carries names of things, not the things", ErrTagsTooLarge, n, MaxTagsSize)
+	if n := t.Size(); n > maxTagsSize {
+		return fmt.Errorf("%w: %d bytes are over the limit of %d; gossip carries names of things, not the things", errTagsTooLarge, n, maxTagsSize)
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func TestTagsOfTheLimitAreTakenAndOneByteMoreIsAnError(t *testing.T) {
 	if got := b.Node.Self().Tags.Size(); got != cluster.MaxTagsSize {
 		t.Errorf("the refused change had an effect: %d bytes", got)
 	}
-	_, err = cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), cluster.Config{Name: "c", Tags: fill(t, cluster.MaxTagsSize+1)})
+	_, err = cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), &cluster.Config{Name: "c", Tags: fill(t, cluster.MaxTagsSize+1)})
 	if !errors.Is(err, cluster.ErrTagsTooLarge) {
 		t.Errorf("Join with too many tags: %v", err)
 	}

@@ -55,7 +55,7 @@ func (n *Node) run() {
 			n.followCertificate()
 			n.acquit(now)
 			n.checkFamilies()
-			n.saveSnapshot(now)
+			n.saveMembers(now)
 		}
 		if now.Sub(minute) >= time.Minute {
 			minute = now
@@ -86,7 +86,7 @@ const maxAcquit = 8
 // probe for twice as long as a round takes is acquitted without an answer.
 func (n *Node) acquit(now time.Time) {
 	n.mu.Lock()
-	round := time.Duration(len(n.members)+1) * n.cfg.ProbeInterval * time.Duration(1+n.health)
+	round := time.Duration(len(n.members)+1) * n.cfg.Detection.ProbeInterval * time.Duration(1+n.health)
 	var suspects []Member
 	for _, m := range n.members {
 		switch {
@@ -130,7 +130,7 @@ func (n *Node) forget(now time.Time) {
 		if m.State.Present() || m.listed {
 			continue
 		}
-		keep := n.cfg.ReconnectFor
+		keep := n.cfg.Discovery.ReconnectFor
 		if m.replaced || m.hidden || m.State == StateLeft || newest[m.Name] > m.Boot {
 			keep = rememberGone
 		}

@@ -22,13 +22,13 @@ func TestAStreamWithoutTheLabelOfTheClusterIsNotHeard(t *testing.T) {
 	t.Parallel()
 	ctx := hook.WithSockets(t.Context(), func(_ string, ep hook.Sockets) hook.Sockets { return unlabelled{ep} })
 	a := joinContext(t, ctx, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a"}) // which dials b when b has said hello
-	_, err := cluster.Join(ctx, listen(t, "127.0.0.1:0"), cluster.Config{
-		Name: "b", Seeds: addrs(a), WaitForSeed: true, JoinTimeout: time.Second, Logger: quiet(),
+	_, err := cluster.Join(ctx, listen(t, "127.0.0.1:0"), &cluster.Config{
+		Name: "b", Seeds: addrs(a), Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: time.Second}, Logger: quiet(),
 	})
 	if err == nil {
 		t.Error("it joined")
 	}
-	if es := a.Events(cluster.NodeJoined, ""); len(es) > 0 || len(a.Node.Members()) != 1 {
+	if es := a.Events(cluster.KindNodeJoined, ""); len(es) > 0 || len(a.Node.Members()) != 1 {
 		t.Errorf("%v", es)
 	}
 }
@@ -93,7 +93,7 @@ func TestCallbacksDoNotWaitForTheView(t *testing.T) {
 	b.Node.Close()
 	await("b is gone", func() bool { return cluster.ListSize(a.Node) == 1 })
 	release()
-	for _, k := range []cluster.Kind{cluster.NodeJoined, cluster.NodeUpdated, cluster.NodeFailed} {
+	for _, k := range []cluster.Kind{cluster.KindNodeJoined, cluster.KindNodeUpdated, cluster.KindNodeFailed} {
 		a.Wait(t, k, "b")
 	}
 }
@@ -102,7 +102,7 @@ func TestCallbacksDoNotWaitForTheView(t *testing.T) {
 // random member, which may be 15 s away.
 func TestANodeThatHasJoinedExchangesItsStateAgain(t *testing.T) {
 	t.Parallel()
-	f := newField(t, 4, cluster.Config{PushPullInterval: time.Hour})
+	f := newField(t, 4, cluster.Config{Detection: cluster.DetectionConfig{PushPullInterval: time.Hour}})
 	f.add()
 	m := f.tally[4]
 	first := m.get("stream out state")

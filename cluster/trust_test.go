@@ -18,7 +18,7 @@ import (
 
 func TestRecordedPacketsPlayedBackHaveNoEffect(t *testing.T) {
 	t.Parallel()
-	f := newField(t, 4, cluster.Config{DeadGossipTime: 100 * time.Millisecond})
+	f := newField(t, 4, cluster.Config{Detection: cluster.DetectionConfig{DeadGossipTime: 100 * time.Millisecond}})
 	type packet struct {
 		to string
 		b  []byte
@@ -39,7 +39,7 @@ func TestRecordedPacketsPlayedBackHaveNoEffect(t *testing.T) {
 	f.whole()
 	f.nodes[4].Node.Close()
 	for _, h := range f.nodes[:4] {
-		h.Wait(t, cluster.NodeFailed, "n04")
+		h.Wait(t, cluster.KindNodeFailed, "n04")
 	}
 	if err := f.nodes[1].Node.SetTags(cluster.Tags{"v": "2"}); err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func TestRecordedPacketsPlayedBackHaveNoEffect(t *testing.T) {
 	f.net.Tap(nil)
 	before := make([]int, 4)
 	for i, h := range f.nodes[:4] {
-		before[i] = len(h.Events(cluster.NodeJoined, "")) + len(h.Events(cluster.NodeUpdated, "")) + len(h.Events(cluster.NodeFailed, "")) + len(h.Events(cluster.NodeRecovered, ""))
+		before[i] = len(h.Events(cluster.KindNodeJoined, "")) + len(h.Events(cluster.KindNodeUpdated, "")) + len(h.Events(cluster.KindNodeFailed, "")) + len(h.Events(cluster.KindNodeRecovered, ""))
 	}
 	out, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -98,7 +98,7 @@ func TestRecordedPacketsPlayedBackHaveNoEffect(t *testing.T) {
 			}
 			return nil
 		})
-		after := len(h.Events(cluster.NodeJoined, "")) + len(h.Events(cluster.NodeUpdated, "")) + len(h.Events(cluster.NodeFailed, "")) + len(h.Events(cluster.NodeRecovered, ""))
+		after := len(h.Events(cluster.KindNodeJoined, "")) + len(h.Events(cluster.KindNodeUpdated, "")) + len(h.Events(cluster.KindNodeFailed, "")) + len(h.Events(cluster.KindNodeRecovered, ""))
 		if after != before[i] {
 			t.Errorf("n%02d has had events from the past:\n%s", i, lines(h.All()))
 		}
@@ -110,8 +110,8 @@ func TestNodesOfAnotherClusterAreNotHeard(t *testing.T) {
 	t.Parallel()
 	m := &tally{}
 	a := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a", Cluster: "prod", Metrics: m.metrics()})
-	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), cluster.Config{
-		Name: "b", Cluster: "test", Seeds: addrs(a), WaitForSeed: true, JoinTimeout: time.Second, Logger: quiet(),
+	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), &cluster.Config{
+		Name: "b", Cluster: "test", Seeds: addrs(a), Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: time.Second}, Logger: quiet(),
 	})
 	if err == nil || !strings.Contains(err.Error(), "another cluster") {
 		t.Errorf("got %v", err)
@@ -122,7 +122,7 @@ func TestNodesOfAnotherClusterAreNotHeard(t *testing.T) {
 		}
 		return nil
 	})
-	if es := a.Events(cluster.NodeJoined, ""); len(es) > 0 || len(a.Node.Members()) != 1 {
+	if es := a.Events(cluster.KindNodeJoined, ""); len(es) > 0 || len(a.Node.Members()) != 1 {
 		t.Errorf("%v", es)
 	}
 }
@@ -135,7 +135,7 @@ func TestAnEvictedMemberStaysOut(t *testing.T) {
 		if !h.Node.Evict(bad.Name, bad.Boot) {
 			t.Error("not evicted")
 		}
-		if e := h.Wait(t, cluster.NodeFailed, "n02"); e.Cause != cluster.CauseEvicted {
+		if e := h.Wait(t, cluster.KindNodeFailed, "n02"); e.Cause != "evicted" {
 			t.Errorf("%v", e)
 		}
 	}
@@ -149,7 +149,7 @@ func TestAnEvictedMemberStaysOut(t *testing.T) {
 	}
 	for _, h := range f.nodes[:2] {
 		h.Sees(t, 2)
-		if es := h.Events(cluster.NodeRecovered, "n02"); len(es) > 0 {
+		if es := h.Events(cluster.KindNodeRecovered, "n02"); len(es) > 0 {
 			t.Errorf("%v", es)
 		}
 	}
@@ -165,8 +165,8 @@ func TestVerifyNodeKeepsANameForItsCertificate(t *testing.T) {
 	}
 	m := &tally{}
 	a := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a", VerifyNode: verify, Metrics: m.metrics()})
-	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), cluster.Config{
-		Name: "director-9", Seeds: addrs(a), WaitForSeed: true, JoinTimeout: time.Second, Logger: quiet(),
+	_, err := cluster.Join(t.Context(), listen(t, "127.0.0.1:0"), &cluster.Config{
+		Name: "director-9", Seeds: addrs(a), Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: time.Second}, Logger: quiet(),
 	})
 	if err == nil || m.get("hello_node") == 0 || len(a.Node.Members()) != 1 {
 		t.Errorf("%v, %v", err, a.Node.Members())
@@ -204,16 +204,16 @@ func TestANodeWithAnExpiredCertificateIsRefused(t *testing.T) {
 	end := time.Now().Add(2 * time.Second)
 	expired := issue(link.Leaf{NotBefore: end.Add(-24 * time.Hour), NotAfter: end})
 	time.Sleep(time.Until(end.Add(time.Second))) // certificates count in seconds
-	_, err = cluster.Join(t.Context(), expired, cluster.Config{
-		Name: "old", Seeds: addrs(a), WaitForSeed: true, JoinTimeout: 500 * time.Millisecond, Logger: quiet(),
+	_, err = cluster.Join(t.Context(), expired, &cluster.Config{
+		Name: "old", Seeds: addrs(a), Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: 500 * time.Millisecond}, Logger: quiet(),
 	})
 	if err == nil {
 		t.Error("it joined")
 	}
 	// Nor does it get in by being dialled.
 	b := join(t, expired, cluster.Config{Name: "old"})
-	_, err = cluster.Join(t.Context(), issue(link.Leaf{}), cluster.Config{
-		Name: "c", Seeds: addrs(b), WaitForSeed: true, JoinTimeout: 500 * time.Millisecond, Logger: quiet(),
+	_, err = cluster.Join(t.Context(), issue(link.Leaf{}), &cluster.Config{
+		Name: "c", Seeds: addrs(b), Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: 500 * time.Millisecond}, Logger: quiet(),
 	})
 	if err == nil || !strings.Contains(err.Error(), "expired") {
 		t.Errorf("dialling it: %v", err)

@@ -116,7 +116,7 @@ func (n *Node) apply(c callback, now time.Time) {
 	case probeFailed:
 		if m != nil && m.State.Present() {
 			m.probeFailed = now
-			n.suspect(m, sourceProbe, CauseProbe, 0, now)
+			n.suspect(m, sourceProbe, causeProbe, 0, now)
 		}
 	case saysLeaving, saysLeft:
 		if m == nil {
@@ -126,9 +126,9 @@ func (n *Node) apply(c callback, now time.Time) {
 		switch {
 		case !m.State.Present():
 		case c.kind == saysLeft:
-			n.setState(m, StateLeft, now, Event{Kind: NodeLeft})
+			n.setState(m, StateLeft, now, Event{Kind: KindNodeLeft})
 		case m.State != StateLeaving:
-			n.setState(m, StateLeaving, now, Event{Kind: NodeUpdated})
+			n.setState(m, StateLeaving, now, Event{Kind: KindNodeUpdated})
 		}
 	}
 }
@@ -201,7 +201,7 @@ func (n *Node) consider(m *member, now time.Time) {
 func (n *Node) reveal(m *member, now time.Time) {
 	m.hidden, m.replaced, m.refused = false, false, false
 	m.State, m.Since, m.presentFrom = n.derive(m), now, now
-	n.emit(Event{Kind: NodeJoined, Member: m.Member})
+	n.emit(Event{Kind: KindNodeJoined, Member: m.Member})
 	n.countJoined()
 	n.findConflict(m)
 }
@@ -210,7 +210,7 @@ func (n *Node) reveal(m *member, now time.Time) {
 func (n *Node) revive(m *member, now time.Time) {
 	m.condemned, m.replaced, m.refused, m.suspectedBy, m.answers = false, false, false, 0, 0
 	m.presentFrom = now
-	n.setState(m, n.derive(m), now, Event{Kind: NodeRecovered, Duration: now.Sub(m.goneSince)})
+	n.setState(m, n.derive(m), now, Event{Kind: KindNodeRecovered, Duration: now.Sub(m.goneSince)})
 	n.countJoined()
 }
 
@@ -226,7 +226,7 @@ func (n *Node) memberUpdated(c callback, m *member, now time.Time) {
 	switch {
 	case was.Addr == m.Addr && was.ServerName == m.ServerName && was.Tags.Equal(m.Tags) && leaving == (m.leaving || m.said): // nothing to tell
 	case m.State.Present():
-		n.setStateWas(m, n.derive(m), now, Event{Kind: NodeUpdated, Was: was})
+		n.setStateWas(m, n.derive(m), now, Event{Kind: KindNodeUpdated, Was: was})
 	case m.State == StateLeft && !m.said && !m.leaving:
 		n.ask(m.Addr)
 	}
@@ -237,28 +237,28 @@ func (n *Node) memberGone(m *member, now time.Time) {
 	switch {
 	case !m.State.Present(): // known already
 	case m.leaving || m.said:
-		n.setState(m, StateLeft, now, Event{Kind: NodeLeft})
+		n.setState(m, StateLeft, now, Event{Kind: KindNodeLeft})
 	default:
 		n.lastCall(m)
 	}
 }
 
 // fail makes a present member failed.
-func (n *Node) fail(m *member, cause Cause, now time.Time) {
+func (n *Node) fail(m *member, cause string, now time.Time) {
 	m.suspectedBy, m.answers = 0, 0
-	n.setState(m, StateFailed, now, Event{Kind: NodeFailed, Cause: cause})
+	n.setState(m, StateFailed, now, Event{Kind: KindNodeFailed, Cause: cause})
 }
 
 // condemn fails a member that memberlist still holds alive.
-func (n *Node) condemn(m *member, cause Cause, now time.Time) {
+func (n *Node) condemn(m *member, cause string, now time.Time) {
 	m.condemned = true
-	m.refused = m.refused || cause == CauseRefused
-	m.replaced = m.replaced || cause == CauseReplaced
+	m.refused = m.refused || cause == causeRefused
+	m.replaced = m.replaced || cause == causeReplaced
 	n.fail(m, cause, now)
 }
 
 // suspect adds evidence against a present member; the first makes it suspect.
-func (n *Node) suspect(m *member, by source, cause Cause, phi float64, now time.Time) bool {
+func (n *Node) suspect(m *member, by source, cause string, phi float64, now time.Time) bool {
 	if m.Name == n.cfg.Name && m.ID() == n.id {
 		return false
 	}
@@ -268,7 +268,7 @@ func (n *Node) suspect(m *member, by source, cause Cause, phi float64, now time.
 		return false
 	}
 	m.suspectedAt = now
-	n.setState(m, StateSuspect, now, Event{Kind: NodeSuspected, Cause: cause, Phi: phi})
+	n.setState(m, StateSuspect, now, Event{Kind: KindNodeSuspected, Cause: cause, Phi: phi})
 	return true
 }
 
@@ -281,7 +281,7 @@ func (n *Node) clear(m *member, by source, now time.Time) bool {
 	if m.suspectedBy != 0 || m.State != StateSuspect {
 		return false
 	}
-	n.setState(m, n.derive(m), now, Event{Kind: NodeRecovered, Duration: now.Sub(m.suspectedAt)})
+	n.setState(m, n.derive(m), now, Event{Kind: KindNodeRecovered, Duration: now.Sub(m.suspectedAt)})
 	return true
 }
 

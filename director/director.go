@@ -130,9 +130,6 @@ func (s service) GetWorker(ctx context.Context, req *directorv1.GetWorkerRequest
 		}
 	}
 	a, err := s.d.GetWorker(ctx, r)
-	if errors.As(err, new(*cluster.SelectorError)) {
-		return nil, rpcnet.NewError(rpcnet.CodeInvalidArgument, err.Error()).WithCause(err)
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -42,11 +42,11 @@ func (f *fleet) node(t *testing.T, name, seed string, tags cluster.Tags, setup f
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := cluster.Config{Name: name, Tags: tags, Logger: quiet, Resolve: resolve, Advertise: f.advertise(name)}
+	cfg := cluster.Config{Name: name, Tags: tags, Logger: quiet, Discovery: cluster.DiscoveryConfig{Resolve: resolve}, Advertise: f.advertise(name)}
 	if seed != "" {
 		cfg.Seeds = []string{seed}
 	}
-	node, err := cluster.Join(t.Context(), ep, cfg)
+	node, err := cluster.Join(t.Context(), ep, &cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestFieldASPIFFEIdNeedsARule(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	_, err = cluster.Join(t.Context(), ep, cluster.Config{Name: "b", Seeds: []string{f.at(d)}, WaitForSeed: true, JoinTimeout: time.Second, Logger: quiet})
+	_, err = cluster.Join(t.Context(), ep, &cluster.Config{Name: "b", Seeds: []string{f.at(d)}, Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: time.Second}, Logger: quiet})
 	for _, want := range []string{"carries no DNS name and no IP address", "rpcnet.PeerPattern"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q: %v", want, err)

@@ -31,7 +31,7 @@ func TestFieldAStrangerAtAWorkersAddressGetsNoCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, err := cluster.Join(t.Context(), ep, cluster.Config{Name: "worker-a", Cluster: "another", Logger: quiet})
+	node, err := cluster.Join(t.Context(), ep, &cluster.Config{Name: "worker-a", Cluster: "another", Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

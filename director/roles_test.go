@@ -110,7 +110,7 @@ func (a *trial) members(t *testing.T) bool {
 		return false
 	}
 	defer conn.Close()
-	v, err := cluster.AdminView(t.Context(), conn)
+	v, err := cluster.Admin{Transport: conn}.Snapshot(t.Context())
 	return err == nil && len(v.Members) > 0
 }
 
@@ -141,9 +141,9 @@ func (a *trial) joins(t *testing.T) bool {
 	}
 	t.Cleanup(func() { ep.Close() })
 	a.ep = ep
-	node, err := cluster.Join(t.Context(), ep, cluster.Config{
+	node, err := cluster.Join(t.Context(), ep, &cluster.Config{
 		Name: a.name, Cluster: a.cluster, Tags: cluster.Tags{"role": "worker", "trial": a.name}, Seeds: []string{a.seed.addr},
-		WaitForSeed: true, JoinTimeout: 3 * time.Second, Logger: quiet,
+		Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: 3 * time.Second}, Logger: quiet,
 	})
 	if err != nil {
 		return false

@@ -30,7 +30,7 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		n, err := cluster.Join(ctx, ep, cluster.Config{Name: name, Seeds: seeds, Tags: tags, Logger: quiet})
+		n, err := cluster.Join(ctx, ep, &cluster.Config{Name: name, Seeds: seeds, Tags: tags, Logger: quiet})
 		if err != nil {
 			log.Fatal(err)
 		}

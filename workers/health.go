@@ -67,7 +67,7 @@ func (r *Registry) checkAll() {
 	}
 	r.mu.Unlock()
 	for _, v := range told {
-		r.node.Suspect(v.name, v.boot, cluster.CausePhi, v.phi)
+		r.node.Suspect(v.name, v.boot, v.phi)
 	}
 }
 
@@ -127,7 +127,7 @@ func (r *Registry) ping(w *worker, conn *rpcnet.Conn) {
 	}
 	r.mu.Unlock()
 	if suspect {
-		r.node.Suspect(m.Name, m.Boot, cluster.CausePhi, level)
+		r.node.Suspect(m.Name, m.Boot, level)
 	}
 }
 

@@ -15,5 +15,5 @@ var nodes = hook.Node.(interface {
 	Metrics(n *cluster.Node) *cluster.Metrics
 	OnLeave(n *cluster.Node, f func(context.Context))
 	AnswersPackets(n *cluster.Node, m cluster.Member) bool
-	AddView(n *cluster.Node, f func() []cluster.WorkerView) (remove func())
+	AddWorkers(n *cluster.Node, f func() []cluster.WorkerSnapshot) (remove func())
 })

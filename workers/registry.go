@@ -103,7 +103,7 @@ func NewRegistry(node *cluster.Node, cfg *RegistryConfig) (*Registry, error) {
 		return nil, err
 	}
 	r.attach(node)
-	r.unview = nodes.AddView(node, r.view)
+	r.unview = nodes.AddWorkers(node, r.view)
 	r.start()
 	return r, nil
 }
@@ -161,9 +161,9 @@ func (r *Registry) follow() {
 	for e := range r.node.Watch(r.ctx) {
 		r.mu.Lock()
 		switch e.Kind {
-		case cluster.Resync:
+		case cluster.KindResync:
 			r.resync(e.Members)
-		case cluster.NodeJoined, cluster.NodeUpdated, cluster.NodeSuspected, cluster.NodeRecovered, cluster.NodeLeft, cluster.NodeFailed:
+		case cluster.KindNodeJoined, cluster.KindNodeUpdated, cluster.KindNodeSuspected, cluster.KindNodeRecovered, cluster.KindNodeLeft, cluster.KindNodeFailed:
 			r.update(e.Member)
 		}
 		r.mu.Unlock()

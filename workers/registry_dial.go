@@ -127,10 +127,10 @@ func (r *Registry) longest(w *worker, err error) time.Duration {
 func (r *Registry) judge(w *worker, m cluster.Member, err error, a *attempts) {
 	switch {
 	case errors.Is(err, errReplaced):
-		r.node.ReportUnreachable(m.Name, m.Boot, cluster.CauseReplaced)
+		r.node.ReportReplaced(m.Name, m.Boot)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		if a.refused++; a.refused >= refusals {
-			r.node.ReportUnreachable(m.Name, m.Boot, cluster.CauseRefused)
+			r.node.ReportUnreachable(m.Name, m.Boot)
 		}
 	default:
 		a.refused = 0

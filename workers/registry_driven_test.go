@@ -29,14 +29,14 @@ func (l *listener) tell(e cluster.Event) bool {
 	return true
 }
 
-// Suspect keeps a NodeSuspected.
-func (l *listener) Suspect(name, boot string, cause cluster.Cause, phi float64) bool {
-	return l.tell(cluster.Event{Kind: cluster.NodeSuspected, Member: cluster.Member{Name: name, Boot: boot}, Cause: cause, Phi: phi})
+// Suspect keeps a KindNodeSuspected.
+func (l *listener) Suspect(name, boot string, phi float64) bool {
+	return l.tell(cluster.Event{Kind: cluster.KindNodeSuspected, Member: cluster.Member{Name: name, Boot: boot}, Phi: phi})
 }
 
-// Recover keeps a NodeRecovered.
+// Recover keeps a KindNodeRecovered.
 func (l *listener) Recover(name, boot string) bool {
-	return l.tell(cluster.Event{Kind: cluster.NodeRecovered, Member: cluster.Member{Name: name, Boot: boot}})
+	return l.tell(cluster.Event{Kind: cluster.KindNodeRecovered, Member: cluster.Member{Name: name, Boot: boot}})
 }
 
 // events returns what was said of that kind about a worker, and when.

@@ -20,11 +20,11 @@ func (r *Registry) Workers() []WorkerInfo {
 }
 
 // view returns what [cluster.Node.View] tells of the workers.
-func (r *Registry) view() []cluster.WorkerView {
+func (r *Registry) view() []cluster.WorkerSnapshot {
 	infos := r.Workers()
-	vs := make([]cluster.WorkerView, len(infos))
+	vs := make([]cluster.WorkerSnapshot, len(infos))
 	for i, w := range infos {
-		vs[i] = cluster.WorkerView{Name: w.Name, Boot: w.Boot, Ready: w.Ready, Status: w.Status, Reason: w.Reason}
+		vs[i] = cluster.WorkerSnapshot{Name: w.Name, Boot: w.Boot, Ready: w.Ready, Status: w.Status, Reason: w.Reason}
 	}
 	return vs
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/load"
 	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
@@ -90,7 +90,7 @@ func (r *Registry) WaitReady(ctx context.Context, n int) error {
 		case <-ctx.Done():
 			return fmt.Errorf("workers: %d of %d workers are ready: %w", have, n, ctx.Err())
 		case <-r.ctx.Done():
-			return cluster.ErrStopped
+			return rpcnet.NewError(rpcnet.CodeUnavailable, "workers: the node has stopped, or the registry is closed")
 		}
 	}
 }

@@ -80,8 +80,7 @@ func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
 	t.Parallel()
 	var net faults.Network
 	node := func(name string, seeds ...*history) *history {
-		cfg := cluster.Config{Name: name, Seeds: addrs(seeds...), ProbeInterval: 300 * time.Millisecond,
-			ProbeTimeout: 250 * time.Millisecond, SuspicionMult: 6}
+		cfg := cluster.Config{Name: name, Seeds: addrs(seeds...), Detection: cluster.DetectionConfig{ProbeInterval: 300 * time.Millisecond, ProbeTimeout: 250 * time.Millisecond, SuspicionMult: 6}}
 		if name == "b" || name == "b2" {
 			cfg.Tags = cluster.Tags{"role": "worker"}
 		}
@@ -124,7 +123,7 @@ func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
 	a.Sees(t, 4)
 	wire.sever(there)
 	within(t, "a has suspected b for its stream", func() bool {
-		return slices.ContainsFunc(a.Events(cluster.NodeSuspected, "b"), func(e cluster.Event) bool { return e.Cause == cluster.CauseStream })
+		return slices.ContainsFunc(a.Events(cluster.KindNodeSuspected, "b"), func(e cluster.Event) bool { return e.Cause == "stream" })
 	})
 	net.Cut(func(from, to string) bool { return from == here && to == there || from == there && to == here })
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); { // in which nothing else must happen
@@ -137,11 +136,11 @@ func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
 		t.Errorf("the other director: %v, %v", i, ok)
 	}
 	for _, h := range []*history{a, b, b2, other} {
-		if es := h.Events(cluster.NodeFailed, ""); len(es) > 0 {
+		if es := h.Events(cluster.KindNodeFailed, ""); len(es) > 0 {
 			t.Errorf("%s:\n%s", h.Node.Self().Name, lines(es))
 		}
-		for _, e := range h.Events(cluster.NodeSuspected, "b") {
-			if e.Cause == cluster.CauseStream && h != a {
+		for _, e := range h.Events(cluster.KindNodeSuspected, "b") {
+			if e.Cause == "stream" && h != a {
 				t.Errorf("%s: %v", h.Node.Self().Name, e)
 			}
 		}
@@ -201,8 +200,8 @@ func TestALargeResponseDoesNotHoldUpHeartbeats(t *testing.T) {
 	if n := 8 + read(chunks); n != chunks {
 		t.Errorf("%d of %d messages", n, chunks)
 	}
-	for _, e := range d.Events(cluster.NodeSuspected, "worker-a") {
-		if e.Cause != cluster.CauseProbe { // which is gossip's
+	for _, e := range d.Events(cluster.KindNodeSuspected, "worker-a") {
+		if e.Cause != "probe" { // which is gossip's
 			t.Errorf("suspected: %v", e)
 		}
 	}

@@ -157,6 +157,6 @@ func (r *Registry) lost(w *worker, err error) {
 	r.mu.Unlock()
 	if had && !leaving {
 		r.lines.Log(slog.LevelInfo, "lost", "worker does not answer", "worker", m.Name, "addr", m.Addr, "err", err)
-		r.node.Suspect(m.Name, m.Boot, cluster.CauseStream, 0)
+		r.node.Suspect(m.Name, m.Boot, 0)
 	}
 }

@@ -229,7 +229,7 @@ func TestKilledWorkerIsNotChosenAnyMoreAndNoCallFails(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	within(t, "both are NodeFailed", func() bool {
-		return len(d.Events(cluster.NodeFailed, "worker-a")) == 1 && len(d.Events(cluster.NodeFailed, "worker-b")) == 1
+		return len(d.Events(cluster.KindNodeFailed, "worker-a")) == 1 && len(d.Events(cluster.KindNodeFailed, "worker-b")) == 1
 	})
 	t.Logf("%d calls, %d failures", calls.Load(), failures.Load())
 }
@@ -287,8 +287,8 @@ func TestDrainingWorkerRefusesElsewhereAndFinishes(t *testing.T) {
 	if err := <-left; err != nil {
 		t.Error(err)
 	}
-	within(t, "it has left", func() bool { return len(d.Events(cluster.NodeLeft, "worker-a")) == 1 })
-	if n := len(d.Events(cluster.NodeFailed, "worker-a")); n != 0 {
+	within(t, "it has left", func() bool { return len(d.Events(cluster.KindNodeLeft, "worker-a")) == 1 })
+	if n := len(d.Events(cluster.KindNodeFailed, "worker-a")); n != 0 {
 		t.Errorf("%d NodeFailed", n)
 	}
 }

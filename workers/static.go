@@ -14,9 +14,10 @@ type membership interface {
 	Watch(ctx context.Context) iter.Seq[cluster.Event]
 	Self() cluster.Member
 	Assigns() bool
-	Suspect(name, boot string, cause cluster.Cause, phi float64) bool
+	Suspect(name, boot string, phi float64) bool
 	Recover(name, boot string) bool
-	ReportUnreachable(name, boot string, cause cluster.Cause) bool
+	ReportUnreachable(name, boot string) bool
+	ReportReplaced(name, boot string) bool
 }
 
 // A StaticMembers is a list of workers that somebody else keeps, for registries
@@ -54,7 +55,7 @@ func (s *StaticMembers) Watch(ctx context.Context) iter.Seq[cluster.Event] {
 	return func(yield func(cluster.Event) bool) {
 		for {
 			s.mu.Lock()
-			e := cluster.Event{Seq: s.seq, Kind: cluster.Resync, Members: make([]cluster.Member, 0, len(s.members))}
+			e := cluster.Event{Seq: s.seq, Kind: cluster.KindResync, Members: make([]cluster.Member, 0, len(s.members))}
 			for _, m := range s.members {
 				e.Members = append(e.Members, m)
 			}
@@ -79,13 +80,16 @@ func (s *StaticMembers) Self() cluster.Member { return cluster.Member{} }
 func (s *StaticMembers) Assigns() bool { return true }
 
 // Suspect does nothing: the registry keeps what it suspects to itself.
-func (s *StaticMembers) Suspect(string, string, cluster.Cause, float64) bool { return false }
+func (s *StaticMembers) Suspect(string, string, float64) bool { return false }
 
 // Recover does nothing.
 func (s *StaticMembers) Recover(string, string) bool { return false }
 
 // ReportUnreachable does nothing: the list says who is there.
-func (s *StaticMembers) ReportUnreachable(string, string, cluster.Cause) bool { return false }
+func (s *StaticMembers) ReportUnreachable(string, string) bool { return false }
+
+// ReportReplaced does nothing, for the same reason.
+func (s *StaticMembers) ReportReplaced(string, string) bool { return false }
 
 // NewStaticRegistry returns a registry of the workers in a list, which it calls
 // through ep. There is no gossip: the registry's own connections tell who

@@ -128,8 +128,8 @@ func (m *collectors) metrics() *cluster.Metrics {
 			m.kept.WithLabelValues(what).Set(float64(n))
 			m.keptMost.WithLabelValues(what).Set(float64(limit))
 		},
-		Event: func(kind cluster.Kind, cause cluster.Cause) {
-			m.events.WithLabelValues(kind.String(), cause.String()).Inc()
+		Event: func(kind cluster.Kind, cause string) {
+			m.events.WithLabelValues(kind.String(), cause).Inc()
 		},
 		Phi: m.level,
 	}

@@ -67,7 +67,7 @@ func TestANodeFillsItsMetrics(t *testing.T) {
 		}
 		t.Cleanup(func() { ep.Close() })
 		cfg.Logger = quiet
-		n, err := cluster.Join(t.Context(), ep, cfg)
+		n, err := cluster.Join(t.Context(), ep, &cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +145,7 @@ func TestEveryMetricIsCounted(t *testing.T) {
 	m.Refused("packet_forged")
 	m.QueueDepth("callbacks", 7)
 	m.Kept("keys", 5, 20_000)
-	m.Event(cluster.NodeFailed, cluster.CauseRefused)
+	m.Event(cluster.KindNodeFailed, "refused")
 	m.Phi("worker-a", 8.5, false)
 	m.Phi("worker-b", 1, false)
 	for name, want := range map[string]struct {

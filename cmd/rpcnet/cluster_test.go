@@ -34,7 +34,7 @@ func startNode(t *testing.T) (*cluster.Node, []string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ep.Close() })
-	n, err := cluster.Join(t.Context(), ep, cluster.Config{Name: "worker-a", Tags: cluster.Tags{"role": "worker"}, Logger: quiet})
+	n, err := cluster.Join(t.Context(), ep, &cluster.Config{Name: "worker-a", Tags: cluster.Tags{"role": "worker"}, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestMembersListsTheClusterWithoutJoining(t *testing.T) {
 		t.Errorf("status %d, %q, %q", status, out, errs)
 	}
 	status, out, errs = runCommand(t, append([]string{"members", "-o", "json"}, flags...)...)
-	var v cluster.View
+	var v cluster.Snapshot
 	if err := json.Unmarshal([]byte(out), &v); status != 0 || err != nil {
 		t.Fatalf("status %d, %q, %q: %v", status, out, errs, err)
 	}
@@ -97,8 +97,8 @@ func TestFieldMembersSaysWhyAWorkerIsNotChosen(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ep.Close() })
-	d, err := cluster.Join(t.Context(), ep, cluster.Config{
-		Name: "impostor", Tags: cluster.Tags{"role": "worker"}, Seeds: []string{flags[3]}, WaitForSeed: true, Logger: quiet,
+	d, err := cluster.Join(t.Context(), ep, &cluster.Config{
+		Name: "impostor", Tags: cluster.Tags{"role": "worker"}, Seeds: []string{flags[3]}, Discovery: cluster.DiscoveryConfig{WaitForSeed: true}, Logger: quiet,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -188,7 +188,7 @@ func TestEventsAndWatchFollowTheCluster(t *testing.T) {
 		select {
 		case l := <-data:
 			var e cluster.Event
-			if err := json.Unmarshal([]byte(l), &e); err != nil || e.Kind != cluster.NodeUpdated || e.Initial {
+			if err := json.Unmarshal([]byte(l), &e); err != nil || e.Kind != cluster.KindNodeUpdated || e.Initial {
 				t.Fatalf("%q: %v", l, err)
 			}
 		case <-time.After(50 * time.Millisecond):

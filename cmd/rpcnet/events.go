@@ -27,7 +27,8 @@ var eventsCommand = command{
 				return err
 			}
 			defer conn.Close()
-			for e, err := range cluster.AdminEvents(ctx, conn) {
+			admin := cluster.Admin{Transport: conn}
+			for e, err := range admin.Events(ctx) {
 				switch {
 				case ctx.Err() != nil:
 					return nil

@@ -48,7 +48,7 @@ var membersCommand = command{
 func showMembers(ctx context.Context, conn *rpcnet.Conn, timeout time.Duration, s cluster.Selector, form format, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	v, err := cluster.AdminView(ctx, conn)
+	v, err := cluster.Admin{Transport: conn}.Snapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func showMembers(ctx context.Context, conn *rpcnet.Conn, timeout time.Duration, 
 
 // worker returns whether the node that was asked can choose a member, and if not
 // why; "" if the member is no worker to it.
-func worker(v cluster.View, m cluster.Member) string {
+func worker(v cluster.Snapshot, m cluster.Member) string {
 	for _, w := range v.Workers {
 		switch {
 		case w.Name != m.Name || w.Boot != m.Boot:
@@ -125,7 +125,8 @@ func onEveryChange(ctx context.Context, conn *rpcnet.Conn, show func() error) er
 	defer cancel()
 	changed := make(chan error)
 	go func() {
-		for _, err := range cluster.AdminEvents(ctx, conn) { // the first events are the members as they are
+		admin := cluster.Admin{Transport: conn}
+		for _, err := range admin.Events(ctx) { // the first events are the members as they are
 			select {
 			case changed <- err:
 			case <-ctx.Done():

@@ -69,7 +69,7 @@ func JoinContext(t testing.TB, ctx context.Context, ep *rpcnet.Endpoint, cfg clu
 	if cfg.Logger == nil {
 		cfg.Logger = Quiet()
 	}
-	n, err := cluster.Join(ctx, ep, cfg)
+	n, err := cluster.Join(ctx, ep, &cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,7 +101,7 @@ func TestAMissNamesTheNodesAndWhatTheyKnow(t *testing.T) {
 	if len(ds) != 3 || !strings.HasPrefix(ds[1], "n001 (wanted) sees 3 alive") || !strings.Contains(ds[1], "detector calm, 0 expected, 0 lost, not expected yet: n000") {
 		t.Errorf("%q", ds)
 	}
-	if took, err := f.everyone(time.Now().Add(-time.Hour), time.Second, func(s *ship, e cluster.Event) bool { return e.Kind == cluster.NodeJoined }, nil); err != nil || len(took) != 3 {
+	if took, err := f.everyone(time.Now().Add(-time.Hour), time.Second, func(s *ship, e cluster.Event) bool { return e.Kind == cluster.KindNodeJoined }, nil); err != nil || len(took) != 3 {
 		t.Errorf("%v, %v", took, err)
 	}
 }

@@ -109,7 +109,7 @@ func (f *fleet) join(s *ship) error {
 		cfg.Seeds = []string{others[rand.N(len(others))].node.Self().Addr}
 	}
 	ctx := inspect.WithDetector(f.net.Context(context.Background()), func(read func() string) { s.detector = read })
-	node, err := cluster.Join(ctx, s.ep, cfg)
+	node, err := cluster.Join(ctx, s.ep, &cfg)
 	if err != nil {
 		return err
 	}

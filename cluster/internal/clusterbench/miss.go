@@ -81,9 +81,9 @@ func (s *ship) report(start time.Time, n int) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.events {
-		tell := e.Partition != nil || e.Kind == cluster.SelfDegraded || e.Kind == cluster.Resync
+		tell := e.Partition != nil || e.Kind == cluster.KindSelfDegraded || e.Kind == cluster.KindResync
 		// A suspicion before anything was cut is what may have misled it.
-		early := e.Time.Before(start) && (e.Kind == cluster.NodeSuspected || e.Kind == cluster.NodeRecovered || e.Kind == cluster.NodeFailed)
+		early := e.Time.Before(start) && (e.Kind == cluster.KindNodeSuspected || e.Kind == cluster.KindNodeRecovered || e.Kind == cluster.KindNodeFailed)
 		if tell || early {
 			said = append(said, fmt.Sprintf("%+.1fs %s", e.Time.Sub(start).Seconds(), e))
 		}

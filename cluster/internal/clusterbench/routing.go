@@ -41,7 +41,7 @@ func routing(name string, signal syscall.Signal, busy bool, limit float64) row {
 			return nil, err
 		}
 		defer ep.Close()
-		n, err := cluster.Join(context.Background(), ep, cluster.Config{Name: "director", Logger: quiet})
+		n, err := cluster.Join(context.Background(), ep, &cluster.Config{Name: "director", Logger: quiet})
 		if err != nil {
 			return nil, err
 		}

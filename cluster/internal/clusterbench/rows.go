@@ -109,7 +109,7 @@ func kills(n int, median, worst float64) row {
 		victim := f.ships[n/2]
 		start := time.Now()
 		f.kill(victim)
-		failed := func(e cluster.Event) bool { return e.Kind == cluster.NodeFailed }
+		failed := func(e cluster.Event) bool { return e.Kind == cluster.KindNodeFailed }
 		took, err := f.everyone(start, 30*time.Second, func(_ *ship, e cluster.Event) bool {
 			return failed(e) && e.Member.Name == victim.name
 		}, nil)
@@ -143,7 +143,7 @@ func restarts(n int) row {
 		defer s.ep.Close()
 		defer s.node.Close()
 		took, err := f.everyone(start, 30*time.Second, func(_ *ship, e cluster.Event) bool {
-			return e.Kind == cluster.NodeJoined && e.Member.Boot == boot
+			return e.Kind == cluster.KindNodeJoined && e.Member.Boot == boot
 		}, nil)
 		return toSeconds(took), err
 	})
@@ -165,10 +165,10 @@ func leaves(n int) row {
 		start := time.Now()
 		go s.node.Leave(context.Background())
 		took, err := f.everyone(start, 30*time.Second, func(_ *ship, e cluster.Event) bool {
-			return e.Kind == cluster.NodeLeft && e.Member.Name == s.name
+			return e.Kind == cluster.KindNodeLeft && e.Member.Name == s.name
 		}, nil)
 		<-s.node.Done()
-		if got := f.count(start, func(e cluster.Event) bool { return e.Kind == cluster.NodeFailed }); err == nil && got > 0 {
+		if got := f.count(start, func(e cluster.Event) bool { return e.Kind == cluster.KindNodeFailed }); err == nil && got > 0 {
 			err = fmt.Errorf("%d NodeFailed", got)
 		}
 		return toSeconds(took), err
@@ -190,7 +190,7 @@ func losses(n int, length time.Duration) row {
 		f.net.Loss(0.05)
 		start := time.Now()
 		time.Sleep(length)
-		return []float64{float64(f.count(start, func(e cluster.Event) bool { return e.Kind == cluster.NodeFailed }))}, nil
+		return []float64{float64(f.count(start, func(e cluster.Event) bool { return e.Kind == cluster.KindNodeFailed }))}, nil
 	})
 }
 

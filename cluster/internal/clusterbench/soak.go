@@ -17,7 +17,7 @@ import (
 // that leaves, is killed or restarts every few seconds, and checks that nobody
 // else is taken for dead and that neither memory nor goroutines grow.
 func runSoak(n int, length time.Duration) error {
-	f := emptyFleet(cluster.Config{Profile: cluster.Large})
+	f := emptyFleet(cluster.Config{Profile: "large"})
 	defer f.close()
 	for range n {
 		if err := f.add(); err != nil {
@@ -33,7 +33,7 @@ func runSoak(n int, length time.Duration) error {
 	gone := map[string]bool{} // boots that were killed or left
 	start := time.Now()
 	falseDeaths := func() int {
-		return f.count(start, func(e cluster.Event) bool { return e.Kind == cluster.NodeFailed && !gone[e.Member.Boot] })
+		return f.count(start, func(e cluster.Event) bool { return e.Kind == cluster.KindNodeFailed && !gone[e.Member.Boot] })
 	}
 	report := func() (mem, goroutines float64) {
 		runtime.GC()
@@ -98,7 +98,7 @@ func (f *fleet) trim() {
 		s.mu.Lock()
 		var kept []cluster.Event
 		for _, e := range s.events {
-			if e.Kind == cluster.NodeFailed {
+			if e.Kind == cluster.KindNodeFailed {
 				kept = append(kept, e)
 			}
 		}

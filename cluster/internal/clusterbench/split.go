@@ -33,7 +33,7 @@ func splits(n, k int, length time.Duration, limit float64) row {
 	}
 	return row{lines, 20, atATime, func(b *berth) ([]outcome, error) {
 		b.begin()
-		f, err := newFleet(n, cluster.Config{PartitionBaseline: baseline})
+		f, err := newFleet(n, cluster.Config{Partition: cluster.PartitionConfig{Baseline: baseline}})
 		if err != nil {
 			return nil, err
 		}
@@ -53,11 +53,11 @@ func splits(n, k int, length time.Duration, limit float64) row {
 		var named, healed outcome
 		// Longer than any limit, to tell late from never.
 		took, err := f.everyone(start, length+30*time.Second, func(s *ship, e cluster.Event) bool {
-			return e.Kind == cluster.PartitionDetected && (e.Partition.Side == cluster.SideMajority) == bigger(s)
+			return e.Kind == cluster.KindPartitionDetected && (e.Partition.Side == "majority") == bigger(s)
 		}, func(s *ship) string {
-			here, sizes := cluster.SideMinority, map[bool]int{true: k, false: n - k}
+			here, sizes := "minority", map[bool]int{true: k, false: n - k}
 			if bigger(s) {
-				here = cluster.SideMajority
+				here = "majority"
 			}
 			return fmt.Sprintf("one of %d, whose side is the %v", sizes[side[s.node.Self().Addr]], here)
 		})

@@ -44,7 +44,7 @@ func child(args string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	n, err := cluster.Join(ctx, ep, cluster.Config{Name: parts[1], Seeds: []string{parts[2]}, WaitForSeed: true, Logger: quiet,
+	n, err := cluster.Join(ctx, ep, &cluster.Config{Name: parts[1], Seeds: []string{parts[2]}, Discovery: cluster.DiscoveryConfig{WaitForSeed: true}, Logger: quiet,
 		Tags: cluster.Tags{"role": "worker"}})
 	if err != nil {
 		return err
@@ -93,14 +93,14 @@ func stalls() row {
 			if i > 0 {
 				cfg.Seeds = []string{nodes[0].Self().Addr}
 			}
-			n, err := cluster.Join(context.Background(), ep, cfg)
+			n, err := cluster.Join(context.Background(), ep, &cfg)
 			if err != nil {
 				return nil, errors.Join(err, ep.Close())
 			}
 			nodes = append(nodes, n)
 			go func() {
 				for e := range n.Watch(context.Background()) {
-					if e.Kind == cluster.NodeFailed {
+					if e.Kind == cluster.KindNodeFailed {
 						failed <- e
 					}
 				}

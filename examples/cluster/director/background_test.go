@@ -19,7 +19,7 @@ import (
 func TestComputeIsAnsweredThoughAWorkerDiesWithTheCall(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
-	node, err := cluster.Join(t.Context(), rpctest.Listen(t), cluster.Config{Name: "director", Logger: log})
+	node, err := cluster.Join(t.Context(), rpctest.Listen(t), &cluster.Config{Name: "director", Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestComputeIsAnsweredThoughAWorkerDiesWithTheCall(t *testing.T) {
 		})
 		ep := rpctest.Serve(t, srv)
 		eps[name] = ep
-		worker, err := cluster.Join(t.Context(), ep, cluster.Config{
+		worker, err := cluster.Join(t.Context(), ep, &cluster.Config{
 			Name: name, Seeds: []string{node.Self().Addr}, Tags: cluster.Tags{"role": "worker"}, Logger: log,
 		})
 		if err != nil {

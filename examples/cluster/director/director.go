@@ -6,7 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 
-	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/contract"
 	"github.com/rpcnet-go/rpcnet/workers"
@@ -24,7 +24,7 @@ func (d *directory) GetWorker(ctx context.Context, req *contract.GetWorkerReques
 	switch {
 	case errors.Is(err, workers.ErrNoWorker):
 		return nil, &contract.NoWorkers{Selector: req.Selector, Message: err.Error()}
-	case errors.As(err, new(*cluster.SelectorError)):
+	case rpcnet.CodeOf(err) == rpcnet.CodeInvalidArgument:
 		return nil, &contract.BadSelector{Selector: req.Selector, Reason: err.Error()}
 	case err != nil:
 		return nil, err

@@ -48,7 +48,7 @@ func main() {
 
 // run makes ep the first node of the cluster and serves until ctx ends.
 func run(ctx context.Context, ep *rpcnet.Endpoint, tags cluster.Tags, strategy balance.Strategy, log *slog.Logger) error {
-	node, err := cluster.Join(ctx, ep, cluster.Config{Name: "director", Cluster: program.Cluster, Tags: tags, Logger: log})
+	node, err := cluster.Join(ctx, ep, &cluster.Config{Name: "director", Cluster: program.Cluster, Tags: tags, Logger: log})
 	if err != nil {
 		return err
 	}

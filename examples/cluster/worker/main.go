@@ -101,7 +101,7 @@ func (w *worker) run(ctx context.Context, life func(context.Context) error) erro
 // join makes the endpoint a node of the cluster and a worker.
 func (w *worker) join(ctx context.Context) error {
 	w.log.Info(fmt.Sprintf("🌐 Enabling cluster, connecting to director at %s...", w.director))
-	node, err := cluster.Join(ctx, w.ep, cluster.Config{
+	node, err := cluster.Join(ctx, w.ep, &cluster.Config{
 		Name:    w.label,
 		Cluster: program.Cluster,
 		Seeds:   []string{w.director},

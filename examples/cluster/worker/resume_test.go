@@ -70,7 +70,7 @@ func startWorker(t *testing.T, label string, seed *cluster.Node) (kill func()) {
 	srv := rpcnet.NewServer()
 	contract.RegisterInference(srv, &inference{&worker{label: label, log: log, state: newState()}})
 	ep := rpctest.Serve(t, srv)
-	node, err := cluster.Join(t.Context(), ep, cluster.Config{
+	node, err := cluster.Join(t.Context(), ep, &cluster.Config{
 		Name: label, Seeds: []string{seed.Self().Addr}, Tags: cluster.Tags{"role": "worker"}, Logger: log,
 	})
 	if err != nil {
@@ -92,7 +92,7 @@ func TestTokensOfLaterPromptsComeOnceEach(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
 	ep := rpctest.Listen(t)
-	node, err := cluster.Join(t.Context(), ep, cluster.Config{Name: "balancer", Logger: log})
+	node, err := cluster.Join(t.Context(), ep, &cluster.Config{Name: "balancer", Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}

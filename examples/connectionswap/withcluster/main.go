@@ -27,7 +27,7 @@ func direct(ctx context.Context) error {
 		return err
 	}
 	defer ep.Close()
-	node, err := cluster.Join(ctx, ep, cluster.Config{Name: "director", Cluster: "swap"})
+	node, err := cluster.Join(ctx, ep, &cluster.Config{Name: "director", Cluster: "swap"})
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func work(ctx context.Context) error {
 		return err
 	}
 	defer ep.Close()
-	node, err := cluster.Join(ctx, ep, cluster.Config{Name: label, Cluster: "swap", Seeds: []string{common.Director()}, Tags: cluster.Tags{"role": "worker"}})
+	node, err := cluster.Join(ctx, ep, &cluster.Config{Name: label, Cluster: "swap", Seeds: []string{common.Director()}, Tags: cluster.Tags{"role": "worker"}})
 	if err != nil {
 		return err
 	}

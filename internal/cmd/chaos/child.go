@@ -81,7 +81,7 @@ func child(role, name, addr, seeds, certs string) error {
 	if seeds != "" {
 		cfg.Seeds = strings.Split(seeds, ",")
 	}
-	node, err := cluster.Join(ctx, ep, cfg)
+	node, err := cluster.Join(ctx, ep, &cfg)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ func LogEvents(node *cluster.Node, log *slog.Logger) {
 	}
 	for e := range node.Watch(context.Background()) {
 		switch e.Kind {
-		case cluster.NodeUpdated, cluster.NodeSuspected, cluster.SelfDegraded:
+		case cluster.KindNodeUpdated, cluster.KindNodeSuspected, cluster.KindSelfDegraded:
 			log.Info(e.String(), "node", node.Self().Name, "seq", e.Seq)
 		}
 	}

@@ -1,0 +1,138 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// The file of members keeps the addresses of the members of last time, so that a
+// node whose seeds are gone finds its way back after a restart.
+
+const (
+	membersFileVersion  = 1
+	maxMembersFileSize  = 1 << 20
+	maxRemembered       = 32 // tried after a restart
+	membersFileInterval = 5 * time.Second
+)
+
+type membersFile struct {
+	Version int                `json:"version"`
+	Cluster string             `json:"cluster"`
+	Members []rememberedMember `json:"members"`
+}
+
+type rememberedMember struct {
+	Name string `json:"name"`
+	Addr string `json:"addr"`
+	// ServerName is that of [Member].
+	ServerName string `json:"server_name,omitempty"`
+}
+
+// loadMembers returns the members to try; none if there is no usable file,
+// which is logged.
+func loadMembers(cfg *Config, log *slog.Logger) []rememberedMember {
+	if cfg.Discovery.MembersFile == "" {
+		return nil
+	}
+	f, err := os.Open(cfg.Discovery.MembersFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		defer f.Close()
+		var members []rememberedMember
+		if members, err = readMembers(f, cfg.Cluster); err == nil {
+			return members
+		}
+	}
+	log.Warn("the file of the last members is of no use; starting without", "file", cfg.Discovery.MembersFile, "err", err)
+	return nil
+}
+
+func readMembers(r io.Reader, cluster string) ([]rememberedMember, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxMembersFileSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxMembersFileSize {
+		return nil, fmt.Errorf("larger than %d bytes", maxMembersFileSize)
+	}
+	var s membersFile
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, err
+	}
+	if s.Version != membersFileVersion {
+		return nil, fmt.Errorf("version %d, want %d", s.Version, membersFileVersion)
+	}
+	if s.Cluster != cluster {
+		return nil, fmt.Errorf("of cluster %q, want %q", s.Cluster, cluster)
+	}
+	var members []rememberedMember
+	for _, m := range s.Members {
+		a, err := netip.ParseAddrPort(m.Addr)
+		if err != nil || a.Port() == 0 || !a.Addr().IsValid() {
+			return nil, fmt.Errorf("%q is not an address", m.Addr)
+		}
+		m.Addr = a.String()
+		twice := slices.ContainsFunc(members, func(o rememberedMember) bool { return o.Addr == m.Addr })
+		if len(members) < maxRemembered && !twice {
+			members = append(members, m)
+		}
+	}
+	return members, nil
+}
+
+// saveMembers writes the file if the members have changed, at most every 5 s.
+// A view of this node alone is never written: it would forget the others in a
+// partition.
+func (n *Node) saveMembers(now time.Time) {
+	if n.cfg.Discovery.MembersFile == "" || now.Sub(n.heal.savedAt) < membersFileInterval {
+		return
+	}
+	s := membersFile{Version: membersFileVersion, Cluster: n.cfg.Cluster}
+	for _, m := range n.Members() {
+		if m.ID() != n.id && m.State != StateLeaving {
+			s.Members = append(s.Members, rememberedMember{m.Name, m.Addr, m.ServerName})
+		}
+	}
+	if len(s.Members) == 0 || slices.Equal(s.Members, n.heal.saved) {
+		return
+	}
+	n.heal.savedAt, n.heal.saved = now, s.Members
+	if err := writeMembers(n.cfg.Discovery.MembersFile, s); err != nil {
+		n.log.Warn("cannot write the file of the members", "file", n.cfg.Discovery.MembersFile, "err", err)
+	}
+}
+
+// writeMembers replaces the file in one step, so that a crash leaves the old
+// or the new one.
+func writeMembers(file string, s membersFile) error {
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) // fails after the rename, as it should
+	if _, err = tmp.Write(append(b, '\n')); err == nil {
+		err = tmp.Sync()
+	}
+	if closeErr := tmp.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), file)
+}
