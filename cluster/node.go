@@ -102,8 +102,8 @@ type stoppedError struct{}
 
 func (stoppedError) Error() string { return "cluster: the node has stopped" }
 
-// Code is what [rpcnet.CodeOf] finds.
-func (stoppedError) Code() rpcnet.Code { return rpcnet.CodeUnavailable }
+// Unwrap makes a handler that returns e fail with this code and text.
+func (e stoppedError) Unwrap() error { return rpcnet.NewError(rpcnet.CodeUnavailable, e.Error()) }
 
 // Join makes the endpoint a node of a cluster. The endpoint carries one node at
 // a time; after Close or Leave it can join again, as a new boot.

@@ -96,8 +96,8 @@ func (e *selectorError) Error() string {
 	return fmt.Sprintf("cluster: selector %q: at character %d: %s", loglimit.Cut(e.text), at, e.reason)
 }
 
-// Code is what [rpcnet.CodeOf] finds.
-func (e *selectorError) Code() rpcnet.Code { return rpcnet.CodeInvalidArgument }
+// Unwrap makes a handler that returns e fail with this code and text.
+func (e *selectorError) Unwrap() error { return rpcnet.NewError(rpcnet.CodeInvalidArgument, e.Error()) }
 
 // Matches reports whether a node with these tags is chosen. It allocates
 // nothing.
