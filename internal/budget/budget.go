@@ -1,12 +1,12 @@
-// Package budget counts the memory that peers make an endpoint keep: messages
-// that nobody has taken yet, streams, sessions, what extensions keep for a peer.
-// There is one [Budget] for each endpoint, with a limit in all, and in it one
-// [Account] for each identity of a peer, with a limit of its own, so that no peer
-// uses up what others need.
+// Package budget counts the memory that peers make an endpoint keep: received
+// messages that the program has not read, streams, sessions, and the state of
+// extensions. An endpoint has one [Budget] with a limit for all peers together.
+// Each identity of a peer has one [Account] in it, with a limit of its own, so
+// that one peer cannot use up the memory that the others need.
 //
-// All of it is safe for concurrent use. Taking and giving back are a few atomic
-// additions and take no lock; whoever counts often, as a session does with
-// messages, takes blocks and counts within them.
+// All methods are safe for concurrent use. [Account.Take] and [Account.Give] are
+// a few atomic additions without a lock. A caller that counts often takes a block
+// and counts within it, as a session does for messages.
 package budget
 
 import (
@@ -16,48 +16,52 @@ import (
 	"sync/atomic"
 )
 
-// The errors of [Account.Take]. Their texts reach the peer.
+// The errors of [Account.Take]. Their texts are sent to the peer, so they name
+// no other peer.
 var (
-	// ErrLimit says that all peers together have the whole budget.
+	// ErrLimit says that all peers together have taken the whole budget.
 	ErrLimit = errors.New("the endpoint's memory budget is used up: see rpcnet.WithMemoryBudget")
-	// ErrPeerLimit says that the peer has its share.
+	// ErrPeerLimit says that the peer has taken its share.
 	ErrPeerLimit = errors.New("the peer's share of the endpoint's memory budget is used up: see rpcnet.WithPeerLimits")
 )
 
 // A Budget bounds the bytes that an endpoint keeps for its peers.
 type Budget struct {
-	limit, share int64
+	limit, share int64 // bytes: for all peers together, and for one
 	used         atomic.Int64
 
-	// What the package session counts; [Budget.Kind] makes others.
-	Messages   *Kind // received and not taken
-	Unsent     *Kind // bytes that the peer is to read
-	Streams    *Kind // calls that run, and their handlers
-	Names      *Kind // of procedures, for each session
-	Sessions   *Kind // and their buffers
-	Handshakes *Kind // connections that are no session yet
+	// The kinds that package session counts. [Budget.Kind] makes others.
+	Messages   *Kind // received messages that the program has not read
+	Unsent     *Kind // bytes that the peer has not read
+	Streams    *Kind // running calls and their handlers
+	Names      *Kind // names of procedures that a session keeps
+	Sessions   *Kind // sessions and their buffers
+	Handshakes *Kind // connections before their handshake is done
 
-	mu       sync.Mutex // of the maps and of Account.refs
+	mu       sync.Mutex // guards the maps and Account.refs
 	kinds    map[string]*Kind
-	accounts map[string]*Account
+	accounts map[string]*Account // by the peer's identity
 }
 
-// A Kind is one use of memory. Kinds are told apart in the numbers only.
+// A Kind is one use of memory. The kinds have no limits of their own: they only
+// show in [Stats] where the memory is.
 type Kind struct {
 	name string
 	used atomic.Int64
 }
 
-// An Account is the part of a Budget that one peer has. It is found by the
-// peer's identity as long as somebody has it open or bytes are taken.
+// An Account is the part of a Budget that one peer has. All sessions of a peer
+// share its account. The account exists as long as it is open or has bytes, so
+// that a peer cannot escape its limit by connecting again.
 type Account struct {
 	b    *Budget
 	peer string
-	refs int
+	refs int // how often it is open
 	used atomic.Int64
 }
 
-// New returns a budget of limit bytes, of which one peer gets share at most.
+// New returns a budget of limit bytes for all peers, of which one peer gets at
+// most share bytes.
 func New(limit, share int64) *Budget {
 	b := &Budget{limit: limit, share: min(share, limit), kinds: map[string]*Kind{}, accounts: map[string]*Account{}}
 	b.Messages, b.Unsent = b.Kind("messages"), b.Kind("unsent")
@@ -66,8 +70,8 @@ func New(limit, share int64) *Budget {
 	return b
 }
 
-// Kind returns the kind called name. Names come from the program, never from a
-// peer: a kind is kept for as long as the budget.
+// Kind returns the kind called name and makes it at the first call. A kind is
+// kept as long as the budget, so a name must not come from a peer.
 func (b *Budget) Kind(name string) *Kind {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -79,8 +83,8 @@ func (b *Budget) Kind(name string) *Kind {
 	return k
 }
 
-// Open returns the account of a peer. The caller closes it; what was taken
-// stays taken.
+// Open returns the account of a peer and makes it at the first call. The caller
+// closes it. Closing gives back no bytes.
 func (b *Budget) Open(peer string) *Account {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -93,7 +97,7 @@ func (b *Budget) Open(peer string) *Account {
 	return a
 }
 
-// Close ends one use of the account. It is called once for each Open.
+// Close ends one use of the account. Call it once for each Open.
 func (a *Account) Close() {
 	a.b.mu.Lock()
 	a.refs--
@@ -101,8 +105,9 @@ func (a *Account) Close() {
 	a.b.mu.Unlock()
 }
 
-// dropLocked forgets an account that nobody uses. What is given back later
-// finds the budget by the account itself.
+// dropLocked removes an account that is neither open nor has bytes. A Give that
+// races with it still reaches the budget, because the account has a pointer to
+// it. The caller holds mu.
 func (b *Budget) dropLocked(a *Account) {
 	if a.refs == 0 && a.used.Load() == 0 && b.accounts[a.peer] == a {
 		delete(b.accounts, a.peer)
@@ -112,10 +117,13 @@ func (b *Budget) dropLocked(a *Account) {
 // Budget returns the budget that the account is part of.
 func (a *Account) Budget() *Budget { return a.b }
 
-// Take takes n bytes, or returns [ErrLimit] or [ErrPeerLimit] and takes
-// nothing. n must not be negative.
+// Take takes n bytes. If there is no room it returns [ErrLimit] or
+// [ErrPeerLimit] and takes nothing. n must not be negative.
+//
+// It adds first and looks then, so two calls at once near the limit may both
+// fail, and never both succeed above it.
 func (a *Account) Take(k *Kind, n int64) error {
-	if n > a.b.limit { // also keeps the sums from running over
+	if n > a.b.limit { // the sums below cannot overflow
 		return ErrLimit
 	}
 	if a.b.used.Add(n) > a.b.limit {
@@ -131,7 +139,7 @@ func (a *Account) Take(k *Kind, n int64) error {
 	return nil
 }
 
-// Give gives back n bytes of what Take has taken.
+// Give gives back n bytes that Take has taken for the same kind.
 func (a *Account) Give(k *Kind, n int64) {
 	k.used.Add(-n)
 	a.b.used.Add(-n)
@@ -142,24 +150,26 @@ func (a *Account) Give(k *Kind, n int64) {
 	}
 }
 
-// Used returns the bytes that the peer has.
+// Used returns how many bytes the peer has taken.
 func (a *Account) Used() int64 { return a.used.Load() }
 
-// Used returns the bytes that all peers have.
+// Used returns how many bytes all peers have taken together.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
-// Stats are the numbers of a budget at one moment, in bytes. While bytes are
-// taken and given back the parts need not add up to the whole.
+// Stats are the numbers of a budget at one moment, in bytes. They are read one
+// after the other, so while peers take and give back the kinds need not add up
+// to Used.
 type Stats struct {
-	Limit, PeerLimit int64            // in all, and for one peer
-	Used             int64            // in all
+	Limit, PeerLimit int64            // for all peers together, and for one
+	Used             int64            // by all peers
 	ByKind           map[string]int64 // by the name of the kind
-	Peers            int              // that have something
-	Largest          string           // the peer that has most
-	LargestUsed      int64            // and how much
+	Peers            int              // how many have bytes
+	Largest          string           // the peer with the most bytes
+	LargestUsed      int64            // the bytes of that peer
 }
 
-// Stats returns the numbers of this moment.
+// Stats returns the numbers of this moment. Its cost grows with the number of
+// peers.
 func (b *Budget) Stats() Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -180,5 +190,5 @@ func (b *Budget) Stats() Stats {
 	return s
 }
 
-// String says what the account is for.
+// String returns the peer's identity for log lines, cut at 64 bytes.
 func (a *Account) String() string { return fmt.Sprintf("account of %.64q", a.peer) }

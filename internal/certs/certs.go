@@ -1,6 +1,7 @@
 // Package certs makes development certificates on disk: a certificate authority,
-// and certificates for nodes, clients and administrators, each with an identity
-// and a role of its own. It serves the command "rpcnet certs" and the example.
+// and certificates for nodes, clients and administrators. Each certificate has an
+// identity and a role of its own. The command "rpcnet certs", the examples and
+// tests use it. It is not for production: the authority's key lies beside the certificates.
 package certs
 
 import (
@@ -27,26 +28,27 @@ const (
 	Key   = "test_key.pem"
 )
 
-// Domain is the trust domain of the SPIFFE ids that are made.
+// Domain is the trust domain of the SPIFFE ids in the certificates.
 const Domain = "rpcnet.test"
 
-// Roles are what a certificate can say of its holder.
+// Roles are the roles that a certificate can state.
 var Roles = []string{"node", "worker", "director", "client", "admin"}
 
-// A Leaf is what a certificate is to say. Its files are Name_cert.pem and
+// A Leaf says what a certificate contains. Its files are Name_cert.pem and
 // Name_key.pem.
 type Leaf struct {
-	Name  string   // letters, digits, '-' and '.'
+	Name  string   // 1 to 64 letters, digits, '-' and '.'
 	Role  string   // one of [Roles]
-	Hosts []string // of a node, besides [link.DevHosts]
+	Hosts []string // hosts of a node, in addition to [link.DevHosts]
 }
 
-// Files returns the names of a leaf's files: certificate and key.
+// Files returns the names of the files of a leaf: the certificate's and the key's.
 func Files(name string) (cert, key string) { return name + "_cert.pem", name + "_key.pem" }
 
 // id returns the SPIFFE id that states the role, as rpcnet.Roles reads it.
 func (l Leaf) id() string { return "spiffe://" + Domain + "/rpcnet/" + l.Role + "/" + l.Name }
 
+// check returns an error if the leaf cannot be made.
 func (l Leaf) check() error {
 	switch {
 	case !slices.Contains(Roles, l.Role):
@@ -56,7 +58,7 @@ func (l Leaf) check() error {
 	case l.Name == "ca":
 		return errors.New(`name "ca": that is the authority's`)
 	case len(l.Hosts) > 0 && !l.serves():
-		return fmt.Errorf("role %s with hosts: nobody dials a holder of it", l.Role)
+		return fmt.Errorf("role %s with hosts: only those that serve have hosts", l.Role)
 	}
 	for _, r := range l.Name {
 		switch {
@@ -68,31 +70,35 @@ func (l Leaf) check() error {
 	return nil
 }
 
-// serves reports whether others dial a holder of the role.
+// serves reports whether the role is one of a server, which others dial.
 func (l Leaf) serves() bool { return l.Role != "client" && l.Role != "admin" }
 
-// A File is one of the files, as [Make] or [Add] left it.
+// A File is one of the files that [Make] or [Add] made or kept.
 type File struct {
 	Path string
-	Kept bool // it was there before, and is as it was
+	Kept bool // it existed before and is unchanged
 }
 
-// Make sees to it that dir holds an authority and three certificates signed by
-// it: one for all nodes of a machine, in [Cert] and [Key], for [link.DevHosts]
-// and the hosts given besides; one of a client; one of an administrator. All are
-// ECDSA P-256, keys readable by their owner alone. What is there is used and
-// never overwritten. What is there and is of no use (half a pair, a certificate
-// that has expired or lacks one of the hosts) is an error that says what to
-// remove.
+// Make makes an authority and three certificates signed by it in the folder dir.
+// One is for all nodes of a machine, in the files [Cert] and [Key], and names
+// [link.DevHosts] and hosts. The others are for a client and an administrator. All
+// keys are ECDSA P-256, and only their owner can read the files.
+//
+// Make keeps the files that exist and never overwrites one. If a file exists that
+// cannot be used, such as half a pair, an expired certificate or one that lacks a
+// host, the error says which files to remove. Several processes can call Make for
+// the same folder at once.
 func Make(dir string, hosts []string) ([]File, error) {
 	return add(dir, Leaf{"test", "node", hosts}, Leaf{"client", "client", nil}, Leaf{"admin", "admin", nil})
 }
 
-// Add is [Make] for one certificate, and the authority if there is none.
+// Add does the same as [Make] for one certificate, and makes the authority if
+// there is none.
 func Add(dir string, l Leaf) ([]File, error) { return add(dir, l) }
 
-// add makes what is missing. Another process may be doing the same in the same
-// folder: what looks half made is looked at again for a second.
+// add makes the files that are missing. If another process makes them at the same
+// time, half of a pair can be there for a moment, so add looks again for a second
+// before it gives up.
 func add(dir string, leaves ...Leaf) (files []File, err error) {
 	for _, l := range leaves {
 		if err := l.check(); err != nil {
@@ -110,8 +116,11 @@ func add(dir string, leaves ...Leaf) (files []File, err error) {
 	return files, err
 }
 
-// A halfError says that one file of two is there.
+// A halfError says that one file of a pair exists and the other does not.
 type halfError struct{ error }
+
+// addOnce makes the files that are missing. It returns an error that is
+// fs.ErrExist or a halfError if another process makes them at the same time.
 
 func addOnce(dir string, leaves []Leaf) ([]File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -127,7 +136,7 @@ func addOnce(dir string, leaves []Leaf) ([]File, error) {
 		}
 		complete = complete && have[i]
 	}
-	signed := "" // a certificate that is there
+	signed := "" // a certificate that exists
 	if i := slices.Index(have, true); i >= 0 {
 		signed, _ = Files(leaves[i].Name)
 	}
@@ -150,9 +159,10 @@ func addOnce(dir string, leaves []Leaf) ([]File, error) {
 	return files, nil
 }
 
-// authority sees to it that dir holds an authority that can sign, or one
-// without its key if complete says that nothing is to be signed. signed is a
-// certificate of it that is there, if any.
+// authority makes the authority if dir has none. An authority without its key is
+// enough if complete says that there is nothing to sign. signed is the name of a
+// certificate that exists, or empty. If it exists without its authority, that is
+// an error, because a new authority would not verify it.
 func authority(dir string, complete bool, signed string) ([]File, error) {
 	haveCA, err := exists(dir, CA)
 	if err != nil {
@@ -188,8 +198,8 @@ func authority(dir string, complete bool, signed string) ([]File, error) {
 	return files, nil
 }
 
-// Find returns the first of dirs that holds any of the files of [Make], or else the
-// first of all.
+// Find returns the first of dirs that holds a file of the authority or the node.
+// If none does, it returns the first one.
 func Find(dirs ...string) string {
 	for _, dir := range dirs {
 		if Present(dir) {
@@ -199,7 +209,7 @@ func Find(dirs ...string) string {
 	return dirs[0]
 }
 
-// Present reports whether dir holds any file of the authority or the node.
+// Present reports whether dir holds a file of the authority or the node.
 func Present(dir string) bool {
 	return slices.ContainsFunc([]string{CA, CAKey, Cert, Key}, func(name string) bool {
 		there, err := exists(dir, name)
@@ -207,6 +217,7 @@ func Present(dir string) bool {
 	})
 }
 
+// exists reports whether dir holds a file called name.
 func exists(dir, name string) (bool, error) {
 	_, err := os.Stat(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -215,7 +226,7 @@ func exists(dir, name string) (bool, error) {
 	return err == nil, err
 }
 
-// pair reports whether both files are there; one alone is an error.
+// pair reports whether both files exist. It returns a halfError if only one does.
 func pair(dir, a, b string) (bool, error) {
 	haveA, err := exists(dir, a)
 	if err != nil {
@@ -234,6 +245,8 @@ func pair(dir, a, b string) (bool, error) {
 	return false, halfError{fmt.Errorf("%s is there and %s is not: remove the first to make both anew", filepath.Join(dir, a), filepath.Join(dir, b))}
 }
 
+// newCA makes the authority. The key is written first: a process that finds the
+// certificate can then sign.
 func newCA(dir string) error {
 	ca, err := link.NewDevCA()
 	if err != nil {
@@ -249,6 +262,7 @@ func newCA(dir string) error {
 	return write(dir, CA, ca.CertPEM(), 0o644)
 }
 
+// issue signs a certificate with the authority of dir and writes its files.
 func issue(dir string, l Leaf) error {
 	certPath, keyPath := filepath.Join(dir, CA), filepath.Join(dir, CAKey)
 	cert, err := os.ReadFile(certPath)
@@ -279,7 +293,8 @@ func issue(dir string, l Leaf) error {
 	return write(dir, certName, b.Cert, 0o644)
 }
 
-// write makes a file that is not there yet, whole: nobody sees a part of it.
+// write makes a new file. It fails if the file exists. Other processes see the file
+// only when it is complete, because it gets its name by a link at the end.
 func write(dir, name string, data []byte, perm fs.FileMode) error {
 	f, err := os.CreateTemp(dir, ".new-")
 	if err != nil {
@@ -293,7 +308,8 @@ func write(dir, name string, data []byte, perm fs.FileMode) error {
 	return os.Link(f.Name(), filepath.Join(dir, name))
 }
 
-// check says what is wrong with a certificate that is kept.
+// check returns an error if the certificate of l that exists cannot be used: it has
+// expired, states another role, or lacks a host.
 func check(dir string, l Leaf) error {
 	certName, keyName := Files(l.Name)
 	path := filepath.Join(dir, certName)
@@ -313,7 +329,7 @@ func check(dir string, l Leaf) error {
 	if time.Now().After(cert.NotAfter) {
 		return fmt.Errorf("%s expired on %s: %s", path, cert.NotAfter.UTC().Format(time.DateOnly), again)
 	}
-	if !covers(cert, l.id()) && l.Name != "test" { // which older folders have without a role
+	if !covers(cert, l.id()) && l.Name != "test" { // older versions made "test" without a role
 		return fmt.Errorf("%s is there and does not state the role %s: %s", path, l.Role, again)
 	}
 	for _, h := range l.Hosts {
@@ -324,6 +340,7 @@ func check(dir string, l Leaf) error {
 	return nil
 }
 
+// covers reports whether a certificate names a host or a URI.
 func covers(cert *x509.Certificate, host string) bool {
 	for _, u := range cert.URIs {
 		if u.String() == host {

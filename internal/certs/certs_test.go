@@ -233,7 +233,7 @@ func TestAddSaysWhatIsWrong(t *testing.T) {
 		{certs.Leaf{Name: "../x", Role: "node"}, "want 1 to 64"},
 		{certs.Leaf{Name: "a/b", Role: "node"}, "does not belong"},
 		{certs.Leaf{Name: "ca", Role: "node"}, "the authority's"},
-		{certs.Leaf{Name: "x", Role: "client", Hosts: []string{"a"}}, "nobody dials"},
+		{certs.Leaf{Name: "x", Role: "client", Hosts: []string{"a"}}, "only those that serve have hosts"},
 		{certs.Leaf{Name: "admin", Role: "worker"}, "does not state the role worker: remove admin_cert.pem"},
 	} {
 		if _, err := certs.Add(dir, c.leaf); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -1,5 +1,6 @@
-// Package clustertest is what the tests of clusters and of workers share: nodes
-// on loopback that keep their events.
+// Package clustertest has what the tests of packages cluster and workers share:
+// nodes on the loopback interface that keep their events, and ways to wait for
+// them. Every helper fails the test itself if something goes wrong.
 package clustertest
 
 import (
@@ -17,7 +18,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 )
 
-// CA returns one authority for all tests of a process.
+// CA returns the authority that signs all certificates of one test binary. It
+// makes it at the first call, because keys cost time.
 var CA = sync.OnceValue(func() *rpcnet.DevCA {
 	ca, err := rpcnet.NewDevCA()
 	if err != nil {
@@ -26,7 +28,7 @@ var CA = sync.OnceValue(func() *rpcnet.DevCA {
 	return ca
 })
 
-// Listen returns an endpoint on loopback that is closed with the test.
+// Listen returns an endpoint at addr that is closed when the test ends.
 func Listen(t testing.TB, addr string) *rpcnet.Endpoint {
 	t.Helper()
 	creds, err := CA().Credentials()
@@ -41,8 +43,8 @@ func Listen(t testing.TB, addr string) *rpcnet.Endpoint {
 	return ep
 }
 
-// Quiet is the logger of nodes in tests: nothing, or everything with
-// CLUSTER_TEST_LOG set.
+// Quiet returns the logger of nodes in tests. It discards everything, or writes
+// everything to standard error if the variable CLUSTER_TEST_LOG is set.
 func Quiet() *slog.Logger {
 	if os.Getenv("CLUSTER_TEST_LOG") != "" {
 		return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -50,20 +52,23 @@ func Quiet() *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
-// A History is a node of a test and keeps its events.
+// A History is a node with all events that its Watch has yielded. One goroutine
+// for each node collects them until the node is closed.
 type History struct {
 	Node *cluster.Node
-	mu   sync.Mutex
+	mu   sync.Mutex // guards all
 	all  []cluster.Event
 }
 
-// Join makes a node on ep; it is closed with the test.
+// Join makes a node on ep that is closed when the test ends. Its logger is Quiet
+// unless cfg has another.
 func Join(t testing.TB, ep *rpcnet.Endpoint, cfg cluster.Config) *History {
 	t.Helper()
 	return JoinContext(t, t.Context(), ep, cfg)
 }
 
-// JoinContext is Join with a context, which may carry faults.
+// JoinContext is Join with a context of the caller, such as that of a
+// faults.Network.
 func JoinContext(t testing.TB, ctx context.Context, ep *rpcnet.Endpoint, cfg cluster.Config) *History {
 	t.Helper()
 	if cfg.Logger == nil {
@@ -87,7 +92,7 @@ func JoinContext(t testing.TB, ctx context.Context, ep *rpcnet.Endpoint, cfg clu
 	return h
 }
 
-// Start makes an endpoint and a node that joins through the given ones.
+// Start makes an endpoint on a free port and a node that joins through seeds.
 func Start(t testing.TB, name string, seeds ...*History) *History {
 	t.Helper()
 	return Join(t, Listen(t, "127.0.0.1:0"), cluster.Config{Name: name, Seeds: Addrs(seeds...)})
@@ -101,7 +106,8 @@ func Addrs(hs ...*History) (as []string) {
 	return as
 }
 
-// StartMany makes n nodes, each joining through an earlier one.
+// StartMany makes n nodes, each of which joins through an earlier one, and waits
+// until each sees all.
 func StartMany(t testing.TB, n int) []*History {
 	t.Helper()
 	hs := make([]*History, n)
@@ -125,8 +131,9 @@ func (h *History) All() []cluster.Event {
 	return slices.Clone(h.all)
 }
 
-// Events returns the events of a kind about the member of that name ("" any)
-// so far, without those that began the subscription.
+// Events returns the events of a kind about the member called name so far, or
+// about any member if name is empty. It leaves out the initial events of the
+// subscription.
 func (h *History) Events(kind cluster.Kind, name string) (es []cluster.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -138,7 +145,8 @@ func (h *History) Events(kind cluster.Kind, name string) (es []cluster.Event) {
 	return es
 }
 
-// Wait waits for the first event of a kind about a member.
+// Wait returns the first event of a kind about the member called name. It waits
+// for it as long as Eventually does.
 func (h *History) Wait(t testing.TB, kind cluster.Kind, name string) cluster.Event {
 	t.Helper()
 	var found []cluster.Event
@@ -151,7 +159,7 @@ func (h *History) Wait(t testing.TB, kind cluster.Kind, name string) cluster.Eve
 	return found[0]
 }
 
-// Lines returns the events one a line.
+// Lines returns the events as text, one on each line.
 func Lines(es []cluster.Event) string {
 	var b strings.Builder
 	for _, e := range es {
@@ -160,7 +168,7 @@ func Lines(es []cluster.Event) string {
 	return b.String()
 }
 
-// Sees waits until the node has n members, all alive.
+// Sees waits until the node sees exactly n members, all of them alive.
 func (h *History) Sees(t testing.TB, n int) {
 	t.Helper()
 	Eventually(t, func() error {
@@ -172,7 +180,7 @@ func (h *History) Sees(t testing.TB, n int) {
 	})
 }
 
-// Within polls cond for up to 10 s.
+// Within polls cond until it is true, for up to 10 s. what says what was expected.
 func Within(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !cond(); time.Sleep(5 * time.Millisecond) {
@@ -188,7 +196,8 @@ func Eventually(t testing.TB, f func() error) {
 	EventuallyWithin(t, 20*time.Second, f)
 }
 
-// EventuallyWithin is Eventually with another time.
+// EventuallyWithin polls until f returns nil, for up to d. It fails the test with
+// the last error of f.
 func EventuallyWithin(t testing.TB, d time.Duration, f func() error) {
 	t.Helper()
 	deadline := time.Now().Add(d)

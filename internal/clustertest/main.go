@@ -14,15 +14,16 @@ import (
 // Main runs the tests of a package, fails if they leave goroutines behind, and
 // returns the status to exit with.
 func Main(m *testing.M) int {
-	// These tests wait more than they compute: more of them at once than there
-	// are processors.
+	// These tests wait more than they compute, so twice as many run at once as
+	// there are processors, unless -parallel says otherwise.
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == fmt.Sprint(runtime.GOMAXPROCS(0)) {
 		f.Value.Set(fmt.Sprint(2 * runtime.GOMAXPROCS(0)))
 	}
 	status := m.Run()
-	// A probe that memberlist has under way when a node is closed waits for its
-	// timer: ProbeInterval times up to 8.
+	// A probe of memberlist that is under way when its node is closed ends with
+	// its timer, after up to 8 ProbeIntervals. So leaks are looked for again for a
+	// while.
 	if status == 0 {
 		err := goleak.Find()
 		for deadline := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(deadline); {

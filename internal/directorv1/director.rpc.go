@@ -1,5 +1,6 @@
-// Package directorv1 is the contract between a director and its clients. See
-// package director.
+// Package directorv1 is the contract between a director and its clients. Package
+// director implements both sides. All texts and lists have a limit, because
+// any client can send them.
 package directorv1
 
 import "context"
@@ -12,27 +13,28 @@ import "context"
 type Director interface {
 	// GetWorker returns a worker for one call.
 	//
-	// A request with all that it may hold has 250 KB.
+	// The largest request that the limits of its fields allow has 250 KB.
 	//
 	//rpcnet:limits timeout=5s maxsize=256KiB
 	GetWorker(ctx context.Context, req *GetWorkerRequest) (*GetWorkerResponse, error)
 }
 
-// GetWorkerRequest says what worker is wanted and what has happened.
+// GetWorkerRequest says which worker is wanted, and what has happened since the
+// last request.
 type GetWorkerRequest struct {
-	// Selector filters workers by their tags; empty: any.
+	// Selector filters workers by their tags. Empty means any worker.
 	Selector string `rpc:"selector,max=4096"`
-	// Exclude are names of workers not wanted.
+	// Exclude are the names of workers that are not wanted.
 	Exclude []string `rpc:"exclude,max=256"`
-	// Key is the affinity key, Hint the worker that served the session before.
+	// Key is the affinity key. Hint is the worker that served the session before.
 	Key  string `rpc:"key,max=1024"`
 	Hint string `rpc:"hint,max=256"`
-	// QueueOK says that the call has been refused by full workers and would
-	// rather wait.
+	// QueueOK says that full workers have refused the call, and that it now waits
+	// in the queue of one.
 	QueueOK bool
-	// Failures are what the client has seen since it last asked.
+	// Failures are the failures that the client has seen since its last request.
 	Failures []Failure `rpc:"failures,max=256"`
-	// Unused are tickets that will not be used.
+	// Unused are tickets that the client will not use.
 	Unused []Unused `rpc:"unused,max=256"`
 }
 
@@ -48,23 +50,23 @@ type Unused struct {
 	Ticket []byte `rpc:"ticket,max=64"`
 }
 
-// GetWorkerResponse is the assignment.
+// GetWorkerResponse is the assignment of a worker.
 type GetWorkerResponse struct {
 	Worker Worker
-	// Ticket goes with the call to the worker.
+	// Ticket is sent with the call to the worker, which counts the call by it.
 	Ticket []byte `rpc:"ticket,max=64"`
-	// Alternates may be called when the worker fails and no director answers.
+	// Alternates are workers to call if this one fails and no director answers.
 	Alternates []Worker `rpc:"alternates,max=8"`
 }
 
-// Worker is where to find a worker. A host name has at most 253 bytes.
+// Worker says where to find a worker. A host name has at most 253 bytes (RFC 1035).
 type Worker struct {
-	// Cluster is the name of its cluster, empty if there is none.
+	// Cluster is the name of its cluster. Empty means none.
 	Cluster string `rpc:"cluster,max=128"`
 	Name    string `rpc:"name,max=128"`
 	Boot    string `rpc:"boot,max=64"`
 	Addr    string `rpc:"addr,max=272"`
-	// ServerName is the name that its certificate is to carry, empty for its
-	// address.
+	// ServerName is the name that its certificate must carry. Empty means the host
+	// of its address.
 	ServerName string `rpc:"serverName,max=2048"`
 }

@@ -33,7 +33,7 @@ var (
 		MaxMessageSize: 262144,
 		Request:        stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorSchema("GetWorkerRequest")),
 		Response:       stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorSchema("GetWorkerResponse")),
-		Doc:            "GetWorker returns a worker for one call.\n\nA request with all that it may hold has 250 KB.",
+		Doc:            "GetWorker returns a worker for one call.\n\nThe largest request that the limits of its fields allow has 250 KB.",
 	}
 )
 
@@ -51,7 +51,7 @@ func NewDirectorClient(t rpcnet.Transport) *DirectorClient {
 
 // GetWorker returns a worker for one call.
 //
-// A request with all that it may hold has 250 KB.
+// The largest request that the limits of its fields allow has 250 KB.
 func (c *DirectorClient) GetWorker(ctx context.Context, req *GetWorkerRequest) (*GetWorkerResponse, error) {
 	res := new(GetWorkerResponse)
 	if err := c.c.Unary(ctx, directorGetWorkerSpec, req, res); err != nil {
@@ -101,13 +101,13 @@ const DirectorDescriptor = `{"version":1,
 "service":"director.v1.Director",
 "doc":"Director gives workers to clients.",
 "methods":[
-{"name":"GetWorker","shape":"unary","doc":"GetWorker returns a worker for one call.\n\nA request with all that it may hold has 250 KB.","request":"GetWorkerRequest","response":"GetWorkerResponse","timeout":"5s","max_size":262144}],
+{"name":"GetWorker","shape":"unary","doc":"GetWorker returns a worker for one call.\n\nThe largest request that the limits of its fields allow has 250 KB.","request":"GetWorkerRequest","response":"GetWorkerResponse","timeout":"5s","max_size":262144}],
 "types":{
 "Failure":{"kind":"struct","doc":"Failure is a worker that failed the client.","fields":[{"name":"boot","type":"string","max":64},{"name":"worker","type":"string","max":128}]},
-"GetWorkerRequest":{"kind":"struct","doc":"GetWorkerRequest says what worker is wanted and what has happened.","fields":[{"name":"key","type":"string","doc":"Key is the affinity key, Hint the worker that served the session before.","max":1024},{"name":"hint","type":"string","max":256},{"name":"unused","type":"[]Unused","doc":"Unused are tickets that will not be used.","max":256},{"name":"exclude","type":"[]string","doc":"Exclude are names of workers not wanted.","max":256},{"name":"failures","type":"[]Failure","doc":"Failures are what the client has seen since it last asked.","max":256},{"name":"queue_ok","type":"bool","doc":"QueueOK says that the call has been refused by full workers and would\nrather wait."},{"name":"selector","type":"string","doc":"Selector filters workers by their tags; empty: any.","max":4096}]},
-"GetWorkerResponse":{"kind":"struct","doc":"GetWorkerResponse is the assignment.","fields":[{"name":"ticket","type":"bytes","doc":"Ticket goes with the call to the worker.","max":64},{"name":"worker","type":"Worker"},{"name":"alternates","type":"[]Worker","doc":"Alternates may be called when the worker fails and no director answers.","max":8}]},
+"GetWorkerRequest":{"kind":"struct","doc":"GetWorkerRequest says which worker is wanted, and what has happened since the\nlast request.","fields":[{"name":"key","type":"string","doc":"Key is the affinity key. Hint is the worker that served the session before.","max":1024},{"name":"hint","type":"string","max":256},{"name":"unused","type":"[]Unused","doc":"Unused are tickets that the client will not use.","max":256},{"name":"exclude","type":"[]string","doc":"Exclude are the names of workers that are not wanted.","max":256},{"name":"failures","type":"[]Failure","doc":"Failures are the failures that the client has seen since its last request.","max":256},{"name":"queue_ok","type":"bool","doc":"QueueOK says that full workers have refused the call, and that it now waits\nin the queue of one."},{"name":"selector","type":"string","doc":"Selector filters workers by their tags. Empty means any worker.","max":4096}]},
+"GetWorkerResponse":{"kind":"struct","doc":"GetWorkerResponse is the assignment of a worker.","fields":[{"name":"ticket","type":"bytes","doc":"Ticket is sent with the call to the worker, which counts the call by it.","max":64},{"name":"worker","type":"Worker"},{"name":"alternates","type":"[]Worker","doc":"Alternates are workers to call if this one fails and no director answers.","max":8}]},
 "Unused":{"kind":"struct","doc":"Unused is a ticket that its client will not use.","fields":[{"name":"ticket","type":"bytes","max":64},{"name":"worker","type":"string","max":128}]},
-"Worker":{"kind":"struct","doc":"Worker is where to find a worker. A host name has at most 253 bytes.","fields":[{"name":"addr","type":"string","max":272},{"name":"boot","type":"string","max":64},{"name":"name","type":"string","max":128},{"name":"cluster","type":"string","doc":"Cluster is the name of its cluster, empty if there is none.","max":128},{"name":"serverName","type":"string","doc":"ServerName is the name that its certificate is to carry, empty for its\naddress.","max":2048}]}}}`
+"Worker":{"kind":"struct","doc":"Worker says where to find a worker. A host name has at most 253 bytes (RFC 1035).","fields":[{"name":"addr","type":"string","max":272},{"name":"boot","type":"string","max":64},{"name":"name","type":"string","max":128},{"name":"cluster","type":"string","doc":"Cluster is the name of its cluster. Empty means none.","max":128},{"name":"serverName","type":"string","doc":"ServerName is the name that its certificate must carry. Empty means the host\nof its address.","max":2048}]}}}`
 
 // An error here means that GetWorkerRequest has changed: run go generate.
 var _ = struct {

@@ -1,6 +1,6 @@
-// Package faults cuts, loses, delays and records what nodes of one process send
-// each other, for tests and benchmarks. It sits between a node and its
-// endpoint's sockets, on the sending side, so that what arrives has crossed real
+// Package faults drops, blocks and records what the nodes of one process send
+// each other, for tests and benchmarks. It works on the sending side, between a
+// node and the sockets of its endpoint, so all that it lets pass crosses real
 // sockets.
 package faults
 
@@ -16,17 +16,18 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
-// A Network is the imagined network between the nodes that join with its
-// [Network.Context]. Its methods are safe for concurrent use; the zero value
-// passes everything.
+// A Network is the simulated network between the nodes that join with its
+// [Network.Context]. The zero value passes everything. Its methods are safe for
+// concurrent use and take effect at once. Functions that it is given are called
+// from the goroutines that send, and must not block.
 type Network struct {
-	loss atomic.Uint32 // of packets, per mille
+	loss atomic.Uint32 // share of packets, per mille
 
-	mu   sync.RWMutex
-	cut  func(from, to string) bool
-	udp  func(from, to string) bool
+	mu   sync.RWMutex               // guards the fields below
+	cut  func(from, to string) bool // packets and connections
+	udp  func(from, to string) bool // packets only
 	tap  func(from, to string, packet []byte)
-	hold chan struct{} // not nil: WritePacket waits for it
+	hold chan struct{} // if not nil, WritePacket waits until it is closed
 }
 
 // Context returns a context for Join whose node is part of the network.
@@ -36,15 +37,17 @@ func (n *Network) Context(ctx context.Context) context.Context {
 	})
 }
 
-// Cut drops packets and connections from one address to another where cut says
-// so; a connection is cut if either direction is. nil heals.
+// Cut drops packets and holds up connections from one address to another if cut
+// returns true. A connection needs both directions. Connections that are open
+// stay open. nil ends it.
 func (n *Network) Cut(cut func(from, to string) bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cut = cut
 }
 
-// CutPackets drops packets only.
+// CutPackets drops packets if cut returns true, and lets connections pass. nil
+// ends it.
 func (n *Network) CutPackets(cut func(from, to string) bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -62,10 +65,11 @@ func (n *Network) Heal() {
 	n.CutPackets(nil)
 }
 
-// Loss drops this share of the packets, 0 to 1, at random.
+// Loss drops this share of the packets at random, from 0 to 1.
 func (n *Network) Loss(share float64) { n.loss.Store(uint32(share * 1000)) }
 
-// Tap shows every packet as it goes onto the wire.
+// Tap passes every packet to tap before it is sent or dropped. tap must not keep
+// the packet.
 func (n *Network) Tap(tap func(from, to string, packet []byte)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -86,12 +90,14 @@ func (n *Network) Block() (release func()) {
 	})
 }
 
+// An endpoint is the sockets of one node, seen through the network.
 type endpoint struct {
 	net  *Network
 	self string
 	next hook.Sockets
 }
 
+// WritePacket sends a packet. A lost one counts as sent, as with UDP.
 func (e *endpoint) WritePacket(b []byte, to netip.AddrPort) (int, error) {
 	n, addr := e.net, to.String()
 	n.mu.RLock()
@@ -111,13 +117,15 @@ func (e *endpoint) WritePacket(b []byte, to netip.AddrPort) (int, error) {
 
 var errCut = errors.New("faults: the network is cut")
 
+// Dial connects to addr. If the network is cut it waits until ctx ends, as behind
+// a firewall that drops packets.
 func (e *endpoint) Dial(ctx context.Context, addr string) (net.Conn, func(string) error, error) {
 	n := e.net
 	n.mu.RLock()
 	cut := n.cut
 	n.mu.RUnlock()
 	if cut != nil && (cut(e.self, addr) || cut(addr, e.self)) {
-		<-ctx.Done() // as a firewall that drops
+		<-ctx.Done()
 		return nil, nil, errors.Join(errCut, ctx.Err())
 	}
 	return e.next.Dial(ctx, addr)

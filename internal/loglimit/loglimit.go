@@ -1,6 +1,7 @@
-// Package loglimit writes the log lines that a peer can cause: at a bounded
-// rate, with texts of a bounded length. Lines that are left out are counted, and
-// the last of a kind is written a little later, with their number.
+// Package loglimit writes the log lines that a peer can cause. It bounds their
+// rate and the length of the texts in them, so that a peer cannot fill a disk or
+// hide other lines. It counts the lines that it leaves out, and writes the last
+// one of each kind up to a second later with that count.
 package loglimit
 
 import (
@@ -16,40 +17,41 @@ import (
 const (
 	// MaxText is the length, in bytes, at which [Cut] cuts a text.
 	MaxText = 512
-	// PerSecond is how many lines a Limiter writes in a second, of all kinds
-	// together.
+	// PerSecond is how many lines of all kinds together a Limiter writes in a
+	// second.
 	PerSecond = 10
-	// PerKind is how many lines of one kind it writes in a second.
+	// PerKind is how many lines of one kind it writes in a second, so that one
+	// kind leaves room for others.
 	PerKind = 2
-	// maxKinds bounds the kinds that are told apart. The rest share a count, so
-	// that kinds made of a peer's text cost no memory.
+	// maxKinds bounds the kinds that are counted separately. All further kinds
+	// share one count, so that keys made of a peer's text use no memory.
 	maxKinds = 64
 )
 
-// A Limiter writes log lines at a bounded rate. Its methods are safe for
-// concurrent use. A nil Limiter writes nothing. It has no goroutine, but for the
-// moment in which it writes what it has kept back: at the end of a second, and no
-// more once Close has returned.
+// A Limiter writes log lines at a bounded rate. A nil Limiter writes nothing.
+//
+// Its methods are safe for concurrent use. A timer's goroutine writes the lines
+// that were kept back at the end of a second; none runs after Close has returned.
 type Limiter struct {
 	logger  *slog.Logger
-	flushes sync.WaitGroup // planned, or running
+	flushes sync.WaitGroup // flushes that are planned or running
 
-	mu     sync.Mutex
-	since  time.Time // the second that counts
-	lines  int       // written in it
+	mu     sync.Mutex // guards the fields below; not held while writing
+	since  time.Time  // start of the present second
+	lines  int        // written in the present second
 	kinds  map[string]*kind
-	next   *time.Timer // of the planned flush, nil if there is none
+	next   *time.Timer // of the planned flush; nil if none is planned
 	closed bool
 }
 
 // A kind counts the lines of one key.
 type kind struct {
 	lines      int  // written in the present second
-	suppressed int  // left out since the last one that was written
-	last       line // of those that were left out
+	suppressed int  // left out since the last written one
+	last       line // the last one that was left out
 }
 
-// A line is what is to be written, texts cut.
+// A line is one log line. Its texts are cut already.
 type line struct {
 	level slog.Level
 	msg   string
@@ -61,11 +63,12 @@ func New(logger *slog.Logger) *Limiter {
 	return &Limiter{logger: logger, kinds: map[string]*kind{}}
 }
 
-// Log writes a line, unless the second has had [PerSecond] lines, or [PerKind]
-// of the same key. args are those of [slog.Logger.Log]; texts, errors and
-// addresses among them are cut at [MaxText] bytes. Of the lines of a key that
-// were left out the last is written when the second is over, with the number of
-// the others as "suppressed".
+// Log writes a line, unless this second has had [PerSecond] lines, or [PerKind]
+// lines of the same key. The last line of a key that was left out is written when
+// the second is over, with the number of the others as "suppressed".
+//
+// args are those of [slog.Logger.Log]. Texts, errors and addresses among them
+// are cut at [MaxText] bytes. key names the kind of line and should be a constant.
 func (l *Limiter) Log(level slog.Level, key, msg string, args ...any) {
 	if l == nil || !l.logger.Enabled(context.Background(), level) {
 		return
@@ -80,9 +83,11 @@ func (l *Limiter) Log(level slog.Level, key, msg string, args ...any) {
 	}
 }
 
+// write writes a line. The caller does not hold mu, since a handler may block.
 func (l *Limiter) write(x line) { l.logger.Log(context.Background(), x.level, x.msg, x.args...) }
 
-// take decides about a line of key, and keeps it if it is not to be written.
+// take reports whether a line of key is to be written now. If not, it keeps the
+// line and plans a flush.
 func (l *Limiter) take(key string, x line, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,6 +102,7 @@ func (l *Limiter) take(key string, x line, now time.Time) bool {
 			l.kinds[key] = k
 		}
 	}
+	// A line behind one that was left out waits as well, which keeps the order.
 	if k.suppressed == 0 && l.lines < PerSecond && k.lines < PerKind {
 		l.lines++
 		k.lines++
@@ -108,7 +114,8 @@ func (l *Limiter) take(key string, x line, now time.Time) bool {
 	return false
 }
 
-// plan has flush come after d, if it does not come already. The caller holds mu.
+// plan makes flush run after d, unless a flush is planned already. The caller
+// holds mu.
 func (l *Limiter) plan(d time.Duration) {
 	if l.next == nil && !l.closed {
 		l.flushes.Add(1)
@@ -119,12 +126,12 @@ func (l *Limiter) plan(d time.Duration) {
 	}
 }
 
-// Close writes what was kept back. Afterwards lines that are over the limit are
-// lost.
+// Close writes the lines that were kept back and waits for a running flush.
+// Later lines are still written, but those over the limit are lost.
 func (l *Limiter) Close() {
 	l.mu.Lock()
 	l.closed = true
-	planned := l.next != nil && l.next.Stop()
+	planned := l.next != nil && l.next.Stop() // a flush that runs already writes by itself
 	l.mu.Unlock()
 	if planned {
 		l.flush()
@@ -133,7 +140,8 @@ func (l *Limiter) Close() {
 	l.flushes.Wait()
 }
 
-// advance begins a new second if the present one is over. The caller holds mu.
+// advance begins a new second if the present one is over, and removes kinds that
+// have nothing to report. The caller holds mu.
 func (l *Limiter) advance(now time.Time) {
 	if now.Sub(l.since) < time.Second {
 		return
@@ -146,8 +154,8 @@ func (l *Limiter) advance(now time.Time) {
 	}
 }
 
-// flush writes the last line of each kind that has left some out, as far as the
-// new second allows, and comes again if some are left.
+// flush writes the last line of each kind that has left lines out. If there are
+// more than PerSecond, it plans another flush for the rest.
 func (l *Limiter) flush() {
 	var lines []line
 	l.mu.Lock()
@@ -184,7 +192,7 @@ func cutValue(v any) any {
 		return slog.Any(v.Key, cutValue(v.Value.Any()))
 	case error:
 		return Cut(v.Error())
-	case net.Addr: // its methods may be called from here, so that a nil one is told
+	case net.Addr: // fmt recovers from the panic of a nil one
 		return Cut(fmt.Sprint(v))
 	case fmt.Stringer:
 		return Cut(fmt.Sprint(v))
@@ -192,8 +200,8 @@ func cutValue(v any) any {
 	return v
 }
 
-// Cut returns s, or its first [MaxText] bytes and what is missing. It cuts
-// between characters.
+// Cut returns s if it has at most [MaxText] bytes. Otherwise it returns about that
+// many bytes and how many are missing. It cuts between characters.
 func Cut(s string) string {
 	if len(s) <= MaxText {
 		return s

@@ -1,8 +1,8 @@
 package wire
 
 // The status codes of calls: gRPC's canonical numbers
-// (https://grpc.github.io/grpc/core/md_doc_statuscodes.html). They are untyped:
-// a [Status] has a byte of them, package rpcnet a type of its own.
+// (https://grpc.github.io/grpc/core/md_doc_statuscodes.html). They are untyped,
+// because [Status] holds them as a byte and package rpcnet as its type Code.
 const (
 	CodeOK                 = 0
 	CodeCanceled           = 1

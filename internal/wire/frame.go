@@ -1,13 +1,14 @@
-// Package wire is the layout of frames on a session: append and parse, nothing
-// else. It keeps no state and takes no memory that the input has not paid for.
+// Package wire has the layout of the frames of a session. It appends and parses
+// them and does nothing else: it keeps no state, and the memory that it allocates
+// is in proportion to its input. docs/protocol.md describes the same for other languages.
 //
 // # Version 1
 //
-// A session starts with a SETTINGS frame from each side; the first number in it
-// is the version. A peer that sees a version it does not speak answers GOAWAY
-// with [ReasonVersion] and closes. New frame types carry the ignorable flag when
-// a peer of version 1 may skip them; new settings are skipped when unknown; new
-// fields of STATUS are skipped when unknown. Everything else needs version 2.
+// A session starts with a SETTINGS frame from each side. The first number in it
+// is the version. A peer that does not speak that version answers GOAWAY with
+// [ReasonVersion] and closes. Version 1 can grow in three ways: by frame types
+// with the ignorable flag, by settings and by fields of STATUS. Peers skip those
+// that they do not know. Everything else needs version 2.
 //
 // A frame is an 8-byte header, a little-endian 64-bit number, and a payload:
 //
@@ -22,8 +23,8 @@
 //
 //	SETTINGS  version uvarint, then pairs (key uvarint, value uvarint)
 //	OPEN      see [Open]; ends with the first message or its first part
-//	DATA      a message, or a part of one while "more" is set; may be empty
-//	END       empty: the sender of requests has no more
+//	DATA      a message, or a part of one while "more" is set; empty is allowed
+//	END       empty: the caller has sent its last request
 //	STATUS    empty for success without trailers, else CBOR, see [Status];
 //	          the server's last frame of the stream, always sent
 //	RESET     code byte: the caller gives up; the server still answers STATUS,
@@ -32,15 +33,17 @@
 //	CREDIT    bytes uint32: the peer may send that much more on the stream, or
 //	          with id 0 on the session
 //	PING      8 bytes; PONG returns them
-//	GOAWAY    reason byte, then text: no new calls on this session, please
+//	GOAWAY    reason byte, then text: the peer starts no new calls here
 //
-// Stream ids are chosen by the caller's side, smallest first, and used again
-// after STATUS has come. An empty message is a DATA of length 0, the end of the
-// requests is END (or the end flag), an error is STATUS: three different things.
+// The calling side chooses the stream ids. It takes the smallest free one, and
+// an id is free again when its STATUS has arrived. An empty message is a DATA
+// frame of length 0, the end of the requests is END or the end flag, and an
+// error is STATUS.
 //
-// Flow control: every message byte costs a byte of credit, and every frame that
-// carries message bytes costs [FrameCost] more, of both the stream's and the
-// session's credit. Windows start as SETTINGS say.
+// Flow control: every message byte costs one byte of credit. Every frame with
+// message bytes costs [FrameCost] bytes more, so that empty messages are not
+// free. Both the stream's and the session's credit are charged. SETTINGS say how
+// large the windows are at the start.
 package wire
 
 import (
@@ -48,7 +51,7 @@ import (
 	"fmt"
 )
 
-// Version is the version of the layout.
+// Version is the version of the layout, as SETTINGS carry it.
 const Version = 1
 
 // Limits of the layout.
@@ -65,7 +68,8 @@ const (
 	MaxPayload = MaxChunk + MaxMetadata + MaxProcedure + 64
 	// MaxStatus is the longest STATUS payload: message, details, trailers.
 	MaxStatus = MaxMessage + MaxDetails + MaxMetadata + 1<<10
-	// FrameCost is what a frame with message bytes costs beside them.
+	// FrameCost is the credit that a frame with message bytes costs in addition
+	// to these bytes.
 	FrameCost = HeaderLen
 )
 
@@ -99,16 +103,17 @@ func (t Type) String() string {
 
 // Flags of a frame, at their place in the header.
 const (
-	FlagIgnorable = 1 << 29
-	FlagMore      = 1 << 30
-	FlagEnd       = 1 << 31
+	FlagIgnorable = 1 << 29 // a receiver that does not know the type skips the frame
+	FlagMore      = 1 << 30 // the message continues in the next DATA of the stream
+	FlagEnd       = 1 << 31 // this side sends no more messages on the stream
 )
 
-// A Header is the header of a frame.
+// A Header is the header of a frame as one number. Every number is a header, so
+// parsing cannot fail; [Header.Check] says whether it is allowed.
 type Header uint64
 
-// MakeHeader returns the header of a frame. flags are of the Flag constants; n
-// is at most [MaxPayload].
+// MakeHeader returns the header of a frame with a payload of n bytes, at most
+// [MaxPayload]. flags is any combination of the Flag constants.
 func MakeHeader(t Type, flags uint64, id uint32, n int) Header {
 	return Header(uint64(n) | uint64(t)<<24 | flags | uint64(id)<<32)
 }
@@ -116,26 +121,27 @@ func MakeHeader(t Type, flags uint64, id uint32, n int) Header {
 // ParseHeader reads a header from the first 8 bytes of b.
 func ParseHeader(b []byte) Header { return Header(binary.LittleEndian.Uint64(b)) }
 
-// Append appends h.
+// Append appends the 8 bytes of h to b.
 func (h Header) Append(b []byte) []byte { return binary.LittleEndian.AppendUint64(b, uint64(h)) }
 
 // Put writes h over the first 8 bytes of b.
 func (h Header) Put(b []byte) { binary.LittleEndian.PutUint64(b, uint64(h)) }
 
-// Len returns the length of the payload.
+// Len returns the length of the payload in bytes.
 func (h Header) Len() int { return int(h & 0xffffff) }
 
-// Type returns the type.
+// Type returns the type of the frame.
 func (h Header) Type() Type { return Type(h >> 24 & 0x1f) }
 
-// ID returns the stream id.
+// ID returns the stream id. 0 is the session.
 func (h Header) ID() uint32 { return uint32(h >> 32) }
 
-// Has reports whether a flag is set.
+// Has reports whether one of the Flag constants is set.
 func (h Header) Has(flag uint64) bool { return uint64(h)&flag != 0 }
 
-// Check says what is wrong with the header before any payload is read: a
-// length over the limit of its type, or an unknown type that may not be skipped.
+// Check returns an error if the length is over the limit of the type, or if the
+// type is unknown and the frame is not ignorable. A reader calls it before it
+// reads any payload, so a peer cannot make it allocate more than that limit.
 func (h Header) Check() error {
 	n, limit := h.Len(), 0
 	switch h.Type() {

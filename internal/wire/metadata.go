@@ -6,11 +6,13 @@ import (
 	"fmt"
 )
 
-// MaxMetadataEntries is the most keys and values of one block of metadata.
+// MaxMetadataEntries is how many keys and values one block of metadata has at most
+// together. Each costs memory beyond its bytes.
 const MaxMetadataEntries = 1024
 
-// AppendMetadata appends metadata: for each key, in any order, the length of
-// the key and the key, the number of values, and each value's length and bytes.
+// AppendMetadata appends metadata to b. For each key, in any order, it appends the
+// length of the key, the key, the number of values, and then the length and the
+// bytes of each value. All numbers are uvarints. The caller checks the limits.
 func AppendMetadata(b []byte, m map[string][]string) []byte {
 	for k, vs := range m {
 		b = appendString(b, k)
@@ -32,8 +34,9 @@ var (
 	errMetadataMany  = fmt.Errorf("metadata has over %d keys and values", MaxMetadataEntries)
 )
 
-// ParseMetadata reads what [AppendMetadata] wrote, at most [MaxMetadata] bytes
-// of it.
+// ParseMetadata reads what [AppendMetadata] has written. It fails if b is longer
+// than [MaxMetadata], if there are more than [MaxMetadataEntries] keys and values,
+// or if a key occurs twice. The result does not point into b.
 func ParseMetadata(b []byte) (map[string][]string, error) {
 	if len(b) > MaxMetadata {
 		return nil, fmt.Errorf("%d bytes of metadata are over the limit of %d", len(b), MaxMetadata)
@@ -70,6 +73,8 @@ func ParseMetadata(b []byte) (map[string][]string, error) {
 	return m, nil
 }
 
+// parseString reads a length and so many bytes, and returns what follows. ok is
+// false if b is too short.
 func parseString(b []byte) (string, []byte, bool) {
 	n, b, ok := uvarint(b)
 	if !ok || n > uint64(len(b)) {

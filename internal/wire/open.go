@@ -12,12 +12,14 @@ import (
 //	attempt  byte
 //	priority byte, signed
 //	number   uvarint, of the procedure on this session, from 1; 0: it has none
-//	name     if flagged: length byte, bytes; gives the number, if it is not 0,
-//	         its meaning for the rest of the session
+//	name     if flagged: length byte, bytes; a number other than 0 stands for this
+//	         name for the rest of the session
 //	deadline if flagged: uvarint, microseconds left
 //	metadata if flagged: uvarint length, then as [AppendMetadata]
-//	message  if flagged: the rest is the first message, or its first part; not
-//	         flagged: nothing is left, the first message is still to come
+//	message  if flagged: the rest is the first message, or its first part; if not
+//	         flagged: there is no rest, and the first message comes as DATA
+//
+// The deadline is relative, so the clocks of the two sides need not agree.
 type Open struct {
 	Encoding   byte
 	Attempt    uint8
@@ -30,6 +32,7 @@ type Open struct {
 	Message    []byte // parsed: points into the payload
 }
 
+// The flags of an OPEN payload. The low 4 bits are the encoding.
 const (
 	openName     = 1 << 4
 	openDeadline = 1 << 5
@@ -37,11 +40,12 @@ const (
 	openMessage  = 1 << 7
 )
 
-// MaxProcedures is the most procedure numbers on one session, all of which the
-// server keeps. Calls of further procedures carry the name each time.
+// MaxProcedures is how many procedures of one session can have numbers. The server
+// keeps the name of each. Calls of further procedures carry the name each time.
 const MaxProcedures = 256
 
-// Append appends all but the message, which the caller appends if HasMessage.
+// Append appends everything but the message. If HasMessage is set, the caller
+// appends the message.
 func (o *Open) Append(b []byte) []byte {
 	flags := o.Encoding & 0x0f
 	if o.Name != nil {
@@ -74,7 +78,8 @@ func (o *Open) Append(b []byte) []byte {
 
 var errOpenShort = errors.New("OPEN frame ends early")
 
-// Parse reads an OPEN payload into o. Name, Metadata and Message point into b.
+// Parse reads an OPEN payload into o and checks it against the limits. Name,
+// Metadata and Message point into b.
 func (o *Open) Parse(b []byte) error {
 	if len(b) < 4 {
 		return errOpenShort
@@ -124,6 +129,8 @@ func (o *Open) Parse(b []byte) error {
 	return nil
 }
 
+// uvarint reads a number and returns what follows. ok is false if b is too short
+// or the number has more than 64 bits.
 func uvarint(b []byte) (uint64, []byte, bool) {
 	v, n := binary.Uvarint(b)
 	if n <= 0 {

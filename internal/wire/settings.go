@@ -7,26 +7,28 @@ import (
 	"math"
 )
 
-// Settings are what one side tells the other when a session starts. Zero
-// fields are not sent; the receiver assumes the protocol's defaults.
+// Settings are what each side sends when a session starts. Zero fields are not
+// sent, and the receiver assumes the defaults of the protocol.
 type Settings struct {
 	Version       uint64
-	MaxStreams    uint64 // calls the sender serves at a time
-	StreamWindow  uint64 // bytes the sender takes on a new stream
-	SessionWindow uint64 // bytes the sender takes on the session
-	Encodings     uint64 // bit set of the encodings the sender speaks
-	// Identity is who the sender is, of a server, or wants to talk to, of a
-	// client. Empty fields are not sent.
+	MaxStreams    uint64 // calls that the sender serves at a time
+	StreamWindow  uint64 // bytes that the sender takes on a new stream
+	SessionWindow uint64 // bytes that the sender takes on the session
+	Encodings     uint64 // bit set of the encodings that the sender speaks
+	// Identity names the server if a server sends it. If a client sends it, it
+	// names the node that the client wants. Empty fields are not sent.
 	Identity Identity
 }
 
-// An Identity names one life of a node of a cluster.
+// An Identity names one boot of a node of a cluster.
 type Identity struct{ Cluster, Node, Boot string }
 
-// MaxIdentity is the most bytes of each field of an [Identity].
+// MaxIdentity is the longest field of an [Identity] in bytes.
 const MaxIdentity = 128
 
-// Defaults of a peer that does not say, and the least it may say.
+// The defaults of settings that a peer does not send, and the bounds of those
+// that it sends. Windows are in bytes. A window of MinWindow holds two full
+// frames, so that a sender need not wait for credit after each.
 const (
 	DefaultMaxStreams    = 10_000
 	DefaultStreamWindow  = 256 << 10
@@ -36,6 +38,7 @@ const (
 	MaxMaxStreams        = 1 << 20
 )
 
+// The keys below 16 carry a number.
 const (
 	keyMaxStreams = iota + 1
 	keyStreamWindow
@@ -43,7 +46,8 @@ const (
 	keyEncodings
 )
 
-// The keys from 16 on carry texts: a length and so many bytes.
+// The keys from 16 on carry a text: its length, then its bytes. So a peer can skip
+// keys that it does not know.
 const (
 	keyCluster = iota + 16
 	keyNode
@@ -68,10 +72,11 @@ func (s *Settings) Append(b []byte) []byte {
 	return b
 }
 
-// ErrVersion says that the peer speaks another version.
+// ErrVersion says that the peer speaks another version of the protocol.
 var ErrVersion = errors.New("unknown protocol version")
 
-// Parse reads a SETTINGS payload and fills in the defaults.
+// Parse reads a SETTINGS payload into s and sets the defaults of what it lacks. It
+// fails if a value is out of its bounds. It skips unknown keys.
 func (s *Settings) Parse(b []byte) error {
 	*s = Settings{MaxStreams: DefaultMaxStreams, StreamWindow: DefaultStreamWindow, SessionWindow: DefaultSessionWindow, Encodings: 1}
 	var ok bool
@@ -119,7 +124,7 @@ func (s *Settings) Parse(b []byte) error {
 	return nil
 }
 
-// set takes over the text of a key; it ignores keys that it does not know.
+// set sets the field of a key. It ignores keys that it does not know.
 func (i *Identity) set(key uint64, text string) {
 	switch key {
 	case keyCluster:
@@ -133,9 +138,9 @@ func (i *Identity) set(key uint64, text string) {
 
 // The reasons of a GOAWAY frame.
 const (
-	ReasonDrain    = 1 // going away; calls in flight finish
-	ReasonProtocol = 2 // the peer broke the protocol
-	ReasonVersion  = 3 // no common version
-	ReasonRefused  = 4 // the peer is not welcome here
-	ReasonClosed   = 5 // closed at once
+	ReasonDrain    = 1 // the sender stops; running calls finish
+	ReasonProtocol = 2 // the receiver has broken the protocol
+	ReasonVersion  = 3 // there is no common version
+	ReasonRefused  = 4 // the receiver has no right to be here
+	ReasonClosed   = 5 // the sender closes at once; running calls fail
 )

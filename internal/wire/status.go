@@ -8,22 +8,22 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
-// Limits of a STATUS. What is over them is cut (the message) or left out
-// (details, the last first).
+// Limits of a STATUS in bytes. A longer message is cut. Details over the limit are
+// left out, from the last one on.
 const (
 	MaxMessage = 4 << 10
 	MaxDetails = 64 << 10
 )
 
-// A Status is the payload of a STATUS frame: nothing for success without
-// trailers, else a CBOR map (RFC 8949) with these keys, all but the first
-// optional:
+// A Status is the payload of a STATUS frame. It is empty for success without
+// trailers. Otherwise it is a CBOR map (RFC 8949) with these keys, of which only
+// the first is required:
 //
 //	1  code, unsigned
 //	2  message, text
 //	3  details, array of [name text, data bytes]
 //	4  trailer, map from text to array of text, or of bytes for "-bin" keys
-//	5  true: no handler has seen the call
+//	5  true: no handler has seen the call, so it can be made again elsewhere
 //
 // Unknown keys are skipped.
 type Status struct {
@@ -34,7 +34,7 @@ type Status struct {
 	Unprocessed bool
 }
 
-// A Detail is a typed detail of a status, encoded.
+// A Detail is a typed detail of a status. Data is encoded by the contract's codec.
 type Detail struct {
 	Name string
 	Data []byte
@@ -48,8 +48,8 @@ const (
 	statusUnprocessed
 )
 
-// Append appends the payload. It keeps to the limits of a STATUS; the trailer
-// is the caller's to check.
+// Append appends the payload to dst. It cuts the message and leaves out details to
+// keep to the limits. The caller checks the size of the trailer.
 func (s *Status) Append(dst []byte) []byte {
 	if s.Code == 0 && len(s.Trailer) == 0 {
 		return dst
@@ -113,7 +113,8 @@ func (s *Status) Append(dst []byte) []byte {
 	return b
 }
 
-// Parse reads the payload of a STATUS frame. It keeps nothing of b.
+// Parse reads the payload of a STATUS frame into s. The result does not point into
+// b.
 func (s *Status) Parse(b []byte) error {
 	*s = Status{}
 	if len(b) == 0 {
