@@ -114,7 +114,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			return cannot(err)
 		}
 		for _, b := range breaks {
-			out.problem(problem{File: b.File, Message: b.String()})
+			out.problem(problem{b.Pos.Filename, b.Pos.Line, b.Pos.Column, b.String()})
 			if !b.Warning {
 				status = exitWrong
 			}

@@ -46,7 +46,9 @@ type Method struct {
 	Response    string `json:"response"`
 	Idempotency string `json:"idempotency,omitempty"` // "", idempotent or nosideeffects
 	Timeout     string `json:"timeout,omitempty"`
-	MaxSize     int64  `json:"max_size,omitempty"`
+	MaxSize     int64  `json:"max_size,omitempty"`    // bytes; 0: as the server and the client say
+	Depth       int64  `json:"depth,omitempty"`       // levels; 0: the same
+	Budget      int64  `json:"budget,omitempty"`      // bytes; 0: the same
 	Route       string `json:"route,omitempty"`       // field of the request
 	ResumeFrom  string `json:"resume_from,omitempty"` // field of the request
 }

@@ -18,7 +18,8 @@ import (
 // descriptor returns the JSON description of a service, one method and one
 // type a line.
 func (e *emitter) descriptor(s *service) string {
-	d := &describer{e: e, types: map[string]*schema.Type{}}
+	d := &describer{e: e, service: s, types: map[string]*schema.Type{}}
+	d.place(s.wire, s.pos, nil)
 	var b strings.Builder
 	b.WriteString("{\"version\":1,\n\"service\":" + compact(s.wire))
 	if s.doc != "" {
@@ -73,17 +74,29 @@ func (e *emitter) typeRef(t types.Type) string {
 	return ref
 }
 
+// A describer makes the descriptor of a service.
 type describer struct {
-	e     *emitter
-	types map[string]*schema.Type
+	e       *emitter
+	service *service
+	types   map[string]*schema.Type // those described so far
+}
+
+// place records where a part of the contract is, and its type if it has one.
+func (d *describer) place(part string, pos token.Pos, t types.Type) {
+	p := place{pos: d.e.c.fset.Position(pos)}
+	if t != nil {
+		p.typ = d.e.c.str(t)
+	}
+	d.e.places[part] = p
 }
 
 func (d *describer) method(m *method) *schema.Method {
 	out := &schema.Method{
 		Name: m.wire, Shape: strings.ToLower(m.shape()), Doc: m.doc,
 		Request: d.message(m.req), Response: d.message(m.res),
-		Idempotency: strings.ToLower(m.idempotency), MaxSize: m.maxSize,
+		Idempotency: strings.ToLower(m.idempotency), MaxSize: m.maxSize, Depth: m.depth, Budget: m.budget,
 	}
+	d.place(d.service.wire+"/"+m.wire, m.pos, nil)
 	if m.timeout > 0 {
 		out.Timeout = m.timeout.String()
 	}
@@ -163,6 +176,7 @@ func (d *describer) enum(n *types.Named, base *types.Basic) string {
 		return ""
 	}
 	key := d.e.typeRef(n)
+	d.place(key, n.Obj().Pos(), nil)
 	d.types[key] = &schema.Type{Kind: "enum", Doc: d.doc(n.Obj()), Base: types.Typ[base.Kind()].Name(), Values: values}
 	return key
 }
@@ -175,15 +189,18 @@ func (d *describer) named(n *types.Named) string {
 	}
 	out := &schema.Type{Doc: d.doc(n.Obj())}
 	d.types[key] = out
+	d.place(key, n.Obj().Pos(), nil)
 	if u := d.e.c.unions[n.Obj()]; u != nil {
 		out.Kind, out.Doc = "union", u.doc
 		for _, v := range u.variants {
+			d.place(key+"."+v.wire, v.pos, nil)
 			out.Variants = append(out.Variants, schema.Field{Name: v.wire, Type: d.ref(v.obj.Type())})
 		}
 		return key
 	}
 	out.Kind = "struct"
 	for _, f := range d.e.c.knownFields(n) {
+		d.place(key+"."+f.name, f.obj.Pos(), f.typ)
 		out.Fields = append(out.Fields, schema.Field{
 			Name: f.name, Type: d.ref(f.typ), Doc: d.fieldDoc(f), Key: f.key, Max: f.max, Packed: f.packed, OmitEmpty: f.omit,
 		})
@@ -231,6 +248,7 @@ func (d *describer) enumValues(n *types.Named, base *types.Basic) (out []schema.
 		if k.Val().Kind() == constant.String {
 			v = constant.StringVal(k.Val())
 		}
+		d.place(d.e.typeRef(n)+"."+k.Name(), k.Pos(), nil)
 		out = append(out, schema.Value{Name: k.Name(), Value: v})
 	}
 	return out

@@ -28,8 +28,8 @@ var (
 	allDirectives    = append(typeDirectives[:3:3], methodDirectives...)
 )
 
-// place is where a directive may stand.
-var place = map[string]string{
+// belongsTo is where a directive may stand.
+var belongsTo = map[string]string{
 	"service": "an interface type", "union": "an interface type", "errors": "an interface type",
 	"idempotent": "a method of a service", "nosideeffects": "a method of a service", "limits": "a method of a service",
 	"route": "a method of a service", "resumable": "a method of a service", "inline": "a method of a service",
@@ -89,7 +89,7 @@ func (c *checker) directives(allowed []string, groups ...*ast.CommentGroup) (out
 		case !slices.Contains(allDirectives, d.name):
 			c.errorf(d.pos, "unknown directive //rpcnet:%s%s", d.name, didYouMean(d.name, allDirectives))
 		case !slices.Contains(allowed, d.name):
-			c.errorf(d.pos, "//rpcnet:%s belongs to %s", d.name, place[d.name])
+			c.errorf(d.pos, "//rpcnet:%s belongs to %s", d.name, belongsTo[d.name])
 		case has(out, d.name):
 			c.errorf(d.pos, "//rpcnet:%s twice", d.name)
 		default:

@@ -19,6 +19,7 @@ type emitter struct {
 	names   *namespace            // of this file
 	spaces  map[string]*namespace // of all definition files
 	imports map[string]string     // path to name
+	places  places                // see File
 	queue   []types.Type          // types whose codec is to be written
 	body    *strings.Builder
 	tmp     int  // temporary variables of the function at hand
@@ -36,7 +37,7 @@ func (c *checker) emit() ([]File, error) {
 	spaces := c.namespaces()
 	var out []File
 	for _, def := range c.defs {
-		e := &emitter{c: c, def: def, names: spaces[def], spaces: spaces, imports: map[string]string{}, body: new(strings.Builder)}
+		e := &emitter{c: c, def: def, names: spaces[def], spaces: spaces, imports: map[string]string{}, places: places{}, body: new(strings.Builder)}
 		something := false
 		for _, s := range c.services {
 			if s.file == def {
@@ -58,7 +59,7 @@ func (c *checker) emit() ([]File, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, File{genName(def), src})
+		out = append(out, File{genName(def), src, e.places})
 	}
 	return out, nil
 }

@@ -51,6 +51,8 @@ func (d Diag) String() string { return fmt.Sprintf("%s: %s", d.Pos, d.Msg) }
 type File struct {
 	Name string // absolute path
 	Src  []byte
+
+	places places // of what its descriptors describe
 }
 
 // A Result is what a run found.
@@ -101,10 +103,12 @@ func Generate(o Options) (*Result, error) {
 
 func sortDiags(ds []Diag) {
 	slices.SortStableFunc(ds, func(a, b Diag) int {
-		return cmp.Or(
-			cmp.Compare(a.Pos.Filename, b.Pos.Filename), cmp.Compare(a.Pos.Line, b.Pos.Line),
-			cmp.Compare(a.Pos.Column, b.Pos.Column), cmp.Compare(a.Msg, b.Msg))
+		return cmp.Or(comparePositions(a.Pos, b.Pos), cmp.Compare(a.Msg, b.Msg))
 	})
+}
+
+func comparePositions(a, b token.Position) int {
+	return cmp.Or(cmp.Compare(a.Filename, b.Filename), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 }
 
 // genName returns the generated file of a definition file.

@@ -502,7 +502,7 @@ const KindsDescriptor = `{"version":1,
 "errors_name":"kinds.v1.Failure",
 "methods":[
 {"name":"Unary","shape":"unary","doc":"Unary takes one and gives one.","request":"All","response":"All","idempotency":"nosideeffects","timeout":"2s","route":"name"},
-{"name":"Feed","shape":"feed","doc":"Feed takes one and gives many.","request":"FeedRequest","response":"Tick","idempotency":"idempotent","max_size":1048576,"resume_from":"since"},
+{"name":"Feed","shape":"feed","doc":"Feed takes one and gives many.","request":"FeedRequest","response":"Tick","idempotency":"idempotent","max_size":1048576,"depth":32,"budget":8388608,"resume_from":"since"},
 {"name":"Put","shape":"upload","doc":"Upload takes many and gives one.","request":"Tick","response":"Count","route":"id"},
 {"name":"Bidi","shape":"bidi","doc":"Bidi takes many and gives many.","request":"Empty","response":"Answer","resume_from":"resume_from"},
 {"name":"Union","shape":"unary","request":"Answer","response":"Answer"},

@@ -194,7 +194,7 @@ const SparseDescriptor = `{"version":1,
 {"name":"Rows","shape":"unary","request":"Table","response":"Table"},
 {"name":"Tree","shape":"unary","request":"Tree","response":"Tree"},
 {"name":"Shape","shape":"unary","request":"Shape","response":"Shape"},
-{"name":"Narrow","shape":"unary","request":"Tree","response":"Tree","max_size":1048576}],
+{"name":"Narrow","shape":"unary","request":"Tree","response":"Tree","max_size":1048576,"depth":8,"budget":65536}],
 "types":{
 "Block":{"kind":"struct","doc":"Block is 2 KiB.","fields":[{"name":"data","type":"[256]uint64"}]},
 "Group":{"kind":"struct","doc":"Group has others.","fields":[{"name":"shapes","type":"[]Shape"}]},
