@@ -167,13 +167,21 @@ func startWorker(t testing.TB, name, addr, seed string, cfg workers.WorkerConfig
 	})
 }
 
+// noWait has resumable streams end when there is no worker.
+var noWait = workers.ClientConfig{ResumeTimeout: -1}
+
+// onEvent has f see what happens to calls.
+func onEvent(f func(workers.Event)) workers.ClientConfig {
+	return workers.ClientConfig{OnEvent: func(_ context.Context, e workers.Event) { f(e) }}
+}
+
 func dial(t testing.TB, cfg director.Config, addrs ...string) *director.Client {
 	t.Helper()
 	if cfg.Credentials == (rpcnet.Credentials{}) {
 		cfg.Credentials = credentials(t)
 	}
 	cfg.Logger = quiet
-	c, err := director.Dial(t.Context(), cfg, addrs...)
+	c, err := director.Dial(t.Context(), &cfg, addrs...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +305,7 @@ func TestAssignmentsOfSeveralDirectorsAddUpAndGoBackToNothing(t *testing.T) {
 	for i := range 12 {
 		c := dial(t, director.Config{AskTimeout: 10 * time.Second}, []string{d1.addr, d2.addr}[i%2])
 		wg.Go(func() {
-			if _, err := c.CallWorker(t.Context(), "hold", nil); err != nil {
+			if _, err := c.CallWorker(t.Context(), "hold", nil, ""); err != nil {
 				t.Error(err)
 			}
 		})
@@ -331,13 +339,13 @@ func TestUnaryCallsThroughADirectorSurviveAKill(t *testing.T) {
 	ready(t, d, 2)
 	c := dial(t, director.Config{}, d.addr)
 	var served string
-	ctx := workers.WithServedBy(workers.WithIdempotent(t.Context()), func(m cluster.Member) { served = m.Name })
+	ctx := with(t, rpcnet.CallOptions{Idempotent: true, ServedBy: func(w rpcnet.Target, _ string) { served = w.Node }})
 	seen := map[string]int{}
 	for i := range 60 {
 		if i == 30 {
 			a.kill()
 		}
-		out, err := c.CallWorker(ctx, "name", nil)
+		out, err := c.CallWorker(ctx, "name", nil, "")
 		if err != nil {
 			t.Fatalf("call %d: %v", i, err)
 		}
@@ -360,12 +368,12 @@ func TestDrainOfAWorkerIsNoEventForItsStreams(t *testing.T) {
 	}
 	ready(t, d, 2)
 	var mu sync.Mutex
-	var kinds []director.Kind
-	c := dial(t, director.Config{AskTimeout: 10 * time.Second, OnEvent: func(_ context.Context, e director.Event) {
+	var kinds []workers.EventKind
+	c := dial(t, director.Config{AskTimeout: 10 * time.Second, ClientConfig: onEvent(func(e workers.Event) {
 		mu.Lock()
 		kinds = append(kinds, e.Kind)
 		mu.Unlock()
-	}}, d.addr)
+	})}, d.addr)
 	left := make(chan error, 1)
 	err := count(t, c, 200, func(n uint64) {
 		if n == 60 {
@@ -385,8 +393,8 @@ func TestDrainOfAWorkerIsNoEventForItsStreams(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	want := []director.Kind{director.Asking, director.Assigned, director.Connected, director.Moved,
-		director.Asking, director.Assigned, director.Connected, director.Resumed}
+	want := []workers.EventKind{workers.EventAsking, workers.EventAssigned, workers.EventConnected, workers.EventMoved,
+		workers.EventAsking, workers.EventAssigned, workers.EventConnected, workers.EventResumed}
 	if !slices.Equal(kinds, want) {
 		t.Errorf("events %v, want %v", kinds, want)
 	}
@@ -403,11 +411,11 @@ func TestStreamWaitsForTheFirstWorkerAndDirector(t *testing.T) {
 	ep.Close()
 	waiting := make(chan struct{})
 	var once sync.Once
-	c := dial(t, director.Config{OnEvent: func(_ context.Context, e director.Event) {
-		if e.Kind == director.Waiting && e.Err != nil && e.Pause > 0 {
+	c := dial(t, director.Config{ClientConfig: onEvent(func(e workers.Event) {
+		if e.Kind == workers.EventWaiting && e.Err != nil && e.Pause > 0 {
 			once.Do(func() { close(waiting) })
 		}
-	}}, addr)
+	})}, addr)
 	done := make(chan error, 1)
 	go func() { done <- count(t, c, 20, nil) }()
 	<-waiting
@@ -418,24 +426,24 @@ func TestStreamWaitsForTheFirstWorkerAndDirector(t *testing.T) {
 	}
 }
 
-func TestCallsWithoutPatienceFailClearly(t *testing.T) {
+func TestCallsThatDoNotWaitFailClearly(t *testing.T) {
 	t.Parallel()
 	d := startDirector(t, "director", "", "")
 	startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{})
 	ready(t, d, 1)
-	c := dial(t, director.Config{Patience: -1}, d.addr)
-	ctx := workers.WithSelector(t.Context(), "gpu=h100")
-	if _, err := c.CallWorker(ctx, "name", nil); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable || !errors.Is(err, workers.ErrNoWorker) {
+	c := dial(t, director.Config{ClientConfig: noWait}, d.addr)
+	ctx := with(t, rpcnet.CallOptions{Selector: "gpu=h100"})
+	if _, err := c.CallWorker(ctx, "name", nil, ""); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable || !errors.Is(err, workers.ErrNoWorker) {
 		t.Errorf("nobody matches: %v", err)
 	}
-	if _, err := c.CallWorker(workers.WithSelector(t.Context(), "zone in"), "name", nil); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
+	if _, err := c.CallWorker(t.Context(), "name", nil, "zone in"); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
 		t.Errorf("a bad selector: %v", err)
 	}
 	if err := count(t, c, 10, nil); err != nil {
 		t.Errorf("a stream: %v", err)
 	}
 	d.kill()
-	gone := dial(t, director.Config{Patience: -1, AskTimeout: 50 * time.Millisecond}, d.addr)
+	gone := dial(t, director.Config{ClientConfig: noWait, AskTimeout: 50 * time.Millisecond}, d.addr)
 	if err := count(t, gone, 10, nil); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable {
 		t.Errorf("no director: %v", err)
 	}
@@ -462,7 +470,7 @@ func TestTwoCallersThatAgreeEjectAWorker(t *testing.T) {
 	}
 	failures := 0
 	for range 30 {
-		if _, err := one.CallWorker(t.Context(), "work", nil); err != nil {
+		if _, err := one.CallWorker(t.Context(), "work", nil, ""); err != nil {
 			failures++
 		}
 	}
@@ -470,24 +478,30 @@ func TestTwoCallersThatAgreeEjectAWorker(t *testing.T) {
 		t.Fatalf("one caller: %d failures, ejected %v", failures, ejected())
 	}
 	within(t, "the second caller's complaint ejects it", func() bool {
-		two.CallWorker(t.Context(), "work", nil)
-		two.CallWorker(t.Context(), "work", nil)
+		two.CallWorker(t.Context(), "work", nil, "")
+		two.CallWorker(t.Context(), "work", nil, "")
 		return ejected()
 	})
 }
 
 func TestDialRefusesWhatCannotWork(t *testing.T) {
 	t.Parallel()
-	if _, err := director.Dial(t.Context(), director.Config{Credentials: credentials(t)}); err == nil {
+	if _, err := director.Dial(t.Context(), &director.Config{Credentials: credentials(t)}); err == nil {
 		t.Error("no address was accepted")
 	}
-	if _, err := director.Dial(t.Context(), director.Config{Credentials: credentials(t), AskTimeout: -1}, "127.0.0.1:1"); err == nil {
+	if _, err := director.Dial(t.Context(), &director.Config{Credentials: credentials(t), AskTimeout: -1}, "127.0.0.1:1"); err == nil {
 		t.Error("a negative time-out was accepted")
 	}
-	if _, err := director.Dial(t.Context(), director.Config{Credentials: credentials(t)}, "nonsense"); err == nil {
+	if _, err := director.Dial(t.Context(), &director.Config{Credentials: credentials(t)}, "nonsense"); err == nil {
 		t.Error("an address without a port was accepted")
 	}
-	if _, err := director.Dial(t.Context(), director.Config{Credentials: credentials(t), Selector: "zone in (a"}, "127.0.0.1:1"); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
+	if _, err := director.Dial(t.Context(), &director.Config{Credentials: credentials(t), ClientConfig: workers.ClientConfig{Selector: "zone in (a"}}, "127.0.0.1:1"); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
 		t.Errorf("a selector that cannot be parsed: %v", err)
 	}
+}
+
+// with returns a context for calls with options.
+func with(t *testing.T, o rpcnet.CallOptions) context.Context {
+	ctx, _ := rpcnet.NewCall(t.Context(), o)
+	return ctx
 }

@@ -102,9 +102,9 @@ func (f *fleet) calls(t *testing.T) time.Duration {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := dial(t, director.Config{Credentials: client, Roles: f.roles, Patience: -1}, f.at(d))
+	c := dial(t, director.Config{Credentials: client, Roles: f.roles, ClientConfig: noWait}, f.at(d))
 	within(t, "a call gets through", func() bool {
-		out, err := c.CallWorker(t.Context(), "name", nil)
+		out, err := c.CallWorker(t.Context(), "name", nil, "")
 		if err != nil {
 			t.Log(err)
 			time.Sleep(100 * time.Millisecond)

@@ -21,8 +21,8 @@ func TestFieldAStrangerAtAWorkersAddressGetsNoCall(t *testing.T) {
 	d := startDirector(t, "director", "", "")
 	w := startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{})
 	ready(t, d, 1)
-	c := dial(t, director.Config{Patience: -1, AskTimeout: 200 * time.Millisecond}, d.addr)
-	if _, err := c.CallWorker(t.Context(), "name", nil); err != nil {
+	c := dial(t, director.Config{ClientConfig: noWait, AskTimeout: 200 * time.Millisecond}, d.addr)
+	if _, err := c.CallWorker(t.Context(), "name", nil, ""); err != nil {
 		t.Fatal(err)
 	}
 	d.kill()
@@ -46,7 +46,7 @@ func TestFieldAStrangerAtAWorkersAddressGetsNoCall(t *testing.T) {
 	go func() { served <- ep.Serve(context.Background(), srv) }()
 	defer func() { ep.Close(); <-served }()
 	for range 5 {
-		if out, err := c.CallWorker(t.Context(), "name", nil); err == nil || !strings.Contains(err.Error(), `cluster "another"`) {
+		if out, err := c.CallWorker(t.Context(), "name", nil, ""); err == nil || !strings.Contains(err.Error(), `cluster "another"`) {
 			t.Errorf("answered %q, %v; want an error that says who is there", out, err)
 		}
 	}
@@ -60,8 +60,8 @@ func TestFieldAReasonIsToldOnce(t *testing.T) {
 	t.Parallel()
 	d := startDirector(t, "director", "", "")
 	for what, addr := range map[string]string{"no director": "127.0.0.1:1", "no worker": d.addr} {
-		c := dial(t, director.Config{Patience: -1, AskTimeout: 100 * time.Millisecond}, addr)
-		_, unary := c.CallWorker(t.Context(), "name", nil)
+		c := dial(t, director.Config{ClientConfig: noWait, AskTimeout: 100 * time.Millisecond}, addr)
+		_, unary := c.CallWorker(t.Context(), "name", nil, "")
 		stream := count(t, c, 3, func(uint64) {})
 		for _, err := range []error{unary, stream} {
 			if err == nil || strings.Count(err.Error(), "Unavailable") != 1 {

@@ -67,13 +67,13 @@ func scripted(t *testing.T, names ...string) (*scriptedDirector, *director.Clien
 	srv := rpcnet.NewServer()
 	directorv1.RegisterDirector(srv, d)
 	d.proxy = rpctest.NewProxy(t, rpctest.Serve(t, srv).Addr().String())
-	c, err := director.Dial(t.Context(), director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, Patience: -1, AskTimeout: 500 * time.Millisecond}, d.proxy.Addr())
+	c, err := director.Dial(t.Context(), &director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, ClientConfig: noWait, AskTimeout: 500 * time.Millisecond}, d.proxy.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
 	within(t, "the client knows the workers", func() bool {
-		_, err := c.CallWorker(t.Context(), "name", nil)
+		_, err := c.CallWorker(t.Context(), "name", nil, "")
 		return err == nil
 	})
 	return d, c
@@ -82,14 +82,14 @@ func scripted(t *testing.T, names ...string) (*scriptedDirector, *director.Clien
 func TestNobodyIsForgottenWhileNoDirectorAnswers(t *testing.T) {
 	t.Parallel()
 	d, c := scripted(t, "a", "b")
-	ctx := workers.WithIdempotent(t.Context())
+	ctx := with(t, rpcnet.CallOptions{Idempotent: true})
 	d.proxy.Refuse(true)
 	d.proxy.Cut()
 	for i := range 4 { // they fail in turn
 		d.workers[i%2].failed.Store(true)
 		d.workers[1-i%2].failed.Store(false)
 		want := d.workers[1-i%2].as.Name
-		if out, err := c.CallWorker(ctx, "name", nil); err != nil || string(out) != want {
+		if out, err := c.CallWorker(ctx, "name", nil, ""); err != nil || string(out) != want {
 			t.Fatalf("failure %d: %q, %v; want %s", i, out, err, want)
 		}
 	}
@@ -100,11 +100,11 @@ func TestCallsGoOnWithADirectorThatKnowsNoWorkerYet(t *testing.T) {
 	d, c := scripted(t, "a")
 	d.empty.Store(true)
 	asked := d.asked.Load()
-	if out, err := c.CallWorker(t.Context(), "name", nil); err != nil || string(out) != "a" {
+	if out, err := c.CallWorker(t.Context(), "name", nil, ""); err != nil || string(out) != "a" {
 		t.Errorf("%q, %v", out, err)
 	}
 	// What another selector matches the client cannot know.
-	if _, err := c.CallWorker(workers.WithSelector(t.Context(), "gpu"), "name", nil); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable {
+	if _, err := c.CallWorker(t.Context(), "name", nil, "gpu"); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable {
 		t.Errorf("with a selector: %v", err)
 	}
 	if n := d.asked.Load() - asked; n != 2 {
@@ -119,11 +119,11 @@ func TestWishThatADirectorCannotBeToldSaysWhichFieldIsTooLong(t *testing.T) {
 		ctx         context.Context
 		field, most string
 	}{
-		{workers.WithAffinity(t.Context(), strings.Repeat("k", 1025)), "Key", "1024"},
-		{workers.WithHint(t.Context(), strings.Repeat("h", 257)), "Hint", "256"},
-		{workers.WithSelector(t.Context(), strings.Repeat("s", 4097)), "Selector", "4096"},
+		{with(t, rpcnet.CallOptions{AffinityKey: strings.Repeat("k", 1025)}), "Key", "1024"},
+		{with(t, rpcnet.CallOptions{LastWorker: strings.Repeat("h", 257)}), "Hint", "256"},
+		{with(t, rpcnet.CallOptions{Selector: strings.Repeat("s", 4097)}), "Selector", "4096"},
 	} {
-		_, err := c.CallWorker(wish.ctx, "name", nil)
+		_, err := c.CallWorker(wish.ctx, "name", nil, "")
 		if rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument || !strings.Contains(err.Error(), wish.field) || !strings.Contains(err.Error(), wish.most) {
 			t.Errorf("%s: %v", wish.field, err)
 		}
@@ -135,7 +135,7 @@ func TestIdempotentCallOfAFrozenWorkerIsAnsweredByAnother(t *testing.T) {
 	d, c := scripted(t, "a", "b")
 	d.workers[0].proxy.Stall()
 	begin := time.Now()
-	out, err := c.CallWorker(workers.WithIdempotent(t.Context()), "name", nil)
+	out, err := c.CallWorker(with(t, rpcnet.CallOptions{Idempotent: true}), "name", nil, "")
 	if err != nil || string(out) != "b" {
 		t.Errorf("%q, %v", out, err)
 	}
@@ -160,8 +160,8 @@ func TestDirectorThatIsBackIsAskedAtOnce(t *testing.T) {
 	d.proxy.Cut()
 	within(t, "the client connects again", func() bool { return d.proxy.Connections() == 2*before })
 	for range 3 { // the client knows nobody who matches, and must ask
-		ctx := workers.WithSelector(t.Context(), "gpu")
-		if _, err := c.CallWorker(ctx, "name", nil); err != nil {
+		ctx := with(t, rpcnet.CallOptions{Selector: "gpu"})
+		if _, err := c.CallWorker(ctx, "name", nil, ""); err != nil {
 			t.Error(err)
 		}
 	}
@@ -178,17 +178,17 @@ func TestDirectorWithoutWorkersIsPassedOver(t *testing.T) {
 	addrs := []string{empty.proxy.Addr(), other.proxy.Addr()}
 	for range 8 { // a client begins with any of them
 		slices.Reverse(addrs)
-		c, err := director.Dial(t.Context(), director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, AskTimeout: 10 * time.Second,
-			OnEvent: func(_ context.Context, e director.Event) {
-				if e.Kind == director.Alternate {
+		c, err := director.Dial(t.Context(), &director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, AskTimeout: 10 * time.Second,
+			ClientConfig: onEvent(func(e workers.Event) {
+				if e.Kind == workers.EventAlternate {
 					t.Errorf("%s is used without being asked for", e.Worker)
 				}
-			}}, addrs...)
+			})}, addrs...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if out, err := c.CallWorker(t.Context(), "name", nil); err != nil || string(out) != "b" {
+			if out, err := c.CallWorker(t.Context(), "name", nil, ""); err != nil || string(out) != "b" {
 				t.Errorf("%q, %v", out, err)
 			}
 		}
@@ -198,14 +198,14 @@ func TestDirectorWithoutWorkersIsPassedOver(t *testing.T) {
 
 func TestDeadlineOfACallEndsItsQuestion(t *testing.T) {
 	t.Parallel()
-	c, err := director.Dial(t.Context(), director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, AskTimeout: 10 * time.Second}, "127.0.0.1:1")
+	c, err := director.Dial(t.Context(), &director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, AskTimeout: 10 * time.Second}, "127.0.0.1:1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := c.CallWorker(ctx, "name", nil); rpcnet.CodeOf(err) != rpcnet.CodeDeadlineExceeded {
+	if _, err := c.CallWorker(ctx, "name", nil, ""); rpcnet.CodeOf(err) != rpcnet.CodeDeadlineExceeded {
 		t.Errorf("got %v", err)
 	}
 }

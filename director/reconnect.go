@@ -55,7 +55,7 @@ func (c *Client) reconnect(ctx context.Context, answers []answer, put func(direc
 		})
 		work.Go(func() {
 			var l failover.Lease
-			conn, err := l.Take(ctx, c.again, failover.Key{Addr: own.Addr()}, true)
+			conn, err := l.Take(ctx, c.again, failover.Worker{Addr: own.Addr()}, true)
 			if err == nil {
 				tell(conn)
 				<-ctx.Done() // it is in use

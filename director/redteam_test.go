@@ -334,7 +334,7 @@ func TestAttack05AClientAnswersAsDirectorOrWorker(t *testing.T) {
 	asWorker, _, called := impostor(t, mallory, directorv1.Worker{})
 	real, _, _ := impostor(t, "spiffe://test/rpcnet/director/real", directorv1.Worker{Name: "worker-a", Addr: asWorker})
 	for role, addr := range map[string]string{"director": asDirector, "worker": real} {
-		_, err := dial(t, director.Config{Credentials: clientNamed(t, "client-1")}, addr).CallWorker(t.Context(), "name", nil)
+		_, err := dial(t, director.Config{Credentials: clientNamed(t, "client-1")}, addr).CallWorker(t.Context(), "name", nil, "")
 		if err == nil || !strings.Contains(err.Error(), "may not be used as "+role) {
 			t.Errorf("a client answers as %s: %v", role, err)
 		}

@@ -191,7 +191,7 @@ func (a *trial) directs(t *testing.T) bool {
 	served := make(chan error, 1)
 	go func() { served <- a.ep.Serve(context.Background(), srv) }()
 	defer func() { a.ep.Close(); <-served }()
-	c, err := director.Dial(t.Context(), director.Config{Credentials: clientNamed(t, "c"), Patience: -1, Logger: quiet}, a.ep.Addr().String())
+	c, err := director.Dial(t.Context(), &director.Config{Credentials: clientNamed(t, "c"), ClientConfig: noWait, Logger: quiet}, a.ep.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func (a *trial) directs(t *testing.T) bool {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	for ctx.Err() == nil {
-		c.CallWorker(ctx, "name", nil)
+		c.CallWorker(ctx, "name", nil, "")
 		select {
 		case <-asked:
 			return true

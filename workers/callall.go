@@ -7,7 +7,6 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
-	"github.com/rpcnet-go/rpcnet/internal/failover"
 	"github.com/rpcnet-go/rpcnet/internal/load"
 )
 
@@ -30,7 +29,7 @@ const callAllAtOnce = 64
 // sequence is ranged over; leaving the loop gives the rest up.
 func (c *Client) CallAll(ctx context.Context, procedure string, data []byte, selector string) iter.Seq[Result] {
 	return func(yield func(Result) bool) {
-		workers, err := c.matching(failover.Choice{Selector: selector}.Wish(c.cfg.Selector).Selector)
+		workers, err := c.matching(c.calls.Narrow(selector))
 		if err != nil {
 			yield(Result{Err: err})
 			return
@@ -101,12 +100,12 @@ func (c *Client) matching(selector string) ([]target, error) {
 func (c *Client) callOn(ctx context.Context, w target, procedure string, data []byte) (out []byte, err error) {
 	r := c.registry
 	r.mu.Lock()
-	l := c.begin(w.entry, true, true)
+	a := r.begin(c.calls, w.entry, true, true)
 	r.mu.Unlock()
-	defer func() { l.End(err, false) }()
-	conn, err := l.lease.Take(ctx, c.conns, l.key(), true)
+	defer func() { a.End(err) }()
+	conn, err := a.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return rpcnet.CallRaw(ctx, l.via(conn, 0), procedure, data)
+	return rpcnet.CallRaw(ctx, a.Via(conn, 0), procedure, data)
 }

@@ -2,39 +2,111 @@ package workers
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
-	"github.com/rpcnet-go/rpcnet/internal/load"
-	"github.com/rpcnet-go/rpcnet/workers/balance"
+	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
-// A ClientConfig says how a client calls workers. The zero value is useful.
+// A ClientConfig says how calls over several workers are made. A [Client] takes it,
+// and director.Config holds one. The zero value has every default.
 type ClientConfig struct {
-	// Selector restricts all calls of the client, as [WithSelector] does one.
-	// Default: any worker of the registry.
+	// Selector restricts all calls to workers whose tags match. A call may restrict
+	// further. Default: any worker.
 	Selector string
-	// MaxAttempts is how often a call is made that a handler may have seen.
-	// One that no handler saw is tried on every worker. Default 4.
+	// MaxAttempts is how often a call is made that a handler may have seen. A call
+	// that no handler saw is tried on every worker. Default 4.
 	MaxAttempts int
-	// HedgeAfter makes an idempotent unary call a second time, on another
-	// worker, when the first has not answered for so long; the first answer
-	// counts. At most 5 % of the calls are hedged. Default 0: never.
+	// HedgeAfter makes an idempotent unary call a second time, on another worker,
+	// when the first has not answered for so long. The first answer counts. At most
+	// 5 % of the calls are hedged. Default 0: never.
 	HedgeAfter time.Duration
-	// Patience is how long a resumable stream waits when there is no worker to
-	// go on, or none that takes it. Default 10 s. Negative: not at all.
-	Patience time.Duration
+	// ResumeTimeout is how long a resumable stream waits when there is no worker to
+	// go on, or none that takes it. Default 30 s. Negative: not at all.
+	ResumeTimeout time.Duration
 	// DialTimeout bounds connecting to a worker. Default 2 s.
 	DialTimeout time.Duration
 	// DialOptions are for the connections to workers. One with
 	// rpcnet.WithVerifyPeer replaces the check that the certificate of who answers
 	// may be a worker's.
 	DialOptions []rpcnet.DialOption
+	// Retryable reports after which errors another worker may do better, beside
+	// those of calls that no handler saw. Default: those whose code is Unavailable.
+	Retryable func(error) bool
+	// OnEvent, if not nil, is called with what happens to the calls, on the
+	// goroutine of the call it happens to. ctx is that call's. It must not block.
+	OnEvent func(ctx context.Context, e Event)
+}
+
+// calls returns the configuration for package failover.
+func (c *ClientConfig) calls() failover.Config {
+	cfg := failover.Config{
+		Selector: c.Selector, MaxAttempts: c.MaxAttempts, HedgeAfter: c.HedgeAfter,
+		ResumeTimeout: c.ResumeTimeout, DialTimeout: c.DialTimeout, Retryable: c.Retryable,
+	}
+	if on := c.OnEvent; on != nil {
+		cfg.OnEvent = func(ctx context.Context, e failover.Event) {
+			on(ctx, Event{Kind: EventKind(e.Kind), Worker: e.Worker, Addr: e.Addr, Err: e.Err, Next: e.Next, Pause: e.Pause})
+		}
+	}
+	return cfg
+}
+
+func init() { hook.Calls = (*ClientConfig).calls }
+
+// An Event is a turn in the life of a call over several workers.
+type Event struct {
+	// Kind is what has happened.
+	Kind EventKind
+	// Worker is the name of the worker concerned, "" if none is.
+	Worker string
+	// Addr is its address, with EventAssigned, EventAlternate and EventConnected.
+	Addr string
+	// Err is why, with EventFailed, EventMoved and EventWaiting.
+	Err error
+	// Next is the sequence that a resumable stream goes on with.
+	Next uint64
+	// Pause is the time until a worker is looked for again, with EventWaiting.
+	Pause time.Duration
+}
+
+// An EventKind is what an [Event] tells.
+type EventKind uint8
+
+// The kinds. EventAsking and EventAlternate are of director.Client alone. From
+// EventFailed on they are of resumable streams alone.
+const (
+	// EventAsking: a director is asked for a worker.
+	EventAsking = EventKind(failover.Asking)
+	// EventAssigned: a worker was chosen.
+	EventAssigned = EventKind(failover.Assigned)
+	// EventAlternate: no director names a worker, or the call is hedged: a worker
+	// named before is used.
+	EventAlternate = EventKind(failover.Alternate)
+	// EventConnected: the call is open on the worker.
+	EventConnected = EventKind(failover.Connected)
+	// EventFailed: the worker has failed the stream, which goes on elsewhere.
+	EventFailed = EventKind(failover.Failed)
+	// EventMoved: the worker is leaving. It hands the stream over, or does not take it.
+	EventMoved = EventKind(failover.Moved)
+	// EventResumed: another worker goes on with the stream.
+	EventResumed = EventKind(failover.Resumed)
+	// EventWaiting: there is no worker. One is looked for again after Pause.
+	EventWaiting = EventKind(failover.Waiting)
+)
+
+var eventNames = [...]string{"asking", "assigned", "alternate", "connected", "failed", "moved", "resumed", "waiting"}
+
+// String returns the kind's name in lower case.
+func (k EventKind) String() string {
+	if int(k) < len(eventNames) {
+		return eventNames[k]
+	}
+	return fmt.Sprintf("unknown(%d)", k)
 }
 
 // A Client calls workers. It is an rpcnet.Transport, so every generated client
@@ -43,7 +115,7 @@ type ClientConfig struct {
 // A call that no handler saw, because the worker refused it or could not be
 // reached, is made again on another worker. One that a handler may have seen
 // is made again only if its procedure is idempotent (or the caller says so:
-// [WithIdempotent]), nothing of the answer has arrived, and the budget allows:
+// rpcnet.CallOptions.Idempotent), nothing of the answer has arrived, and the budget allows:
 // 10 tokens, and one more for every 10 calls that succeed. The worker of an
 // idempotent unary call that has not answered for 0.5 s is asked whether it
 // lives; if it does not say so, it counts as having failed. Streams that have
@@ -54,280 +126,70 @@ type ClientConfig struct {
 // worker is gone. A Client is safe for concurrent use.
 type Client struct {
 	registry *Registry
-	cfg      ClientConfig
-	conns    *failover.Conns
-	watch    failover.Watch
-
-	mu     sync.Mutex
-	budget failover.Budget
-	hedges float64 // tokens of 1, a twentieth of one per call
+	calls    *failover.Client
 }
 
-// NewClient returns a client over the workers of a registry. An error says
-// what is wrong with cfg.
-func NewClient(r *Registry, cfg ClientConfig) (*Client, error) {
-	if _, err := cluster.ParseSelector(cfg.Selector); err != nil {
-		return nil, err
+// NewClient returns a client over the workers of a registry. Default for cfg nil:
+// [ClientConfig]'s zero value. The configuration is copied. The error says what is
+// wrong with it.
+func NewClient(r *Registry, cfg *ClientConfig) (*Client, error) {
+	if cfg == nil {
+		cfg = &ClientConfig{}
 	}
-	if cfg.MaxAttempts < 0 || cfg.HedgeAfter < 0 || cfg.DialTimeout < 0 {
-		return nil, errors.New("workers: ClientConfig: MaxAttempts, HedgeAfter and DialTimeout must not be negative")
+	more := slices.Clone(cfg.DialOptions)
+	dial := func(ctx context.Context, to failover.Worker) (*rpcnet.Conn, error) {
+		opts := append([]rpcnet.DialOption{verifyWorker(r.ep), verifyAt(to.Addr, to.ServerName), rpcnet.WithTarget(to.Required())}, more...)
+		return r.ep.Dial(ctx, to.Addr, append(opts, rpcnet.WithFailFast())...)
 	}
-	if cfg.MaxAttempts == 0 {
-		cfg.MaxAttempts = 4
+	calls := cfg.calls()
+	calls.OnEvent = r.logged(calls.OnEvent)
+	fc, err := failover.NewClient(calls, picker{r}, dial)
+	if err != nil {
+		return nil, fmt.Errorf("workers: ClientConfig: %w", err)
 	}
-	if cfg.Patience == 0 {
-		cfg.Patience = 10 * time.Second
-	}
-	if cfg.DialTimeout == 0 {
-		cfg.DialTimeout = 2 * time.Second
-	}
-	c := &Client{registry: r, cfg: cfg}
-	c.conns = failover.NewConns(cfg.DialTimeout, func(ctx context.Context, key failover.Key) (*rpcnet.Conn, error) {
-		opts := append([]rpcnet.DialOption{verifyWorker(r.ep), verifyAt(key.Addr, key.ServerName), rpcnet.WithTarget(key.Target)}, cfg.DialOptions...)
-		return r.ep.Dial(ctx, key.Addr, append(opts, rpcnet.WithFailFast())...)
-	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.conns[c.conns] = struct{}{}
-	return c, nil
+	r.conns[fc.Conns()] = struct{}{}
+	return &Client{r, fc}, nil
+}
+
+// logged returns an OnEvent that logs what happens to resumable streams, and calls
+// next.
+func (r *Registry) logged(next func(context.Context, failover.Event)) func(context.Context, failover.Event) {
+	return func(ctx context.Context, e failover.Event) {
+		switch e.Kind {
+		case failover.Failed:
+			r.lines.Log(slog.LevelInfo, "failed", "stream goes on elsewhere", "failed", e.Worker, "next", e.Next, "err", e.Err)
+		case failover.Moved:
+			r.log.Debug("stream moves", "from", e.Worker, "next", e.Next)
+		}
+		if next != nil {
+			next(ctx, e)
+		}
+	}
 }
 
 // Close closes the client's connections; calls in flight fail. The registry
 // stays.
 func (c *Client) Close() error {
 	c.registry.mu.Lock()
-	delete(c.registry.conns, c.conns)
+	delete(c.registry.conns, c.calls.Conns())
 	c.registry.mu.Unlock()
-	c.conns.Close()
+	c.calls.Close()
 	return nil
 }
 
 // Registry returns the registry the client chooses by.
 func (c *Client) Registry() *Registry { return c.registry }
 
-// WithSelector restricts the calls made with the context to workers whose tags
-// match, in addition to the client's own selector.
-func WithSelector(ctx context.Context, selector string) context.Context {
-	return failover.With(ctx, func(c *failover.Choice) { c.Selector = selector })
-}
-
-// WithAffinity gives the calls made with the context an affinity key, as a
-// procedure's own route does.
-func WithAffinity(ctx context.Context, key string) context.Context {
-	return failover.With(ctx, func(c *failover.Choice) { c.Key = key })
-}
-
-// WithHint names the worker that served the session before.
-func WithHint(ctx context.Context, worker string) context.Context {
-	return failover.With(ctx, func(c *failover.Choice) { c.Hint = worker })
-}
-
-// WithIdempotent says that calls made with the context may be made twice, for
-// procedures without a contract.
-func WithIdempotent(ctx context.Context) context.Context {
-	return failover.With(ctx, func(c *failover.Choice) { c.Idempotent = true })
-}
-
-// WithServedBy calls served with each worker that answers a call made with the
-// context, from the goroutine that receives the answer. Through a director
-// only the member's name, boot and address are known.
-func WithServedBy(ctx context.Context, served func(cluster.Member)) context.Context {
-	return failover.With(ctx, func(c *failover.Choice) {
-		c.Served = func(name, boot, addr string) { served(cluster.Member{Name: name, Boot: boot, Addr: addr}) }
-	})
-}
-
-// told returns the load that came with the end of a unary call.
-func (l *leg) told(err error) (r load.Report, ok bool) {
-	if l.record == nil || err != nil {
-		return r, false
-	}
-	text := l.record.Trailer().Get(loadTrailer)
-	if text == "" {
-		return r, false
-	}
-	r, perr := load.ParseReport([]byte(text))
-	return r, perr == nil && r.InFlight > 0 && r.Yours > 0
+// NewStream starts a call. The worker is chosen when the first request is
+// sent, since the choice may depend on it.
+func (c *Client) NewStream(ctx context.Context, spec *rpcnet.Spec) (rpcnet.ClientStream, error) {
+	return c.calls.NewStream(ctx, spec)
 }
 
 // CallWorker makes a unary call of bytes on one worker that the selector
 // matches; "" takes any. The result belongs to the caller.
 func (c *Client) CallWorker(ctx context.Context, procedure string, data []byte, selector string) ([]byte, error) {
-	if selector != "" {
-		ctx = WithSelector(ctx, selector)
-	}
-	return rpcnet.CallRaw(ctx, c, procedure, data)
-}
-
-// NewStream starts a call. The worker is chosen when the first request is
-// sent, since the choice may depend on it.
-func (c *Client) NewStream(ctx context.Context, spec *rpcnet.Spec) (rpcnet.ClientStream, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, rpcnet.NewError(rpcnet.CodeOf(err), err.Error()).WithCause(err).WithUnprocessed()
-	}
-	choice := failover.ChoiceOf(ctx)
-	src, wish := &callSource{c, choice}, choice.Wish(c.cfg.Selector)
-	if failover.CanResume(spec) {
-		return failover.NewResumable(ctx, src, spec, wish), nil
-	}
-	idempotent := choice.Idempotent || spec.Idempotency != rpcnet.MayHaveSideEffects
-	if c.cfg.HedgeAfter > 0 && idempotent && spec.Shape == rpcnet.Unary {
-		return &hedgedStream{client: c, ctx: ctx, spec: spec, src: src, wish: wish}, nil
-	}
-	return failover.NewStream(ctx, src, spec, wish, idempotent), nil
-}
-
-// A callSource chooses workers for one call of a client.
-type callSource struct {
-	*Client
-	choice failover.Choice
-}
-
-// Next chooses a worker and counts the call on it.
-func (s *callSource) Next(_ context.Context, wish *failover.Wish) (failover.Leg, error) {
-	r := s.registry
-	req := balance.PickRequest{Selector: wish.Selector, Exclude: wish.Exclude, AffinityKey: wish.Key, LastWorker: wish.Hint, WaitInQueue: wish.Patient}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	g, err := r.group(req.Selector, "")
-	if err != nil {
-		return nil, rpcnet.NewError(rpcnet.CodeInvalidArgument, err.Error()).WithCause(err).WithUnprocessed()
-	}
-	picked, _, full := g.load.Pick(r.now(), &req)
-	if picked == nil {
-		return nil, r.none(g, &req)
-	}
-	return s.begin(picked.Owner.(*worker), full || req.WaitInQueue, req.WaitInQueue), nil
-}
-
-// begin counts a call on w. The ticket, with which the worker tells this
-// balancer's calls from others', goes with the call. The caller holds the
-// registry's mu.
-func (c *Client) begin(w *worker, queueOK, patient bool) *leg {
-	w.load.Begin()
-	r := c.registry
-	return &leg{client: c, worker: w, member: w.member, began: r.now(), patient: patient, ticket: r.pool.Own(w.load, queueOK)}
-}
-
-// Retry takes a token of the budget.
-func (s *callSource) Retry() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.budget.Take()
-}
-
-// Answered gives the budget what a success is worth.
-func (s *callSource) Answered(l failover.Leg) {
-	s.mu.Lock()
-	s.budget.Success()
-	s.hedges = min(s.hedges+hedgeShare, 5)
-	s.mu.Unlock()
-	if m := l.(*leg).member; s.choice.Served != nil {
-		s.choice.Served(m.Name, m.Boot, m.Addr)
-	}
-}
-
-// Tell logs what happens to a resumable stream.
-func (s *callSource) Tell(_ context.Context, e failover.Event) {
-	switch e.Kind {
-	case failover.Failed:
-		s.registry.lines.Log(slog.LevelInfo, "failed", "stream goes on elsewhere", "failed", e.Worker, "next", e.Next, "err", e.Err)
-	case failover.Moved:
-		s.registry.log.Debug("stream moves", "from", e.Worker, "next", e.Next)
-	}
-}
-
-// Patience is how long a resumable stream waits for a worker.
-func (s *callSource) Patience() time.Duration { return s.cfg.Patience }
-
-// MaxAttempts is how often a call is made that a handler may have seen.
-func (s *callSource) MaxAttempts() int { return s.cfg.MaxAttempts }
-
-// Retryable reports whether another worker may do better.
-func (s *callSource) Retryable(err error) bool { return rpcnet.CodeOf(err) == rpcnet.CodeUnavailable }
-
-// Watch looks after the client's calls.
-func (s *callSource) Watch() *failover.Watch { return &s.watch }
-
-// A leg is one try of a call on one worker. It counts as in flight from the
-// choice to its end.
-type leg struct {
-	client  *Client
-	worker  *worker
-	member  cluster.Member
-	ticket  load.Ticket
-	began   time.Duration
-	lease   failover.Lease
-	patient bool         // there is no other worker to try
-	record  *rpcnet.Call // of a unary call; nil if the caller keeps one itself
-	once    sync.Once
-}
-
-// Worker returns the worker's name.
-func (l *leg) Worker() string { return l.member.Name }
-
-// key tells the lives of a worker apart. Where there is no cluster, whoever answers
-// at the address is the worker.
-func (l *leg) key() failover.Key {
-	k := failover.Key{ID: l.member.ID(), Addr: l.member.Addr, ServerName: l.member.ServerName}
-	if c := l.client.registry.cluster; c != "" {
-		k.Target = rpcnet.Target{Cluster: c, Node: l.member.Name, Boot: l.member.Boot}
-	}
-	return k
-}
-
-// Open opens the call on the worker.
-func (l *leg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.ClientStream, error) {
-	conn, err := l.lease.Take(ctx, l.client.conns, l.key(), l.patient)
-	if err != nil {
-		return nil, err
-	}
-	if spec.Shape == rpcnet.Unary && rpcnet.CallFrom(ctx) == nil {
-		ctx, l.record = rpcnet.NewCall(ctx, rpcnet.CallOptions{})
-	}
-	return l.via(conn, attempt).NewStream(ctx, spec)
-}
-
-// via returns conn with what goes with the call. A client's options keep the
-// caller's own record of the call.
-func (l *leg) via(conn *rpcnet.Conn, attempt int) *rpcnet.Client {
-	var b [load.MaxTicketSize]byte
-	return rpcnet.NewClient(conn, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Ticket: l.ticket.Append(b[:0]), Attempt: attempt}})
-}
-
-// Probe asks the worker whether it lives.
-func (l *leg) Probe(ctx context.Context) error { return l.lease.Probe(ctx) }
-
-// End says how the try ended.
-func (l *leg) End(err error, unary bool) {
-	l.once.Do(func() {
-		l.lease.Return(err != nil)
-		told, tells := l.told(err)
-		r := l.client.registry
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		w := l.worker.load
-		w.End()
-		now := r.now()
-		if tells {
-			// The worker counted this call still; it is over.
-			told.InFlight, told.Yours = told.InFlight-1, told.Yours-1
-			r.pool.ApplyPiggybacked(now, w, told)
-		}
-		switch failover.Judge(err) {
-		case failover.Fine:
-			w.Health.Success(now)
-			if unary {
-				w.Latency.Observe(now, now-l.began, false)
-			}
-		case failover.Bad:
-			if w.Health.Failure(now) {
-				until, _ := w.Health.Ejected(now)
-				r.lines.Log(slog.LevelWarn, "ejected", "worker fails calls: ejected", "worker", l.member.Name, "for", until-now, "err", err)
-			}
-			if unary {
-				w.Latency.Observe(now, now-l.began, true)
-			}
-		}
-	})
+	return c.calls.CallWorker(ctx, procedure, data, selector)
 }

@@ -9,7 +9,7 @@
 //	worker, err := workers.NewWorker(node, &workers.WorkerConfig{Capacity: 16})
 //
 //	registry, err := workers.NewRegistry(node, nil)
-//	client, err := workers.NewClient(registry, workers.ClientConfig{})
+//	client, err := workers.NewClient(registry, nil)
 //	greeting := contract.NewGreetingClient(client)
 //
 // The strategies are in package workers/balance. Callers outside the cluster use

@@ -59,7 +59,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer registry.Close()
-	client, err := workers.NewClient(registry, workers.ClientConfig{})
+	client, err := workers.NewClient(registry, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

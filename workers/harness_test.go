@@ -90,12 +90,12 @@ type routing struct {
 	client   *workers.Client
 }
 
-func startRouting(t testing.TB, cfg workers.RegistryConfig, ccfg workers.ClientConfig) *routing {
+func startRouting(t testing.TB, cfg workers.RegistryConfig, ccfg *workers.ClientConfig) *routing {
 	t.Helper()
 	return routingOn(t, start(t, "director"), cfg, ccfg)
 }
 
-func routingOn(t testing.TB, h *history, cfg workers.RegistryConfig, ccfg workers.ClientConfig) *routing {
+func routingOn(t testing.TB, h *history, cfg workers.RegistryConfig, ccfg *workers.ClientConfig) *routing {
 	t.Helper()
 	cfg.Logger = quiet()
 	r, err := workers.NewRegistry(h.Node, &cfg)
@@ -140,4 +140,10 @@ func (r *routing) call(t testing.TB, selector string) string {
 		t.Fatal(err)
 	}
 	return string(out)
+}
+
+// with returns a context for calls with options.
+func with(t *testing.T, o rpcnet.CallOptions) context.Context {
+	ctx, _ := rpcnet.NewCall(t.Context(), o)
+	return ctx
 }

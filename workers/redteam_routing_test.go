@@ -72,7 +72,7 @@ func staticRouting(t testing.TB, logger *slog.Logger, members ...cluster.Member)
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.Close() })
-	c, err := workers.NewClient(r, workers.ClientConfig{})
+	c, err := workers.NewClient(r, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -301,8 +301,12 @@ func (r *Registry) gone(id string, atOnce bool) {
 		return
 	}
 	delete(r.standby, id)
+	m := other
+	if w != nil {
+		m = w.member
+	}
 	for p := range r.conns {
-		r.work.Go(func() { p.Drop(id, atOnce) }) // which waits; mu is held here
+		r.work.Go(func() { p.Drop(m.Name, m.Boot, atOnce) }) // which waits; mu is held here
 	}
 	if w == nil {
 		return

@@ -18,7 +18,7 @@ import (
 
 func TestAWorkerWhoseNamesakeStopsIsChosenAgain(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	older := startWorker(t, "twin", d.history, workerOptions{})
 	d.ready(t, 1)
 	newer := startWorker(t, "twin", d.history, workerOptions{})
@@ -114,7 +114,7 @@ func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
 	t.Cleanup(func() { r.Close() })
 	director := &routing{history: a, registry: r}
 	director.ready(t, 2)
-	second := routingOn(t, other, workers.RegistryConfig{}, workers.ClientConfig{})
+	second := routingOn(t, other, workers.RegistryConfig{}, nil)
 	second.ready(t, 2)
 
 	here, there := a.Node.Self().Addr, b.Node.Self().Addr
@@ -152,7 +152,7 @@ func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
 // test; a heartbeat that waits behind the response would miss any.
 func TestALargeResponseDoesNotHoldUpHeartbeats(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{Phi: workers.PhiConfig{SuspectPause: 3 * time.Second}}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{Phi: workers.PhiConfig{SuspectPause: 3 * time.Second}}, nil)
 	const chunk, chunks = 1 << 20, 64
 	feed := &rpcnet.Spec{Procedure: "large", Shape: rpcnet.Feed}
 	startWorker(t, "worker-a", d.history, workerOptions{serve: func(_ *testWorker, srv *rpcnet.Server) {

@@ -107,7 +107,7 @@ func count(t *testing.T, tr rpcnet.Transport, last uint64, each func(n uint64)) 
 
 func TestResumableStreamOutlivesItsWorkers(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{Strategy: balance.RoundRobin}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{Strategy: balance.RoundRobin}, nil)
 	pool := map[string]*testWorker{}
 	for _, name := range []string{"worker-a", "worker-b", "worker-c"} {
 		pool[name] = startWorker(t, name, d.history, workerOptions{serve: counting(time.Millisecond, nil)})
@@ -142,7 +142,7 @@ func TestResumableStreamOutlivesItsWorkers(t *testing.T) {
 
 func TestDrainMovesResumableStreamsWithoutAnyErrorOrPause(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	quick := workers.WorkerConfig{DrainTimeout: -1}
 	pool := []*testWorker{
 		startWorker(t, "worker-a", d.history, workerOptions{config: quick, serve: counting(2*time.Millisecond, nil)}),
@@ -185,7 +185,7 @@ func TestDrainMovesResumableStreamsWithoutAnyErrorOrPause(t *testing.T) {
 
 func TestStreamThatKillsItsWorkersEnds(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	poison := counting(0, func(_ *testWorker, n uint64) error {
 		if n == 5 {
 			return rpcnet.NewError(rpcnet.CodeUnavailable, "poison")
@@ -205,9 +205,9 @@ func TestStreamThatKillsItsWorkersEnds(t *testing.T) {
 	}
 }
 
-func TestStreamThatFullWorkersRefuseEndsWithItsPatience(t *testing.T) {
+func TestStreamThatFullWorkersRefuseEndsAfterItsResumeTimeout(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{Patience: 500 * time.Millisecond})
+	d := startRouting(t, workers.RegistryConfig{}, &workers.ClientConfig{ResumeTimeout: 500 * time.Millisecond})
 	w := startWorker(t, "worker-a", d.history, workerOptions{
 		config: workers.WorkerConfig{Capacity: 1, Queue: -1}, serve: counting(0, nil),
 	})
@@ -236,7 +236,7 @@ func TestStreamThatFullWorkersRefuseEndsWithItsPatience(t *testing.T) {
 
 func TestStreamThatAnInterceptorRefusesEndsAtOnce(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	var refused atomic.Int64
 	ep := listen(t, "127.0.0.1:0")
 	h := join(t, ep, cluster.Config{Name: "worker-a", Seeds: addrs(d.history), Tags: cluster.Tags{"role": "worker"}})
@@ -262,7 +262,7 @@ func TestStreamThatAnInterceptorRefusesEndsAtOnce(t *testing.T) {
 
 func TestErrorOfTheApplicationIsNotResumed(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	w := startWorker(t, "worker-a", d.history, workerOptions{serve: counting(0, func(_ *testWorker, n uint64) error {
 		if n == 3 {
 			return rpcnet.NewError(rpcnet.CodeFailedPrecondition, "no more")
@@ -277,7 +277,7 @@ func TestErrorOfTheApplicationIsNotResumed(t *testing.T) {
 
 func TestSlowStreamOfALivingWorkerIsNotGivenUp(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	// Far over 8 times the rhythm, in every try: who gives it up never gets past.
 	startWorker(t, "worker-a", d.history, workerOptions{serve: counting(time.Millisecond, func(_ *testWorker, n uint64) error {
 		if n == 20 {
@@ -293,7 +293,7 @@ func TestSlowStreamOfALivingWorkerIsNotGivenUp(t *testing.T) {
 
 func TestMissingMessageIsAskedForAgain(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	var skipped atomic.Bool
 	lossy := func(w *testWorker, srv *rpcnet.Server) {
 		srv.Register(rpcnet.Method{Spec: countSpec, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
@@ -333,7 +333,7 @@ var talkSpec = &rpcnet.Spec{
 
 func TestRequestsAreSentAgainWhenATwoWayStreamIsResumed(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	var broken atomic.Bool
 	serve := func(w *testWorker, srv *rpcnet.Server) {
 		srv.Register(rpcnet.Method{Spec: talkSpec, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
@@ -409,7 +409,7 @@ func TestRequestsAreSentAgainWhenATwoWayStreamIsResumed(t *testing.T) {
 
 func TestStreamWithoutTheMarkEndsWithTheError(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	plain := *countSpec
 	plain.Resume = nil
 	w := startWorker(t, "worker-a", d.history, workerOptions{serve: counting(time.Millisecond, nil)})

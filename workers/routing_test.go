@@ -18,7 +18,7 @@ import (
 
 func TestRegistryFollowsWorkersTagsAndDepartures(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	a := startWorker(t, "worker-a", d.history, workerOptions{tags: cluster.Tags{"gpu": "h100"}})
 	startWorker(t, "worker-b", d.history, workerOptions{config: workers.WorkerConfig{Capacity: 7}})
 	start(t, "bystander", d.history)
@@ -50,7 +50,7 @@ func TestRegistryFollowsWorkersTagsAndDepartures(t *testing.T) {
 
 func TestConnectionCountsAreTrueWhoeverCalls(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	w := startWorker(t, "worker-a", d.history, workerOptions{config: workers.WorkerConfig{Capacity: 16}})
 	d.ready(t, 1)
 	conn, err := d.Node.Endpoint().Dial(t.Context(), w.Node.Self().Addr)
@@ -83,7 +83,7 @@ func TestConnectionCountsAreTrueWhoeverCalls(t *testing.T) {
 
 func TestLeastConnectionsSpreadsCallsThatStay(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{Strategy: balance.LeastConnections}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{Strategy: balance.LeastConnections}, nil)
 	pool := []*testWorker{}
 	for i := range 3 {
 		pool = append(pool, startWorker(t, fmt.Sprint("worker-", i), d.history, workerOptions{config: workers.WorkerConfig{Capacity: 8 * (i/2 + 1)}}))
@@ -107,7 +107,7 @@ func TestLeastConnectionsSpreadsCallsThatStay(t *testing.T) {
 
 func TestTicketsCountUntilTheirCallArrives(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	w := startWorker(t, "worker-a", d.history, workerOptions{})
 	d.ready(t, 1)
 	a, err := d.registry.Assign(balance.PickRequest{Caller: "localhost"})
@@ -137,7 +137,7 @@ func TestTicketsCountUntilTheirCallArrives(t *testing.T) {
 
 func TestCapacityIsKeptAndTheQueueIsBounded(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	w := startWorker(t, "worker-a", d.history, workerOptions{config: workers.WorkerConfig{Capacity: 2, Queue: 3}})
 	d.ready(t, 1)
 	errs := make(chan error, 8)
@@ -171,7 +171,7 @@ func TestCapacityIsKeptAndTheQueueIsBounded(t *testing.T) {
 
 func TestQueuedCallGivesUpItsPlaceWhenItsCallerGoes(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	w := startWorker(t, "worker-a", d.history, workerOptions{config: workers.WorkerConfig{Capacity: 1}})
 	d.ready(t, 1)
 	done := make(chan error, 1)
@@ -194,7 +194,7 @@ func TestQueuedCallGivesUpItsPlaceWhenItsCallerGoes(t *testing.T) {
 
 func TestKilledWorkerIsNotChosenAnyMoreAndNoCallFails(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	pool := map[string]*testWorker{}
 	for _, name := range []string{"worker-a", "worker-b", "worker-c"} {
 		pool[name] = startWorker(t, name, d.history, workerOptions{})
@@ -212,7 +212,11 @@ func TestKilledWorkerIsNotChosenAnyMoreAndNoCallFails(t *testing.T) {
 				default:
 				}
 				calls.Add(1)
-				if _, err := d.client.CallWorker(workers.WithIdempotent(t.Context()), "compute", nil, ""); err != nil {
+				_, err := d.client.CallWorker(with(t, rpcnet.CallOptions{Idempotent: true}), "compute", nil, "")
+				if t.Context().Err() != nil {
+					return // the test has failed
+				}
+				if err != nil {
 					failures.Add(1)
 					t.Error(err)
 				}
@@ -236,7 +240,7 @@ func TestKilledWorkerIsNotChosenAnyMoreAndNoCallFails(t *testing.T) {
 
 func TestRestartedWorkerIsTakenBackAtItsAddress(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	w := startWorker(t, "worker-a", d.history, workerOptions{})
 	d.ready(t, 1)
 	d.call(t, "")
@@ -258,7 +262,7 @@ func TestRestartedWorkerIsTakenBackAtItsAddress(t *testing.T) {
 
 func TestDrainingWorkerRefusesElsewhereAndFinishes(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	a := startWorker(t, "worker-a", d.history, workerOptions{tags: cluster.Tags{"zone": "a"}})
 	startWorker(t, "worker-b", d.history, workerOptions{})
 	d.ready(t, 2)
@@ -303,7 +307,7 @@ func TestWorkerThatFailsCallsIsEjected(t *testing.T) {
 	fine := func(_ *testWorker, srv *rpcnet.Server) {
 		srv.Handle("work", func(context.Context, []byte) ([]byte, error) { return nil, nil })
 	}
-	d := startRouting(t, workers.RegistryConfig{Strategy: balance.RoundRobin}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{Strategy: balance.RoundRobin}, nil)
 	startWorker(t, "worker-a", d.history, workerOptions{serve: broken})
 	startWorker(t, "worker-b", d.history, workerOptions{serve: fine})
 	startWorker(t, "worker-c", d.history, workerOptions{serve: fine})
@@ -325,7 +329,7 @@ func TestWorkerThatFailsCallsIsEjected(t *testing.T) {
 
 func TestOnlyIdempotentCallsAreMadeAgainAndWithinTheBudget(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{Strategy: balance.RoundRobin}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{Strategy: balance.RoundRobin}, nil)
 	var seen atomic.Int64
 	for _, name := range []string{"worker-a", "worker-b", "worker-c"} {
 		startWorker(t, name, d.history, workerOptions{serve: func(w *testWorker, srv *rpcnet.Server) {
@@ -348,7 +352,7 @@ func TestOnlyIdempotentCallsAreMadeAgainAndWithinTheBudget(t *testing.T) {
 	}
 	again := int64(0)
 	for i := range 40 {
-		n := made(workers.WithIdempotent(t.Context()))
+		n := made(with(t, rpcnet.CallOptions{Idempotent: true}))
 		if i == 0 && n != 3 {
 			t.Errorf("an idempotent call was made %d times, want once on each of 3 workers", n)
 		}
@@ -361,7 +365,7 @@ func TestOnlyIdempotentCallsAreMadeAgainAndWithinTheBudget(t *testing.T) {
 
 func TestUnknownSelectorAndNobodyMatchingAreClearErrors(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	startWorker(t, "worker-a", d.history, workerOptions{})
 	d.ready(t, 1)
 	if _, err := d.client.CallWorker(t.Context(), "compute", nil, "zone in"); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
@@ -379,7 +383,7 @@ func TestUnknownSelectorAndNobodyMatchingAreClearErrors(t *testing.T) {
 func TestZonePreferenceKeepsCallsLocalUntilItIsFuller(t *testing.T) {
 	t.Parallel()
 	h := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "director", Tags: cluster.Tags{"zone": "a"}})
-	d := routingOn(t, h, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := routingOn(t, h, workers.RegistryConfig{}, nil)
 	near := startWorker(t, "near", d.history, workerOptions{tags: cluster.Tags{"zone": "a"}, config: workers.WorkerConfig{Capacity: 16}})
 	far := startWorker(t, "far", d.history, workerOptions{tags: cluster.Tags{"zone": "b"}, config: workers.WorkerConfig{Capacity: 16}})
 	d.ready(t, 2)
@@ -398,7 +402,7 @@ func TestZonePreferenceKeepsCallsLocalUntilItIsFuller(t *testing.T) {
 
 func TestCallAllAsksEveryMatchingWorkerOnce(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{}, workers.ClientConfig{})
+	d := startRouting(t, workers.RegistryConfig{}, nil)
 	for i := range 5 {
 		startWorker(t, fmt.Sprint("worker-", i), d.history, workerOptions{tags: cluster.Tags{"odd": fmt.Sprint(i % 2)}})
 	}
@@ -426,7 +430,7 @@ func TestCallAllAsksEveryMatchingWorkerOnce(t *testing.T) {
 
 func TestHedgedCallIsAnsweredByTheSecondWorker(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{Strategy: balance.RoundRobin}, workers.ClientConfig{HedgeAfter: 20 * time.Millisecond})
+	d := startRouting(t, workers.RegistryConfig{Strategy: balance.RoundRobin}, &workers.ClientConfig{HedgeAfter: 20 * time.Millisecond})
 	slow := startWorker(t, "slow", d.history, workerOptions{serve: func(w *testWorker, srv *rpcnet.Server) {
 		srv.Handle("work", func(ctx context.Context, in []byte) ([]byte, error) {
 			<-ctx.Done() // until it is given up
@@ -438,7 +442,7 @@ func TestHedgedCallIsAnsweredByTheSecondWorker(t *testing.T) {
 		srv.Handle("work", func(_ context.Context, in []byte) ([]byte, error) { return append([]byte("quick "), in...), nil })
 	}})
 	d.ready(t, 2)
-	ctx := workers.WithIdempotent(t.Context())
+	ctx := with(t, rpcnet.CallOptions{Idempotent: true})
 	for range 40 { // saves up two hedges
 		if _, err := d.client.CallWorker(ctx, "compute", nil, ""); err != nil {
 			t.Fatal(err)
@@ -458,8 +462,8 @@ func TestCallsOfAKeyOrAHintStayOnTheirWorker(t *testing.T) {
 	h := start(t, "director")
 	// On a machine that starves the test nobody is late.
 	patient := workers.PhiConfig{AvoidPause: time.Minute, SuspectPause: time.Minute}
-	hashed := routingOn(t, h, workers.RegistryConfig{Strategy: balance.ConsistentHash, Phi: patient}, workers.ClientConfig{})
-	sticky := routingOn(t, h, workers.RegistryConfig{Strategy: balance.StickyUntilFull, Phi: patient}, workers.ClientConfig{})
+	hashed := routingOn(t, h, workers.RegistryConfig{Strategy: balance.ConsistentHash, Phi: patient}, nil)
+	sticky := routingOn(t, h, workers.RegistryConfig{Strategy: balance.StickyUntilFull, Phi: patient}, nil)
 	for i := range 3 {
 		startWorker(t, fmt.Sprint("worker-", i), h, workerOptions{config: workers.WorkerConfig{Capacity: 8}})
 	}
@@ -467,7 +471,7 @@ func TestCallsOfAKeyOrAHintStayOnTheirWorker(t *testing.T) {
 	sticky.ready(t, 3)
 	owners := map[string]bool{}
 	for k := range 12 {
-		ctx := workers.WithAffinity(t.Context(), fmt.Sprint("session-", k))
+		ctx := with(t, rpcnet.CallOptions{AffinityKey: fmt.Sprint("session-", k)})
 		var first string
 		for i := range 5 {
 			out, err := hashed.client.CallWorker(ctx, "compute", nil, "")
@@ -486,7 +490,7 @@ func TestCallsOfAKeyOrAHintStayOnTheirWorker(t *testing.T) {
 		t.Errorf("12 keys are all owned by %v", owners)
 	}
 	for range 20 {
-		out, err := sticky.client.CallWorker(workers.WithHint(t.Context(), "worker-1"), "compute", nil, "")
+		out, err := sticky.client.CallWorker(with(t, rpcnet.CallOptions{LastWorker: "worker-1"}), "compute", nil, "")
 		if err != nil || string(out) != "worker-1" {
 			t.Errorf("with a last worker: %q, %v", out, err)
 		}

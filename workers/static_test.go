@@ -39,7 +39,7 @@ func TestStaticRegistryFollowsItsList(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.Close() })
-	c, err := workers.NewClient(r, workers.ClientConfig{})
+	c, err := workers.NewClient(r, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -134,7 +134,7 @@ func overCluster(t *testing.T, srv *rpcnet.Server) rpcnet.Transport {
 	r, err := workers.NewStaticRegistry(rpctest.Listen(t), list, &workers.RegistryConfig{Logger: slog.New(slog.DiscardHandler)})
 	must(err)
 	t.Cleanup(func() { r.Close() })
-	c, err := workers.NewClient(r, workers.ClientConfig{})
+	c, err := workers.NewClient(r, nil)
 	must(err)
 	t.Cleanup(func() { c.Close() })
 	wait, cancel := context.WithTimeout(t.Context(), 10*time.Second)

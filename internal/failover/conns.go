@@ -12,31 +12,22 @@ import (
 // Conns are connections to workers, made on demand and shared by all calls. It
 // is safe for concurrent use.
 type Conns struct {
-	dial func(ctx context.Context, key Key) (*rpcnet.Conn, error)
+	dial func(ctx context.Context, to Worker) (*rpcnet.Conn, error)
 	ctx  context.Context // of dials
 	stop context.CancelFunc
 	work sync.WaitGroup // dials
 
 	mu    sync.Mutex
-	conns map[Key]*pooled
-}
-
-// A Key says whose connection it is: a life of a worker at an address. The id
-// may be empty where lives are not told apart. Whoever answers must be Target, and
-// its certificate carry the host of the address or, if there is one, ServerName.
-type Key struct {
-	ID, Addr   string
-	ServerName string
-	Target     rpcnet.Target
+	conns map[Worker]*pooled
 }
 
 // pooled is a connection that is there or being made.
 type pooled struct {
-	key   Key
+	to    Worker
 	done  chan struct{} // closed when conn or err is set
 	conn  *rpcnet.Conn
 	err   error
-	gone  bool // not in the pool any more: closed when nobody uses it
+	gone  bool // not in the pool any more: closed when no call uses it
 	refs  int  // calls that use it
 	used  time.Time
 	probe *probe // under way, nil: none
@@ -61,18 +52,16 @@ type probe struct {
 const idleAfter = time.Minute
 
 // NewConns returns no connections yet. dial is given timeout for each.
-func NewConns(timeout time.Duration, dial func(ctx context.Context, key Key) (*rpcnet.Conn, error)) *Conns {
-	c := &Conns{conns: map[Key]*pooled{}}
+func NewConns(timeout time.Duration, dial func(ctx context.Context, to Worker) (*rpcnet.Conn, error)) *Conns {
+	c := &Conns{conns: map[Worker]*pooled{}}
 	c.ctx, c.stop = context.WithCancel(context.Background())
-	c.dial = func(ctx context.Context, key Key) (*rpcnet.Conn, error) {
+	c.dial = func(ctx context.Context, to Worker) (*rpcnet.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		return dial(ctx, key)
+		return dial(ctx, to)
 	}
 	return c
 }
-
-var errConnsClosed = rpcnet.NewError(rpcnet.CodeUnavailable, "the client is closed").WithUnprocessed()
 
 // A Lease is one call's use of a connection: the connection is not closed
 // while the call runs, unless its worker is gone. The zero value is ready.
@@ -83,24 +72,20 @@ type Lease struct {
 	p  *pooled
 }
 
-// dialPatience is how long a call waits for a connection before it tries another
-// worker; the dial goes on.
-const dialPatience = 400 * time.Millisecond
-
-// errSlow says that a worker has not accepted a connection within
-// dialPatience: it may be frozen, or far away.
-var errSlow = errors.New("still connecting")
+// slowDial is how long a call waits for a connection before another worker is
+// tried. The dial goes on.
+const slowDial = 400 * time.Millisecond
 
 // Take returns the connection to a worker. Concurrent first calls share one
-// dial, which goes on when the caller that began it gives up. patient is for
-// calls that have no other worker to try.
-func (l *Lease) Take(ctx context.Context, c *Conns, key Key, patient bool) (*rpcnet.Conn, error) {
+// dial, which goes on when the caller that began it gives up. A call waits
+// longer than slowDial with waitInQueue: it has no other worker to try.
+func (l *Lease) Take(ctx context.Context, c *Conns, to Worker, waitInQueue bool) (*rpcnet.Conn, error) {
 	c.mu.Lock()
 	if c.ctx.Err() != nil {
 		c.mu.Unlock()
 		return nil, errConnsClosed
 	}
-	p := c.pooled(key)
+	p := c.pooled(to)
 	p.refs++
 	c.mu.Unlock()
 	l.mu.Lock()
@@ -112,8 +97,8 @@ func (l *Lease) Take(ctx context.Context, c *Conns, key Key, patient bool) (*rpc
 	default:
 	}
 	var slow <-chan time.Time
-	if !patient {
-		t := time.NewTimer(dialPatience)
+	if !waitInQueue {
+		t := time.NewTimer(slowDial)
 		defer t.Stop()
 		slow = t.C
 	}
@@ -121,10 +106,10 @@ func (l *Lease) Take(ctx context.Context, c *Conns, key Key, patient bool) (*rpc
 	case <-p.done:
 		return p.conn, p.err
 	case <-slow:
-		return nil, rpcnet.Errorf(rpcnet.CodeUnavailable, "%s has not accepted a connection for %v", key.Addr, dialPatience).
+		return nil, rpcnet.Errorf(rpcnet.CodeUnavailable, "%s has not accepted a connection for %v", to.Addr, slowDial).
 			WithCause(errSlow).WithUnprocessed()
 	case <-ctx.Done():
-		return nil, rpcnet.NewError(rpcnet.CodeOf(ctx.Err()), "connecting to "+key.Addr+": "+ctx.Err().Error()).
+		return nil, rpcnet.NewError(rpcnet.CodeOf(ctx.Err()), "connecting to "+to.Addr+": "+ctx.Err().Error()).
 			WithCause(ctx.Err()).WithUnprocessed()
 	}
 }
@@ -179,17 +164,17 @@ func (c *Conns) probe(p *pooled) *probe {
 	return p.probe
 }
 
-// pooled returns the connection of key, which it begins to make if there is none
+// pooled returns the connection to a worker, which it begins to make if there is none
 // that takes calls: one that was lost comes back at its own pace, which is no
 // caller's. The caller holds mu.
-func (c *Conns) pooled(key Key) *pooled {
-	if old := c.conns[key]; old != nil && !old.ready() && c.discard(old) {
+func (c *Conns) pooled(to Worker) *pooled {
+	if old := c.conns[to]; old != nil && !old.ready() && c.discard(old) {
 		c.work.Go(func() { old.conn.Close() })
 	}
-	p := c.conns[key]
+	p := c.conns[to]
 	if p == nil {
-		p = &pooled{key: key, done: make(chan struct{})}
-		c.conns[key] = p
+		p = &pooled{to: to, done: make(chan struct{})}
+		c.conns[to] = p
 		c.work.Go(func() { c.make(p) })
 		c.reap()
 	}
@@ -197,13 +182,13 @@ func (c *Conns) pooled(key Key) *pooled {
 	return p
 }
 
-// Warm makes the connection of key, so that a stream can go on there without
+// Warm makes the connection to a worker, so that a stream can go on there without
 // the time of a handshake.
-func (c *Conns) Warm(key Key) {
+func (c *Conns) Warm(to Worker) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx.Err() == nil {
-		c.pooled(key)
+		c.pooled(to)
 	}
 }
 
@@ -234,24 +219,24 @@ func (l *Lease) Return(failed bool) {
 // close it; otherwise whoever uses it last does. The caller holds mu.
 func (c *Conns) discard(p *pooled) (unused bool) {
 	p.gone = true
-	if c.conns[p.key] == p {
-		delete(c.conns, p.key)
+	if c.conns[p.to] == p {
+		delete(c.conns, p.to)
 	}
 	return p.refs == 0 && p.conn != nil
 }
 
 // make makes the connection p.
 func (c *Conns) make(p *pooled) {
-	conn, err := c.dial(c.ctx, p.key)
+	conn, err := c.dial(c.ctx, p.to)
 	c.mu.Lock()
 	if err != nil {
 		var e *rpcnet.Error
 		if !errors.As(err, &e) {
-			e = rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot connect to %s: %s", p.key.Addr, Reason(err)).WithCause(err).WithUnprocessed()
+			e = rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot connect to %s: %s", p.to.Addr, Reason(err)).WithCause(err).WithUnprocessed()
 		}
 		p.err = e
-		if c.conns[p.key] == p {
-			delete(c.conns, p.key) // the next call tries again
+		if c.conns[p.to] == p {
+			delete(c.conns, p.to) // the next call tries again
 		}
 	}
 	p.conn = conn
@@ -275,22 +260,22 @@ func (c *Conns) reap() {
 
 // Drop forgets the connections to a worker that is gone. They are closed at
 // once, or when the last call on them has ended.
-func (c *Conns) Drop(id string, atOnce bool) {
-	c.forget(atOnce, func(k Key) bool { return k.ID == id })
+func (c *Conns) Drop(node, boot string, atOnce bool) {
+	c.forget(atOnce, func(w Worker) bool { return w.Node == node && w.Boot == boot })
 }
 
 // Close closes all connections and waits for dials under way.
 func (c *Conns) Close() {
 	c.stop()
-	c.forget(true, func(Key) bool { return true })
+	c.forget(true, func(Worker) bool { return true })
 	c.work.Wait()
 }
 
-func (c *Conns) forget(atOnce bool, match func(Key) bool) {
+func (c *Conns) forget(atOnce bool, match func(Worker) bool) {
 	var conns []*rpcnet.Conn
 	c.mu.Lock()
-	for key, p := range c.conns {
-		if match(key) {
+	for to, p := range c.conns {
+		if match(to) {
 			if c.discard(p) || p.conn != nil && atOnce {
 				conns = append(conns, p.conn)
 			}

@@ -16,7 +16,7 @@ import (
 func pool(t *testing.T) (*failover.Conns, *atomic.Pointer[rpcnet.Conn]) {
 	var last atomic.Pointer[rpcnet.Conn]
 	creds := rpctest.Credentials(t)
-	conns := failover.NewConns(5*time.Second, func(ctx context.Context, key failover.Key) (*rpcnet.Conn, error) {
+	conns := failover.NewConns(5*time.Second, func(ctx context.Context, key failover.Worker) (*rpcnet.Conn, error) {
 		conn, err := rpcnet.Dial(ctx, key.Addr, creds, rpcnet.WithFailFast(), rpcnet.WithLogger(rpctest.Logger(t)))
 		if err == nil {
 			last.Store(conn)
@@ -33,7 +33,7 @@ func echo() *rpcnet.Server {
 	return srv
 }
 
-func call(t *testing.T, conns *failover.Conns, key failover.Key) error {
+func call(t *testing.T, conns *failover.Conns, key failover.Worker) error {
 	var l failover.Lease
 	conn, err := l.Take(t.Context(), conns, key, true)
 	if err == nil {
@@ -49,7 +49,7 @@ func TestCallAfterAnOutageFindsAConnection(t *testing.T) {
 	t.Parallel()
 	conns, last := pool(t)
 	proxy := rpctest.NewProxy(t, rpctest.Serve(t, echo()).Addr().String())
-	key := failover.Key{ID: "boot", Addr: proxy.Addr()}
+	key := failover.Worker{Target: rpcnet.Target{Boot: "boot"}, Addr: proxy.Addr()}
 	if err := call(t, conns, key); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestCallAfterAnOutageFindsAConnection(t *testing.T) {
 func TestConnectionThatTakesNoCallsIsReplacedAndClosed(t *testing.T) {
 	t.Parallel()
 	conns, last := pool(t)
-	key := failover.Key{ID: "boot", Addr: rpctest.Serve(t, echo()).Addr().String()}
+	key := failover.Worker{Target: rpcnet.Target{Boot: "boot"}, Addr: rpctest.Serve(t, echo()).Addr().String()}
 	for range 3 {
 		if err := call(t, conns, key); err != nil {
 			t.Fatal(err)
@@ -108,7 +108,7 @@ func TestCallsThatAskAtTheSameTimeShareAProbe(t *testing.T) {
 		return failover.ServeProbe(ctx, spec, s)
 	}})
 	conns, _ := pool(t)
-	key := failover.Key{Addr: rpctest.Serve(t, srv).Addr().String()}
+	key := failover.Worker{Addr: rpctest.Serve(t, srv).Addr().String()}
 	var l failover.Lease
 	if _, err := l.Take(t.Context(), conns, key, true); err != nil {
 		t.Fatal(err)

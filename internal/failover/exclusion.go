@@ -1,108 +1,97 @@
 package failover
 
 import (
-	"maps"
+	"slices"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
 )
 
-// How long a worker is not wanted that has failed the stream, or refused it.
+// How long a resumable stream excludes a worker that has failed it, or refused it.
 const (
-	grudgeFor = 10 * time.Second
-	fullFor   = time.Second
+	excludeFailed = 10 * time.Second
+	excludeFull   = time.Second
 )
 
-// A grudge is held against a worker that has failed the stream, or refused it.
-type grudge struct {
-	kind kindOfGrudge
-	at   time.Time
-	next uint64 // the sequence that was to come then
+// An exclusion keeps a call from a worker that has failed it, or refused it.
+type exclusion struct {
+	worker string // its name
+	kind   exclusionKind
+	at     time.Time
+	next   uint64 // of a resumable stream: the sequence that was to come then
 }
 
-// A kindOfGrudge is what a worker has done.
-type kindOfGrudge uint8
+// An exclusionKind is why a worker is excluded.
+type exclusionKind uint8
 
 const (
-	failed    kindOfGrudge = iota // failed, or could not be reached
-	elsewhere                     // sent the stream elsewhere: it drains
-	full                          // had no room
-	exceeded                      // said that the stream is over some other limit
+	excludedFailed   exclusionKind = iota // it failed, or could not be reached
+	excludedDraining                      // it drains and takes no new calls
+	excludedFull                          // it had no room, or was slow: it may have room in its queue
+	excludedLimit                         // it said that the call is over some other limit
 )
 
-// refusalOf returns what a worker has done that ended a try before a handler saw
-// it. It reports false if the request is to blame: no worker would do better.
-func refusalOf(e *rpcnet.Error) (kind kindOfGrudge, elsewhereBetter bool) {
+// refusalOf returns why a worker is excluded that ended an attempt before a handler
+// saw it. It reports false if the request is to blame: no worker would do better.
+func refusalOf(e *rpcnet.Error) (kind exclusionKind, elsewhereBetter bool) {
 	switch {
 	case e.Code() == rpcnet.CodeUnavailable && e.Remote():
-		return elsewhere, true
+		return excludedDraining, true
 	case e.Code() == rpcnet.CodeUnavailable:
-		return failed, true
+		return excludedFailed, true
 	case e.Code() != rpcnet.CodeResourceExhausted:
-		return failed, false
+		return excludedFailed, false
 	case isFull(e):
-		return full, true
+		return excludedFull, true
 	}
-	return exceeded, true
+	return excludedLimit, true
 }
 
-// forgive ends the grudges that are older than the last message accepted and
-// reports whether there were any. Such a worker failed the stream before the
-// one that fails it now, and is more likely to be well.
-func (s *Resumable) forgive() bool {
-	before := len(s.excluded)
-	maps.DeleteFunc(s.excluded, func(_ string, g grudge) bool { return g.next < s.cursor.Next() })
-	return len(s.excluded) < before
+// exclusions are those of one call, the oldest first, one for each worker.
+type exclusions []exclusion
+
+// add excludes a worker, in place of what it was excluded for before.
+func (x *exclusions) add(e exclusion) {
+	x.expire(func(old exclusion) bool { return old.worker == e.worker })
+	*x = append(*x, e)
 }
 
-// queue makes the stream wait in the queues of the workers that had no room, if
-// it has not yet, and reports whether there are any.
-func (s *Resumable) queue() bool {
-	if s.wish.Patient {
+// expire ends the exclusions that over reports true for, and reports whether there
+// were any.
+func (x *exclusions) expire(over func(exclusion) bool) bool {
+	before := len(*x)
+	*x = slices.DeleteFunc(*x, over)
+	return len(*x) < before
+}
+
+// names appends the names of the workers.
+func (x exclusions) names(to []string) []string {
+	for _, e := range x {
+		to = append(to, e.worker)
+	}
+	return to
+}
+
+// onlyLimits reports whether every worker excluded says that the call is over a
+// limit, and there are any.
+func (x exclusions) onlyLimits() bool {
+	return len(x) > 0 && !slices.ContainsFunc(x, func(e exclusion) bool { return e.kind != excludedLimit })
+}
+
+// exclude keeps the call from a worker.
+func (s *Stream) exclude(worker string, kind exclusionKind, next uint64) {
+	s.excluded.add(exclusion{worker, kind, time.Now(), next})
+	if s.pick.LastWorker == worker {
+		s.pick.LastWorker = ""
+	}
+}
+
+// queue makes the call wait in the queues of the workers that were full, once, and
+// reports whether there are any.
+func (s *Stream) queue() bool {
+	if s.pick.WaitInQueue {
 		return false
 	}
-	before := len(s.excluded)
-	maps.DeleteFunc(s.excluded, func(_ string, g grudge) bool { return g.kind == full })
-	s.wish.Patient = len(s.excluded) < before
-	return s.wish.Patient
-}
-
-// hopeless reports whether every worker says that the stream is over a limit.
-func (s *Resumable) hopeless() bool {
-	for _, g := range s.excluded {
-		if g.kind != exceeded {
-			return false
-		}
-	}
-	return len(s.excluded) > 0
-}
-
-// resent holds against a worker what it has done.
-func (s *Resumable) resent(worker string, kind kindOfGrudge) {
-	s.excluded[worker] = grudge{kind, time.Now(), s.cursor.Next()}
-}
-
-// over reports whether a grudge has lasted long enough. While the stream is
-// lost, those since then last: each worker is asked once a round.
-func (s *Resumable) over(g grudge) bool {
-	if !s.lost.IsZero() && !g.at.Before(s.lost) {
-		return false
-	}
-	d := grudgeFor
-	if g.kind != failed {
-		d = fullFor
-	}
-	return time.Since(g.at) > d
-}
-
-// grudges makes the wish exclude the workers that have failed lately.
-func (s *Resumable) grudges() {
-	s.wish.Exclude = s.wish.Exclude[:0]
-	for name, g := range s.excluded {
-		if s.over(g) {
-			delete(s.excluded, name)
-			continue
-		}
-		s.wish.exclude(name)
-	}
+	s.pick.WaitInQueue = s.excluded.expire(func(e exclusion) bool { return e.kind == excludedFull })
+	return s.pick.WaitInQueue
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
-// Of two workers that fail in turn one is well at any time, so the stream has
-// no need of patience.
+// Of two workers that fail in turn one is well at any time, so no time to
+// wait for one is needed.
 func TestWorkerThatFailedBeforeIsAskedAgainWhenNobodyElseIsThere(t *testing.T) {
 	failed := uint64(0)
 	serve := upTo(45, ms, func(n uint64) error {
@@ -17,13 +17,12 @@ func TestWorkerThatFailedBeforeIsAskedAgainWhenNobodyElseIsThere(t *testing.T) {
 		}
 		return nil
 	})
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		src.patience = 0
-		n, _, err := count(t.Context(), t, src)
+	bubbleOf(t, failover.Config{ResumeTimeout: -1}, func(t *testing.T, c *fakeCluster) {
+		n, _, err := count(t.Context(), t, c)
 		if n != 45 || err != nil || failed != 40 {
 			t.Errorf("%d numbers, the last failure at %d, %v", n, failed, err)
 		}
-		for _, e := range src.events {
+		for _, e := range c.events {
 			if e.Kind == failover.Waiting {
 				t.Error("the stream waited")
 			}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -36,134 +37,154 @@ type fakeWorker struct {
 	frozen  atomic.Bool // probes have no answer
 	calls   atomic.Int32
 	probes  atomic.Int32
-	ended   []error // how the tries ended
+	ended   []error       // how the attempts ended
+	connect time.Duration // how long it takes to connect
+	givenUp atomic.Bool   // while it was connected to
 	// stream, if not nil, is in place of what serve and answer would do.
 	stream func() rpcnet.ClientStream
 	tr     rpcnet.Transport
 }
 
-// A fakeSource chooses the first worker that is not excluded.
-type fakeSource struct {
-	workers  []*fakeWorker
-	patience time.Duration
-	tokens   int
-	watch    failover.Watch
+// A fakeCluster is a client of workers, of which the first is chosen that is not
+// excluded.
+type fakeCluster struct {
+	*failover.Client
+	workers []*fakeWorker
+	timeout time.Duration // for resuming
 
 	mu     sync.Mutex
-	events []failover.Event
+	events []failover.Event // of streams that are resumed
+}
+
+// newFakeCluster returns a client of workers. A stream waits for timeout.
+func newFakeCluster(t testing.TB, cfg failover.Config, workers ...*fakeWorker) *fakeCluster {
+	f := &fakeCluster{workers: workers, timeout: cfg.ResumeTimeout}
+	cfg.OnEvent = func(_ context.Context, e failover.Event) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.events = append(f.events, e)
+	}
+	var err error
+	if f.Client, err = failover.NewClient(cfg, f, nil); err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
 // bubble runs a test of workers in a synctest bubble.
-func bubble(t *testing.T, f func(t *testing.T, src *fakeSource), workers ...*fakeWorker) {
+func bubble(t *testing.T, f func(t *testing.T, c *fakeCluster), workers ...*fakeWorker) {
+	bubbleOf(t, failover.Config{ResumeTimeout: 10 * time.Second}, f, workers...)
+}
+
+// bubbleOf runs a test of a client with a configuration of its own.
+func bubbleOf(t *testing.T, cfg failover.Config, f func(t *testing.T, c *fakeCluster), workers ...*fakeWorker) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		src := &fakeSource{workers: workers, patience: 10 * time.Second, tokens: 10}
-		for _, w := range workers {
-			srv := rpcnet.NewServer(rpcnet.WithServerInterceptors(func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
-				return func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
-					w.calls.Add(1)
-					if w.refuse != nil {
-						if err := w.refuse(); err != nil {
-							return err
-						}
-					}
-					return next(ctx, spec, s)
-				}
-			}))
-			srv.Register(
-				rpcnet.Method{Spec: countSpec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
-					var req []byte
-					if err := s.Recv(&req); err != nil {
-						return err
-					}
-					return w.serve(ctx, number(req), s)
-				}},
-				rpcnet.Method{Spec: askSpec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
-					var req []byte
-					if err := s.Recv(&req); err != nil {
-						return err
-					}
-					out, err := w.answer(ctx)
-					if err != nil {
-						return err
-					}
-					return s.Send(out)
-				}})
-			srv.Register(w.methods...)
-			tr := rpcnet.InProcess(srv)
-			defer tr.Close()
-			w.tr = tr
-		}
-		f(t, src)
+		c := newFakeCluster(t, cfg, workers...)
+		defer c.Close()
+		defer serve(c)()
+		f(t, c)
 	})
 }
 
-func (s *fakeSource) Next(_ context.Context, w *failover.Wish) (failover.Leg, error) {
-	for _, o := range s.workers {
-		if !slices.Contains(w.Exclude, o.name) {
-			return &fakeLeg{s, o}, nil
+// serve has the workers serve until the function it returns is called.
+func serve(c *fakeCluster) (stop func()) {
+	var trs []interface{ Close() error }
+	for _, w := range c.workers {
+		srv := rpcnet.NewServer(rpcnet.WithServerInterceptors(func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
+			return func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
+				w.calls.Add(1)
+				if w.refuse != nil {
+					if err := w.refuse(); err != nil {
+						return err
+					}
+				}
+				return next(ctx, spec, s)
+			}
+		}))
+		srv.Register(
+			rpcnet.Method{Spec: countSpec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+				var req []byte
+				if err := s.Recv(&req); err != nil {
+					return err
+				}
+				return w.serve(ctx, number(req), s)
+			}},
+			rpcnet.Method{Spec: askSpec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+				var req []byte
+				if err := s.Recv(&req); err != nil {
+					return err
+				}
+				out, err := w.answer(ctx)
+				if err != nil {
+					return err
+				}
+				return s.Send(out)
+			}})
+		srv.Register(w.methods...)
+		tr := rpcnet.InProcess(srv)
+		trs = append(trs, tr)
+		w.tr = tr
+	}
+	return func() {
+		for _, tr := range trs {
+			tr.Close()
+		}
+	}
+}
+
+func (f *fakeCluster) Pick(_ context.Context, _ *failover.Client, req *balance.PickRequest) (failover.Attempt, error) {
+	for _, w := range f.workers {
+		if !slices.Contains(req.Exclude, w.name) {
+			return &fakeAttempt{f, w}, nil
 		}
 	}
 	return nil, rpcnet.NewError(rpcnet.CodeUnavailable, "nobody").WithCause(failover.ErrNoWorker).WithUnprocessed()
 }
 
-func (s *fakeSource) Retry() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.tokens--
-	return s.tokens >= 0
-}
-
-func (s *fakeSource) Answered(failover.Leg) {}
-
-func (s *fakeSource) Tell(_ context.Context, e failover.Event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.events = append(s.events, e)
-}
-
-func (s *fakeSource) Patience() time.Duration { return s.patience }
-func (s *fakeSource) MaxAttempts() int        { return 4 }
-func (s *fakeSource) Retryable(err error) bool {
-	return rpcnet.CodeOf(err) == rpcnet.CodeUnavailable
-}
-func (s *fakeSource) Watch() *failover.Watch { return &s.watch }
-
 // calls returns how many calls the workers have had.
-func (s *fakeSource) calls() (n int32) {
-	for _, w := range s.workers {
+func (f *fakeCluster) calls() (n int32) {
+	for _, w := range f.workers {
 		n += w.calls.Load()
 	}
 	return n
 }
 
-type fakeLeg struct {
-	src *fakeSource
-	w   *fakeWorker
+type fakeAttempt struct {
+	f *fakeCluster
+	w *fakeWorker
 }
 
-func (l *fakeLeg) Worker() string { return l.w.name }
+func (a *fakeAttempt) Worker() failover.Worker {
+	return failover.Worker{Target: rpcnet.Target{Node: a.w.name}}
+}
 
-func (l *fakeLeg) Open(ctx context.Context, spec *rpcnet.Spec, attempt int) (rpcnet.ClientStream, error) {
-	if l.w.stream != nil {
-		return l.w.stream(), nil
+func (a *fakeAttempt) Open(ctx context.Context, spec *rpcnet.Spec, number int) (rpcnet.ClientStream, error) {
+	if a.w.stream != nil {
+		return a.w.stream(), nil
 	}
-	return rpcnet.NewClient(l.w.tr, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Attempt: attempt}}).NewStream(ctx, spec)
+	if a.w.connect > 0 {
+		if err := sleep(ctx, a.w.connect); err != nil {
+			a.w.givenUp.Store(true)
+			return nil, rpcnet.NewError(rpcnet.CodeOf(err), "connecting").WithUnprocessed()
+		}
+	}
+	return rpcnet.NewClient(a.w.tr, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Attempt: number}}).NewStream(ctx, spec)
 }
 
-func (l *fakeLeg) Probe(ctx context.Context) error {
-	l.w.probes.Add(1)
-	if l.w.frozen.Load() {
+func (a *fakeAttempt) Probe(ctx context.Context) error {
+	a.w.probes.Add(1)
+	if a.w.frozen.Load() {
 		<-ctx.Done()
 		return ctx.Err()
 	}
 	return nil
 }
 
-func (l *fakeLeg) End(err error, _ bool) {
-	l.src.mu.Lock()
-	defer l.src.mu.Unlock()
-	l.w.ended = append(l.w.ended, err)
+func (a *fakeAttempt) End(err error) {
+	a.f.mu.Lock()
+	defer a.f.mu.Unlock()
+	a.w.ended = append(a.w.ended, err)
 }
 
 // countSpec is a resumable stream: requests and responses are numbers, the
@@ -228,12 +249,22 @@ func hang(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// open starts a call.
+func open(ctx context.Context, t *testing.T, c rpcnet.Transport, spec *rpcnet.Spec) rpcnet.ClientStream {
+	t.Helper()
+	s, err := c.NewStream(ctx, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // count opens a stream and returns how many numbers came and after which time
 // and with which error it ended, nil for the clean end.
-func count(ctx context.Context, t *testing.T, src failover.Source) (n uint64, took time.Duration, err error) {
+func count(ctx context.Context, t *testing.T, c rpcnet.Transport) (n uint64, took time.Duration, err error) {
 	t.Helper()
 	begin := time.Now()
-	s := failover.NewResumable(ctx, src, countSpec, failover.Wish{})
+	s := open(ctx, t, c, countSpec)
 	defer s.Close()
 	if err := rpcnet.SendOne(s, bytes(1)); err != nil {
 		return 0, time.Since(begin), err
@@ -254,9 +285,12 @@ func count(ctx context.Context, t *testing.T, src failover.Source) (n uint64, to
 }
 
 // ask makes a unary call.
-func ask(ctx context.Context, src failover.Source, spec *rpcnet.Spec) (answer string, took time.Duration, err error) {
+func ask(ctx context.Context, c rpcnet.Transport, spec *rpcnet.Spec) (answer string, took time.Duration, err error) {
 	begin := time.Now()
-	s := failover.NewStream(ctx, src, spec, failover.Wish{}, false)
+	s, err := c.NewStream(ctx, spec)
+	if err != nil {
+		return "", 0, err
+	}
 	defer s.Close()
 	var b []byte
 	if err = rpcnet.SendOne(s, []byte{}); err == nil {

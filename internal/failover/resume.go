@@ -1,237 +1,318 @@
 package failover
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
 )
 
-// This file is how a resumable stream finds its next worker, and when it gives
-// up.
-//
-// A stream is lost from the moment its worker fails, refuses it or hands it
-// over until one has sent a message. While it is lost, each worker is asked
-// once a round: those that fail, refuse or have no room are left out until
-// nobody remains. Then it pauses, longer each round, and begins a new one, until
-// it has been lost for longer than the source's patience. So a stream that
-// everybody refuses ends, and is no burden meanwhile. Apart from that, tries
-// that a handler saw and that brought nothing are counted
-// ([MaxResumes]).
+const (
+	// resumeKeep is how many bytes of requests, after the first, a resumable stream
+	// keeps until its worker has acknowledged them. Above it the stream goes on
+	// but cannot be resumed any more.
+	resumeKeep = 1 << 20
+	// overLimitFor is the ResumeTimeout of a stream that every worker refuses for
+	// something that rarely passes, such as the size of its request.
+	overLimitFor = time.Second
+)
 
-// open opens the stream on a worker, the next one if that fails, and waits for
-// one while nobody is there. last is why. The caller holds sendMu.
-func (s *Resumable) open(last error) error {
+// resuming is the [policy] of a stream whose responses carry a sequence. When its
+// worker fails, stalls or hands it over, another one goes on with the next
+// sequence: the caller sees every message once, in order.
+//
+// Such a stream is lost from the moment its worker fails, refuses it or hands it
+// over until one has sent a message. While it is lost, each worker is asked
+// once a round: those that fail, refuse or have no room are excluded until none
+// remains. Then it pauses, longer each round, and begins a new one, until it has been
+// lost for longer than [Config.ResumeTimeout]. So a stream that all workers refuse
+// ends, and is no burden meanwhile. Apart from that, attempts that a handler saw and
+// that brought nothing are counted ([MaxResumes]).
+type resuming struct {
+	stream *Stream
+	origin time.Time
+	timer  *time.Timer // runs checkWorker while the stream waits; mu of the stream guards it
+
+	// The opener's.
+	cursor  Cursor
+	stall   Stall
+	first   any                 // the first request, to be asked again from a later sequence
+	current rpcnet.ClientStream // the attempt that is under way
+	lost    time.Time           // since when the stream is lost; zero: it is not
+	pauses  int                 // since then, because no worker could be chosen
+	silent  map[string]bool     // workers that were silent since then, by name
+}
+
+// CanResume reports whether a procedure's streams can be resumed.
+func CanResume(spec *rpcnet.Spec) bool { return spec.Resume != nil && spec.Shape&rpcnet.Feed != 0 }
+
+// newResumable starts such a stream. A worker is chosen when the first request is
+// sent.
+func (c *Client) newResumable(ctx context.Context, spec *rpcnet.Spec, o rpcnet.CallOptions) *Stream {
+	call := new(struct {
+		Stream
+		policy resuming
+	})
+	p := &call.policy
+	*p = resuming{stream: &call.Stream, origin: time.Now(), silent: map[string]bool{}}
+	p.timer = time.AfterFunc(time.Hour, call.checkWorker)
+	p.timer.Stop()
+	call.init(ctx, c, p, spec, o)
+	call.pick.Alternates = 1
+	return &call.Stream
+}
+
+func (p *resuming) now() time.Duration { return time.Since(p.origin) }
+
+func (p *resuming) ask(msg any, b []byte) (limit int) {
+	p.first = copyOf(p.stream.spec, msg, b)
+	return resumeKeep
+}
+
+// choose chooses a worker, and waits for one while there is none.
+func (p *resuming) choose(last error) (Attempt, error) {
+	s := p.stream
 	for {
 		if s.ctx.Err() != nil {
-			return s.fail(contextError(s.ctx))
+			return nil, contextError(s.ctx)
 		}
-		s.grudges()
-		l, err := s.source.Next(s.ctx, &s.wish)
-		if errors.Is(err, ErrNoWorker) {
-			if s.forgive() || s.queue() || s.waitForWorker(err) {
-				continue
-			}
+		s.excluded.expire(p.over)
+		a, err := s.pickWorker()
+		if errors.Is(err, ErrNoWorker) && (p.expireOlder() || s.queue() || p.waitForWorker(err)) {
+			continue
 		}
 		if err != nil {
-			return s.fail(s.cannot(err, last))
+			return nil, p.cannot(err, last)
 		}
-		cur, err := s.openOn(l)
-		if err == nil {
-			if s.cursor.Attempt() > 0 {
-				s.source.Tell(s.ctx, Event{Kind: Resumed, Worker: l.Worker(), Next: s.cursor.Next()})
-			}
-			return nil
-		}
-		l.End(err, false)
-		if cur != nil {
-			cur.Close()
-		}
-		if ferr := s.next(err, l); ferr != nil {
-			return s.fail(ferr)
-		}
-		last = err
+		return a, nil
 	}
 }
 
-// cannot is the error of a stream for which nobody can be chosen, for the
-// reason err. last is why it was to be opened again.
-func (s *Resumable) cannot(err, last error) error {
-	if s.ctx.Err() != nil {
-		return contextError(s.ctx)
+// over reports whether an exclusion has lasted long enough. While the stream is
+// lost, those since then last: each worker is asked once a round.
+func (p *resuming) over(e exclusion) bool {
+	if !p.lost.IsZero() && !e.at.Before(p.lost) {
+		return false
 	}
-	if last == nil || !errors.Is(err, ErrNoWorker) {
+	d := excludeFull
+	if e.kind == excludedFailed {
+		d = excludeFailed
+	}
+	return time.Since(e.at) > d
+}
+
+// expireOlder ends the exclusions that are older than the last message accepted and
+// reports whether there were any. Such a worker failed the stream before the one
+// that fails it now, and is more likely to be well.
+func (p *resuming) expireOlder() bool {
+	return p.stream.excluded.expire(func(e exclusion) bool { return e.next < p.cursor.Next() })
+}
+
+// waitForWorker ends a round in which no worker took the stream. It pauses and
+// returns true, or returns false if the stream has been lost for too long.
+func (p *resuming) waitForWorker(why error) bool {
+	s := p.stream
+	p.lose()
+	left := s.client.cfg.ResumeTimeout
+	if s.excluded.onlyLimits() {
+		left = min(left, overLimitFor)
+	}
+	if left -= time.Since(p.lost); left <= 0 {
+		return false
+	}
+	s.excluded = s.excluded[:0] // better one of those than none
+	s.pick.WaitInQueue = true
+	p.pauses++
+	pause := min(Backoff(p.pauses+1, rand.New(randSource{})), left)
+	s.client.Tell(s.ctx, Event{Kind: Waiting, Err: why, Next: p.cursor.Next(), Pause: pause})
+	p.pause(pause)
+	return true
+}
+
+// cannot returns the error of a stream for which no worker can be chosen, for the
+// reason err. last is why it was to be opened again.
+func (p *resuming) cannot(err, last error) error {
+	switch {
+	case p.stream.ctx.Err() != nil:
+		return contextError(p.stream.ctx)
+	case last == nil || !errors.Is(err, ErrNoWorker):
 		return err
 	}
 	code := rpcnet.CodeUnavailable
 	if rpcnet.CodeOf(last) == rpcnet.CodeResourceExhausted {
-		if s.hopeless() {
+		if p.stream.excluded.onlyLimits() {
 			return last
 		}
 		code = rpcnet.CodeResourceExhausted
 	}
-	return rpcnet.Errorf(code, "cannot resume at %d: %s, after: %s", s.cursor.Next(), Reason(err), Reason(last)).WithCause(errors.Join(err, last))
+	return rpcnet.Errorf(code, "cannot resume at %d: %s, after: %s", p.cursor.Next(), Reason(err), Reason(last)).WithCause(errors.Join(err, last))
 }
 
-// waitForWorker ends a round in which nobody took the stream: it pauses and
-// reports true, or patience is at its end.
-func (s *Resumable) waitForWorker(why error) bool {
-	s.lose()
-	left := s.source.Patience()
-	if s.hopeless() {
-		left = min(left, hopelessFor)
-	}
-	if left -= time.Since(s.lost); left <= 0 {
-		return false
-	}
-	clear(s.excluded) // better one of those than nobody
-	s.wish.Patient = true
-	s.pauses++
-	pause := min(Backoff(s.pauses+1, rand.New(pauseSource{})), left)
-	s.source.Tell(s.ctx, Event{Kind: Waiting, Err: why, Next: s.cursor.Next(), Pause: pause})
-	s.pause(pause)
-	return true
-}
-
-// hopelessFor is the patience of a stream that every worker refuses for
-// something that rarely passes, such as the size of its request.
-const hopelessFor = time.Second
-
-// lose says that no worker has the stream.
-func (s *Resumable) lose() {
-	if s.lost.IsZero() {
-		s.lost = time.Now()
+// lose notes that no worker has the stream.
+func (p *resuming) lose() {
+	if p.lost.IsZero() {
+		p.lost = time.Now()
 	}
 }
 
-// taken says that a worker has the stream: it has sent a message, or fails after
-// it took it.
-func (s *Resumable) taken() {
-	if s.lost.IsZero() {
+// taken notes that a worker has the stream: it has sent a message, or fails after it
+// took it.
+func (p *resuming) taken() {
+	if p.lost.IsZero() {
 		return
 	}
-	s.lost, s.pauses, s.wish.Patient = time.Time{}, 0, false
-	clear(s.silent)
+	p.lost, p.pauses, p.stream.pick.WaitInQueue = time.Time{}, 0, false
+	clear(p.silent)
 }
 
-// pauseSource is the global source of randomness.
-type pauseSource struct{}
+// randSource is the global source of randomness.
+type randSource struct{}
 
-func (pauseSource) Uint64() uint64 { return rand.Uint64() }
+func (randSource) Uint64() uint64 { return rand.Uint64() }
 
 // pause waits for d, or for the end of the context.
-func (s *Resumable) pause(d time.Duration) {
+func (p *resuming) pause(d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-s.ctx.Done():
+	case <-p.stream.ctx.Done():
 	}
 }
 
-// openOn opens the stream on the worker of l and asks for what comes next.
-func (s *Resumable) openOn(l Leg) (rpcnet.ClientStream, error) {
-	head := s.head
-	if next := s.cursor.Next(); next > 1 && s.first != nil {
+// open opens the stream and asks for what comes next.
+func (p *resuming) open(a Attempt, head []byte) (rpcnet.ClientStream, []byte, error) {
+	s := p.stream
+	if next := p.cursor.Next(); next > 1 && p.first != nil {
 		var err error
-		if head, err = Encode(s.spec, s.spec.Resume.From(s.first, next)); err != nil {
-			return nil, err
+		if head, err = Encode(s.spec, s.spec.Resume.From(p.first, next)); err != nil {
+			return nil, nil, err
 		}
 	}
-	ctx, call := recorded(s.ctx)
-	cur, err := l.Open(ctx, s.raw, min(s.cursor.Attempt(), 255))
+	cur, err := a.Open(s.ctx, s.raw, min(p.cursor.Attempt(), maxAttempts))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return cur, errClosed
-	}
-	var requests [][]byte
-	if head != nil {
-		requests = append(requests, head)
-	}
-	requests = append(requests, s.kept...)
-	small := s.keptSize <= keepMost
-	var sent chan struct{}
-	if !small {
-		sent = make(chan struct{})
-		cur = &replaying{cur, sent}
-	}
-	s.current, s.leg, s.record = cur, l, record{call, call.Attempts()}
-	s.try++
-	s.base = s.dropped
-	try := s.try
-	s.mu.Unlock()
-	s.stall.Start(s.now())
-	if small {
-		s.beginWait(silentFor) // the first may be larger than a window
-		return cur, s.endWait(try, sendAll(cur, requests, s.sendClosed))
-	}
-	// More than a window may hold: the worker may want to be read meanwhile.
-	// The goroutine ends with the call; whoever sends next waits for it.
-	under, closed := cur.(*replaying).ClientStream, s.sendClosed
-	go func() {
-		defer close(sent)
-		sendAll(under, requests, closed)
-	}()
-	return cur, nil
+	p.current = cur
+	p.stall.Start(p.now())
+	return cur, head, nil
 }
 
-// next decides whether the stream may be opened again after err, and prepares
-// it. The caller holds sendMu.
-func (s *Resumable) next(err error, l Leg) error {
-	s.mu.Lock()
-	tooMany := s.tooMany
-	s.mu.Unlock()
+func (p *resuming) running(a Attempt) {
+	if s := p.stream; p.cursor.Attempt() > 0 {
+		s.client.Tell(s.ctx, Event{Kind: Resumed, Worker: a.Worker().Node, Next: p.cursor.Next()})
+	}
+}
+
+func (p *resuming) received(msg any, err error) error {
+	s := p.stream
+	switch err {
+	case nil:
+		s.answer()
+		p.stall.Message(p.now())
+		seq := s.spec.Resume.Sequence(msg)
+		switch p.cursor.Message(p.cursor.Attempt(), seq) {
+		case Accept:
+			p.taken() // a worker that only repeats what is known has not taken it
+			if accepted := s.spec.Resume.Accepted; accepted != nil && seq > 0 {
+				p.first = accepted(p.first, msg)
+			}
+			s.requests.acknowledged(msg)
+			return nil
+		case Drop:
+			return errDropped
+		}
+		return fmt.Errorf("%w: %d in place of %d", ErrGap, seq, p.cursor.Next())
+	case io.EOF:
+		last := lastSent(p.current)
+		if p.cursor.End(p.cursor.Attempt(), last) == Accept {
+			s.answer()
+			return io.EOF
+		}
+		return fmt.Errorf("%w: the end at %d, the last was %d", ErrGap, p.cursor.Last(), last)
+	}
+	return err
+}
+
+func (p *resuming) failed(a Attempt, err error) error {
+	s, worker := p.stream, a.Worker().Node
 	var e *rpcnet.Error
 	_, moved := MovedAt(err)
 	stalled := errors.Is(err, ErrStalled)
-	kind, pause := failed, time.Duration(0)
+	kind, pause := excludedFailed, time.Duration(0)
 	switch {
 	case s.ctx.Err() != nil, errors.Is(err, errConnsClosed):
 		return err
-	case tooMany:
+	case !s.requests.whole():
 		return rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot resume: more than %d bytes of requests were not acknowledged: %s", resumeKeep, Reason(err)).WithCause(err)
 	case moved:
-		s.cursor.Move() // planned, and so it counts for nothing
+		p.cursor.Move() // planned, and so it counts for nothing
 	case errors.As(err, &e) && e.Unprocessed():
 		var better bool
 		if kind, better = refusalOf(e); !better {
 			return err
 		}
-		s.cursor.Move() // no handler has seen this try: it counts for nothing
-	case stalled && s.silent[l.Worker()]:
-		s.cursor.Move() // nobody else is there, and it is still silent: patience decides
-	case stalled, errors.Is(err, ErrGap), s.source.Retryable(err):
-		if _, rerr := s.cursor.Resume(); rerr != nil {
+		p.cursor.Move() // no handler has seen this attempt: it counts for nothing
+	case stalled && p.silent[worker]:
+		p.cursor.Move() // no other is there, and this one is still silent: ResumeTimeout decides
+	case stalled, errors.Is(err, ErrGap), s.client.cfg.Retryable(err):
+		if _, rerr := p.cursor.Resume(); rerr != nil {
 			code := rpcnet.CodeUnavailable
 			if e != nil {
 				code = e.Code()
 			}
 			return rpcnet.Errorf(code, "%v: %s", rerr, Reason(err)).WithCause(errors.Join(rerr, err))
 		}
-		pause = Backoff(s.cursor.Fruitless(), rand.New(pauseSource{}))
+		pause = Backoff(p.cursor.Fruitless(), rand.New(randSource{}))
 		if stalled {
-			s.silent[l.Worker()] = true
+			p.silent[worker] = true
 		} else {
-			s.taken() // until now
+			p.taken() // until now
 		}
 	default:
 		return err
 	}
-	s.lose()
-	s.wish.Hint = ""
-	s.resent(l.Worker(), kind)
-	event := Event{Kind: Failed, Worker: l.Worker(), Err: err, Next: s.cursor.Next()}
-	if moved || kind == elsewhere {
+	p.lose()
+	s.pick.LastWorker = ""
+	s.exclude(worker, kind, p.cursor.Next())
+	event := Event{Kind: Failed, Worker: worker, Err: err, Next: p.cursor.Next()}
+	if moved || kind == excludedDraining {
 		event.Kind = Moved
 	}
-	s.source.Tell(s.ctx, event)
+	s.client.Tell(s.ctx, event)
 	if pause > 0 {
-		s.pause(pause)
+		p.pause(pause)
 	}
 	return nil
+}
+
+// watch has the worker asked when the stream has been silent for longer than its
+// rhythm allows.
+func (p *resuming) watch(time.Time) bool {
+	p.timer.Reset(p.stall.Timeout())
+	return true
+}
+
+func (p *resuming) watchAgain(_ time.Time, silent time.Duration) {
+	p.timer.Reset(min(silent, probeEvery))
+}
+
+func (p *resuming) unwatch() { p.timer.Stop() }
+
+// mayGiveUp always allows it: a stream that is resumed repeats nothing.
+func (p *resuming) mayGiveUp() bool { return true }
+
+// lastSent returns the last sequence that the worker of cur, a stream that has ended,
+// says it has sent, 0 if it does not say.
+func lastSent(cur rpcnet.ClientStream) uint64 {
+	n, err := strconv.ParseUint(trailer(cur, LastTrailer), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }

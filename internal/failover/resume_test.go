@@ -25,17 +25,17 @@ func refusing(name string, err error) *fakeWorker {
 func TestStreamThatEverybodyRefusesPausesLongerEachTimeAndEnds(t *testing.T) {
 	for _, refusal := range []error{errFull, errDraining} {
 		t.Run(rpcnet.CodeOf(refusal).String(), func(t *testing.T) {
-			bubble(t, func(t *testing.T, src *fakeSource) {
-				n, took, err := count(t.Context(), t, src)
+			bubble(t, func(t *testing.T, c *fakeCluster) {
+				n, took, err := count(t.Context(), t, c)
 				wantCode(t, err, rpcnet.CodeOf(refusal))
-				if n != 0 || took < src.patience || took > src.patience+time.Second {
-					t.Errorf("%d numbers, ended after %v, want the patience of %v", n, took, src.patience)
+				if n != 0 || took < c.timeout || took > c.timeout+time.Second {
+					t.Errorf("%d numbers, ended after %v, want the patience of %v", n, took, c.timeout)
 				}
-				if calls := src.calls(); calls < 20 || calls > 40 {
+				if calls := c.calls(); calls < 20 || calls > 40 {
 					t.Errorf("%d calls in %v, want about 10 rounds of 3", calls, took)
 				}
 				var pauses []time.Duration
-				for _, e := range src.events {
+				for _, e := range c.events {
 					if e.Kind == failover.Waiting {
 						pauses = append(pauses, e.Pause)
 					}
@@ -52,10 +52,10 @@ func TestStreamThatEverybodyRefusesPausesLongerEachTimeAndEnds(t *testing.T) {
 
 func TestRefusalThatNoWorkerWouldTakeBackEndsTheStreamAtOnce(t *testing.T) {
 	denied := rpcnet.NewError(rpcnet.CodeUnauthenticated, "no token").WithUnprocessed()
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		_, took, err := count(t.Context(), t, src)
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		_, took, err := count(t.Context(), t, c)
 		wantCode(t, err, rpcnet.CodeUnauthenticated)
-		if calls := src.calls(); calls != 1 || took > 0 {
+		if calls := c.calls(); calls != 1 || took > 0 {
 			t.Errorf("%d calls in %v", calls, took)
 		}
 	}, refusing("a", denied), refusing("b", denied))
@@ -63,19 +63,19 @@ func TestRefusalThatNoWorkerWouldTakeBackEndsTheStreamAtOnce(t *testing.T) {
 
 func TestStreamOverALimitOfEveryWorkerEndsWithinASecond(t *testing.T) {
 	over := rpcnet.NewError(rpcnet.CodeResourceExhausted, "message of 5 MiB is over the limit").WithUnprocessed()
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		_, took, err := count(t.Context(), t, src)
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		_, took, err := count(t.Context(), t, c)
 		wantCode(t, err, rpcnet.CodeResourceExhausted)
-		if took > 1100*ms || src.calls() > 12 {
-			t.Errorf("%d calls in %v", src.calls(), took)
+		if took > 1100*ms || c.calls() > 12 {
+			t.Errorf("%d calls in %v", c.calls(), took)
 		}
 	}, refusing("a", over), refusing("b", over))
 }
 
 func TestStreamOverTheLimitOfOneWorkerGoesToAnother(t *testing.T) {
 	over := rpcnet.NewError(rpcnet.CodeResourceExhausted, "message of 5 MiB is over the limit").WithUnprocessed()
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		if n, took, err := count(t.Context(), t, src); err != nil || n != 3 || took > 0 {
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		if n, took, err := count(t.Context(), t, c); err != nil || n != 3 || took > 0 {
 			t.Errorf("%d numbers in %v: %v", n, took, err)
 		}
 	}, refusing("a", over), &fakeWorker{name: "b", serve: upTo(3, 0, nil)})
@@ -86,8 +86,8 @@ func TestRefusalsOfDrainingWorkersCostNothing(t *testing.T) {
 	for i := range 10 {
 		ws = append(ws, refusing(fmt.Sprint("draining-", i), errDraining))
 	}
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		if n, took, err := count(t.Context(), t, src); err != nil || n != 3 || took > 0 {
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		if n, took, err := count(t.Context(), t, c); err != nil || n != 3 || took > 0 {
 			t.Errorf("%d numbers in %v: %v", n, took, err)
 		}
 	}, append(ws, &fakeWorker{name: "z", serve: upTo(3, 0, nil)})...)
@@ -111,8 +111,8 @@ func TestPatienceIsMeasuredFromTheLastMessage(t *testing.T) {
 		}
 		return nil
 	})
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		if n, took, err := count(t.Context(), t, src); err != nil || n != 6 || took < 21*time.Second {
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		if n, took, err := count(t.Context(), t, c); err != nil || n != 6 || took < 21*time.Second {
 			t.Errorf("%d numbers in %v: %v", n, took, err)
 		}
 	}, w)
@@ -131,8 +131,8 @@ func TestDisturbanceOfAllWorkersIsOutlasted(t *testing.T) {
 				}
 				return nil
 			}
-			bubble(t, func(t *testing.T, src *fakeSource) {
-				if n, took, err := count(t.Context(), t, src); err != nil || n != 9 || took > time.Second {
+			bubble(t, func(t *testing.T, c *fakeCluster) {
+				if n, took, err := count(t.Context(), t, c); err != nil || n != 9 || took > time.Second {
 					t.Errorf("%d numbers in %v: %v", n, took, err)
 				}
 			}, &fakeWorker{name: "a", serve: upTo(9, 0, blip)}, &fakeWorker{name: "b", serve: upTo(9, 0, blip)})
@@ -142,8 +142,8 @@ func TestDisturbanceOfAllWorkersIsOutlasted(t *testing.T) {
 
 func TestFirstResumeOfARowIsAtOnceAndTheFourthIsNone(t *testing.T) {
 	var once atomic.Bool
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		if n, took, err := count(t.Context(), t, src); err != nil || n != 9 || took > 0 {
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		if n, took, err := count(t.Context(), t, c); err != nil || n != 9 || took > 0 {
 			t.Errorf("%d numbers in %v: %v", n, took, err)
 		}
 	}, &fakeWorker{name: "a", serve: upTo(9, 0, func(n uint64) error {
@@ -154,10 +154,10 @@ func TestFirstResumeOfARowIsAtOnceAndTheFourthIsNone(t *testing.T) {
 	})}, &fakeWorker{name: "b", serve: upTo(9, 0, nil)})
 	t.Run("poison", func(t *testing.T) {
 		poison := func(uint64) error { return errFailed }
-		bubble(t, func(t *testing.T, src *fakeSource) {
-			_, took, err := count(t.Context(), t, src)
-			if !errors.Is(err, failover.ErrNoProgress) || src.calls() != 1+failover.MaxResumes || took < 300*ms || took > time.Second {
-				t.Errorf("%d calls in %v: %v", src.calls(), took, err)
+		bubble(t, func(t *testing.T, c *fakeCluster) {
+			_, took, err := count(t.Context(), t, c)
+			if !errors.Is(err, failover.ErrNoProgress) || c.calls() != 1+failover.MaxResumes || took < 300*ms || took > time.Second {
+				t.Errorf("%d calls in %v: %v", c.calls(), took, err)
 			}
 			wantCode(t, err, rpcnet.CodeUnavailable)
 		}, &fakeWorker{name: "a", serve: upTo(9, 0, poison)}, &fakeWorker{name: "b", serve: upTo(9, 0, poison)})
@@ -168,10 +168,10 @@ func TestStreamOfAClosedClientEndsAtOnce(t *testing.T) {
 	conns := failover.NewConns(time.Second, nil)
 	conns.Close()
 	var lease failover.Lease
-	_, closed := lease.Take(t.Context(), conns, failover.Key{Addr: "127.0.0.1:1"}, false)
+	_, closed := lease.Take(t.Context(), conns, failover.Worker{Addr: "127.0.0.1:1"}, false)
 	w := &fakeWorker{name: "a", stream: func() rpcnet.ClientStream { return &failing{closed} }}
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		_, took, err := count(t.Context(), t, src)
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		_, took, err := count(t.Context(), t, c)
 		wantCode(t, err, rpcnet.CodeUnavailable)
 		if took > 0 {
 			t.Errorf("ended after %v", took)
@@ -188,10 +188,10 @@ func (f *failing) Recv(any) error   { return f.err }
 func (f *failing) Close() error     { return nil }
 
 func TestEndOfTheContextEndsThePause(t *testing.T) {
-	bubble(t, func(t *testing.T, src *fakeSource) {
+	bubble(t, func(t *testing.T, c *fakeCluster) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		_, took, err := count(ctx, t, src)
+		_, took, err := count(ctx, t, c)
 		wantCode(t, err, rpcnet.CodeDeadlineExceeded)
 		if took != 3*time.Second {
 			t.Errorf("ended after %v", took)
@@ -201,13 +201,13 @@ func TestEndOfTheContextEndsThePause(t *testing.T) {
 
 // A worker that was chosen just before it began to drain has not failed.
 func TestStreamThatADrainingWorkerDoesNotTakeHasMoved(t *testing.T) {
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		n, took, err := count(t.Context(), t, src)
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		n, took, err := count(t.Context(), t, c)
 		if n != 3 || err != nil || took > 10*ms {
 			t.Errorf("%d numbers in %v, %v", n, took, err)
 		}
-		if len(src.events) != 2 || src.events[0].Kind != failover.Moved || src.events[0].Worker != "a" || src.events[1].Kind != failover.Resumed {
-			t.Errorf("events %+v, want that it moved", src.events)
+		if len(c.events) != 2 || c.events[0].Kind != failover.Moved || c.events[0].Worker != "a" || c.events[1].Kind != failover.Resumed {
+			t.Errorf("events %+v, want that it moved", c.events)
 		}
 	}, refusing("a", errDraining), &fakeWorker{name: "b", serve: upTo(3, ms, nil)})
 }
@@ -228,11 +228,11 @@ func TestAWorkerThatRepeatsAndMovesDoesNotKeepAStreamForEver(t *testing.T) {
 		}
 		return failover.MovedError(1)
 	}}
-	bubble(t, func(t *testing.T, src *fakeSource) {
+	bubble(t, func(t *testing.T, c *fakeCluster) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		n, took, err := count(ctx, t, src)
-		if n != 1 || err == nil || ctx.Err() != nil || took > src.patience+5*time.Second {
+		n, took, err := count(ctx, t, c)
+		if n != 1 || err == nil || ctx.Err() != nil || took > c.timeout+5*time.Second {
 			t.Errorf("%d numbers, ended after %v: %v", n, took, err)
 		}
 	}, liar)

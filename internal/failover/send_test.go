@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
 // A lostStream is a try whose connection is lost after the first request.
@@ -51,8 +50,8 @@ func gather(_ context.Context, first uint64, s rpcnet.ServerStream) error {
 
 // Whoever sends need not know that the worker has changed.
 func TestRequestsGoOnWhileTheTryIsLost(t *testing.T) {
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		s := failover.NewResumable(t.Context(), src, countSpec, failover.Wish{})
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		s := open(t.Context(), t, c, countSpec)
 		defer s.Close()
 		const requests = 5
 		for n := range uint64(requests) {
@@ -95,11 +94,11 @@ func TestRequestThatCannotBeSentIsAnErrorAndNotSentLater(t *testing.T) {
 			got = append(got, string(b))
 		}
 	}}
-	bubble(t, func(t *testing.T, src *fakeSource) {
+	bubble(t, func(t *testing.T, c *fakeCluster) {
 		ctx, _ := rpcnet.NewCall(t.Context(), rpcnet.CallOptions{MaxMessageSize: 1000})
 		for name, s := range map[string]rpcnet.ClientStream{
-			"stream":    failover.NewStream(ctx, src, spec, failover.Wish{}, false),
-			"resumable": failover.NewResumable(ctx, src, resumable, failover.Wish{}),
+			"stream":    open(ctx, t, c, spec),
+			"resumable": open(ctx, t, c, resumable),
 		} {
 			for _, text := range []string{"request a", strings.Repeat("b", 2000), "request c"} {
 				if err := s.Send([]byte(text)); len(text) > 1000 {
@@ -150,8 +149,8 @@ func TestWhatWasAcceptedGoesWithTheNextTry(t *testing.T) {
 			return nil
 		}}
 	}
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		s := failover.NewResumable(t.Context(), src, spec, failover.Wish{})
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		s := open(t.Context(), t, c, spec)
 		defer s.Close()
 		if err := rpcnet.SendOne(s, []byte("?")); err != nil {
 			t.Fatal(err)

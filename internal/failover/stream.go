@@ -2,102 +2,139 @@ package failover
 
 import (
 	"context"
-	"errors"
 	"io"
-	"slices"
 	"sync"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
-// keepMost is how many bytes of requests a call with many of them keeps so that
-// it can be made again: less than any window, so that sending them again never
-// waits for a peer that waits for us. A call with one request keeps it whatever
-// its size.
-const keepMost = 128 << 10
-
-// A Stream is one call over the workers of a source. It is open on one worker
-// at a time; until the first response it keeps the requests, encoded, so that
-// it can be opened again on another.
+// A Stream is one call over the workers that a client's [Picker] chooses. It is
+// open on one worker at a time, and its [policy] says what happens when an
+// attempt fails. Its states:
 //
-// sendMu is held by whoever sends: the caller, or Recv while it opens the call
-// again. mu guards the fields that both sides and Close look at, and is never
-// held while something blocks.
+//	         first Send                    the worker has
+//	         or CloseSend                  the requests
+//	 new ------------------> opening ------------------> open
+//	                          ^  |                       |  |
+//	   the policy lets the    |  | no worker is left,    |  | the clean end,
+//	   call be made again     |  | or the policy         |  | or an error that
+//	                          |  | returns an error      |  | the policy returns
+//	the attempt has failed ---+  |                       |  |
+//	          ^                  +------> ended <--------|--+
+//	          |                                          |
+//	          +------------------------------------------+
+//
+// Close ends the call from any state. A Stream has no goroutine of its own: the
+// first Send or CloseSend opens it, and from then on Recv makes it again.
+//
+// One goroutine may send while another receives. The opener is the goroutine of
+// the first Send until opened is closed, then that of Recv. It owns what is marked
+// as the opener's without a lock.
 type Stream struct {
-	source     Source
-	ctx        context.Context // ends with Close
-	cancel     context.CancelFunc
-	spec       *rpcnet.Spec
-	raw        *rpcnet.Spec // takes encoded requests
-	idempotent bool
-	opened     chan struct{} // closed when the call is open, or has failed
+	client *Client
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	spec   *rpcnet.Spec
+	raw    *rpcnet.Spec                            // takes encoded requests
+	served func(worker rpcnet.Target, addr string) // hears which worker has answered; nil: nothing does
+	policy policy
+	opened chan struct{} // closed when the call is open, or has failed
 
+	pick     balance.PickRequest // the opener's
+	excluded exclusions          // the opener's
+	next     Attempt             // the opener's: what to begin with; nil: what the picker chooses
+
+	// sendMu is held by whoever sends: the caller, or Recv while it opens the call
+	// again.
 	sendMu     sync.Mutex
-	begun      bool     // opened is closed
-	kept       [][]byte // requests so far
-	keptSize   int
+	begun      bool // opened is closed, or about to be
 	sendClosed bool
-	wish       Wish
-	full       []string // workers excluded because they were full, or slow to connect or answer
-	attempt    int      // tries so far
-	processed  int      // of those, tries that a handler may have seen
 
+	requests requests // has a lock of its own
+
+	// mu guards the fields below, which both sides and Close look at. It is never
+	// held while something blocks.
 	mu       sync.Mutex
-	current  rpcnet.ClientStream
-	leg      Leg
-	keeping  bool // the call can be opened again
+	current  attempt
 	answered bool // there was a response
 	closed   bool
-	final    error               // what Recv returned last
-	waiting  bool                // the source's Watch looks after the try
-	givenUp  rpcnet.ClientStream // the try whose worker was silent
-
-	place watched // the Watch's
+	final    error // what Recv returns from now on; nil: the call has not ended
+	wait     wait
 }
 
-// NewStream starts a call; a worker is chosen when the first request is sent.
-// idempotent says that it may be made twice whatever the procedure says.
-func NewStream(ctx context.Context, src Source, spec *rpcnet.Spec, wish Wish, idempotent bool) *Stream {
-	s := &Stream{source: src, spec: spec, raw: encoded(spec), wish: wish, opened: make(chan struct{}), keeping: true}
+// An attempt is an [Attempt] that is under way. Its number counts those of the
+// stream from 1.
+type attempt struct {
+	rpcnet.ClientStream
+	on     Attempt
+	number int
+}
+
+// A policy says for one kind of call what an answer is worth and whether, where
+// and with which requests the call is made again. The opener calls its methods,
+// but for those of the watchdog.
+type policy interface {
+	// ask keeps the first request, msg, whose encoding is b. It returns how many
+	// bytes of requests are kept after it.
+	ask(msg any, b []byte) (limit int)
+	// choose chooses a worker, or says why there is none. last is the outcome of
+	// the last attempt, nil before the first.
+	choose(last error) (Attempt, error)
+	// open opens the call on the worker of a. It returns the first request that
+	// this attempt sends, made from head, the caller's.
+	open(a Attempt, head []byte) (cur rpcnet.ClientStream, first []byte, err error)
+	// running learns that the call is open on the worker of a.
+	running(a Attempt)
+	// received judges what Recv of an attempt has returned: nil hands msg to the
+	// caller, errDropped waits for the next one, io.EOF ends the call, and any other
+	// error fails the attempt.
+	received(msg any, err error) error
+	// failed prepares that the call is made again after the attempt a has ended with
+	// err. It returns the error that the caller gets if the call is not made again.
+	failed(a Attempt, err error) error
+	watchdog
+}
+
+// init makes s a new stream with the given policy.
+func (s *Stream) init(ctx context.Context, c *Client, p policy, spec *rpcnet.Spec, o rpcnet.CallOptions) {
+	s.client, s.policy, s.spec, s.raw = c, p, spec, encoded(spec)
+	s.served = o.ServedBy
+	s.pick = balance.PickRequest{Selector: c.Narrow(o.Selector), AffinityKey: o.AffinityKey, LastWorker: o.LastWorker}
+	s.opened = make(chan struct{})
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	s.idempotent = idempotent || spec.Idempotency != rpcnet.MayHaveSideEffects
 	if spec.Shape != rpcnet.Unary {
-		context.AfterFunc(s.ctx, s.release) // whoever forgets Close is not counted for ever
+		context.AfterFunc(s.ctx, s.release) // a caller that forgets Close does not count for ever
 	}
-	return s
 }
 
-// Encoded makes a stream take requests that are encoded already.
-func (s *Stream) Encoded() *Stream {
-	s.spec = s.raw
-	return s
-}
-
-// Send keeps the request and sends it.
+// Send keeps the request and sends it. The first one opens the call.
 func (s *Stream) Send(msg any) error {
 	b, err := Encode(s.spec, msg)
 	if err != nil {
 		return err
 	}
+	return s.sendEncoded(msg, b)
+}
+
+// sendEncoded sends the request msg, whose encoding is b. A nil msg is one whose
+// affinity key is known.
+func (s *Stream) sendEncoded(msg any, b []byte) error {
 	s.sendMu.Lock()
 	defer s.sendMu.Unlock()
-	if !s.begun && s.wish.Key == "" && s.spec.Route != nil {
-		s.wish.Key = s.spec.Route(msg)
-	}
-	err = s.push(func() {
-		s.kept = append(s.kept, b)
-		s.keptSize += len(b)
-		if s.keptSize > keepMost && s.spec.Shape&rpcnet.Upload != 0 {
-			s.mu.Lock()
-			s.keeping = false
-			s.mu.Unlock()
+	if !s.begun {
+		if s.pick.AffinityKey == "" && s.spec.Route != nil && msg != nil {
+			s.pick.AffinityKey = s.spec.Route(msg)
 		}
-	}, func(cur rpcnet.ClientStream) error { return cur.Send(b) })
-	if n := len(s.kept); n > 0 && unsendable(err) {
-		s.keptSize -= len(s.kept[n-1])
-		s.kept = s.kept[:n-1]
+		s.requests.begin(b, s.policy.ask(msg, b))
+		return s.begin()
 	}
-	return err
+	cur := s.sending()
+	if cur == nil {
+		return io.EOF
+	}
+	s.requests.add(b)
+	return s.sent(cur.Send(b))
 }
 
 // CloseSend ends the requests.
@@ -107,154 +144,197 @@ func (s *Stream) CloseSend() error {
 	if s.sendClosed {
 		return nil
 	}
-	return s.push(func() { s.sendClosed = true }, rpcnet.ClientStream.CloseSend)
-}
-
-// push keeps something to send, then sends it: by opening the call if it is
-// the first. A failure of the try is Recv's to handle as long as the call can be
-// opened again. The caller holds sendMu.
-func (s *Stream) push(keep func(), send func(rpcnet.ClientStream) error) error {
+	s.sendClosed = true
 	if !s.begun {
-		defer func() { s.begun = true; close(s.opened) }()
-		keep()
-		return s.open(nil)
+		return s.begin()
 	}
-	s.mu.Lock()
-	cur, keeping, final := s.current, s.keeping, s.final
-	s.mu.Unlock()
-	if final != nil || cur == nil {
+	cur := s.sending()
+	if cur == nil {
 		return io.EOF
 	}
-	if keeping {
-		keep()
-	} else {
-		s.kept = nil
-	}
-	err := send(cur)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.keeping && s.ctx.Err() == nil && !unsendable(err) {
-		return nil
-	}
-	return err
+	return s.sent(cur.CloseSend())
 }
 
-// open opens the call on a worker and sends what was kept, on one worker after
-// the other until it succeeds. last is why it must be opened again. The caller
+// begin opens the call for the first time. The caller holds sendMu.
+func (s *Stream) begin() error {
+	s.begun = true
+	defer close(s.opened)
+	return s.open(nil)
+}
+
+// sending returns the attempt to send on, nil if the call has ended. The caller
 // holds sendMu.
+func (s *Stream) sending() rpcnet.ClientStream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.final != nil {
+		return nil
+	}
+	return s.current.ClientStream
+}
+
+// sent returns what the caller sees of err, the result of sending. That the
+// attempt has failed is hidden if the call can be made again: Recv does so, with the
+// requests that were kept. A request that cannot be sent to any worker is not
+// kept. The caller holds sendMu.
+func (s *Stream) sent(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case unsendable(err):
+		s.requests.unsend()
+		return err
+	case s.ctx.Err() != nil:
+		return err
+	case s.requests.whole():
+		return nil
+	}
+	return io.EOF // Recv has the reason
+}
+
+// open opens the call on one worker after the other until it succeeds. last is why
+// it must be opened again, nil for the first time. The caller holds sendMu.
 func (s *Stream) open(last error) error {
 	for {
-		l, err := s.source.Next(s.ctx, &s.wish)
-		if err != nil && len(s.full) > 0 && errors.Is(err, ErrNoWorker) {
-			// All that are left were full, or slow to connect or answer: wait.
-			s.wish.Exclude = slices.DeleteFunc(s.wish.Exclude, func(name string) bool { return slices.Contains(s.full, name) })
-			s.full, s.wish.Patient = nil, true
-			continue
-		}
+		on, err := s.policy.choose(last)
 		if err != nil {
-			if last != nil && errors.Is(err, ErrNoWorker) {
-				err = last
-			}
 			return s.fail(err)
 		}
-		cur, err := s.openOn(l)
+		cur, err := s.openOn(on)
 		if err == nil {
+			s.policy.running(on)
 			return nil
 		}
-		l.End(err, s.spec.Shape == rpcnet.Unary)
+		on.End(err)
 		if cur != nil {
 			cur.Close()
 		}
-		if !s.again(err, l) {
-			return s.fail(err)
+		if ferr := s.policy.failed(on, err); ferr != nil {
+			return s.fail(ferr)
 		}
 		last = err
 	}
 }
 
-// openOn opens the call on the worker of l.
-func (s *Stream) openOn(l Leg) (rpcnet.ClientStream, error) {
-	cur, err := l.Open(s.ctx, s.raw, s.attempt)
-	s.attempt++
+// reopen opens the call again after the attempt on has ended with err.
+func (s *Stream) reopen(on Attempt, err error) error {
+	s.sendMu.Lock()
+	defer s.sendMu.Unlock()
+	if ferr := s.policy.failed(on, err); ferr != nil {
+		return s.fail(ferr)
+	}
+	return s.open(err)
+}
+
+// pickWorker has the picker choose a worker that is not excluded.
+func (s *Stream) pickWorker() (Attempt, error) {
+	if a := s.next; a != nil {
+		s.next = nil
+		return a, nil
+	}
+	s.pick.Exclude = s.excluded.names(s.pick.Exclude[:0])
+	return s.client.picker.Pick(s.ctx, s.client, &s.pick)
+}
+
+// openOn opens the call on the worker of on and sends the requests that were kept.
+// The stream it returns, if any, is the caller's to close after an error.
+func (s *Stream) openOn(on Attempt) (rpcnet.ClientStream, error) {
+	head, rest, small := s.requests.resend()
+	cur, head, err := s.policy.open(on, head)
 	if err != nil {
 		return nil, err
+	}
+	var sent chan struct{}
+	under := cur
+	if !small {
+		sent = make(chan struct{})
+		cur = &replaying{under, sent}
 	}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		return cur, errClosed
 	}
-	s.current, s.leg = cur, l
-	// A try that waits because all others were worse is left alone.
-	s.waiting = s.spec.Shape == rpcnet.Unary && s.idempotent && !s.wish.Patient && s.processed+1 < s.source.MaxAttempts()
-	if s.waiting {
-		s.source.Watch().add(s, false)
+	s.current = attempt{cur, on, s.current.number + 1}
+	if small {
+		s.startWait() // even the first request may be larger than a window
 	}
 	s.mu.Unlock()
-	err = sendAll(cur, s.kept, s.sendClosed)
-	if err != nil && s.wasGivenUp(cur) {
-		err = errSilent
+	if small {
+		err = sendAll(under, head, rest, s.sendClosed)
+		if err != nil || !s.waitsOn() {
+			err = s.endWait(err)
+		}
+		return cur, err
 	}
-	return cur, err
+	// This is more than a window may hold: the worker may want to be read
+	// meanwhile. The goroutine ends with the attempt. Who sends next waits for it.
+	closed := s.sendClosed
+	go func() {
+		defer close(sent)
+		sendAll(under, head, rest, closed)
+	}()
+	return cur, nil
 }
 
-// sendAll sends requests that were kept. That the call has ended meanwhile is
-// no error here: Recv has the reason.
-func sendAll(cur rpcnet.ClientStream, kept [][]byte, closed bool) error {
-	for _, b := range kept {
-		if err := cur.Send(b); err == io.EOF {
+// Recv receives the next response, from another worker if the call is made again.
+func (s *Stream) Recv(msg any) error {
+	select {
+	case <-s.opened:
+	case <-s.ctx.Done():
+		return contextError(s.ctx)
+	}
+	for {
+		s.mu.Lock()
+		cur, final := s.current, s.final
+		s.mu.Unlock()
+		if final != nil {
+			return final
+		}
+		err := s.policy.received(msg, s.receive(cur, msg))
+		switch err {
+		case nil:
 			return nil
-		} else if err != nil {
-			return err
+		case errDropped:
+			continue
+		case io.EOF:
+			cur.on.End(nil)
+			return s.finish(err)
+		}
+		cur.on.End(err)
+		cur.Close() // which ends a Send that is blocked with sendMu held
+		if err = s.reopen(cur.on, err); err != nil {
+			return s.finish(err)
 		}
 	}
-	if closed {
-		if err := cur.CloseSend(); err != nil && err != io.EOF {
-			return err
-		}
-	}
-	return nil
 }
 
-// again reports whether the call may be made on another worker after err, and
-// takes what that costs. The caller holds sendMu.
-func (s *Stream) again(err error, l Leg) bool {
+// receive receives a message of an attempt under the eye of the watchdog.
+func (s *Stream) receive(cur attempt, msg any) error {
+	if !s.waitsOn() {
+		s.mu.Lock()
+		s.startWait()
+		s.mu.Unlock()
+	}
+	return s.endWait(cur.Recv(msg))
+}
+
+// answer notes that the present worker has answered.
+func (s *Stream) answer() {
 	s.mu.Lock()
-	possible := s.keeping && !s.answered && !s.closed
+	first, on := !s.answered, s.current.on
+	s.answered = true
 	s.mu.Unlock()
-	var e *rpcnet.Error
-	if !possible || s.ctx.Err() != nil || !errors.As(err, &e) || s.attempt >= 255 {
-		return false
-	}
-	_, moved := MovedAt(err)
-	switch {
-	case e.Unprocessed() || moved:
-		if e.Remote() && e.Code() == rpcnet.CodeResourceExhausted || errors.Is(err, errSlow) {
-			s.later(l)
+	if first {
+		s.client.succeeded()
+		if s.served != nil {
+			w := on.Worker()
+			s.served(w.Target, w.Addr)
 		}
-	case errors.Is(err, ErrStalled):
-		s.processed++ // the Watch has paid
-		s.later(l)
-	case s.idempotent && s.source.Retryable(err):
-		if s.processed++; s.processed >= s.source.MaxAttempts() || !s.source.Retry() {
-			return false
-		}
-	default:
-		return false
-	}
-	s.wish.exclude(l.Worker())
-	return true
-}
-
-// later makes the call come back to a worker when no other is left, once: one
-// that had no room then may have it in its queue.
-func (s *Stream) later(l Leg) {
-	if !s.wish.Patient {
-		s.full = append(s.full, l.Worker())
 	}
 }
 
-// fail makes err the outcome of the call.
+// fail makes err the outcome of the call, if it has none.
 func (s *Stream) fail(err error) error {
 	s.mu.Lock()
 	if s.final == nil {
@@ -264,91 +344,6 @@ func (s *Stream) fail(err error) error {
 	return err
 }
 
-// Recv receives the next response, from another worker if the call must be
-// made again.
-func (s *Stream) Recv(msg any) error {
-	select {
-	case <-s.opened:
-	case <-s.ctx.Done():
-		return contextError(s.ctx)
-	}
-	unary := s.spec.Shape == rpcnet.Unary
-	for {
-		s.mu.Lock()
-		cur, l, final := s.current, s.leg, s.final
-		s.mu.Unlock()
-		if final != nil {
-			return final
-		}
-		err := s.receive(cur, msg)
-		if err == nil {
-			s.accept(l)
-			return nil
-		}
-		if err == io.EOF {
-			s.accept(l)
-			l.End(nil, unary)
-			return s.finish(err)
-		}
-		l.End(err, unary)
-		cur.Close()
-		s.sendMu.Lock()
-		if !s.again(err, l) {
-			s.sendMu.Unlock()
-			return s.finish(err)
-		}
-		err = s.open(err)
-		s.sendMu.Unlock()
-		if err != nil {
-			return s.finish(err)
-		}
-	}
-}
-
-// receive receives from a try, which the Watch may give up meanwhile.
-func (s *Stream) receive(cur rpcnet.ClientStream, msg any) error {
-	err := cur.Recv(msg)
-	s.unwatch()
-	if err == nil || !s.wasGivenUp(cur) {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.answered {
-		return io.EOF // the response came just before
-	}
-	return errSilent
-}
-
-// wasGivenUp reports whether the Watch has ended a try.
-func (s *Stream) wasGivenUp(cur rpcnet.ClientStream) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.givenUp == cur && s.ctx.Err() == nil
-}
-
-// unwatch ends the Watch's look after the try.
-func (s *Stream) unwatch() {
-	s.mu.Lock()
-	watched := s.waiting
-	s.waiting = false
-	s.mu.Unlock()
-	if watched {
-		s.source.Watch().remove(s)
-	}
-}
-
-// accept notes a response: from here the call stays where it is.
-func (s *Stream) accept(l Leg) {
-	s.mu.Lock()
-	first := !s.answered
-	s.answered, s.keeping = true, false
-	s.mu.Unlock()
-	if first {
-		s.source.Answered(l)
-	}
-}
-
 // finish makes err the last result of Recv and lets go of everything.
 func (s *Stream) finish(err error) error {
 	s.fail(err)
@@ -356,11 +351,11 @@ func (s *Stream) finish(err error) error {
 	return err
 }
 
-// Leg returns the try that is under way, nil before the first.
-func (s *Stream) Leg() Leg {
+// attemptUnderWay returns the attempt that is under way, nil before the first.
+func (s *Stream) attemptUnderWay() Attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.leg
+	return s.current.on
 }
 
 // Close gives the call up if it has not ended.
@@ -372,15 +367,13 @@ func (s *Stream) Close() error {
 
 // release ends what the call holds on its worker.
 func (s *Stream) release() {
-	s.unwatch()
 	s.mu.Lock()
 	s.closed = true
-	cur, l := s.current, s.leg
+	cur := s.current
+	s.stopWait()
 	s.mu.Unlock()
-	if cur != nil {
+	if cur.on != nil {
 		cur.Close()
-	}
-	if l != nil {
-		l.End(errClosed, false) // counts no more; says nothing of the worker
+		cur.on.End(errClosed) // it counts no more, and says nothing of the worker
 	}
 }

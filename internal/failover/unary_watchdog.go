@@ -1,24 +1,21 @@
 package failover
 
 import (
-	"context"
 	"sync"
 	"time"
-
-	"github.com/rpcnet-go/rpcnet"
 )
 
-// A Watch looks after the calls of one client that wait for an answer and may be
+// A unaryWatchdog looks after the calls of one client that wait for an answer and may be
 // made again. A worker that has not answered for half a second is asked whether
 // it lives, and again every two; if it does not say so, the try is given up, and
 // the call goes elsewhere. The calls wait in the order of their next look, in two
 // queues, so that watching one that is answered in time costs no goroutine, no
-// timer and no memory. The zero value is ready; a Watch is safe for concurrent
+// timer and no memory. The zero value is ready; it is safe for concurrent
 // use.
 //
 // mu guards the queues and the links of the streams in them. A stream's own mu
 // may be held when it is taken, never the other way round.
-type Watch struct {
+type unaryWatchdog struct {
 	mu    sync.Mutex
 	fresh watchQueue // not asked yet
 	asked watchQueue // asked before
@@ -27,16 +24,16 @@ type Watch struct {
 }
 
 // A watchQueue is a list of streams, the next to be looked at first.
-type watchQueue struct{ head, tail *Stream }
+type watchQueue struct{ head, tail *retrying }
 
 // watched is a stream's place in a queue.
 type watched struct {
 	queue      *watchQueue // nil: in none
-	prev, next *Stream
+	prev, next *retrying
 	due        time.Time
 }
 
-func (q *watchQueue) push(s *Stream) {
+func (q *watchQueue) push(s *retrying) {
 	s.place.queue, s.place.prev = q, q.tail
 	if q.tail != nil {
 		q.tail.place.next = s
@@ -46,7 +43,7 @@ func (q *watchQueue) push(s *Stream) {
 	q.tail = s
 }
 
-func (q *watchQueue) remove(s *Stream) {
+func (q *watchQueue) remove(s *retrying) {
 	if prev := s.place.prev; prev != nil {
 		prev.place.next = s.place.next
 	} else {
@@ -61,8 +58,7 @@ func (q *watchQueue) remove(s *Stream) {
 }
 
 // add looks after s, whose worker has been asked before or not.
-func (w *Watch) add(s *Stream, asked bool) {
-	now := time.Now()
+func (w *unaryWatchdog) add(s *retrying, now time.Time, asked bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s.place.queue != nil {
@@ -78,7 +74,7 @@ func (w *Watch) add(s *Stream, asked bool) {
 }
 
 // remove looks after s no more.
-func (w *Watch) remove(s *Stream) {
+func (w *unaryWatchdog) remove(s *retrying) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s.place.queue != nil {
@@ -87,7 +83,7 @@ func (w *Watch) remove(s *Stream) {
 }
 
 // arm sets the timer to the next look. The caller holds mu.
-func (w *Watch) arm(now time.Time) {
+func (w *unaryWatchdog) arm(now time.Time) {
 	for _, q := range [...]*watchQueue{&w.fresh, &w.asked} {
 		if q.head == nil || !w.next.IsZero() && !q.head.place.due.Before(w.next) {
 			continue
@@ -102,11 +98,11 @@ func (w *Watch) arm(now time.Time) {
 }
 
 // look probes the workers of the calls that are due.
-func (w *Watch) look() {
+func (w *unaryWatchdog) look() {
 	now := time.Now()
 	w.mu.Lock()
 	w.next = time.Time{}
-	var due []*Stream
+	var due []*retrying
 	for _, q := range [...]*watchQueue{&w.fresh, &w.asked} {
 		for q.head != nil && !q.head.place.due.After(now) {
 			due = append(due, q.head)
@@ -116,36 +112,6 @@ func (w *Watch) look() {
 	w.arm(now)
 	w.mu.Unlock()
 	for _, s := range due {
-		go s.probe(w)
+		go s.stream.checkWorker()
 	}
 }
-
-// probe asks whether the worker lives that has not answered the call, and gives
-// the try up if it does not and there may be another.
-func (s *Stream) probe(w *Watch) {
-	s.mu.Lock()
-	cur, l, over := s.current, s.leg, !s.waiting
-	s.mu.Unlock()
-	if over {
-		return
-	}
-	ctx, cancel := context.WithTimeout(s.ctx, probeTimeout)
-	defer cancel()
-	err := l.Probe(ctx)
-	s.mu.Lock()
-	if !s.waiting || s.current != cur || s.ctx.Err() != nil {
-		s.mu.Unlock()
-		return
-	}
-	if err == nil || !s.source.Retry() { // better late than not at all
-		w.add(s, true)
-		s.mu.Unlock()
-		return
-	}
-	s.givenUp = cur
-	s.mu.Unlock()
-	cur.Close()
-}
-
-// errSilent is the outcome of a try that was given up.
-var errSilent = rpcnet.NewError(rpcnet.CodeUnavailable, "the worker does not answer, and no probe either").WithCause(ErrStalled)

@@ -21,8 +21,8 @@ func TestWorkerThatFreezesBeforeTheSecondMessageIsGivenUpSoon(t *testing.T) {
 				return hang(ctx)
 			}}
 			a.frozen.Store(true)
-			bubble(t, func(t *testing.T, src *fakeSource) {
-				if n, took, err := count(t.Context(), t, src); err != nil || n != 5 || took > 800*ms {
+			bubble(t, func(t *testing.T, c *fakeCluster) {
+				if n, took, err := count(t.Context(), t, c); err != nil || n != 5 || took > 800*ms {
 					t.Errorf("%d numbers in %v: %v", n, took, err)
 				}
 			}, a, &fakeWorker{name: "b", serve: upTo(5, 0, nil)})
@@ -52,8 +52,8 @@ func TestFrozenWorkerThatTakesNoRequestIsGivenUpSoon(t *testing.T) {
 	t.Run("stream", func(t *testing.T) {
 		a := &fakeWorker{name: "a", stream: stick}
 		a.frozen.Store(true)
-		bubble(t, func(t *testing.T, src *fakeSource) {
-			if n, took, err := count(t.Context(), t, src); err != nil || n != 5 || took != 750*ms {
+		bubble(t, func(t *testing.T, c *fakeCluster) {
+			if n, took, err := count(t.Context(), t, c); err != nil || n != 5 || took != 750*ms {
 				t.Errorf("%d numbers in %v: %v", n, took, err)
 			}
 		}, a, &fakeWorker{name: "b", serve: upTo(5, 0, nil)})
@@ -61,8 +61,8 @@ func TestFrozenWorkerThatTakesNoRequestIsGivenUpSoon(t *testing.T) {
 	t.Run("call", func(t *testing.T) {
 		a := &fakeWorker{name: "a", stream: stick}
 		a.frozen.Store(true)
-		bubble(t, func(t *testing.T, src *fakeSource) {
-			if got, took, err := ask(t.Context(), src, askSpec); err != nil || got != "b" || took != 750*ms {
+		bubble(t, func(t *testing.T, c *fakeCluster) {
+			if got, took, err := ask(t.Context(), c, askSpec); err != nil || got != "b" || took != 750*ms {
 				t.Errorf("%q in %v: %v", got, took, err)
 			}
 		}, a, &fakeWorker{name: "b", answer: says("b")})
@@ -76,8 +76,8 @@ func TestWorkerThatLivesAndIsSlowIsAskedAtGrowingIntervals(t *testing.T) {
 		}
 		return s.Send(bytes(1))
 	}}
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		n, _, err := count(t.Context(), t, src)
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		n, _, err := count(t.Context(), t, c)
 		if err != nil || n != 1 || a.calls.Load() != 1 {
 			t.Errorf("%d numbers, %d calls: %v", n, a.calls.Load(), err)
 		}
@@ -100,10 +100,10 @@ func TestOnlyWorkerMayBeFrozenForAsLongAsPatience(t *testing.T) {
 		return upTo(5, 0, nil)(ctx, first, s)
 	}
 	a.frozen.Store(true)
-	bubble(t, func(t *testing.T, src *fakeSource) {
+	bubble(t, func(t *testing.T, c *fakeCluster) {
 		thaw = make(chan struct{}) // of the bubble
 		time.AfterFunc(8*time.Second, func() { a.frozen.Store(false); close(thaw) })
-		if n, _, err := count(t.Context(), t, src); err != nil || n != 5 {
+		if n, _, err := count(t.Context(), t, c); err != nil || n != 5 {
 			t.Errorf("%d numbers: %v", n, err)
 		}
 	}, a)
@@ -153,8 +153,8 @@ func (s *scripted) Close() error {
 func TestMessageThatComesWhileItsWorkerIsGivenUpIsNotTheLast(t *testing.T) {
 	a := &fakeWorker{name: "a", stream: func() rpcnet.ClientStream { return newScripted(true) }}
 	a.frozen.Store(true)
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		if n, _, err := count(t.Context(), t, src); err != nil || n != 5 {
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		if n, _, err := count(t.Context(), t, c); err != nil || n != 5 {
 			t.Errorf("%d numbers: %v", n, err)
 		}
 	}, a, &fakeWorker{name: "b", serve: upTo(5, 0, nil)})
@@ -167,14 +167,14 @@ func frozen(name string) *fakeWorker {
 }
 
 func TestCallWithoutAnAnswerGoesElsewhereIfItsWorkerIsDead(t *testing.T) {
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		if got, took, err := ask(t.Context(), src, askSpec); err != nil || got != "b" || took != 750*ms {
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		if got, took, err := ask(t.Context(), c, askSpec); err != nil || got != "b" || took != 750*ms {
 			t.Errorf("%q in %v: %v", got, took, err)
 		}
-		if src.tokens != 9 {
-			t.Errorf("%d tokens left, want 9", src.tokens)
+		if n := c.BudgetLeft(); n != 9 {
+			t.Errorf("%d tokens left, want 9", n)
 		}
-		if ended := src.workers[0].ended; len(ended) != 1 || failover.Judge(ended[0]) != failover.Bad {
+		if ended := c.workers[0].ended; len(ended) != 1 || failover.Judge(ended[0]) != failover.Bad {
 			t.Errorf("the dead worker is told %v", ended)
 		}
 	}, frozen("a"), &fakeWorker{name: "b", answer: says("b")})
@@ -182,8 +182,8 @@ func TestCallWithoutAnAnswerGoesElsewhereIfItsWorkerIsDead(t *testing.T) {
 
 func TestSlowCallOfALivingWorkerIsLeftAlone(t *testing.T) {
 	a := &fakeWorker{name: "a", answer: func(ctx context.Context) ([]byte, error) { return []byte("a"), sleep(ctx, time.Minute) }}
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		got, took, err := ask(t.Context(), src, askSpec)
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		got, took, err := ask(t.Context(), c, askSpec)
 		if err != nil || got != "a" || took != time.Minute || a.calls.Load() != 1 {
 			t.Errorf("%q in %v, %d calls: %v", got, took, a.calls.Load(), err)
 		}
@@ -195,12 +195,12 @@ func TestSlowCallOfALivingWorkerIsLeftAlone(t *testing.T) {
 
 func TestCallThatMayNotBeMadeTwiceIsNotGivenUp(t *testing.T) {
 	once := &rpcnet.Spec{Procedure: "ask"}
-	bubble(t, func(t *testing.T, src *fakeSource) {
+	bubble(t, func(t *testing.T, c *fakeCluster) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		_, took, err := ask(ctx, src, once)
+		_, took, err := ask(ctx, c, once)
 		wantCode(t, err, rpcnet.CodeDeadlineExceeded)
-		if took < 5*time.Second || src.workers[1].calls.Load() != 0 {
+		if took < 5*time.Second || c.workers[1].calls.Load() != 0 {
 			t.Errorf("ended after %v", took)
 		}
 	}, frozen("a"), &fakeWorker{name: "b", answer: says("b")})
@@ -215,16 +215,16 @@ func thawing(name string, after time.Duration) *fakeWorker {
 // Better late than not at all.
 func TestCallWaitsForASilentWorkerWhenNobodyElseIsThereOrTheBudgetIsEmpty(t *testing.T) {
 	t.Run("alone", func(t *testing.T) {
-		bubble(t, func(t *testing.T, src *fakeSource) {
-			if got, _, err := ask(t.Context(), src, askSpec); err != nil || got != "a" {
+		bubble(t, func(t *testing.T, c *fakeCluster) {
+			if got, _, err := ask(t.Context(), c, askSpec); err != nil || got != "a" {
 				t.Errorf("%q: %v", got, err)
 			}
 		}, thawing("a", 20*time.Second))
 	})
 	t.Run("no budget", func(t *testing.T) {
-		bubble(t, func(t *testing.T, src *fakeSource) {
-			src.tokens = 0
-			if got, took, err := ask(t.Context(), src, askSpec); err != nil || got != "a" || took != 20*time.Second {
+		bubble(t, func(t *testing.T, c *fakeCluster) {
+			c.SpendBudget()
+			if got, took, err := ask(t.Context(), c, askSpec); err != nil || got != "a" || took != 20*time.Second {
 				t.Errorf("%q in %v: %v", got, took, err)
 			}
 		}, thawing("a", 20*time.Second), &fakeWorker{name: "b", answer: says("b")})
@@ -235,8 +235,8 @@ func TestCallWaitsForASilentWorkerWhenNobodyElseIsThereOrTheBudgetIsEmpty(t *tes
 func TestAnswerThatComesWhileItsWorkerIsGivenUpIsTheAnswer(t *testing.T) {
 	a := &fakeWorker{name: "a", stream: func() rpcnet.ClientStream { return newScripted(false) }}
 	a.frozen.Store(true)
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		s := failover.NewStream(t.Context(), src, askSpec, failover.Wish{}, false)
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		s := open(t.Context(), t, c, askSpec)
 		defer s.Close()
 		if err := rpcnet.SendOne(s, []byte{}); err != nil {
 			t.Fatal(err)
@@ -255,12 +255,12 @@ func TestAnswerThatComesWhileItsWorkerIsGivenUpIsTheAnswer(t *testing.T) {
 // in time are not asked about.
 func TestOnlyCallsThatWaitAreAskedAbout(t *testing.T) {
 	a := &fakeWorker{name: "a", answer: func(ctx context.Context) ([]byte, error) { return []byte("a"), sleep(ctx, 400*ms) }}
-	bubble(t, func(t *testing.T, src *fakeSource) {
+	bubble(t, func(t *testing.T, c *fakeCluster) {
 		var wg sync.WaitGroup
 		for i := range 50 {
 			wg.Go(func() {
 				time.Sleep(time.Duration(i%7) * 100 * ms)
-				if got, _, err := ask(t.Context(), src, askSpec); err != nil || got != "a" {
+				if got, _, err := ask(t.Context(), c, askSpec); err != nil || got != "a" {
 					t.Errorf("%q: %v", got, err)
 				}
 			})
@@ -275,10 +275,11 @@ func TestOnlyCallsThatWaitAreAskedAbout(t *testing.T) {
 
 func TestWatchingACallThatIsAnsweredTakesNoMemory(t *testing.T) {
 	w := &fakeWorker{name: "a", stream: func() rpcnet.ClientStream { return new(prompt) }}
-	src := &fakeSource{workers: []*fakeWorker{w}}
+	c := newFakeCluster(t, failover.Config{}, w)
+	defer c.Close()
 	allocs := func(spec *rpcnet.Spec) float64 {
 		return testing.AllocsPerRun(200, func() {
-			if _, _, err := ask(t.Context(), src, spec); err != nil {
+			if _, _, err := ask(t.Context(), c, spec); err != nil {
 				t.Fatal(err)
 			}
 			w.ended = w.ended[:0]

@@ -6,3 +6,8 @@ package hook
 // Node is set by package cluster: what package workers needs of a node. Package
 // workers asserts it to the interface that it calls.
 var Node any
+
+// Calls is set by package workers: the method of a workers.ClientConfig that makes
+// a failover.Config of it. Package director, whose clients take the same
+// configuration, asserts it to the function it is.
+var Calls any

@@ -20,6 +20,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/examples/cluster/contract"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/program"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/transcript"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 func main() {
@@ -39,18 +40,20 @@ func main() {
 		if err != nil {
 			return err
 		}
-		workers, err := director.Dial(ctx, director.Config{
+		client, err := director.Dial(ctx, &director.Config{
 			Credentials: creds,
-			Selector:    selector,
-			Patience:    math.MaxInt64, // a worker will come
-			OnEvent:     (&narrator{log: log}).tell,
 			Logger:      log,
+			ClientConfig: workers.ClientConfig{
+				Selector:      selector,
+				ResumeTimeout: math.MaxInt64, // a worker will come
+				OnEvent:       (&narrator{log: log}).tell,
+			},
 		}, *p.DirectorAddr)
 		if err != nil {
 			return program.ConfigError{Err: err}
 		}
-		defer workers.Close()
-		return generate(ctx, contract.NewInferenceClient(workers), &contract.InferenceRequest{
+		defer client.Close()
+		return generate(ctx, contract.NewInferenceClient(client), &contract.InferenceRequest{
 			ConnectionID: rand.Text()[:8], Prompt: "Tell me a story.",
 			Seed: *seed, MaxTokens: *tokens, TokenInterval: *interval,
 		}, log)

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/contract"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/logging"
+	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // worker answers the one prompt of a client with the events, then with err.
@@ -80,7 +80,7 @@ func TestTheDirectorIsReachedOnce(t *testing.T) {
 	var out bytes.Buffer
 	n := &narrator{log: logger(&out)}
 	for range 2 {
-		n.tell(t.Context(), director.Event{Kind: director.Assigned, Worker: "w"})
+		n.tell(t.Context(), workers.Event{Kind: workers.EventAssigned, Worker: "w"})
 	}
 	if got := strings.Count(out.String(), "✅ connected to director"); got != 1 {
 		t.Errorf("said %d times: %q", got, out.String())

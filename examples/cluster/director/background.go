@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/workers"
 )
 
@@ -80,7 +80,7 @@ func callCompute(ctx context.Context, registry *workers.Registry, client *worker
 // answered. The procedure only computes, so that the call is made again on
 // another worker when one falls silent or dies with it.
 func compute(ctx context.Context, client *workers.Client, input []byte) (worker string, err error) {
-	ctx = workers.WithServedBy(workers.WithIdempotent(ctx), func(m cluster.Member) { worker = m.Name })
+	ctx, _ = rpcnet.NewCall(ctx, rpcnet.CallOptions{Idempotent: true, ServedBy: func(w rpcnet.Target, _ string) { worker = w.Node }})
 	_, err = client.CallWorker(ctx, "compute", input, "role=worker")
 	return worker, err
 }

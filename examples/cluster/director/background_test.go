@@ -29,7 +29,7 @@ func TestComputeIsAnsweredThoughAWorkerDiesWithTheCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer registry.Close()
-	client, err := workers.NewClient(registry, workers.ClientConfig{})
+	client, err := workers.NewClient(registry, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

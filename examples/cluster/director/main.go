@@ -60,7 +60,7 @@ func run(ctx context.Context, ep *rpcnet.Endpoint, tags cluster.Tags, strategy b
 		return err
 	}
 	defer registry.Close()
-	client, err := workers.NewClient(registry, workers.ClientConfig{})
+	client, err := workers.NewClient(registry, nil)
 	if err != nil {
 		return err
 	}

@@ -102,7 +102,7 @@ func TestTokensOfLaterPromptsComeOnceEach(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer registry.Close()
-	client, err := workers.NewClient(registry, workers.ClientConfig{})
+	client, err := workers.NewClient(registry, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,29 +96,31 @@ func run(ctx context.Context, f *fleet, p plan) (ok bool, err error) {
 	return c.report(p, idle) && err == nil, err
 }
 
-func (c *chaos) dial(ctx context.Context, onEvent func(director.Event)) (*director.Client, error) {
+func (c *chaos) dial(ctx context.Context, onEvent func(workers.Event)) (*director.Client, error) {
 	var addrs []string
 	for _, d := range c.fleet.directors {
 		addrs = append(addrs, d.addr)
 	}
-	return director.Dial(ctx, director.Config{Credentials: c.creds, OnEvent: func(_ context.Context, e director.Event) {
-		if onEvent != nil {
-			onEvent(e)
-		}
+	return director.Dial(ctx, &director.Config{Credentials: c.creds, ClientConfig: workers.ClientConfig{
+		OnEvent: func(_ context.Context, e workers.Event) {
+			if onEvent != nil {
+				onEvent(e)
+			}
+		},
 	}}, addrs...)
 }
 
 // stream is one client: text after text, each compared with what it must be.
 func (c *chaos) stream(ctx context.Context, id uint64) {
 	var at place // used by this goroutine alone
-	client, err := c.dial(ctx, func(e director.Event) {
+	client, err := c.dial(ctx, func(e workers.Event) {
 		switch e.Kind {
-		case director.Connected:
+		case workers.EventConnected:
 			at.worker = e.Worker
-		case director.Failed, director.Moved:
+		case workers.EventFailed, workers.EventMoved:
 			at.lost = e.Worker
 			c.switches.Add(1)
-			if e.Kind == director.Failed {
+			if e.Kind == workers.EventFailed {
 				c.count(e.Err)
 			}
 		}
@@ -242,8 +244,9 @@ func (c *chaos) call(ctx context.Context) {
 			return
 		case <-time.After(50 * time.Millisecond):
 		}
-		ctx, cancel := context.WithTimeout(workers.WithIdempotent(ctx), 10*time.Second)
-		out, err := client.CallWorker(ctx, "echo", numbers(i))
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		ctx, _ = rpcnet.NewCall(ctx, rpcnet.CallOptions{Idempotent: true})
+		out, err := client.CallWorker(ctx, "echo", numbers(i), "")
 		cancel()
 		c.calls.Add(1)
 		if err != nil || binary.BigEndian.Uint64(out) != i {

@@ -63,8 +63,8 @@ func TestAcknowledgedRequestsAreNotSentAgain(t *testing.T) {
 			}
 		}
 	}}
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		s := failover.NewResumable(t.Context(), src, talkSpec, failover.Wish{})
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		s := open(t.Context(), t, c, talkSpec)
 		defer s.Close()
 		for n := uint64(1); n <= 14; n++ {
 			if err := s.Send(bytes(n)); err != nil {
@@ -94,13 +94,13 @@ func TestCutTailIsSeenAlsoWhenTheCallerKeepsARecord(t *testing.T) {
 				rpcnet.ServerCallFrom(ctx).SetTrailer(failover.LastTrailer, "7")
 				return upTo(5, 0, nil)(ctx, first, s)
 			}
-			bubble(t, func(t *testing.T, src *fakeSource) {
+			bubble(t, func(t *testing.T, c *fakeCluster) {
 				ctx := t.Context()
 				var call *rpcnet.Call
 				if records {
 					ctx, call = rpcnet.NewCall(ctx, rpcnet.CallOptions{})
 				}
-				if n, _, err := count(ctx, t, src); err != nil || n != 7 {
+				if n, _, err := count(ctx, t, c); err != nil || n != 7 {
 					t.Errorf("%d numbers, want 7: %v", n, err)
 				}
 				if call != nil && call.Attempts() != 2 {

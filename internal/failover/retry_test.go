@@ -19,17 +19,17 @@ func TestCallIsRefusedOnlyWhenTheQueuesOfAllWorkersAreFull(t *testing.T) {
 		}
 		return w
 	}
-	bubble(t, func(t *testing.T, src *fakeSource) {
-		if got, took, err := ask(t.Context(), src, &rpcnet.Spec{Procedure: "ask"}); err != nil || got != "c" || took > 0 {
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		if got, took, err := ask(t.Context(), c, &rpcnet.Spec{Procedure: "ask"}); err != nil || got != "c" || took > 0 {
 			t.Errorf("%q in %v: %v", got, took, err)
 		}
 	}, busy("a", 0), busy("b", 0), busy("c", 2))
 	t.Run("all", func(t *testing.T) {
-		bubble(t, func(t *testing.T, src *fakeSource) {
-			_, took, err := ask(t.Context(), src, askSpec)
+		bubble(t, func(t *testing.T, c *fakeCluster) {
+			_, took, err := ask(t.Context(), c, askSpec)
 			wantCode(t, err, rpcnet.CodeResourceExhausted)
-			if src.calls() != 6 || took > 0 {
-				t.Errorf("%d calls in %v, want 2 of each worker", src.calls(), took)
+			if c.calls() != 6 || took > 0 {
+				t.Errorf("%d calls in %v, want 2 of each worker", c.calls(), took)
 			}
 		}, busy("a", 0), busy("b", 0), busy("c", 0))
 	})

@@ -1,0 +1,92 @@
+package failover
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/rpcnet-go/rpcnet"
+)
+
+// A ConnAttempt is what attempts have in common whoever has chosen the worker: the
+// use of a connection of the client. It lacks End of an [Attempt], which calls its
+// Done.
+type ConnAttempt struct {
+	client      *Client
+	worker      Worker
+	ticket      []byte
+	waitInQueue bool // there is no other worker to try
+	lease       Lease
+	ended       atomic.Bool
+
+	// Open sets these, and what ends the attempt reads them.
+	unary  bool
+	stream rpcnet.ClientStream
+}
+
+// Init makes a an attempt of a call of c on a worker. ticket goes with the call, and
+// waitInQueue says that there is no other worker to try.
+func (a *ConnAttempt) Init(c *Client, to Worker, ticket []byte, waitInQueue bool) {
+	a.client, a.worker, a.ticket, a.waitInQueue = c, to, ticket, waitInQueue
+}
+
+// Worker returns the worker.
+func (a *ConnAttempt) Worker() Worker { return a.worker }
+
+// Open connects to the worker and opens the call there.
+func (a *ConnAttempt) Open(ctx context.Context, spec *rpcnet.Spec, number int) (rpcnet.ClientStream, error) {
+	conn, err := a.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := a.Via(conn, number).NewStream(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	a.unary, a.stream = spec.Shape == rpcnet.Unary, s
+	a.client.Tell(ctx, Event{Kind: Connected, Worker: a.worker.Node, Addr: a.worker.Addr})
+	return s, nil
+}
+
+// Connect returns the connection to the worker.
+func (a *ConnAttempt) Connect(ctx context.Context) (*rpcnet.Conn, error) {
+	return a.lease.Take(ctx, a.client.conns, a.worker, a.waitInQueue)
+}
+
+// Via returns conn with what goes with the call.
+func (a *ConnAttempt) Via(conn *rpcnet.Conn, number int) *rpcnet.Client {
+	return rpcnet.NewClient(conn, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Ticket: a.ticket, Attempt: number}})
+}
+
+// Probe asks the worker whether it lives.
+func (a *ConnAttempt) Probe(ctx context.Context) error { return a.lease.Probe(ctx) }
+
+// Done gives the connection back after the attempt has ended with err, and reports
+// whether this is the first time.
+func (a *ConnAttempt) Done(err error) bool {
+	if a.ended.Swap(true) {
+		return false
+	}
+	a.lease.Return(err != nil)
+	return true
+}
+
+// Unary reports whether the call is unary: then its duration says something about
+// the worker's speed.
+func (a *ConnAttempt) Unary() bool { return a.unary }
+
+// Opened reports whether the call was opened: then its ticket is used.
+func (a *ConnAttempt) Opened() bool { return a.stream != nil }
+
+// Trailer returns the value of a trailer of a call that has ended well, "" if there is
+// none.
+func (a *ConnAttempt) Trailer(key string) string { return trailer(a.stream, key) }
+
+// trailer returns the value of a trailer of a stream that has ended, "" if there is
+// none.
+func trailer(s rpcnet.ClientStream, key string) string {
+	t, ok := s.(interface{ Trailer() rpcnet.Header })
+	if !ok {
+		return ""
+	}
+	return t.Trailer().Get(key)
+}

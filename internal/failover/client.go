@@ -1,0 +1,135 @@
+package failover
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+)
+
+// A Config says how a client makes its calls. The zero value has the defaults,
+// which are documented where users see them: workers.ClientConfig.
+type Config struct {
+	Selector      string
+	MaxAttempts   int
+	HedgeAfter    time.Duration
+	ResumeTimeout time.Duration
+	DialTimeout   time.Duration
+	Retryable     func(error) bool
+	OnEvent       func(ctx context.Context, e Event)
+}
+
+// defaults returns c with the defaults in place of zeros, or what is wrong with it.
+func (c Config) defaults() (Config, error) {
+	if _, err := cluster.ParseSelector(c.Selector); err != nil {
+		return c, err
+	}
+	if c.MaxAttempts < 0 || c.HedgeAfter < 0 || c.DialTimeout < 0 {
+		return c, errors.New("MaxAttempts, HedgeAfter and DialTimeout must not be negative")
+	}
+	c.MaxAttempts = cmp.Or(c.MaxAttempts, 4)
+	c.ResumeTimeout = cmp.Or(c.ResumeTimeout, 30*time.Second)
+	c.DialTimeout = cmp.Or(c.DialTimeout, 2*time.Second)
+	if c.Retryable == nil {
+		c.Retryable = func(err error) bool { return rpcnet.CodeOf(err) == rpcnet.CodeUnavailable }
+	}
+	return c, nil
+}
+
+// A Client makes calls over the workers that a picker chooses. It is an
+// rpcnet.Transport. It is safe for concurrent use. mu guards the fields below it and
+// is not held while anything blocks.
+type Client struct {
+	cfg      Config
+	picker   Picker
+	conns    *Conns
+	watchdog unaryWatchdog
+
+	mu     sync.Mutex
+	budget Budget
+	hedges float64 // tokens, see mayHedge
+}
+
+// NewClient returns a client. dial makes the connections to workers. The error says
+// what is wrong with cfg.
+func NewClient(cfg Config, p Picker, dial func(ctx context.Context, to Worker) (*rpcnet.Conn, error)) (*Client, error) {
+	cfg, err := cfg.defaults()
+	if err != nil {
+		return nil, err
+	}
+	return &Client{cfg: cfg, picker: p, conns: NewConns(cfg.DialTimeout, dial)}, nil
+}
+
+// Close closes the connections to workers; calls in flight fail.
+func (c *Client) Close() { c.conns.Close() }
+
+// Config returns the configuration, with defaults.
+func (c *Client) Config() Config { return c.cfg }
+
+// Conns returns the connections to workers.
+func (c *Client) Conns() *Conns { return c.conns }
+
+// Tell reports an event of the call that ctx is of.
+func (c *Client) Tell(ctx context.Context, e Event) {
+	if c.cfg.OnEvent != nil {
+		c.cfg.OnEvent(ctx, e)
+	}
+}
+
+// takeRetry takes a token of the budget of calls made again.
+func (c *Client) takeRetry() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.budget.Take()
+}
+
+// succeeded gives the budgets what a call that was answered is worth.
+func (c *Client) succeeded() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.budget.Success()
+	c.hedges = min(c.hedges+hedgeShare, maxHedges)
+}
+
+// NewStream starts a call. A worker is chosen when the first request is sent, since
+// the choice may depend on it.
+func (c *Client) NewStream(ctx context.Context, spec *rpcnet.Spec) (rpcnet.ClientStream, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, rpcnet.NewError(rpcnet.CodeOf(err), err.Error()).WithCause(err).WithUnprocessed()
+	}
+	o := rpcnet.CallFrom(ctx).Options()
+	if CanResume(spec) {
+		return c.newResumable(ctx, spec, o), nil
+	}
+	o.Idempotent = o.Idempotent || spec.Idempotency != rpcnet.MayHaveSideEffects
+	if c.cfg.HedgeAfter > 0 && o.Idempotent && spec.Shape == rpcnet.Unary {
+		return c.newHedged(ctx, spec, o), nil
+	}
+	return c.newRetried(ctx, spec, o), nil
+}
+
+// CallWorker makes a unary call of bytes on one worker that the selector matches. ""
+// takes any worker. The result belongs to the caller.
+func (c *Client) CallWorker(ctx context.Context, procedure string, data []byte, selector string) ([]byte, error) {
+	if selector != "" {
+		ctx, _ = rpcnet.NewCall(ctx, rpcnet.CallOptions{Selector: selector})
+	}
+	return rpcnet.CallRaw(ctx, c, procedure, data)
+}
+
+// Narrow returns the selector of a call that brings one, "" if it does not: a
+// worker must match the client's own too.
+func (c *Client) Narrow(selector string) string {
+	switch own := c.cfg.Selector; {
+	case own == "":
+		return selector
+	case selector == "":
+		return own
+	default:
+		return own + "," + selector
+	}
+}

@@ -1,0 +1,124 @@
+package failover
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+)
+
+// maxAttempts bounds the attempts of one call, whatever ended them. The number
+// travels in a byte.
+const maxAttempts = 255
+
+// retrying is the [policy] of a call that stays where its first response came from.
+// Until then it is made again elsewhere: if no handler saw it as often as there are
+// workers, and if one may have seen it only if it is idempotent, at most
+// [Config.MaxAttempts] times, and while the budget lasts.
+type retrying struct {
+	stream     *Stream
+	idempotent bool
+	attempts   int // so far
+	processed  int // of those, the ones that a handler may have seen
+	place      watched
+}
+
+// newRetried starts such a call. A worker is chosen when the first request is sent.
+func (c *Client) newRetried(ctx context.Context, spec *rpcnet.Spec, o rpcnet.CallOptions) *Stream {
+	call := new(struct {
+		Stream
+		policy retrying
+	})
+	call.policy = retrying{stream: &call.Stream, idempotent: o.Idempotent}
+	call.init(ctx, c, &call.policy, spec, o)
+	return &call.Stream
+}
+
+// ask keeps one request whatever its size. Of several it keeps what can be sent
+// again at once.
+func (p *retrying) ask(_ any, b []byte) (limit int) {
+	if p.stream.spec.Shape&rpcnet.Upload == 0 {
+		return math.MaxInt
+	}
+	return keepMost - len(b)
+}
+
+func (p *retrying) choose(last error) (Attempt, error) {
+	for {
+		a, err := p.stream.pickWorker()
+		switch {
+		case !errors.Is(err, ErrNoWorker):
+			return a, err
+		case p.stream.queue(): // all that are left were full or slow
+		case last != nil:
+			return nil, last
+		default:
+			return nil, err
+		}
+	}
+}
+
+func (p *retrying) open(a Attempt, head []byte) (rpcnet.ClientStream, []byte, error) {
+	cur, err := a.Open(p.stream.ctx, p.stream.raw, p.attempts)
+	p.attempts++
+	return cur, head, err
+}
+
+func (p *retrying) running(Attempt) {}
+
+func (p *retrying) received(_ any, err error) error {
+	if err == nil || err == io.EOF {
+		p.stream.requests.drop() // from here on the call stays where it is
+		p.stream.answer()
+	}
+	return err
+}
+
+func (p *retrying) failed(a Attempt, err error) error {
+	s := p.stream
+	var e *rpcnet.Error
+	if !s.requests.whole() || s.ctx.Err() != nil || !errors.As(err, &e) || p.attempts >= maxAttempts {
+		return err
+	}
+	kind := excludedFailed
+	_, moved := MovedAt(err)
+	switch {
+	case e.Unprocessed() || moved:
+		if e.Remote() && e.Code() == rpcnet.CodeResourceExhausted || errors.Is(err, errSlow) {
+			kind = excludedFull
+		}
+	case errors.Is(err, ErrStalled): // the watchdog has paid
+		p.processed++
+		kind = excludedFull
+	case p.idempotent && s.client.cfg.Retryable(err):
+		if p.processed++; p.processed >= s.client.cfg.MaxAttempts || !s.client.takeRetry() {
+			return err
+		}
+	default:
+		return err
+	}
+	s.exclude(a.Worker().Node, kind, 0)
+	return nil
+}
+
+// watch has unary calls watched that may be made again. An attempt that waits in a
+// queue because all others were worse is left alone.
+func (p *retrying) watch(now time.Time) bool {
+	s := p.stream
+	if !s.waitsOn() || !p.idempotent || s.pick.WaitInQueue || p.processed+1 >= s.client.cfg.MaxAttempts {
+		return false
+	}
+	s.client.watchdog.add(p, now, false)
+	return true
+}
+
+func (p *retrying) watchAgain(now time.Time, _ time.Duration) {
+	p.stream.client.watchdog.add(p, now, true)
+}
+
+func (p *retrying) unwatch() { p.stream.client.watchdog.remove(p) }
+
+func (p *retrying) mayGiveUp() bool { return p.stream.client.takeRetry() }

@@ -1,0 +1,118 @@
+package workers
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/failover"
+	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
+)
+
+// A picker has a registry choose workers for the calls of clients.
+type picker struct{ registry *Registry }
+
+// Pick chooses a worker and counts the call on it.
+func (p picker) Pick(ctx context.Context, c *failover.Client, req *balance.PickRequest) (failover.Attempt, error) {
+	a, err := p.pick(c, req)
+	if err != nil {
+		return nil, err
+	}
+	w := a.Worker()
+	c.Tell(ctx, failover.Event{Kind: failover.Assigned, Worker: w.Node, Addr: w.Addr})
+	return a, nil
+}
+
+func (p picker) pick(c *failover.Client, req *balance.PickRequest) (*attempt, error) {
+	r := p.registry
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g, err := r.group(req.Selector, "")
+	if err != nil {
+		return nil, rpcnet.NewError(rpcnet.CodeInvalidArgument, err.Error()).WithCause(err).WithUnprocessed()
+	}
+	picked, _, full := g.load.Pick(r.now(), req)
+	if picked == nil {
+		return nil, r.none(g, req)
+	}
+	return r.begin(c, picked.Owner.(*worker), full || req.WaitInQueue, req.WaitInQueue), nil
+}
+
+// An attempt is an attempt of a call on a worker of the registry. It counts as in
+// flight from the choice to its end.
+type attempt struct {
+	failover.ConnAttempt
+	registry *Registry
+	worker   *worker
+	ticket   [load.MaxTicketSize]byte
+	began    time.Duration
+}
+
+// begin counts a call on w. The ticket, with which the worker tells this
+// balancer's calls from others', goes with the call. The caller holds the
+// registry's mu.
+func (r *Registry) begin(c *failover.Client, w *worker, queueOK, waitInQueue bool) *attempt {
+	w.load.Begin()
+	a := &attempt{registry: r, worker: w, began: r.now()}
+	a.Init(c, r.place(w.member), r.pool.Own(w.load, queueOK).Append(a.ticket[:0]), waitInQueue)
+	return a
+}
+
+// place returns where a worker is to be found. It tells its lives apart. Where there
+// is no cluster, whoever answers at the address is the worker.
+func (r *Registry) place(m cluster.Member) failover.Worker {
+	return failover.Worker{
+		Target: rpcnet.Target{Cluster: r.cluster, Node: m.Name, Boot: m.Boot},
+		Addr:   m.Addr, ServerName: m.ServerName,
+	}
+}
+
+// End says how the attempt ended.
+func (a *attempt) End(err error) {
+	if !a.Done(err) {
+		return
+	}
+	report, reported := a.piggybacked(err)
+	r := a.registry
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := a.worker.load
+	w.End()
+	now := r.now()
+	if reported {
+		// The worker counted this call still; it is over.
+		report.InFlight, report.Yours = report.InFlight-1, report.Yours-1
+		r.pool.ApplyPiggybacked(now, w, report)
+	}
+	switch failover.Judge(err) {
+	case failover.Fine:
+		w.Health.Success(now)
+		if a.Unary() {
+			w.Latency.Observe(now, now-a.began, false)
+		}
+	case failover.Bad:
+		if w.Health.Failure(now) {
+			until, _ := w.Health.Ejected(now)
+			r.lines.Log(slog.LevelWarn, "ejected", "worker fails calls: ejected", "worker", a.Worker().Node, "for", until-now, "err", err)
+		}
+		if a.Unary() {
+			w.Latency.Observe(now, now-a.began, true)
+		}
+	}
+}
+
+// piggybacked returns the load that came with the end of a unary call.
+func (a *attempt) piggybacked(err error) (r load.Report, ok bool) {
+	if err != nil {
+		return r, false
+	}
+	text := a.Trailer(loadTrailer)
+	if text == "" {
+		return r, false
+	}
+	r, perr := load.ParseReport([]byte(text))
+	return r, perr == nil && r.InFlight > 0 && r.Yours > 0
+}
