@@ -1,5 +1,7 @@
-// Command rpcnet-gen writes the client, the server and the codec of contracts:
-// Go interfaces in files named *.rpc.go. Run it with -h for how to write one.
+// Command rpcnet-gen writes the client, the server and the codec of contracts,
+// which are Go interfaces in files named *.rpc.go. "rpcnet-gen -h" explains how to
+// write one. The work is done by package internal/gen; this file has the flags,
+// the output and the exit status.
 package main
 
 import (
@@ -16,26 +18,29 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/gen"
 )
 
+// help is the output of -h.
+//
 //go:embed help.txt
 var help string
 
 // The exit statuses.
 const (
 	exitOK     = 0
-	exitWrong  = 1 // definitions are wrong, or files are not what they should be
-	exitCannot = 2 // could not run
+	exitWrong  = 1 // a contract is wrong, or a generated file is out of date
+	exitCannot = 2 // the command could not run
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// printer writes diagnostics, as lines or as JSON.
+// A printer writes problems, each on a line.
 type printer struct {
 	out  io.Writer
-	json bool
-	wd   string
+	json bool   // whether the lines are JSON
+	wd   string // the working directory
 }
 
-// rel shortens a path below the working directory.
+// rel returns a path relative to the working directory, unless that is longer to
+// read.
 func (p *printer) rel(path string) string {
 	if r, err := filepath.Rel(p.wd, path); err == nil && !strings.HasPrefix(r, filepath.Join("..", "..")) {
 		return r
@@ -43,7 +48,7 @@ func (p *printer) rel(path string) string {
 	return path
 }
 
-// A problem is one line of -json.
+// A problem is one line of -json. Line and Column are 0 if they are unknown.
 type problem struct {
 	File    string `json:"file"`
 	Line    int    `json:"line,omitempty"`
@@ -51,6 +56,7 @@ type problem struct {
 	Message string `json:"message"`
 }
 
+// problem prints a problem as "file:line:column: message" or as JSON.
 func (p *printer) problem(x problem) {
 	x.File = p.rel(x.File)
 	if p.json {
@@ -70,6 +76,8 @@ func (p *printer) problem(x problem) {
 	fmt.Fprintf(p.out, "%s: %s\n", at, x.Message)
 }
 
+// run executes the command line and returns the exit status. The text of -h
+// describes the flags.
 func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("rpcnet-gen", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -132,7 +140,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return status
 	}
 	if status != exitOK {
-		return status // a break is to be seen before it is written
+		return status // nothing is written, so that the break cannot be overlooked
 	}
 	done, err := gen.Write(res)
 	for _, c := range done {

@@ -14,10 +14,10 @@ var certsCommand = command{
 	name:    "certs",
 	summary: "make development certificates: an authority, and certificates for nodes, clients and administrators",
 	setup: func(fs *flag.FlagSet) runFunc {
-		dir := fs.String("dir", "certs", "the `folder` to make them in; what it holds is kept and used")
-		hosts := fs.String("host", "", "more DNS names, IP addresses and SPIFFE ids, separated by `commas`, besides localhost, 127.0.0.1 and ::1")
+		dir := fs.String("dir", "certs", "the `folder` to make them in; files that exist are kept and used")
+		hosts := fs.String("host", "", "more DNS names, IP addresses and SPIFFE ids, separated by `commas`, in addition to localhost, 127.0.0.1 and ::1")
 		name := fs.String("name", "", "make one certificate with an identity of its own: `NAME`_cert.pem, NAME_key.pem")
-		role := fs.String("role", "node", "what the holder of -name may be: "+strings.Join(certs.Roles, ", "))
+		role := fs.String("role", "node", "the role of the holder of -name: "+strings.Join(certs.Roles, ", "))
 		return func(_ context.Context, args []string, out io.Writer) error {
 			if len(args) > 0 {
 				return usageError(fmt.Sprintf("unexpected argument %q: hosts go into -host a,b", args[0]))
@@ -31,7 +31,7 @@ var certsCommand = command{
 			case *name != "":
 				files, err = certs.Add(*dir, certs.Leaf{Name: *name, Role: *role, Hosts: splitList(*hosts)})
 			case *role != "node":
-				return usageError("-role goes with -name: say whose certificate it is to be")
+				return usageError("-role needs -name, the name in the certificate")
 			default:
 				files, err = certs.Make(*dir, splitList(*hosts))
 			}
@@ -50,7 +50,7 @@ var certsCommand = command{
 	},
 }
 
-// splitList returns the items of a comma-separated list, without the empty ones.
+// splitList returns the items of a comma-separated list. It leaves out empty ones.
 func splitList(s string) []string {
 	var items []string
 	for item := range strings.SplitSeq(s, ",") {

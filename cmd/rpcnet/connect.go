@@ -11,25 +11,28 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 )
 
-// A target is the flags of a command that talks to a node.
+// A target holds the flags of a command that talks to a node.
 type target struct {
 	addr, dir, cert, key, ca, name string
 	timeout                        time.Duration
 }
 
+// targetFlags declares the flags of a target. Their values are set when fs is
+// parsed.
 func targetFlags(fs *flag.FlagSet) *target {
 	t := new(target)
 	fs.StringVar(&t.addr, "addr", "127.0.0.1:61000", "the `host:port` of any node of the cluster")
 	fs.StringVar(&t.dir, "dir", "certs", "the `folder` with ca.pem, admin_cert.pem and admin_key.pem, as rpcnet certs makes it")
-	fs.StringVar(&t.cert, "cert", "", "the certificate's `file`, in place of the one in -dir")
-	fs.StringVar(&t.key, "key", "", "the key's `file`, in place of the one in -dir")
-	fs.StringVar(&t.ca, "ca", "", "the authority's `file`, in place of the one in -dir")
-	fs.StringVar(&t.name, "server-name", "", "the `name` the node's certificate must carry, in place of the host of -addr")
+	fs.StringVar(&t.cert, "cert", "", "the certificate's `file`, instead of the one in -dir")
+	fs.StringVar(&t.key, "key", "", "the key's `file`, instead of the one in -dir")
+	fs.StringVar(&t.ca, "ca", "", "the authority's `file`, instead of the one in -dir")
+	fs.StringVar(&t.name, "server-name", "", "the `name` that the node's certificate must carry, instead of the host of -addr")
 	fs.DurationVar(&t.timeout, "timeout", 5*time.Second, "how long to wait for the connection and for one answer")
 	return t
 }
 
-// address takes the arguments of a command: none, or the node's address.
+// address sets the address from the arguments of a command. There is at most one,
+// and without it the address is that of -addr.
 func (t *target) address(args []string) error {
 	switch {
 	case len(args) > 1:
@@ -43,7 +46,8 @@ func (t *target) address(args []string) error {
 	return nil
 }
 
-// dial connects to the node. The caller closes the connection.
+// dial connects to the node as an administrator, within the timeout. The caller
+// closes the connection.
 func (t *target) dial(ctx context.Context) (*rpcnet.Conn, error) {
 	file := func(chosen, name string) string {
 		if chosen != "" {
@@ -61,9 +65,10 @@ func (t *target) dial(ctx context.Context) (*rpcnet.Conn, error) {
 	return rpcnet.Dial(ctx, t.addr, creds, opts...)
 }
 
-// A format is the value of -o.
+// A format is the form of the output: "json", or the form for people.
 type format string
 
+// formatFlag declares the flag -o. text is the name of the form for people.
 func formatFlag(fs *flag.FlagSet, text string) *format {
 	f := format(text)
 	fs.Func("o", fmt.Sprintf("the `form` of the output: %s or json (default %s)", text, text), func(s string) error {

@@ -46,6 +46,7 @@ var eventsCommand = command{
 	},
 }
 
+// showEvent prints an event on one line.
 func showEvent(e cluster.Event, form format, out io.Writer) error {
 	if form == "json" {
 		return json.NewEncoder(out).Encode(e)

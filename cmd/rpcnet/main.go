@@ -17,23 +17,25 @@ import (
 	"syscall"
 )
 
-// A command is one subcommand. Its file adds it to commands.
+// A command is one subcommand. Each has a file of its own.
 type command struct {
 	name    string
-	args    string // what follows the flags, for the usage line
+	args    string // the arguments after the flags, for the usage line
 	summary string // one line
-	// setup declares the flags and returns what runs once they are parsed.
+	// setup declares the flags. It returns the function that runs when they are
+	// parsed.
 	setup func(fs *flag.FlagSet) runFunc
 }
 
-// A runFunc does the work of a command with the arguments after its flags. A
-// usageError among its errors is wrong usage.
+// A runFunc does the work of a command with the arguments after its flags, until
+// it is done or ctx ends. It returns a usageError if an argument is wrong.
 type runFunc func(ctx context.Context, args []string, out io.Writer) error
 
-// commands in the order of the help.
+// commands are all subcommands, in the order of the help.
 var commands = []command{certsCommand, membersCommand, eventsCommand, versionCommand}
 
-// A usageError says how a command was called wrongly.
+// A usageError says what is wrong with the flags or arguments of a command. It
+// makes the exit status 2.
 type usageError string
 
 func (e usageError) Error() string { return string(e) }
@@ -65,6 +67,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	return 2
 }
 
+// usage prints the list of commands.
 func usage(w io.Writer) {
 	fmt.Fprintln(w, "usage: rpcnet COMMAND [flags] [arguments]")
 	fmt.Fprintln(w)
@@ -75,6 +78,8 @@ func usage(w io.Writer) {
 	fmt.Fprintln(w, `"rpcnet COMMAND -h" explains a command.`)
 }
 
+// run executes the command with its flags and arguments and returns the exit
+// status.
 func (c command) run(ctx context.Context, args []string, out, errs io.Writer) int {
 	fs := flag.NewFlagSet("rpcnet "+c.name, flag.ContinueOnError)
 	fs.SetOutput(errs)

@@ -26,7 +26,7 @@ func TestWrongUsageIsStatusTwoWithALineThatHelps(t *testing.T) {
 		{[]string{"certs", "-nonsense"}, "not defined: -nonsense"},
 		{[]string{"certs", "localhost"}, "hosts go into -host"},
 		{[]string{"certs", "-dir", ""}, "-dir is empty"},
-		{[]string{"certs", "-role", "worker"}, "-role goes with -name"},
+		{[]string{"certs", "-role", "worker"}, "-role needs -name"},
 	} {
 		status, _, errs := runCommand(t, c.args...)
 		if status != 2 || !strings.Contains(errs, c.want) {

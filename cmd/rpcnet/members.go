@@ -44,7 +44,8 @@ var membersCommand = command{
 	},
 }
 
-// showMembers asks for the members and prints them.
+// showMembers asks the node for its members and prints those that match s, with a
+// line at the end that says how the node sees the cluster.
 func showMembers(ctx context.Context, conn *rpcnet.Conn, timeout time.Duration, s cluster.Selector, form format, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -75,8 +76,9 @@ func showMembers(ctx context.Context, conn *rpcnet.Conn, timeout time.Duration, 
 	return err
 }
 
-// worker returns whether the node that was asked can choose a member, and if not
-// why; "" if the member is no worker to it.
+// worker returns the status of a member as a worker, and the reason if the node
+// that was asked cannot choose it. It returns "" if the node does not know the
+// member as a worker.
 func worker(v cluster.Snapshot, m cluster.Member) string {
 	for _, w := range v.Workers {
 		switch {
@@ -100,7 +102,7 @@ func matching(ms []cluster.Member, s cluster.Selector) []cluster.Member {
 	return kept
 }
 
-// age returns a duration as a person reads it.
+// age returns a duration for people, with two or three digits.
 func age(d time.Duration) string {
 	switch {
 	case d < time.Second:
@@ -113,12 +115,12 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%.1fd", d.Hours()/24)
 }
 
-// settle is how long changes may follow each other before the list is printed
-// again.
+// settle is how long there must be no change before the list is printed again, so
+// that a burst of changes prints one list.
 const settle = 100 * time.Millisecond
 
-// onEveryChange calls show for the members as they are and after every change,
-// until ctx ends, which is no error.
+// onEveryChange calls show at the start and after every change, until ctx ends. It
+// returns nil when ctx ends, and an error when the connection or show fails.
 func onEveryChange(ctx context.Context, conn *rpcnet.Conn, show func() error) error {
 	ended := ctx
 	ctx, cancel := context.WithCancel(ctx)
