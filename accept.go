@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/budget"
-	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 )
 
 // Connections are accepted at a rate of acceptBurst in an acceptPause at most,
@@ -105,7 +105,7 @@ func (ep *Endpoint) authorize(peer Peer) (err error) {
 // or is a session, which runs by itself.
 func (ep *Endpoint) handshake(n *arrival) (run func()) {
 	w := ep.wired.Load()
-	lane, err := ep.source.Accept(ep.base, n.conn, w.alpn, func() { n.spoken.Store(true) })
+	lane, err := tlsconn.Accept(ep.base, n.conn, ep.source, w.alpn, func() { n.spoken.Store(true) })
 	if err != nil {
 		switch addr := n.conn.RemoteAddr(); {
 		case ep.base.Err() != nil, ep.arrivals.wasGivenUp(n):
@@ -236,7 +236,7 @@ func (ep *Endpoint) forgetLocked(peer *Peer) {
 
 // refuse tells a peer why it is not welcome, and lets it hang up: what it has
 // sent and nobody read would take the reason with it.
-func refuse(lane *link.Lane, why string) {
+func refuse(lane *tlsconn.Conn, why string) {
 	session.Refuse(lane, why)
 	lane.SetReadDeadline(time.Now().Add(lingerTimeout))
 	io.Copy(io.Discard, io.LimitReader(lane, 64<<10))
@@ -256,13 +256,13 @@ func (ep *Endpoint) packetLoop() {
 			continue // an ICMP error of an earlier datagram
 		}
 		if f := ep.wired.Load().packet; f != nil && n > 0 && b[0] < 0x40 {
-			f(b[:n], link.Unmap(from))
+			f(b[:n], tlsconn.Unmap(from))
 		}
 	}
 }
 
 // peerOf returns the identity that a lane's handshake has proved.
-func peerOf(lane *link.Lane) Peer {
+func peerOf(lane *tlsconn.Conn) Peer {
 	return newPeer(lane.RemoteAddr(), lane.Chain())
 }
 
@@ -270,5 +270,5 @@ func peerOf(lane *link.Lane) Peer {
 // port scan and a health check do, or wanted a protocol that is not served now,
 // as the cluster does from a node that has just left it.
 func harmless(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, link.ErrProtocol)
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, tlsconn.ErrProtocol)
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/budget"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 )
 
 const (
@@ -84,7 +84,7 @@ const (
 // it gave up for that. With an error c has none and is the caller's to close.
 func (a *admission) admit(ctx context.Context, c net.Conn) (n *arrival, victims []*arrival, err error) {
 	n = &arrival{conn: c, source: sourceOf(c.RemoteAddr()), since: time.Now()}
-	scarce := link.Descriptor(c) >= a.descriptors-a.reserve
+	scarce := tlsconn.Descriptor(c) >= a.descriptors-a.reserve
 	for {
 		a.mu.Lock()
 		if a.closed || ctx.Err() != nil {
@@ -191,7 +191,7 @@ func (a *admission) victimLocked(n *arrival, scarce bool) *arrival {
 
 // talks reports whether the client has said something that was not read yet, or
 // all that it says first.
-func (p *arrival) talks() bool { return p.spoken.Load() || link.Unread(p.conn) }
+func (p *arrival) talks() bool { return p.spoken.Load() || tlsconn.Unread(p.conn) }
 
 // wasGivenUp reports whether the place of a connection was wanted.
 func (a *admission) wasGivenUp(n *arrival) bool {

@@ -13,8 +13,9 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/budget"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
@@ -28,7 +29,7 @@ import (
 type Conn struct {
 	addr    string
 	cfg     dialConfig
-	source  *link.Source
+	source  *credentials.Source
 	session session.Config
 	budget  *budget.Budget // of the endpoint; nil: none
 	onClose func()         // runs once
@@ -115,7 +116,7 @@ func (ep *Endpoint) Dial(ctx context.Context, addr string, opts ...DialOption) (
 	return c, nil
 }
 
-func newConn(ctx context.Context, addr string, cfg dialConfig, source *link.Source, base session.Config, memory *budget.Budget, onClose func()) (*Conn, error) {
+func newConn(ctx context.Context, addr string, cfg dialConfig, source *credentials.Source, base session.Config, memory *budget.Budget, onClose func()) (*Conn, error) {
 	base.KeepaliveIdle, base.KeepaliveTimeout, base.WriteTimeout = cfg.keepalive.idle, cfg.keepalive.dead, cfg.writeTimeout
 	base.Logger = cfg.logger
 	base.Identity, base.CheckPeer = cfg.target.wire(), nil
@@ -160,7 +161,7 @@ func (c *Conn) connect(ctx context.Context) error {
 }
 
 // begin makes the session on a lane, which it owns.
-func (c *Conn) begin(lane *link.Lane, peer Peer) (*session.Session, error) {
+func (c *Conn) begin(lane *tlsconn.Conn, peer Peer) (*session.Session, error) {
 	cfg := c.session
 	if c.budget != nil {
 		var err error
@@ -173,8 +174,8 @@ func (c *Conn) begin(lane *link.Lane, peer Peer) (*session.Session, error) {
 }
 
 // dialLane opens a lane to addr, to a server that cfg agrees with.
-func dialLane(ctx context.Context, source *link.Source, addr string, cfg *dialConfig, alpn string) (*link.Lane, Peer, error) {
-	want := link.Want{Names: cfg.serverNames, Rule: cfg.verify != nil}
+func dialLane(ctx context.Context, source *credentials.Source, addr string, cfg *dialConfig, alpn string) (*tlsconn.Conn, Peer, error) {
+	want := credentials.Want{Names: cfg.serverNames, Rule: cfg.verify != nil}
 	if len(want.Names) == 0 {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
@@ -182,7 +183,7 @@ func dialLane(ctx context.Context, source *link.Source, addr string, cfg *dialCo
 		}
 		want.Names = []string{host}
 	}
-	lane, err := source.Dial(ctx, addr, want, []string{alpn})
+	lane, err := tlsconn.Dial(ctx, addr, source, want, []string{alpn})
 	if err != nil {
 		return nil, Peer{}, err
 	}

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
@@ -23,7 +23,7 @@ func resident() int64 {
 // about what they take.
 func TestCostsAreWhatIsCounted(t *testing.T) {
 	ca := newCA(t)
-	node := newParty(t, ca, link.Leaf{})
+	node := newParty(t, ca, credentials.Leaf{})
 	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds)
 	if err != nil {
 		t.Fatal(err)

@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
 // Credentials are what a node proves its identity with and accepts others by:
@@ -14,9 +14,9 @@ import (
 // which report what is wrong with them, and may be used for several endpoints.
 // The zero value is no credentials, which nothing accepts.
 type Credentials struct {
-	files  link.Files
-	poll   time.Duration // between looks at them; 0: link's default
-	memory *link.Bundle  // nil for files
+	files  credentials.Files
+	poll   time.Duration       // between looks at them; 0: credentials.DefaultPoll
+	memory *credentials.Bundle // nil for files
 }
 
 // CertFiles returns the credentials in three PEM files: the node's certificate
@@ -31,7 +31,7 @@ type Credentials struct {
 // days before the certificate expires, with an error if its successor is refused
 // then.
 func CertFiles(cert, key, ca string) Credentials {
-	return Credentials{files: link.Files{Cert: cert, Key: key, CA: ca}}
+	return Credentials{files: credentials.Files{Cert: cert, Key: key, CA: ca}}
 }
 
 // String says where the credentials come from; it never shows a key.
@@ -39,7 +39,7 @@ func (c Credentials) String() string {
 	switch {
 	case c.memory != nil:
 		return "credentials in memory"
-	case c.files == link.Files{}:
+	case c.files == credentials.Files{}:
 		return "no credentials"
 	}
 	return "credentials in " + c.files.Cert
@@ -52,14 +52,14 @@ func (c Credentials) applyEndpoint(cfg *endpointConfig) { cfg.creds = c }
 
 // open loads the credentials and logs what peers will not accept of them. serving
 // says that they are an endpoint's. The caller closes the source.
-func (c Credentials) open(logger *slog.Logger, serving bool) (source *link.Source, err error) {
+func (c Credentials) open(logger *slog.Logger, serving bool) (source *credentials.Source, err error) {
 	switch {
 	case c.memory != nil:
-		source, err = link.NewSource(*c.memory, logger)
-	case c.files == link.Files{}:
+		source, err = credentials.NewSource(*c.memory, logger)
+	case c.files == credentials.Files{}:
 		return nil, errors.New("tls: no credentials: give rpcnet.CertFiles(cert, key, ca)")
 	default:
-		source, err = link.OpenFiles(c.files, c.poll, logger)
+		source, err = credentials.OpenFiles(c.files, c.poll, logger)
 	}
 	if err == nil {
 		source.Warn(serving)

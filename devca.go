@@ -3,17 +3,17 @@ package rpcnet
 import (
 	"crypto/x509"
 
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
 // A DevCA is a certificate authority in memory, for tests and programs of one
 // process: its key is not protected. On disk the command "rpcnet certs" makes
 // one. It is safe for concurrent use.
-type DevCA struct{ ca *link.DevCA }
+type DevCA struct{ ca *credentials.DevCA }
 
 // NewDevCA makes a new authority.
 func NewDevCA() (*DevCA, error) {
-	ca, err := link.NewDevCA()
+	ca, err := credentials.NewDevCA()
 	if err != nil {
 		return nil, err
 	}
@@ -24,17 +24,17 @@ func NewDevCA() (*DevCA, error) {
 // certificate, valid for a year, for hosts: DNS names, IP addresses and SPIFFE
 // ids. The default is localhost, 127.0.0.1 and ::1.
 func (ca *DevCA) Credentials(hosts ...string) (Credentials, error) {
-	return ca.issue(link.Leaf{Hosts: hosts})
+	return ca.issue(credentials.Leaf{Hosts: hosts})
 }
 
 // ClientCredentials returns the credentials of a client: as those of
 // [DevCA.Credentials], but with a certificate that is of no use as a server's,
 // so that its holder is never a node ([Roles]).
 func (ca *DevCA) ClientCredentials(names ...string) (Credentials, error) {
-	return ca.issue(link.Leaf{Hosts: names, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	return ca.issue(credentials.Leaf{Hosts: names, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 }
 
-func (ca *DevCA) issue(l link.Leaf) (Credentials, error) {
+func (ca *DevCA) issue(l credentials.Leaf) (Credentials, error) {
 	b, err := ca.ca.Issue(l)
 	if err != nil {
 		return Credentials{}, err

@@ -12,9 +12,10 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/budget"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 	"github.com/rpcnet-go/rpcnet/internal/version"
 )
 
@@ -34,7 +35,7 @@ var errEndpointClosed = errors.New("rpcnet: the endpoint is closed")
 // handshake under way, and those of each session; all end with Close.
 type Endpoint struct {
 	cfg      endpointConfig
-	source   *link.Source
+	source   *credentials.Source
 	listener net.Listener
 	udp      *net.UDPConn
 	pool     session.Pool
@@ -78,7 +79,7 @@ func Listen(addr string, opts ...EndpointOption) (*Endpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rpcnet: %w", err)
 	}
-	l, udp, err := link.Bind(addr)
+	l, udp, err := tlsconn.Bind(addr)
 	if err != nil {
 		source.Close()
 		return nil, fmt.Errorf("rpcnet: %w", err)
@@ -89,7 +90,7 @@ func Listen(addr string, opts ...EndpointOption) (*Endpoint, error) {
 		extensions: map[*Extension]bool{}, sessions: map[*session.Session]*time.Timer{}, perPeer: map[string]int{}, refusals: map[string]uint64{}, conns: map[*Conn]bool{},
 		lines: loglimit.New(cfg.logger), packets: make(chan struct{}), gone: make(chan struct{}), drained: make(chan struct{}),
 	}
-	ep.arrivals = newAdmission(link.MaxDescriptors(), ep.budget, &ep.wg)
+	ep.arrivals = newAdmission(tlsconn.MaxDescriptors(), ep.budget, &ep.wg)
 	ep.base, ep.stop = context.WithCancel(context.Background())
 	ep.wireExtensions()
 	ep.wg.Add(1)

@@ -12,8 +12,8 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 )
 
-// credentials makes what "rpcnet certs" makes on disk.
-func credentials() rpcnet.Credentials {
+// devCredentials makes what "rpcnet certs" makes on disk.
+func devCredentials() rpcnet.Credentials {
 	ca, err := rpcnet.NewDevCA()
 	if err != nil {
 		log.Fatal(err)
@@ -36,7 +36,7 @@ func upper(opts ...rpcnet.ServerOption) *rpcnet.Server {
 
 func ExampleListen() {
 	ctx := context.Background()
-	creds := credentials() // or rpcnet.CertFiles("node.pem", "node-key.pem", "ca.pem")
+	creds := devCredentials() // or rpcnet.CertFiles("node.pem", "node-key.pem", "ca.pem")
 	ep, err := rpcnet.Listen("127.0.0.1:0", creds)
 	if err != nil {
 		log.Fatal(err)
@@ -184,7 +184,7 @@ func ExampleNewClient() {
 }
 
 func ExampleEndpoint_Shutdown() {
-	creds := credentials()
+	creds := devCredentials()
 	ep, err := rpcnet.Listen("127.0.0.1:0", creds)
 	if err != nil {
 		log.Fatal(err)

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
 // certDir is a folder of the three files of a node.
@@ -21,7 +21,7 @@ type certDir struct {
 	dir string
 }
 
-func newCertDir(t *testing.T, b link.Bundle) certDir {
+func newCertDir(t *testing.T, b credentials.Bundle) certDir {
 	d := certDir{t, t.TempDir()}
 	d.write(b)
 	return d
@@ -30,7 +30,7 @@ func newCertDir(t *testing.T, b link.Bundle) certDir {
 func (d certDir) at(name string) string { return filepath.Join(d.dir, name) }
 
 // write writes the parts of b that are there, the authorities last, as a renewal does.
-func (d certDir) write(b link.Bundle) {
+func (d certDir) write(b credentials.Bundle) {
 	for _, f := range []struct {
 		name    string
 		content []byte
@@ -55,7 +55,7 @@ func (d certDir) listen(out *logs) *rpcnet.Endpoint {
 	return ep
 }
 
-func mustIssue(t *testing.T, ca *link.DevCA, l link.Leaf) link.Bundle {
+func mustIssue(t *testing.T, ca *credentials.DevCA, l credentials.Leaf) credentials.Bundle {
 	t.Helper()
 	b, err := ca.Issue(l)
 	if err != nil {
@@ -73,12 +73,12 @@ func TestFieldACertificateThatBecomesValidLater(t *testing.T) {
 	t.Parallel()
 	ca := newCA(t)
 	var out logs
-	first := mustIssue(t, ca, link.Leaf{})
+	first := mustIssue(t, ca, credentials.Leaf{})
 	d := newCertDir(t, first)
 	ep := d.listen(&out)
 	before := notAfter(ep)
 	valid := time.Now().Add(1500 * time.Millisecond).Truncate(time.Second).Add(time.Second)
-	d.write(mustIssue(t, ca, link.Leaf{NotBefore: valid, NotAfter: valid.Add(time.Hour)}))
+	d.write(mustIssue(t, ca, credentials.Leaf{NotBefore: valid, NotAfter: valid.Add(time.Hour)}))
 	eventually(t, "it is refused", func() bool { return strings.Contains(out.String(), "not valid before") })
 	if got := notAfter(ep); got != before {
 		t.Fatalf("it is in use before its time: %s", got)
@@ -100,11 +100,11 @@ func TestFieldTheWrongOrderOfAChangeOfTheAuthority(t *testing.T) {
 	t.Parallel()
 	oldCA, newerCA := newCA(t), newCA(t)
 	var out logs
-	first := mustIssue(t, oldCA, link.Leaf{})
+	first := mustIssue(t, oldCA, credentials.Leaf{})
 	d := newCertDir(t, first)
 	ep := d.listen(&out)
 	serving(ep, echoServer())
-	peer := newParty(t, oldCA, link.Leaf{})
+	peer := newParty(t, oldCA, credentials.Leaf{})
 	reaches := func() error {
 		conn, err := rpcnet.Dial(within(t), ep.Addr().String(), peer.creds)
 		if err != nil {
@@ -114,13 +114,13 @@ func TestFieldTheWrongOrderOfAChangeOfTheAuthority(t *testing.T) {
 	}
 	wrong := []struct {
 		name string
-		b    link.Bundle
+		b    credentials.Bundle
 		says string
 	}{
-		{"a certificate of the new authority, without it", withoutCA(mustIssue(t, newerCA, link.Leaf{})), "not signed by an authority"},
-		{"the new authority alone, and the old certificate", link.Bundle{Key: first.Key, Cert: first.Cert, CA: newerCA.CertPEM()}, "not signed by an authority"},
-		{"a certificate for clients alone", mustIssue(t, oldCA, link.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}), "as a server's"},
-		{"a certificate for servers alone", mustIssue(t, oldCA, link.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}), "as a client's"},
+		{"a certificate of the new authority, without it", withoutCA(mustIssue(t, newerCA, credentials.Leaf{})), "not signed by an authority"},
+		{"the new authority alone, and the old certificate", credentials.Bundle{Key: first.Key, Cert: first.Cert, CA: newerCA.CertPEM()}, "not signed by an authority"},
+		{"a certificate for clients alone", mustIssue(t, oldCA, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}), "as a server's"},
+		{"a certificate for servers alone", mustIssue(t, oldCA, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}), "as a client's"},
 	}
 	serial := func() string { return ep.Self().Chain[0].SerialNumber.String() }
 	before := serial()
@@ -137,14 +137,14 @@ func TestFieldTheWrongOrderOfAChangeOfTheAuthority(t *testing.T) {
 		eventually(t, step.name+": the good files are back", func() bool { return ep.Stats().CertificateRefused == "" })
 	}
 	both := append(append([]byte{}, oldCA.CertPEM()...), newerCA.CertPEM()...)
-	d.write(link.Bundle{Key: first.Key, Cert: first.Cert, CA: both})
+	d.write(credentials.Bundle{Key: first.Key, Cert: first.Cert, CA: both})
 	eventually(t, "both authorities are taken", func() bool { return ep.Stats().CertificateRefused == "" })
-	d.write(withoutCA(mustIssue(t, newerCA, link.Leaf{})))
+	d.write(withoutCA(mustIssue(t, newerCA, credentials.Leaf{})))
 	eventually(t, "the new certificate is taken", func() bool { return serial() != before })
 	t.Logf("field | a change of the authority in the wrong order | the old certificate stays, the right order is taken | %d wrong steps refused", len(wrong))
 }
 
-func withoutCA(b link.Bundle) link.Bundle {
+func withoutCA(b credentials.Bundle) credentials.Bundle {
 	b.CA = nil
 	return b
 }
@@ -155,9 +155,9 @@ func TestFieldARefusedSuccessorNearTheEndIsLoud(t *testing.T) {
 	t.Parallel()
 	ca := newCA(t)
 	var out logs
-	d := newCertDir(t, mustIssue(t, ca, link.Leaf{NotAfter: time.Now().Add(time.Hour)}))
+	d := newCertDir(t, mustIssue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(time.Hour)}))
 	ep := d.listen(&out)
-	d.write(withoutCA(mustIssue(t, newCA(t), link.Leaf{})))
+	d.write(withoutCA(mustIssue(t, newCA(t), credentials.Leaf{})))
 	eventually(t, "the loud line", func() bool { return strings.Contains(out.String(), "level=ERROR") })
 	eventually(t, "the figures", func() bool { return ep.Stats().CertificateRefused != "" })
 	if n := strings.Count(out.String(), "level=ERROR"); n != 1 {
@@ -168,7 +168,7 @@ func TestFieldARefusedSuccessorNearTheEndIsLoud(t *testing.T) {
 			t.Errorf("no line says %q", want)
 		}
 	}
-	d.write(mustIssue(t, ca, link.Leaf{}))
+	d.write(mustIssue(t, ca, credentials.Leaf{}))
 	eventually(t, "a good one is taken", func() bool { return ep.Stats().CertificateRefused == "" })
 	t.Logf("field | a refused successor while the certificate ends | 1 line at Error and a figure | 1, %q", "not signed by an authority of the CA file")
 }
@@ -177,20 +177,20 @@ func TestFieldARefusedSuccessorNearTheEndIsLoud(t *testing.T) {
 func TestFieldTheStartSaysWhatPeersWillRefuse(t *testing.T) {
 	t.Parallel()
 	ca, other := newCA(t), newCA(t)
-	foreign := mustIssue(t, other, link.Leaf{})
+	foreign := mustIssue(t, other, credentials.Leaf{})
 	foreign.CA = ca.CertPEM()
 	for _, c := range []struct {
 		name   string
-		bundle link.Bundle
+		bundle credentials.Bundle
 		says   []string // none: nothing is to be said
 	}{
-		{"servers alone", mustIssue(t, ca, link.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}), []string{"for servers alone", "clientAuth"}},
-		{"clients alone", mustIssue(t, ca, link.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}), []string{"for clients alone", "serverAuth"}},
-		{"neither", mustIssue(t, ca, link.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}}), []string{"neither for servers nor for clients"}},
-		{"no name", mustIssue(t, ca, link.Leaf{Hosts: []string{}}), []string{"no DNS name, no IP address and no SPIFFE id"}},
+		{"servers alone", mustIssue(t, ca, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}), []string{"for servers alone", "clientAuth"}},
+		{"clients alone", mustIssue(t, ca, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}), []string{"for clients alone", "serverAuth"}},
+		{"neither", mustIssue(t, ca, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}}), []string{"neither for servers nor for clients"}},
+		{"no name", mustIssue(t, ca, credentials.Leaf{Hosts: []string{}}), []string{"no DNS name, no IP address and no SPIFFE id"}},
 		{"another authority", foreign, []string{"not signed by an authority", "add its authority"}},
-		{"a good one", mustIssue(t, ca, link.Leaf{}), nil},
-		{"a SPIFFE id alone", mustIssue(t, ca, link.Leaf{Hosts: []string{"spiffe://prod.example/a"}}), nil},
+		{"a good one", mustIssue(t, ca, credentials.Leaf{}), nil},
+		{"a SPIFFE id alone", mustIssue(t, ca, credentials.Leaf{Hosts: []string{"spiffe://prod.example/a"}}), nil},
 	} {
 		var out logs
 		newCertDir(t, c.bundle).listen(&out).Close()
@@ -212,7 +212,7 @@ func TestFieldAnAddressWithAZone(t *testing.T) {
 	t.Parallel()
 	host := zoned(t)
 	ip, _, _ := strings.Cut(host, "%")
-	party := newParty(t, newCA(t), link.Leaf{Hosts: []string{ip}})
+	party := newParty(t, newCA(t), credentials.Leaf{Hosts: []string{ip}})
 	ep, err := rpcnet.Listen(net.JoinHostPort(host, "0"), party.creds, rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
@@ -288,7 +288,7 @@ func TestFieldWhatAServersCertificateIsFor(t *testing.T) {
 		{[]string{id}, []rpcnet.DialOption{rpcnet.WithServerName(""), anybody}, nil},
 		{[]string{}, nil, []string{"it is for nobody"}},
 	} {
-		p := newParty(t, ca, link.Leaf{Hosts: c.hosts})
+		p := newParty(t, ca, credentials.Leaf{Hosts: c.hosts})
 		ep, err := rpcnet.Listen("127.0.0.1:0", p.creds, rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
 		if err != nil {
 			t.Fatal(err)
@@ -311,13 +311,13 @@ func TestFieldWhatAServersCertificateIsFor(t *testing.T) {
 			}
 		}
 	}
-	stranger := newParty(t, newCA(t), link.Leaf{Hosts: []string{id}})
+	stranger := newParty(t, newCA(t), credentials.Leaf{Hosts: []string{id}})
 	ep, err := rpcnet.Listen("127.0.0.1:0", stranger.creds, rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	if _, err := rpcnet.Dial(within(t), ep.Addr().String(), newParty(t, ca, link.Leaf{}).creds, anybody); !errors.As(err, new(x509.UnknownAuthorityError)) {
+	if _, err := rpcnet.Dial(within(t), ep.Addr().String(), newParty(t, ca, credentials.Leaf{}).creds, anybody); !errors.As(err, new(x509.UnknownAuthorityError)) {
 		t.Errorf("a rule replaces the check of the authority: %v", err)
 	}
 	t.Log("field | a certificate for another name, for a SPIFFE id, for an address | the error says what it carries and what was wanted | 13 of 13")

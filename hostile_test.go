@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
@@ -26,10 +26,10 @@ import (
 // client made by hand needs.
 type party struct {
 	creds  rpcnet.Credentials
-	source *link.Source
+	source *credentials.Source
 }
 
-func newParty(t testing.TB, ca *link.DevCA, leaf link.Leaf) party {
+func newParty(t testing.TB, ca *credentials.DevCA, leaf credentials.Leaf) party {
 	t.Helper()
 	b, err := ca.Issue(leaf)
 	if err != nil {
@@ -43,7 +43,7 @@ func newParty(t testing.TB, ca *link.DevCA, leaf link.Leaf) party {
 			t.Fatal(err)
 		}
 	}
-	src, err := link.NewSource(b, rpctest.Logger(t))
+	src, err := credentials.NewSource(b, rpctest.Logger(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,9 +51,9 @@ func newParty(t testing.TB, ca *link.DevCA, leaf link.Leaf) party {
 	return party{rpcnet.CertFiles(files[0], files[1], files[2]), src}
 }
 
-func newCA(t testing.TB) *link.DevCA {
+func newCA(t testing.TB) *credentials.DevCA {
 	t.Helper()
-	ca, err := link.NewDevCA()
+	ca, err := credentials.NewDevCA()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func dialTLS(t testing.TB, addr string, cfg *tls.Config) (*tls.Conn, error) {
 func TestStrangersAreRefused(t *testing.T) {
 	t.Parallel()
 	ca := newCA(t)
-	node := newParty(t, ca, link.Leaf{})
+	node := newParty(t, ca, credentials.Leaf{})
 	var out logs
 	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithLogger(out.logger()))
 	if err != nil {
@@ -87,7 +87,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	serving(ep, echoServer())
 	addr := ep.Addr().String()
 	good := func() *tls.Config { return node.source.ClientConfig("127.0.0.1", []string{"rpcnet/1"}) }
-	stranger := newParty(t, newCA(t), link.Leaf{})
+	stranger := newParty(t, newCA(t), credentials.Leaf{})
 	for name, cfg := range map[string]func(*tls.Config){
 		"wrong ALPN":     func(c *tls.Config) { c.NextProtos = []string{"h2"} },
 		"no ALPN":        func(c *tls.Config) { c.NextProtos, c.VerifyConnection = nil, nil },
@@ -109,7 +109,7 @@ func TestStrangersAreRefused(t *testing.T) {
 		}
 	}
 	// An expired certificate cannot be loaded: it expires here while it is in use.
-	b, err := ca.Issue(link.Leaf{NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
+	b, err := ca.Issue(credentials.Leaf{NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestStrangersAreRefused(t *testing.T) {
 func TestWrongServersAreRefused(t *testing.T) {
 	t.Parallel()
 	ca := newCA(t)
-	node := newParty(t, ca, link.Leaf{})
+	node := newParty(t, ca, credentials.Leaf{})
 	serve := func(p party) string {
 		ep, err := rpcnet.Listen("127.0.0.1:0", p.creds, rpcnet.WithLogger(rpctest.Logger(t)))
 		if err != nil {
@@ -159,8 +159,8 @@ func TestWrongServersAreRefused(t *testing.T) {
 		t.Cleanup(func() { ep.Close() })
 		return ep.Addr().String()
 	}
-	named := serve(newParty(t, ca, link.Leaf{Hosts: []string{"worker.example.org", "spiffe://example.org/worker"}}))
-	stranger := serve(newParty(t, newCA(t), link.Leaf{}))
+	named := serve(newParty(t, ca, credentials.Leaf{Hosts: []string{"worker.example.org", "spiffe://example.org/worker"}}))
+	stranger := serve(newParty(t, newCA(t), credentials.Leaf{}))
 	dial := func(addr string, opts ...rpcnet.DialOption) error {
 		conn, err := rpcnet.Dial(within(t), addr, node.creds, append(opts, rpcnet.WithLogger(rpctest.Logger(t)))...)
 		if err == nil {
@@ -302,7 +302,7 @@ func attacks() map[string]attack {
 // attacker cost is given back.
 func TestHostilePeersHurtNobodyElse(t *testing.T) {
 	ca := newCA(t)
-	node := newParty(t, ca, link.Leaf{})
+	node := newParty(t, ca, credentials.Leaf{})
 	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithLogger(rpctest.Logger(t)),
 		rpcnet.WithKeepalive(200*time.Millisecond, time.Second), rpcnet.WithWriteTimeout(time.Second))
 	if err != nil {

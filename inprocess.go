@@ -4,9 +4,9 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 )
 
 // InProcess connects to a server in the same process, without a network: for
@@ -20,7 +20,7 @@ import (
 // [CallOptions].WaitForReady. The connection must be closed, which fails the calls in
 // flight. It works inside a testing/synctest bubble.
 func InProcess(srv *Server) *Conn {
-	near, far := link.Pipe()
+	near, far := tlsconn.Pipe()
 	pool, lines := new(session.Pool), loglimit.New(slog.Default())
 	d := &dispatcher{host: new(host), lines: lines, find: srv.lookup, outer: func(*entry) ServerFunc { return nil }}
 	served := make(chan *session.Session)

@@ -18,7 +18,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -354,7 +354,7 @@ var optionTests = map[string]func(*testing.T){
 			ended <- err
 			return err
 		})
-		node := newParty(t, newCA(t), link.Leaf{})
+		node := newParty(t, newCA(t), credentials.Leaf{})
 		ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithWriteTimeout(200*time.Millisecond), rpcnet.WithKeepalive(-1, 0))
 		if err != nil {
 			t.Fatal(err)

@@ -6,7 +6,7 @@ import (
 	"encoding/hex"
 	"net"
 
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
 // A Peer is the other side of a call, with the identity its certificate
@@ -25,7 +25,7 @@ type Peer struct {
 
 // newPeer returns the peer at addr whose certificate has the given chain.
 func newPeer(addr net.Addr, chain []*x509.Certificate) Peer {
-	id, names := link.Identity(chain)
+	id, names := credentials.Identity(chain)
 	return Peer{Addr: addr, ID: id, Names: names, Chain: chain}
 }
 

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -49,7 +49,7 @@ func descriptors(t testing.TB, pid int) int {
 // from the same address at the same time gets in.
 func TestAttack03SilentConnections(t *testing.T) {
 	ca := newCA(t)
-	node := newParty(t, ca, link.Leaf{})
+	node := newParty(t, ca, credentials.Leaf{})
 	var out logs
 	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithLogger(out.logger()))
 	if err != nil {
@@ -143,7 +143,7 @@ func serveScarce(dir string) {
 // are connected go on, others get in, and the log stays short.
 func TestAttack03FewDescriptors(t *testing.T) {
 	ca := newCA(t)
-	b, err := ca.Issue(link.Leaf{})
+	b, err := ca.Issue(credentials.Leaf{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestAttack03FewDescriptors(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	node := newParty(t, ca, link.Leaf{})
+	node := newParty(t, ca, credentials.Leaf{})
 	var lines logs
 	cmd := exec.CommandContext(within(t), os.Args[0])
 	cmd.Env = append(os.Environ(), scarceServer+"="+dir)

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
@@ -18,7 +18,7 @@ import (
 func besieged(t *testing.T, opts ...rpcnet.EndpointOption) (ep *rpcnet.Endpoint, attacker party, honest *rpcnet.Conn) {
 	t.Helper()
 	ca := newCA(t)
-	node := newParty(t, ca, link.Leaf{})
+	node := newParty(t, ca, credentials.Leaf{})
 	opts = append([]rpcnet.EndpointOption{node.creds, rpcnet.WithLogger((&logs{}).logger())}, opts...)
 	ep, err := rpcnet.Listen("127.0.0.1:0", opts...)
 	if err != nil {
@@ -26,13 +26,13 @@ func besieged(t *testing.T, opts ...rpcnet.EndpointOption) (ep *rpcnet.Endpoint,
 	}
 	t.Cleanup(func() { ep.Close() })
 	serving(ep, echoServer())
-	honest, err = rpcnet.Dial(within(t), ep.Addr().String(), newParty(t, ca, link.Leaf{Hosts: []string{"honest"}}).creds, rpcnet.WithLogger(rpctest.Logger(t)))
+	honest, err = rpcnet.Dial(within(t), ep.Addr().String(), newParty(t, ca, credentials.Leaf{Hosts: []string{"honest"}}).creds, rpcnet.WithLogger(rpctest.Logger(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { honest.Close() })
 	mustEcho(t, honest, nil)
-	return ep, newParty(t, ca, link.Leaf{Hosts: []string{"attacker"}}), honest
+	return ep, newParty(t, ca, credentials.Leaf{Hosts: []string{"attacker"}}), honest
 }
 
 // A caller invents procedures, so that the server keeps their names.

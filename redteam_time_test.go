@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -23,9 +23,9 @@ func sessionsEndWithTheirCertificates(t *testing.T) {
 	ca := newCA(t)
 	var out logs
 	end := time.Now().Add(3 * time.Second).Truncate(time.Second)
-	node := newParty(t, ca, link.Leaf{NotAfter: end})
+	node := newParty(t, ca, credentials.Leaf{NotAfter: end})
 	listen := func(opts ...rpcnet.EndpointOption) *rpcnet.Endpoint {
-		opts = append([]rpcnet.EndpointOption{newParty(t, ca, link.Leaf{}).creds, rpcnet.WithLogger(out.logger())}, opts...)
+		opts = append([]rpcnet.EndpointOption{newParty(t, ca, credentials.Leaf{}).creds, rpcnet.WithLogger(out.logger())}, opts...)
 		ep, err := rpcnet.Listen("127.0.0.1:0", opts...)
 		if err != nil {
 			t.Fatal(err)
@@ -81,7 +81,7 @@ func TestAttack13ExpiryIsTold(t *testing.T) {
 	t.Parallel()
 	var out logs
 	end := time.Now().Add(2 * time.Second).Truncate(time.Second)
-	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), link.Leaf{NotAfter: end}).creds, rpcnet.WithLogger(out.logger()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), credentials.Leaf{NotAfter: end}).creds, rpcnet.WithLogger(out.logger()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestAttack13ExpiryIsTold(t *testing.T) {
 // sent, do not keep an endpoint from closing.
 func TestAttack01HangingFunctionsDoNotHoldClose(t *testing.T) {
 	t.Parallel()
-	node := newParty(t, newCA(t), link.Leaf{})
+	node := newParty(t, newCA(t), credentials.Leaf{})
 	hang := make(chan struct{})
 	defer close(hang)
 	var out logs

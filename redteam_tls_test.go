@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -91,7 +91,7 @@ func processor(t testing.TB) time.Duration {
 // A stranger shows chains that are dear to verify: many candidates for the issuer
 // of one certificate, and the dearest that keeps to the limits.
 func TestAttack04ChainsThatAreDearToVerify(t *testing.T) {
-	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), link.Leaf{}).creds, rpcnet.WithLogger((&logs{}).logger()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), credentials.Leaf{}).creds, rpcnet.WithLogger((&logs{}).logger()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ var slowdown = map[bool]int{false: 1, true: 10}[raceEnabled]
 // what is over the limits is refused before it is verified, and read no further.
 func TestAttack04CertificatesOverTheLimits(t *testing.T) {
 	var out logs
-	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), link.Leaf{}).creds, rpcnet.WithLogger(out.logger()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), credentials.Leaf{}).creds, rpcnet.WithLogger(out.logger()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestAttack04CertificatesOverTheLimits(t *testing.T) {
 // callers with calls that fail.
 func TestAttack11TextInTheLog(t *testing.T) {
 	var out logs
-	node := newParty(t, newCA(t), link.Leaf{})
+	node := newParty(t, newCA(t), credentials.Leaf{})
 	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithLogger(out.logger()))
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -18,8 +18,8 @@ import (
 func TestCertificatesAreReloadedWithoutALostCall(t *testing.T) {
 	t.Parallel()
 	ca := newCA(t)
-	issue := func() link.Bundle {
-		b, err := ca.Issue(link.Leaf{})
+	issue := func() credentials.Bundle {
+		b, err := ca.Issue(credentials.Leaf{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -27,7 +27,7 @@ func TestCertificatesAreReloadedWithoutALostCall(t *testing.T) {
 	}
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	write := func(b link.Bundle) {
+	write := func(b credentials.Bundle) {
 		for name, content := range map[string][]byte{"cert.pem": b.Cert, "key.pem": b.Key, "ca.pem": b.CA} {
 			if err := os.WriteFile(at(name), content, 0o600); err != nil {
 				t.Fatal(err)
@@ -64,7 +64,7 @@ func TestCertificatesAreReloadedWithoutALostCall(t *testing.T) {
 		taken   bool
 	}{
 		{"good files", func() { write(second) }, "reloaded", true},
-		{"a key that does not fit", func() { write(link.Bundle{Cert: second.Cert, Key: issue().Key, CA: second.CA}) }, "does not fit", false},
+		{"a key that does not fit", func() { write(credentials.Bundle{Cert: second.Cert, Key: issue().Key, CA: second.CA}) }, "does not fit", false},
 		{"no certificate", func() { os.Remove(at("cert.pem")) }, "no such file", false},
 		{"good files again", func() { write(issue()) }, "reloaded", true},
 	} {

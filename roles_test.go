@@ -11,7 +11,8 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
@@ -23,9 +24,9 @@ var (
 
 // peerWith returns a peer as a certificate with these names and usages makes
 // it.
-func peerWith(t *testing.T, ca *link.DevCA, usages []x509.ExtKeyUsage, names ...string) rpcnet.Peer {
+func peerWith(t *testing.T, ca *credentials.DevCA, usages []x509.ExtKeyUsage, names ...string) rpcnet.Peer {
 	t.Helper()
-	src := newParty(t, ca, link.Leaf{Hosts: names, Usages: usages}).source
+	src := newParty(t, ca, credentials.Leaf{Hosts: names, Usages: usages}).source
 	p := rpcnet.Peer{Chain: src.Chain(), Names: src.Chain()[0].DNSNames}
 	if len(names) > 0 {
 		p.ID = names[0]
@@ -198,7 +199,7 @@ func TestACallOfAProcedureWithARole(t *testing.T) {
 	t.Parallel()
 	ca := newCA(t)
 	var l logs
-	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, link.Leaf{}).creds, rpcnet.WithLogger(l.logger()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, credentials.Leaf{}).creds, rpcnet.WithLogger(l.logger()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,12 +215,12 @@ func TestACallOfAProcedureWithARole(t *testing.T) {
 	srv.Register(admin)
 	serving(ep, srv)
 	for _, test := range []struct {
-		leaf link.Leaf
+		leaf credentials.Leaf
 		code rpcnet.Code
 	}{
-		{link.Leaf{Hosts: []string{"spiffe://d/rpcnet/admin/ada"}, Usages: clientUsage}, 0},
-		{link.Leaf{Hosts: []string{"client"}, Usages: clientUsage}, rpcnet.CodePermissionDenied},
-		{link.Leaf{Hosts: []string{"spiffe://d/rpcnet/worker/w"}}, rpcnet.CodePermissionDenied},
+		{credentials.Leaf{Hosts: []string{"spiffe://d/rpcnet/admin/ada"}, Usages: clientUsage}, 0},
+		{credentials.Leaf{Hosts: []string{"client"}, Usages: clientUsage}, rpcnet.CodePermissionDenied},
+		{credentials.Leaf{Hosts: []string{"spiffe://d/rpcnet/worker/w"}}, rpcnet.CodePermissionDenied},
 	} {
 		conn, err := rpcnet.Dial(within(t), ep.Addr().String(), newParty(t, ca, test.leaf).creds)
 		if err != nil {
@@ -246,7 +247,7 @@ func TestACallOfAProcedureWithARole(t *testing.T) {
 func TestAProtocolWithARole(t *testing.T) {
 	t.Parallel()
 	ca := newCA(t)
-	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, link.Leaf{}).creds, rpcnet.WithLogger(rpctest.Logger(t)))
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, credentials.Leaf{}).creds, rpcnet.WithLogger(rpctest.Logger(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +260,7 @@ func TestAProtocolWithARole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dial := func(leaf link.Leaf) {
+	dial := func(leaf credentials.Leaf) {
 		other, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, leaf).creds, rpcnet.WithLogger(rpctest.Logger(t)))
 		if err != nil {
 			t.Fatal(err)
@@ -272,8 +273,8 @@ func TestAProtocolWithARole(t *testing.T) {
 		defer c.Close()
 		c.Read(make([]byte, 1)) // until the other side closes
 	}
-	dial(link.Leaf{Hosts: []string{"client"}, Usages: clientUsage})
-	dial(link.Leaf{Hosts: []string{"node"}})
+	dial(credentials.Leaf{Hosts: []string{"client"}, Usages: clientUsage})
+	dial(credentials.Leaf{Hosts: []string{"node"}})
 	if id := <-served; id != "node" {
 		t.Errorf("%q was served", id)
 	}
@@ -365,7 +366,7 @@ func sessionKnowsWhomItIsFor(t *testing.T) {
 // refused by it as well, with the reason.
 func TestANodeRefusesASessionForAnother(t *testing.T) {
 	t.Parallel()
-	p := newParty(t, newCA(t), link.Leaf{})
+	p := newParty(t, newCA(t), credentials.Leaf{})
 	ep, err := rpcnet.Listen("127.0.0.1:0", p.creds, rpcnet.WithLogger(rpctest.Logger(t)))
 	if err != nil {
 		t.Fatal(err)
@@ -374,7 +375,7 @@ func TestANodeRefusesASessionForAnother(t *testing.T) {
 	if _, err := ep.Extend(rpcnet.Extension{Identity: rpcnet.Target{Cluster: "blue", Node: "w1", Boot: "b7"}}); err != nil {
 		t.Fatal(err)
 	}
-	lane, err := p.source.Dial(within(t), ep.Addr().String(), link.Want{Names: []string{"127.0.0.1"}}, []string{"rpcnet/1"})
+	lane, err := tlsconn.Dial(within(t), ep.Addr().String(), p.source, credentials.Want{Names: []string{"127.0.0.1"}}, []string{"rpcnet/1"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
@@ -321,7 +321,7 @@ func TestSecondShutdownHonoursItsContext(t *testing.T) {
 // longer than its context, nor does it make an error of a clean drain.
 func TestShutdownLingersNoLongerThanItsContext(t *testing.T) {
 	t.Parallel()
-	node := newParty(t, newCA(t), link.Leaf{})
+	node := newParty(t, newCA(t), credentials.Leaf{})
 	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithLogger(rpctest.Logger(t)))
 	if err != nil {
 		t.Fatal(err)

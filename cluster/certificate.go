@@ -12,7 +12,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
 // Whose certificate a node is content with.
@@ -33,11 +33,11 @@ const maxWantedNames = 16
 // is leaf, and that advertises addr, as Config.Advertise says; "" if the address
 // does. ok is false if there is nothing that others could verify it by.
 func ownName(leaf *x509.Certificate, advertise string, addr netip.Addr) (name string, ok bool) {
-	usable := func(name string) bool { return gossip.ValidServerName(name) && link.Carries(leaf, name) }
+	usable := func(name string) bool { return gossip.ValidServerName(name) && credentials.Carries(leaf, name) }
 	if host := advertisedName(advertise); usable(host) {
 		return host, true
 	}
-	if link.Carries(leaf, addr.WithZone("").String()) {
+	if credentials.Carries(leaf, addr.WithZone("").String()) {
 		return "", true
 	}
 	for _, name := range leaf.DNSNames {
@@ -47,7 +47,7 @@ func ownName(leaf *x509.Certificate, advertise string, addr netip.Addr) (name st
 			return name, true
 		}
 	}
-	if id, _ := link.Identity([]*x509.Certificate{leaf}); strings.HasPrefix(id, "spiffe://") && usable(id) {
+	if id, _ := credentials.Identity([]*x509.Certificate{leaf}); strings.HasPrefix(id, "spiffe://") && usable(id) {
 		return id, true
 	}
 	// Of a certificate that no host can be compared with a rule decides alone.
@@ -80,7 +80,7 @@ func (n *Node) checkCertificate() (changed bool) {
 	name, ok := ownName(leaf, n.cfg.Advertise, n.advertise.Addr())
 	old := n.serverName.Swap(&name)
 	told := func(level slog.Level, msg string, args ...any) {
-		n.log.Log(backgroundCtx, level, msg, append(args, "advertised", n.advertise, "certificate", link.For(leaf))...)
+		n.log.Log(backgroundCtx, level, msg, append(args, "advertised", n.advertise, "certificate", credentials.For(leaf))...)
 	}
 	host := advertisedName(n.cfg.Advertise)
 	if host != "" && name != host {

@@ -9,20 +9,20 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
 func leafFor(t *testing.T, hosts ...string) *x509.Certificate {
 	t.Helper()
-	ca, err := link.NewDevCA()
+	ca, err := credentials.NewDevCA()
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := ca.Issue(link.Leaf{Hosts: hosts})
+	b, err := ca.Issue(credentials.Leaf{Hosts: hosts})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := link.NewSource(b, nil)
+	s, err := credentials.NewSource(b, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

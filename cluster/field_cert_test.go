@@ -13,7 +13,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/clustertest"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
 // loopback resolves every name to this machine.
@@ -63,14 +63,14 @@ func TestFieldTheCertificateAgainstWhatIsAdvertised(t *testing.T) {
 // is verified now.
 func TestFieldARenewedCertificateHasAnotherName(t *testing.T) {
 	t.Parallel()
-	ca, err := link.NewDevCA()
+	ca, err := credentials.NewDevCA()
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	write := func(host string) {
-		b, err := ca.Issue(link.Leaf{Hosts: []string{host}})
+		b, err := ca.Issue(credentials.Leaf{Hosts: []string{host}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,7 +23,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
 // The attacks on membership of docs/security.md, played with real connections and
@@ -297,7 +297,7 @@ func invented(id string, at netip.AddrPort) []byte {
 }
 
 // issued returns an endpoint with a certificate of an authority.
-func issued(t testing.TB, authority *link.DevCA, l link.Leaf, opts ...rpcnet.EndpointOption) *rpcnet.Endpoint {
+func issued(t testing.TB, authority *credentials.DevCA, l credentials.Leaf, opts ...rpcnet.EndpointOption) *rpcnet.Endpoint {
 	t.Helper()
 	b, err := authority.Issue(l)
 	if err != nil {
@@ -317,9 +317,9 @@ func issued(t testing.TB, authority *link.DevCA, l link.Leaf, opts ...rpcnet.End
 	return ep
 }
 
-func newAuthority(t testing.TB) *link.DevCA {
+func newAuthority(t testing.TB) *credentials.DevCA {
 	t.Helper()
-	authority, err := link.NewDevCA()
+	authority, err := credentials.NewDevCA()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,11 +328,11 @@ func newAuthority(t testing.TB) *link.DevCA {
 
 func TestAttack10AClientIsNoMember(t *testing.T) {
 	authority := newAuthority(t)
-	node := issued(t, authority, link.Leaf{})
+	node := issued(t, authority, credentials.Leaf{})
 	h := join(t, node, cluster.Config{Name: "victim", Cluster: attackedCluster})
 	hosts := []string{"127.0.0.1", "localhost"}
-	client := issued(t, authority, link.Leaf{Hosts: hosts, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	named := issued(t, authority, link.Leaf{Hosts: append(hosts, "spiffe://example/rpcnet/client/c")}) // good for servers too
+	client := issued(t, authority, credentials.Leaf{Hosts: hosts, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	named := issued(t, authority, credentials.Leaf{Hosts: append(hosts, "spiffe://example/rpcnet/client/c")}) // good for servers too
 	for what, ep := range map[string]*rpcnet.Endpoint{"for clients alone": client, "that says client": named} {
 		_, err := cluster.Join(t.Context(), ep, &cluster.Config{
 			Name: "c", Cluster: attackedCluster, Seeds: addrs(h), Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: 500 * time.Millisecond}, Logger: quiet(),
@@ -343,7 +343,7 @@ func TestAttack10AClientIsNoMember(t *testing.T) {
 	}
 	// Nor does a node join through a client that pretends to be one.
 	pretender := join(t, named, cluster.Config{Name: "p", Cluster: attackedCluster})
-	_, err := cluster.Join(t.Context(), issued(t, authority, link.Leaf{}), &cluster.Config{
+	_, err := cluster.Join(t.Context(), issued(t, authority, credentials.Leaf{}), &cluster.Config{
 		Name: "n", Cluster: attackedCluster, Seeds: addrs(pretender), Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: 500 * time.Millisecond}, Logger: quiet(),
 	})
 	if err == nil || !strings.Contains(err.Error(), "may not be used as node") {
@@ -367,9 +367,9 @@ func TestAttack11LinesOfTheLog(t *testing.T) {
 	authority := newAuthority(t)
 	log := &written{}
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	h := join(t, issued(t, authority, link.Leaf{}), cluster.Config{Name: "victim", Cluster: attackedCluster, Logger: logger})
+	h := join(t, issued(t, authority, credentials.Leaf{}), cluster.Config{Name: "victim", Cluster: attackedCluster, Logger: logger})
 	long := "spiffe://example/" + strings.Repeat("x", 1_900) // a longer one does not get through the handshake
-	ep := issued(t, authority, link.Leaf{Hosts: []string{"127.0.0.1", long}})
+	ep := issued(t, authority, credentials.Leaf{Hosts: []string{"127.0.0.1", long}})
 	a := newAttacker(t, ep, h, "attacker@1")
 	before, start := log.n.Load(), time.Now()
 	for i := range 100 { // hellos that are refused, and packets and gossip that are noted

@@ -13,7 +13,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
 func TestRecordedPacketsPlayedBackHaveNoEffect(t *testing.T) {
@@ -177,11 +177,11 @@ func TestVerifyNodeKeepsANameForItsCertificate(t *testing.T) {
 
 func TestANodeWithAnExpiredCertificateIsRefused(t *testing.T) {
 	t.Parallel()
-	authority, err := link.NewDevCA()
+	authority, err := credentials.NewDevCA()
 	if err != nil {
 		t.Fatal(err)
 	}
-	issue := func(l link.Leaf) *rpcnet.Endpoint {
+	issue := func(l credentials.Leaf) *rpcnet.Endpoint {
 		t.Helper()
 		b, err := authority.Issue(l)
 		if err != nil {
@@ -200,9 +200,9 @@ func TestANodeWithAnExpiredCertificateIsRefused(t *testing.T) {
 		t.Cleanup(func() { ep.Close() })
 		return ep
 	}
-	a := join(t, issue(link.Leaf{}), cluster.Config{Name: "a"})
+	a := join(t, issue(credentials.Leaf{}), cluster.Config{Name: "a"})
 	end := time.Now().Add(2 * time.Second)
-	expired := issue(link.Leaf{NotBefore: end.Add(-24 * time.Hour), NotAfter: end})
+	expired := issue(credentials.Leaf{NotBefore: end.Add(-24 * time.Hour), NotAfter: end})
 	time.Sleep(time.Until(end.Add(time.Second))) // certificates count in seconds
 	_, err = cluster.Join(t.Context(), expired, &cluster.Config{
 		Name: "old", Seeds: addrs(a), Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: 500 * time.Millisecond}, Logger: quiet(),
@@ -212,7 +212,7 @@ func TestANodeWithAnExpiredCertificateIsRefused(t *testing.T) {
 	}
 	// Nor does it get in by being dialled.
 	b := join(t, expired, cluster.Config{Name: "old"})
-	_, err = cluster.Join(t.Context(), issue(link.Leaf{}), &cluster.Config{
+	_, err = cluster.Join(t.Context(), issue(credentials.Leaf{}), &cluster.Config{
 		Name: "c", Seeds: addrs(b), Discovery: cluster.DiscoveryConfig{WaitForSeed: true, JoinTimeout: 500 * time.Millisecond}, Logger: quiet(),
 	})
 	if err == nil || !strings.Contains(err.Error(), "expired") {

@@ -23,7 +23,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
 func main() {
@@ -49,8 +49,8 @@ func main() {
 	}
 }
 
-// credentials returns those called name in dir.
-func credentials(dir, name string) rpcnet.Credentials {
+// credentialsOf returns those called name in dir.
+func credentialsOf(dir, name string) rpcnet.Credentials {
 	f := func(what string) string { return filepath.Join(dir, name+"."+what) }
 	return rpcnet.CertFiles(f("cert"), f("key"), f("ca"))
 }
@@ -58,16 +58,16 @@ func credentials(dir, name string) rpcnet.Credentials {
 // makeCredentials makes those of all parties. The stranger's authority is
 // another one.
 func makeCredentials(dir string) error {
-	ours, err := link.NewDevCA()
+	ours, err := credentials.NewDevCA()
 	if err != nil {
 		return err
 	}
-	theirs, err := link.NewDevCA()
+	theirs, err := credentials.NewDevCA()
 	if err != nil {
 		return err
 	}
-	for name, ca := range map[string]*link.DevCA{"server": ours, "honest": ours, "flooder": ours, "stranger": theirs} {
-		b, err := ca.Issue(link.Leaf{Hosts: []string{name, "127.0.0.1"}})
+	for name, ca := range map[string]*credentials.DevCA{"server": ours, "honest": ours, "flooder": ours, "stranger": theirs} {
+		b, err := ca.Issue(credentials.Leaf{Hosts: []string{name, "127.0.0.1"}})
 		if err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func start(role, dir, addr string) (out *bufio.Reader, stop func(), err error) {
 
 // serve serves until standard input ends.
 func serve(dir string) error {
-	ep, err := rpcnet.Listen("127.0.0.1:0", credentials(dir, "server"))
+	ep, err := rpcnet.Listen("127.0.0.1:0", credentialsOf(dir, "server"))
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ var floods = map[string]func(ctx context.Context, dir, addr string) error{
 
 // withConn runs f over and over, on so many goroutines, with one connection.
 func withConn(ctx context.Context, dir, addr string, goroutines int, f func(*rpcnet.Conn)) error {
-	c, err := rpcnet.Dial(ctx, addr, credentials(dir, "flooder"))
+	c, err := rpcnet.Dial(ctx, addr, credentialsOf(dir, "flooder"))
 	if err != nil {
 		return err
 	}
@@ -285,7 +285,7 @@ func measureAll(slice time.Duration, only string) error {
 		addrs[i] = strings.TrimSpace(line)
 	}
 	here, elsewhere := addrs[0], addrs[1]
-	c, err := rpcnet.Dial(context.Background(), here, credentials(dir, "honest"))
+	c, err := rpcnet.Dial(context.Background(), here, credentialsOf(dir, "honest"))
 	if err != nil {
 		return err
 	}

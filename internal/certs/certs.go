@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
 // The names of the files in a folder of development certificates. Cert and Key
@@ -248,7 +248,7 @@ func pair(dir, a, b string) (bool, error) {
 // newCA makes the authority. The key is written first: a process that finds the
 // certificate can then sign.
 func newCA(dir string) error {
-	ca, err := link.NewDevCA()
+	ca, err := credentials.NewDevCA()
 	if err != nil {
 		return err
 	}
@@ -273,13 +273,13 @@ func issue(dir string, l Leaf) error {
 	if err != nil {
 		return err
 	}
-	ca, err := link.ParseDevCA(cert, key, certPath, keyPath)
+	ca, err := credentials.ParseDevCA(cert, key, certPath, keyPath)
 	if err != nil {
 		return err
 	}
-	leaf := link.Leaf{CommonName: l.Name, Hosts: []string{l.id()}, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	leaf := credentials.Leaf{CommonName: l.Name, Hosts: []string{l.id()}, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	if l.serves() {
-		leaf.Hosts = slices.Concat(leaf.Hosts, link.DevHosts, l.Hosts)
+		leaf.Hosts = slices.Concat(leaf.Hosts, credentials.DevHosts, l.Hosts)
 		leaf.Usages = append(leaf.Usages, x509.ExtKeyUsageServerAuth)
 	}
 	b, err := ca.Issue(leaf)

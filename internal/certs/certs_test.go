@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet/internal/certs"
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
 var all = []string{certs.CA, certs.CAKey, certs.Cert, certs.Key}
@@ -66,7 +66,7 @@ func TestMakeWritesAUsableSetWithKeysForTheOwnerAlone(t *testing.T) {
 			t.Errorf("%s has mode %v, want %v", name, info.Mode().Perm(), want)
 		}
 	}
-	s, err := link.OpenFiles(link.Files{Cert: filepath.Join(dir, certs.Cert), Key: filepath.Join(dir, certs.Key), CA: filepath.Join(dir, certs.CA)}, 0, nil)
+	s, err := credentials.OpenFiles(credentials.Files{Cert: filepath.Join(dir, certs.Cert), Key: filepath.Join(dir, certs.Key), CA: filepath.Join(dir, certs.CA)}, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

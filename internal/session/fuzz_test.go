@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/budget"
-	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
@@ -40,7 +40,7 @@ func conversations() [][]byte {
 // after the peer has hung up. started runs with the session.
 func survive(t *testing.T, cfg session.Config, b []byte, started func(context.Context, *session.Session) (wait func())) {
 	before := heap()
-	near, far := link.Pipe()
+	near, far := tlsconn.Pipe()
 	if cfg.Handler != nil {
 		cfg.Pool = new(session.Pool)
 		defer cfg.Pool.Close()

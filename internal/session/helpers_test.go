@@ -13,8 +13,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rpcnet-go/rpcnet/internal/budget"
-	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
@@ -107,7 +107,7 @@ func charged(t testing.TB, b *budget.Budget, peer string) *budget.Account {
 // pair connects a caller's and a server's session.
 func pair(t testing.TB, h session.Handler, caller, server session.Config) (c, s *session.Session) {
 	t.Helper()
-	a, b := link.Pipe()
+	a, b := tlsconn.Pipe()
 	var pool session.Pool
 	server.Handler, server.Pool = h, &pool
 	made := make(chan error, 1)
@@ -131,7 +131,7 @@ func pair(t testing.TB, h session.Handler, caller, server session.Config) (c, s 
 // A peer speaks frames by hand.
 type peer struct {
 	testing.TB
-	conn *link.PipeEnd
+	conn *tlsconn.PipeEnd
 
 	mu     sync.Mutex
 	frames []frame // that have come
@@ -276,7 +276,7 @@ func settings(s wire.Settings) []byte {
 // the peer reads nothing after SETTINGS.
 func against(t testing.TB, cfg session.Config, theirs wire.Settings, deafPeer bool) (*session.Session, *peer) {
 	t.Helper()
-	a, b := link.Pipe()
+	a, b := tlsconn.Pipe()
 	p := &peer{TB: t, conn: b, came: make(chan struct{}, 1)}
 	p.write(settings(theirs))
 	var pool *session.Pool

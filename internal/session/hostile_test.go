@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
@@ -448,7 +448,7 @@ func TestHandshakeFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a, b := link.Pipe()
+			a, b := tlsconn.Pipe()
 			p := &peer{TB: t, conn: b, came: make(chan struct{}, 1)}
 			p.write(c.bytes)
 			if name == "cut" {
@@ -473,7 +473,7 @@ func TestHandshakeFailures(t *testing.T) {
 
 func TestNoSettingsInTime(t *testing.T) {
 	t.Parallel()
-	a, b := link.Pipe()
+	a, b := tlsconn.Pipe()
 	defer b.Close()
 	_, err := session.New(a, session.Config{}, time.Millisecond, nil)
 	if err == nil {

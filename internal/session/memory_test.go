@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/budget"
-	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
@@ -300,7 +300,7 @@ func TestWhatAServerSendsBesideMessagesCounts(t *testing.T) {
 func TestAnswersThatNobodyReadsCount(t *testing.T) {
 	t.Parallel()
 	all := budget.New(64<<20, 1<<20)
-	near, far := link.Pipe()
+	near, far := tlsconn.Pipe()
 	defer far.Close()
 	pool := new(session.Pool)
 	defer pool.Close()

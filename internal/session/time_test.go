@@ -5,8 +5,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/internal/link"
 	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
@@ -143,7 +143,7 @@ func TestPeerThatStopsReadingIsGivenUp(t *testing.T) {
 func TestHandshakeTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a, b := link.Pipe()
+		a, b := tlsconn.Pipe()
 		defer b.Close()
 		begin := time.Now()
 		if _, err := session.New(a, session.Config{}, 10*time.Second, nil); err == nil {

@@ -1,32 +1,14 @@
-package link
+package tlsconn
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
-
-// A Lane is an ordered, encrypted stream of bytes: TLS over TCP, with a read
-// buffer and gathered writes below the encryption, so that a read brings many
-// records and a large write makes one system call of many records. Reads and
-// writes may run at the same time, neither with itself; Close at any time.
-type Lane struct {
-	*tls.Conn
-	raw   *gathered
-	chain []*x509.Certificate // of the peer, from its leaf to an authority
-}
-
-// proved notes the chain of the peer's certificate.
-func (l *Lane) proved(chain []*x509.Certificate) { l.chain = chain }
-
-// Chain returns the chain of the peer's certificate, from its own to one of an
-// authority. It must not be changed.
-func (l *Lane) Chain() []*x509.Certificate { return l.chain }
 
 const (
 	// gatherFrom is the size of a write from which on its records are gathered.
@@ -36,76 +18,6 @@ const (
 	firstRead  = 4 << 10
 	lastRead   = 64 << 10
 )
-
-// Write writes p, and waits while the peer does not read.
-func (l *Lane) Write(p []byte) (int, error) {
-	if len(p) <= gatherFrom {
-		return l.Conn.Write(p)
-	}
-	l.raw.begin(gather)
-	n, err := l.Conn.Write(p)
-	if _, e := l.raw.end(); err == nil {
-		err = e
-	}
-	return n, err
-}
-
-// WriteSome writes a and b as far as the connection takes them at once. If a rest
-// stays, done is false, and Flush must be called before anything else is written.
-// It keeps nothing of a and b.
-func (l *Lane) WriteSome(a, b []byte) (done bool, err error) {
-	mode := some
-	if len(a)+len(b) > gatherFrom {
-		mode = gatherSome
-	}
-	l.raw.begin(mode)
-	_, err = l.Conn.Write(a)
-	if err == nil && len(b) > 0 {
-		_, err = l.Conn.Write(b)
-	}
-	done, e := l.raw.end()
-	if err == nil {
-		err = e
-	}
-	return done, err
-}
-
-// Flush writes what WriteSome left, and waits while the peer does not read.
-func (l *Lane) Flush() error {
-	l.raw.begin(gather)
-	_, err := l.raw.end()
-	return err
-}
-
-// BeforeRead has f run, within Read, whenever what has come is used up and the
-// next read may wait. It must be called before the reads it is to see.
-func (l *Lane) BeforeRead(f func()) { l.raw.before = f }
-
-// Received returns how many bytes have come so far, encrypted ones.
-func (l *Lane) Received() uint64 { return l.raw.received.Load() }
-
-// Sent returns how many encrypted bytes the system has taken so far, and how many
-// of them the peer's system has acknowledged. Where the system does not tell that
-// it counts what it has taken. A write under way counts as far as it has come.
-func (l *Lane) Sent() (taken, acknowledged uint64) {
-	g := l.raw
-	taken = g.taken.Load() // first: what is taken meanwhile may wait as well
-	if g.sock == nil {
-		return taken, taken
-	}
-	var waits uint64
-	if g.sock.Control(func(fd uintptr) { waits = unacknowledged(fd) }) != nil {
-		return taken, taken
-	}
-	return taken, taken - min(waits, taken)
-}
-
-// SetReadDeadline sets the deadline of reads only. After a time-out reads go
-// on where they stopped.
-func (l *Lane) SetReadDeadline(t time.Time) error { return l.raw.SetReadDeadline(t) }
-
-// Close closes the connection at once, without waiting for a write under way.
-func (l *Lane) Close() error { return l.raw.Close() }
 
 // gathered is the connection below TLS. crypto/tls writes from Write, and from
 // Read what the handshake protocol asks for: alerts and key updates.
@@ -142,7 +54,7 @@ const (
 )
 
 func newGathered(c net.Conn) *gathered {
-	g := &gathered{Conn: c, rb: make([]byte, firstRead), left: maxHandshake}
+	g := &gathered{Conn: c, rb: make([]byte, firstRead), left: credentials.MaxHandshake}
 	if sc, ok := c.(syscall.Conn); ok {
 		g.sock, _ = sc.SyscallConn()
 	}

@@ -1,4 +1,4 @@
-package link_test
+package tlsconn_test
 
 import (
 	"bytes"
@@ -10,12 +10,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 )
 
 func TestPipeCarriesMoreThanItHolds(t *testing.T) {
 	t.Parallel()
-	a, b := link.Pipe()
+	a, b := tlsconn.Pipe()
 	want := make([]byte, 3<<20)
 	for i := range want {
 		want[i] = byte(i >> 3)
@@ -41,7 +41,7 @@ func TestPipeCarriesMoreThanItHolds(t *testing.T) {
 func TestPipeWriterWaitsForRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a, b := link.Pipe()
+		a, b := tlsconn.Pipe()
 		written := make(chan int, 1)
 		go func() {
 			n, err := a.Write(make([]byte, 1<<20))
@@ -65,7 +65,7 @@ func TestPipeWriterWaitsForRoom(t *testing.T) {
 
 func TestPipeReadIsInterrupted(t *testing.T) {
 	t.Parallel()
-	a, b := link.Pipe()
+	a, b := tlsconn.Pipe()
 	defer b.Close()
 	read := make(chan error, 1)
 	go func() { _, err := a.Read(make([]byte, 1)); read <- err }()
@@ -84,7 +84,7 @@ func TestPipeReadIsInterrupted(t *testing.T) {
 
 func TestPipeCloseDeliversWhatWasWritten(t *testing.T) {
 	t.Parallel()
-	a, b := link.Pipe()
+	a, b := tlsconn.Pipe()
 	if _, err := a.Write([]byte("last words")); err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,9 @@
-package link_test
+package credentials_test
 
 import (
 	"testing"
 
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
 func TestAHostWithoutItsZone(t *testing.T) {
@@ -11,7 +11,7 @@ func TestAHostWithoutItsZone(t *testing.T) {
 	for host, want := range map[string]string{
 		"fe80::1%eth0": "fe80::1", "::1%1": "::1", "fe80::1": "fe80::1", "10.0.0.7": "10.0.0.7", "a.example": "a.example", "a%b": "a%b", "": "",
 	} {
-		if got := link.WithoutZone(host); got != want {
+		if got := credentials.WithoutZone(host); got != want {
 			t.Errorf("%q: %q, want %q", host, got, want)
 		}
 	}
@@ -28,8 +28,8 @@ func TestWhomACertificateIsFor(t *testing.T) {
 		{[]string{"a", "b", "c", "d", "e", "f"}, "a, b, c, d, 2 more"},
 		{[]string{}, "nobody (no DNS name, no IP address and no SPIFFE id)"},
 	} {
-		s := source(t, issue(t, ca, link.Leaf{Hosts: c.hosts}))
-		if got := link.For(s.Chain()[0]); got != c.want {
+		s := source(t, issue(t, ca, credentials.Leaf{Hosts: c.hosts}))
+		if got := credentials.For(s.Chain()[0]); got != c.want {
 			t.Errorf("%q: for %q, want %q", c.hosts, got, c.want)
 		}
 	}

@@ -1,4 +1,4 @@
-package link_test
+package tlsconn_test
 
 import (
 	"testing"

@@ -1,4 +1,4 @@
-package link_test
+package credentials_test
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
 // logged is a logger whose lines can be read while it is written to.
@@ -34,15 +34,15 @@ func (l *logged) count(text string) int {
 	return strings.Count(l.b.String(), text)
 }
 
-func serial(t *testing.T, s *link.Source) string {
+func serial(t *testing.T, s *credentials.Source) string {
 	t.Helper()
 	c := s.ClientConfig("localhost", nil).Certificates[0]
 	return c.Leaf.SerialNumber.String()
 }
 
-func open(t *testing.T, f link.Files, log *slog.Logger) *link.Source {
+func open(t *testing.T, f credentials.Files, log *slog.Logger) *credentials.Source {
 	t.Helper()
-	s, err := link.OpenFiles(f, 0, log)
+	s, err := credentials.OpenFiles(f, 0, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func open(t *testing.T, f link.Files, log *slog.Logger) *link.Source {
 
 // poll lets one poll of the default interval pass in the bubble.
 func poll() {
-	time.Sleep(link.DefaultPoll)
+	time.Sleep(credentials.DefaultPoll)
 	synctest.Wait()
 }
 
@@ -62,10 +62,10 @@ func TestNewFilesTakeEffectOnTheNextHandshakeOfAStandingListener(t *testing.T) {
 		var log logged
 		dir := t.TempDir()
 		oldCA, newerCA := newCA(t), newCA(t)
-		s := open(t, write(t, dir, issue(t, oldCA, link.Leaf{})), log.logger())
+		s := open(t, write(t, dir, issue(t, oldCA, credentials.Leaf{})), log.logger())
 		server := s.ServerConfig(alpn) // made once, as a listener does
-		old, newer := source(t, issue(t, oldCA, link.Leaf{})), source(t, issue(t, newerCA, link.Leaf{}))
-		accepted := func(client *link.Source) bool {
+		old, newer := source(t, issue(t, oldCA, credentials.Leaf{})), source(t, issue(t, newerCA, credentials.Leaf{}))
+		accepted := func(client *credentials.Source) bool {
 			s, c := handshake(t, server, client.ClientConfig("localhost", alpn))
 			return s.err == nil && c.err == nil
 		}
@@ -73,7 +73,7 @@ func TestNewFilesTakeEffectOnTheNextHandshakeOfAStandingListener(t *testing.T) {
 			t.Fatal("before the change: want the old authority accepted and the new one refused")
 		}
 		before := serial(t, s)
-		write(t, dir, issue(t, newerCA, link.Leaf{}))
+		write(t, dir, issue(t, newerCA, credentials.Leaf{}))
 		poll()
 		if serial(t, s) == before {
 			t.Error("the certificate is still the old one")
@@ -93,7 +93,7 @@ func TestBrokenNewFilesKeepTheOldOnesAndAreReportedOnce(t *testing.T) {
 		var log logged
 		dir := t.TempDir()
 		ca := newCA(t)
-		first, second := issue(t, ca, link.Leaf{}), issue(t, ca, link.Leaf{})
+		first, second := issue(t, ca, credentials.Leaf{}), issue(t, ca, credentials.Leaf{})
 		f := write(t, dir, first)
 		s := open(t, f, log.logger())
 		before := serial(t, s)
@@ -102,10 +102,10 @@ func TestBrokenNewFilesKeepTheOldOnesAndAreReportedOnce(t *testing.T) {
 			change func()
 			says   string
 		}{
-			{"key of another certificate", func() { write(t, dir, link.Bundle{Cert: first.Cert, Key: second.Key, CA: first.CA}) }, "does not fit"},
-			{"cut file", func() { write(t, dir, link.Bundle{Cert: first.Cert[:100], Key: first.Key, CA: first.CA}) }, "no PEM block"},
+			{"key of another certificate", func() { write(t, dir, credentials.Bundle{Cert: first.Cert, Key: second.Key, CA: first.CA}) }, "does not fit"},
+			{"cut file", func() { write(t, dir, credentials.Bundle{Cert: first.Cert[:100], Key: first.Key, CA: first.CA}) }, "no PEM block"},
 			{"missing file", func() { os.Remove(f.CA) }, "no such file"},
-			{"expired", func() { write(t, dir, issue(t, ca, link.Leaf{NotAfter: time.Now().Add(-time.Minute)})) }, "expired on"},
+			{"expired", func() { write(t, dir, issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(-time.Minute)})) }, "expired on"},
 		}
 		for i, step := range steps {
 			step.change()
@@ -134,7 +134,7 @@ func TestFilesThatComeBackAsTheyWereAreTakenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logged
 		dir := t.TempDir()
-		b := issue(t, newCA(t), link.Leaf{})
+		b := issue(t, newCA(t), credentials.Leaf{})
 		f := write(t, dir, b)
 		open(t, f, log.logger())
 		for range 2 {
@@ -154,7 +154,7 @@ func TestExpiryIsWarnedOfFourteenDaysAheadAndThenEachDay(t *testing.T) {
 	const day = 24 * time.Hour
 	synctest.Test(t, func(t *testing.T) {
 		var log logged
-		s, err := link.NewSource(issue(t, newCA(t), link.Leaf{NotAfter: time.Now().Add(16 * day)}), log.logger())
+		s, err := credentials.NewSource(issue(t, newCA(t), credentials.Leaf{NotAfter: time.Now().Add(16 * day)}), log.logger())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +172,7 @@ func TestExpiryIsWarnedOfFourteenDaysAheadAndThenEachDay(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		var log logged
-		source, err := link.NewSource(issue(t, newCA(t), link.Leaf{NotAfter: time.Now().Add(day)}), log.logger())
+		source, err := credentials.NewSource(issue(t, newCA(t), credentials.Leaf{NotAfter: time.Now().Add(day)}), log.logger())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,13 +186,13 @@ func TestExpiryIsWarnedOfFourteenDaysAheadAndThenEachDay(t *testing.T) {
 func TestARefusedSuccessorIsLoudOnceWhenTheCertificateIsAboutToEnd(t *testing.T) {
 	t.Parallel()
 	ca := newCA(t)
-	wrong := issue(t, newCA(t), link.Leaf{})
+	wrong := issue(t, newCA(t), credentials.Leaf{})
 	wrong.CA = ca.CertPEM()
 	const fortnight = 14 * 24 * time.Hour
 	synctest.Test(t, func(t *testing.T) {
 		var log logged
 		dir := t.TempDir()
-		s := open(t, write(t, dir, issue(t, ca, link.Leaf{NotAfter: time.Now().Add(fortnight + time.Minute)})), log.logger())
+		s := open(t, write(t, dir, issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(fortnight + time.Minute)})), log.logger())
 		write(t, dir, wrong)
 		for _, step := range []struct {
 			wait time.Duration
@@ -206,7 +206,7 @@ func TestARefusedSuccessorIsLoudOnceWhenTheCertificateIsAboutToEnd(t *testing.T)
 				t.Errorf("after another %v: %d errors and %d warnings, want %d and 1; refused because %q", step.wait, loud, warnings, step.loud, s.Refused())
 			}
 		}
-		write(t, dir, issue(t, ca, link.Leaf{}))
+		write(t, dir, issue(t, ca, credentials.Leaf{}))
 		poll()
 		if s.Refused() != "" || log.count("reloaded") != 1 {
 			t.Errorf("a good one is not taken: %q", s.Refused())
@@ -215,7 +215,7 @@ func TestARefusedSuccessorIsLoudOnceWhenTheCertificateIsAboutToEnd(t *testing.T)
 	synctest.Test(t, func(t *testing.T) {
 		var log logged
 		dir := t.TempDir()
-		open(t, write(t, dir, issue(t, ca, link.Leaf{NotAfter: time.Now().Add(time.Minute)})), log.logger())
+		open(t, write(t, dir, issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(time.Minute)})), log.logger())
 		write(t, dir, wrong)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
@@ -227,10 +227,10 @@ func TestARefusedSuccessorIsLoudOnceWhenTheCertificateIsAboutToEnd(t *testing.T)
 
 func TestACertificateThatItsOwnAuthoritiesRefuseIsWarnedOf(t *testing.T) {
 	t.Parallel()
-	b := issue(t, newCA(t), link.Leaf{})
+	b := issue(t, newCA(t), credentials.Leaf{})
 	b.CA = newCA(t).CertPEM()
 	var log logged
-	s, err := link.NewSource(b, log.logger())
+	s, err := credentials.NewSource(b, log.logger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,10 +247,10 @@ func TestKeysAreNeverLogged(t *testing.T) {
 		var log logged
 		dir := t.TempDir()
 		ca := newCA(t)
-		a, b := issue(t, ca, link.Leaf{}), issue(t, ca, link.Leaf{NotAfter: time.Now().Add(time.Hour)})
+		a, b := issue(t, ca, credentials.Leaf{}), issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(time.Hour)})
 		f := write(t, dir, a)
 		open(t, f, log.logger())
-		write(t, dir, link.Bundle{Cert: a.Cert, Key: b.Key, CA: a.CA})
+		write(t, dir, credentials.Bundle{Cert: a.Cert, Key: b.Key, CA: a.CA})
 		poll()
 		write(t, dir, b)
 		poll()
@@ -265,7 +265,7 @@ func TestKeysAreNeverLogged(t *testing.T) {
 func TestCloseEndsTheWatchAndMayBeRepeated(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // fails if a goroutine is left
-		s, err := link.OpenFiles(write(t, t.TempDir(), issue(t, newCA(t), link.Leaf{})), 0, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		s, err := credentials.OpenFiles(write(t, t.TempDir(), issue(t, newCA(t), credentials.Leaf{})), 0, slog.New(slog.NewTextHandler(io.Discard, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package link
+package credentials
 
 import (
 	"crypto/tls"
@@ -26,10 +26,11 @@ const (
 	// maxName is the length of one of them, in bytes, that of a SPIFFE id (the
 	// SPIFFE-ID standard, section 2.3).
 	maxName = 2048
-	// maxHandshake is how many bytes a peer may send until its handshake is
-	// done: its certificates and 16 KiB of everything else.
-	maxHandshake = maxChainBytes + 16<<10
 )
+
+// MaxHandshake is how many bytes a peer may send until its handshake is done: its
+// certificates and 16 KiB of everything else.
+const MaxHandshake = maxChainBytes + 16<<10
 
 // checkSize bounds the certificates that a peer shows, leaf first.
 func checkSize(chain []*x509.Certificate) error {

@@ -1,4 +1,4 @@
-package link
+package tlsconn
 
 import (
 	"io"
@@ -11,14 +11,15 @@ import (
 // pipeBuffer is how many bytes a pipe holds before a writer waits.
 const pipeBuffer = 256 << 10
 
-// A PipeEnd is one end of a lane inside the process. Reads and writes may run
-// at the same time, neither with itself; Close at any time.
+// PipeEnd is one end of a connection inside the process, with the methods of a
+// [Conn] that a session uses. One goroutine may read while another writes. Two
+// must not read at the same time, nor write. Close is safe at any time.
 type PipeEnd struct {
 	in, out *pipeHalf
 	rest    []byte // of WriteSome
 }
 
-// Pipe returns the two ends of a lane inside the process.
+// Pipe returns the two ends of a connection inside the process.
 func Pipe() (a, b *PipeEnd) {
 	ab, ba := newPipeHalf(), newPipeHalf()
 	return &PipeEnd{in: ba, out: ab}, &PipeEnd{in: ab, out: ba}

@@ -1,4 +1,4 @@
-package link_test
+package credentials_test
 
 import (
 	"bytes"
@@ -18,19 +18,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
-func newCA(t testing.TB) *link.DevCA {
+func newCA(t testing.TB) *credentials.DevCA {
 	t.Helper()
-	ca, err := link.NewDevCA()
+	ca, err := credentials.NewDevCA()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return ca
 }
 
-func issue(t testing.TB, ca *link.DevCA, l link.Leaf) link.Bundle {
+func issue(t testing.TB, ca *credentials.DevCA, l credentials.Leaf) credentials.Bundle {
 	t.Helper()
 	b, err := ca.Issue(l)
 	if err != nil {
@@ -40,9 +40,9 @@ func issue(t testing.TB, ca *link.DevCA, l link.Leaf) link.Bundle {
 }
 
 // write stores b in dir, under the names it returns.
-func write(t testing.TB, dir string, b link.Bundle) link.Files {
+func write(t testing.TB, dir string, b credentials.Bundle) credentials.Files {
 	t.Helper()
-	f := link.Files{Cert: filepath.Join(dir, "node.pem"), Key: filepath.Join(dir, "key.pem"), CA: filepath.Join(dir, "ca.pem")}
+	f := credentials.Files{Cert: filepath.Join(dir, "node.pem"), Key: filepath.Join(dir, "key.pem"), CA: filepath.Join(dir, "ca.pem")}
 	for path, data := range map[string][]byte{f.Cert: b.Cert, f.Key: b.Key, f.CA: b.CA} {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
@@ -56,40 +56,40 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func TestOpenFilesSaysInOneLineWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	ca := newCA(t)
-	good := issue(t, ca, link.Leaf{})
-	other := issue(t, ca, link.Leaf{})
+	good := issue(t, ca, credentials.Leaf{})
+	other := issue(t, ca, credentials.Leaf{})
 	cases := []struct {
 		name  string
-		spoil func(b *link.Bundle)
-		files func(f *link.Files)
+		spoil func(b *credentials.Bundle)
+		files func(f *credentials.Files)
 		want  []string
 	}{
-		{name: "missing certificate", files: func(f *link.Files) { os.Remove(f.Cert) }, want: []string{"certificate file", "node.pem", "no such file"}},
-		{name: "missing key", files: func(f *link.Files) { os.Remove(f.Key) }, want: []string{"private key file", "key.pem", "no such file"}},
-		{name: "missing CA", files: func(f *link.Files) { os.Remove(f.CA) }, want: []string{"CA file", "ca.pem", "no such file"}},
-		{name: "a folder", files: func(f *link.Files) { f.CA = filepath.Dir(f.CA) }, want: []string{"CA file", "is a directory"}},
-		{name: "no name", files: func(f *link.Files) { f.Key = "" }, want: []string{"no private key file is named"}},
-		{name: "no PEM in certificate", spoil: func(b *link.Bundle) { b.Cert = []byte("hello") }, want: []string{"node.pem", "no PEM block"}},
-		{name: "no PEM in key", spoil: func(b *link.Bundle) { b.Key = nil }, want: []string{"key.pem", "no PEM block"}},
-		{name: "CA without certificates", spoil: func(b *link.Bundle) { b.CA = good.Key }, want: []string{"ca.pem", "no certificate"}},
-		{name: "certificate in the key file", spoil: func(b *link.Bundle) { b.Key = good.Cert }, want: []string{"key.pem", "no private key"}},
-		{name: "garbage certificate", spoil: func(b *link.Bundle) {
+		{name: "missing certificate", files: func(f *credentials.Files) { os.Remove(f.Cert) }, want: []string{"certificate file", "node.pem", "no such file"}},
+		{name: "missing key", files: func(f *credentials.Files) { os.Remove(f.Key) }, want: []string{"private key file", "key.pem", "no such file"}},
+		{name: "missing CA", files: func(f *credentials.Files) { os.Remove(f.CA) }, want: []string{"CA file", "ca.pem", "no such file"}},
+		{name: "a folder", files: func(f *credentials.Files) { f.CA = filepath.Dir(f.CA) }, want: []string{"CA file", "is a directory"}},
+		{name: "no name", files: func(f *credentials.Files) { f.Key = "" }, want: []string{"no private key file is named"}},
+		{name: "no PEM in certificate", spoil: func(b *credentials.Bundle) { b.Cert = []byte("hello") }, want: []string{"node.pem", "no PEM block"}},
+		{name: "no PEM in key", spoil: func(b *credentials.Bundle) { b.Key = nil }, want: []string{"key.pem", "no PEM block"}},
+		{name: "CA without certificates", spoil: func(b *credentials.Bundle) { b.CA = good.Key }, want: []string{"ca.pem", "no certificate"}},
+		{name: "certificate in the key file", spoil: func(b *credentials.Bundle) { b.Key = good.Cert }, want: []string{"key.pem", "no private key"}},
+		{name: "garbage certificate", spoil: func(b *credentials.Bundle) {
 			b.Cert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})
 		}, want: []string{"node.pem", "certificate 1 is malformed"}},
-		{name: "garbage key", spoil: func(b *link.Bundle) {
+		{name: "garbage key", spoil: func(b *credentials.Bundle) {
 			b.Key = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")})
 		}, want: []string{"key.pem", "malformed"}},
-		{name: "encrypted key", spoil: func(b *link.Bundle) {
+		{name: "encrypted key", spoil: func(b *credentials.Bundle) {
 			b.Key = pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})
 		}, want: []string{"key.pem", "encrypted"}},
-		{name: "key of another certificate", spoil: func(b *link.Bundle) { b.Key = other.Key }, want: []string{"key.pem", "does not fit the certificate", "node.pem"}},
-		{name: "expired", spoil: func(b *link.Bundle) {
-			*b = issue(t, ca, link.Leaf{NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
+		{name: "key of another certificate", spoil: func(b *credentials.Bundle) { b.Key = other.Key }, want: []string{"key.pem", "does not fit the certificate", "node.pem"}},
+		{name: "expired", spoil: func(b *credentials.Bundle) {
+			*b = issue(t, ca, credentials.Leaf{NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
 		}, want: []string{"node.pem", "expired on 20"}},
-		{name: "not yet valid", spoil: func(b *link.Bundle) {
-			*b = issue(t, ca, link.Leaf{NotBefore: time.Now().Add(time.Hour)})
+		{name: "not yet valid", spoil: func(b *credentials.Bundle) {
+			*b = issue(t, ca, credentials.Leaf{NotBefore: time.Now().Add(time.Hour)})
 		}, want: []string{"node.pem", "not valid before 20", "clock"}},
-		{name: "too large", spoil: func(b *link.Bundle) { b.CA = bytes.Repeat([]byte("#"), 1<<20+1) }, want: []string{"ca.pem", "larger than"}},
+		{name: "too large", spoil: func(b *credentials.Bundle) { b.CA = bytes.Repeat([]byte("#"), 1<<20+1) }, want: []string{"ca.pem", "larger than"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -102,7 +102,7 @@ func TestOpenFilesSaysInOneLineWhatIsWrong(t *testing.T) {
 			if c.files != nil {
 				c.files(&f)
 			}
-			s, err := link.OpenFiles(f, 0, quiet())
+			s, err := credentials.OpenFiles(f, 0, quiet())
 			if err == nil {
 				s.Close()
 				t.Fatal("opened without an error")
@@ -159,7 +159,7 @@ func TestSourceAcceptsTheFormsOfKeysInUse(t *testing.T) {
 				t.Fatal(err)
 			}
 			cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-			s, err := link.NewSource(link.Bundle{Cert: cert, Key: c.key, CA: cert}, quiet())
+			s, err := credentials.NewSource(credentials.Bundle{Cert: cert, Key: c.key, CA: cert}, quiet())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -169,16 +169,16 @@ func TestSourceAcceptsTheFormsOfKeysInUse(t *testing.T) {
 }
 
 func FuzzNewSource(f *testing.F) {
-	ca, err := link.NewDevCA()
+	ca, err := credentials.NewDevCA()
 	if err != nil {
 		f.Fatal(err)
 	}
-	b := issue(f, ca, link.Leaf{})
+	b := issue(f, ca, credentials.Leaf{})
 	f.Add(b.Cert, b.Key, b.CA)
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), b.Key, b.CA)
 	f.Add([]byte{}, []byte("-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n"), []byte{})
 	f.Fuzz(func(t *testing.T, cert, key, authorities []byte) {
-		s, err := link.NewSource(link.Bundle{Cert: cert, Key: key, CA: authorities}, quiet())
+		s, err := credentials.NewSource(credentials.Bundle{Cert: cert, Key: key, CA: authorities}, quiet())
 		if (s == nil) != (err != nil) {
 			t.Fatalf("source %v, error %v", s, err)
 		}

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package link
+package tlsconn
 
 // unacknowledged returns 0: the system does not tell.
 func unacknowledged(uintptr) uint64 { return 0 }

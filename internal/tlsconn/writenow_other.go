@@ -1,6 +1,6 @@
 //go:build !unix
 
-package link
+package tlsconn
 
 // writesNow says whether writeNow writes.
 const writesNow = false

@@ -1,4 +1,4 @@
-package link_test
+package credentials_test
 
 import (
 	"crypto/tls"
@@ -11,14 +11,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 )
 
 var alpn = []string{"rpcnet/1"}
 
-func source(t testing.TB, b link.Bundle) *link.Source {
+func source(t testing.TB, b credentials.Bundle) *credentials.Source {
 	t.Helper()
-	s, err := link.NewSource(b, quiet())
+	s, err := credentials.NewSource(b, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,16 +63,16 @@ func handshake(t testing.TB, server, client *tls.Config) (s, c side) {
 func TestHandshakeNeedsTheRightCertificatesOnBothSides(t *testing.T) {
 	t.Parallel()
 	ca, stranger := newCA(t), newCA(t)
-	node := source(t, issue(t, ca, link.Leaf{}))
+	node := source(t, issue(t, ca, credentials.Leaf{}))
 	id := "spiffe://example.org/worker"
-	onlySPIFFE := source(t, issue(t, ca, link.Leaf{Hosts: []string{id}}))
-	both := source(t, issue(t, ca, link.Leaf{Hosts: []string{id, "worker.example.org"}}))
-	serverOnly := source(t, issue(t, ca, link.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}))
-	clientOnly := source(t, issue(t, ca, link.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, Hosts: []string{"localhost", id}}))
-	other := source(t, issue(t, stranger, link.Leaf{Hosts: []string{"localhost", id}}))
+	onlySPIFFE := source(t, issue(t, ca, credentials.Leaf{Hosts: []string{id}}))
+	both := source(t, issue(t, ca, credentials.Leaf{Hosts: []string{id, "worker.example.org"}}))
+	serverOnly := source(t, issue(t, ca, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}))
+	clientOnly := source(t, issue(t, ca, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, Hosts: []string{"localhost", id}}))
+	other := source(t, issue(t, stranger, credentials.Leaf{Hosts: []string{"localhost", id}}))
 
 	expired := node.ClientConfig("localhost", alpn)
-	expired.Certificates = []tls.Certificate{keyPair(t, issue(t, ca, link.Leaf{NotAfter: time.Now().Add(-time.Minute)}))}
+	expired.Certificates = []tls.Certificate{keyPair(t, issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(-time.Minute)}))}
 	without := node.ClientConfig("localhost", alpn)
 	without.Certificates = nil
 	old := node.ClientConfig("localhost", alpn)
@@ -132,13 +133,13 @@ func TestHandshakeNeedsTheRightCertificatesOnBothSides(t *testing.T) {
 
 // withRoots is a client that trusts the server, with a certificate that the
 // server has no reason to trust.
-func withRoots(cert, roots *link.Source) *tls.Config {
+func withRoots(cert, roots *credentials.Source) *tls.Config {
 	c := cert.ClientConfig("localhost", alpn)
 	c.RootCAs = roots.ClientConfig("localhost", alpn).RootCAs
 	return c
 }
 
-func keyPair(t testing.TB, b link.Bundle) tls.Certificate {
+func keyPair(t testing.TB, b credentials.Bundle) tls.Certificate {
 	t.Helper()
 	c, err := tls.X509KeyPair(b.Cert, b.Key)
 	if err != nil {
@@ -149,7 +150,7 @@ func keyPair(t testing.TB, b link.Bundle) tls.Certificate {
 
 func TestSessionsAreNotResumed(t *testing.T) {
 	t.Parallel()
-	node := source(t, issue(t, newCA(t), link.Leaf{}))
+	node := source(t, issue(t, newCA(t), credentials.Leaf{}))
 	server, client := node.ServerConfig(alpn), node.ClientConfig("localhost", alpn)
 	client.SessionTicketsDisabled = false
 	client.ClientSessionCache = tls.NewLRUClientSessionCache(8) // a client that would
@@ -167,29 +168,29 @@ func TestSessionsAreNotResumed(t *testing.T) {
 func TestIdentityPrefersSPIFFEThenNamesThenAddressesThenCommonName(t *testing.T) {
 	t.Parallel()
 	ca := newCA(t)
-	server := source(t, issue(t, ca, link.Leaf{}))
+	server := source(t, issue(t, ca, credentials.Leaf{}))
 	cases := []struct {
-		leaf  link.Leaf
+		leaf  credentials.Leaf
 		id    string
 		names []string
 	}{
-		{link.Leaf{Hosts: []string{"a.example.org", "spiffe://example.org/a", "10.0.0.1"}}, "spiffe://example.org/a", []string{"a.example.org", "10.0.0.1"}},
-		{link.Leaf{Hosts: []string{"::1", "a.example.org", "b.example.org"}}, "a.example.org", []string{"a.example.org", "b.example.org", "::1"}},
-		{link.Leaf{Hosts: []string{"10.0.0.1", "10.0.0.2"}}, "10.0.0.1", []string{"10.0.0.1", "10.0.0.2"}},
-		{link.Leaf{Hosts: []string{}, CommonName: "a node"}, "a node", nil},
+		{credentials.Leaf{Hosts: []string{"a.example.org", "spiffe://example.org/a", "10.0.0.1"}}, "spiffe://example.org/a", []string{"a.example.org", "10.0.0.1"}},
+		{credentials.Leaf{Hosts: []string{"::1", "a.example.org", "b.example.org"}}, "a.example.org", []string{"a.example.org", "b.example.org", "::1"}},
+		{credentials.Leaf{Hosts: []string{"10.0.0.1", "10.0.0.2"}}, "10.0.0.1", []string{"10.0.0.1", "10.0.0.2"}},
+		{credentials.Leaf{Hosts: []string{}, CommonName: "a node"}, "a node", nil},
 	}
 	for _, c := range cases {
 		client := source(t, issue(t, ca, c.leaf))
 		near, far := net.Pipe()
 		shaken := make(chan error, 1)
 		go func() { shaken <- tls.Client(near, client.ClientConfig("localhost", alpn)).Handshake() }()
-		lane, err := server.Accept(t.Context(), far, alpn, nil)
+		conn, err := tlsconn.Accept(t.Context(), far, server, alpn, nil)
 		if err := errors.Join(err, <-shaken); err != nil {
 			t.Fatal(err)
 		}
-		defer lane.Close()
-		chain := lane.Chain()
-		id, names := link.Identity(chain)
+		defer conn.Close()
+		chain := conn.Chain()
+		id, names := credentials.Identity(chain)
 		if id != c.id || !slices.Equal(names, c.names) {
 			t.Errorf("identity %q, names %q, want %q, %q", id, names, c.id, c.names)
 		}
@@ -197,7 +198,7 @@ func TestIdentityPrefersSPIFFEThenNamesThenAddressesThenCommonName(t *testing.T)
 			t.Errorf("chain of %d certificates, want leaf and authority", len(chain))
 		}
 	}
-	if id, names := link.Identity(nil); id != "" || names != nil {
+	if id, names := credentials.Identity(nil); id != "" || names != nil {
 		t.Errorf("identity of nobody: %q %q", id, names)
 	}
 }

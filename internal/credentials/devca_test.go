@@ -1,11 +1,11 @@
-package link_test
+package credentials_test
 
 import (
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
 func TestDevCASurvivesStorage(t *testing.T) {
@@ -15,11 +15,11 @@ func TestDevCASurvivesStorage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := link.ParseDevCA(ca.CertPEM(), key, "ca.pem", "ca_key.pem")
+	again, err := credentials.ParseDevCA(ca.CertPEM(), key, "ca.pem", "ca_key.pem")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b := source(t, issue(t, ca, link.Leaf{})), source(t, issue(t, again, link.Leaf{}))
+	a, b := source(t, issue(t, ca, credentials.Leaf{})), source(t, issue(t, again, credentials.Leaf{}))
 	if s, c := handshake(t, a.ServerConfig(alpn), b.ClientConfig("localhost", alpn)); s.err != nil || c.err != nil {
 		t.Error(s.err, c.err)
 	}
@@ -32,7 +32,7 @@ func TestParseDevCARefusesWhatIsNoAuthority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf := issue(t, ca, link.Leaf{})
+	leaf := issue(t, ca, credentials.Leaf{})
 	other, err := newCA(t).KeyPEM()
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func TestParseDevCARefusesWhatIsNoAuthority(t *testing.T) {
 		{ca.CertPEM(), other, `does not fit the certificate in "ca.pem"`},
 		{leaf.Cert, leaf.Key, "not one of an authority"},
 	} {
-		if _, err := link.ParseDevCA(c.cert, c.key, "ca.pem", "ca_key.pem"); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := credentials.ParseDevCA(c.cert, c.key, "ca.pem", "ca_key.pem"); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error %v, want %q", err, c.want)
 		}
 	}
@@ -56,7 +56,7 @@ func TestIssueRefusesWhatIsNoHost(t *testing.T) {
 	t.Parallel()
 	ca := newCA(t)
 	for _, h := range []string{"", "localhost:61000", "http://localhost", "spiffe://", "a b"} {
-		if _, err := ca.Issue(link.Leaf{Hosts: []string{h}}); err == nil || !strings.Contains(err.Error(), "host") {
+		if _, err := ca.Issue(credentials.Leaf{Hosts: []string{h}}); err == nil || !strings.Contains(err.Error(), "host") {
 			t.Errorf("host %q: error %v", h, err)
 		}
 	}
@@ -64,7 +64,7 @@ func TestIssueRefusesWhatIsNoHost(t *testing.T) {
 
 func TestIssuedCertificatesAreBackdatedAndLastAYear(t *testing.T) {
 	t.Parallel()
-	s := source(t, issue(t, newCA(t), link.Leaf{}))
+	s := source(t, issue(t, newCA(t), credentials.Leaf{}))
 	leaf := s.ClientConfig("localhost", nil).Certificates[0].Leaf
 	if left := time.Until(leaf.NotAfter); left < 364*24*time.Hour || left > 366*24*time.Hour {
 		t.Errorf("valid for %v, want a year", left)

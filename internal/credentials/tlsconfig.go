@@ -1,4 +1,4 @@
-package link
+package credentials
 
 import (
 	"crypto/tls"
@@ -28,12 +28,13 @@ func (m *material) config(alpn []string) *tls.Config {
 // protocols. Clients must show a certificate for client authentication that one
 // of the authorities signed, and agree on one of the protocols if any are given.
 func (s *Source) ServerConfig(alpn []string) *tls.Config {
-	return s.serverConfig(alpn, nil, nil)
+	return s.ServerConfigFor(alpn, nil, nil)
 }
 
-// serverConfig is ServerConfig for one connection. hello, if not nil, sees what
-// the client says first, proved the chain that verify has found.
-func (s *Source) serverConfig(alpn []string, hello func(*tls.ClientHelloInfo), proved func([]*x509.Certificate)) *tls.Config {
+// ServerConfigFor is ServerConfig for one connection. hello, if not nil, is called
+// with the client's first message, and proved, if not nil, with the chain of the
+// client's certificate when that is verified.
+func (s *Source) ServerConfigFor(alpn []string, hello func(*tls.ClientHelloInfo), proved func([]*x509.Certificate)) *tls.Config {
 	config := func() *tls.Config {
 		m := s.current.Load()
 		c := m.config(alpn)
@@ -59,10 +60,13 @@ func (s *Source) serverConfig(alpn []string, hello func(*tls.ClientHelloInfo), p
 // carry. Make a new one for each dial: the authorities are those of the moment
 // it is made.
 func (s *Source) ClientConfig(serverName string, alpn []string) *tls.Config {
-	return s.clientConfig(Want{Names: []string{serverName}}, alpn, nil)
+	return s.ClientConfigFor(Want{Names: []string{serverName}}, alpn, nil)
 }
 
-func (s *Source) clientConfig(want Want, alpn []string, proved func([]*x509.Certificate)) *tls.Config {
+// ClientConfigFor is ClientConfig for a server whose certificate must carry what
+// want says. proved, if not nil, is called with the chain of the server's
+// certificate when that is verified.
+func (s *Source) ClientConfigFor(want Want, alpn []string, proved func([]*x509.Certificate)) *tls.Config {
 	m := s.current.Load()
 	c := m.config(alpn)
 	c.RootCAs = m.pool
@@ -74,7 +78,7 @@ func (s *Source) clientConfig(want Want, alpn []string, proved func([]*x509.Cert
 	return c
 }
 
-// prove checks the peer of a connection, and tells proved, if not nil, the
+// prove verifies the peer of a connection, and calls proved, if not nil, with the
 // chain of its certificate.
 func prove(cs *tls.ConnectionState, alpn []string, roots *x509.CertPool, usage x509.ExtKeyUsage, want *Want, proved func([]*x509.Certificate)) error {
 	if err := agreed(alpn, cs); err != nil {

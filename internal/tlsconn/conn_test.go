@@ -1,4 +1,4 @@
-package link_test
+package tlsconn_test
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -15,14 +16,35 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/internal/link"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 )
 
-// lanes returns the two ends of a lane over loopback TCP, and the caller's bare
-// connection.
-func lanes(t testing.TB) (server, client *link.Lane) {
+var alpn = []string{"rpcnet/1"}
+
+// source returns the credentials of a node that accepts itself.
+func source(t testing.TB) *credentials.Source {
 	t.Helper()
-	src := source(t, issue(t, newCA(t), link.Leaf{}))
+	ca, err := credentials.NewDevCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := ca.Issue(credentials.Leaf{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := credentials.NewSource(b, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { src.Close() })
+	return src
+}
+
+// conns returns the two ends of a connection over loopback TCP.
+func conns(t testing.TB) (server, client *tlsconn.Conn) {
+	t.Helper()
+	src := source(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -32,11 +54,11 @@ func lanes(t testing.TB) (server, client *link.Lane) {
 	go func() {
 		c, err := l.Accept()
 		if err == nil {
-			server, err = src.Accept(context.Background(), c, alpn, nil)
+			server, err = tlsconn.Accept(context.Background(), c, src, alpn, nil)
 		}
 		accepted <- err
 	}()
-	client, err = src.Dial(context.Background(), l.Addr().String(), link.Want{Names: []string{"127.0.0.1"}}, alpn)
+	client, err = tlsconn.Dial(context.Background(), l.Addr().String(), src, credentials.Want{Names: []string{"127.0.0.1"}}, alpn)
 	if err := errors.Join(err, <-accepted); err != nil {
 		t.Fatal(err)
 	}
@@ -44,9 +66,9 @@ func lanes(t testing.TB) (server, client *link.Lane) {
 	return server, client
 }
 
-func TestLaneCarriesWritesOfEverySizeInOrder(t *testing.T) {
+func TestConnCarriesWritesOfEverySizeInOrder(t *testing.T) {
 	t.Parallel()
-	server, client := lanes(t)
+	server, client := conns(t)
 	var want []byte
 	sizes := []int{1, 0, 100, 16<<10 - 1, 16 << 10, 16<<10 + 1, 40_000, 128 << 10, 300_000, 1, 1 << 20}
 	for i, n := range sizes {
@@ -68,9 +90,9 @@ func TestLaneCarriesWritesOfEverySizeInOrder(t *testing.T) {
 }
 
 // WriteSome never waits, and what it leaves goes out before anything else.
-func TestLaneWriteSomeDoesNotWait(t *testing.T) {
+func TestConnWriteSomeDoesNotWait(t *testing.T) {
 	t.Parallel()
-	server, client := lanes(t)
+	server, client := conns(t)
 	var want []byte
 	for i := range 10_000 { // until the sockets are full
 		b := bytes.Repeat([]byte{byte(i)}, []int{1, 100, 10_000, 16 << 10, 50_000, 300_000}[i%6])
@@ -107,17 +129,17 @@ func TestLaneWriteSomeDoesNotWait(t *testing.T) {
 }
 
 // A connection without a socket of its own is written by Flush.
-func TestLaneWriteSomeWithoutASocketLeavesAll(t *testing.T) {
+func TestConnWriteSomeWithoutASocketLeavesAll(t *testing.T) {
 	t.Parallel()
-	src := source(t, issue(t, newCA(t), link.Leaf{}))
+	src := source(t)
 	near, far := net.Pipe()
-	accepted := make(chan *link.Lane, 1)
+	accepted := make(chan *tlsconn.Conn, 1)
 	go func() {
-		lane, err := src.Accept(context.Background(), far, alpn, nil)
+		conn, err := tlsconn.Accept(context.Background(), far, src, alpn, nil)
 		if err != nil {
 			t.Error(err)
 		}
-		accepted <- lane
+		accepted <- conn
 	}()
 	client := tls.Client(near, src.ClientConfig("localhost", alpn))
 	if err := client.Handshake(); err != nil {
@@ -144,9 +166,9 @@ func TestLaneWriteSomeWithoutASocketLeavesAll(t *testing.T) {
 }
 
 // The read deadline interrupts a read and loses nothing.
-func TestLaneReadsGoOnAfterAnInterruption(t *testing.T) {
+func TestConnReadsGoOnAfterAnInterruption(t *testing.T) {
 	t.Parallel()
-	server, client := lanes(t)
+	server, client := conns(t)
 	read := make(chan error, 1)
 	b := make([]byte, 10)
 	go func() { _, err := io.ReadFull(client, b); read <- err }()
@@ -163,9 +185,9 @@ func TestLaneReadsGoOnAfterAnInterruption(t *testing.T) {
 	}
 }
 
-func TestLaneCloseEndsReadsAndWrites(t *testing.T) {
+func TestConnCloseEndsReadsAndWrites(t *testing.T) {
 	t.Parallel()
-	server, client := lanes(t)
+	server, client := conns(t)
 	var both sync.WaitGroup
 	both.Go(func() {
 		if _, err := io.Copy(io.Discard, server); err == nil {
@@ -185,18 +207,18 @@ func TestLaneCloseEndsReadsAndWrites(t *testing.T) {
 
 // crypto/tls answers a broken record from the reading goroutine, while another
 // writes.
-func TestLaneAlertWhileWriting(t *testing.T) {
+func TestConnAlertWhileWriting(t *testing.T) {
 	t.Parallel()
 	for range 5 {
-		src := source(t, issue(t, newCA(t), link.Leaf{}))
+		src := source(t)
 		near, far := net.Pipe()
-		accepted := make(chan *link.Lane, 1)
+		accepted := make(chan *tlsconn.Conn, 1)
 		go func() {
-			lane, err := src.Accept(context.Background(), far, alpn, nil)
+			conn, err := tlsconn.Accept(context.Background(), far, src, alpn, nil)
 			if err != nil {
 				t.Error(err)
 			}
-			accepted <- lane
+			accepted <- conn
 		}()
 		client := tls.Client(near, src.ClientConfig("localhost", alpn))
 		if err := client.Handshake(); err != nil {
@@ -221,7 +243,7 @@ func TestLaneAlertWhileWriting(t *testing.T) {
 
 func TestDialReports(t *testing.T) {
 	t.Parallel()
-	src := source(t, issue(t, newCA(t), link.Leaf{}))
+	src := source(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -230,26 +252,26 @@ func TestDialReports(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	// It listens, and nobody answers.
-	if _, err := src.Dial(ctx, addr, link.Want{Names: []string{"127.0.0.1"}}, alpn); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := tlsconn.Dial(ctx, addr, src, credentials.Want{Names: []string{"127.0.0.1"}}, alpn); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a mute server: %v", err)
 	}
 	l.Close()
-	if _, err := src.Dial(context.Background(), addr, link.Want{Names: []string{"127.0.0.1"}}, alpn); err == nil {
-		t.Error("a lane to nobody")
+	if _, err := tlsconn.Dial(context.Background(), addr, src, credentials.Want{Names: []string{"127.0.0.1"}}, alpn); err == nil {
+		t.Error("a connection to nobody")
 	}
 }
 
 func TestAcceptOwnsTheConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		src := source(t, issue(t, newCA(t), link.Leaf{}))
+		src := source(t)
 		near, far := net.Pipe()
 		begin := time.Now()
-		if _, err := src.Accept(context.Background(), far, alpn, nil); err == nil {
-			t.Error("a lane with a peer that says nothing")
+		if _, err := tlsconn.Accept(context.Background(), far, src, alpn, nil); err == nil {
+			t.Error("a conn with a peer that says nothing")
 		}
-		if d := time.Since(begin); d != link.HandshakeTimeout {
-			t.Errorf("gave up after %v, want %v", d, link.HandshakeTimeout)
+		if d := time.Since(begin); d != tlsconn.HandshakeTimeout {
+			t.Errorf("gave up after %v, want %v", d, tlsconn.HandshakeTimeout)
 		}
 		if _, err := near.Read(make([]byte, 1)); err == nil {
 			t.Error("the connection is still open")
@@ -260,7 +282,7 @@ func TestAcceptOwnsTheConnection(t *testing.T) {
 
 func TestBindTakesOnePortForBoth(t *testing.T) {
 	t.Parallel()
-	l, u, err := link.Bind("127.0.0.1:0")
+	l, u, err := tlsconn.Bind("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,12 +292,12 @@ func TestBindTakesOnePortForBoth(t *testing.T) {
 	if tcp.Port != udp.Port || !tcp.IP.Equal(udp.IP) {
 		t.Errorf("TCP %v, UDP %v", tcp, udp)
 	}
-	if _, _, err := link.Bind(l.Addr().String()); err == nil {
+	if _, _, err := tlsconn.Bind(l.Addr().String()); err == nil {
 		t.Error("the port is taken and bound again")
 	}
 	// UDP alone is taken: TCP is given back.
 	l.Close()
-	if _, _, err := link.Bind(l.Addr().String()); err == nil || !strings.Contains(err.Error(), "udp") {
+	if _, _, err := tlsconn.Bind(l.Addr().String()); err == nil || !strings.Contains(err.Error(), "udp") {
 		t.Errorf("%v", err)
 	}
 	if again, err := net.Listen("tcp", l.Addr().String()); err != nil {
@@ -283,7 +305,7 @@ func TestBindTakesOnePortForBoth(t *testing.T) {
 	} else {
 		again.Close()
 	}
-	if _, _, err := link.Bind("no such host.invalid:0"); err == nil {
+	if _, _, err := tlsconn.Bind("no such host.invalid:0"); err == nil {
 		t.Error("a bind to nowhere")
 	}
 }
@@ -291,7 +313,7 @@ func TestBindTakesOnePortForBoth(t *testing.T) {
 func TestUnmap(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{"[::ffff:127.0.0.1]:5": "127.0.0.1:5", "127.0.0.1:5": "127.0.0.1:5", "[::1]:5": "[::1]:5"} {
-		if got := link.Unmap(netip.MustParseAddrPort(in)); got.String() != want {
+		if got := tlsconn.Unmap(netip.MustParseAddrPort(in)); got.String() != want {
 			t.Errorf("Unmap(%s) = %v, want %s", in, got, want)
 		}
 	}
@@ -299,9 +321,9 @@ func TestUnmap(t *testing.T) {
 
 // A write that waits counts as far as it has come, and what the peer's system has
 // taken counts as acknowledged, not what waits here.
-func TestLaneCountsWhatMoves(t *testing.T) {
+func TestConnCountsWhatMoves(t *testing.T) {
 	t.Parallel()
-	server, client := lanes(t)
+	server, client := conns(t)
 	taken, acked := server.Sent()
 	if taken == 0 || acked > taken || client.Received() == 0 {
 		t.Errorf("after the handshake: taken %d, acknowledged %d, received %d", taken, acked, client.Received())
