@@ -86,7 +86,7 @@ soak: ## calls, cancels, reconnects and faults for DURATION (10m)
 	go run ./internal/cmd/soak -duration $(DURATION)
 
 cluster-soak: ## 100 nodes for 10 minutes with churn and 5 % loss
-	go run ./cluster/internal/clusterbench -soak 10m
+	go run ./internal/cmd/clusterbench -soak 10m
 
 bench: ## compare with other libraries; writes docs/performance.md
 	$(MAKE) -C bench bench
@@ -104,10 +104,10 @@ bench-routing: ## grpc-go's load balancing policies on the traces of routesim
 	cd bench && GOWORK=off go test -v ./routing -requests 20000 | grep -v '^=== \|^---'
 
 cluster-bench: ## measure membership, 20 runs of each row, about 45 min; writes docs/membership.md after each row
-	go run ./cluster/internal/clusterbench -doc docs/membership.md
+	go run ./internal/cmd/clusterbench -doc docs/membership.md
 
 cluster-bench-quick: ## the same with five nodes, one run of each row, under 45 s
-	@go run ./cluster/internal/clusterbench -quick
+	@go run ./internal/cmd/clusterbench -quick
 
 scale: ## what a registry of 10, 100 and 1000 workers costs
 	go run ./internal/cmd/scale

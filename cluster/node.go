@@ -17,7 +17,6 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
-	"github.com/rpcnet-go/rpcnet/cluster/internal/inspect"
 	"github.com/rpcnet-go/rpcnet/internal/hook"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
@@ -148,7 +147,7 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, config *Config) (*Node, erro
 		stopped:    make(chan struct{}),
 	}
 	n.detector = newDetector(&n.cfg)
-	inspect.Detector(ctx, n.describeDetector)
+	hook.Detector(ctx, n.describeDetector)
 	n.heal.init()
 	n.tags.Store(cfg.Tags.Clone())
 	n.checkCertificate()

@@ -39,7 +39,7 @@ var Roles = []string{"node", "worker", "director", "client", "admin"}
 type Leaf struct {
 	Name  string   // 1 to 64 letters, digits, '-' and '.'
 	Role  string   // one of [Roles]
-	Hosts []string // hosts of a node, in addition to [link.DevHosts]
+	Hosts []string // hosts of a node, in addition to [credentials.DevHosts]
 }
 
 // Files returns the names of the files of a leaf: the certificate's and the key's.
@@ -81,7 +81,7 @@ type File struct {
 
 // Make makes an authority and three certificates signed by it in the folder dir.
 // One is for all nodes of a machine, in the files [Cert] and [Key], and names
-// [link.DevHosts] and hosts. The others are for a client and an administrator. All
+// [credentials.DevHosts] and hosts. The others are for a client and an administrator. All
 // keys are ECDSA P-256, and only their owner can read the files.
 //
 // Make keeps the files that exist and never overwrites one. If a file exists that

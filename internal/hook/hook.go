@@ -1,6 +1,6 @@
 // Package hook lets packages of this module reach what others do not export:
-// package workers a node of package cluster, tests and benchmarks the sockets of
-// a node.
+// package workers a node of package cluster, tests and benchmarks the sockets and
+// the partition detector of a node.
 package hook
 
 // Node is set by package cluster: what package workers needs of a node. Package

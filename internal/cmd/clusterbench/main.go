@@ -5,9 +5,9 @@
 // line for each quantity that docs/membership.md promises. Runs that mostly wait
 // are done several at a time, each with a cluster of its own.
 //
-//	go run ./cluster/internal/clusterbench -quick              one run each, 5 nodes, under 45 s
-//	go run ./cluster/internal/clusterbench -doc docs/membership.md   20 runs each, about 45 min; writes the table
-//	go run ./cluster/internal/clusterbench -soak 10m           100 nodes with churn and loss
+//	go run ./internal/cmd/clusterbench -quick              one run each, 5 nodes, under 45 s
+//	go run ./internal/cmd/clusterbench -doc docs/membership.md   20 runs each, about 45 min; writes the table
+//	go run ./internal/cmd/clusterbench -soak 10m           100 nodes with churn and loss
 package main
 
 import (

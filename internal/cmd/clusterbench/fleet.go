@@ -14,8 +14,8 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
-	"github.com/rpcnet-go/rpcnet/cluster/internal/inspect"
 	"github.com/rpcnet-go/rpcnet/internal/faults"
+	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
 var (
@@ -108,7 +108,7 @@ func (f *fleet) join(s *ship) error {
 	if len(others) > 0 {
 		cfg.Seeds = []string{others[rand.N(len(others))].node.Self().Addr}
 	}
-	ctx := inspect.WithDetector(f.net.Context(context.Background()), func(read func() string) { s.detector = read })
+	ctx := hook.WithDetector(f.net.Context(context.Background()), func(read func() string) { s.detector = read })
 	node, err := cluster.Join(ctx, s.ep, &cfg)
 	if err != nil {
 		return err

@@ -65,7 +65,7 @@ func tableText(old string, names []string, results []*result, begin time.Time) s
 		measured[r.name] = r
 	}
 	var t, notes strings.Builder
-	fmt.Fprintf(&t, "Begun on %s with %s; `go run ./cluster/internal/clusterbench -doc docs/membership.md`.\n"+
+	fmt.Fprintf(&t, "Begun on %s with %s; `go run ./internal/cmd/clusterbench -doc docs/membership.md`.\n"+
 		"A line that ended before that is of an earlier run.\n\n", begin.UTC().Format(timeFormat), machine())
 	t.WriteString(tableHead)
 	for _, name := range names {
