@@ -11,9 +11,10 @@ import (
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
-// Ours returns balancers of production code. A director gives tickets to callers
-// it never hears of again, unless they fail; otherwise the balancer makes the
-// calls itself, as a cluster client does.
+// Ours returns balancers that run the production code with strategy s. If director
+// is true, the balancer is a director: it gives tickets to callers and learns of
+// their calls only from reports and from failures. Otherwise it is a client of the
+// cluster that makes the calls itself and sees how each ends.
 func Ours(s balance.Strategy, director bool) func(*Env, int) Balancer {
 	return func(env *Env, id int) Balancer {
 		o := &ours{env: env, director: director, byWorker: map[int]*load.Candidate{}}
@@ -23,9 +24,11 @@ func Ours(s balance.Strategy, director bool) func(*Env, int) Balancer {
 	}
 }
 
-// caller is the identity of all callers and balancers: there are no liars here.
+// caller is the identity of all callers and balancers. The simulation has no
+// dishonest ones.
 const caller = "caller"
 
+// An ours drives the pool and the group of one balancer.
 type ours struct {
 	env      *Env
 	director bool
@@ -34,6 +37,7 @@ type ours struct {
 	byWorker map[int]*load.Candidate
 }
 
+// name returns the name of a worker.
 func name(worker int) string { return "worker-" + strconv.Itoa(worker) }
 
 func (o *ours) Up(_ time.Duration, i int) {
@@ -74,7 +78,7 @@ func (o *ours) Choose(now time.Duration, r *Request) (int, load.Ticket) {
 		req.LastWorker = name(r.Last)
 	}
 	w, _, full := o.group.Pick(now, &req)
-	if w == nil && len(r.Exclude) > 0 { // all have sent it away: now it waits
+	if w == nil && len(r.Exclude) > 0 { // every worker has refused it, so it waits in a queue
 		r.Exclude = nil
 		req.Exclude = nil
 		w, _, full = o.group.Pick(now, &req)
@@ -91,11 +95,11 @@ func (o *ours) Choose(now time.Duration, r *Request) (int, load.Ticket) {
 	return w.Owner.(int), o.pool.Own(w, full)
 }
 
-// Secret returns what the balancer shares with a worker.
+// Secret returns the secret that signs the balancer's tickets for a worker.
 func (o *ours) Secret(i int) *load.Secret { return o.byWorker[i].Secret() }
 
 func (o *ours) Ended(now time.Duration, _ int, r *Request, out Outcome) {
-	w, _ := r.Picked.(*load.Candidate) // it may have restarted meanwhile
+	w, _ := r.Picked.(*load.Candidate) // nil if there was no worker
 	if w == nil {
 		return
 	}
@@ -116,7 +120,7 @@ func (o *ours) Ended(now time.Duration, _ int, r *Request, out Outcome) {
 	}
 }
 
-// Estimate returns what the balancer believes of a worker.
+// Estimate returns how many calls the balancer believes to be on a worker.
 func (o *ours) Estimate(now time.Duration, i int) float64 {
 	if w := o.byWorker[i]; w != nil {
 		return w.LoadEstimate.Estimate(now, 0, 1, o.env.Gap)
@@ -124,30 +128,33 @@ func (o *ours) Estimate(now time.Duration, i int) float64 {
 	return 0
 }
 
-// Ruled returns balancers that take the worker with the lowest score. The score
-// may use what the balancer knows by itself: how many calls it has assigned to
-// the worker ever, and how many of those have not ended.
+// Ruled returns balancers that take the worker with the lowest score, and a random
+// one of several. score gets how many calls the balancer has ever assigned to the
+// worker, and how many of these have not ended.
 func Ruled(score func(env *Env, worker, assigned, running int) float64) func(*Env, int) Balancer {
 	return func(env *Env, _ int) Balancer {
 		return &ruled{env: env, score: score, assigned: map[int]int{}, running: map[int]int{}}
 	}
 }
 
-// Rules of others, for comparison, and the bound.
+// Rules to compare with.
 var (
-	// Oracle knows the truth at once, calls on the way included.
+	// Oracle knows the true number of calls on a worker, those on the way included.
+	// No real balancer can do better.
 	Oracle = Ruled(func(env *Env, w, _, _ int) float64 {
 		return float64(env.Truth(w)+1) / float64(env.Cap(w))
 	})
-	// Assignments is the rule of the original rpcnet: assignments counted, never
-	// released.
+	// Assignments counts assignments and never subtracts those that have ended, as
+	// rpcnet for Rust does.
 	Assignments = Ruled(func(_ *Env, _, assigned, _ int) float64 { return float64(assigned) })
-	// OwnOnly counts the calls the balancer knows of itself, by capacity.
+	// OwnOnly counts the balancer's own running calls, divided by the capacity. It
+	// does not see those of other balancers.
 	OwnOnly = Ruled(func(env *Env, w, _, running int) float64 {
 		return float64(running+1) / float64(env.Cap(w))
 	})
 )
 
+// A ruled is a balancer that follows a score.
 type ruled struct {
 	env      *Env
 	score    func(*Env, int, int, int) float64
@@ -200,10 +207,11 @@ func (c *ruled) Ended(_ time.Duration, i int, _ *Request, _ Outcome) {
 	}
 }
 
-// String returns the result in one line.
+// String returns the delays, utilisation and refusals in one line.
 func (r Result) String() string {
 	return fmt.Sprintf("p50 %7.1f ms  p99 %9.1f ms  p99.9 %9.1f ms  highest utilisation %5.2f  refused %d",
 		ms(r.P50), ms(r.P99), ms(r.P999), r.Utilisation, r.Refusals)
 }
 
+// ms returns a duration in milliseconds.
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

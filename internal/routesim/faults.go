@@ -7,19 +7,20 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/load"
 )
 
-// fault breaks something and plans the next.
+// fault breaks something at random and plans the next fault. There is none in the
+// last quarter of the run, so that the estimates can become exact again.
 func (s *sim) fault() {
 	i, k := s.faults.IntN(len(s.workers)), s.faults.IntN(len(s.balancers))
 	w := s.workers[i]
 	switch s.faults.IntN(4) {
-	case 0: // the worker crashes; it is back at once as a new process
+	case 0: // the worker crashes and starts again at once as a new process
 		s.crash(i)
 		s.begin(i)
-	case 1: // the stream of reports breaks; what is under way is lost
+	case 1: // the stream of reports breaks, and a report on the way is lost
 		w.ledger.Unsubscribe(uint64(k + 1))
 		s.balancers[k].Report(s.now, i, load.Report{}, true)
 		s.connect(i, k)
-	case 2: // the balancer restarts: it knows nothing, and its tickets mean nothing to it
+	case 2: // the balancer restarts and has forgotten everything, its tickets included
 		s.balancers[k] = s.cfg.New(s.env, k)
 		for i, w := range s.workers {
 			if w.up {
@@ -28,7 +29,7 @@ func (s *sim) fault() {
 				s.connect(i, k)
 			}
 		}
-	case 3: // a call is given up while it runs or waits
+	case 3: // the caller of the oldest call cancels it while it runs or waits
 		var oldest *load.Entry
 		for e, r := range w.running {
 			if oldest == nil || r.arrived < oldest.Owner().(*Request).arrived {
@@ -44,7 +45,7 @@ func (s *sim) fault() {
 	}
 }
 
-// crash ends a life of a worker and all calls on it.
+// crash ends a life of a worker and fails all calls on it, the oldest first.
 func (s *sim) crash(i int) {
 	w := s.workers[i]
 	running := w.running

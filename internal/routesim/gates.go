@@ -7,16 +7,16 @@ import (
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
-// A Gate is a bound that the production code must keep on a simulated
-// workload.
+// A Gate is a bound that the production code must keep in a simulation.
 type Gate struct {
-	Name string
-	// Run returns what was measured, as the mean over so many seeds, and
+	Name string // says what is bounded and by how much
+	// Run returns what it has measured, as the mean over so many seeds, and
 	// whether it is within the bound.
 	Run func(seeds int) (measured string, ok bool)
 }
 
-// mean returns the mean of a value over runs with different seeds.
+// mean returns the mean of a value over runs with different seeds. The seeds are
+// fixed, so a gate measures the same on every machine.
 func mean(seeds int, cfg Config, value func(Result) float64) float64 {
 	sum := 0.0
 	for i := range seeds {
@@ -26,9 +26,10 @@ func mean(seeds int, cfg Config, value func(Result) float64) float64 {
 	return sum / float64(seeds)
 }
 
+// p99 returns the 99th percentile of the delays in milliseconds.
 func p99(r Result) float64 { return ms(r.P99) }
 
-// Gates are the bounds of the design, each with a fixed seed.
+// Gates are the bounds that docs/routing.md promises.
 var Gates = []Gate{
 	{"p99 waiting of 10 workers at load 0.8 with 3 directors <= oracle + 100 ms, and below every other rule", func(seeds int) (string, bool) {
 		cfg := Config{Balancers: 3, New: Oracle}

@@ -1,14 +1,19 @@
 // Package routesim simulates balancers, workers and callers on a virtual clock.
-// It drives the production code: the ledgers, reports, tickets, pools and
-// strategies are those of internal/load and workers/balance. Only what is
-// between them, the network and the work, is simulated. All balancers see the
-// same workload for the same seed, so that their results compare.
+// The ledgers, reports, tickets, pools and strategies are the production code of
+// internal/load and workers/balance. Only the network and the work are simulated.
+// With the same seed all balancers see the same workload, so their results can be
+// compared. A run has one goroutine.
 //
-// The model: each worker runs up to its capacity of calls at once and queues the
-// rest in order; a stream is tokens, bounded Pareto (1.3, 20 to 4096) at 25 ms
-// each divided by the worker's speed; arrivals are Poisson; a caller needs 1 ms
-// + Exp(4 ms) to reach its worker; a report travels 0.5 ms. Delay is the time
-// from a caller's wish to the moment its call runs.
+// The model:
+//
+//   - A worker runs up to its capacity of calls at once and queues the rest in
+//     order.
+//   - A stream has a number of tokens from a bounded Pareto distribution (1.3, 20 to
+//     4096). Each token takes 25 ms divided by the worker's speed.
+//   - Arrivals are a Poisson process.
+//   - A caller needs 1 ms + Exp(4 ms) to reach its worker, and a report 0.5 ms to
+//     reach its balancer.
+//   - The delay of a call is the time from its arrival until it runs.
 package routesim
 
 import (
@@ -21,144 +26,155 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/load"
 )
 
-// A Config is one run. Zero fields take the defaults named.
+// A Config describes one run. Zero fields have the defaults named here. New is
+// required.
 type Config struct {
 	Workers   int           // default 10
 	Balancers int           // default 1
-	Load      float64       // arrivals over what the workers can do; default 0.8
+	Load      float64       // arriving work, as a share of what the workers can do; default 0.8
 	Requests  int           // default 20 000
-	Seed      uint64        // of the workload
+	Seed      uint64        // of the workload and the faults
 	Calls     bool          // calls of 20 ms mean (log-normal, sigma 1.2) instead of streams
-	Equal     bool          // all workers with 8 places and speed 1; default: 4 to 16, 0.6 to 1.5
+	Equal     bool          // all workers with 8 places and speed 1; default: 4 to 16 places, speed 0.6 to 1.5
 	Burst     bool          // arrivals 2.2 times as fast in one second of five
-	Gap       time.Duration // between reports of changes; default [load.Gap]
+	Gap       time.Duration // least time between reports of changes; default [load.MinReportInterval]
 	Connect   time.Duration // mean of the random part of reaching a worker; default 4 ms
 
-	JoinAt  time.Duration // the last worker joins then
-	FailAt  time.Duration // from then the last worker fails every call after 5 ms, for FailFor
-	FailFor time.Duration
-	Dying   float64 // share of callers that die, half of them before they reach the worker
-	Faults  bool    // random crashes of workers, balancers and report streams in the middle half
-	Sticky  int     // callers are this many sessions, Zipf 0.9, with the last worker carried along
+	JoinAt  time.Duration // when the last worker joins; 0: at the start
+	FailAt  time.Duration // when the last worker begins to fail every call after 5 ms; 0: never
+	FailFor time.Duration // how long it fails
+	Dying   float64       // share of callers that die, half of them before they reach the worker
+	Faults  bool          // random crashes of workers, balancers and report streams in the middle half
+	Sticky  int           // how many sessions the callers belong to, Zipf 0.9; each remembers its last worker
 
-	// New makes the balancers.
+	// New makes the balancer with this number.
 	New func(env *Env, id int) Balancer
 }
 
-// An Env is what a balancer may know of its surroundings. Truth is for oracles.
+// An Env has what a balancer can know of its surroundings.
 type Env struct {
-	Gap   time.Duration
+	Gap   time.Duration // least time between two reports of a worker
 	Rand  *rand.Rand
-	Truth func(worker int) int // calls on the worker or on the way to it
-	Cap   func(worker int) int
+	Truth func(worker int) int // calls on the worker or on the way to it; only for oracles
+	Cap   func(worker int) int // capacity of the worker
 }
 
-// A Balancer gives workers to callers. Workers are numbered from 0.
+// A Balancer gives workers to callers. Workers are numbered from 0. now is the
+// virtual time since the start.
 type Balancer interface {
-	// Up says that a worker is there, Down that it is not any more.
+	// Up says that a worker has started.
 	Up(now time.Duration, worker int)
+	// Down says that a worker has ended.
 	Down(now time.Duration, worker int)
-	// Report delivers a worker's report; lost says that the stream of reports
-	// broke instead.
+	// Report delivers a worker's report. If lost is true there is no report, and
+	// the stream of reports is broken.
 	Report(now time.Duration, worker int, r load.Report, lost bool)
-	// Choose returns the worker for r, -1 if there is none, and its ticket.
+	// Choose returns the worker for r and its ticket. The worker is -1 if there is
+	// none.
 	Choose(now time.Duration, r *Request) (worker int, t load.Ticket)
-	// Ended says how a call ended, as the caller saw it.
+	// Ended says how a call ended, as its caller saw it.
 	Ended(now time.Duration, worker int, r *Request, o Outcome)
 }
 
-// An Outcome is how a call ended.
+// An Outcome says how a call ended.
 type Outcome uint8
 
 // The outcomes.
 const (
-	Done    Outcome = iota
-	Failed          // the worker failed it
-	Refused         // the worker sent it elsewhere
-	Died            // its caller died
+	Done    Outcome = iota // with success
+	Failed                 // the worker failed it
+	Refused                // the worker refused it
+	Died                   // its caller died
 )
 
-// A Request is one caller's call.
+// A Request is one call of one caller, with all its attempts.
 type Request struct {
-	Session  int
-	Last     int // worker before, -1 if none
+	Session  int // 0: none
+	Last     int // the session's last worker, -1 if none
 	Exclude  []int
-	Tries    int
+	Tries    int // attempts so far
 	Ticket   load.Ticket
 	Balancer int
-	Assigned time.Duration
-	Picked   any // the balancer's
+	Assigned time.Duration // when the present attempt got its worker
+	Picked   any           // belongs to the balancer
 
 	arrived time.Duration
-	work    float64 // seconds at speed 1
-	connect time.Duration
-	dies    uint8 // 1: before it reaches the worker, 2: in the middle
-	life    int   // of the worker it runs on
+	work    float64       // seconds at speed 1
+	connect time.Duration // to reach the worker
+	dies    uint8         // 1: before it reaches the worker, 2: in the middle
+	life    int           // of the worker it runs on
 }
 
-// A Result is what a run measured.
+// A Result has what a run measured.
 type Result struct {
-	P50, P99, P999 time.Duration
-	// Refusals counts calls sent elsewhere, Failures those that the failing
-	// worker got while it failed, Joiner the share of the assignments in the
-	// first 5 s that went to the worker that joined.
-	Refusals, Failures int
-	Joiner             float64
-	// SameWorker is the share of a session's calls on the worker before.
+	P50, P99, P999 time.Duration // of the delays, without those of the first tenth
+	// Refusals counts refused attempts.
+	Refusals int
+	// Failures counts the calls that the failing worker got while it failed.
+	Failures int
+	// Joiner is the share of the assignments in the 5 s after JoinAt that went to
+	// the worker that joined.
+	Joiner float64
+	// SameWorker is the share of first attempts that went to the session's last
+	// worker.
 	SameWorker float64
-	// Utilisation is the highest a worker had.
+	// Utilisation is the highest number of calls of a worker over its capacity.
 	Utilisation float64
-	// Residue is, after all is over, the largest estimate any balancer still has
-	// of any worker, plus what any worker still counts. Balancers that have an
-	// Estimate method are asked.
+	// Residue is the largest error at the end, when no call is left: what a worker
+	// still counts, or what a balancer with an Estimate method still estimates.
 	Residue float64
 	// Reports is the number of reports per worker, balancer and second.
 	Reports float64
 }
 
 const (
+	// network is how long a message travels.
 	network = 500 * time.Microsecond
-	// heartbeat is longer than in production, to spend the time on changes.
+	// heartbeat is the time between two reports without a change. It is longer than
+	// in production, so that the simulation spends its time on changes.
 	heartbeat = 500 * time.Millisecond
 )
 
+// A worker is a simulated worker through all its lives. Slices have an element for
+// each balancer.
 type worker struct {
 	capacity int
 	speed    float64
 	ledger   *load.Ledger
 	up       bool
-	life     int
-	onTheWay int
-	due      []bool // a report to the balancer is due
-	sent     []time.Duration
-	stream   []int // number of the report stream to each balancer
-	running  map[*load.Entry]*Request
+	life     int                      // grows when it crashes
+	onTheWay int                      // calls that have not reached it
+	due      []bool                   // whether a report is planned
+	sent     []time.Duration          // when the last report was sent
+	stream   []int                    // number of the report stream
+	running  map[*load.Entry]*Request // calls that run or wait
 }
 
+// A sim is one run.
 type sim struct {
 	cfg       Config
 	env       *Env
 	now       time.Duration
-	seq       uint64
+	seq       uint64 // of the last event
 	agenda    agenda
-	work      *rand.Rand // the workload, the same for all balancers
-	faults    *rand.Rand
+	work      *rand.Rand // draws the workload, the same for all balancers
+	faults    *rand.Rand // draws the faults
 	workers   []*worker
 	balancers []Balancer
-	rate      float64
-	made      int
-	ended     int
+	rate      float64 // arrivals per second
+	made      int     // requests that have arrived
+	ended     int     // requests that have ended
 	delays    []float64
 	result    Result
-	joined    [2]int
-	same      [2]int
+	joined    [2]int      // assignments after JoinAt: to the joiner, and all
+	same      [2]int      // first attempts: on the session's last worker, and all
 	last      map[int]int // session to worker
-	zipf      []float64
+	zipf      []float64   // cumulative weights of the sessions
 	reports   int
-	epoch     uint64
+	epoch     uint64 // of the last worker that started
 }
 
-// Run runs one simulation.
+// Run runs one simulation until no call is left.
 func Run(cfg Config) Result {
 	if cfg.Workers == 0 {
 		cfg.Workers = 10
@@ -188,17 +204,20 @@ func Run(cfg Config) Result {
 	return s.finish()
 }
 
+// push plans an event.
 func (s *sim) push(e event) {
 	s.seq++
 	e.seq = s.seq
 	heap.Push(&s.agenda, e)
 }
 
+// The workers of a run that is not Equal, in turn.
 var (
 	capacities = []int{4, 16, 8, 8, 4, 16, 12, 8, 4, 8}
 	speeds     = []float64{1, 1, 0.7, 1.3, 1, 0.8, 1, 1.5, 0.6, 1}
 )
 
+// start makes the workers and balancers and plans the first events.
 func (s *sim) start() {
 	c := &s.cfg
 	power := 0.0
@@ -231,7 +250,7 @@ func (s *sim) start() {
 	}
 }
 
-// length is about how long the arrivals take.
+// length returns how long the arrivals take on average.
 func (s *sim) length() time.Duration {
 	return time.Duration(float64(s.cfg.Requests) / s.rate * float64(time.Second))
 }
@@ -253,11 +272,12 @@ func (s *sim) begin(i int) {
 	}
 }
 
-// connect begins a stream of reports.
+// connect starts a stream of reports from a worker to a balancer, with a snapshot
+// and a chain of heartbeats.
 func (s *sim) connect(i, k int) {
 	w := s.workers[i]
 	w.stream[k]++
-	secret := new(load.Secret) // balancers that make no tickets need none
+	secret := new(load.Secret) // unused by balancers without tickets
 	if c, ok := s.balancers[k].(interface{ Secret(worker int) *load.Secret }); ok {
 		secret = c.Secret(i)
 	}
@@ -266,6 +286,7 @@ func (s *sim) connect(i, k int) {
 	s.push(event{at: s.now + heartbeat, kind: reportDue, worker: i, balancer: k, life: w.stream[k], outcome: Failed})
 }
 
+// sendReport sends a worker's report to a balancer.
 func (s *sim) sendReport(i, k int, snapshot bool) {
 	w := s.workers[i]
 	r := w.ledger.Report(uint64(k+1), snapshot)
@@ -275,7 +296,7 @@ func (s *sim) sendReport(i, k int, snapshot bool) {
 	s.push(event{at: s.now + network, kind: reportArrives, worker: i, balancer: k, life: w.stream[k], report: r})
 }
 
-// changed makes reports due.
+// changed plans a report to each balancer, as soon as the gap allows.
 func (s *sim) changed(i int) {
 	w := s.workers[i]
 	for k := range s.balancers {
@@ -286,6 +307,7 @@ func (s *sim) changed(i int) {
 	}
 }
 
+// handle makes an event happen.
 func (s *sim) handle(e event) {
 	switch e.kind {
 	case arrive:
@@ -316,7 +338,7 @@ func (s *sim) handle(e event) {
 		if e.life == s.workers[e.worker].stream[e.balancer] {
 			s.balancers[e.balancer].Report(s.now, e.worker, e.report, false)
 		}
-	case told:
+	case ended:
 		s.balancers[e.balancer].Ended(s.now, e.worker, e.req, e.outcome)
 		if e.outcome == Failed || e.outcome == Refused {
 			s.assign(e.req)
@@ -331,6 +353,7 @@ func (s *sim) handle(e event) {
 // over reports whether all calls have ended.
 func (s *sim) over() bool { return s.made >= s.cfg.Requests && s.ended >= s.made }
 
+// arrive makes a request and plans the next arrival.
 func (s *sim) arrive() {
 	r := &Request{Balancer: s.work.IntN(len(s.balancers)), arrived: s.now, work: s.draw(), Last: -1,
 		connect: time.Millisecond + time.Duration(s.work.ExpFloat64()*float64(s.cfg.Connect))}
@@ -357,10 +380,11 @@ func (s *sim) arrive() {
 	}
 }
 
+// assign asks the balancer for a worker and sends the call there.
 func (s *sim) assign(r *Request) {
 	i, t := s.balancers[r.Balancer].Choose(s.now, r)
-	if i < 0 { // nobody: ask again
-		s.push(event{at: s.now + 100*time.Millisecond, kind: told, balancer: r.Balancer, worker: -1, req: r, outcome: Refused})
+	if i < 0 { // no worker: it asks again in 100 ms
+		s.push(event{at: s.now + 100*time.Millisecond, kind: ended, balancer: r.Balancer, worker: -1, req: r, outcome: Refused})
 		return
 	}
 	r.Ticket, r.Assigned = t, s.now
@@ -381,14 +405,14 @@ func (s *sim) assign(r *Request) {
 	}
 	if r.dies == 1 {
 		s.ended++
-		s.push(event{at: s.now + r.connect, kind: told, balancer: r.Balancer, worker: i, req: r, outcome: Died})
+		s.push(event{at: s.now + r.connect, kind: ended, balancer: r.Balancer, worker: i, req: r, outcome: Died})
 		return
 	}
 	s.workers[i].onTheWay++
 	s.push(event{at: s.now + r.connect, kind: reach, worker: i, req: r})
 }
 
-// reach is a call's arrival at its worker.
+// reach makes a call arrive at its worker, which admits or refuses it.
 func (s *sim) reach(i int, r *Request) {
 	w := s.workers[i]
 	w.onTheWay--
@@ -413,7 +437,7 @@ func (s *sim) reach(i int, r *Request) {
 	}
 }
 
-// runs is the moment a call gets its place.
+// runs makes a call run that has got a place, and plans its end.
 func (s *sim) runs(i int, e *load.Entry) {
 	w, r := s.workers[i], e.Owner().(*Request)
 	if s.made > s.cfg.Requests/10 {
@@ -432,6 +456,7 @@ func (s *sim) runs(i int, e *load.Entry) {
 	s.push(event{at: s.now + took, kind: finish, worker: i, entry: e, life: w.life, outcome: o})
 }
 
+// end ends a call on its worker, and lets the next one of the queue run.
 func (s *sim) end(i int, e *load.Entry, o Outcome) {
 	w := s.workers[i]
 	r := w.running[e]
@@ -446,16 +471,17 @@ func (s *sim) end(i int, e *load.Entry, o Outcome) {
 		return
 	}
 	s.ended++
-	s.push(event{at: s.now + network, kind: told, balancer: r.Balancer, worker: i, req: r, outcome: o})
+	s.push(event{at: s.now + network, kind: ended, balancer: r.Balancer, worker: i, req: r, outcome: o})
 }
 
-// retry sends a caller back to its balancer.
+// retry sends a caller back to its balancer after a failure or a refusal.
 func (s *sim) retry(i int, r *Request, o Outcome) {
 	r.Tries++
 	r.Exclude = append(r.Exclude, i)
-	s.push(event{at: s.now + network, kind: told, balancer: r.Balancer, worker: i, req: r, outcome: o})
+	s.push(event{at: s.now + network, kind: ended, balancer: r.Balancer, worker: i, req: r, outcome: o})
 }
 
+// finish computes the result.
 func (s *sim) finish() Result {
 	slices.Sort(s.delays)
 	at := func(p float64) time.Duration {

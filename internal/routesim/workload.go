@@ -13,6 +13,7 @@ const secondsPerToken = 0.025
 // draw returns the work of one call in seconds at speed 1.
 func (s *sim) draw() float64 { return drawWork(s.work, s.cfg.Calls) }
 
+// drawWork returns the work of a call, log-normal, or of a stream, bounded Pareto.
 func drawWork(r *rand.Rand, calls bool) float64 {
 	if calls {
 		const mean, sigma = 0.020, 1.2
@@ -32,6 +33,7 @@ func (s *sim) meanWork() float64 {
 	return meanStream()
 }
 
+// meanStream returns the mean work of a stream, measured once.
 var meanStream = sync.OnceValue(func() float64 {
 	r := rand.New(rand.NewPCG(1, 2))
 	sum := 0.0
@@ -42,7 +44,7 @@ var meanStream = sync.OnceValue(func() float64 {
 	return sum / n
 })
 
-// session draws a session, Zipf with exponent 0.9.
+// session draws a session from a Zipf distribution with exponent 0.9.
 func (s *sim) session() int {
 	if s.zipf == nil {
 		sum := 0.0
