@@ -22,12 +22,12 @@ import (
 	"github.com/rpcnet-go/rpcnet/workers"
 )
 
-// pace is the time between two tokens.
+// pace is the time between two tokens of a stream.
 const pace = 20 * time.Millisecond
 
-// generateSpec is a resumable stream of bytes. The request is the text's seed,
-// the first token wanted and the last; a response is the token's number and the
-// token.
+// generateSpec is a resumable stream of bytes. The request has three numbers: the
+// seed of the text, the first token that is wanted and the last. A response has
+// the number of the token and the token.
 var generateSpec = &rpcnet.Spec{
 	Procedure: "generate", Shape: rpcnet.Feed,
 	Resume: &rpcnet.Resume{
@@ -45,6 +45,7 @@ var generateSpec = &rpcnet.Spec{
 	},
 }
 
+// numbers encodes numbers, 8 bytes each, big-endian.
 func numbers(ns ...uint64) (b []byte) {
 	for _, n := range ns {
 		b = binary.BigEndian.AppendUint64(b, n)
@@ -52,20 +53,21 @@ func numbers(ns ...uint64) (b []byte) {
 	return b
 }
 
-// token is token n of the text with that seed.
+// token returns token n of the text with that seed. It is a hash, so a token out of
+// order or of another text differs.
 func token(seed, n uint64) uint64 {
 	x := (seed + n*0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9
 	return x ^ x>>29
 }
 
-// status is what a director tells of its workers.
+// status has what a director knows of its workers.
 type status struct {
 	Ready    int
 	InFlight int
 	Estimate float64
 }
 
-// child runs a director or a worker until it is told to stop.
+// child runs a director or a worker until SIGTERM, and then leaves and drains.
 func child(role, name, addr, seeds, certs string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
@@ -121,6 +123,7 @@ func child(role, name, addr, seeds, certs string) error {
 	return errors.Join(node.Leave(leaving), ep.Shutdown(leaving))
 }
 
+// generate serves generateSpec.
 func generate(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 	var req []byte
 	if err := s.Recv(&req); err != nil {

@@ -17,17 +17,18 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/certs"
 )
 
+// The size of the fleet. While one director or worker is broken there is another.
 const (
 	nDirectors = 2
 	nWorkers   = 4
 )
 
-// A fleet is the child processes and the network they are in.
+// A fleet is the child processes and their network.
 type fleet struct {
-	exe     string
-	certs   string
+	exe     string // this program, which is also the children's
+	certs   string // folder of certificates, removed at the end
 	logs    io.Writer
-	network *network // nil: all on the loopback address, nobody can be cut off
+	network *network // nil: all use the loopback address and cannot be cut off
 	without string   // why there is no network
 
 	directors []*process
@@ -35,18 +36,20 @@ type fleet struct {
 	once      sync.Once
 }
 
-// A process is one child, through all its lives.
+// A process is one child through all its restarts. It keeps its name and address.
 type process struct {
 	fleet      *fleet
 	role, name string
 	addr       string
-	space      string // network namespace, "" for this one
+	space      string // network namespace; "": that of this process
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards cmd and exited
 	cmd    *exec.Cmd
-	exited chan struct{}
+	exited chan struct{} // closed when cmd has exited
 }
 
+// newFleet makes certificates and a network if it can, and starts all processes.
+// The caller closes the fleet.
 func newFleet(logs io.Writer) (*fleet, error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -99,9 +102,10 @@ func newFleet(logs io.Writer) (*fleet, error) {
 	return f, nil
 }
 
+// all returns the directors and then the workers.
 func (f *fleet) all() []*process { return append(append([]*process{}, f.directors...), f.workers...) }
 
-// freeAddr returns an address nobody listens on.
+// freeAddr returns an address of host with a port that is free at the moment.
 func freeAddr(host string) (string, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
@@ -111,6 +115,7 @@ func freeAddr(host string) (string, error) {
 	return l.Addr().String(), nil
 }
 
+// close kills all processes and removes the network and the certificates.
 func (f *fleet) close() {
 	f.once.Do(func() {
 		for _, p := range f.all() {
@@ -124,6 +129,7 @@ func (f *fleet) close() {
 	})
 }
 
+// start starts the process with the other directors as seeds.
 func (p *process) start() error {
 	seeds := []string{}
 	for _, d := range p.fleet.directors {
@@ -148,7 +154,8 @@ func (p *process) start() error {
 	return nil
 }
 
-// signal sends a signal to the process; "ip netns exec" has become it.
+// signal sends a signal to the process. In a namespace it reaches the child too,
+// because "ip netns exec" replaces itself by the program that it runs.
 func (p *process) signal(s syscall.Signal) {
 	p.mu.Lock()
 	cmd := p.cmd
@@ -158,7 +165,7 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// wait waits until the process has exited and reports whether it has.
+// wait waits up to d until the process has exited, and reports whether it has.
 func (p *process) wait(d time.Duration) bool {
 	p.mu.Lock()
 	exited := p.exited
@@ -174,10 +181,15 @@ func (p *process) wait(d time.Duration) bool {
 	}
 }
 
-// A network is a bridge with a namespace for each worker on it, each of which
-// can be cut off without a word to anybody.
-type network struct{ prefix, subnet string }
+// A network is a bridge with a namespace for each worker. A worker that is cut off
+// loses all packets and gets no error for them.
+type network struct {
+	prefix string // of the names of devices and namespaces
+	subnet string // of the addresses, "10.64.0."
+}
 
+// newNetwork makes the network. Its names and addresses follow from the process id,
+// so that two runs do not meet.
 func newNetwork() (*network, error) {
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		return nil, fmt.Errorf("a network namespace needs root on Linux")
@@ -211,6 +223,7 @@ func newNetwork() (*network, error) {
 	return n, nil
 }
 
+// command runs a command line without quoting. The error has its output.
 func command(line string) error {
 	args := strings.Fields(line)
 	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
@@ -219,10 +232,14 @@ func command(line string) error {
 	return nil
 }
 
+// The address of the bridge, and of a worker; the names of a worker's namespace and
+// of its device on the bridge.
 func (n *network) host() string        { return n.subnet + "1" }
 func (n *network) inside(i int) string { return fmt.Sprint(n.subnet, 11+i) }
 func (n *network) space(i int) string  { return fmt.Sprint(n.prefix, "s", i) }
 func (n *network) wire(i int) string   { return fmt.Sprint(n.prefix, "w", i) }
+
+// hosts returns all addresses, for the certificates.
 func (n *network) hosts() (hs []string) {
 	for i := range nWorkers {
 		hs = append(hs, n.inside(i))
@@ -230,7 +247,7 @@ func (n *network) hosts() (hs []string) {
 	return append(hs, n.host())
 }
 
-// cut loses everything on a worker's wire, both ways.
+// cut drops all packets from and to a worker, with queues of length 0.
 func (n *network) cut(i int) error {
 	if err := command("tc qdisc replace dev " + n.wire(i) + " root pfifo limit 0"); err != nil {
 		return err
@@ -238,6 +255,7 @@ func (n *network) cut(i int) error {
 	return command("tc -n " + n.space(i) + " qdisc replace dev wire root pfifo limit 0")
 }
 
+// mend ends a cut.
 func (n *network) mend(i int) error {
 	if err := command("tc qdisc del dev " + n.wire(i) + " root"); err != nil {
 		return err
@@ -245,6 +263,7 @@ func (n *network) mend(i int) error {
 	return command("tc -n " + n.space(i) + " qdisc del dev wire root")
 }
 
+// close removes the network. It ignores errors, since it also removes half of one.
 func (n *network) close() {
 	for i := range nWorkers {
 		command("ip netns del " + n.space(i)) // and the wire with it

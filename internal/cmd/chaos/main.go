@@ -1,16 +1,17 @@
 //go:build unix
 
-// Command chaos runs two directors, four workers and fifty clients, breaks
-// something every second or two, and checks that no client notices more than a
-// pause: every stream's text must equal the undisturbed one, no idempotent call
-// may fail, and when all is over no worker may count a call.
+// Command chaos runs two directors, four workers and fifty clients, and breaks
+// something every second or two. It checks that clients notice nothing but a pause:
+// the text of every stream equals the undisturbed one, no idempotent call fails,
+// and at the end no worker counts a call.
 //
 //	go run ./internal/cmd/chaos -duration 2m -seed 1
 //
-// Directors and workers are processes of their own, killed, terminated, frozen
-// and cut off in an order that follows from the seed. Cutting a worker off needs
-// a network namespace (root on Linux); without one that fault is left out and
-// the report says so. Exit status 1 if anything was lost, doubled, or late.
+// Directors and workers are processes of their own. They are killed, terminated,
+// frozen and cut off in an order that follows from the seed. To cut a worker off
+// takes a network namespace, which needs root on Linux. Without one the command
+// leaves out this fault and says so. The exit status is 1 if something was lost,
+// received twice, or late.
 package main
 
 import (
@@ -36,8 +37,8 @@ func main() {
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "order of the faults")
 	clients := flag.Int("clients", 50, "clients that stream all the time")
 	kinds := flag.String("faults", "", "only these faults, separated by commas")
-	rolling := flag.Bool("rolling", false, "instead of faults: restart every worker and director in good order, and demand that no client sees an error")
-	bounds := flag.Bool("bounds", true, "fail if the gaps are longer than their bounds; they hold on a machine that does nothing else")
+	rolling := flag.Bool("rolling", false, "instead of faults: restart every worker and director one after the other, and fail if a client sees an error")
+	bounds := flag.Bool("bounds", true, "fail if the gaps are longer than their bounds, which hold on a machine that does nothing else")
 	verbose := flag.Bool("v", false, "print what the children log")
 	flag.Parse()
 

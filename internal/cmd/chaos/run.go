@@ -26,15 +26,15 @@ import (
 // A plan says what to do to the fleet.
 type plan struct {
 	duration time.Duration
-	rand     *rand.Rand
+	rand     *rand.Rand // the order of the faults
 	clients  int
-	only     string
-	rolling  bool
-	bounds   bool // whether gaps over their bounds are a failure
+	only     string // the kinds of faults, separated by commas; "": all
+	rolling  bool   // restarts instead of faults
+	bounds   bool   // whether gaps over their bounds are a failure
 }
 
-// The kinds of faults, with the bound of the gap they may cause: at the 99th
-// percentile, 0 for none.
+// kinds are the kinds of faults. bound is the longest gap that each causes at the
+// 99th percentile. 0 means that streams have no gap.
 var kinds = []struct {
 	name  string
 	bound time.Duration
@@ -48,7 +48,7 @@ var kinds = []struct {
 	{"director restart", 0},
 }
 
-// A run is the clients and what they have seen.
+// A chaos is one run: the clients and what they have seen.
 type chaos struct {
 	fleet *fleet
 	creds rpcnet.Credentials
@@ -56,19 +56,21 @@ type chaos struct {
 
 	mu     sync.Mutex
 	faults []fault
-	gaps   map[string][]time.Duration // by kind: of streams that had to switch, and the longest else
+	gaps   map[string][]time.Duration // by the kind of fault that caused them
 
 	tokens, streams, switches     atomic.Int64
 	wrong, broken, calls, refused atomic.Int64
 	errors                        sync.Map // text of an error to its count
 }
 
-// A fault is something done to a process.
+// A fault is one that has happened to a process.
 type fault struct {
 	kind, target string
 	at           time.Time
 }
 
+// run runs the clients, breaks things according to the plan, and prints a report. It
+// reports whether everything held.
 func run(ctx context.Context, f *fleet, p plan) (ok bool, err error) {
 	c := &chaos{fleet: f, stop: make(chan struct{}), gaps: map[string][]time.Duration{}}
 	c.creds = rpcnet.CertFiles(filepath.Join(f.certs, "test_cert.pem"), filepath.Join(f.certs, "test_key.pem"), filepath.Join(f.certs, "ca.pem"))
@@ -96,6 +98,7 @@ func run(ctx context.Context, f *fleet, p plan) (ok bool, err error) {
 	return c.report(p, idle) && err == nil, err
 }
 
+// dial returns a client of all directors.
 func (c *chaos) dial(ctx context.Context, onEvent func(workers.Event)) (*director.Client, error) {
 	var addrs []string
 	for _, d := range c.fleet.directors {
@@ -110,9 +113,10 @@ func (c *chaos) dial(ctx context.Context, onEvent func(workers.Event)) (*directo
 	}}, addrs...)
 }
 
-// stream is one client: text after text, each compared with what it must be.
+// stream is one client. It streams text after text and compares each with what it
+// must be.
 func (c *chaos) stream(ctx context.Context, id uint64) {
-	var at place // used by this goroutine alone
+	var at place // OnEvent runs in this goroutine, so there is no lock
 	client, err := c.dial(ctx, func(e workers.Event) {
 		switch e.Kind {
 		case workers.EventConnected:
@@ -145,24 +149,26 @@ func (c *chaos) stream(ctx context.Context, id uint64) {
 	}
 }
 
+// failed counts a stream that failed and prints why.
 func (c *chaos) failed(err error) {
 	c.broken.Add(1)
 	fmt.Println("a stream failed:", err)
 }
 
+// count counts an error that a client recovered from.
 func (c *chaos) count(err error) {
 	n, _ := c.errors.LoadOrStore(err.Error(), new(atomic.Int64))
 	n.(*atomic.Int64).Add(1)
 }
 
-// A place is where a client streams from.
+// A place says where a client streams from.
 type place struct {
 	worker string
-	lost   string // the worker left since the last token
+	lost   string // the worker that it has left since the last token
 }
 
-// text streams one text of 4 s. Its first gap is from the beginning to the first
-// token.
+// text streams one text of 4 s and checks each token. The first gap lasts from the
+// start of the call to the first token.
 func (c *chaos) text(ctx context.Context, client *director.Client, seed uint64, at *place) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -203,9 +209,10 @@ func (c *chaos) text(ctx context.Context, client *director.Client, seed uint64, 
 	}
 }
 
-// gap files a pause under the fault that caused it: the last one of the worker
-// that was left, or else one of the worker that streams, which lasted 3 s, or any
-// director's within the 3 s before.
+// gap records a pause under the fault that caused it. If the client left a worker,
+// that is the last fault of this worker. Otherwise it is a fault of the worker that
+// it streams from, which lasts up to 3 s, or of any director in the last 3 s.
+// A short pause without a change of workers is not recorded.
 func (c *chaos) gap(d time.Duration, now time.Time, at place) {
 	if at.lost == "" && d < 4*pace {
 		return
@@ -228,7 +235,7 @@ func (c *chaos) gap(d time.Duration, now time.Time, at place) {
 	}
 }
 
-// call makes idempotent calls; none may fail.
+// call makes idempotent calls and counts those that fail.
 func (c *chaos) call(ctx context.Context) {
 	client, err := c.dial(ctx, nil)
 	if err != nil {
@@ -256,8 +263,8 @@ func (c *chaos) call(ctx context.Context) {
 	}
 }
 
-// breakThings breaks one thing after the other. No two workers are broken at
-// the same time, and never both directors.
+// breakThings breaks one thing after the other. It waits until the fleet has
+// recovered, so at most one process is broken at a time.
 func (c *chaos) breakThings(ctx context.Context, p plan) error {
 	var names []string
 	for _, k := range kinds {
@@ -286,6 +293,7 @@ func (c *chaos) breakThings(ctx context.Context, p plan) error {
 	return nil
 }
 
+// do makes one fault happen and repairs it.
 func (c *chaos) do(ctx context.Context, kind string, r *rand.Rand) error {
 	i := r.IntN(nWorkers)
 	target := c.fleet.workers[i]
@@ -324,7 +332,7 @@ func (c *chaos) do(ctx context.Context, kind string, r *rand.Rand) error {
 	return nil
 }
 
-// rolling restarts everything in good order, one after the other.
+// rolling restarts every process with SIGTERM, one after the other.
 func (c *chaos) rolling(ctx context.Context) error {
 	for _, p := range c.fleet.all() {
 		kind := "drain"
@@ -350,6 +358,7 @@ func (c *chaos) rolling(ctx context.Context) error {
 	return nil
 }
 
+// sleep waits for d or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):
@@ -378,6 +387,7 @@ func (c *chaos) ready(ctx context.Context, n int) error {
 	return nil
 }
 
+// status asks a director for the number of its workers and calls.
 func (c *chaos) status(ctx context.Context, d *process) (s status, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -393,8 +403,8 @@ func (c *chaos) status(ctx context.Context, d *process) (s status, err error) {
 	return s, json.Unmarshal(out, &s)
 }
 
-// idle waits until no director counts a call any more, which takes at most as
-// long as a ticket that nobody claims.
+// idle waits until no director counts a call. That takes at most as long as a
+// ticket is valid that is never used.
 func (c *chaos) idle(ctx context.Context) (err error) {
 	for deadline := time.Now().Add(15 * time.Second); ; {
 		err = nil
