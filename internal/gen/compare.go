@@ -108,19 +108,6 @@ func (c *comparison) limit(at place, where, name string, text func(int64) string
 	c.warn(at, where, "%s was %s, is %s: messages that need more are refused", name, form(old, was), form(now, is))
 }
 
-// sizeText writes a number of bytes as //rpcnet:limits has it.
-func sizeText(n int64) string {
-	for _, unit := range []struct {
-		name string
-		size int64
-	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
-		if n%unit.size == 0 {
-			return fmt.Sprintf("%d%s", n/unit.size, unit.name)
-		}
-	}
-	return fmt.Sprint(n)
-}
-
 func orNone(s string) string { return cmp.Or(s, "neither idempotent nor nosideeffects") }
 
 // weaker reports whether a promise says less than it did.

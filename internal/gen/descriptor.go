@@ -190,7 +190,7 @@ func (d *describer) named(n *types.Named) string {
 	out := &schema.Type{Doc: d.doc(n.Obj())}
 	d.types[key] = out
 	d.place(key, n.Obj().Pos(), nil)
-	if u := d.e.c.unions[n.Obj()]; u != nil {
+	if u := d.e.c.unions.byType[n.Obj()]; u != nil {
 		out.Kind, out.Doc = "union", u.doc
 		for _, v := range u.variants {
 			d.place(key+"."+v.wire, v.pos, nil)
@@ -209,17 +209,15 @@ func (d *describer) named(n *types.Named) string {
 }
 
 func (d *describer) doc(obj *types.TypeName) string {
-	for _, dc := range d.e.c.decls {
-		if dc.obj == obj {
-			return dc.doc
-		}
+	if dc := d.e.c.decl(obj); dc != nil {
+		return dc.doc
 	}
 	return ""
 }
 
 // fieldDoc returns the comment of a field of this package.
 func (d *describer) fieldDoc(f *field) string {
-	return d.e.c.fieldComments()[f.obj.Pos()]
+	return d.e.c.fieldDoc(f.obj.Pos())
 }
 
 // enumValues returns the exported constants of a named type: integers by their

@@ -76,22 +76,22 @@ func hasDirective(f *ast.File) bool {
 
 // directives returns the directives of comments on something that allows the
 // given ones, and reports all others.
-func (c *checker) directives(allowed []string, groups ...*ast.CommentGroup) (out []directive) {
+func (r *reporter) directives(allowed []string, groups ...*ast.CommentGroup) (out []directive) {
 	all := rawDirectives(groups, func(pos token.Pos, text, name string) {
 		if name == "" {
-			c.errorf(pos, "directive %q has no effect: there are %s", text, strings.Join(allDirectives, ", "))
+			r.errorf(pos, "directive %q has no effect: there are %s", text, strings.Join(allDirectives, ", "))
 			return
 		}
-		c.errorf(pos, "directive %q has no effect: write it as //rpcnet:%s, in lower case and without spaces", text, name)
+		r.errorf(pos, "directive %q has no effect: write it as //rpcnet:%s, in lower case and without spaces", text, name)
 	})
 	for _, d := range all {
 		switch {
 		case !slices.Contains(allDirectives, d.name):
-			c.errorf(d.pos, "unknown directive //rpcnet:%s%s", d.name, didYouMean(d.name, allDirectives))
+			r.errorf(d.pos, "unknown directive //rpcnet:%s%s", d.name, didYouMean(d.name, allDirectives))
 		case !slices.Contains(allowed, d.name):
-			c.errorf(d.pos, "//rpcnet:%s belongs to %s", d.name, belongsTo[d.name])
+			r.errorf(d.pos, "//rpcnet:%s belongs to %s", d.name, belongsTo[d.name])
 		case has(out, d.name):
-			c.errorf(d.pos, "//rpcnet:%s twice", d.name)
+			r.errorf(d.pos, "//rpcnet:%s twice", d.name)
 		default:
 			out = append(out, d)
 		}
@@ -113,9 +113,9 @@ func has(ds []directive, name string) bool {
 }
 
 // noArgument reports an argument where there can be none.
-func (c *checker) noArgument(d directive) {
+func (r *reporter) noArgument(d directive) {
 	if d.arg != "" {
-		c.errorf(d.pos, "//rpcnet:%s takes no argument, got %q", d.name, d.arg)
+		r.errorf(d.pos, "//rpcnet:%s takes no argument, got %q", d.name, d.arg)
 	}
 }
 
@@ -127,7 +127,7 @@ var (
 
 // wireName returns the argument of a directive that names something, or def if
 // there is no directive.
-func (c *checker) wireName(ds []directive, name, def string, valid *regexp.Regexp) string {
+func (r *reporter) wireName(ds []directive, name, def string, valid *regexp.Regexp) string {
 	d, ok := find(ds, name)
 	if !ok {
 		return def
@@ -136,11 +136,11 @@ func (c *checker) wireName(ds []directive, name, def string, valid *regexp.Regex
 		if name == "service" {
 			return def
 		}
-		c.errorf(d.pos, "//rpcnet:%s needs a name", name)
+		r.errorf(d.pos, "//rpcnet:%s needs a name", name)
 		return def
 	}
 	if !valid.MatchString(d.arg) {
-		c.errorf(d.pos, "//rpcnet:%s %s: a name is made of letters, digits, underscores and dots, as in inference.v1.Inference", name, d.arg)
+		r.errorf(d.pos, "//rpcnet:%s %s: a name is made of letters, digits, underscores and dots, as in inference.v1.Inference", name, d.arg)
 		return def
 	}
 	return d.arg

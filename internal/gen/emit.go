@@ -45,7 +45,7 @@ func (c *checker) emit() ([]File, error) {
 				something = true
 			}
 		}
-		for _, u := range c.order {
+		for _, u := range c.unions.order {
 			if u.file == def {
 				e.fn(u.obj.Type())
 				something = true
@@ -120,7 +120,7 @@ func (e *emitter) imp(path, name string) string {
 				return true
 			}
 		}
-		_, claimed := e.c.taken[n]
+		_, claimed := e.c.claims.taken[n]
 		return claimed || isLocalName(n) || e.c.pkg.types.Scope().Lookup(n) != nil || types.Universe.Lookup(n) != nil || token.IsKeyword(n)
 	}
 	if isLocalName(name + "2") { // x, and every number after it
@@ -155,7 +155,7 @@ func (e *emitter) decodeFn(t types.Type) string { return e.codecFn("decode", t) 
 
 func (e *emitter) codecFn(verb string, t types.Type) string {
 	n, _ := types.Unalias(t).(*types.Named)
-	u := e.c.unions[n.Obj()]
+	u := e.c.unions.byType[n.Obj()]
 	if u == nil || !n.Obj().Exported() {
 		return verb + e.fn(t) + "CBOR"
 	}
@@ -170,7 +170,7 @@ func (e *emitter) codecFn(verb string, t types.Type) string {
 // appendCall returns a call that appends value, of the struct or union t, to
 // dst.
 func (e *emitter) appendCall(t types.Type, dst, value string) string {
-	if e.depth && e.c.recursive(t) {
+	if e.depth && e.c.recursion.has(t) {
 		return fmt.Sprintf("%s(%s, %s, depth+1)", e.innerFn(t), dst, value)
 	}
 	return fmt.Sprintf("%s(%s, %s)", e.appendFn(t), dst, value)
@@ -183,7 +183,7 @@ func (e *emitter) innerFn(t types.Type) string { return "append" + e.fn(t) + "CB
 // appendFunction writes the append function of t, whose parameter v has type
 // T, and for a recursive type the one that counts.
 func (e *emitter) appendFunction(t types.Type, T, results string, body func()) {
-	if !e.c.recursive(t) {
+	if !e.c.recursion.has(t) {
 		e.function(fmt.Sprintf("func %s(b %s.Buffer, v %s) %s", e.appendFn(t), e.cbor(), T, results), body)
 		return
 	}
@@ -201,7 +201,7 @@ func (e *emitter) codecs() {
 	for len(e.queue) > 0 {
 		n := e.queue[0].(*types.Named)
 		e.queue = e.queue[1:]
-		if u := e.c.unions[n.Obj()]; u != nil {
+		if u := e.c.unions.byType[n.Obj()]; u != nil {
 			e.union(n, u)
 			continue
 		}

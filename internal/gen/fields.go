@@ -13,7 +13,7 @@ import (
 // fields lists the wire fields of a struct, embedded structs flattened, in the
 // order in which they are encoded: that of RFC 8949, section 4.2.1. What is
 // wrong with them is reported at s.
-func (c *checker) fields(n *types.Named, s site) []*field {
+func (c *source) fields(n *types.Named, s site) []*field {
 	local := n.Obj().Pkg() == c.pkg.types
 	fs := &fieldSet{c: c, n: n, byName: map[string]*field{}, byKey: map[int]*field{}, seen: map[*types.Struct]bool{}}
 	fs.add(n.Underlying().(*types.Struct), "", s, local)
@@ -33,14 +33,34 @@ func (c *checker) fields(n *types.Named, s site) []*field {
 
 // knownFields is fields for a struct that has been, or will be, walked: it
 // reports nothing.
-func (c *checker) knownFields(n *types.Named) []*field {
+func (c *source) knownFields(n *types.Named) []*field {
 	c.quiet++
 	defer func() { c.quiet-- }()
 	return c.fields(n, site{path: c.str(n)})
 }
 
+// fieldOf finds a field of a struct message by its Go name, or nil.
+func (c *source) fieldOf(n types.Type, name string) *field {
+	for _, f := range c.knownFields(n.(*types.Named)) {
+		if f.path == name || strings.HasSuffix(f.path, "."+name) {
+			return f
+		}
+	}
+	return nil
+}
+
+// fieldHint suggests the field of a struct message that name was meant to be.
+func (c *source) fieldHint(name string, n types.Type) string {
+	var names []string
+	for _, f := range c.knownFields(n.(*types.Named)) {
+		names = append(names, f.obj.Name())
+	}
+	return didYouMean(name, names)
+}
+
+// A fieldSet collects the fields of one struct.
 type fieldSet struct {
-	c      *checker
+	c      *source
 	n      *types.Named
 	out    []*field
 	byName map[string]*field
@@ -91,7 +111,7 @@ func (fs *fieldSet) add(st *types.Struct, prefix string, s site, local bool) {
 		f := &field{path: prefix + v.Name(), name: name, typ: v.Type(), pos: pos, local: local, obj: v}
 		if !hasRPC {
 			f.omit = slices.ContainsFunc(strings.Split(jsonOpts, ","), func(o string) bool { return o == "omitempty" || o == "omitzero" })
-			f.omit = f.omit && c.canOmit(f.typ)
+			f.omit = f.omit && canOmit(f.typ)
 		}
 		fs.options(f, opts, s)
 		if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r == 0x7f }) {
@@ -152,7 +172,7 @@ func (fs *fieldSet) options(f *field, opts string, s site) {
 			}
 			f.packed = true
 		case o == "omitempty":
-			if !c.canOmit(f.typ) {
+			if !canOmit(f.typ) {
 				bad("option omitempty needs a comparable type or a method IsZero, got %s", c.str(f.typ))
 				continue
 			}
@@ -200,7 +220,7 @@ func hasLength(t types.Type) bool {
 }
 
 // canOmit reports whether emptiness of t can be tested.
-func (c *checker) canOmit(t types.Type) bool {
+func canOmit(t types.Type) bool {
 	switch t.Underlying().(type) {
 	case *types.Struct, *types.Array:
 		return implements(t, isZeroer) || types.Comparable(t)

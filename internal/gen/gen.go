@@ -10,15 +10,6 @@
 // revision has.
 package gen
 
-import (
-	"cmp"
-	"fmt"
-	"go/token"
-	"path/filepath"
-	"slices"
-	"strings"
-)
-
 const (
 	defSuffix = ".rpc.go"
 	genSuffix = "_rpcnet.gen.go"
@@ -37,15 +28,6 @@ type Options struct {
 	Tags     string   // build tags, as for go build
 	Patterns []string // package patterns; none is "."
 }
-
-// A Diag is one thing that is wrong in the definitions.
-type Diag struct {
-	Pos token.Position
-	Msg string
-}
-
-// String returns "file:line:col: message".
-func (d Diag) String() string { return fmt.Sprintf("%s: %s", d.Pos, d.Msg) }
 
 // A File is a generated file.
 type File struct {
@@ -99,33 +81,4 @@ func Generate(o Options) (*Result, error) {
 	}
 	sortDiags(res.Diags)
 	return &res, nil
-}
-
-func sortDiags(ds []Diag) {
-	slices.SortStableFunc(ds, func(a, b Diag) int {
-		return cmp.Or(comparePositions(a.Pos, b.Pos), cmp.Compare(a.Msg, b.Msg))
-	})
-}
-
-func comparePositions(a, b token.Position) int {
-	return cmp.Or(cmp.Compare(a.Filename, b.Filename), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-}
-
-// genName returns the generated file of a definition file.
-func genName(def string) string {
-	return strings.TrimSuffix(def, defSuffix) + genSuffix
-}
-
-// defName returns the definition file of a generated file.
-func defName(gen string) string {
-	return strings.TrimSuffix(gen, genSuffix) + defSuffix
-}
-
-func isDef(name string) bool { return strings.HasSuffix(name, defSuffix) }
-func isGen(name string) bool { return strings.HasSuffix(name, genSuffix) }
-
-// short returns p with the last element of its file name.
-func short(p token.Position) string {
-	p.Filename = filepath.Base(p.Filename)
-	return p.String()
 }

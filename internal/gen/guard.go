@@ -82,24 +82,3 @@ func (e *emitter) guards(n *types.Named) bool {
 	r := e.c.l.byPath[p.Path()]
 	return r != nil && r.module() != "" && r.module() == e.c.pkg.module
 }
-
-// canName reports whether the package can write down a type of another one.
-func (c *checker) canName(t types.Type) bool {
-	switch t := types.Unalias(t).(type) {
-	case *types.Basic:
-		return true
-	case *types.Named:
-		p := t.Obj().Pkg()
-		return (p == nil || p == c.pkg.types || t.Obj().Exported() && mayImport(c.pkg.path, p.Path())) &&
-			!slices.ContainsFunc(slices.Collect(t.TypeArgs().Types()), func(a types.Type) bool { return !c.canName(a) })
-	case *types.Pointer:
-		return c.canName(t.Elem())
-	case *types.Slice:
-		return c.canName(t.Elem())
-	case *types.Array:
-		return c.canName(t.Elem())
-	case *types.Map:
-		return c.canName(t.Key()) && c.canName(t.Elem())
-	}
-	return false
-}

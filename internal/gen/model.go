@@ -30,7 +30,6 @@ type method struct {
 	timeout     time.Duration
 	maxSize     int64
 	depth       int64
-	given       map[string]bool // options of limits
 	budget      int64
 	inline      bool
 	route       *field // of the first request

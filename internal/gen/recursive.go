@@ -2,19 +2,25 @@ package gen
 
 import "go/types"
 
-// recursive reports whether a struct or a union can contain itself. The
+// A recursion finds out which types can contain themselves.
+type recursion struct {
+	unions *unionSet
+	known  map[string]bool // by type, as text
+}
+
+// has reports whether a struct or a union can contain itself. The
 // functions that encode such a type count their depth, since a value that
 // contains itself would take all of the stack, which cannot be recovered from.
-func (c *checker) recursive(t types.Type) bool {
+func (r *recursion) has(t types.Type) bool {
 	key := types.TypeString(t, nil)
-	if r, ok := c.recursion[key]; ok {
-		return r
+	if known, ok := r.known[key]; ok {
+		return known
 	}
 	found := false
 	seen := map[string]bool{}
 	var visit func(types.Type)
 	visit = func(t types.Type) {
-		for _, in := range c.contains(t) {
+		for _, in := range r.contains(t) {
 			k := types.TypeString(in, nil)
 			found = found || k == key
 			if !found && !seen[k] {
@@ -24,15 +30,15 @@ func (c *checker) recursive(t types.Type) bool {
 		}
 	}
 	visit(t)
-	c.recursion[key] = found
+	r.known[key] = found
 	return found
 }
 
 // contains returns the structs and unions directly within a struct or union
 // that have functions in this package.
-func (c *checker) contains(t types.Type) (out []types.Type) {
+func (r *recursion) contains(t types.Type) (out []types.Type) {
 	n := types.Unalias(t).(*types.Named)
-	if u := c.unions[n.Obj()]; u != nil {
+	if u := r.unions.byType[n.Obj()]; u != nil {
 		if !u.foreign {
 			for _, v := range u.variants {
 				out = append(out, v.obj.Type())
@@ -64,7 +70,7 @@ func (c *checker) contains(t types.Type) (out []types.Type) {
 			add(u.Elem())
 		}
 	}
-	for _, f := range c.knownFields(n) {
+	for _, f := range r.unions.knownFields(n) {
 		add(f.typ)
 	}
 	return out

@@ -2,100 +2,93 @@ package gen
 
 import (
 	"cmp"
-	"go/ast"
-	"go/token"
 	"go/types"
 	"slices"
 	"strings"
 )
 
-// union checks a marked interface of this package and finds its variants.
-func (c *checker) union(d *decl) {
-	before := len(c.diags)
-	defer func() { c.broken[d.obj] = len(c.diags) > before }()
-	isErr := has(d.ds, "errors")
+// A unionSet holds the unions that a package declares or uses.
+type unionSet struct {
+	*source
+	byType map[*types.TypeName]*union // of this package and others; nil for what is none
+	order  []*union                   // of this package, in source order
+	broken map[*types.TypeName]bool   // those whose errors have been reported
+}
+
+func newUnionSet(s *source) *unionSet {
+	return &unionSet{source: s, byType: map[*types.TypeName]*union{}, broken: map[*types.TypeName]bool{}}
+}
+
+// add checks a marked interface of this package and finds its variants.
+func (us *unionSet) add(d *decl) {
+	// A union with an error is remembered: what uses it is not reported as well.
+	before := len(us.diags)
+	defer func() { us.broken[d.obj] = len(us.diags) > before }()
+
 	mark := "union"
-	if isErr {
+	if has(d.ds, "errors") {
 		mark = "errors"
 	}
-	name, pos := d.obj.Name(), d.spec.Name.Pos()
-	m, _ := find(d.ds, mark)
-	if isErr && has(d.ds, "union") {
-		c.errorf(m.pos, "%s: an error union needs //rpcnet:errors alone", name)
+	if !us.marksFit(d, mark) || !us.isSealedInterface(d, mark) || !us.hasMarkersOnly(d, mark) {
 		return
 	}
-	if isErr && m.arg != "" {
-		c.errorf(m.pos, "//rpcnet:errors on an error union takes no argument; on a service it names the union, and that needs //rpcnet:service as well")
-		return
-	}
-	if !isErr {
-		c.noArgument(m)
-		if n, ok := find(d.ds, "name"); ok {
-			c.errorf(n.pos, "//rpcnet:name: the name of union %s is never sent; it is for services, methods, error unions and variants", name)
-		}
-	}
-	it, ok := d.obj.Type().Underlying().(*types.Interface)
-	switch {
-	case !ok:
-		c.errorf(pos, "//rpcnet:%s %s: want an interface, got %s", mark, name, kindOf(d.obj.Type()))
-		return
-	case d.spec.TypeParams != nil:
-		c.errorf(pos, "//rpcnet:%s %s: a union cannot have type parameters", mark, name)
-		return
-	case d.obj.IsAlias():
-		c.errorf(pos, "//rpcnet:%s %s: it is an alias: mark the type itself", mark, name)
-		return
-	case !sealed(it):
-		c.errorf(pos, "//rpcnet:%s %s: not sealed: add an unexported marker method, e.g. is%s(), so that every variant is in this package", mark, name, name)
-		return
-	case isLocalName(name):
-		c.errorf(pos, "//rpcnet:%s %s: it has the name of a variable in generated code: rename it", mark, name)
-		return
-	case isErr && !types.Implements(it, errorInterface):
-		c.errorf(pos, "//rpcnet:errors %s: must embed error", name)
-		return
-	}
-	for i := range it.NumMethods() {
-		m := it.Method(i)
-		sig := m.Type().(*types.Signature)
-		if m.Name() == "Error" && isErr {
-			continue
-		}
-		if sig.Params().Len() != 0 || sig.Results().Len() != 0 {
-			c.errorf(m.Pos(), "//rpcnet:%s %s: method %s: a union has marker methods only, without parameters and results, so that Unknown%s can have them", mark, name, m.Name(), name)
-			return
-		}
-		if m.Name() == "Name" || m.Name() == "Raw" {
-			c.errorf(m.Pos(), "//rpcnet:%s %s: method %s: Unknown%s has a field of that name: rename it", mark, name, m.Name(), name)
-			return
-		}
-	}
-	u := &union{obj: d.obj, isError: isErr, file: d.file, pos: pos, doc: d.doc}
-	u.wire = c.wireName(d.ds, "name", name, wireNameRE)
-	u.variants = c.variants(c.pkg.types, d.obj, func(tn *types.TypeName) []directive {
-		for _, dc := range c.decls {
-			if dc.obj == tn {
-				return dc.ds
-			}
+	u := &union{obj: d.obj, isError: mark == "errors", file: d.file, pos: d.spec.Name.Pos(), doc: d.doc}
+	u.wire = us.wireName(d.ds, "name", d.obj.Name(), wireNameRE)
+	u.variants = us.variants(d.obj, func(tn *types.TypeName) []directive {
+		if d := us.decl(tn); d != nil {
+			return d.ds
 		}
 		return nil
 	})
-	if len(u.variants) == 0 {
-		c.errorf(pos, "//rpcnet:%s %s: no struct in this package implements it", mark, name)
-	}
-	wires := map[string]*variant{}
-	for _, v := range u.variants {
-		if o := wires[v.wire]; o != nil {
-			c.errorf(v.pos, "variant name %q of %s already used by %s at %s; set another with //rpcnet:name", v.wire, name, o.obj.Name(), short(c.fset.Position(o.pos)))
+	us.checkVariants(u, mark)
+	us.byType[d.obj] = u
+	us.order = append(us.order, u)
+}
+
+// marksFit checks the directives of a union.
+func (us *unionSet) marksFit(d *decl, mark string) bool {
+	name := d.obj.Name()
+	m, _ := find(d.ds, mark)
+	if mark == "errors" {
+		switch {
+		case has(d.ds, "union"):
+			us.errorf(m.pos, "%s: an error union needs //rpcnet:errors alone", name)
+			return false
+		case m.arg != "":
+			us.errorf(m.pos, "//rpcnet:errors on an error union takes no argument; on a service it names the union, and that needs //rpcnet:service as well")
+			return false
 		}
-		wires[v.wire] = v
-		build := c.build(c.fset.Position(v.pos).Filename)
-		if build != "" && build != c.build(d.file) {
-			c.errorf(v.pos, "variant %s of %s: its file has a build constraint (%s) that the file of %s has not: move it there, or give both files the same //go:build line", v.obj.Name(), name, build, name)
-		}
+		return true
 	}
-	c.unions[d.obj] = u
-	c.order = append(c.order, u)
+	us.noArgument(m)
+	if n, ok := find(d.ds, "name"); ok {
+		us.errorf(n.pos, "//rpcnet:name: the name of union %s is never sent; it is for services, methods, error unions and variants", name)
+	}
+	return true
+}
+
+// isSealedInterface checks that a union is an interface that only types of its
+// package can implement: else there would be variants that no codec knows.
+func (us *unionSet) isSealedInterface(d *decl, mark string) bool {
+	name, pos := d.obj.Name(), d.spec.Name.Pos()
+	it, ok := d.obj.Type().Underlying().(*types.Interface)
+	switch {
+	case !ok:
+		us.errorf(pos, "//rpcnet:%s %s: want an interface, got %s", mark, name, kindOf(d.obj.Type()))
+	case d.spec.TypeParams != nil:
+		us.errorf(pos, "//rpcnet:%s %s: a union cannot have type parameters", mark, name)
+	case d.obj.IsAlias():
+		us.errorf(pos, "//rpcnet:%s %s: it is an alias: mark the type itself", mark, name)
+	case !sealed(it):
+		us.errorf(pos, "//rpcnet:%s %s: not sealed: add an unexported marker method, e.g. is%s(), so that every variant is in this package", mark, name, name)
+	case isLocalName(name):
+		us.errorf(pos, "//rpcnet:%s %s: it has the name of a variable in generated code: rename it", mark, name)
+	case mark == "errors" && !types.Implements(it, errorInterface):
+		us.errorf(pos, "//rpcnet:errors %s: must embed error", name)
+	default:
+		return true
+	}
+	return false
 }
 
 var errorInterface = types.Universe.Lookup("error").Type().Underlying().(*types.Interface)
@@ -109,12 +102,71 @@ func sealed(it *types.Interface) bool {
 	return false
 }
 
-// variants returns the structs of package p that implement the union obj, in
-// source order.
-func (c *checker) variants(p *types.Package, obj *types.TypeName, ds func(*types.TypeName) []directive) (vs []*variant) {
-	it := obj.Type().Underlying().(*types.Interface)
-	for _, n := range p.Scope().Names() {
-		tn, ok := p.Scope().Lookup(n).(*types.TypeName)
+// hasMarkersOnly checks the methods of a union: the variant Unknown is generated
+// and has to have them all.
+func (us *unionSet) hasMarkersOnly(d *decl, mark string) bool {
+	name := d.obj.Name()
+	it := d.obj.Type().Underlying().(*types.Interface)
+	for i := range it.NumMethods() {
+		m := it.Method(i)
+		if m.Name() == "Error" && mark == "errors" {
+			continue
+		}
+		sig := m.Type().(*types.Signature)
+		if sig.Params().Len() != 0 || sig.Results().Len() != 0 {
+			us.errorf(m.Pos(), "//rpcnet:%s %s: method %s: a union has marker methods only, without parameters and results, so that Unknown%s can have them", mark, name, m.Name(), name)
+			return false
+		}
+		if m.Name() == "Name" || m.Name() == "Raw" {
+			us.errorf(m.Pos(), "//rpcnet:%s %s: method %s: Unknown%s has a field of that name: rename it", mark, name, m.Name(), name)
+			return false
+		}
+	}
+	return true
+}
+
+// checkVariants reports a union without variants, two with one name on the wire,
+// and one that is not compiled on every platform that the union is.
+func (us *unionSet) checkVariants(u *union, mark string) {
+	name := u.obj.Name()
+	if len(u.variants) == 0 {
+		us.errorf(u.pos, "//rpcnet:%s %s: no struct in this package implements it", mark, name)
+	}
+	wires := map[string]*variant{}
+	for _, v := range u.variants {
+		if o := wires[v.wire]; o != nil {
+			us.errorf(v.pos, "variant name %q of %s already used by %s at %s; set another with //rpcnet:name", v.wire, name, o.obj.Name(), us.short(o.pos))
+		}
+		wires[v.wire] = v
+		build := us.build(us.fset.Position(v.pos).Filename)
+		if build != "" && build != us.build(u.file) {
+			us.errorf(v.pos, "variant %s of %s: its file has a build constraint (%s) that the file of %s has not: move it there, or give both files the same //go:build line", v.obj.Name(), name, build, name)
+		}
+	}
+}
+
+// hasVariant reports whether a type is a variant of a union of this package. It
+// may be one of a union with an error.
+func (us *unionSet) hasVariant(obj *types.TypeName) bool {
+	for _, u := range us.order {
+		if slices.ContainsFunc(u.variants, func(v *variant) bool { return v.obj == obj }) {
+			return true
+		}
+	}
+	for _, broken := range us.broken {
+		if broken {
+			return true
+		}
+	}
+	return false
+}
+
+// variants returns the structs that implement the union obj, in source order.
+// They are in its package, since it is sealed. ds returns the directives of one.
+func (us *unionSet) variants(obj *types.TypeName, ds func(*types.TypeName) []directive) (vs []*variant) {
+	it, scope := obj.Type().Underlying().(*types.Interface), obj.Pkg().Scope()
+	for _, n := range scope.Names() {
+		tn, ok := scope.Lookup(n).(*types.TypeName)
 		if !ok || tn.IsAlias() || tn == obj || n == "Unknown"+obj.Name() {
 			continue
 		}
@@ -127,67 +179,53 @@ func (c *checker) variants(p *types.Package, obj *types.TypeName, ds func(*types
 			continue
 		}
 		if named.TypeParams().Len() > 0 {
-			c.errorf(tn.Pos(), "variant %s of %s: a variant cannot be generic", n, obj.Name())
+			us.errorf(tn.Pos(), "variant %s of %s: a variant cannot be generic", n, obj.Name())
 			continue
 		}
 		if _, ok := named.Underlying().(*types.Struct); !ok {
-			c.errorf(tn.Pos(), "variant %s of %s: want a struct, got %s", n, obj.Name(), kindOf(named))
+			us.errorf(tn.Pos(), "variant %s of %s: want a struct, got %s", n, obj.Name(), kindOf(named))
 			continue
 		}
-		w := n
 		// InferenceResponseToken in union InferenceResponse is "token".
-		if t := strings.TrimPrefix(n, obj.Name()); t != "" {
-			w = t
-		}
+		w := cmp.Or(strings.TrimPrefix(n, obj.Name()), n)
 		vs = append(vs, &variant{
-			wire: c.wireName(ds(tn), "name", snake(w), wireNameRE), obj: tn, ptr: !value, pos: tn.Pos(),
+			wire: us.wireName(ds(tn), "name", snake(w), wireNameRE), obj: tn, ptr: !value, pos: tn.Pos(),
 		})
 	}
 	slices.SortFunc(vs, func(a, b *variant) int {
-		pa, pb := c.fset.Position(a.pos), c.fset.Position(b.pos)
+		pa, pb := us.fset.Position(a.pos), us.fset.Position(b.pos)
 		return cmp.Or(cmp.Compare(pa.Filename, pb.Filename), cmp.Compare(pa.Offset, pb.Offset))
 	})
 	return vs
 }
 
-// unionOf returns the union that an interface is, or nil. A union of another
-// package is found by the directive in that package's source; its codec is
-// what was, or will be, generated there.
-func (c *checker) unionOf(n *types.Named, pos token.Pos) *union {
+// of returns the union that an interface is, or nil. A union of another package
+// is found by the directive in that package's source; its codec is what was, or
+// will be, generated there.
+func (us *unionSet) of(n *types.Named) *union {
 	obj := n.Obj()
-	if u, ok := c.unions[obj]; ok {
+	if u, ok := us.byType[obj]; ok {
 		return u
 	}
-	if obj.Pkg() == nil || obj.Pkg() == c.pkg.types {
+	if obj.Pkg() == nil || obj.Pkg() == us.pkg.types {
 		return nil
 	}
-	c.unions[obj] = c.foreignUnion(obj)
-	return c.unions[obj]
+	us.byType[obj] = us.foreign(obj)
+	return us.byType[obj]
 }
 
-func (c *checker) foreignUnion(obj *types.TypeName) *union {
-	r := c.l.byPath[obj.Pkg().Path()]
-	if r == nil || !slices.ContainsFunc(r.files(), isDef) || !types.IsInterface(obj.Type()) {
+// foreign reads the union obj of another package. Directives and comments are
+// not part of the export data, so that its definition files are parsed.
+func (us *unionSet) foreign(obj *types.TypeName) *union {
+	listed := us.l.byPath[obj.Pkg().Path()]
+	if listed == nil || !slices.ContainsFunc(listed.files(), isDef) || !types.IsInterface(obj.Type()) {
 		return nil
 	}
-	// Directives are not part of the export data.
-	marks := map[string][]directive{}
-	docs := map[string]string{}
-	for _, f := range c.l.parse(r).syntax {
-		for _, d := range f.Decls {
-			g, ok := d.(*ast.GenDecl)
-			if !ok || g.Tok != token.TYPE {
-				continue
-			}
-			for _, s := range g.Specs {
-				ts := s.(*ast.TypeSpec)
-				groups := []*ast.CommentGroup{ts.Doc}
-				if !g.Lparen.IsValid() {
-					groups = append(groups, g.Doc)
-				}
-				marks[ts.Name.Name] = rawDirectives(groups, nil)
-				docs[ts.Name.Name] = docText(groups[len(groups)-1].Text())
-			}
+	marks, docs := map[string][]directive{}, map[string]string{}
+	for _, f := range us.l.parse(listed).syntax {
+		for t := range declaredTypes(f) {
+			name := t.spec.Name.Name
+			marks[name], docs[name] = rawDirectives(t.docs, nil), t.doc()
 		}
 	}
 	ds := marks[obj.Name()]
@@ -195,6 +233,34 @@ func (c *checker) foreignUnion(obj *types.TypeName) *union {
 		return nil
 	}
 	u := &union{obj: obj, isError: has(ds, "errors"), foreign: true, pos: obj.Pos(), doc: docs[obj.Name()]}
-	u.variants = c.variants(obj.Pkg(), obj, func(tn *types.TypeName) []directive { return marks[tn.Name()] })
+	u.variants = us.variants(obj, func(tn *types.TypeName) []directive { return marks[tn.Name()] })
+	return u
+}
+
+// errorUnion resolves //rpcnet:errors TYPE on a service.
+func (us *unionSet) errorUnion(d directive) *union {
+	if d.arg == "" {
+		us.errorf(d.pos, "//rpcnet:errors on a service needs the name of an error union")
+		return nil
+	}
+	tn, _ := us.pkg.types.Scope().Lookup(d.arg).(*types.TypeName)
+	if tn == nil {
+		var names []string
+		for _, u := range us.order {
+			if u.isError {
+				names = append(names, u.obj.Name())
+			}
+		}
+		us.errorf(d.pos, "//rpcnet:errors %s: no such type in package %s%s", d.arg, us.pkg.name, didYouMean(d.arg, names))
+		return nil
+	}
+	if us.broken[tn] {
+		return nil
+	}
+	u := us.byType[tn]
+	if u == nil || !u.isError {
+		us.errorf(d.pos, "//rpcnet:errors %s: %s is not marked //rpcnet:errors", d.arg, d.arg)
+		return nil
+	}
 	return u
 }

@@ -3,7 +3,6 @@ package gen
 import (
 	"go/token"
 	"go/types"
-	"strings"
 )
 
 // A site says where a type is used, for error messages.
@@ -22,139 +21,169 @@ func (s site) in(f *field) site {
 	return s
 }
 
-// walk validates everything reachable from t.
-func (c *checker) walk(t types.Type, s site) {
+// A walker validates the types that messages are made of: after it, each has a
+// codec. What the emitter meets has been walked.
+type walker struct {
+	*source
+	unions  *unionSet
+	walked  map[string]bool // named types, as text
+	walking map[string]bool // named types without a codec of their own, on the way here
+}
+
+func newWalker(s *source, unions *unionSet) *walker {
+	return &walker{source: s, unions: unions, walked: map[string]bool{}, walking: map[string]bool{}}
+}
+
+// walk validates t and everything reachable from it.
+func (w *walker) walk(t types.Type, s site) {
 	switch u := types.Unalias(t).(type) {
 	case *types.Named:
-		c.walkNamed(u, s)
+		w.named(u, s)
 	case *types.Pointer:
-		if _, ok := types.Unalias(u.Elem()).Underlying().(*types.Pointer); ok {
-			c.errorf(s.pos, "%s: pointer to pointer %s has no wire form", s.path, c.str(t))
-			return
-		}
-		if types.IsInterface(u.Elem()) {
-			c.errorf(s.pos, "%s: pointer to interface %s has no wire form: a union can be nil by itself", s.path, c.str(t))
-			return
-		}
-		c.walk(u.Elem(), s)
+		w.pointer(t, u, s)
 	case *types.Slice:
-		c.walk(u.Elem(), s)
+		w.walk(u.Elem(), s)
 	case *types.Array:
-		c.walk(u.Elem(), s)
+		w.walk(u.Elem(), s)
 	case *types.Map:
-		b, ok := u.Key().Underlying().(*types.Basic)
-		if !ok || b.Info()&(types.IsString|types.IsInteger) == 0 || b.Kind() == types.Uintptr {
-			c.errorf(s.pos, "%s: map key %s: want a string or an integer type", s.path, c.str(u.Key()))
-		} else {
-			c.walk(u.Key(), s)
-		}
-		c.walk(u.Elem(), s)
+		w.mapOf(u, s)
 	case *types.Struct:
-		c.errorf(s.pos, "%s: anonymous struct: give it a name", s.path)
+		w.errorf(s.pos, "%s: anonymous struct: give it a name", s.path)
 	case *types.Basic:
 		switch {
 		case u.Kind() == types.Invalid: // the type checker has said so
 		case u.Kind() == types.Uintptr, u.Kind() == types.UnsafePointer, u.Info()&types.IsComplex != 0:
-			c.errorf(s.pos, "%s: type %s has no wire form", s.path, c.str(t))
+			w.errorf(s.pos, "%s: type %s has no wire form", s.path, w.str(t))
 		}
 	case *types.Chan:
-		c.errorf(s.pos, "%s: type %s has no wire form; streams are parameters and results of methods, not fields", s.path, c.str(t))
+		w.errorf(s.pos, "%s: type %s has no wire form; streams are parameters and results of methods, not fields", s.path, w.str(t))
 	case *types.Signature:
-		c.errorf(s.pos, "%s: type %s has no wire form", s.path, c.str(t))
+		w.errorf(s.pos, "%s: type %s has no wire form", s.path, w.str(t))
 	case *types.Interface:
 		if u.Empty() {
-			c.errorf(s.pos, "%s: type any has no wire form: use a union, or cbor.Raw", s.path)
+			w.errorf(s.pos, "%s: type any has no wire form: use a union, or cbor.Raw", s.path)
 		} else {
-			c.errorf(s.pos, "%s: anonymous interface has no wire form: use a union", s.path)
+			w.errorf(s.pos, "%s: anonymous interface has no wire form: use a union", s.path)
 		}
 	case *types.TypeParam:
-		c.errorf(s.pos, "%s: type parameter %s is not instantiated", s.path, u)
+		w.errorf(s.pos, "%s: type parameter %s is not instantiated", s.path, u)
 	}
 }
 
-func (c *checker) walkNamed(n *types.Named, s site) {
+// pointer validates a pointer, which is an optional value: null, or the value.
+// Two in a row would have two values for one null.
+func (w *walker) pointer(t types.Type, u *types.Pointer, s site) {
+	if _, ok := types.Unalias(u.Elem()).Underlying().(*types.Pointer); ok {
+		w.errorf(s.pos, "%s: pointer to pointer %s has no wire form", s.path, w.str(t))
+		return
+	}
+	if types.IsInterface(u.Elem()) {
+		w.errorf(s.pos, "%s: pointer to interface %s has no wire form: a union can be nil by itself", s.path, w.str(t))
+		return
+	}
+	w.walk(u.Elem(), s)
+}
+
+// mapOf validates a map. Its keys are what JSON can have as a name.
+func (w *walker) mapOf(u *types.Map, s site) {
+	b, ok := u.Key().Underlying().(*types.Basic)
+	if !ok || b.Info()&(types.IsString|types.IsInteger) == 0 || b.Kind() == types.Uintptr {
+		w.errorf(s.pos, "%s: map key %s: want a string or an integer type", s.path, w.str(u.Key()))
+	} else {
+		w.walk(u.Key(), s)
+	}
+	w.walk(u.Elem(), s)
+}
+
+// named validates a named type.
+func (w *walker) named(n *types.Named, s site) {
 	key := types.TypeString(n, nil)
-	if c.walked[key] {
-		return
-	}
-	if n.Obj().Pkg() == c.pkg.types && isLocalName(n.Obj().Name()) {
-		c.errorf(s.pos, "%s: type %s has the name of a variable in generated code: rename it", s.path, n.Obj().Name())
-		return
-	}
-	switch p := n.Obj().Pkg(); {
-	case p == nil || p == c.pkg.types:
-	case !n.Obj().Exported():
-		c.errorf(s.pos, "%s: type %s is not exported by its package", s.path, c.str(n))
-		return
-	case !mayImport(c.pkg.path, p.Path()):
-		c.errorf(s.pos, "%s: type %s is of the internal package %s, which this one may not import", s.path, c.str(n), p.Path())
-		return
-	}
-	if nested(n) > maxTypeArgs {
-		path := s.path[:min(len(s.path), 60)]
-		c.errorf(s.pos, "%s...: type arguments of %s nest without end", path, n.Obj().Name())
+	if w.walked[key] || !w.canUse(n, s) {
 		return
 	}
 	switch u := n.Underlying().(type) {
 	case *types.Interface:
-		un := c.unionOf(n, s.pos)
-		switch {
-		case isError(n):
-			c.errorf(s.pos, "%s: error has no wire form: use string, or return it as the method's error", s.path)
-		case c.broken[n.Obj()]:
-		case un != nil && un.isError && un.foreign:
-			c.errorf(s.pos, "%s: error union %s of another package cannot be a field", s.path, c.str(n))
-		case un != nil:
-			if un.foreign {
-				c.walked[key] = true
-			}
-		case u.Empty():
-			c.errorf(s.pos, "%s: type any has no wire form: use a union, or cbor.Raw", s.path)
-		case n.Obj().Pkg() != nil && n.Obj().Pkg() != c.pkg.types:
-			c.errorf(s.pos, "%s: interface %s is not marked //rpcnet:union in a *%s file of its package", s.path, c.str(n), defSuffix)
-		default:
-			c.errorf(s.pos, "%s: interface %s is not marked //rpcnet:union", s.path, c.str(n))
-		}
-		return
+		w.iface(n, u, s)
 	case *types.Struct:
-		if special(n) != "" {
-			if by := embeddedForm(n); by != "" && u.NumFields() > 1 && n.Obj().Pkg() == c.pkg.types {
-				c.errorf(s.pos, "%s: type %s has the methods of %s, which it embeds, and would be sent as that alone, without its other fields: give the field a name",
-					s.path, c.str(n), by)
-			}
-			return
-		}
-		c.walked[key] = true
-		// What a struct holds is reached through a function of its own.
-		outer := c.walking
-		c.walking = map[string]bool{}
-		defer func() { c.walking = outer }()
-		for _, f := range c.fields(n, s) {
-			c.walk(f.typ, s.in(f))
-		}
+		w.structOf(n, u, s)
 	default:
 		if special(n) != "" {
 			return
 		}
-		if c.walking[key] { // type T []T
-			c.errorf(s.pos, "%s: type %s contains itself without a struct in between: make it a struct with one field", s.path, c.str(n))
+		// The codec of such a type is written out where it is used, so that one
+		// that contains itself, type T []T, would have no end.
+		if w.walking[key] {
+			w.errorf(s.pos, "%s: type %s contains itself without a struct in between: make it a struct with one field", s.path, w.str(n))
 			return
 		}
-		c.walking[key] = true
-		defer delete(c.walking, key)
-		c.walk(u, s)
+		w.walking[key] = true
+		defer delete(w.walking, key)
+		w.walk(u, s)
 	}
 }
 
-// mayImport reports whether a package may import another, which it may not if
-// that is internal elsewhere.
-func mayImport(from, path string) bool {
-	i := strings.LastIndex("/"+path+"/", "/internal/")
-	if i < 0 {
+// canUse reports a named type that generated code of this package cannot name.
+func (w *walker) canUse(n *types.Named, s site) bool {
+	p := n.Obj().Pkg()
+	local := p == nil || p == w.pkg.types
+	switch {
+	case p == w.pkg.types && isLocalName(n.Obj().Name()):
+		w.errorf(s.pos, "%s: type %s has the name of a variable in generated code: rename it", s.path, n.Obj().Name())
+	case !local && !n.Obj().Exported():
+		w.errorf(s.pos, "%s: type %s is not exported by its package", s.path, w.str(n))
+	case !local && !mayImport(w.pkg.path, p.Path()):
+		w.errorf(s.pos, "%s: type %s is of the internal package %s, which this one may not import", s.path, w.str(n), p.Path())
+	case nested(n) > maxTypeArgs:
+		path := s.path[:min(len(s.path), 60)]
+		w.errorf(s.pos, "%s...: type arguments of %s nest without end", path, n.Obj().Name())
+	default:
 		return true
 	}
-	parent := strings.TrimSuffix(path[:i], "/")
-	return from == parent || strings.HasPrefix(from, parent+"/")
+	return false
+}
+
+// iface validates a named interface, which must be a union. Its variants are
+// walked with the union, or by the package that declares it.
+func (w *walker) iface(n *types.Named, u *types.Interface, s site) {
+	un := w.unions.of(n)
+	switch {
+	case isError(n):
+		w.errorf(s.pos, "%s: error has no wire form: use string, or return it as the method's error", s.path)
+	case w.unions.broken[n.Obj()]:
+	case un != nil && un.isError && un.foreign:
+		w.errorf(s.pos, "%s: error union %s of another package cannot be a field", s.path, w.str(n))
+	case un != nil:
+		if un.foreign {
+			w.walked[types.TypeString(n, nil)] = true
+		}
+	case u.Empty():
+		w.errorf(s.pos, "%s: type any has no wire form: use a union, or cbor.Raw", s.path)
+	case n.Obj().Pkg() != nil && n.Obj().Pkg() != w.pkg.types:
+		w.errorf(s.pos, "%s: interface %s is not marked //rpcnet:union in a *%s file of its package", s.path, w.str(n), defSuffix)
+	default:
+		w.errorf(s.pos, "%s: interface %s is not marked //rpcnet:union", s.path, w.str(n))
+	}
+}
+
+// structOf validates a named struct with its fields.
+func (w *walker) structOf(n *types.Named, u *types.Struct, s site) {
+	if special(n) != "" {
+		// A method that is promoted from one field would send that field alone.
+		if by := embeddedForm(n); by != "" && u.NumFields() > 1 && n.Obj().Pkg() == w.pkg.types {
+			w.errorf(s.pos, "%s: type %s has the methods of %s, which it embeds, and would be sent as that alone, without its other fields: give the field a name",
+				s.path, w.str(n), by)
+		}
+		return
+	}
+	w.walked[types.TypeString(n, nil)] = true
+	// What a struct holds is reached through a function of its own: there a type
+	// may contain itself.
+	outer := w.walking
+	w.walking = map[string]bool{}
+	defer func() { w.walking = outer }()
+	for _, f := range w.fields(n, s) {
+		w.walk(f.typ, s.in(f))
+	}
 }
 
 // maxTypeArgs is how deep type arguments may nest: a generic type that refers

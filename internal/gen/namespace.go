@@ -1,0 +1,97 @@
+package gen
+
+import (
+	"fmt"
+	"go/types"
+	"path/filepath"
+	"strings"
+)
+
+// A namespace gives the functions of codecs their names. The files of a package
+// share one, so that each codec exists once; a file with a build constraint has
+// its own, since the others may be compiled without it. A union has its
+// functions in the file that declares it, and nowhere else.
+type namespace struct {
+	byType  map[string]string
+	queued  map[string]bool // types whose functions are, or will be, written
+	guarded map[string]bool // see guardKind
+	suffix  string
+}
+
+// namespaces returns the namespaces of the definition files.
+func (c *checker) namespaces() map[string]*namespace {
+	out := map[string]*namespace{}
+	shared := newNamespace("")
+	for _, def := range c.defs {
+		out[def] = shared
+		if c.builds[def] != "" {
+			out[def] = newNamespace("_" + identifier(strings.TrimSuffix(filepath.Base(def), defSuffix)))
+		}
+	}
+	return out
+}
+
+func newNamespace(suffix string) *namespace {
+	return &namespace{byType: map[string]string{}, queued: map[string]bool{}, guarded: map[string]bool{}, suffix: suffix}
+}
+
+// fn returns the middle of the names of the functions for t, appendXCBOR and
+// decodeXCBOR, and queues them.
+func (e *emitter) fn(t types.Type) string {
+	key := types.TypeString(t, nil)
+	names, here := e.names, true
+	if u := e.c.unions.byType[types.Unalias(t).(*types.Named).Obj()]; u != nil && !u.foreign {
+		names, here = e.spaces[u.file], u.file == e.def
+	}
+	n, ok := names.byType[key]
+	if !ok {
+		n = e.newName(names, t)
+		names.byType[key] = n
+	}
+	if here && !names.queued[key] {
+		names.queued[key] = true
+		e.queue = append(e.queue, t)
+	}
+	return n
+}
+
+// newName returns a name for the functions of t that is free in the package.
+func (e *emitter) newName(names *namespace, t types.Type) string {
+	base := identifier(types.TypeString(t, func(p *types.Package) string {
+		if p == e.c.pkg.types {
+			return ""
+		}
+		return p.Name()
+	}))
+	taken := func(n string) bool {
+		for _, space := range e.spaces {
+			for _, v := range space.byType {
+				if v == n {
+					return true
+				}
+			}
+		}
+		for _, f := range []string{"append" + n + "CBOR", "append" + n + "CBORAt", "decode" + n + "CBOR", "fieldsOf" + n} {
+			if _, claimed := e.c.claims.taken[f]; claimed || e.c.pkg.types.Scope().Lookup(f) != nil {
+				return true
+			}
+		}
+		return false
+	}
+	n := base + names.suffix
+	for i := 2; taken(n); i++ {
+		n = fmt.Sprintf("%s%d%s", base, i, names.suffix)
+	}
+	return n
+}
+
+// identifier joins the words of s, each with a capital.
+func identifier(s string) string {
+	words := strings.FieldsFunc(s, func(r rune) bool {
+		return !(r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= 0x80)
+	})
+	for i, w := range words {
+		words[i] = upperFirst(w)
+	}
+	return strings.Join(words, "")
+}
