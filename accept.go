@@ -86,19 +86,19 @@ func (ep *Endpoint) welcome(n *arrival) {
 	}
 }
 
-// authorize asks WithAuthorize's function. One that panics agrees with nobody.
+// authorize asks EndpointConfig.Authorize. One that panics agrees with nobody.
 func (ep *Endpoint) authorize(peer Peer) (err error) {
-	if ep.cfg.authorize == nil {
+	if ep.cfg.Authorize == nil {
 		return nil
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			ep.lines.Log(slog.LevelError, "authorize panicked", "the function of rpcnet.WithAuthorize panicked", "caller", peer.ID,
+			ep.lines.Log(slog.LevelError, "authorize panicked", "rpcnet.EndpointConfig.Authorize panicked", "caller", peer.ID,
 				"addr", peer.Addr, "panic", fmt.Sprint(p), "stack", stack(debug.Stack()))
 			err = errors.New("the check of callers failed")
 		}
 	}()
-	return ep.cfg.authorize(peer)
+	return ep.cfg.Authorize(peer)
 }
 
 // handshake returns what is to be run on the connection, nil if it was refused
@@ -183,7 +183,7 @@ func (ep *Endpoint) handshake(n *arrival) (run func()) {
 // expireLocked returns a timer that ends a session when its caller's certificate
 // expires, or one of those that vouch for it. mu is held.
 func (ep *Endpoint) expireLocked(s *session.Session, peer Peer) *time.Timer {
-	if ep.cfg.pastExpiry {
+	if ep.cfg.SessionsPastExpiry {
 		return nil
 	}
 	end := peer.Chain[0].NotAfter
@@ -213,8 +213,8 @@ func (ep *Endpoint) startSession(peer *Peer) (*budget.Account, error) {
 	if ep.draining || ep.closed {
 		return nil, errServerDrains
 	}
-	if limit := ep.cfg.peerSessions(); ep.perPeer[key] >= limit {
-		return nil, fmt.Errorf("the peer has %d sessions already: see rpcnet.WithPeerLimits", limit)
+	if limit := ep.cfg.PeerSessions; ep.perPeer[key] >= limit {
+		return nil, fmt.Errorf("the peer has %d sessions already: see rpcnet.EndpointConfig.PeerSessions", limit)
 	}
 	account, err := session.Charge(ep.budget, key)
 	if err != nil {

@@ -17,7 +17,7 @@ func TestAllocationsPerCall(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates, and sync.Pool drops at random under it")
 	}
-	conn := rpctest.Dial(t, rpctest.Serve(t, echoServer()).Addr().String())
+	conn := rpctest.Dial(t, rpctest.Serve(t, echoServer(nil), nil).Addr().String(), nil)
 	const callers, each = 64, 1000
 	in := make([]byte, 32)
 	round := func() uint64 {

@@ -92,7 +92,7 @@ func TestCallHeadersAreCopiedAndLowered(t *testing.T) {
 // A client's defaults leave the caller's record of the call in its place.
 func TestDefaultsKeepTheRecord(t *testing.T) {
 	t.Parallel()
-	p := rpcnet.InProcess(echoServer())
+	p := rpcnet.InProcess(echoServer(nil))
 	defer p.Close()
 	ctx, call := rpcnet.NewCall(within(t), rpcnet.CallOptions{})
 	mustEchoWith(t, ctx, rpcnet.NewClient(p, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Priority: 1}}))

@@ -20,14 +20,6 @@ type unaryCaller interface {
 	callUnary(ctx context.Context, spec *Spec, req, res any) error
 }
 
-// A ClientConfig is what goes with all calls of a [Client].
-type ClientConfig struct {
-	// Interceptors wrap every call, the first outermost. Default none.
-	Interceptors []ClientInterceptor
-	// Call are the defaults of all calls, below those of the context ([NewCall]).
-	Call CallOptions
-}
-
 // NewClient returns a client that makes its calls over t. A nil cfg means no
 // interceptors and no defaults; then a t that is a Client itself is returned as
 // it is. The config is copied.

@@ -75,7 +75,7 @@ func (c *Conn) call(ctx context.Context, spec *Spec, rec *record, opts *CallOpti
 }
 
 // waits reports whether a call waits for the server.
-func (c *Conn) waits(opts *CallOptions) bool { return opts.WaitForReady && !c.cfg.failFast }
+func (c *Conn) waits(opts *CallOptions) bool { return opts.WaitForReady && !c.cfg.FailFast }
 
 // firstRetry is how long a call that waits for a server lets one be that has
 // refused it; the pauses double, up to lastBackoff.
@@ -188,7 +188,7 @@ func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
 	}
 	b := getBuffer()
 	var err error
-	if b.b, err = appendMessage(b.b, spec, &spec.Request, enc, req, decodeLimits(spec, &opts.DecodeLimits)); err != nil {
+	if b.b, err = appendMessage(b.b, spec, &spec.Request, enc, req, callLimits(spec, opts)); err != nil {
 		b.put()
 		return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
 	}
@@ -206,7 +206,7 @@ func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
 }
 
 func decodeResponse(spec *Spec, enc Encoding, p []byte, res any, opts *CallOptions) error {
-	if err := decodeMessage(spec, &spec.Response, enc, p, res, decodeLimits(spec, &opts.DecodeLimits)); err != nil {
+	if err := decodeMessage(spec, &spec.Response, enc, p, res, callLimits(spec, opts)); err != nil {
 		return Errorf(CodeInternal, "response: %v", err).WithCause(err)
 	}
 	return nil
@@ -291,7 +291,7 @@ func (c *clientStream) Send(msg any) error {
 	b := getBuffer()
 	defer b.put()
 	var err error
-	if b.b, err = appendMessage(b.b, c.spec, &c.spec.Request, c.encoding, msg, decodeLimits(c.spec, &c.opts.DecodeLimits)); err != nil {
+	if b.b, err = appendMessage(b.b, c.spec, &c.spec.Request, c.encoding, msg, callLimits(c.spec, c.opts)); err != nil {
 		return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
 	}
 	if n := len(b.b); n > c.maxSize {

@@ -1,11 +1,9 @@
 package rpcnet
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -28,7 +26,7 @@ import (
 // that the server drains waits for the calls still on it. All end with Close.
 type Conn struct {
 	addr    string
-	cfg     dialConfig
+	cfg     DialConfig
 	source  *credentials.Source
 	session session.Config
 	budget  *budget.Budget // of the endpoint; nil: none
@@ -65,14 +63,11 @@ const (
 
 // Dial connects to the endpoint at addr, a host and a port, with credentials
 // of its own: for programs without an endpoint. It returns when the server has
-// accepted the connection. The Conn must be closed.
-func Dial(ctx context.Context, addr string, creds Credentials, opts ...DialOption) (*Conn, error) {
-	var cfg dialConfig
-	for _, o := range opts {
-		o.applyDial(&cfg)
-	}
-	cfg.logger = cmp.Or(cfg.logger, slog.Default())
-	source, err := creds.open(cfg.logger, false)
+// accepted the connection. The Conn must be closed. A nil config means every
+// default; it is copied.
+func Dial(ctx context.Context, addr string, creds Credentials, config *DialConfig) (*Conn, error) {
+	cfg := config.withDefaults((*EndpointConfig)(nil).withDefaults())
+	source, err := creds.open(cfg.Logger, false)
 	if err != nil {
 		return nil, fmt.Errorf("rpcnet: %w", err)
 	}
@@ -85,13 +80,10 @@ func Dial(ctx context.Context, addr string, creds Credentials, opts ...DialOptio
 
 // Dial connects to the endpoint at addr, a host and a port, with this
 // endpoint's credentials. It returns when the server has accepted the
-// connection. The Conn is closed with the endpoint, at the latest.
-func (ep *Endpoint) Dial(ctx context.Context, addr string, opts ...DialOption) (*Conn, error) {
-	cfg := dialConfig{keepalive: ep.cfg.keepalive, writeTimeout: ep.cfg.writeTimeout}
-	for _, o := range opts {
-		o.applyDial(&cfg)
-	}
-	cfg.logger = cmp.Or(cfg.logger, ep.cfg.logger)
+// connection. The Conn is closed with the endpoint, at the latest. A nil config
+// means every default; it is copied.
+func (ep *Endpoint) Dial(ctx context.Context, addr string, config *DialConfig) (*Conn, error) {
+	cfg := config.withDefaults(ep.cfg)
 	var c *Conn
 	var err error
 	forget := func() {
@@ -116,11 +108,11 @@ func (ep *Endpoint) Dial(ctx context.Context, addr string, opts ...DialOption) (
 	return c, nil
 }
 
-func newConn(ctx context.Context, addr string, cfg dialConfig, source *credentials.Source, base session.Config, memory *budget.Budget, onClose func()) (*Conn, error) {
-	base.KeepaliveIdle, base.KeepaliveTimeout, base.WriteTimeout = cfg.keepalive.idle, cfg.keepalive.dead, cfg.writeTimeout
-	base.Logger = cfg.logger
-	base.Identity, base.CheckPeer = cfg.target.wire(), nil
-	if want := cfg.target; want != (Target{}) {
+func newConn(ctx context.Context, addr string, cfg DialConfig, source *credentials.Source, base session.Config, memory *budget.Budget, onClose func()) (*Conn, error) {
+	base.KeepaliveIdle, base.KeepaliveTimeout, base.WriteTimeout = cfg.KeepaliveIdle, cfg.KeepaliveTimeout, cfg.WriteTimeout
+	base.Logger = cfg.Logger
+	base.Identity, base.CheckPeer = cfg.Target.wire(), nil
+	if want := cfg.Target; want != (Target{}) {
 		base.CheckPeer = func(got wire.Identity) error { return want.check(Target(got)) }
 	}
 	c := &Conn{
@@ -130,11 +122,11 @@ func newConn(ctx context.Context, addr string, cfg dialConfig, source *credentia
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return nil, fmt.Errorf("rpcnet: address %q: want host:port", addr)
 	}
-	if err := cfg.target.validate(); err != nil {
+	if err := cfg.Target.validate(); err != nil {
 		return nil, err
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
-	if !cfg.lazy {
+	if !cfg.Lazy {
 		if err := c.connect(ctx); err != nil {
 			c.stop()
 			return nil, err
@@ -174,8 +166,8 @@ func (c *Conn) begin(lane *tlsconn.Conn, peer Peer) (*session.Session, error) {
 }
 
 // dialLane opens a lane to addr, to a server that cfg agrees with.
-func dialLane(ctx context.Context, source *credentials.Source, addr string, cfg *dialConfig, alpn string) (*tlsconn.Conn, Peer, error) {
-	want := credentials.Want{Names: cfg.serverNames, Rule: cfg.verify != nil}
+func dialLane(ctx context.Context, source *credentials.Source, addr string, cfg *DialConfig, alpn string) (*tlsconn.Conn, Peer, error) {
+	want := credentials.Want{Names: cfg.ServerNames, Rule: cfg.VerifyPeer != nil}
 	if len(want.Names) == 0 {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
@@ -188,8 +180,8 @@ func dialLane(ctx context.Context, source *credentials.Source, addr string, cfg 
 		return nil, Peer{}, err
 	}
 	peer := peerOf(lane)
-	if cfg.verify != nil {
-		if err := cfg.verify(peer); err != nil {
+	if cfg.VerifyPeer != nil {
+		if err := cfg.VerifyPeer(peer); err != nil {
 			lane.Close()
 			return nil, Peer{}, err
 		}
@@ -250,7 +242,7 @@ func (c *Conn) reconnect() bool {
 	defer cancel()
 	err := c.connect(ctx)
 	if err != nil {
-		c.cfg.logger.Debug("cannot connect", "addr", c.addr, "err", err)
+		c.cfg.Logger.Debug("cannot connect", "addr", c.addr, "err", err)
 	}
 	return err == nil
 }
@@ -259,10 +251,10 @@ func (c *Conn) reconnect() bool {
 func (c *Conn) watch(s *connected) {
 	select {
 	case <-s.Closed():
-		c.cfg.logger.Debug("connection lost", "addr", c.addr, "err", s.Err())
+		c.cfg.Logger.Debug("connection lost", "addr", c.addr, "err", s.Err())
 		c.set(nil, fmt.Errorf("connection lost: %w", s.Err()))
 	case <-s.GoingAway():
-		c.cfg.logger.Debug("server is going away", "addr", c.addr)
+		c.cfg.Logger.Debug("server is going away", "addr", c.addr)
 		c.set(nil, errors.New("the server is draining"))
 		c.leaving.Go(func() { c.leave(s) })
 	case <-c.ctx.Done():

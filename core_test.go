@@ -28,13 +28,13 @@ func TestCredentialsShowNoSecrets(t *testing.T) {
 			}
 		}
 	}
-	if _, err := rpcnet.Listen("127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "rpcnet.CertFiles") {
+	if _, err := rpcnet.Listen("127.0.0.1:0", rpcnet.Credentials{}, nil); err == nil || !strings.Contains(err.Error(), "rpcnet.CertFiles") {
 		t.Errorf("Listen without credentials: %v", err)
 	}
-	if _, err := rpcnet.Dial(within(t), "127.0.0.1:1", rpcnet.CertFiles("none", "none", "none")); err == nil || !strings.Contains(err.Error(), "none") {
+	if _, err := rpcnet.Dial(within(t), "127.0.0.1:1", rpcnet.CertFiles("none", "none", "none"), nil); err == nil || !strings.Contains(err.Error(), "none") {
 		t.Errorf("Dial with files that are not there: %v", err)
 	}
-	if _, err := rpcnet.Listen("no port", rpctest.Credentials(t)); err == nil {
+	if _, err := rpcnet.Listen("no port", rpctest.Credentials(t), nil); err == nil {
 		t.Error("Listen without a port")
 	}
 }
@@ -108,13 +108,13 @@ var failures = &rpcnet.ErrorUnion{
 func TestDeclaredErrorsCross(t *testing.T) {
 	t.Parallel()
 	spec := func(name string) *rpcnet.Spec { return &rpcnet.Spec{Procedure: name, Errors: failures} }
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Register(rpcnet.Method{Spec: spec("fail"), Handler: func(context.Context, *rpcnet.Spec, rpcnet.ServerStream) error {
 		return fmt.Errorf("wrapped: %w", &tooBig{7})
 	}})
 	tr := rpcnet.InProcess(srv)
 	defer tr.Close()
-	relay := rpcnet.NewServer()
+	relay := rpcnet.NewServer(nil)
 	relay.Register(rpcnet.Method{Spec: spec("relay"), Handler: func(ctx context.Context, _ *rpcnet.Spec, _ rpcnet.ServerStream) error {
 		return rpcnet.NewClient(tr, nil).Unary(ctx, spec("fail"), []byte{}, new([]byte))
 	}})
@@ -173,7 +173,7 @@ func TestEncodings(t *testing.T) {
 		n++
 		return st.Send(&n)
 	}
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Register(rpcnet.Method{Spec: spec, Handler: next}, rpcnet.Method{Spec: feed, Handler: next})
 	tr := rpcnet.InProcess(srv)
 	defer tr.Close()
@@ -217,7 +217,7 @@ func TestTypedLoops(t *testing.T) {
 	m := number(nil)
 	feed := &rpcnet.Spec{Procedure: "feed", Shape: rpcnet.Feed, Request: m, Response: m}
 	gone := make(chan error, 1)
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Register(rpcnet.Method{Spec: feed, Handler: func(ctx context.Context, _ *rpcnet.Spec, st rpcnet.ServerStream) error {
 		var n uint64
 		if err := st.Recv(&n); err != nil {
@@ -266,8 +266,8 @@ func receive(st rpcnet.ClientStream) iter.Seq2[uint64, error] {
 
 func TestCallRecordOverTheNetwork(t *testing.T) {
 	t.Parallel()
-	ep := rpctest.Serve(t, echoServer())
-	conn := rpctest.Dial(t, ep.Addr().String())
+	ep := rpctest.Serve(t, echoServer(nil), nil)
+	conn := rpctest.Dial(t, ep.Addr().String(), nil)
 	ctx, call := rpcnet.NewCall(within(t), rpcnet.CallOptions{})
 	if _, err := rpcnet.CallRaw(ctx, conn, "echo", nil); err != nil {
 		t.Fatal(err)

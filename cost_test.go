@@ -24,12 +24,12 @@ func resident() int64 {
 func TestCostsAreWhatIsCounted(t *testing.T) {
 	ca := newCA(t)
 	node := newParty(t, ca, credentials.Leaf{})
-	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds)
+	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	serving(ep, echoServer())
+	serving(ep, echoServer(nil))
 	const sessions, streams = 200, 10_000
 	var callers []*handmade
 	for range 20 { // what is made once

@@ -48,8 +48,6 @@ func (c Credentials) String() string {
 // GoString is [Credentials.String].
 func (c Credentials) GoString() string { return c.String() }
 
-func (c Credentials) applyEndpoint(cfg *endpointConfig) { cfg.creds = c }
-
 // open loads the credentials and logs what peers will not accept of them. serving
 // says that they are an endpoint's. The caller closes the source.
 func (c Credentials) open(logger *slog.Logger, serving bool) (source *credentials.Source, err error) {

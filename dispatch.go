@@ -26,7 +26,7 @@ type dispatcher struct {
 func (d *dispatcher) Procedure(procedure string) session.ProcedureInfo {
 	e := d.find(procedure)
 	if e == nil {
-		return session.ProcedureInfo{MaxReceive: DefaultMaxMessageSize, LimitSetBy: setByNobody}
+		return session.ProcedureInfo{MaxReceive: defaultMaxMessageSize, LimitSetBy: setByNothing}
 	}
 	return session.ProcedureInfo{Entry: e, MaxReceive: e.maxSize, LimitSetBy: e.sizeSetBy(), Inline: e.spec.Inline, Private: e.spec.Shape&Feed == 0}
 }
@@ -162,7 +162,7 @@ func (d *dispatcher) statusOf(c *ServerCall, err error) (s wire.Status) {
 		}
 	}()
 	server := c.entry.server
-	s, hidden := statusOf(err, c.entry.spec, server.cfg.errorText)
+	s, hidden := statusOf(err, c.entry.spec, server.cfg.ErrorText)
 	var bad *unsendable
 	if errors.As(err, &bad) {
 		procedure := c.entry.spec.Procedure

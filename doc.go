@@ -4,12 +4,12 @@
 //
 // An [Endpoint] is one address. It serves a [Server] and dials other endpoints:
 //
-//	ep, err := rpcnet.Listen("127.0.0.1:62001", rpcnet.CertFiles("node.pem", "node-key.pem", "ca.pem"))
-//	srv := rpcnet.NewServer()
+//	ep, err := rpcnet.Listen("127.0.0.1:62001", rpcnet.CertFiles("node.pem", "node-key.pem", "ca.pem"), nil)
+//	srv := rpcnet.NewServer(nil)
 //	inference.RegisterInference(srv, &model{}) // generated from a Go interface
 //	err = ep.Serve(ctx, srv)
 //
-//	conn, err := ep.Dial(ctx, "127.0.0.1:62002")
+//	conn, err := ep.Dial(ctx, "127.0.0.1:62002", nil)
 //	client := inference.NewInferenceClient(conn)
 //	for token, err := range client.Generate(ctx, prompts) { ... }
 //
@@ -35,12 +35,12 @@
 //
 // # Limits
 //
-// All are on by default, and an error names the option that raises the limit:
-// messages of 4 MiB ([WithMaxMessageSize]), metadata of 16 KiB, 10 000 calls
-// per connection ([WithMaxConcurrentStreams]), 1 GiB of received and unread
-// bytes per endpoint ([WithMemoryBudget]). A reader that stops stops its
+// All are on by default, and an error names the field that raises the limit:
+// messages of 4 MiB ([CallOptions].MaxMessageSize, [ServerConfig].MaxMessageSize), metadata of 16 KiB, 10 000 calls
+// per connection ([EndpointConfig].MaxConcurrentStreams), 1 GiB of received and unread
+// bytes per endpoint (MemoryBudget). A reader that stops stops its
 // writer and nobody else. A peer that is silent for 10 s is gone
-// ([WithKeepalive]), and so is one that does not read ([WithWriteTimeout]).
+// (KeepaliveTimeout), and so is one that does not read (WriteTimeout).
 //
 // # Goroutines
 //

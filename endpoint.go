@@ -1,12 +1,11 @@
 package rpcnet
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,7 +33,7 @@ var errEndpointClosed = errors.New("rpcnet: the endpoint is closed")
 // Its goroutines: one accepts connections, one reads datagrams, one for each
 // handshake under way, and those of each session; all end with Close.
 type Endpoint struct {
-	cfg      endpointConfig
+	cfg      EndpointConfig
 	source   *credentials.Source
 	listener net.Listener
 	udp      *net.UDPConn
@@ -67,15 +66,11 @@ type Endpoint struct {
 
 // Listen binds addr, a host and a port, for TCP and UDP, and accepts
 // connections at once; calls are refused until [Endpoint.Serve]. With port 0 it
-// takes a free one. [CertFiles] or [DevCA.Credentials] must be among the
-// options.
-func Listen(addr string, opts ...EndpointOption) (*Endpoint, error) {
-	var cfg endpointConfig
-	for _, o := range opts {
-		o.applyEndpoint(&cfg)
-	}
-	cfg.logger = cmp.Or(cfg.logger, slog.Default())
-	source, err := cfg.creds.open(cfg.logger, true)
+// takes a free one. creds are what the endpoint proves its identity with, for
+// example [CertFiles]. A nil config means every default; it is copied.
+func Listen(addr string, creds Credentials, config *EndpointConfig) (*Endpoint, error) {
+	cfg := config.withDefaults()
+	source, err := creds.open(cfg.Logger, true)
 	if err != nil {
 		return nil, fmt.Errorf("rpcnet: %w", err)
 	}
@@ -85,10 +80,10 @@ func Listen(addr string, opts ...EndpointOption) (*Endpoint, error) {
 		return nil, fmt.Errorf("rpcnet: %w", err)
 	}
 	ep := &Endpoint{
-		cfg: cfg, source: source, listener: l, udp: udp, system: NewServer(), control: cfg.around(),
-		budget:     budget.New(cfg.memoryBudget(), cfg.peerMemory()),
+		cfg: cfg, source: source, listener: l, udp: udp, system: NewServer(nil), control: cfg.around(),
+		budget:     budget.New(cfg.MemoryBudget, cfg.PeerMemory),
 		extensions: map[*Extension]bool{}, sessions: map[*session.Session]*time.Timer{}, perPeer: map[string]int{}, refusals: map[string]uint64{}, conns: map[*Conn]bool{},
-		lines: loglimit.New(cfg.logger), packets: make(chan struct{}), gone: make(chan struct{}), drained: make(chan struct{}),
+		lines: loglimit.New(cfg.Logger), packets: make(chan struct{}), gone: make(chan struct{}), drained: make(chan struct{}),
 	}
 	ep.arrivals = newAdmission(tlsconn.MaxDescriptors(), ep.budget, &ep.wg)
 	ep.base, ep.stop = context.WithCancel(context.Background())
@@ -105,7 +100,7 @@ func (ep *Endpoint) Addr() net.Addr { return ep.listener.Addr() }
 
 // Serve lets srv serve the calls that come, and waits until the endpoint is
 // shut down or closed, which is no error, or until ctx ends: then it shuts the
-// endpoint down itself, with the drain time-out ([WithDrainTimeout]), and
+// endpoint down itself, with [EndpointConfig].DrainTimeout, and
 // returns what that returns. An endpoint serves one Server, once.
 func (ep *Endpoint) Serve(ctx context.Context, srv *Server) error {
 	if !ep.server.CompareAndSwap(nil, srv) {
@@ -118,7 +113,7 @@ func (ep *Endpoint) Serve(ctx context.Context, srv *Server) error {
 		<-ep.gone
 		return nil
 	case <-ctx.Done():
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), ep.cfg.drainTimeout())
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), ep.cfg.DrainTimeout)
 		defer cancel()
 		return ep.Shutdown(grace)
 	}
@@ -147,8 +142,22 @@ func (ep *Endpoint) outer(e *entry) ServerFunc {
 	return ep.wired.Load().interceptor
 }
 
+// around returns what surrounds the calls of extensions, nil if nothing does.
+func (c *EndpointConfig) around() ServerFunc {
+	if len(c.ControlInterceptors) == 0 {
+		return nil
+	}
+	f := func(ctx context.Context, spec *Spec, s ServerStream) error {
+		return ServerCallFrom(ctx).entry.handler(ctx, spec, s)
+	}
+	for _, i := range slices.Backward(c.ControlInterceptors) {
+		f = i(f)
+	}
+	return f
+}
+
 // notServing refuses the calls of an endpoint before Serve.
-var notServing = NewServer().entry(&Spec{Procedure: "not serving"}, func(context.Context, *Spec, ServerStream) error {
+var notServing = NewServer(nil).entry(&Spec{Procedure: "not serving"}, func(context.Context, *Spec, ServerStream) error {
 	return NewError(CodeUnavailable, "the endpoint does not serve calls yet").WithUnprocessed()
 })
 
@@ -332,7 +341,7 @@ func (ep *Endpoint) close(err error) {
 		ep.wg.Wait()
 		close(handshakes)
 	}()
-	ep.await(handshakes, "a check of callers (rpcnet.WithAuthorize, rpcnet.WithRoles) has not returned")
+	ep.await(handshakes, "a check of callers (rpcnet.EndpointConfig.Authorize, .Roles) has not returned")
 	ep.pool.Close()
 	ep.source.Close()
 	ep.lines.Close()
@@ -350,15 +359,15 @@ func (ep *Endpoint) await(done <-chan struct{}, hangs string) {
 	select {
 	case <-done:
 	case <-t.C:
-		ep.cfg.logger.Error("the endpoint closes without waiting any longer", "because", hangs, "waited", closeWait)
+		ep.cfg.Logger.Error("the endpoint closes without waiting any longer", "because", hangs, "waited", closeWait)
 	}
 }
 
 // sessionConfig returns what all sessions of the endpoint have in common.
 func (ep *Endpoint) sessionConfig() session.Config {
 	return session.Config{
-		MaxStreams: ep.cfg.maxStreams, KeepaliveIdle: ep.cfg.keepalive.idle, KeepaliveTimeout: ep.cfg.keepalive.dead,
-		WriteTimeout: ep.cfg.writeTimeout, SessionBuffer: ep.cfg.sessionBuffer(),
-		Encodings: 1<<CBOR | 1<<JSON | 1<<Proto, Logger: ep.cfg.logger,
+		MaxStreams: ep.cfg.MaxConcurrentStreams, KeepaliveIdle: ep.cfg.KeepaliveIdle, KeepaliveTimeout: ep.cfg.KeepaliveTimeout,
+		WriteTimeout: ep.cfg.WriteTimeout, SessionBuffer: ep.cfg.sessionBuffer(),
+		Encodings: 1<<CBOR | 1<<JSON | 1<<Proto, Logger: ep.cfg.Logger,
 	}
 }

@@ -26,8 +26,8 @@ func devCredentials() rpcnet.Credentials {
 }
 
 // upper is a server with one procedure.
-func upper(opts ...rpcnet.ServerOption) *rpcnet.Server {
-	srv := rpcnet.NewServer(opts...)
+func upper(cfg *rpcnet.ServerConfig) *rpcnet.Server {
+	srv := rpcnet.NewServer(cfg)
 	srv.Handle("upper", func(_ context.Context, in []byte) ([]byte, error) {
 		return []byte(strings.ToUpper(string(in))), nil
 	})
@@ -37,14 +37,14 @@ func upper(opts ...rpcnet.ServerOption) *rpcnet.Server {
 func ExampleListen() {
 	ctx := context.Background()
 	creds := devCredentials() // or rpcnet.CertFiles("node.pem", "node-key.pem", "ca.pem")
-	ep, err := rpcnet.Listen("127.0.0.1:0", creds)
+	ep, err := rpcnet.Listen("127.0.0.1:0", creds, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer ep.Close()
-	go ep.Serve(ctx, upper())
+	go ep.Serve(ctx, upper(nil))
 
-	conn, err := rpcnet.Dial(ctx, ep.Addr().String(), creds)
+	conn, err := rpcnet.Dial(ctx, ep.Addr().String(), creds, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func ExampleListen() {
 }
 
 func ExampleCallRaw() {
-	t := rpcnet.InProcess(upper())
+	t := rpcnet.InProcess(upper(nil))
 	defer t.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -71,7 +71,7 @@ func ExampleCallRaw() {
 }
 
 func ExampleServer_HandleStream() {
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.HandleStream("shout", func(ctx context.Context, st rpcnet.ServerStream) error {
 		var word []byte
 		for {
@@ -117,7 +117,7 @@ func ExampleServer_HandleStream() {
 }
 
 func ExampleNewCall() {
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("whoami", func(ctx context.Context, _ []byte) ([]byte, error) {
 		call := rpcnet.ServerCallFrom(ctx)
 		call.SetTrailer("served-by", "worker-7")
@@ -135,7 +135,7 @@ func ExampleNewCall() {
 	// worker-7 1
 }
 
-func ExampleWithServerInterceptors() {
+func ExampleNewServer() {
 	logged := func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 		return func(ctx context.Context, spec *rpcnet.Spec, st rpcnet.ServerStream) error {
 			err := next(ctx, spec, st)
@@ -151,7 +151,7 @@ func ExampleWithServerInterceptors() {
 			return next(ctx, spec, st)
 		}
 	}
-	t := rpcnet.InProcess(upper(rpcnet.WithServerInterceptors(logged, authenticated)))
+	t := rpcnet.InProcess(upper(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{logged, authenticated}}))
 	defer t.Close()
 
 	_, err := rpcnet.CallRaw(context.Background(), t, "upper", []byte("hello"))
@@ -173,7 +173,7 @@ func ExampleNewClient() {
 			return next(ctx, spec)
 		}
 	}
-	t := rpcnet.InProcess(upper())
+	t := rpcnet.InProcess(upper(nil))
 	defer t.Close()
 	client := rpcnet.NewClient(t, &rpcnet.ClientConfig{Interceptors: []rpcnet.ClientInterceptor{stamped}})
 	out, err := rpcnet.CallRaw(context.Background(), client, "upper", []byte("hello"))
@@ -185,11 +185,11 @@ func ExampleNewClient() {
 
 func ExampleEndpoint_Shutdown() {
 	creds := devCredentials()
-	ep, err := rpcnet.Listen("127.0.0.1:0", creds)
+	ep, err := rpcnet.Listen("127.0.0.1:0", creds, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.HandleStream("ticks", func(ctx context.Context, st rpcnet.ServerStream) error {
 		if err := st.Send([]byte("tick")); err != nil {
 			return err
@@ -200,7 +200,7 @@ func ExampleEndpoint_Shutdown() {
 	served := make(chan error, 1)
 	go func() { served <- ep.Serve(context.Background(), srv) }()
 
-	conn, err := rpcnet.Dial(context.Background(), ep.Addr().String(), creds)
+	conn, err := rpcnet.Dial(context.Background(), ep.Addr().String(), creds, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func ExampleEndpoint_Shutdown() {
 }
 
 func ExampleError_WithDetail() {
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("buy", func(context.Context, []byte) ([]byte, error) {
 		return nil, rpcnet.NewError(rpcnet.CodeFailedPrecondition, "out of stock").
 			WithDetail(&rpcnet.Detail{Name: "shop.v1.Alternative", Data: []byte("a red one")}).
@@ -254,7 +254,7 @@ func ExampleError_WithDetail() {
 }
 
 func ExampleCodeOf() {
-	t := rpcnet.InProcess(rpcnet.NewServer())
+	t := rpcnet.InProcess(rpcnet.NewServer(nil))
 	defer t.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

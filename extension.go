@@ -141,13 +141,10 @@ type protocolHandler struct {
 }
 
 // DialProtocol opens a mutually authenticated TLS 1.3 connection with the given
-// ALPN name to addr. The caller owns it. Of the options only [WithServerName]
-// and [WithVerifyPeer] have an effect.
-func (ep *Endpoint) DialProtocol(ctx context.Context, addr, alpn string, opts ...DialOption) (net.Conn, Peer, error) {
-	var cfg dialConfig
-	for _, o := range opts {
-		o.applyDial(&cfg)
-	}
+// ALPN name to addr. The caller owns it. Of the config only ServerNames and
+// VerifyPeer have an effect.
+func (ep *Endpoint) DialProtocol(ctx context.Context, addr, alpn string, config *DialConfig) (net.Conn, Peer, error) {
+	cfg := config.withDefaults(ep.cfg)
 	return dialLane(ctx, ep.source, addr, &cfg, alpn)
 }
 

@@ -17,16 +17,16 @@ import (
 )
 
 // proxied serves echoServer behind a proxy and dials through it.
-func proxied(t *testing.T, opts ...rpcnet.DialOption) (*rpctest.Proxy, *rpcnet.Conn) {
+func proxied(t *testing.T, cfg *rpcnet.DialConfig) (*rpctest.Proxy, *rpcnet.Conn) {
 	t.Helper()
-	ep := rpctest.Serve(t, echoServer())
+	ep := rpctest.Serve(t, echoServer(nil), nil)
 	p := rpctest.NewProxy(t, ep.Addr().String())
-	return p, rpctest.Dial(t, p.Addr(), opts...)
+	return p, rpctest.Dial(t, p.Addr(), cfg)
 }
 
 func TestSlowNetwork(t *testing.T) {
 	t.Parallel()
-	p, conn := proxied(t)
+	p, conn := proxied(t, nil)
 	p.Delay(20 * time.Millisecond)
 	for _, n := range []int{0, 100, 40_000, 1 << 20} { // large ones arrive in the midst of frames
 		mustEcho(t, conn, make([]byte, n))
@@ -49,7 +49,7 @@ func TestSlowNetwork(t *testing.T) {
 // stream never looks complete, and no call gets another's bytes.
 func TestTransportErrorIsNotACleanEnd(t *testing.T) {
 	t.Parallel()
-	p, conn := proxied(t)
+	p, conn := proxied(t, nil)
 	cut, whole := 0, 0
 	for round := range 40 {
 		p.CutAfter(int64(rand.N(400_000)))
@@ -104,7 +104,7 @@ func TestTransportErrorIsNotACleanEnd(t *testing.T) {
 // does so for every phase of the call.
 func TestContextEndsCallsOnAStalledNetwork(t *testing.T) {
 	t.Parallel()
-	p, conn := proxied(t, rpcnet.WithKeepalive(-1, 0), rpcnet.WithWriteTimeout(time.Hour))
+	p, conn := proxied(t, &rpcnet.DialConfig{KeepaliveIdle: -1, KeepaliveTimeout: 0, WriteTimeout: time.Hour})
 	mustEcho(t, conn, nil)
 	p.Stall()
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
@@ -154,7 +154,7 @@ func TestContextEndsCallsOnAStalledNetwork(t *testing.T) {
 // session, and the connection comes back by itself.
 func TestKeepaliveFindsADeadNetwork(t *testing.T) {
 	t.Parallel()
-	p, conn := proxied(t, rpcnet.WithKeepalive(50*time.Millisecond, 300*time.Millisecond))
+	p, conn := proxied(t, &rpcnet.DialConfig{KeepaliveIdle: 50 * time.Millisecond, KeepaliveTimeout: 300 * time.Millisecond})
 	mustEcho(t, conn, nil)
 	p.Stall()
 	_, err := rpcnet.CallRaw(within(t), conn, "wait", nil)
@@ -170,19 +170,19 @@ func TestKeepaliveFindsADeadNetwork(t *testing.T) {
 // Connections may be served in another order than they were made.
 func TestConnectionsOutOfOrder(t *testing.T) {
 	t.Parallel()
-	ep := rpctest.Serve(t, echoServer())
+	ep := rpctest.Serve(t, echoServer(nil), nil)
 	p := rpctest.NewProxy(t, ep.Addr().String())
 	p.HoldConnections(func(n int) time.Duration { return time.Duration(3-n) * 100 * time.Millisecond })
 	var dials sync.WaitGroup
 	for range 4 {
-		dials.Go(func() { mustEcho(t, rpctest.Dial(t, p.Addr()), []byte("x")) })
+		dials.Go(func() { mustEcho(t, rpctest.Dial(t, p.Addr(), nil), []byte("x")) })
 	}
 	dials.Wait()
 }
 
 func TestReconnect(t *testing.T) {
 	t.Parallel()
-	p, conn := proxied(t)
+	p, conn := proxied(t, nil)
 	mustEcho(t, conn, nil)
 	for range 3 {
 		ready, changed := conn.Ready()
@@ -226,7 +226,7 @@ func TestReconnect(t *testing.T) {
 // A server that accepts and hangs up is not dialled in a busy loop.
 func TestReconnectBacksOff(t *testing.T) {
 	t.Parallel()
-	p, conn := proxied(t)
+	p, conn := proxied(t, nil)
 	p.Refuse(true)
 	p.Cut()
 	before := p.Connections()
@@ -241,9 +241,9 @@ func TestReconnectBacksOff(t *testing.T) {
 // good order.
 func TestRestartLosesNoCall(t *testing.T) {
 	t.Parallel()
-	ep := rpctest.Serve(t, echoServer())
+	ep := rpctest.Serve(t, echoServer(nil), nil)
 	addr := ep.Addr().String()
-	conn := rpctest.Dial(t, addr)
+	conn := rpctest.Dial(t, addr, nil)
 	stop := make(chan struct{})
 	var callers sync.WaitGroup
 	for range 4 {
@@ -280,12 +280,12 @@ func TestRestartLosesNoCall(t *testing.T) {
 		creds := rpctest.Credentials(t)
 		var err error
 		for ep = nil; ep == nil; { // another test may have the port for a moment
-			if ep, err = rpcnet.Listen(addr, creds); err != nil {
+			if ep, err = rpcnet.Listen(addr, creds, nil); err != nil {
 				time.Sleep(10 * time.Millisecond)
 			}
 		}
-		serving(ep, echoServer())
-		mustEcho(t, rpctest.Dial(t, addr), nil)
+		serving(ep, echoServer(nil))
+		mustEcho(t, rpctest.Dial(t, addr, nil), nil)
 		ready, _ := conn.Ready()
 		for !ready {
 			time.Sleep(time.Millisecond)
@@ -312,7 +312,7 @@ func TestStreamsThatWereNotSentAreUnprocessed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, conn := proxied(t)
+			p, conn := proxied(t, nil)
 			fresh, sent := open(t, within(t), conn, "talk"), open(t, within(t), conn, "talk")
 			if err := sent.Send([]byte("x")); err != nil {
 				t.Fatal(err)
@@ -338,12 +338,12 @@ func TestStreamsThatWereNotSentAreUnprocessed(t *testing.T) {
 // Close waits for the sessions that the server drains, too. It does not run
 // beside other tests: it looks at all goroutines.
 func TestCloseWaitsForSessionsThatDrain(t *testing.T) {
-	srv := echoServer()
+	srv := echoServer(nil)
 	entered, release := held(srv)
 	for range 10 {
-		ep := rpctest.Listen(t)
+		ep := rpctest.Listen(t, nil)
 		go ep.Serve(context.Background(), srv)
-		conn := rpctest.Dial(t, ep.Addr().String())
+		conn := rpctest.Dial(t, ep.Addr().String(), nil)
 		wait, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{WaitForReady: true})
 		failed := make(chan error, 1)
 		go func() { _, err := rpcnet.CallRaw(wait, conn, "hold", nil); failed <- err }()
@@ -366,12 +366,13 @@ func TestCloseWaitsForSessionsThatDrain(t *testing.T) {
 func TestKeepaliveLeavesTimeToAnswer(t *testing.T) {
 	t.Parallel()
 	var lost []<-chan struct{}
-	for _, opt := range []rpcnet.LaneOption{
-		rpcnet.WithKeepalive(400*time.Millisecond, 100*time.Millisecond),
-		rpcnet.WithKeepalive(100*time.Millisecond, 100*time.Millisecond),
-		rpcnet.WithKeepalive(time.Minute, 0),
+	for _, times := range [][2]time.Duration{
+		{400 * time.Millisecond, 100 * time.Millisecond},
+		{100 * time.Millisecond, 100 * time.Millisecond},
+		{time.Minute, 0},
 	} {
-		ep := rpctest.Serve(t, echoServer(), opt)
+		ep := rpctest.Serve(t, echoServer(nil), &rpcnet.EndpointConfig{KeepaliveIdle: times[0], KeepaliveTimeout: times[1]})
+		opt := &rpcnet.DialConfig{KeepaliveIdle: times[0], KeepaliveTimeout: times[1]}
 		p := rpctest.NewProxy(t, ep.Addr().String())
 		conns := []*rpcnet.Conn{rpctest.Dial(t, ep.Addr().String(), opt), rpctest.Dial(t, p.Addr(), opt)}
 		for i, conn := range conns {

@@ -47,7 +47,7 @@ func (d certDir) write(b credentials.Bundle) {
 // listen opens an endpoint that looks at the files all the time.
 func (d certDir) listen(out *logs) *rpcnet.Endpoint {
 	creds := rpcnet.CertFiles(d.at("cert.pem"), d.at("key.pem"), d.at("ca.pem")).WithPoll(10 * time.Millisecond)
-	ep, err := rpcnet.Listen("127.0.0.1:0", creds, rpcnet.WithLogger(out.logger()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: out.logger()})
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -103,10 +103,10 @@ func TestFieldTheWrongOrderOfAChangeOfTheAuthority(t *testing.T) {
 	first := mustIssue(t, oldCA, credentials.Leaf{})
 	d := newCertDir(t, first)
 	ep := d.listen(&out)
-	serving(ep, echoServer())
+	serving(ep, echoServer(nil))
 	peer := newParty(t, oldCA, credentials.Leaf{})
 	reaches := func() error {
-		conn, err := rpcnet.Dial(within(t), ep.Addr().String(), peer.creds)
+		conn, err := rpcnet.Dial(within(t), ep.Addr().String(), peer.creds, nil)
 		if err != nil {
 			return err
 		}
@@ -213,17 +213,17 @@ func TestFieldAnAddressWithAZone(t *testing.T) {
 	host := zoned(t)
 	ip, _, _ := strings.Cut(host, "%")
 	party := newParty(t, newCA(t), credentials.Leaf{Hosts: []string{ip}})
-	ep, err := rpcnet.Listen(net.JoinHostPort(host, "0"), party.creds, rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
+	ep, err := rpcnet.Listen(net.JoinHostPort(host, "0"), party.creds, &rpcnet.EndpointConfig{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	serving(ep, echoServer())
+	serving(ep, echoServer(nil))
 	if !strings.Contains(ep.Addr().String(), "%") && ip != "::1" {
 		t.Errorf("the endpoint's address %s has lost its zone", ep.Addr())
 	}
 	_, port, _ := net.SplitHostPort(ep.Addr().String())
-	conn, err := rpcnet.Dial(within(t), net.JoinHostPort(host, port), party.creds)
+	conn, err := rpcnet.Dial(within(t), net.JoinHostPort(host, port), party.creds, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,32 +268,33 @@ func TestFieldWhatAServersCertificateIsFor(t *testing.T) {
 	t.Parallel()
 	const id = "spiffe://prod.example/worker"
 	ca := newCA(t)
-	anybody := rpcnet.WithVerifyPeer(func(rpcnet.Peer) error { return nil })
+	anybody := func(rpcnet.Peer) error { return nil }
 	for _, c := range []struct {
 		hosts []string
-		opts  []rpcnet.DialOption
+		cfg   rpcnet.DialConfig
 		says  []string // of the error; none: it connects
 	}{
-		{[]string{"127.0.0.1"}, nil, nil},
-		{[]string{"worker-a.prod"}, []rpcnet.DialOption{rpcnet.WithServerName("127.0.0.1", "worker-a.prod")}, nil},
-		{[]string{"worker-a.prod"}, nil, []string{"certificate does not carry 127.0.0.1: it is for worker-a.prod"}},
-		{[]string{"worker-a.prod"}, []rpcnet.DialOption{rpcnet.WithServerName("a.prod", "", "b.prod")}, []string{"does not carry a.prod or b.prod"}},
-		{[]string{"worker-a.prod"}, []rpcnet.DialOption{anybody}, []string{"does not carry 127.0.0.1"}},
-		{[]string{"10.0.0.7"}, []rpcnet.DialOption{anybody}, []string{"it is for 10.0.0.7"}},
-		{[]string{id}, nil, []string{"does not carry 127.0.0.1: it is for " + id, "rpcnet.WithServerName"}},
-		{[]string{id}, []rpcnet.DialOption{anybody}, nil},
-		{[]string{id}, []rpcnet.DialOption{rpcnet.WithServerName(id)}, nil},
-		{[]string{id, "worker-a.prod"}, []rpcnet.DialOption{rpcnet.WithServerName(id)}, nil},
-		{[]string{id}, []rpcnet.DialOption{rpcnet.WithServerName(id + "-b"), anybody}, []string{"does not carry " + id + "-b"}},
-		{[]string{id}, []rpcnet.DialOption{rpcnet.WithServerName(""), anybody}, nil},
-		{[]string{}, nil, []string{"it is for nobody"}},
+		{[]string{"127.0.0.1"}, rpcnet.DialConfig{}, nil},
+		{[]string{"worker-a.prod"}, rpcnet.DialConfig{ServerNames: []string{"127.0.0.1", "worker-a.prod"}}, nil},
+		{[]string{"worker-a.prod"}, rpcnet.DialConfig{}, []string{"certificate does not carry 127.0.0.1: it is for worker-a.prod"}},
+		{[]string{"worker-a.prod"}, rpcnet.DialConfig{ServerNames: []string{"a.prod", "", "b.prod"}}, []string{"does not carry a.prod or b.prod"}},
+		{[]string{"worker-a.prod"}, rpcnet.DialConfig{VerifyPeer: anybody}, []string{"does not carry 127.0.0.1"}},
+		{[]string{"10.0.0.7"}, rpcnet.DialConfig{VerifyPeer: anybody}, []string{"it is for 10.0.0.7"}},
+		{[]string{id}, rpcnet.DialConfig{}, []string{"does not carry 127.0.0.1: it is for " + id, "rpcnet.DialConfig.ServerNames"}},
+		{[]string{id}, rpcnet.DialConfig{VerifyPeer: anybody}, nil},
+		{[]string{id}, rpcnet.DialConfig{ServerNames: []string{id}}, nil},
+		{[]string{id, "worker-a.prod"}, rpcnet.DialConfig{ServerNames: []string{id}}, nil},
+		{[]string{id}, rpcnet.DialConfig{ServerNames: []string{id + "-b"}, VerifyPeer: anybody}, []string{"does not carry " + id + "-b"}},
+		{[]string{id}, rpcnet.DialConfig{ServerNames: []string{""}, VerifyPeer: anybody}, nil},
+		{[]string{}, rpcnet.DialConfig{}, []string{"it is for nobody"}},
 	} {
 		p := newParty(t, ca, credentials.Leaf{Hosts: c.hosts})
-		ep, err := rpcnet.Listen("127.0.0.1:0", p.creds, rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
+		ep, err := rpcnet.Listen("127.0.0.1:0", p.creds, &rpcnet.EndpointConfig{Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn, err := rpcnet.Dial(within(t), ep.Addr().String(), p.creds, append(c.opts, rpcnet.WithLogger(slog.New(slog.DiscardHandler)))...)
+		c.cfg.Logger = slog.New(slog.DiscardHandler)
+		conn, err := rpcnet.Dial(within(t), ep.Addr().String(), p.creds, &c.cfg)
 		if err == nil {
 			conn.Close()
 		}
@@ -312,12 +313,12 @@ func TestFieldWhatAServersCertificateIsFor(t *testing.T) {
 		}
 	}
 	stranger := newParty(t, newCA(t), credentials.Leaf{Hosts: []string{id}})
-	ep, err := rpcnet.Listen("127.0.0.1:0", stranger.creds, rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
+	ep, err := rpcnet.Listen("127.0.0.1:0", stranger.creds, &rpcnet.EndpointConfig{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	if _, err := rpcnet.Dial(within(t), ep.Addr().String(), newParty(t, ca, credentials.Leaf{}).creds, anybody); !errors.As(err, new(x509.UnknownAuthorityError)) {
+	if _, err := rpcnet.Dial(within(t), ep.Addr().String(), newParty(t, ca, credentials.Leaf{}).creds, &rpcnet.DialConfig{VerifyPeer: anybody}); !errors.As(err, new(x509.UnknownAuthorityError)) {
 		t.Errorf("a rule replaces the check of the authority: %v", err)
 	}
 	t.Log("field | a certificate for another name, for a SPIFFE id, for an address | the error says what it carries and what was wanted | 13 of 13")

@@ -36,7 +36,7 @@ func TestFieldADeadlineIsADeadline(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var ends []endedCall
-	srv := echoServer(rpcnet.WithServerInterceptors(watchEnds(&mu, &ends)))
+	srv := echoServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{watchEnds(&mu, &ends)}})
 	srv.Handle("derived", func(ctx context.Context, _ []byte) ([]byte, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -50,8 +50,8 @@ func TestFieldADeadlineIsADeadline(t *testing.T) {
 			}
 		}
 	})
-	ep := rpctest.Serve(t, srv)
-	conn := rpctest.Dial(t, ep.Addr().String())
+	ep := rpctest.Serve(t, srv, nil)
+	conn := rpctest.Dial(t, ep.Addr().String(), nil)
 	calls := map[string]func(ctx context.Context){
 		"wait":    func(ctx context.Context) { rpcnet.CallRaw(ctx, conn, "wait", nil) },
 		"derived": func(ctx context.Context) { rpcnet.CallRaw(ctx, conn, "derived", nil) },
@@ -109,13 +109,13 @@ func TestACancelIsNoDeadline(t *testing.T) {
 	var mu sync.Mutex
 	var ends []endedCall
 	begun := make(chan struct{}, 2)
-	ep := rpctest.Serve(t, echoServer(rpcnet.WithServerInterceptors(watchEnds(&mu, &ends), func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
+	ep := rpctest.Serve(t, echoServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{watchEnds(&mu, &ends), func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 		return func(ctx context.Context, spec *rpcnet.Spec, st rpcnet.ServerStream) error {
 			begun <- struct{}{}
 			return next(ctx, spec, st)
 		}
-	})))
-	conn := rpctest.Dial(t, ep.Addr().String())
+	}}}), nil)
+	conn := rpctest.Dial(t, ep.Addr().String(), nil)
 	for i, procedure := range []string{"wait", "talk"} {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		done := make(chan struct{})

@@ -18,18 +18,18 @@ func TestFieldASlowLinkLosesNoCall(t *testing.T) {
 	const idle, timeout = 100 * time.Millisecond, 400 * time.Millisecond
 	all := new(sync.WaitGroup)
 	all.Add(calls)
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("large", func(context.Context, []byte) ([]byte, error) {
 		all.Done()
 		all.Wait() // the answers go out at once
 		return make([]byte, size), nil
 	})
-	ep := rpctest.Serve(t, srv, rpcnet.WithWriteTimeout(timeout), rpcnet.WithKeepalive(idle, timeout))
+	ep := rpctest.Serve(t, srv, &rpcnet.EndpointConfig{WriteTimeout: timeout, KeepaliveIdle: idle, KeepaliveTimeout: timeout})
 	p := rpctest.NewProxy(t, ep.Addr().String())
 	if err := p.LimitRate(rate); err != nil {
 		t.Fatal(err)
 	}
-	conn := rpctest.Dial(t, p.Addr(), rpcnet.WithWriteTimeout(timeout), rpcnet.WithKeepalive(idle, timeout))
+	conn := rpctest.Dial(t, p.Addr(), &rpcnet.DialConfig{WriteTimeout: timeout, KeepaliveIdle: idle, KeepaliveTimeout: timeout})
 	begin := time.Now()
 	var wg sync.WaitGroup
 	for i := range calls {

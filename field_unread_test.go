@@ -19,7 +19,7 @@ func TestFieldUnreadStreamsHoldUpNobody(t *testing.T) { // not parallel: it take
 		{600, 7},  // nearly the window of a stream: 131 MiB
 		{2000, 2}, // 125 MiB
 	} {
-		srv := echoServer()
+		srv := echoServer(nil)
 		var blocked atomic.Int64 // handlers that have sent all
 		srv.HandleStream("pour", func(ctx context.Context, st rpcnet.ServerStream) error {
 			for range c.messages {
@@ -35,12 +35,12 @@ func TestFieldUnreadStreamsHoldUpNobody(t *testing.T) { // not parallel: it take
 			<-ctx.Done()
 			return nil
 		})
-		ep := rpctest.Serve(t, srv, rpcnet.WithMemoryBudget(1<<30))
+		ep := rpctest.Serve(t, srv, &rpcnet.EndpointConfig{MemoryBudget: 1 << 30})
 		for _, side := range []string{"the caller does not read", "the handler does not read"} {
 			t.Run(fmt.Sprintf("%d streams, %s", c.streams, side), func(t *testing.T) {
 				ctx, cancel := context.WithCancel(within(t))
 				defer cancel()
-				conn := rpctest.Dial(t, ep.Addr().String())
+				conn := rpctest.Dial(t, ep.Addr().String(), nil)
 				name := "pour"
 				if side == "the handler does not read" {
 					name = "deaf"

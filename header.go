@@ -12,7 +12,7 @@ import (
 // A Header is the metadata of a call. Keys are lower-case ASCII letters,
 // digits, '-', '_' and '.'; the methods, and [CallOptions], take upper-case
 // letters for lower-case ones, as HTTP/2 libraries do. Values are UTF-8, or any
-// bytes when the key ends in "-bin". All keys and values together are at most 16 KiB ([MaxMetadataSize])
+// bytes when the key ends in "-bin". All keys and values together are at most 16 KiB
 // and 1024 in number.
 //
 // Metadata that comes from a peer and breaks these rules fails its call: that of
@@ -24,8 +24,8 @@ import (
 // receiver's to read and not to change.
 type Header map[string][]string
 
-// MaxMetadataSize is the limit, in bytes, of the keys and values of one Header.
-const MaxMetadataSize = 16 << 10
+// maxMetadataSize is the limit, in bytes, of the keys and values of one Header.
+const maxMetadataSize = 16 << 10
 
 // maxMetadataEntries is the limit of the keys and values of one Header, which
 // keeps their lengths on the wire within what a frame may be larger.
@@ -81,8 +81,8 @@ func (h Header) Validate() error {
 	if entries > maxMetadataEntries {
 		return Errorf(CodeResourceExhausted, "metadata of %d keys and values is over the limit of %d, which the protocol sets", entries, maxMetadataEntries)
 	}
-	if size > MaxMetadataSize {
-		return Errorf(CodeResourceExhausted, "metadata of %d bytes is over the limit of %d bytes, which the protocol sets (rpcnet.MaxMetadataSize)", size, MaxMetadataSize)
+	if size > maxMetadataSize {
+		return Errorf(CodeResourceExhausted, "metadata of %d bytes is over the limit of %d bytes, which the protocol sets", size, maxMetadataSize)
 	}
 	return nil
 }

@@ -79,12 +79,12 @@ func TestStrangersAreRefused(t *testing.T) {
 	ca := newCA(t)
 	node := newParty(t, ca, credentials.Leaf{})
 	var out logs
-	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithLogger(out.logger()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: out.logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	serving(ep, echoServer())
+	serving(ep, echoServer(nil))
 	addr := ep.Addr().String()
 	good := func() *tls.Config { return node.source.ClientConfig("127.0.0.1", []string{"rpcnet/1"}) }
 	stranger := newParty(t, newCA(t), credentials.Leaf{})
@@ -135,7 +135,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	if _, err := io.Copy(io.Discard, plain); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("a client without TLS is kept")
 	}
-	conn, err := rpcnet.Dial(within(t), addr, node.creds)
+	conn, err := rpcnet.Dial(within(t), addr, node.creds, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestWrongServersAreRefused(t *testing.T) {
 	ca := newCA(t)
 	node := newParty(t, ca, credentials.Leaf{})
 	serve := func(p party) string {
-		ep, err := rpcnet.Listen("127.0.0.1:0", p.creds, rpcnet.WithLogger(rpctest.Logger(t)))
+		ep, err := rpcnet.Listen("127.0.0.1:0", p.creds, &rpcnet.EndpointConfig{Logger: rpctest.Logger(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,8 +161,8 @@ func TestWrongServersAreRefused(t *testing.T) {
 	}
 	named := serve(newParty(t, ca, credentials.Leaf{Hosts: []string{"worker.example.org", "spiffe://example.org/worker"}}))
 	stranger := serve(newParty(t, newCA(t), credentials.Leaf{}))
-	dial := func(addr string, opts ...rpcnet.DialOption) error {
-		conn, err := rpcnet.Dial(within(t), addr, node.creds, append(opts, rpcnet.WithLogger(rpctest.Logger(t)))...)
+	dial := func(addr string, names ...string) error {
+		conn, err := rpcnet.Dial(within(t), addr, node.creds, &rpcnet.DialConfig{ServerNames: names, Logger: rpctest.Logger(t)})
 		if err == nil {
 			conn.Close()
 			return nil
@@ -176,13 +176,13 @@ func TestWrongServersAreRefused(t *testing.T) {
 	if err := dial(stranger); err == nil || !strings.Contains(err.Error(), "x509") {
 		t.Errorf("another authority: %v", err)
 	}
-	if err := dial(named, rpcnet.WithServerName("worker.example.org")); err != nil {
-		t.Errorf("WithServerName: %v", err)
+	if err := dial(named, "worker.example.org"); err != nil {
+		t.Errorf("ServerNames: %v", err)
 	}
-	if err := dial(named, rpcnet.WithServerName("director.example.org")); err == nil {
-		t.Error("the wrong WithServerName is accepted")
+	if err := dial(named, "director.example.org"); err == nil {
+		t.Error("a name that the certificate does not carry is accepted")
 	}
-	if _, err := rpcnet.Dial(within(t), "no port", node.creds); err == nil || !strings.Contains(err.Error(), "host:port") {
+	if _, err := rpcnet.Dial(within(t), "no port", node.creds, nil); err == nil || !strings.Contains(err.Error(), "host:port") {
 		t.Errorf("an address without a port: %v", err)
 	}
 }
@@ -190,15 +190,15 @@ func TestWrongServersAreRefused(t *testing.T) {
 // Whoever Authorize refuses hears why.
 func TestAuthorizeSaysWhy(t *testing.T) {
 	t.Parallel()
-	ep := rpctest.Serve(t, echoServer(), rpcnet.WithAuthorize(func(p rpcnet.Peer) error {
+	ep := rpctest.Serve(t, echoServer(nil), &rpcnet.EndpointConfig{Authorize: func(p rpcnet.Peer) error {
 		if p.ID != "localhost" || len(p.Chain) == 0 || p.Addr == nil {
 			return errors.New("only localhost may come here")
 		}
 		return nil
-	}))
-	mustEcho(t, rpctest.Dial(t, ep.Addr().String()), nil)
+	}})
+	mustEcho(t, rpctest.Dial(t, ep.Addr().String(), nil), nil)
 	for range 20 {
-		_, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, "elsewhere", "127.0.0.1"))
+		_, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, "elsewhere", "127.0.0.1"), nil)
 		if err == nil || !strings.Contains(err.Error(), "only localhost may come here") {
 			t.Fatalf("the refused hear %v", err)
 		}
@@ -208,16 +208,16 @@ func TestAuthorizeSaysWhy(t *testing.T) {
 // A check of callers that panics refuses them, and ends nothing else.
 func TestAuthorizeThatPanicsRefuses(t *testing.T) {
 	t.Parallel()
-	ep := rpctest.Serve(t, echoServer(), rpcnet.WithLogger(slog.New(slog.DiscardHandler)), rpcnet.WithAuthorize(func(p rpcnet.Peer) error {
+	ep := rpctest.Serve(t, echoServer(nil), &rpcnet.EndpointConfig{Logger: slog.New(slog.DiscardHandler), Authorize: func(p rpcnet.Peer) error {
 		if p.ID != "localhost" {
 			panic("an unusual certificate")
 		}
 		return nil
-	}))
-	if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, "elsewhere", "127.0.0.1")); err == nil || !strings.Contains(err.Error(), "the check of callers failed") {
+	}})
+	if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, "elsewhere", "127.0.0.1"), nil); err == nil || !strings.Contains(err.Error(), "the check of callers failed") {
 		t.Errorf("the refused hear %v", err)
 	}
-	mustEcho(t, rpctest.Dial(t, ep.Addr().String()), nil)
+	mustEcho(t, rpctest.Dial(t, ep.Addr().String(), nil), nil)
 }
 
 // attack is one way to misbehave on a session. It writes until it is told to
@@ -303,17 +303,16 @@ func attacks() map[string]attack {
 func TestHostilePeersHurtNobodyElse(t *testing.T) {
 	ca := newCA(t)
 	node := newParty(t, ca, credentials.Leaf{})
-	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithLogger(rpctest.Logger(t)),
-		rpcnet.WithKeepalive(200*time.Millisecond, time.Second), rpcnet.WithWriteTimeout(time.Second))
+	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: rpctest.Logger(t), KeepaliveIdle: 200 * time.Millisecond, KeepaliveTimeout: time.Second, WriteTimeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan struct{})
-	go func() { defer close(served); ep.Serve(context.Background(), echoServer()) }()
+	go func() { defer close(served); ep.Serve(context.Background(), echoServer(nil)) }()
 	for !ep.Serves() {
 		runtime.Gosched()
 	}
-	victim, err := rpcnet.Dial(within(t), ep.Addr().String(), node.creds)
+	victim, err := rpcnet.Dial(within(t), ep.Addr().String(), node.creds, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,7 +358,7 @@ func heapInUse() int64 {
 
 // A thousand connections that never finish their handshake keep nobody out.
 func TestSlowHandshakesKeepNobodyOut(t *testing.T) {
-	ep := rpctest.Serve(t, echoServer())
+	ep := rpctest.Serve(t, echoServer(nil), nil)
 	var idle []net.Conn
 	defer func() {
 		for _, c := range idle {
@@ -375,10 +374,10 @@ func TestSlowHandshakesKeepNobodyOut(t *testing.T) {
 		idle = append(idle, c)
 		c.Write([]byte{22, 3, 1, 2, 0, 1}) // the beginning of a ClientHello
 		if i%250 == 0 {
-			mustEcho(t, rpctest.Dial(t, ep.Addr().String()), nil)
+			mustEcho(t, rpctest.Dial(t, ep.Addr().String(), nil), nil)
 		}
 	}
-	mustEcho(t, rpctest.Dial(t, ep.Addr().String()), nil)
+	mustEcho(t, rpctest.Dial(t, ep.Addr().String(), nil), nil)
 	if h := heapInUse(); h-before > 100<<20 {
 		t.Errorf("the heap grew by %d MiB", (h-before)>>20)
 	}

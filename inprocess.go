@@ -32,7 +32,7 @@ func InProcess(srv *Server) *Conn {
 	}()
 	client, _ := session.New(near, session.Config{KeepaliveIdle: -1}, settingsTimeout, nil)
 	server := <-served
-	c := &Conn{addr: "in process", cfg: dialConfig{logger: slog.Default()}, changed: make(chan struct{}), done: make(chan struct{})}
+	c := &Conn{addr: "in process", cfg: DialConfig{Logger: slog.Default()}, changed: make(chan struct{}), done: make(chan struct{})}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.current.Store(&connected{Session: client})
 	go func() {

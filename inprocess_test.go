@@ -14,7 +14,7 @@ import (
 )
 
 func localServer() *rpcnet.Server {
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
 	srv.Handle("nap", func(_ context.Context, in []byte) ([]byte, error) {
 		time.Sleep(time.Millisecond)
@@ -148,7 +148,7 @@ func TestCloseFailsCallsAndIsIdempotent(t *testing.T) {
 
 func TestPeerIsEmptyInProcess(t *testing.T) {
 	t.Parallel()
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("who", func(ctx context.Context, _ []byte) ([]byte, error) {
 		return []byte(rpcnet.ServerCallFrom(ctx).Peer().ID), nil
 	})

@@ -1,6 +1,7 @@
 package rpcnet
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -9,55 +10,70 @@ import (
 
 // This file says what sets a limit of a call, in the words of its errors.
 
+// What may set a limit.
 const (
 	setByMaxSize      = "maxsize= of the method (//rpcnet:limits)"
 	setByMaxSizeHere  = "rpcnet.CallOptions.MaxMessageSize of the client or the call"
-	setByMaxSizeThere = "rpcnet.WithMaxMessageSize of the server"
-	setByNobody       = "rpcnet.DefaultMaxMessageSize, for a procedure that the server does not have"
+	setByMaxSizeThere = "rpcnet.ServerConfig.MaxMessageSize of the server"
+	setByNothing      = "the default for a procedure that the server does not have"
 	setByBudget       = "budget= of the method (//rpcnet:limits)"
 	setByDepth        = "depth= of the method (//rpcnet:limits)"
-	setByDecodeLimits = "rpcnet.WithDecodeLimits of a server, a client or a call"
+	setByCaller       = "rpcnet.CallOptions.DecodeLimits of the client or the call"
+	setByServer       = "rpcnet.ServerConfig.DecodeLimits of the server"
 )
 
-// decodeLimits returns the limits of a procedure: its own where it has some,
-// else those chosen, which may be nil.
-func decodeLimits(spec *Spec, chosen *cbor.Limits) cbor.Limits {
-	l := spec.Limits
-	if chosen != nil && l.Depth == 0 {
-		l.Depth = chosen.Depth
+// defaultMaxMessageSize is the limit, in bytes, of one message in either direction
+// when nothing else is chosen.
+const defaultMaxMessageSize = 4 << 20
+
+// messageLimits are what decoding one message of a procedure may cost.
+type messageLimits struct {
+	cbor.Limits              // the procedure's own where it has some, else what setBy says
+	own         *cbor.Limits // of the procedure
+	setBy       string       // what sets those that the procedure leaves open
+}
+
+// callLimits returns the limits of a procedure for its caller.
+func callLimits(spec *Spec, opts *CallOptions) messageLimits {
+	return messageLimits{mergedLimits(spec.Limits, opts.DecodeLimits), &spec.Limits, setByCaller}
+}
+
+// serverLimits returns the limits of a procedure for its server.
+func serverLimits(spec *Spec, cfg *ServerConfig) messageLimits {
+	return messageLimits{mergedLimits(spec.Limits, cfg.DecodeLimits), &spec.Limits, setByServer}
+}
+
+// mergedLimits returns own where it is not zero, and chosen elsewhere.
+func mergedLimits(own, chosen cbor.Limits) cbor.Limits {
+	return cbor.Limits{Depth: cmp.Or(own.Depth, chosen.Depth), Budget: cmp.Or(own.Budget, chosen.Budget)}
+}
+
+// forSending returns what a message of n bytes is held to when it is sent: the
+// limits of its procedure. Where it has none the peer's count, which are not
+// known: then it is the wider of this side's and the defaults.
+func (l messageLimits) forSending(n int) messageLimits {
+	var defaults cbor.Limits
+	if l.own.Depth == 0 && l.DepthLimit() < defaults.DepthLimit() {
+		l.Depth = 0
 	}
-	if chosen != nil && l.Budget == 0 {
-		l.Budget = chosen.Budget
+	if l.own.Budget == 0 && l.BudgetFor(n) < defaults.BudgetFor(n) {
+		l.Budget = 0
 	}
 	return l
 }
 
-// sendLimits returns what a message of n bytes is held to when it is sent: the
-// limits of its procedure; else the peer's, which are not known, and so the
-// wider of this side's, own, and the defaults.
-func sendLimits(spec *Spec, own cbor.Limits, n int) cbor.Limits {
-	var defaults cbor.Limits
-	if spec.Limits.Depth == 0 && own.DepthLimit() < defaults.DepthLimit() {
-		own.Depth = 0
-	}
-	if spec.Limits.Budget == 0 && own.BudgetFor(n) < defaults.BudgetFor(n) {
-		own.Budget = 0
-	}
-	return own
-}
-
-// namedLimit says of an error of a message of n bytes what sets the limit that
-// the message is over, if it is over one.
-func namedLimit(err error, spec *Spec, l cbor.Limits, n int) error {
-	setBy := setByDecodeLimits
+// named returns err, an error of a message of n bytes, with what sets the limit
+// that the message is over, if it is over one.
+func (l messageLimits) named(err error, n int) error {
+	setBy := l.setBy
 	switch {
 	case errors.Is(err, cbor.ErrBudget):
-		if spec.Limits.Budget != 0 {
+		if l.own.Budget != 0 {
 			setBy = setByBudget
 		}
 		return fmt.Errorf("%w; the limit is %d bytes, which is set by %s", err, l.BudgetFor(n), setBy)
 	case errors.Is(err, cbor.ErrDepth):
-		if spec.Limits.Depth != 0 {
+		if l.own.Depth != 0 {
 			setBy = setByDepth
 		}
 		return fmt.Errorf("%w; the limit is %d levels, which is set by %s", err, l.DepthLimit(), setBy)

@@ -88,7 +88,7 @@ func sheetSpec(shape rpcnet.Shape) *rpcnet.Spec {
 // A limitCase is one way to go over a limit of a call. Each side has its options.
 type limitCase struct {
 	spec   func(*rpcnet.Spec)
-	server []rpcnet.ServerOption
+	server rpcnet.ServerConfig
 	client *rpcnet.CallOptions
 	send   *sheet // what the caller sends
 	answer *sheet // what the handler sends; nil: nothing much
@@ -106,37 +106,37 @@ func header(key string, values ...string) func(context.Context) context.Context 
 // limitCases is every limit of a call, how to go over it, and what its error
 // must say: the exact sizes, and the option or the directive that sets it.
 func limitCases() map[string]limitCase {
-	small := rpcnet.WithMaxMessageSize(1000)
-	tight := rpcnet.WithDecodeLimits(rpcnet.DecodeLimits{Budget: 50_000})
-	flat := rpcnet.WithDecodeLimits(rpcnet.DecodeLimits{Depth: 10})
+	small := rpcnet.ServerConfig{MaxMessageSize: 1000}
+	tight := rpcnet.ServerConfig{DecodeLimits: rpcnet.DecodeLimits{Budget: 50_000}}
+	flat := rpcnet.ServerConfig{DecodeLimits: rpcnet.DecodeLimits{Depth: 10}}
 	smallCall := &rpcnet.CallOptions{MaxMessageSize: 1000}
 	tightCall := &rpcnet.CallOptions{DecodeLimits: rpcnet.DecodeLimits{Budget: 50_000}}
 	wideCall := &rpcnet.CallOptions{DecodeLimits: rpcnet.DecodeLimits{Budget: -1, Depth: -1}}
 	limits := func(size int, l cbor.Limits) func(*rpcnet.Spec) {
 		return func(s *rpcnet.Spec) { s.MaxMessageSize, s.Limits = size, l }
 	}
-	const size, option, call, directive = "over the limit of 1000 bytes", "rpcnet.WithMaxMessageSize", "rpcnet.CallOptions.MaxMessageSize", "maxsize="
+	const size, option, call, directive = "over the limit of 1000 bytes", "rpcnet.ServerConfig.MaxMessageSize", "rpcnet.CallOptions.MaxMessageSize", "maxsize="
 	return map[string]limitCase{
 		"size, request, client":             {client: smallCall, send: rows(2000), want: []string{"message of 2013 bytes", size, call}},
-		"size, request, server":             {server: []rpcnet.ServerOption{small}, send: rows(2000), want: []string{"message of", size, option + " of the server"}},
-		"size, response, server":            {server: []rpcnet.ServerOption{small}, send: rows(1), answer: rows(2000), want: []string{"message of 2013 bytes", size, option + " of the server"}},
+		"size, request, server":             {server: small, send: rows(2000), want: []string{"message of", size, option + " of the server"}},
+		"size, response, server":            {server: small, send: rows(1), answer: rows(2000), want: []string{"message of 2013 bytes", size, option + " of the server"}},
 		"size, response, client":            {client: smallCall, send: rows(1), answer: rows(2000), want: []string{"message of", size, call + " of the client"}},
 		"size, request, directive":          {spec: limits(1000, cbor.Limits{}), send: rows(2000), want: []string{"message of 2013 bytes", size, directive}},
 		"size, response, directive":         {spec: limits(1000, cbor.Limits{}), send: rows(1), answer: rows(2000), want: []string{"message of 2013 bytes", size, directive}},
 		"size, request, server's directive": {spec: limits(1000, cbor.Limits{}), client: &rpcnet.CallOptions{MaxMessageSize: -1}, send: rows(2000), want: []string{"message of", size, directive}},
 		"size by one byte":                  {spec: limits(1<<20, cbor.Limits{Budget: -1}), send: rows(1<<20 - 14), want: []string{"message of 1048577 bytes is over the limit of 1048576 bytes", directive}},
-		"memory, request, default":          {send: rows(100_000), want: []string{"more memory than allowed", "19977696 bytes", "rpcnet.WithDecodeLimits"}},
-		"memory, response, default":         {send: rows(1), answer: rows(100_000), want: []string{"response", "more memory than allowed", "19977696 bytes", "rpcnet.WithDecodeLimits"}},
-		"memory, request, server":           {server: []rpcnet.ServerOption{tight}, send: rows(1000), want: []string{"rows: the value takes more memory than allowed", "50000 bytes", "rpcnet.WithDecodeLimits"}},
-		"memory, response, client":          {client: tightCall, send: rows(1), answer: rows(1000), want: []string{"response: rows: ", "50000 bytes", "rpcnet.WithDecodeLimits"}},
+		"memory, request, default":          {send: rows(100_000), want: []string{"more memory than allowed", "19977696 bytes", "rpcnet.CallOptions.DecodeLimits"}},
+		"memory, response, default":         {send: rows(1), answer: rows(100_000), want: []string{"response", "more memory than allowed", "19977696 bytes", "rpcnet.ServerConfig.DecodeLimits"}},
+		"memory, request, server":           {server: tight, send: rows(1000), want: []string{"rows: the value takes more memory than allowed", "50000 bytes", "rpcnet.ServerConfig.DecodeLimits"}},
+		"memory, response, client":          {client: tightCall, send: rows(1), answer: rows(1000), want: []string{"response: rows: ", "50000 bytes", "rpcnet.CallOptions.DecodeLimits"}},
 		"memory, request, directive":        {spec: limits(0, cbor.Limits{Budget: 50_000}), send: rows(1000), want: []string{"50000 bytes", "budget="}},
 		"memory, response, directive":       {spec: limits(0, cbor.Limits{Budget: 50_000}), send: rows(1), answer: rows(1000), want: []string{"50000 bytes", "budget="}},
-		"depth, request, default":           {send: deepSheet(70), want: []string{"nested too deep", "64 levels", "rpcnet.WithDecodeLimits"}},
-		"depth, request, receiver's":        {client: wideCall, send: deepSheet(70), want: []string{"nested too deep", "64 levels", "rpcnet.WithDecodeLimits"}},
-		"depth, request, server":            {server: []rpcnet.ServerOption{flat}, send: deepSheet(20), want: []string{"nested too deep", "10 levels", "rpcnet.WithDecodeLimits"}},
-		"depth, response, server":           {send: rows(1), answer: deepSheet(70), want: []string{"response", "nested too deep", "64 levels", "rpcnet.WithDecodeLimits"}},
+		"depth, request, default":           {send: deepSheet(70), want: []string{"nested too deep", "64 levels", "rpcnet.CallOptions.DecodeLimits"}},
+		"depth, request, receiver's":        {client: wideCall, send: deepSheet(70), want: []string{"nested too deep", "64 levels", "rpcnet.CallOptions.DecodeLimits"}},
+		"depth, request, server":            {server: flat, send: deepSheet(20), want: []string{"nested too deep", "10 levels", "rpcnet.ServerConfig.DecodeLimits"}},
+		"depth, response, server":           {send: rows(1), answer: deepSheet(70), want: []string{"response", "nested too deep", "64 levels", "rpcnet.ServerConfig.DecodeLimits"}},
 		"depth, request, directive":         {spec: limits(0, cbor.Limits{Depth: 10}), send: deepSheet(20), want: []string{"nested too deep", "10 levels", "depth="}},
-		"metadata, bytes":                   {ctx: header("k", strings.Repeat("x", 20_000)), send: rows(1), want: []string{"20001 bytes", "16384", "rpcnet.MaxMetadataSize"}},
+		"metadata, bytes":                   {ctx: header("k", strings.Repeat("x", 20_000)), send: rows(1), want: []string{"20001 bytes", "16384", "the protocol"}},
 		"metadata, number":                  {ctx: header("k", slices.Repeat([]string{""}, 2000)...), send: rows(1), want: []string{"2001 keys and values", "1024", "the protocol"}},
 		"metadata, key":                     {ctx: header("ä", "x"), send: rows(1), want: []string{`"ä"`, "lower-case letter"}},
 		"procedure name":                    {spec: func(s *rpcnet.Spec) { s.Procedure = strings.Repeat("x", 256) }, send: rows(1), want: []string{"256 bytes", "want 1 to 255"}},
@@ -159,7 +159,7 @@ func (c *limitCase) run(t *testing.T, shape rpcnet.Shape, overTLS bool) error {
 		served = *spec
 		served.Procedure = "/x.S/M"
 	}
-	srv := rpcnet.NewServer(append(c.server, rpcnet.WithLogger(slog.New(slog.DiscardHandler)))...)
+	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Logger: slog.New(slog.DiscardHandler), MaxMessageSize: c.server.MaxMessageSize, DecodeLimits: c.server.DecodeLimits})
 	srv.Register(rpcnet.Method{Spec: &served, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 		if err := s.Recv(new(sheet)); err != nil {
 			return err
@@ -171,7 +171,7 @@ func (c *limitCase) run(t *testing.T, shape rpcnet.Shape, overTLS bool) error {
 	}})
 	var tr rpcnet.Transport
 	if overTLS {
-		tr = rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+		tr = rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 	} else {
 		p := rpcnet.InProcess(srv)
 		t.Cleanup(func() { p.Close() })
@@ -222,18 +222,18 @@ func TestFieldFixedLimitsSayWhatIsRight(t *testing.T) {
 		return func() error { _, err := cluster.ParseSelector(text); return err }
 	}
 	join := func(cfg cluster.Config) func() error {
-		return func() error { _, err := cluster.Join(within(t), rpctest.Listen(t), &cfg); return err }
+		return func() error { _, err := cluster.Join(within(t), rpctest.Listen(t, nil), &cfg); return err }
 	}
 	target := func(to rpcnet.Target) func() error {
 		return func() error {
-			_, err := rpcnet.Dial(within(t), "127.0.0.1:1", rpctest.Credentials(t), rpcnet.WithTarget(to))
+			_, err := rpcnet.Dial(within(t), "127.0.0.1:1", rpctest.Credentials(t), &rpcnet.DialConfig{Target: to})
 			return err
 		}
 	}
 	serve := func(procedure string) func() error {
 		return func() (err error) { // a name is the program's own: a wrong one is a panic
 			defer func() { err = fmt.Errorf("%v", recover()) }()
-			rpcnet.NewServer().Handle(procedure, nil)
+			rpcnet.NewServer(nil).Handle(procedure, nil)
 			return nil
 		}
 	}

@@ -51,8 +51,8 @@ func unprocessed(err error) bool {
 
 // echoServer serves "echo", the stream "talk", which is an echo too, and
 // "count", which streams as many numbered messages as its request says.
-func echoServer(opts ...rpcnet.ServerOption) *rpcnet.Server {
-	srv := rpcnet.NewServer(opts...)
+func echoServer(cfg *rpcnet.ServerConfig) *rpcnet.Server {
+	srv := rpcnet.NewServer(cfg)
 	srv.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
 	srv.Handle("wait", func(ctx context.Context, _ []byte) ([]byte, error) {
 		<-ctx.Done()

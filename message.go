@@ -12,7 +12,7 @@ type buffer struct{ b []byte }
 
 // keepBuffer is the largest buffer that goes back to the pool: one for a
 // message of the default limit.
-const keepBuffer = DefaultMaxMessageSize + 64<<10
+const keepBuffer = defaultMaxMessageSize + 64<<10
 
 var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 512)} }}
 
@@ -33,7 +33,7 @@ func (m *Message) raw() bool { return m.Append == nil }
 
 // appendMessage appends the encoding of msg, which a peer takes that decodes
 // with limits l, or with the defaults if those are wider.
-func appendMessage(dst []byte, spec *Spec, m *Message, enc Encoding, msg any, l cbor.Limits) ([]byte, error) {
+func appendMessage(dst []byte, spec *Spec, m *Message, enc Encoding, msg any, l messageLimits) ([]byte, error) {
 	if m.raw() {
 		switch msg := msg.(type) {
 		case []byte:
@@ -56,15 +56,15 @@ func appendMessage(dst []byte, spec *Spec, m *Message, enc Encoding, msg any, l 
 }
 
 // appendFitting is appendMessage in the encoding of m.
-func (m *Message) appendFitting(dst []byte, spec *Spec, msg any, l cbor.Limits) ([]byte, error) {
+func (m *Message) appendFitting(dst []byte, spec *Spec, msg any, l messageLimits) ([]byte, error) {
 	out, err := m.Append(dst, msg)
 	if err != nil || m.Fits == nil {
 		return out, err
 	}
 	encoded := out[len(dst):]
-	l = sendLimits(spec, l, len(encoded))
-	if err := m.Fits(msg, encoded, l); err != nil {
-		return out, namedLimit(err, spec, l, len(encoded))
+	l = l.forSending(len(encoded))
+	if err := m.Fits(msg, encoded, l.Limits); err != nil {
+		return out, l.named(err, len(encoded))
 	}
 	return out, nil
 }
@@ -83,7 +83,7 @@ func notBytes(msg any) error {
 }
 
 // decodeMessage decodes p into msg, a pointer. It keeps nothing of p.
-func decodeMessage(spec *Spec, m *Message, enc Encoding, p []byte, msg any, limits cbor.Limits) error {
+func decodeMessage(spec *Spec, m *Message, enc Encoding, p []byte, msg any, limits messageLimits) error {
 	if m.raw() {
 		return decodeRaw(p, msg)
 	}
@@ -97,13 +97,13 @@ func decodeMessage(spec *Spec, m *Message, enc Encoding, p []byte, msg any, limi
 		p = b.b
 	}
 	d := decoders.Get().(*cbor.Decoder)
-	d.Reset(p, limits)
+	d.Reset(p, limits.Limits)
 	m.Decode(d, msg)
 	err := d.Finish()
 	d.Reset(nil, cbor.Limits{})
 	decoders.Put(d)
 	if err != nil {
-		return namedLimit(err, spec, limits, len(p))
+		return limits.named(err, len(p))
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func badMetadata() map[string][]byte {
 		"empty key":        one("", "value"),
 		"line break":       one("key\r\n", "value"),
 		"not UTF-8":        one("key", "\xff"),
-		"over 16 KiB":      one("key", strings.Repeat("x", rpcnet.MaxMetadataSize+1)),
+		"over 16 KiB":      one("key", strings.Repeat("x", 16<<10+1)),
 		"twice":            append(one("key", "a"), one("key", "b")...),
 	}
 }
@@ -54,18 +54,18 @@ func badMetadata() map[string][]byte {
 func TestMalformedMetadataOfARequestIsRefused(t *testing.T) {
 	t.Parallel()
 	node := newParty(t, newCA(t), credentials.Leaf{})
-	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithLogger(rpctest.Logger(t)))
+	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: rpctest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ep.Close()
 	var seen atomic.Int64
-	srv := rpcnet.NewServer(rpcnet.WithServerInterceptors(func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
+	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 		return func(ctx context.Context, spec *rpcnet.Spec, st rpcnet.ServerStream) error {
 			seen.Add(1)
 			return next(ctx, spec, st)
 		}
-	}))
+	}}})
 	srv.Handle("unary", func(ctx context.Context, _ []byte) ([]byte, error) {
 		return []byte(rpcnet.ServerCallFrom(ctx).Header().Get("key-bin")), nil
 	})
@@ -169,7 +169,7 @@ func TestMalformedMetadataOfAResponseIsAnError(t *testing.T) {
 		})
 	}
 	for name, trailer := range map[string]rpcnet.Header{
-		"trailer with upper case": {"Key": {"v"}}, "trailer over 16 KiB": {"key": {strings.Repeat("x", rpcnet.MaxMetadataSize)}},
+		"trailer with upper case": {"Key": {"v"}}, "trailer over 16 KiB": {"key": {strings.Repeat("x", 16<<10)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -185,7 +185,7 @@ func TestMalformedMetadataOfAResponseIsAnError(t *testing.T) {
 // checkResponses expects calls with a record to fail, and others not to.
 func checkResponses(t *testing.T, addr string, node party) {
 	t.Helper()
-	conn, err := rpcnet.Dial(within(t), addr, node.creds, rpcnet.WithLogger(rpctest.Logger(t)))
+	conn, err := rpcnet.Dial(within(t), addr, node.creds, &rpcnet.DialConfig{Logger: rpctest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

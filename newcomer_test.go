@@ -38,12 +38,12 @@ func TestFieldErrorsNameTheirCodeOnce(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(within(t))
 	cancel(rpcnet.NewError(rpcnet.CodeCanceled, "as asked"))
-	p := rpcnet.InProcess(rpcnet.NewServer())
+	p := rpcnet.InProcess(rpcnet.NewServer(nil))
 	defer p.Close()
 	if _, err := rpcnet.CallRaw(ctx, p, "x", nil); err == nil || strings.Count(err.Error(), "Canceled") != 1 {
 		t.Errorf("cause of a context: %v", err)
 	}
-	conn, err := rpcnet.Dial(within(t), "127.0.0.1:1", rpctest.Credentials(t), rpcnet.WithLazyDial())
+	conn, err := rpcnet.Dial(within(t), "127.0.0.1:1", rpctest.Credentials(t), &rpcnet.DialConfig{Lazy: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestFieldErrorsNameTheirCodeOnce(t *testing.T) {
 
 func TestFieldHeaderKeysAreLowered(t *testing.T) {
 	t.Parallel()
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("m", func(ctx context.Context, in []byte) ([]byte, error) {
 		c := rpcnet.ServerCallFrom(ctx)
 		if err := c.SetHeader("X-Answer", "1"); err != nil {
@@ -73,7 +73,7 @@ func TestFieldHeaderKeysAreLowered(t *testing.T) {
 	})
 	local := rpcnet.InProcess(srv)
 	defer local.Close()
-	for name, tr := range map[string]rpcnet.Transport{"inproc": local, "tls": rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())} {
+	for name, tr := range map[string]rpcnet.Transport{"inproc": local, "tls": rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)} {
 		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Header: rpcnet.Header{"x-request-id": {"lost"}}})
 		ctx, call := rpcnet.NewCall(ctx, rpcnet.CallOptions{Header: rpcnet.Header{"X-Request-Id": {"a"}}})
 		out, err := rpcnet.CallRaw(ctx, tr, "m", nil)
@@ -104,7 +104,7 @@ func (b *lockedBuffer) String() string {
 func TestFieldNilResponseIsALoggedError(t *testing.T) {
 	t.Parallel()
 	var log lockedBuffer
-	srv := rpcnet.NewServer(rpcnet.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	spec := sheetSpec(rpcnet.Unary)
 	srv.Register(rpcnet.Method{Spec: spec, Handler: stub.HandleUnary(func(context.Context, *sheet) (*sheet, error) { return nil, nil }, stub.NewPointer[sheet])})
 	p := rpcnet.InProcess(srv)

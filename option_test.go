@@ -22,14 +22,15 @@ import (
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
-// optionTests has a test for each option, which fails when it is ignored.
+// optionTests has a test for each field of a config, which fails when the field
+// is ignored.
 var optionTests = map[string]func(*testing.T){
 	"CallOptions.Header": func(t *testing.T) {
-		srv := rpcnet.NewServer()
+		srv := rpcnet.NewServer(nil)
 		srv.Handle("h", func(ctx context.Context, _ []byte) ([]byte, error) {
 			return []byte(rpcnet.ServerCallFrom(ctx).Header().Get("k")), nil
 		})
-		conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+		conn := rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Header: rpcnet.Header{"k": {"call"}}})
 		for want, c := range map[string]struct {
 			ctx context.Context
@@ -57,13 +58,13 @@ var optionTests = map[string]func(*testing.T){
 		}
 	},
 	"CallOptions.Encoding": func(t *testing.T) {
-		conn := rpctest.Dial(t, rpctest.Serve(t, echoServer()).Addr().String())
+		conn := rpctest.Dial(t, rpctest.Serve(t, echoServer(nil), nil).Addr().String(), nil)
 		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Encoding: rpcnet.JSON})
 		_, err := rpcnet.CallRaw(ctx, conn, "echo", nil)
 		wantCode(t, err, rpcnet.CodeUnimplemented)
 	},
 	"CallOptions.WaitForReady": func(t *testing.T) {
-		p, conn := proxied(t)
+		p, conn := proxied(t, nil)
 		p.Refuse(true)
 		_, changed := conn.Ready()
 		p.Cut()
@@ -82,7 +83,7 @@ var optionTests = map[string]func(*testing.T){
 		}
 	},
 	"ClientConfig.Interceptors": func(t *testing.T) {
-		conn := rpctest.Dial(t, rpctest.Serve(t, echoServer()).Addr().String())
+		conn := rpctest.Dial(t, rpctest.Serve(t, echoServer(nil), nil).Addr().String(), nil)
 		var order []string
 		mark := func(name string) rpcnet.ClientInterceptor {
 			return func(next rpcnet.ClientFunc) rpcnet.ClientFunc {
@@ -98,45 +99,41 @@ var optionTests = map[string]func(*testing.T){
 			t.Errorf("order %q", got)
 		}
 	},
-	"WithServerInterceptors": func(t *testing.T) {
-		srv := echoServer(rpcnet.WithServerInterceptors(func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
+	"ServerConfig.Interceptors": func(t *testing.T) {
+		srv := echoServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 			return func(context.Context, *rpcnet.Spec, rpcnet.ServerStream) error {
 				return rpcnet.NewError(rpcnet.CodePermissionDenied, "no")
 			}
-		}))
-		conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+		}}})
+		conn := rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 		_, err := rpcnet.CallRaw(within(t), conn, "echo", nil)
 		wantCode(t, err, rpcnet.CodePermissionDenied)
 	},
-	"WithErrorText": func(t *testing.T) {
+	"ServerConfig.ErrorText": func(t *testing.T) {
 		for _, shown := range []bool{true, false} {
-			var opts []rpcnet.ServerOption
-			if shown {
-				opts = append(opts, rpcnet.WithErrorText())
-			}
-			srv := rpcnet.NewServer(opts...)
+			srv := rpcnet.NewServer(&rpcnet.ServerConfig{ErrorText: shown})
 			srv.Handle("fail", func(context.Context, []byte) ([]byte, error) { return nil, errors.New("the text") })
-			_, err := rpcnet.CallRaw(within(t), rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String()), "fail", nil)
+			_, err := rpcnet.CallRaw(within(t), rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil), "fail", nil)
 			wantCode(t, err, rpcnet.CodeUnknown)
 			if strings.Contains(err.Error(), "the text") != shown {
 				t.Errorf("shown %v: %v", shown, err)
 			}
 		}
 	},
-	"WithMaxMessageSize": func(t *testing.T) {
-		small := rpctest.Dial(t, rpctest.Serve(t, echoServer(rpcnet.WithMaxMessageSize(1000))).Addr().String())
+	"ServerConfig.MaxMessageSize": func(t *testing.T) {
+		small := rpctest.Dial(t, rpctest.Serve(t, echoServer(&rpcnet.ServerConfig{MaxMessageSize: 1000}), nil).Addr().String(), nil)
 		_, err := rpcnet.CallRaw(within(t), small, "echo", make([]byte, 1001))
 		wantCode(t, err, rpcnet.CodeResourceExhausted)
 		mustEcho(t, small, make([]byte, 1000))
-		large := rpctest.Dial(t, rpctest.Serve(t, echoServer(rpcnet.WithMaxMessageSize(-1))).Addr().String())
-		_, err = rpcnet.CallRaw(within(t), large, "echo", make([]byte, rpcnet.DefaultMaxMessageSize+1))
+		large := rpctest.Dial(t, rpctest.Serve(t, echoServer(&rpcnet.ServerConfig{MaxMessageSize: -1}), nil).Addr().String(), nil)
+		_, err = rpcnet.CallRaw(within(t), large, "echo", make([]byte, 4<<20+1))
 		wantCode(t, err, rpcnet.CodeResourceExhausted) // the caller's default
 		mustEcho(t, rpcnet.NewClient(large, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{MaxMessageSize: -1}}), make([]byte, 5<<20))
 		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{MaxMessageSize: 10})
 		_, err = rpcnet.CallRaw(ctx, large, "echo", make([]byte, 11))
 		wantCode(t, err, rpcnet.CodeResourceExhausted)
 		// A procedure's own limit replaces the server's.
-		srv := rpcnet.NewServer(rpcnet.WithMaxMessageSize(10))
+		srv := rpcnet.NewServer(&rpcnet.ServerConfig{MaxMessageSize: 10})
 		srv.Register(rpcnet.Method{Spec: &rpcnet.Spec{Procedure: "big", MaxMessageSize: 1000}, Handler: func(_ context.Context, _ *rpcnet.Spec, st rpcnet.ServerStream) error {
 			var m []byte
 			if err := st.Recv(&m); err != nil {
@@ -144,14 +141,14 @@ var optionTests = map[string]func(*testing.T){
 			}
 			return st.Send(m)
 		}})
-		own := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+		own := rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 		if out, err := rpcnet.CallRaw(within(t), own, "big", make([]byte, 1000)); err != nil || len(out) != 1000 {
 			t.Error(len(out), err)
 		}
 		_, err = rpcnet.CallRaw(within(t), own, "big", make([]byte, 1001))
 		wantCode(t, err, rpcnet.CodeResourceExhausted)
 	},
-	"WithDecodeLimits": func(t *testing.T) {
+	"ServerConfig.DecodeLimits": func(t *testing.T) {
 		deep := stub.StructMessage(
 			func(b cbor.Buffer, n *int) (cbor.Buffer, error) {
 				for range *n {
@@ -178,7 +175,7 @@ var optionTests = map[string]func(*testing.T){
 		}
 		call := func(srv *rpcnet.Server, n int, l rpcnet.DecodeLimits) error {
 			srv.Register(rpcnet.Method{Spec: spec, Handler: h})
-			c := client(rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String()), &rpcnet.CallOptions{DecodeLimits: l})
+			c := client(rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil), &rpcnet.CallOptions{DecodeLimits: l})
 			var out int
 			err := c.Unary(within(t), spec, &n, &out)
 			if err == nil && out != n {
@@ -186,26 +183,26 @@ var optionTests = map[string]func(*testing.T){
 			}
 			return err
 		}
-		if err := call(rpcnet.NewServer(), 50, rpcnet.DecodeLimits{}); err != nil {
+		if err := call(rpcnet.NewServer(nil), 50, rpcnet.DecodeLimits{}); err != nil {
 			t.Error(err)
 		}
 		tight := rpcnet.DecodeLimits{Depth: 10}
-		wantCode(t, call(rpcnet.NewServer(rpcnet.WithDecodeLimits(tight)), 50, rpcnet.DecodeLimits{}), rpcnet.CodeInvalidArgument)
-		wantCode(t, call(rpcnet.NewServer(), 50, tight), rpcnet.CodeInternal)
+		wantCode(t, call(rpcnet.NewServer(&rpcnet.ServerConfig{DecodeLimits: tight}), 50, rpcnet.DecodeLimits{}), rpcnet.CodeInvalidArgument)
+		wantCode(t, call(rpcnet.NewServer(nil), 50, tight), rpcnet.CodeInternal)
 	},
-	"WithAuthorize": func(t *testing.T) {
-		ep := rpctest.Serve(t, echoServer(), rpcnet.WithAuthorize(func(p rpcnet.Peer) error {
+	"EndpointConfig.Authorize": func(t *testing.T) {
+		ep := rpctest.Serve(t, echoServer(nil), &rpcnet.EndpointConfig{Authorize: func(p rpcnet.Peer) error {
 			if p.ID == "spy" {
 				return errors.New("no spies")
 			}
 			return nil
-		}))
-		if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, "spy")); err == nil {
+		}})
+		if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, "spy"), nil); err == nil {
 			t.Error("a spy is in")
 		}
 	},
-	"WithMaxConcurrentStreams": func(t *testing.T) {
-		conn := rpctest.Dial(t, rpctest.Serve(t, echoServer(), rpcnet.WithMaxConcurrentStreams(2)).Addr().String())
+	"EndpointConfig.MaxConcurrentStreams": func(t *testing.T) {
+		conn := rpctest.Dial(t, rpctest.Serve(t, echoServer(nil), &rpcnet.EndpointConfig{MaxConcurrentStreams: 2}).Addr().String(), nil)
 		for range 2 {
 			if err := open(t, within(t), conn, "talk").Send([]byte{}); err != nil {
 				t.Fatal(err)
@@ -219,32 +216,32 @@ var optionTests = map[string]func(*testing.T){
 		eventually(t, "the caller that waits is seen", func() bool { return conn.Stats().Queued == 1 })
 		conn.Close()
 	},
-	"WithMemoryBudget": func(t *testing.T) {
-		ep := rpctest.Serve(t, echoServer(rpcnet.WithMaxMessageSize(16<<20)), rpcnet.WithMemoryBudget(2<<20))
-		conn := rpctest.Dial(t, ep.Addr().String())
+	"EndpointConfig.MemoryBudget": func(t *testing.T) {
+		ep := rpctest.Serve(t, echoServer(&rpcnet.ServerConfig{MaxMessageSize: 16 << 20}), &rpcnet.EndpointConfig{MemoryBudget: 2 << 20})
+		conn := rpctest.Dial(t, ep.Addr().String(), nil)
 		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{MaxMessageSize: 16 << 20})
 		_, err := rpcnet.CallRaw(ctx, conn, "echo", make([]byte, 8<<20))
 		wantCode(t, err, rpcnet.CodeResourceExhausted)
-		if err == nil || !strings.Contains(err.Error(), "rpcnet.WithMemoryBudget") {
-			t.Errorf("the error does not name the option: %v", err)
+		if err == nil || !strings.Contains(err.Error(), "rpcnet.EndpointConfig.MemoryBudget") {
+			t.Errorf("the error does not name the field: %v", err)
 		}
 		mustEcho(t, conn, make([]byte, 1<<20))
 	},
-	"WithPeerLimits": func(t *testing.T) {
-		ep := rpctest.Serve(t, echoServer(rpcnet.WithMaxMessageSize(16<<20)), rpcnet.WithPeerLimits(rpcnet.PeerLimits{Memory: 2 << 20, Sessions: 2}))
-		conn := rpctest.Dial(t, ep.Addr().String())
+	"EndpointConfig.PeerMemory, EndpointConfig.PeerSessions": func(t *testing.T) {
+		ep := rpctest.Serve(t, echoServer(&rpcnet.ServerConfig{MaxMessageSize: 16 << 20}), &rpcnet.EndpointConfig{PeerMemory: 2 << 20, PeerSessions: 2})
+		conn := rpctest.Dial(t, ep.Addr().String(), nil)
 		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{MaxMessageSize: 16 << 20})
 		_, err := rpcnet.CallRaw(ctx, conn, "echo", make([]byte, 8<<20))
 		wantCode(t, err, rpcnet.CodeResourceExhausted)
-		if err == nil || !strings.Contains(err.Error(), "rpcnet.WithPeerLimits") {
-			t.Errorf("the error does not name the option: %v", err)
+		if err == nil || !strings.Contains(err.Error(), "rpcnet.EndpointConfig.PeerMemory") {
+			t.Errorf("the error does not name the field: %v", err)
 		}
 		mustEcho(t, conn, make([]byte, 1<<20))
-		second := rpctest.Dial(t, ep.Addr().String())
-		if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t)); err == nil || !strings.Contains(err.Error(), "2 sessions already: see rpcnet.WithPeerLimits") {
+		second := rpctest.Dial(t, ep.Addr().String(), nil)
+		if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t), nil); err == nil || !strings.Contains(err.Error(), "2 sessions already: see rpcnet.WithPeerLimits") {
 			t.Errorf("a third session: %v", err)
 		}
-		other, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, "other", "127.0.0.1"))
+		other, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, "other", "127.0.0.1"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -252,36 +249,36 @@ var optionTests = map[string]func(*testing.T){
 		mustEcho(t, other, nil)
 		second.Close()
 		eventually(t, "the place of a session that ended is free", func() bool {
-			c, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t))
+			c, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t), nil)
 			if err == nil {
 				c.Close()
 			}
 			return err == nil
 		})
 	},
-	"WithSessionsPastExpiry":  sessionsEndWithTheirCertificates,
-	"WithDrainTimeout":        drainTimeoutBoundsServe,
-	"WithControlInterceptors": controlCallsAreSeen,
-	"WithRoles":               rolesRefuseStrangers,
-	"WithTarget":              sessionKnowsWhomItIsFor,
-	"WithVerifyPeer":          dialVerifiesItsPeer,
-	"WithServerName": func(t *testing.T) {
-		ep, err := rpcnet.Listen("127.0.0.1:0", rpctest.Credentials(t, "other.example.org"), rpcnet.WithLogger(rpctest.Logger(t)))
+	"EndpointConfig.SessionsPastExpiry":  sessionsEndWithTheirCertificates,
+	"EndpointConfig.DrainTimeout":        drainTimeoutBoundsServe,
+	"EndpointConfig.ControlInterceptors": controlCallsAreSeen,
+	"EndpointConfig.Roles":               rolesRefuseStrangers,
+	"DialConfig.Target":              sessionKnowsWhomItIsFor,
+	"DialConfig.VerifyPeer":          dialVerifiesItsPeer,
+	"DialConfig.ServerNames": func(t *testing.T) {
+		ep, err := rpcnet.Listen("127.0.0.1:0", rpctest.Credentials(t, "other.example.org"), &rpcnet.EndpointConfig{Logger: rpctest.Logger(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer ep.Close()
 		creds := rpctest.Credentials(t)
-		if _, err := rpcnet.Dial(within(t), ep.Addr().String(), creds); err == nil {
+		if _, err := rpcnet.Dial(within(t), ep.Addr().String(), creds, nil); err == nil {
 			t.Error("the name is not checked")
 		}
-		conn, err := rpcnet.Dial(within(t), ep.Addr().String(), creds, rpcnet.WithServerName("other.example.org"))
+		conn, err := rpcnet.Dial(within(t), ep.Addr().String(), creds, &rpcnet.DialConfig{ServerNames: []string{"other.example.org"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		conn.Close()
 	},
-	"WithLazyDial": func(t *testing.T) {
+	"DialConfig.Lazy": func(t *testing.T) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -289,26 +286,26 @@ var optionTests = map[string]func(*testing.T){
 		addr := l.Addr().String()
 		l.Close()
 		creds := rpctest.Credentials(t)
-		if _, err := rpcnet.Dial(within(t), addr, creds); err == nil {
+		if _, err := rpcnet.Dial(within(t), addr, creds, nil); err == nil {
 			t.Error("Dial without a server succeeds")
 		}
-		conn, err := rpcnet.Dial(within(t), addr, creds, rpcnet.WithLazyDial())
+		conn, err := rpcnet.Dial(within(t), addr, creds, &rpcnet.DialConfig{Lazy: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
 		_, err = rpcnet.CallRaw(within(t), conn, "echo", nil)
 		wantCode(t, err, rpcnet.CodeUnavailable)
-		ep, err := rpcnet.Listen(addr, creds)
+		ep, err := rpcnet.Listen(addr, creds, nil)
 		if err != nil {
 			t.Skipf("another program took the port meanwhile: %v", err)
 		}
 		defer ep.Close()
-		go ep.Serve(context.Background(), echoServer())
+		go ep.Serve(context.Background(), echoServer(nil))
 		mustEcho(t, rpcnet.NewClient(conn, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{WaitForReady: true}}), nil)
 	},
-	"WithFailFast": func(t *testing.T) {
-		conn, err := rpcnet.Dial(within(t), "127.0.0.1:1", rpctest.Credentials(t), rpcnet.WithLazyDial(), rpcnet.WithFailFast())
+	"DialConfig.FailFast": func(t *testing.T) {
+		conn, err := rpcnet.Dial(within(t), "127.0.0.1:1", rpctest.Credentials(t), &rpcnet.DialConfig{Lazy: true, FailFast: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -317,8 +314,8 @@ var optionTests = map[string]func(*testing.T){
 		_, err = rpcnet.CallRaw(ctx, conn, "echo", nil)
 		wantCode(t, err, rpcnet.CodeUnavailable)
 	},
-	"WithKeepalive": func(t *testing.T) {
-		p, conn := proxied(t, rpcnet.WithKeepalive(20*time.Millisecond, 100*time.Millisecond))
+	"EndpointConfig.KeepaliveIdle, EndpointConfig.KeepaliveTimeout, DialConfig.KeepaliveIdle, DialConfig.KeepaliveTimeout": func(t *testing.T) {
+		p, conn := proxied(t, &rpcnet.DialConfig{KeepaliveIdle: 20 * time.Millisecond, KeepaliveTimeout: 100 * time.Millisecond})
 		_, changed := conn.Ready()
 		p.Stall()
 		select {
@@ -327,11 +324,11 @@ var optionTests = map[string]func(*testing.T){
 			t.Error("a dial's keepalive is ignored")
 		}
 		p.Resume()
-		srv := echoServer()
+		srv := echoServer(nil)
 		entered, _ := held(srv)
-		ep := rpctest.Serve(t, srv, rpcnet.WithKeepalive(20*time.Millisecond, 100*time.Millisecond))
+		ep := rpctest.Serve(t, srv, &rpcnet.EndpointConfig{KeepaliveIdle: 20 * time.Millisecond, KeepaliveTimeout: 100 * time.Millisecond})
 		q := rpctest.NewProxy(t, ep.Addr().String())
-		quiet := rpctest.Dial(t, q.Addr(), rpcnet.WithKeepalive(-1, 0))
+		quiet := rpctest.Dial(t, q.Addr(), &rpcnet.DialConfig{KeepaliveIdle: -1, KeepaliveTimeout: 0})
 		go rpcnet.CallRaw(within(t), quiet, "hold", nil)
 		ctx := <-entered
 		q.Stall()
@@ -342,9 +339,9 @@ var optionTests = map[string]func(*testing.T){
 		}
 		quiet.Close()
 	},
-	"WithWriteTimeout": func(t *testing.T) {
+	"EndpointConfig.WriteTimeout, DialConfig.WriteTimeout": func(t *testing.T) {
 		// The server floods a caller that stops reading: only the time-out ends it.
-		srv := rpcnet.NewServer()
+		srv := rpcnet.NewServer(nil)
 		ended := make(chan error, 1)
 		srv.HandleStream("flood", func(_ context.Context, st rpcnet.ServerStream) error {
 			var err error
@@ -355,7 +352,7 @@ var optionTests = map[string]func(*testing.T){
 			return err
 		})
 		node := newParty(t, newCA(t), credentials.Leaf{})
-		ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithWriteTimeout(200*time.Millisecond), rpcnet.WithKeepalive(-1, 0))
+		ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{WriteTimeout: 200 * time.Millisecond, KeepaliveIdle: -1, KeepaliveTimeout: 0})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -375,7 +372,7 @@ var optionTests = map[string]func(*testing.T){
 		}
 		// And a caller a server that does.
 		conn, err := rpcnet.Dial(within(t), serveByHand(t, node, 1<<30, nil), node.creds,
-			rpcnet.WithWriteTimeout(200*time.Millisecond), rpcnet.WithKeepalive(-1, 0))
+			&rpcnet.DialConfig{WriteTimeout: 200 * time.Millisecond, KeepaliveIdle: -1, KeepaliveTimeout: 0})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -394,14 +391,14 @@ var optionTests = map[string]func(*testing.T){
 			t.Error("a dial's write time-out is ignored")
 		}
 	},
-	"WithLogger": func(t *testing.T) {
+	"EndpointConfig.Logger, ServerConfig.Logger, DialConfig.Logger": func(t *testing.T) {
 		var endpoint, server, dial logs
-		srv := rpcnet.NewServer(rpcnet.WithLogger(server.logger()))
+		srv := rpcnet.NewServer(&rpcnet.ServerConfig{Logger: server.logger()})
 		srv.Handle("panic", func(context.Context, []byte) ([]byte, error) { panic("for the log") })
-		ep := rpctest.Serve(t, srv, rpcnet.WithLogger(endpoint.logger()))
+		ep := rpctest.Serve(t, srv, &rpcnet.EndpointConfig{Logger: endpoint.logger()})
 		all := slog.New(slog.NewTextHandler(&dial, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		p := rpctest.NewProxy(t, ep.Addr().String())
-		conn := rpctest.Dial(t, p.Addr(), rpcnet.WithLogger(all))
+		conn := rpctest.Dial(t, p.Addr(), &rpcnet.DialConfig{Logger: all})
 		rpcnet.CallRaw(within(t), conn, "panic", nil)
 		if s := server.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "for the log") || !strings.Contains(s, "option_test.go") {
 			t.Errorf("want one line with the panic and its stack, got %q", s)
@@ -422,13 +419,13 @@ var optionTests = map[string]func(*testing.T){
 }
 
 func drainTimeoutBoundsServe(t *testing.T) {
-	ep := rpctest.Listen(t, rpcnet.WithDrainTimeout(time.Millisecond))
-	srv := echoServer()
+	ep := rpctest.Listen(t, &rpcnet.EndpointConfig{DrainTimeout: time.Millisecond})
+	srv := echoServer(nil)
 	entered, _ := held(srv)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- ep.Serve(ctx, srv) }()
-	c := rpcnet.NewClient(rpctest.Dial(t, ep.Addr().String()), &rpcnet.ClientConfig{Call: rpcnet.CallOptions{WaitForReady: true}})
+	c := rpcnet.NewClient(rpctest.Dial(t, ep.Addr().String(), nil), &rpcnet.ClientConfig{Call: rpcnet.CallOptions{WaitForReady: true}})
 	go rpcnet.CallRaw(within(t), c, "hold", nil)
 	<-entered
 	cancel()
@@ -441,13 +438,13 @@ func drainTimeoutBoundsServe(t *testing.T) {
 func facts(t *testing.T, opts rpcnet.CallOptions) *rpcnet.ServerCall {
 	t.Helper()
 	seen := make(chan *rpcnet.ServerCall, 1)
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("facts", func(ctx context.Context, _ []byte) ([]byte, error) {
 		seen <- rpcnet.ServerCallFrom(ctx)
 		return nil, nil
 	})
 	ctx, _ := rpcnet.NewCall(within(t), opts)
-	if _, err := rpcnet.CallRaw(ctx, rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String()), "facts", nil); err != nil {
+	if _, err := rpcnet.CallRaw(ctx, rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil), "facts", nil); err != nil {
 		t.Fatal(err)
 	}
 	return <-seen
@@ -463,39 +460,29 @@ func TestOptionsAreNotIgnored(t *testing.T) {
 	}
 }
 
-// Every option of the package is in optionTests, and nothing else.
+// Every field of a config is in optionTests, and nothing else.
 func TestEveryOptionHasATest(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
 	found := map[string]bool{}
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range file.Decls {
-			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "With") {
-				found[f.Name.Name] = true
-			}
-		}
-	}
-	for _, config := range []reflect.Type{reflect.TypeFor[rpcnet.ClientConfig]()} {
+	for _, config := range []reflect.Type{
+		reflect.TypeFor[rpcnet.ClientConfig](), reflect.TypeFor[rpcnet.ServerConfig](), reflect.TypeFor[rpcnet.EndpointConfig](), reflect.TypeFor[rpcnet.DialConfig](),
+	} {
 		for i := range config.NumField() {
 			found[config.Name()+"."+config.Field(i).Name] = true
 		}
 	}
+	tested := map[string]bool{}
+	for names := range optionTests {
+		for _, name := range strings.Split(names, ", ") {
+			tested[name] = true
+		}
+	}
 	for name := range found {
-		if optionTests[name] == nil {
+		if !tested[name] {
 			t.Errorf("%s has no test in optionTests", name)
 		}
 	}
-	for name := range optionTests {
+	for name := range tested {
 		if !found[name] && !strings.HasPrefix(name, "CallOptions.") { // those have TestCallOptionsNest
 			t.Errorf("optionTests tests %s, which does not exist", name)
 		}
@@ -505,12 +492,11 @@ func TestEveryOptionHasATest(t *testing.T) {
 // Options that make no sense mean their defaults.
 func TestNonsensicalOptionsMeanDefaults(t *testing.T) {
 	t.Parallel()
-	ep := rpctest.Serve(t, echoServer(rpcnet.WithLogger(nil)), rpcnet.WithMaxConcurrentStreams(-1), rpcnet.WithMemoryBudget(-1), rpcnet.WithWriteTimeout(-1),
-		rpcnet.WithKeepalive(0, -1), rpcnet.WithDrainTimeout(-1), rpcnet.WithAuthorize(nil), rpcnet.WithLogger(nil))
-	conn := rpctest.Dial(t, ep.Addr().String(), rpcnet.WithWriteTimeout(-1), rpcnet.WithKeepalive(0, -1), rpcnet.WithLogger(nil))
+	ep := rpctest.Serve(t, echoServer(&rpcnet.ServerConfig{Logger: nil}), &rpcnet.EndpointConfig{MaxConcurrentStreams: -1, MemoryBudget: -1, WriteTimeout: -1, KeepaliveIdle: 0, KeepaliveTimeout: -1, DrainTimeout: -1, Authorize: nil, Logger: nil})
+	conn := rpctest.Dial(t, ep.Addr().String(), &rpcnet.DialConfig{WriteTimeout: -1, KeepaliveIdle: 0, KeepaliveTimeout: -1, Logger: nil})
 	mustEcho(t, conn, make([]byte, 1<<20))
 	// The loggers that are not there are asked for.
-	near, err := ep.Dial(within(t), ep.Addr().String(), rpcnet.WithLogger(nil))
+	near, err := ep.Dial(within(t), ep.Addr().String(), &rpcnet.DialConfig{Logger: nil})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func TestErrorsThatPanicCostTheirCallOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out logs
-			srv := echoServer(rpcnet.WithErrorText(), rpcnet.WithLogger(out.logger()))
+			srv := echoServer(&rpcnet.ServerConfig{ErrorText: true, Logger: out.logger()})
 			method := func(procedure string, shape rpcnet.Shape, inline bool) {
 				srv.Register(rpcnet.Method{
 					Spec:    &rpcnet.Spec{Procedure: procedure, Shape: shape, Inline: inline, Errors: badUnion},
@@ -57,7 +57,7 @@ func TestErrorsThatPanicCostTheirCallOnly(t *testing.T) {
 			method("inline", rpcnet.Unary, true)
 			method("stream", rpcnet.Bidi, false)
 			srv.Handle("raw", func(context.Context, []byte) ([]byte, error) { return []byte("dropped"), fail })
-			conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+			conn := rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 			lines := 0
 			check := func(procedure string, err error) {
 				t.Helper()
@@ -85,7 +85,7 @@ func TestErrorsThatPanicCostTheirCallOnly(t *testing.T) {
 // context, does not keep others alive with what they held.
 func TestLongCallsDoNotKeepOthersAlive(t *testing.T) {
 	t.Parallel()
-	srv := echoServer()
+	srv := echoServer(nil)
 	entered, release := held(srv)
 	calls := make(chan weak.Pointer[rpcnet.ServerCall], 100)
 	note := func(ctx context.Context) { calls <- weak.Make(rpcnet.ServerCallFrom(ctx)) }
@@ -98,7 +98,7 @@ func TestLongCallsDoNotKeepOthersAlive(t *testing.T) {
 		return in, rpcnet.ServerCallFrom(ctx).SetHeader("k", v)
 	})
 	srv.HandleStream("stream", func(ctx context.Context, _ rpcnet.ServerStream) error { note(ctx); return nil })
-	conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+	conn := rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 	const long = 20
 	ended := make(chan error, long)
 	for range long {
@@ -147,7 +147,7 @@ func TestLongCallsDoNotKeepOthersAlive(t *testing.T) {
 // The record of a call has no time of a response that did not come.
 func TestTimingsOfACallWithoutAResponse(t *testing.T) {
 	t.Parallel()
-	srv := echoServer()
+	srv := echoServer(nil)
 	srv.HandleStream("fail", func(context.Context, rpcnet.ServerStream) error { return rpcnet.NewError(rpcnet.CodeAborted, "no") })
 	srv.HandleStream("late", func(_ context.Context, st rpcnet.ServerStream) error {
 		if err := st.Send([]byte("one")); err != nil {
@@ -155,7 +155,7 @@ func TestTimingsOfACallWithoutAResponse(t *testing.T) {
 		}
 		return rpcnet.NewError(rpcnet.CodeAborted, "no")
 	})
-	conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+	conn := rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 	check := func(what string, call *rpcnet.Call, responded bool) {
 		t.Helper()
 		if first, total := call.Timings(); first > 0 != responded || total <= 0 {

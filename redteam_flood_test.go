@@ -51,12 +51,12 @@ func TestAttack03SilentConnections(t *testing.T) {
 	ca := newCA(t)
 	node := newParty(t, ca, credentials.Leaf{})
 	var out logs
-	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithLogger(out.logger()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: out.logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	serving(ep, echoServer())
+	serving(ep, echoServer(nil))
 	addr := ep.Addr().String()
 	const silent, callers, limit = 3000, 100, 512
 	before := descriptors(t, os.Getpid())
@@ -79,7 +79,7 @@ func TestAttack03SilentConnections(t *testing.T) {
 	var crowd sync.WaitGroup
 	for range callers {
 		crowd.Go(func() {
-			c, err := rpcnet.Dial(within(t), addr, node.creds, rpcnet.WithLogger(rpctest.Logger(t)))
+			c, err := rpcnet.Dial(within(t), addr, node.creds, &rpcnet.DialConfig{Logger: rpctest.Logger(t)})
 			if err != nil {
 				t.Error(err)
 				return
@@ -128,12 +128,12 @@ func serveScarce(dir string) {
 		fmt.Println(err)
 		return
 	}
-	ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.CertFiles(filepath.Join(dir, "cert"), filepath.Join(dir, "key"), filepath.Join(dir, "ca")))
+	ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.CertFiles(filepath.Join(dir, "cert"), filepath.Join(dir, "key"), filepath.Join(dir, "ca")), nil)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	serving(ep, echoServer())
+	serving(ep, echoServer(nil))
 	fmt.Println(ep.Addr())
 	os.Stdin.Read(make([]byte, 1)) // until the test closes it
 	ep.Close()
@@ -177,7 +177,7 @@ func TestAttack03FewDescriptors(t *testing.T) {
 		t.Fatalf("the server says %q, %v", first, err)
 	}
 	dial := func() *rpcnet.Conn {
-		c, err := rpcnet.Dial(within(t), addr, node.creds, rpcnet.WithLogger(rpctest.Logger(t)))
+		c, err := rpcnet.Dial(within(t), addr, node.creds, &rpcnet.DialConfig{Logger: rpctest.Logger(t)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,18 +15,21 @@ import (
 
 // besieged returns an endpoint, the certificate of an attacker, and a caller of
 // another identity who must be served all the while.
-func besieged(t *testing.T, opts ...rpcnet.EndpointOption) (ep *rpcnet.Endpoint, attacker party, honest *rpcnet.Conn) {
+func besieged(t *testing.T, cfg *rpcnet.EndpointConfig) (ep *rpcnet.Endpoint, attacker party, honest *rpcnet.Conn) {
 	t.Helper()
 	ca := newCA(t)
 	node := newParty(t, ca, credentials.Leaf{})
-	opts = append([]rpcnet.EndpointOption{node.creds, rpcnet.WithLogger((&logs{}).logger())}, opts...)
-	ep, err := rpcnet.Listen("127.0.0.1:0", opts...)
+	if cfg == nil {
+		cfg = &rpcnet.EndpointConfig{}
+	}
+	cfg.Logger = (&logs{}).logger()
+	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ep.Close() })
-	serving(ep, echoServer())
-	honest, err = rpcnet.Dial(within(t), ep.Addr().String(), newParty(t, ca, credentials.Leaf{Hosts: []string{"honest"}}).creds, rpcnet.WithLogger(rpctest.Logger(t)))
+	serving(ep, echoServer(nil))
+	honest, err = rpcnet.Dial(within(t), ep.Addr().String(), newParty(t, ca, credentials.Leaf{Hosts: []string{"honest"}}).creds, &rpcnet.DialConfig{Logger: rpctest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +40,7 @@ func besieged(t *testing.T, opts ...rpcnet.EndpointOption) (ep *rpcnet.Endpoint,
 
 // A caller invents procedures, so that the server keeps their names.
 func TestAttack12ProcedureNames(t *testing.T) {
-	ep, attacker, honest := besieged(t)
+	ep, attacker, honest := besieged(t, nil)
 	before := resident()
 	const sessions, names = 8, 16_384
 	var held []*handmade
@@ -73,11 +76,11 @@ func TestAttack12ProcedureNames(t *testing.T) {
 // More procedures than have numbers are called by name.
 func TestProceduresBeyondThoseWithNumbers(t *testing.T) {
 	t.Parallel()
-	srv := echoServer()
+	srv := echoServer(nil)
 	for i := range 2 * wire.MaxProcedures {
 		srv.Handle(fmt.Sprint("p", i), func(_ context.Context, in []byte) ([]byte, error) { return fmt.Append(in, " ", i), nil })
 	}
-	conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+	conn := rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 	for range 2 {
 		for i := range 2 * wire.MaxProcedures {
 			out, err := rpcnet.CallRaw(within(t), conn, fmt.Sprint("p", i), []byte("x"))
@@ -91,7 +94,7 @@ func TestProceduresBeyondThoseWithNumbers(t *testing.T) {
 // A caller opens streams and says nothing on them.
 func TestAttack12IdleStreams(t *testing.T) {
 	const share, want = 16 << 20, 10_000
-	ep, attacker, honest := besieged(t, rpcnet.WithPeerLimits(rpcnet.PeerLimits{Memory: share}))
+	ep, attacker, honest := besieged(t, &rpcnet.EndpointConfig{PeerMemory: share})
 	before := resident()
 	const sessions = 3
 	refused := 0
@@ -150,7 +153,7 @@ func TestAttack12IdleStreams(t *testing.T) {
 // A caller connects again and again.
 func TestAttack12Sessions(t *testing.T) {
 	const limit, tried = 20, 60
-	ep, attacker, honest := besieged(t, rpcnet.WithPeerLimits(rpcnet.PeerLimits{Sessions: limit}))
+	ep, attacker, honest := besieged(t, &rpcnet.EndpointConfig{PeerSessions: limit})
 	got := 0
 	for range tried {
 		c, err := dialTLS(t, ep.Addr().String(), attacker.source.ClientConfig("127.0.0.1", []string{"rpcnet/1"}))

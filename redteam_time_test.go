@@ -24,19 +24,18 @@ func sessionsEndWithTheirCertificates(t *testing.T) {
 	var out logs
 	end := time.Now().Add(3 * time.Second).Truncate(time.Second)
 	node := newParty(t, ca, credentials.Leaf{NotAfter: end})
-	listen := func(opts ...rpcnet.EndpointOption) *rpcnet.Endpoint {
-		opts = append([]rpcnet.EndpointOption{newParty(t, ca, credentials.Leaf{}).creds, rpcnet.WithLogger(out.logger())}, opts...)
-		ep, err := rpcnet.Listen("127.0.0.1:0", opts...)
+	listen := func(pastExpiry bool) *rpcnet.Endpoint {
+		ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, credentials.Leaf{}).creds, &rpcnet.EndpointConfig{Logger: out.logger(), SessionsPastExpiry: pastExpiry})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { ep.Close() })
-		serving(ep, echoServer())
+		serving(ep, echoServer(nil))
 		return ep
 	}
-	ep, lenient := listen(), listen(rpcnet.WithSessionsPastExpiry())
+	ep, lenient := listen(false), listen(true)
 	dial := func(ep *rpcnet.Endpoint) *rpcnet.Conn {
-		c, err := rpcnet.Dial(within(t), ep.Addr().String(), node.creds, rpcnet.WithLogger(rpctest.Logger(t)))
+		c, err := rpcnet.Dial(within(t), ep.Addr().String(), node.creds, &rpcnet.DialConfig{Logger: rpctest.Logger(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +80,7 @@ func TestAttack13ExpiryIsTold(t *testing.T) {
 	t.Parallel()
 	var out logs
 	end := time.Now().Add(2 * time.Second).Truncate(time.Second)
-	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), credentials.Leaf{NotAfter: end}).creds, rpcnet.WithLogger(out.logger()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), credentials.Leaf{NotAfter: end}).creds, &rpcnet.EndpointConfig{Logger: out.logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,11 +109,11 @@ func TestAttack01HangingFunctionsDoNotHoldClose(t *testing.T) {
 	defer close(hang)
 	var out logs
 	in := make(chan string, 3)
-	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithLogger(out.logger()), rpcnet.WithAuthorize(func(rpcnet.Peer) error {
+	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: out.logger(), Authorize: func(rpcnet.Peer) error {
 		in <- "authorize"
 		<-hang
 		return nil
-	}))
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

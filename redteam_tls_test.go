@@ -91,7 +91,7 @@ func processor(t testing.TB) time.Duration {
 // A stranger shows chains that are dear to verify: many candidates for the issuer
 // of one certificate, and the dearest that keeps to the limits.
 func TestAttack04ChainsThatAreDearToVerify(t *testing.T) {
-	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), credentials.Leaf{}).creds, rpcnet.WithLogger((&logs{}).logger()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), credentials.Leaf{}).creds, &rpcnet.EndpointConfig{Logger: (&logs{}).logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ var slowdown = map[bool]int{false: 1, true: 10}[raceEnabled]
 // what is over the limits is refused before it is verified, and read no further.
 func TestAttack04CertificatesOverTheLimits(t *testing.T) {
 	var out logs
-	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), credentials.Leaf{}).creds, rpcnet.WithLogger(out.logger()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), credentials.Leaf{}).creds, &rpcnet.EndpointConfig{Logger: out.logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,16 +178,16 @@ func TestAttack04CertificatesOverTheLimits(t *testing.T) {
 func TestAttack11TextInTheLog(t *testing.T) {
 	var out logs
 	node := newParty(t, newCA(t), credentials.Leaf{})
-	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithLogger(out.logger()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: out.logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	srv := echoServer()
+	srv := echoServer(nil)
 	srv.Handle("fail", func(_ context.Context, in []byte) ([]byte, error) { return nil, errors.New(string(in)) })
 	srv.Handle("panic", func(_ context.Context, in []byte) ([]byte, error) { panic(string(in)) })
 	serving(ep, srv)
-	caller, err := rpcnet.Dial(within(t), ep.Addr().String(), node.creds, rpcnet.WithLogger(rpctest.Logger(t)))
+	caller, err := rpcnet.Dial(within(t), ep.Addr().String(), node.creds, &rpcnet.DialConfig{Logger: rpctest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,9 +28,9 @@ import (
 // A handler under way, however long, holds up no registration and no call.
 func TestRegisterWhileServing(t *testing.T) {
 	t.Parallel()
-	srv := echoServer()
+	srv := echoServer(nil)
 	entered, release := held(srv)
-	conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+	conn := rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 	done := make(chan error, 1)
 	go func() { _, err := rpcnet.CallRaw(within(t), conn, "hold", nil); done <- err }()
 	<-entered
@@ -72,14 +72,14 @@ func TestRegisterRefusesMistakes(t *testing.T) {
 					t.Errorf("%s: no panic", name)
 				}
 			}()
-			echoServer().Handle(procedure, func(context.Context, []byte) ([]byte, error) { return nil, nil })
+			echoServer(nil).Handle(procedure, func(context.Context, []byte) ([]byte, error) { return nil, nil })
 		}()
 	}
 }
 
 func TestFullDuplexServerSpeaksFirst(t *testing.T) {
 	t.Parallel()
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.HandleStream("clock", func(ctx context.Context, st rpcnet.ServerStream) error {
 		stop := make(chan error, 1)
 		go func() { stop <- st.Recv(new([]byte)) }() // listens all the time
@@ -94,7 +94,7 @@ func TestFullDuplexServerSpeaksFirst(t *testing.T) {
 			}
 		}
 	})
-	conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+	conn := rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 	st := open(t, within(t), conn, "clock")
 	var m []byte
 	for i := range 1000 {
@@ -117,7 +117,7 @@ func TestFullDuplexServerSpeaksFirst(t *testing.T) {
 func TestSlowConsumerIsNotPunished(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		srv := rpcnet.NewServer()
+		srv := rpcnet.NewServer(nil)
 		srv.HandleStream("slow start", func(_ context.Context, st rpcnet.ServerStream) error {
 			time.Sleep(time.Hour)
 			for i := range 100 {
@@ -146,11 +146,11 @@ func TestSlowConsumerIsNotPunished(t *testing.T) {
 // An error is final: what follows is the same error, not another and not data.
 func TestErrorsAreFinal(t *testing.T) {
 	t.Parallel()
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.HandleStream("fail", func(_ context.Context, st rpcnet.ServerStream) error {
 		return rpcnet.NewError(rpcnet.CodeOutOfRange, "enough")
 	})
-	conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+	conn := rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 	st := open(t, within(t), conn, "fail")
 	first := st.Recv(new([]byte))
 	wantCode(t, first, rpcnet.CodeOutOfRange)
@@ -165,7 +165,7 @@ func TestErrorsAreFinal(t *testing.T) {
 // A caller without credit waits alone, and no longer than its context says.
 func TestCallersOutOfCreditBlockNobody(t *testing.T) {
 	t.Parallel()
-	conn := rpctest.Dial(t, rpctest.Serve(t, echoServer()).Addr().String())
+	conn := rpctest.Dial(t, rpctest.Serve(t, echoServer(nil), nil).Addr().String(), nil)
 	ctx, cancel := context.WithTimeout(within(t), 200*time.Millisecond)
 	defer cancel()
 	var stuck sync.WaitGroup
@@ -190,8 +190,8 @@ func TestCallersOutOfCreditBlockNobody(t *testing.T) {
 
 // A stream that its owner drops ends on both sides and leaves nothing behind.
 func TestAbandonedStreamsLeaveNothing(t *testing.T) {
-	srv := echoServer()
-	conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+	srv := echoServer(nil)
+	conn := rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 	mustEcho(t, conn, nil)
 	before := runtime.NumGoroutine()
 	for i := range 300 {
@@ -240,7 +240,7 @@ func TestNothingIsPrinted(t *testing.T) {
 // handshake, and may be added before the endpoint serves and after.
 func TestExtensionsShareThePort(t *testing.T) {
 	t.Parallel()
-	ep := rpctest.Listen(t)
+	ep := rpctest.Listen(t, nil)
 	gossip := func(c net.Conn, p rpcnet.Peer) {
 		defer c.Close()
 		fmt.Fprintf(c, "hello %s", p.ID)
@@ -280,16 +280,16 @@ func TestExtensionsShareThePort(t *testing.T) {
 			t.Errorf("%s can be added", name)
 		}
 	}
-	conn := rpctest.Dial(t, ep.Addr().String())
+	conn := rpctest.Dial(t, ep.Addr().String(), nil)
 	if out, err := rpcnet.CallRaw(within(t), conn, "system", nil); err != nil || string(out) != "of the extension" {
 		t.Errorf("before Serve: %q, %v", out, err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- ep.Serve(context.Background(), echoServer()) }()
+	go func() { served <- ep.Serve(context.Background(), echoServer(nil)) }()
 	c := rpcnet.NewClient(conn, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{WaitForReady: true}})
 	mustEcho(t, c, []byte("through"))
 	intercepted.Wait()
-	lane, peer, err := ep.DialProtocol(within(t), ep.Addr().String(), "gossip/1")
+	lane, peer, err := ep.DialProtocol(within(t), ep.Addr().String(), "gossip/1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,14 +313,14 @@ func TestExtensionsShareThePort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if lane, _, err := ep.DialProtocol(within(t), ep.Addr().String(), "late/1"); err != nil {
+	if lane, _, err := ep.DialProtocol(within(t), ep.Addr().String(), "late/1", nil); err != nil {
 		t.Error(err)
 	} else {
 		lane.Close()
 	}
 	late()
 	late()
-	if lane, _, err := ep.DialProtocol(within(t), ep.Addr().String(), "late/1"); err == nil {
+	if lane, _, err := ep.DialProtocol(within(t), ep.Addr().String(), "late/1", nil); err == nil {
 		t.Error("a protocol that was removed is still spoken")
 		lane.Close()
 	}
@@ -338,7 +338,7 @@ func TestExtensionsShareThePort(t *testing.T) {
 // caller waiting.
 func TestHandlerThatEndsItsGoroutineFailsItsCall(t *testing.T) {
 	t.Parallel()
-	srv := echoServer()
+	srv := echoServer(nil)
 	srv.Handle("exit", func(context.Context, []byte) ([]byte, error) {
 		runtime.Goexit()
 		return nil, nil
@@ -347,7 +347,7 @@ func TestHandlerThatEndsItsGoroutineFailsItsCall(t *testing.T) {
 		runtime.Goexit()
 		return nil
 	})
-	conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+	conn := rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 	for range 10 {
 		_, err := rpcnet.CallRaw(within(t), conn, "exit", nil)
 		wantCode(t, err, rpcnet.CodeInternal)
@@ -362,7 +362,7 @@ func TestServerCallOutlivesItsHandler(t *testing.T) {
 	t.Parallel()
 	type key struct{}
 	kept := make(chan context.Context, 1)
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("keep", func(ctx context.Context, in []byte) ([]byte, error) {
 		child, cancel := context.WithCancel(context.WithValue(ctx, key{}, "v"))
 		defer cancel()
@@ -372,7 +372,7 @@ func TestServerCallOutlivesItsHandler(t *testing.T) {
 		kept <- ctx
 		return in, nil
 	})
-	conn := rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String())
+	conn := rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 	ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Header: rpcnet.Header{"k": {"v"}}})
 	if _, err := rpcnet.CallRaw(ctx, conn, "keep", nil); err != nil {
 		t.Fatal(err)

@@ -37,17 +37,17 @@ func TestCertificatesAreReloadedWithoutALostCall(t *testing.T) {
 	write(issue())
 	creds := rpcnet.CertFiles(at("cert.pem"), at("key.pem"), at("ca.pem")).WithPoll(10 * time.Millisecond)
 	var out logs
-	ep, err := rpcnet.Listen("127.0.0.1:0", creds, rpcnet.WithLogger(out.logger()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: out.logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	srv := echoServer()
+	srv := echoServer(nil)
 	entered, release := held(srv)
 	go ep.Serve(context.Background(), srv)
 	p := rpctest.NewProxy(t, ep.Addr().String())
 	var dialled logs
-	conn, err := rpcnet.Dial(within(t), p.Addr(), creds, rpcnet.WithLogger(dialled.logger()))
+	conn, err := rpcnet.Dial(within(t), p.Addr(), creds, &rpcnet.DialConfig{Logger: dialled.logger()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -293,18 +293,12 @@ func (r Roles) openWorker(self Peer) string {
 	return ""
 }
 
-// WithRoles says who may be what on this endpoint. Default: the zero [Roles],
-// by certificate.
-func WithRoles(r Roles) EndpointOption {
-	return endpointOption(func(c *endpointConfig) { c.roles = r })
-}
-
 // Allow returns nil if p may be what role says by the endpoint's [Roles], and
 // otherwise an error that says why not.
-func (ep *Endpoint) Allow(p Peer, role Role) error { return ep.cfg.roles.Allow(p, role) }
+func (ep *Endpoint) Allow(p Peer, role Role) error { return ep.cfg.Roles.Allow(p, role) }
 
 // AllowServer is [Roles.AllowServer] with the endpoint's rules.
-func (ep *Endpoint) AllowServer(p Peer, role Role) error { return ep.cfg.roles.AllowServer(p, role) }
+func (ep *Endpoint) AllowServer(p Peer, role Role) error { return ep.cfg.Roles.AllowServer(p, role) }
 
 // allowCall decides whether a peer may call a procedure that asks for a role.
 func (ep *Endpoint) allowCall(p Peer, e *entry) error {
@@ -320,13 +314,13 @@ func (ep *Endpoint) logRoles() {
 	self := ep.Self()
 	var own []string
 	for role := range roleCount {
-		if ep.cfg.roles.Allow(self, role) == nil {
+		if ep.cfg.Roles.Allow(self, role) == nil {
 			own = append(own, role.String())
 		}
 	}
-	ep.cfg.logger.Info("roles in force", "certificate", loglimit.Cut(self.ID), "may_be", strings.Join(own, ","), "roles", ep.cfg.roles)
-	if why := ep.cfg.roles.openWorker(self); why != "" {
-		ep.cfg.logger.Warn("any certificate for servers may be a worker: set rpcnet.WithRoles, or use certificates that state a role", "because", why)
+	ep.cfg.Logger.Info("roles in force", "certificate", loglimit.Cut(self.ID), "may_be", strings.Join(own, ","), "roles", ep.cfg.Roles)
+	if why := ep.cfg.Roles.openWorker(self); why != "" {
+		ep.cfg.Logger.Warn("any certificate for servers may be a worker: set rpcnet.EndpointConfig.Roles, or use certificates that state a role", "because", why)
 	}
 }
 

@@ -199,7 +199,7 @@ func TestACallOfAProcedureWithARole(t *testing.T) {
 	t.Parallel()
 	ca := newCA(t)
 	var l logs
-	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, credentials.Leaf{}).creds, rpcnet.WithLogger(l.logger()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, credentials.Leaf{}).creds, &rpcnet.EndpointConfig{Logger: l.logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestACallOfAProcedureWithARole(t *testing.T) {
 	if _, err := ep.Extend(rpcnet.Extension{Methods: []rpcnet.Method{system}}); err != nil {
 		t.Fatal(err)
 	}
-	srv := echoServer()
+	srv := echoServer(nil)
 	srv.Register(admin)
 	serving(ep, srv)
 	for _, test := range []struct {
@@ -222,7 +222,7 @@ func TestACallOfAProcedureWithARole(t *testing.T) {
 		{credentials.Leaf{Hosts: []string{"client"}, Usages: clientUsage}, rpcnet.CodePermissionDenied},
 		{credentials.Leaf{Hosts: []string{"spiffe://d/rpcnet/worker/w"}}, rpcnet.CodePermissionDenied},
 	} {
-		conn, err := rpcnet.Dial(within(t), ep.Addr().String(), newParty(t, ca, test.leaf).creds)
+		conn, err := rpcnet.Dial(within(t), ep.Addr().String(), newParty(t, ca, test.leaf).creds, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +247,7 @@ func TestACallOfAProcedureWithARole(t *testing.T) {
 func TestAProtocolWithARole(t *testing.T) {
 	t.Parallel()
 	ca := newCA(t)
-	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, credentials.Leaf{}).creds, rpcnet.WithLogger(rpctest.Logger(t)))
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, credentials.Leaf{}).creds, &rpcnet.EndpointConfig{Logger: rpctest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,12 +261,12 @@ func TestAProtocolWithARole(t *testing.T) {
 		t.Fatal(err)
 	}
 	dial := func(leaf credentials.Leaf) {
-		other, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, leaf).creds, rpcnet.WithLogger(rpctest.Logger(t)))
+		other, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, leaf).creds, &rpcnet.EndpointConfig{Logger: rpctest.Logger(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer other.Close()
-		c, _, err := other.DialProtocol(within(t), ep.Addr().String(), "gossip/1")
+		c, _, err := other.DialProtocol(within(t), ep.Addr().String(), "gossip/1", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -281,13 +281,13 @@ func TestAProtocolWithARole(t *testing.T) {
 }
 
 func rolesRefuseStrangers(t *testing.T) {
-	ep := rpctest.Listen(t, rpcnet.WithRoles(rpcnet.Roles{
+	ep := rpctest.Listen(t, &rpcnet.EndpointConfig{Roles: rpcnet.Roles{
 		Client: rpcnet.PeerPattern("friend"), Node: rpcnet.PeerPattern(), Admin: rpcnet.PeerPattern(),
-	}))
-	if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t)); err == nil || !strings.Contains(err.Error(), "allowed is friend") {
+	}})
+	if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t), nil); err == nil || !strings.Contains(err.Error(), "allowed is friend") {
 		t.Error(err)
 	}
-	conn, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, "friend"))
+	conn, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, "friend"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,15 +295,15 @@ func rolesRefuseStrangers(t *testing.T) {
 }
 
 func dialVerifiesItsPeer(t *testing.T) {
-	ep := rpctest.Serve(t, echoServer())
+	ep := rpctest.Serve(t, echoServer(nil), nil)
 	addr := ep.Addr().String()
 	var seen rpcnet.Peer
-	conn := rpctest.Dial(t, addr, rpcnet.WithVerifyPeer(func(p rpcnet.Peer) error { seen = p; return nil }))
+	conn := rpctest.Dial(t, addr, &rpcnet.DialConfig{VerifyPeer: func(p rpcnet.Peer) error { seen = p; return nil }})
 	mustEcho(t, conn, []byte("x"))
 	if seen.ID != "localhost" || seen.Addr.String() != addr {
 		t.Errorf("asked about %+v", seen)
 	}
-	no := rpcnet.WithVerifyPeer(func(rpcnet.Peer) error { return errors.New("not this one") })
+	no := &rpcnet.DialConfig{VerifyPeer: func(rpcnet.Peer) error { return errors.New("not this one") }}
 	_, err := rpcnet.Dial(within(t), addr, rpctest.Credentials(t), no)
 	wantCode(t, err, rpcnet.CodeUnavailable)
 	if err == nil || !strings.Contains(err.Error(), "not this one") {
@@ -316,7 +316,7 @@ func dialVerifiesItsPeer(t *testing.T) {
 
 func sessionKnowsWhomItIsFor(t *testing.T) {
 	self := rpcnet.Target{Cluster: "blue", Node: "w1", Boot: "b7"}
-	ep := rpctest.Listen(t)
+	ep := rpctest.Listen(t, nil)
 	if _, err := ep.Extend(rpcnet.Extension{Identity: rpcnet.Target{Cluster: strings.Repeat("x", 129)}}); err == nil {
 		t.Error("a name of 129 bytes was taken")
 	}
@@ -326,8 +326,8 @@ func sessionKnowsWhomItIsFor(t *testing.T) {
 	if _, err := ep.Extend(rpcnet.Extension{Identity: self}); err == nil {
 		t.Error("an endpoint has two identities")
 	}
-	serving(ep, echoServer())
-	nobody := rpctest.Serve(t, echoServer())
+	serving(ep, echoServer(nil))
+	nobody := rpctest.Serve(t, echoServer(nil), nil)
 	for _, test := range []struct {
 		ep     *rpcnet.Endpoint
 		want   rpcnet.Target
@@ -341,7 +341,7 @@ func sessionKnowsWhomItIsFor(t *testing.T) {
 		{ep, rpcnet.Target{Node: "w1", Boot: "b6"}, `node "w1", boot b7, cluster "blue" answers`},
 		{nobody, rpcnet.Target{Cluster: "blue"}, "no node of a cluster answers"},
 	} {
-		conn, err := rpcnet.Dial(within(t), test.ep.Addr().String(), rpctest.Credentials(t), rpcnet.WithTarget(test.want))
+		conn, err := rpcnet.Dial(within(t), test.ep.Addr().String(), rpctest.Credentials(t), &rpcnet.DialConfig{Target: test.want})
 		if test.reason == "" {
 			if err != nil {
 				t.Errorf("%v: %v", test.want, err)
@@ -357,7 +357,7 @@ func sessionKnowsWhomItIsFor(t *testing.T) {
 		}
 	}
 	if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t),
-		rpcnet.WithTarget(rpcnet.Target{Node: strings.Repeat("x", 129)})); err == nil || !strings.Contains(err.Error(), "at most 128") {
+		&rpcnet.DialConfig{Target: rpcnet.Target{Node: strings.Repeat("x", 129)}}); err == nil || !strings.Contains(err.Error(), "at most 128") {
 		t.Error(err)
 	}
 }
@@ -367,7 +367,7 @@ func sessionKnowsWhomItIsFor(t *testing.T) {
 func TestANodeRefusesASessionForAnother(t *testing.T) {
 	t.Parallel()
 	p := newParty(t, newCA(t), credentials.Leaf{})
-	ep, err := rpcnet.Listen("127.0.0.1:0", p.creds, rpcnet.WithLogger(rpctest.Logger(t)))
+	ep, err := rpcnet.Listen("127.0.0.1:0", p.creds, &rpcnet.EndpointConfig{Logger: rpctest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -395,7 +395,7 @@ func TestANodeRefusesASessionForAnother(t *testing.T) {
 // An operator sees the calls of extensions, and can refuse them.
 func controlCallsAreSeen(t *testing.T) {
 	var seen atomic.Value
-	ep := rpctest.Listen(t, rpcnet.WithControlInterceptors(func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
+	ep := rpctest.Listen(t, &rpcnet.EndpointConfig{ControlInterceptors: []rpcnet.ServerInterceptor{func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 		return func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
 			seen.Store(rpcnet.ServerCallFrom(ctx).Peer().ID + " " + spec.Procedure)
 			if spec.Procedure == "private" {
@@ -403,15 +403,15 @@ func controlCallsAreSeen(t *testing.T) {
 			}
 			return next(ctx, spec, s)
 		}
-	}))
+	}}})
 	yes := func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error { return s.Send([]byte("yes")) }
 	if _, err := ep.Extend(rpcnet.Extension{Methods: []rpcnet.Method{
 		{Spec: &rpcnet.Spec{Procedure: "open"}, Handler: yes}, {Spec: &rpcnet.Spec{Procedure: "private"}, Handler: yes},
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	serving(ep, echoServer())
-	conn := rpctest.Dial(t, ep.Addr().String())
+	serving(ep, echoServer(nil))
+	conn := rpctest.Dial(t, ep.Addr().String(), nil)
 	if out, err := rpcnet.CallRaw(within(t), conn, "open", nil); err != nil || string(out) != "yes" || seen.Load() != "localhost open" {
 		t.Errorf("%q, %v, seen %v", out, err, seen.Load())
 	}

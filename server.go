@@ -9,16 +9,15 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
 // A Server holds procedures and what surrounds them: interceptors, limits, a
 // logger. It serves once an [Endpoint] is told to ([Endpoint.Serve]), or in
-// process ([InProcess]). The zero value is a server without options. All
+// process ([InProcess]). The zero value is a server with every default. All
 // methods may be called at any time from any goroutine, also while it serves.
 type Server struct {
-	cfg   serverConfig
+	cfg   ServerConfig
 	lines *loglimit.Limiter // to a logger of its own; nil: to the endpoint's
 
 	mu    sync.Mutex                        // of writers; readers load
@@ -27,28 +26,30 @@ type Server struct {
 
 // An entry is one procedure of a server. It is immutable.
 type entry struct {
-	server  *Server // whose options apply
+	server  *Server // whose config applies
 	spec    *Spec
 	handler ServerFunc // with the server's interceptors around it
 	raw     RawHandler // the short cut when nothing is around it; nil otherwise
 	system  bool       // of an Extension: outside its interceptors
 	role    Role       // that callers must have
 	maxSize int
-	limits  cbor.Limits
+	limits  messageLimits
 }
 
 // A RawHandler serves a unary call without a contract. in is valid until it
 // returns; the result is sent before it is used again, so it may be in itself.
 type RawHandler func(ctx context.Context, in []byte) ([]byte, error)
 
-// NewServer returns a server without procedures.
-func NewServer(opts ...ServerOption) *Server {
+// NewServer returns a server without procedures. A nil config means every
+// default; it is copied.
+func NewServer(config *ServerConfig) *Server {
 	s := &Server{}
-	for _, o := range opts {
-		o.applyServer(&s.cfg)
+	if config != nil {
+		s.cfg = *config
+		s.cfg.Interceptors = slices.Clone(s.cfg.Interceptors)
 	}
-	if s.cfg.logger != nil {
-		s.lines = loglimit.New(s.cfg.logger)
+	if s.cfg.Logger != nil {
+		s.lines = loglimit.New(s.cfg.Logger)
 	}
 	return s
 }
@@ -80,7 +81,7 @@ func (s *Server) Handle(procedure string, h RawHandler) {
 		}
 		return st.Send(out)
 	})
-	if len(s.cfg.interceptors) == 0 {
+	if len(s.cfg.Interceptors) == 0 {
 		e.raw = h
 	}
 	if err := s.add(e); err != nil {
@@ -110,14 +111,14 @@ func (s *Server) Specs() iter.Seq[*Spec] {
 }
 
 func (s *Server) entry(spec *Spec, h ServerFunc) *entry {
-	for _, i := range slices.Backward(s.cfg.interceptors) {
+	for _, i := range slices.Backward(s.cfg.Interceptors) {
 		h = i(h)
 	}
 	size := spec.MaxMessageSize
 	if size == 0 {
-		size = s.cfg.maxSize
+		size = s.cfg.MaxMessageSize
 	}
-	return &entry{server: s, spec: spec, handler: h, maxSize: sizeLimit(size), limits: decodeLimits(spec, &s.cfg.limits)}
+	return &entry{server: s, spec: spec, handler: h, maxSize: sizeLimit(size), limits: serverLimits(spec, &s.cfg)}
 }
 
 func (s *Server) add(entries ...*entry) error {
@@ -177,11 +178,11 @@ func noRequest(err error) error {
 	return err
 }
 
-// sizeLimit returns the limit that an option of n means.
+// sizeLimit returns the limit that a MaxMessageSize of n means.
 func sizeLimit(n int) int {
 	switch {
 	case n == 0:
-		return DefaultMaxMessageSize
+		return defaultMaxMessageSize
 	case n < 0:
 		return 1 << 30
 	}

@@ -32,7 +32,7 @@ func held(srv *rpcnet.Server) (entered chan context.Context, release chan struct
 
 func TestShutdownLetsCallsFinishAndRefusesNewOnes(t *testing.T) {
 	t.Parallel()
-	srv := echoServer()
+	srv := echoServer(nil)
 	entered, release := held(srv)
 	heard := make(chan struct{})
 	srv.HandleStream("polite", func(ctx context.Context, st rpcnet.ServerStream) error {
@@ -43,10 +43,10 @@ func TestShutdownLetsCallsFinishAndRefusesNewOnes(t *testing.T) {
 		close(heard)
 		return st.Send([]byte("goodbye"))
 	})
-	ep := rpctest.Listen(t)
+	ep := rpctest.Listen(t, nil)
 	served := make(chan error, 1)
 	go func() { served <- ep.Serve(context.Background(), srv) }()
-	conn := rpctest.Dial(t, ep.Addr().String())
+	conn := rpctest.Dial(t, ep.Addr().String(), nil)
 	held := make(chan error, 1)
 	ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{WaitForReady: true})
 	go func() {
@@ -103,7 +103,7 @@ func TestShutdownLetsCallsFinishAndRefusesNewOnes(t *testing.T) {
 
 func TestShutdownCutsAtTheEndOfItsContext(t *testing.T) {
 	t.Parallel()
-	srv := echoServer()
+	srv := echoServer(nil)
 	entered, release := held(srv)
 	stubborn := make(chan struct{})
 	srv.Handle("stubborn", func(ctx context.Context, _ []byte) ([]byte, error) {
@@ -113,8 +113,8 @@ func TestShutdownCutsAtTheEndOfItsContext(t *testing.T) {
 	})
 	defer close(release)
 	defer close(stubborn)
-	ep := rpctest.Serve(t, srv)
-	conn := rpctest.Dial(t, ep.Addr().String())
+	ep := rpctest.Serve(t, srv, nil)
+	conn := rpctest.Dial(t, ep.Addr().String(), nil)
 	errs := make(chan error, 2)
 	for _, name := range []string{"hold", "stubborn"} {
 		go func() {
@@ -145,13 +145,13 @@ func TestShutdownCutsAtTheEndOfItsContext(t *testing.T) {
 
 func TestServeEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	srv := echoServer()
+	srv := echoServer(nil)
 	entered, release := held(srv)
-	ep := rpctest.Listen(t, rpcnet.WithDrainTimeout(patience))
+	ep := rpctest.Listen(t, &rpcnet.EndpointConfig{DrainTimeout: patience})
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- ep.Serve(ctx, srv) }()
-	conn := rpctest.Dial(t, ep.Addr().String())
+	conn := rpctest.Dial(t, ep.Addr().String(), nil)
 	held := make(chan error, 1)
 	wait, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{WaitForReady: true})
 	go func() { _, err := rpcnet.CallRaw(wait, conn, "hold", nil); held <- err }()
@@ -169,20 +169,20 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	if err := ep.Serve(context.Background(), srv); err == nil {
 		t.Error("an endpoint serves twice")
 	}
-	if _, err := ep.Dial(within(t), ep.Addr().String()); err == nil {
+	if _, err := ep.Dial(within(t), ep.Addr().String(), nil); err == nil {
 		t.Error("a closed endpoint dials")
 	}
 }
 
 func TestDrainTimeoutBoundsServe(t *testing.T) {
 	t.Parallel()
-	srv := echoServer()
+	srv := echoServer(nil)
 	entered, _ := held(srv)
-	ep := rpctest.Listen(t, rpcnet.WithDrainTimeout(20*time.Millisecond))
+	ep := rpctest.Listen(t, &rpcnet.EndpointConfig{DrainTimeout: 20 * time.Millisecond})
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- ep.Serve(ctx, srv) }()
-	conn := rpctest.Dial(t, ep.Addr().String())
+	conn := rpctest.Dial(t, ep.Addr().String(), nil)
 	wait, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{WaitForReady: true})
 	failed := make(chan error, 1)
 	go func() { _, err := rpcnet.CallRaw(wait, conn, "hold", nil); failed <- err }()
@@ -199,15 +199,15 @@ func TestDrainTimeoutBoundsServe(t *testing.T) {
 
 func TestCloseCutsAtOnce(t *testing.T) {
 	t.Parallel()
-	srv := echoServer()
+	srv := echoServer(nil)
 	entered, _ := held(srv)
-	ep := rpctest.Serve(t, srv)
-	out := rpctest.Serve(t, echoServer())
-	conn, err := ep.Dial(within(t), out.Addr().String())
+	ep := rpctest.Serve(t, srv, nil)
+	out := rpctest.Serve(t, echoServer(nil), nil)
+	conn, err := ep.Dial(within(t), out.Addr().String(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	caller := rpctest.Dial(t, ep.Addr().String())
+	caller := rpctest.Dial(t, ep.Addr().String(), nil)
 	failed := make(chan error, 1)
 	go func() { _, err := rpcnet.CallRaw(within(t), caller, "hold", nil); failed <- err }()
 	hctx := <-entered
@@ -228,12 +228,12 @@ func TestCloseCutsAtOnce(t *testing.T) {
 // The death of a caller cancels its handlers at once.
 func TestCallerThatGoesAwayCancelsItsHandlers(t *testing.T) {
 	t.Parallel()
-	srv := echoServer()
+	srv := echoServer(nil)
 	entered, release := held(srv)
 	defer close(release)
-	ep := rpctest.Serve(t, srv)
+	ep := rpctest.Serve(t, srv, nil)
 	p := rpctest.NewProxy(t, ep.Addr().String())
-	conn := rpctest.Dial(t, p.Addr())
+	conn := rpctest.Dial(t, p.Addr(), nil)
 	failed := make(chan error, 1)
 	go func() { _, err := rpcnet.CallRaw(within(t), conn, "hold", nil); failed <- err }()
 	ctx := <-entered
@@ -252,8 +252,8 @@ func TestCallerThatGoesAwayCancelsItsHandlers(t *testing.T) {
 
 func TestCallsBeforeServeAreRefused(t *testing.T) {
 	t.Parallel()
-	ep := rpctest.Listen(t)
-	conn := rpctest.Dial(t, ep.Addr().String())
+	ep := rpctest.Listen(t, nil)
+	conn := rpctest.Dial(t, ep.Addr().String(), nil)
 	_, err := rpcnet.CallRaw(within(t), conn, "echo", nil)
 	wantCode(t, err, rpcnet.CodeUnavailable)
 	if !unprocessed(err) {
@@ -266,7 +266,7 @@ func TestCallsBeforeServeAreRefused(t *testing.T) {
 		answered <- err
 	}()
 	served := make(chan error, 1)
-	go func() { served <- ep.Serve(context.Background(), echoServer()) }()
+	go func() { served <- ep.Serve(context.Background(), echoServer(nil)) }()
 	if err := <-answered; err != nil {
 		t.Errorf("a call that waits for the server: %v", err)
 	}
@@ -280,10 +280,10 @@ func TestCallsBeforeServeAreRefused(t *testing.T) {
 func TestSecondShutdownHonoursItsContext(t *testing.T) {
 	t.Parallel()
 	for _, cut := range []bool{false, true} {
-		srv := echoServer()
+		srv := echoServer(nil)
 		entered, release := held(srv)
-		ep := rpctest.Serve(t, srv)
-		conn := rpctest.Dial(t, ep.Addr().String())
+		ep := rpctest.Serve(t, srv, nil)
+		conn := rpctest.Dial(t, ep.Addr().String(), nil)
 		go rpcnet.CallRaw(within(t), conn, "hold", nil)
 		hctx := <-entered
 		ctx, cancel := context.WithCancel(within(t))
@@ -322,7 +322,7 @@ func TestSecondShutdownHonoursItsContext(t *testing.T) {
 func TestShutdownLingersNoLongerThanItsContext(t *testing.T) {
 	t.Parallel()
 	node := newParty(t, newCA(t), credentials.Leaf{})
-	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, rpcnet.WithLogger(rpctest.Logger(t)))
+	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: rpctest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

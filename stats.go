@@ -36,8 +36,7 @@ type Stats struct {
 // MemoryStats are what an endpoint keeps for its peers, in bytes. What goes on
 // at the moment may make the parts differ from the whole.
 type MemoryStats struct {
-	// Limit is that of [WithMemoryBudget], PeerLimit what one peer may have of
-	// it ([WithPeerLimits]).
+	// Limit is [EndpointConfig].MemoryBudget, PeerLimit is PeerMemory.
 	Limit, PeerLimit int64
 	// Used is what is kept of all peers together.
 	Used int64
@@ -85,34 +84,4 @@ func (ep *Endpoint) Reserve(peer Peer, what string, bytes int64) (release func()
 		return nil, NewError(CodeResourceExhausted, err.Error()).WithUnprocessed()
 	}
 	return sync.OnceFunc(func() { a.Give(kind, bytes) }), nil
-}
-
-// PeerLimits bound what one peer may have of an endpoint. A peer is one
-// identity ([Peer].ID), however many connections it makes: programs that share
-// a certificate share the limits. Zero fields have their defaults.
-type PeerLimits struct {
-	// Memory is how much of the memory budget ([WithMemoryBudget]) the peer may
-	// have, in bytes. Default: half, or 64 MiB if that is more.
-	Memory int64
-	// Sessions is how many sessions the peer may have. Default 10 000.
-	Sessions int
-}
-
-// WithPeerLimits sets the limits of each peer.
-func WithPeerLimits(l PeerLimits) EndpointOption {
-	return endpointOption(func(c *endpointConfig) { c.peer = l })
-}
-
-func (c *endpointConfig) peerMemory() int64 {
-	if c.peer.Memory <= 0 {
-		return max(c.memoryBudget()/2, 64<<20)
-	}
-	return c.peer.Memory
-}
-
-func (c *endpointConfig) peerSessions() int {
-	if c.peer.Sessions <= 0 {
-		return 10_000
-	}
-	return c.peer.Sessions
 }

@@ -91,7 +91,7 @@ func localError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		e := contextError(ctx)
 		if session.WasQueued(err) {
-			e.message += " while waiting to begin: as many calls run as the peer allows on one connection, see its rpcnet.WithMaxConcurrentStreams"
+			e.message += " while waiting to begin: as many calls run as the peer allows on one connection, see its rpcnet.EndpointConfig.MaxConcurrentStreams"
 		}
 		return e
 	}

@@ -36,14 +36,6 @@ func (t Target) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// WithTarget says which node of which cluster a connection is for, since an
-// address can change hands. An endpoint that is another one refuses the
-// connection, and so does this side; the error says who answered. Default:
-// whoever answers at the address.
-func WithTarget(t Target) DialOption {
-	return dialOption(func(c *dialConfig) { c.target = t })
-}
-
 func (t Target) validate() error {
 	for _, part := range [...]string{t.Cluster, t.Node, t.Boot} {
 		if len(part) > wire.MaxIdentity {

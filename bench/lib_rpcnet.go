@@ -19,7 +19,7 @@ const rpcnetModule = "github.com/rpcnet-go/rpcnet"
 var rpcnetRaw = &library{
 	name: "rpcnet raw", module: rpcnetModule,
 	serve: func(c certDir) (string, error) {
-		srv := rpcnet.NewServer()
+		srv := rpcnet.NewServer(nil)
 		srv.Handle("unary", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
 		srv.HandleStream("feed", rawFeed)
 		srv.HandleStream("talk", rawTalk)
@@ -34,7 +34,7 @@ var rpcnetRaw = &library{
 var rpcnetGenerated = &library{
 	name: "rpcnet generated", module: rpcnetModule,
 	serve: func(c certDir) (string, error) {
-		srv := rpcnet.NewServer()
+		srv := rpcnet.NewServer(nil)
 		echo.RegisterEcho(srv, echoServer{})
 		return serveRPCNet(c, srv)
 	},
@@ -46,7 +46,7 @@ var rpcnetGenerated = &library{
 }
 
 func serveRPCNet(c certDir, srv *rpcnet.Server) (string, error) {
-	ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.CertFiles(c.certificate(), c.key(), c.authority()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.CertFiles(c.certificate(), c.key(), c.authority()), nil)
 	if err != nil {
 		return "", err
 	}
@@ -55,12 +55,12 @@ func serveRPCNet(c certDir, srv *rpcnet.Server) (string, error) {
 }
 
 func rpcnetConnector(c certDir, addr string, wrap func(*rpcnet.Conn) conn) (connector, error) {
-	ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.CertFiles(c.certificate(), c.key(), c.authority()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.CertFiles(c.certificate(), c.key(), c.authority()), nil)
 	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context) (conn, error) {
-		conn, err := ep.Dial(ctx, addr)
+		conn, err := ep.Dial(ctx, addr, nil)
 		if err != nil {
 			return nil, err
 		}

@@ -65,7 +65,7 @@ func (a *attacker) addr() netip.AddrPort { return a.udp.LocalAddr().(*net.UDPAdd
 
 // hello opens a stream of a kind; the keys follow from the victim's answer.
 func (a *attacker) hello(t testing.TB, kind byte) (net.Conn, error) {
-	conn, _, err := a.ep.DialProtocol(t.Context(), a.victim.addr, gossip.ALPN)
+	conn, _, err := a.ep.DialProtocol(t.Context(), a.victim.addr, gossip.ALPN, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -242,7 +242,7 @@ type endpoint struct{ n *Node }
 func (e endpoint) Dial(ctx context.Context, addr string) (net.Conn, func(string) error, error) {
 	isNode := func(peer rpcnet.Peer) error { return e.n.ep.AllowServer(peer, rpcnet.RoleNode) }
 	conn, peer, err := e.n.ep.DialProtocol(ctx, addr, gossip.ALPN,
-		rpcnet.WithServerName(e.n.told.wanted(gossip.DialedNode(ctx), addr)...), rpcnet.WithVerifyPeer(isNode))
+		&rpcnet.DialConfig{ServerNames: e.n.told.wanted(gossip.DialedNode(ctx), addr), VerifyPeer: isNode})
 	return conn, e.n.verifier(peer), err
 }
 

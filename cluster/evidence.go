@@ -78,7 +78,7 @@ func (n *Node) reportGone(name, boot, cause string) bool {
 // boot, and after Close.
 //
 // Evict it on every node; a new boot of it is a new member, which only its
-// certificate keeps out (rpcnet.WithAuthorize) or Config.VerifyNode.
+// certificate keeps out (rpcnet.EndpointConfig.Authorize) or Config.VerifyNode.
 func (n *Node) Evict(name, boot string) bool {
 	id := name + "@" + boot
 	if id == n.id || !gossip.ValidID(id) {

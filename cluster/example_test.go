@@ -23,7 +23,7 @@ func ExampleJoin() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		ep, err := rpcnet.Listen("127.0.0.1:0", creds)
+		ep, err := rpcnet.Listen("127.0.0.1:0", creds, nil)
 		if err != nil {
 			log.Fatal(err)
 		}

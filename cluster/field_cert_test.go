@@ -39,7 +39,7 @@ func TestFieldTheCertificateAgainstWhatIsAdvertised(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ep, err := rpcnet.Listen("127.0.0.1:0", creds, rpcnet.WithLogger(quiet()))
+		ep, err := rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: quiet()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func TestFieldARenewedCertificateHasAnotherName(t *testing.T) {
 		}
 	}
 	node := func(name, seed string) (*clustertest.History, *rpcnet.Endpoint) {
-		ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.CertFiles(at("cert"), at("key"), at("ca")), rpcnet.WithLogger(quiet()))
+		ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.CertFiles(at("cert"), at("key"), at("ca")), &rpcnet.EndpointConfig{Logger: quiet()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -214,7 +214,7 @@ func TestSeedsAreLookedUpAgainWhenTheyMove(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	moved, err := rpcnet.Listen(fmt.Sprintf("127.0.0.2:%d", port), creds, rpcnet.WithLogger(quiet()))
+	moved, err := rpcnet.Listen(fmt.Sprintf("127.0.0.2:%d", port), creds, &rpcnet.EndpointConfig{Logger: quiet()})
 	if err != nil {
 		t.Skipf("this machine has no second loopback address: %v", err)
 	}

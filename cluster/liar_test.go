@@ -79,7 +79,7 @@ func (noObserver) Refused(string)             {}
 type liarEndpoint struct{ ep *rpcnet.Endpoint }
 
 func (e liarEndpoint) Dial(ctx context.Context, addr string) (net.Conn, func(string) error, error) {
-	c, _, err := e.ep.DialProtocol(ctx, addr, gossip.ALPN)
+	c, _, err := e.ep.DialProtocol(ctx, addr, gossip.ALPN, nil)
 	return c, func(string) error { return nil }, err
 }
 
@@ -435,8 +435,8 @@ func TestAnEndpointInUseWhileANodeJoinsIsAnswered(t *testing.T) {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	defer cancel()
-	serving.Go(func() { ep.Serve(ctx, rpcnet.NewServer()) })
-	conn, err := caller.Dial(t.Context(), ep.Addr().String())
+	serving.Go(func() { ep.Serve(ctx, rpcnet.NewServer(nil)) })
+	conn, err := caller.Dial(t.Context(), ep.Addr().String(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func runChild(arg string) error {
 	if err := json.Unmarshal([]byte(arg), &c); err != nil {
 		return err
 	}
-	ep, err := rpcnet.Listen(c.Listen, fileCredentials(c.Dir), rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
+	ep, err := rpcnet.Listen(c.Listen, fileCredentials(c.Dir), &rpcnet.EndpointConfig{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func runChild(arg string) error {
 		if _, err := workers.NewWorker(n, &workers.WorkerConfig{Logger: cfg.Logger}); err != nil {
 			return err
 		}
-		go ep.Serve(context.Background(), rpcnet.NewServer())
+		go ep.Serve(context.Background(), rpcnet.NewServer(nil))
 	}
 	if c.Workers > 0 {
 		r, err := workers.NewRegistry(n, &workers.RegistryConfig{Logger: cfg.Logger})
@@ -198,7 +198,7 @@ func certDir(t testing.TB, hosts ...string) string {
 // local makes a node in this process with certificates from files.
 func local(t testing.TB, dir, name string, seeds ...*history) *history {
 	t.Helper()
-	ep, err := rpcnet.Listen("127.0.0.1:0", fileCredentials(dir), rpcnet.WithLogger(quiet()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", fileCredentials(dir), &rpcnet.EndpointConfig{Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +257,7 @@ func serveWorker(t testing.TB, h *history) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		h.Node.Endpoint().Serve(ctx, rpcnet.NewServer())
+		h.Node.Endpoint().Serve(ctx, rpcnet.NewServer(nil))
 	}()
 	t.Cleanup(func() { stop(); <-served })
 }

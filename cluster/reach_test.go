@@ -36,7 +36,7 @@ func carrying(t testing.TB, addr string, hosts ...string) *rpcnet.Endpoint {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ep, err := rpcnet.Listen(addr, creds, rpcnet.WithLogger(quiet()))
+	ep, err := rpcnet.Listen(addr, creds, &rpcnet.EndpointConfig{Logger: quiet()})
 	if err != nil {
 		t.Skipf("this machine has no address %s: %v", addr, err)
 	}

@@ -96,7 +96,7 @@ func TestAttack06EventsThatNobodyReads(t *testing.T) {
 	reader := listen(t, "127.0.0.1:0")
 	streams := 0
 	for range sessions {
-		conn, err := reader.Dial(t.Context(), h.Node.Self().Addr)
+		conn, err := reader.Dial(t.Context(), h.Node.Self().Addr, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ func heap() uint64 {
 
 func TestAttack06StreamsOfEventsAreFew(t *testing.T) {
 	h, _ := attacked(t, cluster.Config{})
-	conn, err := listen(t, "127.0.0.1:0").Dial(t.Context(), h.Node.Self().Addr)
+	conn, err := listen(t, "127.0.0.1:0").Dial(t.Context(), h.Node.Self().Addr, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +297,7 @@ func invented(id string, at netip.AddrPort) []byte {
 }
 
 // issued returns an endpoint with a certificate of an authority.
-func issued(t testing.TB, authority *credentials.DevCA, l credentials.Leaf, opts ...rpcnet.EndpointOption) *rpcnet.Endpoint {
+func issued(t testing.TB, authority *credentials.DevCA, l credentials.Leaf) *rpcnet.Endpoint {
 	t.Helper()
 	b, err := authority.Issue(l)
 	if err != nil {
@@ -309,7 +309,7 @@ func issued(t testing.TB, authority *credentials.DevCA, l credentials.Leaf, opts
 			t.Fatal(err)
 		}
 	}
-	ep, err := rpcnet.Listen("127.0.0.1:0", append(opts, fileCredentials(dir), rpcnet.WithLogger(quiet()))...)
+	ep, err := rpcnet.Listen("127.0.0.1:0", fileCredentials(dir), &rpcnet.EndpointConfig{Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +373,7 @@ func TestAttack11LinesOfTheLog(t *testing.T) {
 	a := newAttacker(t, ep, h, "attacker@1")
 	before, start := log.n.Load(), time.Now()
 	for i := range 100 { // hellos that are refused, and packets and gossip that are noted
-		conn, _, err := ep.DialProtocol(t.Context(), h.Node.Self().Addr, gossip.ALPN)
+		conn, _, err := ep.DialProtocol(t.Context(), h.Node.Self().Addr, gossip.ALPN, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -451,7 +451,7 @@ func TestAttack01CloseDuringEachAttack(t *testing.T) {
 			return err
 		},
 		"hellos": func(t testing.TB, a *attacker, i int) error {
-			conn, _, err := a.ep.DialProtocol(t.Context(), a.victim.addr, gossip.ALPN)
+			conn, _, err := a.ep.DialProtocol(t.Context(), a.victim.addr, gossip.ALPN, nil)
 			if err == nil {
 				t.Cleanup(func() { conn.Close() })
 			}

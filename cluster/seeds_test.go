@@ -81,7 +81,7 @@ func listenAll(t testing.TB, count int) (eps []*rpcnet.Endpoint, port uint16) {
 			if len(eps) > 0 {
 				addr = fmt.Sprintf("%s:%d", host, port)
 			}
-			ep, err := rpcnet.Listen(addr, creds, rpcnet.WithLogger(quiet()))
+			ep, err := rpcnet.Listen(addr, creds, &rpcnet.EndpointConfig{Logger: quiet()})
 			if err != nil {
 				break
 			}
@@ -279,7 +279,7 @@ func TestFieldASeedThatIsOneselfIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ep, err := rpcnet.Listen("0.0.0.0:0", creds, rpcnet.WithLogger(quiet()))
+	ep, err := rpcnet.Listen("0.0.0.0:0", creds, &rpcnet.EndpointConfig{Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}

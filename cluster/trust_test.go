@@ -193,7 +193,7 @@ func TestANodeWithAnExpiredCertificateIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		ep, err := rpcnet.Listen("127.0.0.1:0", fileCredentials(dir), rpcnet.WithLogger(quiet()))
+		ep, err := rpcnet.Listen("127.0.0.1:0", fileCredentials(dir), &rpcnet.EndpointConfig{Logger: quiet()})
 		if err != nil {
 			t.Fatal(err)
 		}

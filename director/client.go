@@ -22,7 +22,7 @@ import (
 // Endpoint are required; other zero fields take their defaults.
 type Config struct {
 	// ClientConfig says how calls are made, as for a workers.Client. Its DialTimeout
-	// and DialOptions are for the connections to directors too. While no director
+	// and Dial are for the connections to directors too. While no director
 	// answers, a resumable stream waits for one as long as ResumeTimeout.
 	workers.ClientConfig
 	// Credentials prove who the client is, to directors and workers.
@@ -84,7 +84,7 @@ func Dial(ctx context.Context, cfg *Config, addrs ...string) (*Client, error) {
 	to := func(role rpcnet.Role) func(context.Context, failover.Worker) (*rpcnet.Conn, error) {
 		return func(ctx context.Context, to failover.Worker) (*rpcnet.Conn, error) {
 			host, _, _ := net.SplitHostPort(to.Addr)
-			return c.dial(ctx, to.Addr, role, rpcnet.WithServerName(host, to.ServerName), rpcnet.WithTarget(to.Required()))
+			return c.dial(ctx, to.Addr, role, rpcnet.DialConfig{ServerNames: []string{host, to.ServerName}, Target: to.Required()})
 		}
 	}
 	calls, err := failover.NewClient(callsOf(&c.cfg.ClientConfig), picker{c}, to(rpcnet.RoleWorker))
@@ -94,7 +94,7 @@ func Dial(ctx context.Context, cfg *Config, addrs ...string) (*Client, error) {
 	c.calls = calls
 	c.again = failover.NewConns(calls.Config().DialTimeout, to(rpcnet.RoleDirector))
 	for _, addr := range addrs {
-		conn, err := c.dial(ctx, addr, rpcnet.RoleDirector, rpcnet.WithLazyDial())
+		conn, err := c.dial(ctx, addr, rpcnet.RoleDirector, rpcnet.DialConfig{Lazy: true})
 		if err != nil {
 			c.Close()
 			return nil, fmt.Errorf("director: %w", err)
@@ -106,19 +106,18 @@ func Dial(ctx context.Context, cfg *Config, addrs ...string) (*Client, error) {
 }
 
 // dial connects to an address, where a peer must answer that has the role.
-func (c *Client) dial(ctx context.Context, addr string, role rpcnet.Role, more ...rpcnet.DialOption) (*rpcnet.Conn, error) {
-	verify := rpcnet.WithVerifyPeer(func(p rpcnet.Peer) error {
+func (c *Client) dial(ctx context.Context, addr string, role rpcnet.Role, own rpcnet.DialConfig) (*rpcnet.Conn, error) {
+	own.VerifyPeer = func(p rpcnet.Peer) error {
 		if c.cfg.Endpoint != nil {
 			return c.cfg.Endpoint.AllowServer(p, role)
 		}
 		return c.cfg.Roles.AllowServer(p, role)
-	})
-	opts := append(append([]rpcnet.DialOption{verify}, more...), c.cfg.DialOptions...)
-	opts = append(opts, rpcnet.WithFailFast())
-	if c.cfg.Endpoint != nil {
-		return c.cfg.Endpoint.Dial(ctx, addr, opts...)
 	}
-	return rpcnet.Dial(ctx, addr, c.cfg.Credentials, append(opts, rpcnet.WithLogger(c.cfg.Logger))...)
+	if c.cfg.Endpoint != nil {
+		return c.cfg.Endpoint.Dial(ctx, addr, failover.DialConfig(c.cfg.Dial, own))
+	}
+	own.Logger = c.cfg.Logger
+	return rpcnet.Dial(ctx, addr, c.cfg.Credentials, failover.DialConfig(c.cfg.Dial, own))
 }
 
 // Close closes all connections; calls in flight fail.

@@ -94,7 +94,7 @@ func start(t testing.TB, name, addr, seed string, tags cluster.Tags, setup func(
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
-	ep, err := rpcnet.Listen(addr, credentials(t), rpcnet.WithLogger(quiet))
+	ep, err := rpcnet.Listen(addr, credentials(t), &rpcnet.EndpointConfig{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func start(t testing.TB, name, addr, seed string, tags cluster.Tags, setup func(
 		t.Fatal(err)
 	}
 	p := &process{name: name, addr: ep.Addr().String(), ep: ep, node: node}
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	setup(p, srv)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan struct{})
@@ -403,7 +403,7 @@ func TestDrainOfAWorkerIsNoEventForItsStreams(t *testing.T) {
 func TestStreamWaitsForTheFirstWorkerAndDirector(t *testing.T) {
 	t.Parallel()
 	// An address where a director will be.
-	ep, err := rpcnet.Listen("127.0.0.1:0", credentials(t), rpcnet.WithLogger(quiet))
+	ep, err := rpcnet.Listen("127.0.0.1:0", credentials(t), &rpcnet.EndpointConfig{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

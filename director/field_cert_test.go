@@ -38,7 +38,7 @@ func (f *fleet) node(t *testing.T, name, seed string, tags cluster.Tags, setup f
 	if err != nil {
 		t.Fatal(err)
 	}
-	ep, err := rpcnet.Listen("127.0.0.1:0", creds, rpcnet.WithLogger(quiet), rpcnet.WithRoles(f.roles))
+	ep, err := rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: quiet, Roles: f.roles})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func (f *fleet) node(t *testing.T, name, seed string, tags cluster.Tags, setup f
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("name", func(context.Context, []byte) ([]byte, error) { return []byte(name), nil })
 	setup(node, srv)
 	served := make(chan struct{})
@@ -167,7 +167,7 @@ func TestFieldASPIFFEIdNeedsARule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ep, err := rpcnet.Listen("127.0.0.1:0", creds, rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
+	ep, err := rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

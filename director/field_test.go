@@ -27,7 +27,7 @@ func TestFieldAStrangerAtAWorkersAddressGetsNoCall(t *testing.T) {
 	}
 	d.kill()
 	w.kill()
-	ep, err := rpcnet.Listen(w.addr, credentials(t), rpcnet.WithLogger(quiet))
+	ep, err := rpcnet.Listen(w.addr, credentials(t), &rpcnet.EndpointConfig{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestFieldAStrangerAtAWorkersAddressGetsNoCall(t *testing.T) {
 	}
 	defer node.Close()
 	var called atomic.Int64
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("name", func(context.Context, []byte) ([]byte, error) {
 		called.Add(1)
 		return []byte("stranger"), nil

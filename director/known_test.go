@@ -53,20 +53,20 @@ func scripted(t *testing.T, names ...string) (*scriptedDirector, *director.Clien
 	d := &scriptedDirector{}
 	for _, name := range names {
 		w := &scriptedWorker{}
-		srv := rpcnet.NewServer()
+		srv := rpcnet.NewServer(nil)
 		srv.Handle("name", func(context.Context, []byte) ([]byte, error) {
 			if w.failed.Load() {
 				return nil, rpcnet.NewError(rpcnet.CodeUnavailable, name+" is out of order")
 			}
 			return []byte(name), nil
 		})
-		w.proxy = rpctest.NewProxy(t, rpctest.Serve(t, srv).Addr().String())
+		w.proxy = rpctest.NewProxy(t, rpctest.Serve(t, srv, nil).Addr().String())
 		w.as = directorv1.Worker{Name: name, Boot: "1", Addr: w.proxy.Addr()}
 		d.workers = append(d.workers, w)
 	}
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	directorv1.RegisterDirector(srv, d)
-	d.proxy = rpctest.NewProxy(t, rpctest.Serve(t, srv).Addr().String())
+	d.proxy = rpctest.NewProxy(t, rpctest.Serve(t, srv, nil).Addr().String())
 	c, err := director.Dial(t.Context(), &director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, ClientConfig: noWait, AskTimeout: 500 * time.Millisecond}, d.proxy.Addr())
 	if err != nil {
 		t.Fatal(err)

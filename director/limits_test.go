@@ -14,12 +14,12 @@ import (
 func TestFieldEveryLimitOfAQuestionSaysWhatIsRight(t *testing.T) {
 	t.Parallel()
 	d := startDirector(t, "director", "", "")
-	ep, err := rpcnet.Listen("127.0.0.1:0", credentials(t), rpcnet.WithLogger(quiet))
+	ep, err := rpcnet.Listen("127.0.0.1:0", credentials(t), &rpcnet.EndpointConfig{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	conn, err := ep.Dial(t.Context(), d.addr)
+	conn, err := ep.Dial(t.Context(), d.addr, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func newMallory(t testing.TB, d *process) *mallory {
 // connect connects to an address with the certificate of m.
 func (m *mallory) connect(addr string) *rpcnet.Conn {
 	m.Helper()
-	conn, err := rpcnet.Dial(m.Context(), addr, m.creds, rpcnet.WithLogger(quiet))
+	conn, err := rpcnet.Dial(m.Context(), addr, m.creds, &rpcnet.DialConfig{Logger: quiet})
 	if err != nil {
 		m.Fatal(err)
 	}
@@ -290,7 +290,7 @@ func impostor(t *testing.T, id string, worker directorv1.Worker) (addr string, a
 	if err != nil {
 		t.Fatal(err)
 	}
-	ep, err := rpcnet.Listen("127.0.0.1:0", creds, rpcnet.WithLogger(quiet))
+	ep, err := rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +298,7 @@ func impostor(t *testing.T, id string, worker directorv1.Worker) (addr string, a
 	if worker.Addr == "" {
 		worker.Addr = ep.Addr().String()
 	}
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	directorv1.RegisterDirector(srv, naming{asked, worker})
 	srv.Handle("name", func(context.Context, []byte) ([]byte, error) {
 		called.Add(1)

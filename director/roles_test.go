@@ -91,7 +91,7 @@ type trial struct {
 func (a *trial) dial(t *testing.T) (*rpcnet.Conn, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	return rpcnet.Dial(ctx, a.worker.addr, a.creds, rpcnet.WithLogger(quiet))
+	return rpcnet.Dial(ctx, a.worker.addr, a.creds, &rpcnet.DialConfig{Logger: quiet})
 }
 
 func (a *trial) calls(t *testing.T) bool {
@@ -135,7 +135,7 @@ func (a *trial) watches(t *testing.T) bool {
 
 // joins joins the cluster, as a worker.
 func (a *trial) joins(t *testing.T) bool {
-	ep, err := rpcnet.Listen("127.0.0.1:0", a.creds, rpcnet.WithLogger(quiet))
+	ep, err := rpcnet.Listen("127.0.0.1:0", a.creds, &rpcnet.EndpointConfig{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func (a *trial) directs(t *testing.T) bool {
 	if a.ep == nil {
 		return false
 	}
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	asked := make(chan struct{}, 1)
 	srv.Handle(directorv1.DirectorGetWorkerProcedure, func(context.Context, []byte) ([]byte, error) {
 		select {

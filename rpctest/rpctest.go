@@ -3,10 +3,10 @@
 // them that end with the test, and a [Proxy] between the two that delays, stalls
 // and cuts what passes.
 //
-//	srv := rpcnet.NewServer()
+//	srv := rpcnet.NewServer(nil)
 //	inference.RegisterInference(srv, model)
-//	ep := rpctest.Serve(t, srv)
-//	conn := rpctest.Dial(t, ep.Addr().String())
+//	ep := rpctest.Serve(t, srv, nil)
+//	conn := rpctest.Dial(t, ep.Addr().String(), nil)
 //
 // Tests that need no network are faster, and may run in a testing/synctest
 // bubble, with [rpcnet.InProcess].
@@ -53,15 +53,22 @@ var loopback = sync.OnceValues(func() (rpcnet.Credentials, error) {
 
 // Listen returns an endpoint on a free port of the loopback interface, with
 // [Credentials], that logs to the test's output and is closed when the test
-// ends. The options come after these.
-func Listen(tb testing.TB, opts ...rpcnet.EndpointOption) *rpcnet.Endpoint {
+// ends. A nil config means every default; a Logger in it is used in place of the
+// test's.
+func Listen(tb testing.TB, config *rpcnet.EndpointConfig) *rpcnet.Endpoint {
 	tb.Helper()
 	creds, err := loopback()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	opts = append([]rpcnet.EndpointOption{creds, rpcnet.WithLogger(Logger(tb))}, opts...)
-	ep, err := rpcnet.Listen("127.0.0.1:0", opts...)
+	var cfg rpcnet.EndpointConfig
+	if config != nil {
+		cfg = *config
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = Logger(tb)
+	}
+	ep, err := rpcnet.Listen("127.0.0.1:0", creds, &cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -70,9 +77,9 @@ func Listen(tb testing.TB, opts ...rpcnet.EndpointOption) *rpcnet.Endpoint {
 }
 
 // Serve is [Listen], and serves srv until the endpoint is closed.
-func Serve(tb testing.TB, srv *rpcnet.Server, opts ...rpcnet.EndpointOption) *rpcnet.Endpoint {
+func Serve(tb testing.TB, srv *rpcnet.Server, config *rpcnet.EndpointConfig) *rpcnet.Endpoint {
 	tb.Helper()
-	ep := Listen(tb, opts...)
+	ep := Listen(tb, config)
 	served := make(chan error, 1)
 	go func() { served <- ep.Serve(context.Background(), srv) }()
 	tb.Cleanup(func() {
@@ -88,7 +95,7 @@ func Serve(tb testing.TB, srv *rpcnet.Server, opts ...rpcnet.EndpointOption) *rp
 // waitServing returns when the endpoint no longer refuses calls as too early.
 func waitServing(tb testing.TB, ep *rpcnet.Endpoint) {
 	tb.Helper()
-	conn := Dial(tb, ep.Addr().String())
+	conn := Dial(tb, ep.Addr().String(), nil)
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -101,8 +108,8 @@ func waitServing(tb testing.TB, ep *rpcnet.Endpoint) {
 }
 
 // Dial returns a connection to addr with [Credentials], which is closed when
-// the test ends.
-func Dial(tb testing.TB, addr string, opts ...rpcnet.DialOption) *rpcnet.Conn {
+// the test ends. The config is treated as that of [Listen].
+func Dial(tb testing.TB, addr string, config *rpcnet.DialConfig) *rpcnet.Conn {
 	tb.Helper()
 	creds, err := loopback()
 	if err != nil {
@@ -110,8 +117,14 @@ func Dial(tb testing.TB, addr string, opts ...rpcnet.DialOption) *rpcnet.Conn {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	opts = append([]rpcnet.DialOption{rpcnet.WithLogger(Logger(tb))}, opts...)
-	conn, err := rpcnet.Dial(ctx, addr, creds, opts...)
+	var cfg rpcnet.DialConfig
+	if config != nil {
+		cfg = *config
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = Logger(tb)
+	}
+	conn, err := rpcnet.Dial(ctx, addr, creds, &cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}

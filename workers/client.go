@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
+
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
@@ -30,10 +30,10 @@ type ClientConfig struct {
 	ResumeTimeout time.Duration
 	// DialTimeout bounds connecting to a worker. Default 2 s.
 	DialTimeout time.Duration
-	// DialOptions are for the connections to workers. One with
-	// rpcnet.WithVerifyPeer replaces the check that the certificate of who answers
-	// may be a worker's.
-	DialOptions []rpcnet.DialOption
+	// Dial says how to connect to workers. VerifyPeer replaces the check that the
+	// certificate of who answers may be a worker's, ServerNames the names that the
+	// worker has announced, Target the worker itself. FailFast is always set.
+	Dial rpcnet.DialConfig
 	// Retryable reports after which errors another worker may do better, beside
 	// those of calls that no handler saw. Default: those whose code is Unavailable.
 	Retryable func(error) bool
@@ -136,10 +136,11 @@ func NewClient(r *Registry, cfg *ClientConfig) (*Client, error) {
 	if cfg == nil {
 		cfg = &ClientConfig{}
 	}
-	more := slices.Clone(cfg.DialOptions)
+	chosen := cfg.Dial
 	dial := func(ctx context.Context, to failover.Worker) (*rpcnet.Conn, error) {
-		opts := append([]rpcnet.DialOption{verifyWorker(r.ep), verifyAt(to.Addr, to.ServerName), rpcnet.WithTarget(to.Required())}, more...)
-		return r.ep.Dial(ctx, to.Addr, append(opts, rpcnet.WithFailFast())...)
+		own := dialConfig(r.ep, to.Addr, to.ServerName)
+		own.Target = to.Required()
+		return r.ep.Dial(ctx, to.Addr, failover.DialConfig(chosen, own))
 	}
 	calls := cfg.calls()
 	calls.OnEvent = r.logged(calls.OnEvent)

@@ -26,7 +26,7 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		ep, err := rpcnet.Listen("127.0.0.1:0", creds, rpcnet.WithLogger(quiet))
+		ep, err := rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: quiet})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func Example() {
 	if _, err := workers.NewWorker(a, &workers.WorkerConfig{Capacity: 16, Logger: quiet}); err != nil {
 		log.Fatal(err)
 	}
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("compute", func(_ context.Context, data []byte) ([]byte, error) {
 		return append(data, " on worker-a"...), nil
 	})
@@ -90,7 +90,7 @@ func ExampleRegistry_Assign() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		ep, err := rpcnet.Listen("127.0.0.1:0", creds, rpcnet.WithLogger(quiet))
+		ep, err := rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: quiet})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -102,7 +102,7 @@ func ExampleRegistry_Assign() {
 	if _, err := workers.NewStaticWorker(worker, &workers.WorkerConfig{Logger: quiet}); err != nil {
 		log.Fatal(err)
 	}
-	go worker.Serve(ctx, rpcnet.NewServer())
+	go worker.Serve(ctx, rpcnet.NewServer(nil))
 
 	list := workers.NewStaticMembers(cluster.Member{Name: "worker-a", Addr: worker.Addr().String(), Tags: cluster.Tags{"role": "worker"}})
 	registry, err := workers.NewStaticRegistry(balancer, list, &workers.RegistryConfig{Logger: quiet})

@@ -48,7 +48,7 @@ func startWorker(t testing.TB, name string, seed *history, o workerOptions) *tes
 	if w.worker, err = workers.NewWorker(w.Node, &o.config); err != nil {
 		t.Fatal(err)
 	}
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("compute", func(context.Context, []byte) ([]byte, error) {
 		w.calls.Add(1)
 		return []byte(name), nil

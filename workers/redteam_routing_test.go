@@ -34,7 +34,7 @@ func identified(t testing.TB, id string) *rpcnet.Endpoint {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ep, err := rpcnet.Listen("127.0.0.1:0", creds, rpcnet.WithLogger(quiet()))
+	ep, err := rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func workerOn(t testing.TB, ep *rpcnet.Endpoint, name string, cfg workers.Worker
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close() })
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("compute", func(context.Context, []byte) ([]byte, error) { return []byte(name), nil })
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan struct{})
@@ -232,7 +232,7 @@ func TestAttack10ForeignHandsOnTheHeartbeat(t *testing.T) {
 		"spiffe://test/rpcnet/worker/mallory":   false,
 		"spiffe://test/rpcnet/director/mallory": true,
 	} {
-		conn, err := identified(t, id).Dial(t.Context(), worker.Addr)
+		conn, err := identified(t, id).Dial(t.Context(), worker.Addr, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -280,7 +280,7 @@ func TestAttack10WatchersAreBounded(t *testing.T) {
 	const tried = 400
 	watched := 0
 	for i := range tried {
-		conn, err := ep.Dial(t.Context(), worker.Addr)
+		conn, err := ep.Dial(t.Context(), worker.Addr, nil)
 		if err != nil {
 			break // its sessions are bounded as well
 		}
@@ -306,7 +306,7 @@ func TestAttackWatchersThatDoNotReadHoldUpNoShutdown(t *testing.T) {
 	worker := workerOn(t, ep, "worker-a", workers.WorkerConfig{})
 	mallory := identified(t, "spiffe://test/rpcnet/director/mallory")
 	for i := range 50 {
-		conn, err := mallory.Dial(t.Context(), worker.Addr)
+		conn, err := mallory.Dial(t.Context(), worker.Addr, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

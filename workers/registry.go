@@ -127,7 +127,8 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, config *RegistryConfig
 	}
 	r.pool = load.NewPool(randomID(), rand.New(rand.NewPCG(randomID(), randomID())))
 	r.dial = func(ctx context.Context, m cluster.Member) (*rpcnet.Conn, error) {
-		return ep.Dial(ctx, m.Addr, verifyAt(m.Addr, m.ServerName), verifyWorker(ep))
+		cfg := dialConfig(ep, m.Addr, m.ServerName)
+		return ep.Dial(ctx, m.Addr, &cfg)
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r, nil

@@ -36,22 +36,18 @@ const (
 // errNotWorker says that who answers may not be a worker.
 var errNotWorker = errors.New("who answers may not be a worker")
 
-// verifyWorker lets an endpoint connect only to those whose certificates may be a
-// worker's by its rules.
-func verifyWorker(ep *rpcnet.Endpoint) rpcnet.DialOption {
-	return rpcnet.WithVerifyPeer(func(p rpcnet.Peer) error {
+// dialConfig returns the config of a dial of the member at addr: its certificate
+// must be a worker's by the rules of ep, and carry its address or the name that
+// it has announced.
+func dialConfig(ep *rpcnet.Endpoint, addr, serverName string) rpcnet.DialConfig {
+	host, _, _ := net.SplitHostPort(addr)
+	verify := func(p rpcnet.Peer) error {
 		if err := ep.AllowServer(p, rpcnet.RoleWorker); err != nil {
 			return fmt.Errorf("%w: %w", errNotWorker, err)
 		}
 		return nil
-	})
-}
-
-// verifyAt is the option of a dial of a member: its certificate must carry its
-// address or the name that it has told.
-func verifyAt(addr, serverName string) rpcnet.DialOption {
-	host, _, _ := net.SplitHostPort(addr)
-	return rpcnet.WithServerName(host, serverName)
+	}
+	return rpcnet.DialConfig{ServerNames: []string{host, serverName}, VerifyPeer: verify}
 }
 
 // lasting reports whether err is a failure that time alone does not mend: one of

@@ -56,7 +56,7 @@ func (c *control) dial(ctx context.Context, addr string) (*rpcnet.Conn, error) {
 		<-ctx.Done() // as a firewall that drops
 		return nil, ctx.Err()
 	}
-	conn, err := c.ep.Dial(ctx, addr)
+	conn, err := c.ep.Dial(ctx, addr, nil)
 	if err == nil {
 		c.mu.Lock()
 		c.conns[addr] = append(c.conns[addr], conn)
@@ -96,7 +96,7 @@ func TestADirectorThatIsCutOffFromAWorkerEjectsItOnlyForItself(t *testing.T) {
 		served := make(chan struct{})
 		go func() {
 			defer close(served)
-			h.Node.Endpoint().Serve(ctx, rpcnet.NewServer())
+			h.Node.Endpoint().Serve(ctx, rpcnet.NewServer(nil))
 		}()
 		t.Cleanup(func() { w.Close(); stop(); <-served })
 		return h

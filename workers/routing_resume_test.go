@@ -243,12 +243,12 @@ func TestStreamThatAnInterceptorRefusesEndsAtOnce(t *testing.T) {
 	if _, err := workers.NewWorker(h.Node, &workers.WorkerConfig{Logger: quiet()}); err != nil {
 		t.Fatal(err)
 	}
-	srv := rpcnet.NewServer(rpcnet.WithServerInterceptors(func(rpcnet.ServerFunc) rpcnet.ServerFunc {
+	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{func(rpcnet.ServerFunc) rpcnet.ServerFunc {
 		return func(context.Context, *rpcnet.Spec, rpcnet.ServerStream) error {
 			refused.Add(1)
 			return rpcnet.NewError(rpcnet.CodeUnauthenticated, "no token").WithUnprocessed()
 		}
-	}))
+	}}})
 	counting(0, nil)(&testWorker{}, srv)
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan struct{})

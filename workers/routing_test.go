@@ -53,7 +53,7 @@ func TestConnectionCountsAreTrueWhoeverCalls(t *testing.T) {
 	d := startRouting(t, workers.RegistryConfig{}, nil)
 	w := startWorker(t, "worker-a", d.history, workerOptions{config: workers.WorkerConfig{Capacity: 16}})
 	d.ready(t, 1)
-	conn, err := d.Node.Endpoint().Dial(t.Context(), w.Node.Self().Addr)
+	conn, err := d.Node.Endpoint().Dial(t.Context(), w.Node.Self().Addr, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestTicketsCountUntilTheirCallArrives(t *testing.T) {
 	if i := d.registry.Workers()[0]; i.Pending != 1 || i.Estimate != 1 || i.InFlight != 0 {
 		t.Fatalf("assigned: %+v", i)
 	}
-	conn, err := d.Node.Endpoint().Dial(t.Context(), a.Worker.Addr)
+	conn, err := d.Node.Endpoint().Dial(t.Context(), a.Worker.Addr, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ func staticWorker(t *testing.T, name string) cluster.Member {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close() })
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("compute", func(context.Context, []byte) ([]byte, error) { return []byte(name), nil })
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan struct{})

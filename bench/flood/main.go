@@ -104,12 +104,12 @@ func start(role, dir, addr string) (out *bufio.Reader, stop func(), err error) {
 
 // serve serves until standard input ends.
 func serve(dir string) error {
-	ep, err := rpcnet.Listen("127.0.0.1:0", credentialsOf(dir, "server"))
+	ep, err := rpcnet.Listen("127.0.0.1:0", credentialsOf(dir, "server"), nil)
 	if err != nil {
 		return err
 	}
 	defer ep.Close()
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
 	srv.HandleStream("wait", func(ctx context.Context, st rpcnet.ServerStream) error {
 		var m []byte
@@ -201,7 +201,7 @@ var floods = map[string]func(ctx context.Context, dir, addr string) error{
 
 // withConn runs f over and over, on so many goroutines, with one connection.
 func withConn(ctx context.Context, dir, addr string, goroutines int, f func(*rpcnet.Conn)) error {
-	c, err := rpcnet.Dial(ctx, addr, credentialsOf(dir, "flooder"))
+	c, err := rpcnet.Dial(ctx, addr, credentialsOf(dir, "flooder"), nil)
 	if err != nil {
 		return err
 	}
@@ -285,7 +285,7 @@ func measureAll(slice time.Duration, only string) error {
 		addrs[i] = strings.TrimSpace(line)
 	}
 	here, elsewhere := addrs[0], addrs[1]
-	c, err := rpcnet.Dial(context.Background(), here, credentialsOf(dir, "honest"))
+	c, err := rpcnet.Dial(context.Background(), here, credentialsOf(dir, "honest"), nil)
 	if err != nil {
 		return err
 	}

@@ -22,12 +22,12 @@ func TestAnEndpointsFiguresAreCollected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ep, err := rpcnet.Listen("127.0.0.1:0", creds, rpcnet.WithLogger(slog.New(slog.DiscardHandler)), rpcnet.WithMemoryBudget(100<<20))
+	ep, err := rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: slog.New(slog.DiscardHandler), MemoryBudget: 100 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	conn, err := rpcnet.Dial(t.Context(), ep.Addr().String(), creds)
+	conn, err := rpcnet.Dial(t.Context(), ep.Addr().String(), creds, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func TestANodeFillsItsMetrics(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ep, err := rpcnet.Listen("127.0.0.1:0", creds, rpcnet.WithLogger(quiet))
+		ep, err := rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: quiet})
 		if err != nil {
 			t.Fatal(err)
 		}

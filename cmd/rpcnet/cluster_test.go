@@ -28,8 +28,7 @@ func startNode(t *testing.T) (*cluster.Node, []string) {
 		t.Fatal(err)
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.WithLogger(quiet),
-		rpcnet.CertFiles(filepath.Join(dir, "test_cert.pem"), filepath.Join(dir, "test_key.pem"), filepath.Join(dir, "ca.pem")))
+	ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.CertFiles(filepath.Join(dir, "test_cert.pem"), filepath.Join(dir, "test_key.pem"), filepath.Join(dir, "ca.pem")), &rpcnet.EndpointConfig{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +91,7 @@ func TestFieldMembersSaysWhyAWorkerIsNotChosen(t *testing.T) {
 	if _, err := certs.Add(flags[1], certs.Leaf{Name: "d", Role: "director"}); err != nil {
 		t.Fatal(err)
 	}
-	ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.WithLogger(quiet), rpcnet.CertFiles(cert, key, filepath.Join(flags[1], "ca.pem")))
+	ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.CertFiles(cert, key, filepath.Join(flags[1], "ca.pem")), &rpcnet.EndpointConfig{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,13 +56,9 @@ func (t *target) dial(ctx context.Context) (*rpcnet.Conn, error) {
 		return filepath.Join(t.dir, name)
 	}
 	creds := rpcnet.CertFiles(file(t.cert, "admin_cert.pem"), file(t.key, "admin_key.pem"), file(t.ca, "ca.pem"))
-	var opts []rpcnet.DialOption
-	if t.name != "" {
-		opts = append(opts, rpcnet.WithServerName(t.name))
-	}
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	return rpcnet.Dial(ctx, t.addr, creds, opts...)
+	return rpcnet.Dial(ctx, t.addr, creds, &rpcnet.DialConfig{ServerNames: []string{t.name}}) // none if it is ""
 }
 
 // A format is the form of the output: "json", or the form for people.

@@ -102,7 +102,7 @@ func notes(running *atomic.Int64) *rpcnet.Server {
 			}
 		}
 	}
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Register(
 		rpcnet.Method{Spec: uploadSpec, Handler: stub.HandleUpload(upload, stub.NewPointer[note])},
 		rpcnet.Method{Spec: bidiSpec, Handler: stub.HandleBidi(bidi, stub.NewPointer[note])},
@@ -120,7 +120,7 @@ func overCluster(t *testing.T, srv *rpcnet.Server) rpcnet.Transport {
 			t.Fatal(err)
 		}
 	}
-	ep := rpctest.Listen(t)
+	ep := rpctest.Listen(t, nil)
 	w, err := workers.NewStaticWorker(ep, &workers.WorkerConfig{Logger: slog.New(slog.DiscardHandler)})
 	must(err)
 	ctx, stop := context.WithCancel(context.Background())
@@ -131,7 +131,7 @@ func overCluster(t *testing.T, srv *rpcnet.Server) rpcnet.Transport {
 	}()
 	t.Cleanup(func() { w.Close(); stop(); <-served })
 	list := workers.NewStaticMembers(cluster.Member{Name: "worker", Addr: ep.Addr().String(), Tags: cluster.Tags{"role": "worker"}})
-	r, err := workers.NewStaticRegistry(rpctest.Listen(t), list, &workers.RegistryConfig{Logger: slog.New(slog.DiscardHandler)})
+	r, err := workers.NewStaticRegistry(rpctest.Listen(t, nil), list, &workers.RegistryConfig{Logger: slog.New(slog.DiscardHandler)})
 	must(err)
 	t.Cleanup(func() { r.Close() })
 	c, err := workers.NewClient(r, nil)
@@ -150,7 +150,9 @@ func onTransports(t *testing.T, srv *rpcnet.Server, f func(t *testing.T, c *rpcn
 			t.Cleanup(func() { tr.Close() })
 			return tr
 		},
-		"tls":     func(t *testing.T) rpcnet.Transport { return rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String()) },
+		"tls": func(t *testing.T) rpcnet.Transport {
+			return rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
+		},
 		"cluster": func(t *testing.T) rpcnet.Transport { return overCluster(t, srv) },
 	} {
 		t.Run(name, func(t *testing.T) { f(t, rpcnet.NewClient(transport(t), nil)) })

@@ -27,7 +27,7 @@ func (f *fleet) registry() registry {
 func dial(t *testing.T, addr string) *rpcnet.Conn {
 	t.Helper()
 	file := func(name string) string { return filepath.Join(certDir, name) }
-	conn, err := rpcnet.Dial(t.Context(), addr, rpcnet.CertFiles(file(certs.Cert), file(certs.Key), file(certs.CA)))
+	conn, err := rpcnet.Dial(t.Context(), addr, rpcnet.CertFiles(file(certs.Cert), file(certs.Key), file(certs.CA)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

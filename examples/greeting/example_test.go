@@ -12,7 +12,7 @@ import (
 
 // A service can be tried in one process, without certificates.
 func Example() {
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	greeting.RegisterGreeting(srv, &greeting.GreetingFuncs{
 		HelloFunc: func(_ context.Context, req *greeting.HelloRequest) (*greeting.HelloResponse, error) {
 			if req.Name == "" {

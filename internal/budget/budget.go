@@ -20,9 +20,9 @@ import (
 // no other peer.
 var (
 	// ErrLimit says that all peers together have taken the whole budget.
-	ErrLimit = errors.New("the endpoint's memory budget is used up: see rpcnet.WithMemoryBudget")
+	ErrLimit = errors.New("the endpoint's memory budget is used up: see rpcnet.EndpointConfig.MemoryBudget")
 	// ErrPeerLimit says that the peer has taken its share.
-	ErrPeerLimit = errors.New("the peer's share of the endpoint's memory budget is used up: see rpcnet.WithPeerLimits")
+	ErrPeerLimit = errors.New("the peer's share of the endpoint's memory budget is used up: see rpcnet.EndpointConfig.PeerMemory")
 )
 
 // A Budget bounds the bytes that an endpoint keeps for its peers.

@@ -35,7 +35,7 @@ func Listen(t testing.TB, addr string) *rpcnet.Endpoint {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ep, err := rpcnet.Listen(addr, creds, rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
+	ep, err := rpcnet.Listen(addr, creds, &rpcnet.EndpointConfig{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -173,9 +173,9 @@ type rig struct {
 	client    *rpcnet.Client
 }
 
-// rig serves methods. size, if not 0, is the size limit of both sides.
-func (s *suite) rig(methods []rpcnet.Method, opts ...rpcnet.ServerOption) *rig {
-	srv := rpcnet.NewServer(opts...)
+// rig serves methods on a server with a config.
+func (s *suite) rig(methods []rpcnet.Method, cfg *rpcnet.ServerConfig) *rig {
+	srv := rpcnet.NewServer(cfg)
 	srv.Register(methods...)
 	return s.rigFor(srv, nil)
 }

@@ -15,14 +15,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestTLSOverTCP(t *testing.T) {
 	t.Parallel()
 	conformance.Run(t, func(t *testing.T, srv *rpcnet.Server) conformance.Link {
-		ep := rpctest.Serve(t, srv)
+		ep := rpctest.Serve(t, srv, nil)
 		addr := ep.Addr().String()
 		return conformance.Link{
-			Transport: rpctest.Dial(t, addr),
+			Transport: rpctest.Dial(t, addr, nil),
 			Drain:     ep.Shutdown,
 			Unsteady: func() (rpcnet.Transport, func()) {
 				p := rpctest.NewProxy(t, addr)
-				return rpctest.Dial(t, p.Addr()), p.Cut
+				return rpctest.Dial(t, p.Addr(), nil), p.Cut
 			},
 		}
 	})

@@ -23,7 +23,7 @@ var _ = register("DrainWithCallsInFlight", func(s *suite) {
 		<-rpcnet.ServerCallFrom(ctx).Draining()
 		close(heard)
 		return echo(ctx, p)
-	})))
+	})), nil)
 	if r.link.Drain == nil {
 		s.Skip("the server of this transport does not drain")
 	}
@@ -84,7 +84,7 @@ var _ = register("DrainThatRunsOutOfTime", func(s *suite) {
 	r := s.rig([]rpcnet.Method{s.method("hold", rpcnet.Bidi, func(ctx context.Context, p peer) error {
 		g.entered <- ctx
 		return wait(ctx, p)
-	})})
+	})}, nil)
 	if r.link.Drain == nil {
 		s.Skip("the server of this transport does not drain")
 	}
@@ -123,7 +123,7 @@ var _ = register("Reconnect", func(s *suite) {
 	r := s.rig(append(s.shapes(), s.method("hold", rpcnet.Unary, func(ctx context.Context, p peer) error {
 		g.hold(ctx)
 		return echoOnce(ctx, p)
-	})))
+	})), nil)
 	if r.link.Unsteady == nil {
 		s.Skip("this transport has no connection to lose")
 	}

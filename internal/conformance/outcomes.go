@@ -11,7 +11,7 @@ import (
 )
 
 var _ = register("UnknownProcedure", func(s *suite) {
-	r := s.rig(nil)
+	r := s.rig(nil, nil)
 	_, err := r.unary(s.ctx(), "nobody", []byte("x"))
 	s.wantVerdict(err, rpcnet.CodeUnimplemented)
 	if err == nil || !strings.Contains(err.Error(), `"nobody"`) {
@@ -27,7 +27,7 @@ var _ = register("UnknownProcedure", func(s *suite) {
 })
 
 var _ = register("BadProcedureNamesHurtNobody", func(s *suite) {
-	r := s.rig(s.shapes())
+	r := s.rig(s.shapes(), nil)
 	other := r.open(s.ctx(), "bidi", rpcnet.Bidi)
 	for _, name := range []string{"", strings.Repeat("x", 256), strings.Repeat("x", 70_000)} {
 		if _, err := r.unary(s.ctx(), name, nil); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
@@ -54,7 +54,7 @@ var _ = register("EveryCodeCrosses", func(s *suite) {
 			return err
 		}
 		return rpcnet.Errorf(rpcnet.Code(m[0]), "failed with %d", m[0])
-	})})
+	})}, nil)
 	for code := rpcnet.CodeCanceled; code <= rpcnet.CodeUnauthenticated; code++ {
 		check := func(err error) {
 			s.Helper()
@@ -78,7 +78,7 @@ var _ = register("EveryCodeCrosses", func(s *suite) {
 var _ = register("ErrorWithoutACodeIsNotSuccess", func(s *suite) {
 	r := s.rig([]rpcnet.Method{s.method("zero", rpcnet.Bidi, func(context.Context, peer) error {
 		return rpcnet.NewError(0, "no code")
-	})})
+	})}, nil)
 	_, err := r.unary(s.ctx(), "zero", nil)
 	s.wantCode(err, rpcnet.CodeUnknown)
 	_, err = r.open(s.ctx(), "zero", rpcnet.Bidi).recv()
@@ -93,7 +93,7 @@ var _ = register("HandlerErrorIsNotData", func(s *suite) {
 			}
 		}
 		return rpcnet.NewError(rpcnet.CodeDataLoss, "the third is gone")
-	})})
+	})}, nil)
 	c := r.open(s.ctx(), "two", rpcnet.Feed)
 	if err := c.send(nil); err != nil {
 		s.Fatal(err)
@@ -108,17 +108,17 @@ var _ = register("HandlerErrorIsNotData", func(s *suite) {
 
 var _ = register("PlainErrorsKeepTheirText", func(s *suite) {
 	secret := func(context.Context, peer) error { return fmt.Errorf("password %w", errors.New("hunter2")) }
-	hidden := s.rig([]rpcnet.Method{s.method("secret", rpcnet.Unary, secret)})
+	hidden := s.rig([]rpcnet.Method{s.method("secret", rpcnet.Unary, secret)}, nil)
 	_, err := hidden.unary(s.ctx(), "secret", nil)
 	s.wantCode(err, rpcnet.CodeUnknown)
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		s.Errorf("the text of a plain error left the server: %v", err)
 	}
-	shown := s.rig([]rpcnet.Method{s.method("secret", rpcnet.Unary, secret)}, rpcnet.WithErrorText())
+	shown := s.rig([]rpcnet.Method{s.method("secret", rpcnet.Unary, secret)}, &rpcnet.ServerConfig{ErrorText: true})
 	_, err = shown.unary(s.ctx(), "secret", nil)
 	s.wantCode(err, rpcnet.CodeUnknown)
 	if err == nil || !strings.Contains(err.Error(), "password hunter2") {
-		s.Errorf("WithErrorText: %v", err)
+		s.Errorf("ErrorText: %v", err)
 	}
 })
 
@@ -129,7 +129,7 @@ var _ = register("ContextErrorsOfAHandlerCross", func(s *suite) {
 	}{{context.Canceled, rpcnet.CodeCanceled}, {context.DeadlineExceeded, rpcnet.CodeDeadlineExceeded}} {
 		r := s.rig([]rpcnet.Method{s.method("fail", rpcnet.Unary, func(context.Context, peer) error {
 			return fmt.Errorf("while asking another: %w", c.err)
-		})})
+		})}, nil)
 		_, err := r.unary(s.ctx(), "fail", nil)
 		s.wantCode(err, c.code)
 		if !errors.Is(err, c.err) {
@@ -143,7 +143,7 @@ var _ = register("DetailsCross", func(s *suite) {
 	r := s.rig([]rpcnet.Method{s.method("fail", rpcnet.Unary, func(context.Context, peer) error {
 		return rpcnet.NewError(rpcnet.CodeAborted, "conflict").WithDetail(&rpcnet.Detail{Name: "a.B", Data: []byte{1, 2}}).
 			WithDetail(local).WithDetail(&rpcnet.Detail{Name: "empty"}).WithCause(local)
-	})})
+	})}, nil)
 	_, err := r.unary(s.ctx(), "fail", nil)
 	s.wantCode(err, rpcnet.CodeAborted)
 	var d *rpcnet.Detail
@@ -158,11 +158,11 @@ var _ = register("DetailsCross", func(s *suite) {
 var _ = register("RemoteErrorsAreNotPassedOn", func(s *suite) {
 	inner := s.rig([]rpcnet.Method{s.method("fail", rpcnet.Unary, func(context.Context, peer) error {
 		return rpcnet.NewError(rpcnet.CodeNotFound, "the inner secret")
-	})})
+	})}, nil)
 	outer := s.rig([]rpcnet.Method{s.method("ask", rpcnet.Unary, func(ctx context.Context, p peer) error {
 		_, err := inner.unary(ctx, "fail", nil)
 		return err
-	})})
+	})}, nil)
 	_, err := outer.unary(s.ctx(), "ask", nil)
 	s.wantCode(err, rpcnet.CodeUnknown)
 	if err == nil || strings.Contains(err.Error(), "secret") {
@@ -183,7 +183,7 @@ var _ = register("SizeLimits", func(s *suite) {
 		return p.send(pattern(900_000))
 	}), s.method("a bit too big", rpcnet.Unary, func(_ context.Context, p peer) error {
 		return p.send(pattern(10_000))
-	})), rpcnet.WithMaxMessageSize(1<<20))
+	})), &rpcnet.ServerConfig{MaxMessageSize: 1 << 20})
 	check := func(what string, err error) {
 		s.Helper()
 		s.wantCode(err, rpcnet.CodeResourceExhausted)
@@ -253,7 +253,7 @@ var _ = register("PanicIsOneFailedCall", func(s *suite) {
 		var none *rpcnet.Error
 		return none
 	}
-	r := s.rig(append(s.shapes(), s.method("boom", rpcnet.Feed, boom), s.method("bang", rpcnet.Unary, boom), s.method("nil", rpcnet.Unary, noError)))
+	r := s.rig(append(s.shapes(), s.method("boom", rpcnet.Feed, boom), s.method("bang", rpcnet.Unary, boom), s.method("nil", rpcnet.Unary, noError)), nil)
 	r.server.Handle("raw", func(context.Context, []byte) ([]byte, error) { panic("raw") })
 	other := r.open(s.ctx(), "bidi", rpcnet.Bidi)
 	check := func(err error) {
@@ -298,7 +298,7 @@ var _ = register("WrongNumberOfMessages", func(s *suite) {
 		}),
 		s.method("silent", rpcnet.Feed, func(context.Context, peer) error { return nil }),
 		s.method("echo", rpcnet.Unary, echoOnce),
-	})
+	}, nil)
 	for _, name := range []string{"none", "two", "feed", "silent"} {
 		if _, err := r.unary(s.ctx(), name, nil); rpcnet.CodeOf(err) != rpcnet.CodeInternal {
 			s.Errorf("a unary call of %q: %v", name, err)
@@ -319,7 +319,7 @@ var _ = register("RegistrationWhileServing", func(s *suite) {
 	r := s.rig([]rpcnet.Method{s.method("hold", rpcnet.Unary, func(ctx context.Context, p peer) error {
 		g.hold(ctx)
 		return echoOnce(ctx, p)
-	})})
+	})}, nil)
 	held := make(chan error, 1)
 	go func() {
 		_, err := r.unary(s.ctx(), "hold", nil)
@@ -342,7 +342,7 @@ var _ = register("RegistrationWhileServing", func(s *suite) {
 })
 
 var _ = register("EncodingThatTheProcedureDoesNotSpeak", func(s *suite) {
-	r := s.rig(s.shapes())
+	r := s.rig(s.shapes(), nil)
 	r.server.Handle("raw", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
 	for _, e := range []rpcnet.Encoding{rpcnet.JSON, rpcnet.Proto, 9} {
 		ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{Encoding: e})

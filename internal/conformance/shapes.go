@@ -50,7 +50,7 @@ var sizes = []int{0, 1, 2, 100, 4 << 10, 16<<10 - 40, 16<<10 - 1, 16 << 10, 16<<
 	64<<10 - 8, 64 << 10, 64<<10 + 1, 128 << 10, 256<<10 - 9, 256<<10 - 8, 256 << 10, 256<<10 + 1, 1 << 20, 4<<20 - 32}
 
 var _ = register("UnaryOfEverySize", func(s *suite) {
-	r := s.rig(s.shapes())
+	r := s.rig(s.shapes(), nil)
 	for _, n := range sizes {
 		in := pattern(n)
 		out, err := r.unary(s.ctx(), "unary", in)
@@ -62,7 +62,7 @@ var _ = register("UnaryOfEverySize", func(s *suite) {
 })
 
 var _ = register("BidiOfEverySize", func(s *suite) {
-	r := s.rig(s.shapes())
+	r := s.rig(s.shapes(), nil)
 	c := r.open(s.ctx(), "bidi", rpcnet.Bidi)
 	for _, n := range sizes {
 		if err := c.send(pattern(n)); err != nil {
@@ -78,7 +78,7 @@ var _ = register("BidiOfEverySize", func(s *suite) {
 })
 
 var _ = register("EmptyMessageIsNotTheEnd", func(s *suite) {
-	r := s.rig(s.shapes())
+	r := s.rig(s.shapes(), nil)
 	for _, sequence := range [][]int{{0}, {0, 0, 0}, {0, 1}, {1, 0}, {1, 0, 0, 1}, {0, 70000, 0}, {}} {
 		c := r.open(s.ctx(), "bidi", rpcnet.Bidi)
 		for _, n := range sequence {
@@ -111,7 +111,7 @@ var _ = register("EmptyMessageIsNotTheEnd", func(s *suite) {
 })
 
 var _ = register("Feed", func(s *suite) {
-	r := s.rig(s.shapes())
+	r := s.rig(s.shapes(), nil)
 	for _, c := range []struct{ n, size uint32 }{{0, 0}, {1, 0}, {2, 1}, {1000, 100}, {40, 100_000}} {
 		f := r.open(s.ctx(), "feed", rpcnet.Feed)
 		req := binary.LittleEndian.AppendUint32(nil, c.n)
@@ -130,7 +130,7 @@ var _ = register("MessageOf100MB", func(s *suite) {
 	if s.String() == "typed" {
 		s.Skip("the bytes travel the same way: once is enough")
 	}
-	r := s.rig(nil, rpcnet.WithMaxMessageSize(limit))
+	r := s.rig(nil, &rpcnet.ServerConfig{MaxMessageSize: limit})
 	r.server.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
 	ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{MaxMessageSize: limit})
 	in := pattern(size)
@@ -142,7 +142,7 @@ var _ = register("MessageOf100MB", func(s *suite) {
 })
 
 var _ = register("ManyMessagesKeepTheirOrder", func(s *suite) {
-	r := s.rig(s.shapes())
+	r := s.rig(s.shapes(), nil)
 	c := r.open(s.ctx(), "bidi", rpcnet.Bidi)
 	const n = 5000
 	sent := make(chan error, 1)
@@ -165,7 +165,7 @@ var _ = register("ManyMessagesKeepTheirOrder", func(s *suite) {
 })
 
 var _ = register("CallRaw", func(s *suite) {
-	r := s.rig(nil)
+	r := s.rig(nil, nil)
 	r.server.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
 	for _, n := range sizes {
 		in := pattern(n)
@@ -186,7 +186,7 @@ var _ = register("InlineHandlers", func(s *suite) {
 		return rpcnet.NewError(rpcnet.CodeNotFound, "nothing here")
 	})
 	fails.Spec.Inline = true
-	r := s.rig(append(s.shapes(), m, fails))
+	r := s.rig(append(s.shapes(), m, fails), nil)
 	for _, n := range sizes {
 		out, err := r.unary(s.ctx(), "inline", pattern(n))
 		if err != nil {

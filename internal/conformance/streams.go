@@ -20,7 +20,7 @@ var _ = register("ServerSpeaksFirst", func(s *suite) {
 			}
 		}
 		return echo(ctx, p)
-	})})
+	})}, nil)
 	c := r.open(s.ctx(), "greets", rpcnet.Bidi) // silent, and still the call begins
 	for i := range 3 {
 		s.want(c.peer, []byte{byte(i)})
@@ -40,7 +40,7 @@ var _ = register("ClientSpeaksFirstAndServerListensLate", func(s *suite) {
 	r := s.rig([]rpcnet.Method{s.method("late", rpcnet.Bidi, func(ctx context.Context, p peer) error {
 		g.hold(ctx)
 		return echo(ctx, p)
-	})})
+	})}, nil)
 	c := r.open(s.ctx(), "late", rpcnet.Bidi)
 	for i := range 100 {
 		if err := c.send(pattern(i)); err != nil {
@@ -77,7 +77,7 @@ var _ = register("BothSidesStreamAtOnceWithFullWindows", func(s *suite) {
 			}
 		}
 		return <-sent
-	})}, rpcnet.WithErrorText())
+	})}, &rpcnet.ServerConfig{ErrorText: true})
 	for range 2 {
 		c := r.open(s.ctx(), "both", rpcnet.Bidi)
 		sent := make(chan error, 1)
@@ -110,7 +110,7 @@ var _ = register("HandlerEndsWhileTheCallerSends", func(s *suite) {
 			return rpcnet.NewError(rpcnet.CodeOutOfRange, "no more")
 		}),
 		s.method("answer", rpcnet.Upload, echoOnce),
-	})
+	}, nil)
 	for name, want := range map[string]error{"enough": nil, "no": errors.New("no more"), "answer": nil} {
 		shape := rpcnet.Bidi
 		if name == "answer" {
@@ -148,7 +148,7 @@ var _ = register("CloseByTheCallerCancelsTheHandler", func(s *suite) {
 		ended <- err
 		causes <- ctx.Err()
 		return err
-	})})
+	})}, nil)
 	c := r.open(s.ctx(), "talk", rpcnet.Bidi)
 	s.want(c.peer, []byte("hello"))
 	recv := make(chan error, 1)
@@ -247,7 +247,7 @@ var _ = register("ContextEndsInEveryPhase", func(s *suite) {
 		}
 		return err
 	}
-	r := s.rig([]rpcnet.Method{s.method("wait", rpcnet.Bidi, h), s.method("deaf", rpcnet.Unary, h), s.method("unary", rpcnet.Unary, echoOnce)})
+	r := s.rig([]rpcnet.Method{s.method("wait", rpcnet.Bidi, h), s.method("deaf", rpcnet.Unary, h), s.method("unary", rpcnet.Unary, echoOnce)}, nil)
 	for _, e := range ends {
 		for phase, f := range s.phases() {
 			ctx, cancel := e.end(s.ctx())
@@ -275,7 +275,7 @@ var _ = register("ContextEndsInEveryPhase", func(s *suite) {
 var _ = register("ContextEndsBeforeTheCall", func(s *suite) {
 	called := false
 	h := func(context.Context, peer) error { called = true; return nil }
-	r := s.rig([]rpcnet.Method{s.method("never", rpcnet.Bidi, h)})
+	r := s.rig([]rpcnet.Method{s.method("never", rpcnet.Bidi, h)}, nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := r.unary(ctx, "never", nil)
@@ -302,7 +302,7 @@ var _ = register("DeadlineReachesTheHandler", func(s *suite) {
 		}
 		return echoOnce(ctx, p)
 	}
-	r := s.rig([]rpcnet.Method{s.method("left", rpcnet.Unary, h)})
+	r := s.rig([]rpcnet.Method{s.method("left", rpcnet.Unary, h)}, nil)
 	if _, err := r.unary(context.Background(), "left", nil); err != nil {
 		s.Fatal(err)
 	}
@@ -330,7 +330,7 @@ var _ = register("DeadlineReachesTheHandler", func(s *suite) {
 })
 
 var _ = register("HandlerThatNeverReadsStopsOnlyItsCaller", func(s *suite) {
-	r := s.rig(append(s.shapes(), s.method("deaf", rpcnet.Bidi, wait)))
+	r := s.rig(append(s.shapes(), s.method("deaf", rpcnet.Bidi, wait)), nil)
 	ctx, cancel := context.WithCancel(s.ctx())
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -380,7 +380,7 @@ var _ = register("CallerThatNeverReadsStopsOnlyItsHandler", func(s *suite) {
 				return err
 			}
 		}
-	})))
+	})), nil)
 	ctx, cancel := context.WithCancel(s.ctx())
 	defer cancel()
 	names := []string{"flood", "flood of nothing", "flood of boulders"}
@@ -426,7 +426,7 @@ var _ = register("TenThousandConcurrentStreams", func(s *suite) {
 		}
 		g.hold(ctx)
 		return p.send(m)
-	})})
+	})}, nil)
 	calls := make([]*caller, n)
 	ctx := s.ctx()
 	for i := range calls {
@@ -452,7 +452,7 @@ var _ = register("TenThousandConcurrentStreams", func(s *suite) {
 })
 
 var _ = register("SendAfterCloseSendFails", func(s *suite) {
-	r := s.rig(s.shapes())
+	r := s.rig(s.shapes(), nil)
 	c := r.open(s.ctx(), "bidi", rpcnet.Bidi)
 	if err := c.CloseSend(); err != nil {
 		s.Fatal(err)

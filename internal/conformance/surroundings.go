@@ -33,7 +33,7 @@ func reflectHeader(ctx context.Context, p peer) error {
 }
 
 var _ = register("HeadersAndTrailers", func(s *suite) {
-	r := s.rig([]rpcnet.Method{s.method("unary", rpcnet.Unary, reflectHeader), s.method("feed", rpcnet.Feed, reflectHeader)})
+	r := s.rig([]rpcnet.Method{s.method("unary", rpcnet.Unary, reflectHeader), s.method("feed", rpcnet.Feed, reflectHeader)}, nil)
 	r.server.Handle("raw", func(ctx context.Context, in []byte) ([]byte, error) {
 		rpcnet.ServerCallFrom(ctx).SetTrailer("t-raw", rpcnet.ServerCallFrom(ctx).Header().Get("one"))
 		return in, rpcnet.ServerCallFrom(ctx).SetHeader("h-raw", "yes")
@@ -108,7 +108,7 @@ var _ = register("BadMetadataFailsItsCallOnly", func(s *suite) {
 			}
 			return rpcnet.ServerCallFrom(ctx).SetHeader("late", "x")
 		}),
-	})
+	}, nil)
 	other := r.open(s.ctx(), "bidi", rpcnet.Bidi)
 	for name, h := range map[string]rpcnet.Header{
 		"empty key":            {"": {"x"}},
@@ -141,10 +141,10 @@ var _ = register("BadMetadataFailsItsCallOnly", func(s *suite) {
 
 // The largest metadata, message and details that are allowed fit their frames.
 var _ = register("LargestMetadataIsTaken", func(s *suite) {
-	const values = 900
+	const values, maxMetadataSize = 900, 16 << 10
 	h := rpcnet.Header{"k": make([]string, values)}
 	for i := range h["k"] {
-		h["k"][i] = strings.Repeat("v", (rpcnet.MaxMetadataSize-100)/values)
+		h["k"][i] = strings.Repeat("v", (maxMetadataSize-100)/values)
 	}
 	r := s.rig([]rpcnet.Method{s.method("unary", rpcnet.Unary, func(ctx context.Context, p peer) error {
 		call := rpcnet.ServerCallFrom(ctx)
@@ -160,7 +160,7 @@ var _ = register("LargestMetadataIsTaken", func(s *suite) {
 			e = e.WithDetail(&rpcnet.Detail{Name: fmt.Sprint(i), Data: make([]byte, 1000)})
 		}
 		return e
-	}), s.method("bidi", rpcnet.Bidi, echo)})
+	}), s.method("bidi", rpcnet.Bidi, echo)}, nil)
 	other := r.open(s.ctx(), "bidi", rpcnet.Bidi)
 	ctx, call := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{Header: rpcnet.Header{"k": h["k"]}})
 	_, err := r.unary(ctx, "unary", pattern(100_000))
@@ -181,7 +181,7 @@ var _ = register("CallRecord", func(s *suite) {
 			return rpcnet.NewError(rpcnet.CodeInternal, call.Spec().Procedure)
 		}
 		return p.send(fmt.Appendf(nil, "attempt %d priority %d", call.Attempt(), call.Priority()))
-	})})
+	})}, nil)
 	ctx, call := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{Attempt: 3, Priority: -5})
 	out, err := r.unary(ctx, "unary", nil)
 	if err != nil || string(out) != "attempt 3 priority -5" {
@@ -238,14 +238,14 @@ var _ = register("NothingOfTheCallerIsForwarded", func(s *suite) {
 			return rpcnet.Errorf(rpcnet.CodeInternal, "forwarded %v", h)
 		}
 		return p.send(nil)
-	})})
+	})}, nil)
 	near := s.rig([]rpcnet.Method{s.method("near", rpcnet.Unary, func(ctx context.Context, p peer) error {
 		m, err := far.unary(ctx, "far", nil)
 		if err != nil {
 			return rpcnet.NewError(rpcnet.CodeInternal, err.Error())
 		}
 		return p.send(m)
-	})})
+	})}, nil)
 	ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{Header: rpcnet.Header{"authorization": {"secret"}}})
 	if _, err := near.unary(ctx, "near", nil); err != nil {
 		s.Error(err)
@@ -297,7 +297,7 @@ var _ = register("InterceptorsAroundAllShapes", func(s *suite) {
 			}
 		}
 	}
-	srv := rpcnet.NewServer(rpcnet.WithServerInterceptors(server("outer"), server("inner")))
+	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{server("outer"), server("inner")}})
 	srv.Register(s.shapes()...)
 	srv.Register(s.method("who", rpcnet.Unary, func(ctx context.Context, p peer) error {
 		return p.send(fmt.Appendf(nil, "%v %s", ctx.Value(ctxKey{}), rpcnet.ServerCallFrom(ctx).Header().Get("token")))

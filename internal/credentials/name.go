@@ -96,7 +96,7 @@ type nameError struct {
 func (e *nameError) Error() string {
 	text := fmt.Sprintf("the server's certificate does not carry %s: it is for %s", strings.Join(e.names, " or "), For(e.leaf))
 	if spiffeID(e.leaf) != "" && !slices.ContainsFunc(e.names, isSPIFFE) {
-		text += "; rpcnet.WithServerName accepts it by its SPIFFE id"
+		text += "; rpcnet.DialConfig.ServerNames accepts it by its SPIFFE id"
 	}
 	return text
 }

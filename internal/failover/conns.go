@@ -21,6 +21,27 @@ type Conns struct {
 	conns map[Worker]*pooled
 }
 
+// DialConfig returns chosen, which a user has given for connections to workers,
+// with ServerNames, VerifyPeer, Target and Logger from own where it has none. Calls
+// fail fast: they go to another worker.
+func DialConfig(chosen, own rpcnet.DialConfig) *rpcnet.DialConfig {
+	if len(chosen.ServerNames) == 0 {
+		chosen.ServerNames = own.ServerNames
+	}
+	if chosen.VerifyPeer == nil {
+		chosen.VerifyPeer = own.VerifyPeer
+	}
+	if chosen.Target == (rpcnet.Target{}) {
+		chosen.Target = own.Target
+	}
+	if chosen.Logger == nil {
+		chosen.Logger = own.Logger
+	}
+	chosen.Lazy = chosen.Lazy || own.Lazy
+	chosen.FailFast = true
+	return &chosen
+}
+
 // pooled is a connection that is there or being made.
 type pooled struct {
 	to    Worker

@@ -17,7 +17,7 @@ func pool(t *testing.T) (*failover.Conns, *atomic.Pointer[rpcnet.Conn]) {
 	var last atomic.Pointer[rpcnet.Conn]
 	creds := rpctest.Credentials(t)
 	conns := failover.NewConns(5*time.Second, func(ctx context.Context, key failover.Worker) (*rpcnet.Conn, error) {
-		conn, err := rpcnet.Dial(ctx, key.Addr, creds, rpcnet.WithFailFast(), rpcnet.WithLogger(rpctest.Logger(t)))
+		conn, err := rpcnet.Dial(ctx, key.Addr, creds, &rpcnet.DialConfig{FailFast: true, Logger: rpctest.Logger(t)})
 		if err == nil {
 			last.Store(conn)
 		}
@@ -28,7 +28,7 @@ func pool(t *testing.T) (*failover.Conns, *atomic.Pointer[rpcnet.Conn]) {
 }
 
 func echo() *rpcnet.Server {
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
 	return srv
 }
@@ -48,7 +48,7 @@ func call(t *testing.T, conns *failover.Conns, key failover.Worker) error {
 func TestCallAfterAnOutageFindsAConnection(t *testing.T) {
 	t.Parallel()
 	conns, last := pool(t)
-	proxy := rpctest.NewProxy(t, rpctest.Serve(t, echo()).Addr().String())
+	proxy := rpctest.NewProxy(t, rpctest.Serve(t, echo(), nil).Addr().String())
 	key := failover.Worker{Target: rpcnet.Target{Boot: "boot"}, Addr: proxy.Addr()}
 	if err := call(t, conns, key); err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func TestCallAfterAnOutageFindsAConnection(t *testing.T) {
 func TestConnectionThatTakesNoCallsIsReplacedAndClosed(t *testing.T) {
 	t.Parallel()
 	conns, last := pool(t)
-	key := failover.Worker{Target: rpcnet.Target{Boot: "boot"}, Addr: rpctest.Serve(t, echo()).Addr().String()}
+	key := failover.Worker{Target: rpcnet.Target{Boot: "boot"}, Addr: rpctest.Serve(t, echo(), nil).Addr().String()}
 	for range 3 {
 		if err := call(t, conns, key); err != nil {
 			t.Fatal(err)
@@ -101,14 +101,14 @@ func TestCallsThatAskAtTheSameTimeShareAProbe(t *testing.T) {
 	t.Parallel()
 	var probes atomic.Int32
 	release := make(chan struct{})
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Register(rpcnet.Method{Spec: &rpcnet.Spec{Procedure: failover.ProbeSpec.Procedure}, Handler: func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
 		probes.Add(1)
 		<-release
 		return failover.ServeProbe(ctx, spec, s)
 	}})
 	conns, _ := pool(t)
-	key := failover.Worker{Addr: rpctest.Serve(t, srv).Addr().String()}
+	key := failover.Worker{Addr: rpctest.Serve(t, srv, nil).Addr().String()}
 	var l failover.Lease
 	if _, err := l.Take(t.Context(), conns, key, true); err != nil {
 		t.Fatal(err)

@@ -91,7 +91,7 @@ func bubbleOf(t *testing.T, cfg failover.Config, f func(t *testing.T, c *fakeClu
 func serve(c *fakeCluster) (stop func()) {
 	var trs []interface{ Close() error }
 	for _, w := range c.workers {
-		srv := rpcnet.NewServer(rpcnet.WithServerInterceptors(func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
+		srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 			return func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
 				w.calls.Add(1)
 				if w.refuse != nil {
@@ -101,7 +101,7 @@ func serve(c *fakeCluster) (stop func()) {
 				}
 				return next(ctx, spec, s)
 			}
-		}))
+		}}})
 		srv.Register(
 			rpcnet.Method{Spec: countSpec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 				var req []byte

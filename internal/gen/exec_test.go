@@ -33,7 +33,7 @@ func onTransports(t *testing.T, srv *rpcnet.Server, f func(t *testing.T, tr rpcn
 		f(t, tr)
 	})
 	t.Run("tls", func(t *testing.T) {
-		f(t, rpctest.Dial(t, rpctest.Serve(t, srv).Addr().String()))
+		f(t, rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil))
 	})
 }
 
@@ -193,7 +193,7 @@ func collect[T any](seq iter.Seq2[T, error]) (out []T, err error) {
 
 func TestEveryShapeWithEveryOutcome(t *testing.T) {
 	t.Parallel()
-	srv := rpcnet.NewServer(rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
+	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Logger: slog.New(slog.DiscardHandler)})
 	kinds.RegisterKinds(srv, echo{})
 	onTransports(t, srv, func(t *testing.T, tr rpcnet.Transport) {
 		everyShape(t, kinds.NewKindsClient(tr))
@@ -204,11 +204,11 @@ func TestEveryShapeWithEveryOutcome(t *testing.T) {
 // TestAClientServesAsProxy registers a client as the implementation, twice.
 func TestAClientServesAsProxy(t *testing.T) {
 	t.Parallel()
-	srv := rpcnet.NewServer(rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
+	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Logger: slog.New(slog.DiscardHandler)})
 	kinds.RegisterKinds(srv, echo{})
 	first := rpcnet.InProcess(srv)
 	defer first.Close()
-	proxy := rpcnet.NewServer()
+	proxy := rpcnet.NewServer(nil)
 	kinds.RegisterKinds(proxy, kinds.NewKindsClient(first))
 	second := rpcnet.InProcess(proxy)
 	defer second.Close()
@@ -367,7 +367,7 @@ func TestFuncsAndUnimplementedStandIn(t *testing.T) {
 
 func TestWrongMessageEndsItsCallOnly(t *testing.T) {
 	t.Parallel()
-	srv := rpcnet.NewServer(rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
+	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Logger: slog.New(slog.DiscardHandler)})
 	kinds.RegisterKinds(srv, echo{})
 	onTransports(t, srv, func(t *testing.T, tr rpcnet.Transport) {
 		_, err := rpcnet.CallRaw(t.Context(), tr, kinds.KindsUnaryProcedure, []byte("\xa1eitems\x01\x02"))
@@ -386,7 +386,7 @@ func TestWrongMessageEndsItsCallOnly(t *testing.T) {
 
 func TestJSONIsAnEncodingOfEveryMethod(t *testing.T) {
 	t.Parallel()
-	srv := rpcnet.NewServer(rpcnet.WithLogger(slog.New(slog.DiscardHandler)))
+	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Logger: slog.New(slog.DiscardHandler)})
 	kinds.RegisterKinds(srv, echo{})
 	onTransports(t, srv, func(t *testing.T, tr rpcnet.Transport) {
 		c := kinds.NewKindsClient(rpcnet.NewClient(tr, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Encoding: rpcnet.JSON}}))

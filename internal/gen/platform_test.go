@@ -16,7 +16,7 @@ import (
 // file that declares it.
 func TestContractOfSomePlatformsSendsUnionsOfOthers(t *testing.T) {
 	t.Parallel()
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	killed := platform.Killed{Signal: platform.Hangup{Tree: platform.Leaf{}}}
 	platform.RegisterUnix(srv, &platform.UnixFuncs{
 		GetFunc: func(context.Context, *platform.Both) (*platform.Both, error) { return nil, killed },

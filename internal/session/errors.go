@@ -64,7 +64,7 @@ func noMemory(err error) *Error {
 }
 
 var errParting = &Error{Code: wire.CodeResourceExhausted,
-	Message: "the session's unfinished messages are more than one session may hold: see rpcnet.WithMemoryBudget"}
+	Message: "the session's unfinished messages are more than one session may hold: see rpcnet.EndpointConfig.MemoryBudget"}
 
 func goAwayError(p []byte) error {
 	if len(p) == 0 {

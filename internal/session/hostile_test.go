@@ -402,7 +402,7 @@ func TestHandlersThatIgnoreCancellationAreBounded(t *testing.T) {
 		p.send(wire.TypeOpen, 0, 1, open(1, "", nil))
 	}
 	st := p.status(1)
-	if st.Code != 8 || !st.Unprocessed || !strings.Contains(st.Message, "rpcnet.WithMaxConcurrentStreams") {
+	if st.Code != 8 || !st.Unprocessed || !strings.Contains(st.Message, "rpcnet.EndpointConfig.MaxConcurrentStreams") {
 		t.Errorf("the third: %+v", st)
 	}
 	close(release)

@@ -321,6 +321,6 @@ func TestAnswersThatNobodyReadsCount(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("the session goes on")
 	}
-	wantText(t, s.Err(), "rpcnet.WithPeerLimits")
+	wantText(t, s.Err(), "rpcnet.EndpointConfig.PeerMemory")
 	eventually(t, func() bool { return all.Used() == 0 })
 }

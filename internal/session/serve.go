@@ -66,7 +66,7 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 	}
 	if s.mem.running.Load() >= int64(s.cfg.MaxStreams) {
 		s.answer(h.ID(), statusOf(&Error{Code: wire.CodeResourceExhausted, Unprocessed: true, Message: fmt.Sprintf(
-			"%d handlers run for this session already: see rpcnet.WithMaxConcurrentStreams", s.cfg.MaxStreams)}))
+			"%d handlers run for this session already: see rpcnet.EndpointConfig.MaxConcurrentStreams", s.cfg.MaxStreams)}))
 		return nil
 	}
 	if err := s.mem.holdStream(); err != nil {

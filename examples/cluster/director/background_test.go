@@ -19,7 +19,7 @@ import (
 func TestComputeIsAnsweredThoughAWorkerDiesWithTheCall(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
-	node, err := cluster.Join(t.Context(), rpctest.Listen(t), &cluster.Config{Name: "director", Logger: log})
+	node, err := cluster.Join(t.Context(), rpctest.Listen(t, nil), &cluster.Config{Name: "director", Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestComputeIsAnsweredThoughAWorkerDiesWithTheCall(t *testing.T) {
 	var calls atomic.Int32
 	eps, dies := map[string]*rpcnet.Endpoint{}, make(chan string, 1)
 	for _, name := range []string{"worker-a", "worker-b"} {
-		srv := rpcnet.NewServer()
+		srv := rpcnet.NewServer(nil)
 		srv.Handle("compute", func(ctx context.Context, in []byte) ([]byte, error) {
 			if calls.Add(1) > 1 {
 				return in, nil
@@ -47,7 +47,7 @@ func TestComputeIsAnsweredThoughAWorkerDiesWithTheCall(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		})
-		ep := rpctest.Serve(t, srv)
+		ep := rpctest.Serve(t, srv, nil)
 		eps[name] = ep
 		worker, err := cluster.Join(t.Context(), ep, &cluster.Config{
 			Name: name, Seeds: []string{node.Self().Addr}, Tags: cluster.Tags{"role": "worker"}, Logger: log,

@@ -67,9 +67,9 @@ func TestAStreamOfPromptsGoesOnFromEveryPlace(t *testing.T) {
 func startWorker(t *testing.T, label string, seed *cluster.Node) (kill func()) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	contract.RegisterInference(srv, &inference{&worker{label: label, log: log, state: newState()}})
-	ep := rpctest.Serve(t, srv)
+	ep := rpctest.Serve(t, srv, nil)
 	node, err := cluster.Join(t.Context(), ep, &cluster.Config{
 		Name: label, Seeds: []string{seed.Self().Addr}, Tags: cluster.Tags{"role": "worker"}, Logger: log,
 	})
@@ -91,7 +91,7 @@ func startWorker(t *testing.T, label string, seed *cluster.Node) (kill func()) {
 func TestTokensOfLaterPromptsComeOnceEach(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
-	ep := rpctest.Listen(t)
+	ep := rpctest.Listen(t, nil)
 	node, err := cluster.Join(t.Context(), ep, &cluster.Config{Name: "balancer", Logger: log})
 	if err != nil {
 		t.Fatal(err)

@@ -86,7 +86,7 @@ func (s *swapper) connect(ctx context.Context) (err error) {
 		return nil
 	}
 	if s.director == nil {
-		if s.director, err = rpcnet.Dial(ctx, common.Director(), s.creds); err != nil {
+		if s.director, err = rpcnet.Dial(ctx, common.Director(), s.creds, nil); err != nil {
 			s.director = nil
 			return err
 		}
@@ -98,7 +98,7 @@ func (s *swapper) connect(ctx context.Context) (err error) {
 	s.label = w.Label
 	dialing, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	if s.conn, err = rpcnet.Dial(dialing, w.Addr, s.creds); err != nil {
+	if s.conn, err = rpcnet.Dial(dialing, w.Addr, s.creds, nil); err != nil {
 		s.conn, s.failed = nil, w.Label
 	}
 	return err

@@ -36,13 +36,13 @@ type entry struct {
 }
 
 func director(ctx context.Context) error {
-	ep, err := rpcnet.Listen(common.Director(), common.Credentials("test"))
+	ep, err := rpcnet.Listen(common.Director(), common.Credentials("test"), nil)
 	if err != nil {
 		return err
 	}
 	defer ep.Close()
 	p := &pool{ep: ep, workers: map[string]*entry{}}
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	contract.RegisterRegistry(srv, p)
 	go p.check(ctx)
 	fmt.Println("director ready")
@@ -57,7 +57,7 @@ func (p *pool) Register(ctx context.Context, req *contract.RegisterRequest) (*co
 	if old != nil && old.addr == req.Addr {
 		return &contract.RegisterResponse{}, nil
 	}
-	conn, err := p.ep.Dial(ctx, req.Addr)
+	conn, err := p.ep.Dial(ctx, req.Addr, nil)
 	if err != nil {
 		return nil, rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot reach %s at %s", req.Label, req.Addr)
 	}

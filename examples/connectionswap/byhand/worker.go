@@ -22,12 +22,12 @@ func (health) Ping(context.Context, *contract.PingRequest) (*contract.PingRespon
 
 func worker(ctx context.Context) error {
 	label := common.Env("WORKER_LABEL", "worker-1")
-	ep, err := rpcnet.Listen(common.Env("WORKER_ADDR", "127.0.0.1:62001"), common.Credentials("test"))
+	ep, err := rpcnet.Listen(common.Env("WORKER_ADDR", "127.0.0.1:62001"), common.Credentials("test"), nil)
 	if err != nil {
 		return err
 	}
 	defer ep.Close()
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	contract.RegisterInference(srv, common.Model{Label: label})
 	contract.RegisterHealth(srv, health{})
 	go register(ctx, ep, label)
@@ -41,7 +41,7 @@ func register(ctx context.Context, ep *rpcnet.Endpoint, label string) {
 	for ctx.Err() == nil {
 		var err error
 		if conn == nil {
-			conn, err = ep.Dial(ctx, common.Director())
+			conn, err = ep.Dial(ctx, common.Director(), nil)
 		}
 		if err == nil {
 			req := &contract.RegisterRequest{Label: label, Addr: ep.Addr().String()}

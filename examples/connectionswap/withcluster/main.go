@@ -22,7 +22,7 @@ func main() {
 }
 
 func direct(ctx context.Context) error {
-	ep, err := rpcnet.Listen(common.Director(), common.Credentials("test"))
+	ep, err := rpcnet.Listen(common.Director(), common.Credentials("test"), nil)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func direct(ctx context.Context) error {
 		return err
 	}
 	defer registry.Close()
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	director.New(registry, nil).Register(srv)
 	fmt.Println("director ready")
 	return ep.Serve(ctx, srv)
@@ -45,7 +45,7 @@ func direct(ctx context.Context) error {
 
 func work(ctx context.Context) error {
 	label := common.Env("WORKER_LABEL", "worker-1")
-	ep, err := rpcnet.Listen(common.Env("WORKER_ADDR", "127.0.0.1:62001"), common.Credentials("test"))
+	ep, err := rpcnet.Listen(common.Env("WORKER_ADDR", "127.0.0.1:62001"), common.Credentials("test"), nil)
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func work(ctx context.Context) error {
 	if _, err := workers.NewWorker(node, &workers.WorkerConfig{Capacity: 16, DrainTimeout: time.Second}); err != nil {
 		return err
 	}
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	contract.RegisterInference(srv, common.Model{Label: label})
 	go func() {
 		<-ctx.Done()

@@ -18,7 +18,7 @@ func main() {
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	conn, err := rpcnet.Dial(ctx, "127.0.0.1:62100", rpcnet.CertFiles("certs/client_cert.pem", "certs/client_key.pem", "certs/ca.pem"))
+	conn, err := rpcnet.Dial(ctx, "127.0.0.1:62100", rpcnet.CertFiles("certs/client_cert.pem", "certs/client_key.pem", "certs/ca.pem"), nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -35,12 +35,12 @@ func (g greeter) Count(ctx context.Context, req *greeting.CountRequest) iter.Seq
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	ep, err := rpcnet.Listen("127.0.0.1:62100", rpcnet.CertFiles("certs/test_cert.pem", "certs/test_key.pem", "certs/ca.pem"))
+	ep, err := rpcnet.Listen("127.0.0.1:62100", rpcnet.CertFiles("certs/test_cert.pem", "certs/test_key.pem", "certs/ca.pem"), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer ep.Close()
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	greeting.RegisterGreeting(srv, greeter{})
 	log.Printf("listening on %s", ep.Addr())
 	if err := ep.Serve(ctx, srv); err != nil && ctx.Err() == nil {

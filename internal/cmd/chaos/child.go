@@ -74,7 +74,7 @@ func child(role, name, addr, seeds, certs string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil)).With("process", name)
 	slog.SetDefault(log)
 	creds := rpcnet.CertFiles(filepath.Join(certs, "test_cert.pem"), filepath.Join(certs, "test_key.pem"), filepath.Join(certs, "ca.pem"))
-	ep, err := rpcnet.Listen(addr, creds, rpcnet.WithLogger(log))
+	ep, err := rpcnet.Listen(addr, creds, &rpcnet.EndpointConfig{Logger: log})
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func child(role, name, addr, seeds, certs string) error {
 		return err
 	}
 	defer node.Close()
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	if role == "director" {
 		registry, err := workers.NewRegistry(node, &workers.RegistryConfig{Logger: log})
 		if err != nil {

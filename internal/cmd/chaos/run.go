@@ -391,7 +391,7 @@ func (c *chaos) ready(ctx context.Context, n int) error {
 func (c *chaos) status(ctx context.Context, d *process) (s status, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	conn, err := rpcnet.Dial(ctx, d.addr, c.creds)
+	conn, err := rpcnet.Dial(ctx, d.addr, c.creds, nil)
 	if err != nil {
 		return s, err
 	}

@@ -84,7 +84,7 @@ func (f *fleet) add() error {
 	if err != nil {
 		return err
 	}
-	if s.ep, err = rpcnet.Listen("127.0.0.1:0", creds, rpcnet.WithLogger(quiet)); err != nil {
+	if s.ep, err = rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: quiet}); err != nil {
 		return err
 	}
 	if err := f.join(s); err != nil {

@@ -36,7 +36,7 @@ func routing(name string, signal syscall.Signal, busy bool, limit float64) row {
 		if _, err := certs.Make(dir, nil); err != nil {
 			return nil, err
 		}
-		ep, err := rpcnet.Listen("127.0.0.1:0", credentials(dir), rpcnet.WithLogger(quiet))
+		ep, err := rpcnet.Listen("127.0.0.1:0", credentials(dir), &rpcnet.EndpointConfig{Logger: quiet})
 		if err != nil {
 			return nil, err
 		}

@@ -38,7 +38,7 @@ func child(args string) error {
 	if len(parts) != 3 && !busy {
 		return fmt.Errorf("%s: want three lines, and perhaps \"busy\"", childVar)
 	}
-	ep, err := rpcnet.Listen("127.0.0.1:0", credentials(parts[0]), rpcnet.WithLogger(quiet))
+	ep, err := rpcnet.Listen("127.0.0.1:0", credentials(parts[0]), &rpcnet.EndpointConfig{Logger: quiet})
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func child(args string) error {
 	if _, err := workers.NewWorker(n, &workers.WorkerConfig{Logger: quiet}); err != nil {
 		return err
 	}
-	go ep.Serve(ctx, rpcnet.NewServer())
+	go ep.Serve(ctx, rpcnet.NewServer(nil))
 	if busy {
 		toil(ctx)
 	}
@@ -85,7 +85,7 @@ func stalls() row {
 		}()
 		failed := make(chan cluster.Event, 64)
 		for i := range 4 {
-			ep, err := rpcnet.Listen("127.0.0.1:0", credentials(dir), rpcnet.WithLogger(quiet))
+			ep, err := rpcnet.Listen("127.0.0.1:0", credentials(dir), &rpcnet.EndpointConfig{Logger: quiet})
 			if err != nil {
 				return nil, err
 			}

@@ -54,14 +54,14 @@ func credentials(dir string) rpcnet.Credentials {
 func serve(n int, dir string) error {
 	out := bufio.NewWriter(os.Stdout)
 	for range n {
-		ep, err := rpcnet.Listen("127.0.0.1:0", credentials(dir))
+		ep, err := rpcnet.Listen("127.0.0.1:0", credentials(dir), nil)
 		if err != nil {
 			return err
 		}
 		if _, err := workers.NewStaticWorker(ep, &workers.WorkerConfig{Capacity: 16}); err != nil {
 			return err
 		}
-		srv := rpcnet.NewServer()
+		srv := rpcnet.NewServer(nil)
 		srv.Handle("hold", func(ctx context.Context, _ []byte) ([]byte, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -127,7 +127,7 @@ func one(n int, dir string) error {
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	ep, err := rpcnet.Listen("127.0.0.1:0", credentials(dir))
+	ep, err := rpcnet.Listen("127.0.0.1:0", credentials(dir), nil)
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func one(n int, dir string) error {
 func changes(ep *rpcnet.Endpoint, registry *workers.Registry, members []cluster.Member) (times []time.Duration, err error) {
 	for range 50 {
 		m := members[rand.IntN(len(members))]
-		conn, err := ep.Dial(context.Background(), m.Addr)
+		conn, err := ep.Dial(context.Background(), m.Addr, nil)
 		if err != nil {
 			return nil, err
 		}

@@ -105,15 +105,15 @@ func newSoak() (*soak, error) {
 		return nil, err
 	}
 	ctx := context.Background()
-	if s.direct, err = rpcnet.Dial(ctx, s.addr, s.creds); err != nil {
+	if s.direct, err = rpcnet.Dial(ctx, s.addr, s.creds, nil); err != nil {
 		return nil, err
 	}
-	s.through, err = rpcnet.Dial(ctx, s.proxy.Addr(), s.creds, rpcnet.WithKeepalive(300*time.Millisecond, 2*time.Second))
+	s.through, err = rpcnet.Dial(ctx, s.proxy.Addr(), s.creds, &rpcnet.DialConfig{KeepaliveIdle: 300 * time.Millisecond, KeepaliveTimeout: 2 * time.Second})
 	return s, err
 }
 
 func (s *soak) serve(addr string) error {
-	ep, err := rpcnet.Listen(addr, s.creds, rpcnet.WithKeepalive(300*time.Millisecond, 2*time.Second), rpcnet.WithMemoryBudget(256<<20))
+	ep, err := rpcnet.Listen(addr, s.creds, &rpcnet.EndpointConfig{KeepaliveIdle: 300 * time.Millisecond, KeepaliveTimeout: 2 * time.Second, MemoryBudget: 256 << 20})
 	if err != nil {
 		return err
 	}

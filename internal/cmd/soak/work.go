@@ -14,7 +14,7 @@ import (
 // newServer serves an echo, an echo of a stream, and a stream of as many
 // numbered messages as its request says.
 func newServer() *rpcnet.Server {
-	srv := rpcnet.NewServer()
+	srv := rpcnet.NewServer(nil)
 	srv.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
 	srv.Handle("slow", func(ctx context.Context, in []byte) ([]byte, error) {
 		if !sleep(ctx, rand.N(20*time.Millisecond)) {
@@ -278,7 +278,7 @@ func (s *soak) dial(ctx context.Context) error {
 	if rand.N(2) == 0 {
 		addr = s.proxy.Addr()
 	}
-	conn, err := rpcnet.Dial(ctx, addr, s.creds)
+	conn, err := rpcnet.Dial(ctx, addr, s.creds, nil)
 	if err != nil {
 		return err
 	}

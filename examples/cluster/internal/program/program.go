@@ -152,7 +152,7 @@ func (p *Program) Credentials(log *slog.Logger) (rpcnet.Credentials, error) {
 // Listen opens the endpoint at addr, the value of variable. Its failures are
 // matters of configuration: the address or the certificates.
 func Listen(variable, addr string, creds rpcnet.Credentials, log *slog.Logger) (*rpcnet.Endpoint, error) {
-	ep, err := rpcnet.Listen(addr, creds, rpcnet.WithLogger(log))
+	ep, err := rpcnet.Listen(addr, creds, &rpcnet.EndpointConfig{Logger: log})
 	if errors.As(err, new(*net.OpError)) {
 		err = fmt.Errorf("%s=%q: %w: stop what uses the address, or choose another", variable, addr, err)
 	}
