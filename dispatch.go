@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"sync"
 
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
@@ -26,7 +27,7 @@ type dispatcher struct {
 func (d *dispatcher) Procedure(procedure string) session.ProcedureInfo {
 	e := d.find(procedure)
 	if e == nil {
-		return session.ProcedureInfo{MaxReceive: defaultMaxMessageSize, LimitSetBy: setByNothing}
+		return session.ProcedureInfo{MaxReceive: codegen.DefaultMaxMessageSize, LimitSetBy: setByNothing}
 	}
 	return session.ProcedureInfo{Entry: e, MaxReceive: e.maxSize, LimitSetBy: e.sizeSetBy(), Inline: e.spec.Inline, Private: e.spec.Shape&Feed == 0}
 }

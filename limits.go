@@ -22,10 +22,6 @@ const (
 	setByServer       = "rpcnet.ServerConfig.DecodeLimits of the server"
 )
 
-// defaultMaxMessageSize is the limit, in bytes, of one message in either direction
-// when nothing else is chosen.
-const defaultMaxMessageSize = 4 << 20
-
 // messageLimits are what decoding one message of a procedure may cost.
 type messageLimits struct {
 	cbor.Limits              // the procedure's own where it has some, else what setBy says

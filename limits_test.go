@@ -132,7 +132,7 @@ func limitCases() map[string]limitCase {
 		"memory, request, directive":        {spec: limits(0, cbor.Limits{Budget: 50_000}), send: rows(1000), want: []string{"50000 bytes", "budget="}},
 		"memory, response, directive":       {spec: limits(0, cbor.Limits{Budget: 50_000}), send: rows(1), answer: rows(1000), want: []string{"50000 bytes", "budget="}},
 		"depth, request, default":           {send: deepSheet(70), want: []string{"nested too deep", "64 levels", "rpcnet.CallOptions.DecodeLimits"}},
-		"depth, request, receiver's":        {client: wideCall, send: deepSheet(70), want: []string{"nested too deep", "64 levels", "rpcnet.CallOptions.DecodeLimits"}},
+		"depth, request, receiver's":        {client: wideCall, send: deepSheet(70), want: []string{"nested too deep", "64 levels", "rpcnet.ServerConfig.DecodeLimits"}},
 		"depth, request, server":            {server: flat, send: deepSheet(20), want: []string{"nested too deep", "10 levels", "rpcnet.ServerConfig.DecodeLimits"}},
 		"depth, response, server":           {send: rows(1), answer: deepSheet(70), want: []string{"response", "nested too deep", "64 levels", "rpcnet.ServerConfig.DecodeLimits"}},
 		"depth, request, directive":         {spec: limits(0, cbor.Limits{Depth: 10}), send: deepSheet(20), want: []string{"nested too deep", "10 levels", "depth="}},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
@@ -12,7 +13,7 @@ type buffer struct{ b []byte }
 
 // keepBuffer is the largest buffer that goes back to the pool: one for a
 // message of the default limit.
-const keepBuffer = defaultMaxMessageSize + 64<<10
+const keepBuffer = codegen.DefaultMaxMessageSize + 64<<10
 
 var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 512)} }}
 

@@ -3,13 +3,9 @@ package rpcnet_test
 import (
 	"context"
 	"errors"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"io"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -238,7 +234,7 @@ var optionTests = map[string]func(*testing.T){
 		}
 		mustEcho(t, conn, make([]byte, 1<<20))
 		second := rpctest.Dial(t, ep.Addr().String(), nil)
-		if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t), nil); err == nil || !strings.Contains(err.Error(), "2 sessions already: see rpcnet.WithPeerLimits") {
+		if _, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t), nil); err == nil || !strings.Contains(err.Error(), "2 sessions already: see rpcnet.EndpointConfig.PeerSessions") {
 			t.Errorf("a third session: %v", err)
 		}
 		other, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, "other", "127.0.0.1"), nil)
@@ -260,8 +256,8 @@ var optionTests = map[string]func(*testing.T){
 	"EndpointConfig.DrainTimeout":        drainTimeoutBoundsServe,
 	"EndpointConfig.ControlInterceptors": controlCallsAreSeen,
 	"EndpointConfig.Roles":               rolesRefuseStrangers,
-	"DialConfig.Target":              sessionKnowsWhomItIsFor,
-	"DialConfig.VerifyPeer":          dialVerifiesItsPeer,
+	"DialConfig.Target":                  sessionKnowsWhomItIsFor,
+	"DialConfig.VerifyPeer":              dialVerifiesItsPeer,
 	"DialConfig.ServerNames": func(t *testing.T) {
 		ep, err := rpcnet.Listen("127.0.0.1:0", rpctest.Credentials(t, "other.example.org"), &rpcnet.EndpointConfig{Logger: rpctest.Logger(t)})
 		if err != nil {

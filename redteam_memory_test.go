@@ -105,7 +105,7 @@ func TestAttack12IdleStreams(t *testing.T) {
 		}
 		h := &handmade{t, c}
 		if f, p := h.greet(); f.Type() != wire.TypeSettings { // the session itself has no room any more
-			if refused += want; !bytes.Contains(p, []byte("rpcnet.WithPeerLimits")) {
+			if refused += want; !bytes.Contains(p, []byte("rpcnet.EndpointConfig.PeerMemory")) {
 				t.Errorf("the reason: %q", p)
 			}
 			continue
@@ -129,7 +129,7 @@ func TestAttack12IdleStreams(t *testing.T) {
 				if f.Type() != wire.TypeStatus {
 					t.Fatalf("%v %q", f.Type(), p)
 				}
-				if refused++; !bytes.Contains(p, []byte("rpcnet.WithPeerLimits")) {
+				if refused++; !bytes.Contains(p, []byte("rpcnet.EndpointConfig.PeerMemory")) {
 					t.Fatalf("the reason: %q", p)
 				}
 			}
@@ -164,7 +164,7 @@ func TestAttack12Sessions(t *testing.T) {
 		switch f, p := h.greet(); {
 		case f.Type() == wire.TypeSettings:
 			got++
-		case !bytes.Contains(p, []byte("rpcnet.WithPeerLimits")):
+		case !bytes.Contains(p, []byte("rpcnet.EndpointConfig.PeerSessions")):
 			t.Errorf("the reason: %q", p)
 		}
 	}

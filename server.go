@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
@@ -182,7 +183,7 @@ func noRequest(err error) error {
 func sizeLimit(n int) int {
 	switch {
 	case n == 0:
-		return defaultMaxMessageSize
+		return codegen.DefaultMaxMessageSize
 	case n < 0:
 		return 1 << 30
 	}

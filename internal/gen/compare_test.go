@@ -3,12 +3,12 @@ package gen
 import (
 	"testing"
 
-	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 func TestDefaultSizeIsThatOfServersAndClients(t *testing.T) {
 	t.Parallel()
-	if defaultMaxSize != rpcnet.DefaultMaxMessageSize {
-		t.Errorf("-breaking takes %d for the default size of a message, servers %d", defaultMaxSize, rpcnet.DefaultMaxMessageSize)
+	if defaultMaxSize != codegen.DefaultMaxMessageSize {
+		t.Errorf("-breaking takes %d for the default size of a message, servers %d", defaultMaxSize, codegen.DefaultMaxMessageSize)
 	}
 }
