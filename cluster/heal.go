@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/internal/contexts"
 )
 
 // memberlist joins when told and never again. What is missing is done here:
@@ -328,21 +329,7 @@ func (n *Node) pushPull(now time.Time) {
 }
 
 // stopContext is done when the node stops.
-func (n *Node) stopContext() context.Context { return stopContext{n.stop} }
-
-type stopContext struct{ done <-chan struct{} }
-
-func (stopContext) Deadline() (time.Time, bool) { return time.Time{}, false }
-func (c stopContext) Done() <-chan struct{}     { return c.done }
-func (stopContext) Value(any) any               { return nil }
-func (c stopContext) Err() error {
-	select {
-	case <-c.done:
-		return context.Canceled
-	default:
-		return nil
-	}
-}
+func (n *Node) stopContext() context.Context { return contexts.Until(n.stop) }
 
 // dialed is told how each gossip dial ended: evidence about who is where.
 func (n *Node) dialed(want, addr string, err error) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/internal/contexts"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
@@ -110,7 +111,7 @@ func (n *Node) firstContact(ctx context.Context) error {
 			n.lines.Log(slog.LevelWarn, "seeds", "no seed answers; this node goes on trying in the background", "seeds", n.cfg.Seeds, "err", err)
 			return nil
 		}
-		if !n.pauseIn(ctx, wait) {
+		if !contexts.Sleep(ctx, wait) {
 			return fmt.Errorf("cluster: no seed of %s answered within %v: %w", strings.Join(n.cfg.Seeds, ", "), n.cfg.Discovery.JoinTimeout, err)
 		}
 		wait = min(2*wait, time.Second)
@@ -154,18 +155,6 @@ func (h *healer) waiting() (names []string) {
 		}
 	}
 	return names
-}
-
-// pauseIn waits, and reports whether ctx is not over.
-func (n *Node) pauseIn(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // first makes a node without seeds the first of its cluster, unless others are

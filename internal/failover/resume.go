@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/contexts"
 )
 
 const (
@@ -130,7 +131,7 @@ func (p *resuming) waitForWorker(why error) bool {
 	p.pauses++
 	pause := min(Backoff(p.pauses+1, rand.New(randSource{})), left)
 	s.client.Tell(s.ctx, Event{Kind: Waiting, Err: why, Next: p.cursor.Next(), Pause: pause})
-	p.pause(pause)
+	contexts.Sleep(p.stream.ctx, pause)
 	return true
 }
 
@@ -174,16 +175,6 @@ func (p *resuming) taken() {
 type randSource struct{}
 
 func (randSource) Uint64() uint64 { return rand.Uint64() }
-
-// pause waits for d, or for the end of the context.
-func (p *resuming) pause(d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-p.stream.ctx.Done():
-	}
-}
 
 // open opens the stream and asks for what comes next.
 func (p *resuming) open(a Attempt, head []byte) (rpcnet.ClientStream, []byte, error) {
@@ -286,7 +277,7 @@ func (p *resuming) failed(a Attempt, err error) error {
 	}
 	s.client.Tell(s.ctx, event)
 	if pause > 0 {
-		p.pause(pause)
+		contexts.Sleep(p.stream.ctx, pause)
 	}
 	return nil
 }

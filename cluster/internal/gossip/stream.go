@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/rpcnet-go/rpcnet/internal/contexts"
 )
 
 // A conn is an open stream. Closing it takes it out of the transport's set.
@@ -460,21 +462,7 @@ func (t *Transport) fetchKey(a memberlist.Address) {
 }
 
 // doneContext is done when the transport is.
-func (t *Transport) doneContext() context.Context { return doneContext{t.done} }
-
-type doneContext struct{ done <-chan struct{} }
-
-func (doneContext) Deadline() (time.Time, bool) { return time.Time{}, false }
-func (c doneContext) Done() <-chan struct{}     { return c.done }
-func (doneContext) Value(any) any               { return nil }
-func (c doneContext) Err() error {
-	select {
-	case <-c.done:
-		return context.Canceled
-	default:
-		return nil
-	}
-}
+func (t *Transport) doneContext() context.Context { return contexts.Until(t.done) }
 
 // Address returns the address a node gave in its hello, if it has.
 func (t *Transport) Address(id string) (netip.AddrPort, bool) {

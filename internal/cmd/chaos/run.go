@@ -20,6 +20,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/director"
+	"github.com/rpcnet-go/rpcnet/internal/contexts"
 	"github.com/rpcnet-go/rpcnet/workers"
 )
 
@@ -282,7 +283,7 @@ func (c *chaos) breakThings(ctx context.Context, p plan) error {
 		if i > 0 && i%len(order) == 0 {
 			order = p.rand.Perm(len(names))
 		}
-		sleep(ctx, time.Duration(300+p.rand.IntN(1000))*time.Millisecond)
+		contexts.Sleep(ctx, time.Duration(300+p.rand.IntN(1000))*time.Millisecond)
 		if err := c.do(ctx, names[order[i%len(order)]], p.rand); err != nil {
 			return err
 		}
@@ -313,20 +314,20 @@ func (c *chaos) do(ctx context.Context, kind string, r *rand.Rand) error {
 	switch kind {
 	case "kill", "director kill":
 		target.signal(syscall.SIGKILL)
-		sleep(ctx, time.Second)
+		contexts.Sleep(ctx, time.Second)
 		return restart()
 	case "drain", "director restart":
 		target.signal(syscall.SIGTERM)
 		return restart()
 	case "freeze", "director freeze":
 		target.signal(syscall.SIGSTOP)
-		sleep(ctx, 3*time.Second)
+		contexts.Sleep(ctx, 3*time.Second)
 		target.signal(syscall.SIGCONT)
 	case "partition":
 		if err := c.fleet.network.cut(i); err != nil {
 			return err
 		}
-		sleep(ctx, 3*time.Second)
+		contexts.Sleep(ctx, 3*time.Second)
 		return c.fleet.network.mend(i)
 	}
 	return nil
@@ -353,17 +354,9 @@ func (c *chaos) rolling(ctx context.Context) error {
 		if err := c.ready(ctx, nWorkers); err != nil {
 			return err
 		}
-		sleep(ctx, time.Second)
+		contexts.Sleep(ctx, time.Second)
 	}
 	return nil
-}
-
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
 }
 
 // ready waits until every director can choose among n workers.
@@ -381,7 +374,7 @@ func (c *chaos) ready(ctx context.Context, n int) error {
 			if time.Now().After(deadline) {
 				return fmt.Errorf("%s sees %d of %d workers after 30 s: %v", d.name, s.Ready, n, err)
 			}
-			sleep(ctx, 50*time.Millisecond)
+			contexts.Sleep(ctx, 50*time.Millisecond)
 		}
 	}
 	return nil
@@ -417,7 +410,7 @@ func (c *chaos) idle(ctx context.Context) (err error) {
 		if err == nil || time.Now().After(deadline) || ctx.Err() != nil {
 			return err
 		}
-		sleep(ctx, 100*time.Millisecond)
+		contexts.Sleep(ctx, 100*time.Millisecond)
 	}
 }
 

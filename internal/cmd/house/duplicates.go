@@ -14,10 +14,14 @@ import (
 const minDuplicate = 5
 
 // duplicates finds functions whose bodies are equal word for word, tests
-// included. It counts the places of each.
+// included. It counts the places of each. Examples do not count, since they cannot
+// show their readers a function of an internal package.
 func duplicates(t tree) []count {
 	places := map[string][]string{}
 	for _, f := range slices.Concat(t.files, t.tests) {
+		if strings.HasPrefix(f.path, "examples/") {
+			continue
+		}
 		for _, d := range f.ast.Decls {
 			fn, ok := d.(*ast.FuncDecl)
 			if !ok || fn.Body == nil {

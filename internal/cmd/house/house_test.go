@@ -131,6 +131,7 @@ func TestBodiesThatStandTwice(t *testing.T) {
 		"p/b.go": "package p\nfunc short() int {\nreturn 1\n}\nfunc another() int {\nreturn 1\n}\nfunc other(ok bool) int " + strings.Replace(body, "2", "3", 1),
 	})
 	tr.tests = sources(t, map[string]string{"q/q_test.go": "package q\nfunc (T) b(ok bool) int " + fmt.Sprintf(body, "")}).files
+	tr.files = append(tr.files, sources(t, map[string]string{"examples/e.go": "package e\nfunc c(ok bool) int " + fmt.Sprintf(body, "")}).files...)
 	wantCounts(t, duplicates(tr), count{"p/a.go:2 a, q/q_test.go:2 b", 2})
 }
 

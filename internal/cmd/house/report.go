@@ -120,6 +120,6 @@ func report(w io.Writer, t tree) error {
 			fmt.Fprintf(w, "%6d  %s\n", c.n, c.what)
 		}
 	}
-	_, err := fmt.Fprintln(w, "\nTests (but for bodies that stand twice), generated files, examples (of exported names) and nested modules do not count.")
+	_, err := fmt.Fprintln(w, "\nTests (but for bodies that stand twice), generated files, examples (of exported names and duplicates) and nested modules do not count.")
 	return err
 }

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/contexts"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -124,7 +125,7 @@ func (s *soak) serve(addr string) error {
 
 // disturb does to the network behind the proxy what networks do.
 func (s *soak) disturb(ctx context.Context) {
-	for sleep(ctx, 200*time.Millisecond) {
+	for contexts.Sleep(ctx, 200*time.Millisecond) {
 		switch rand.N(6) {
 		case 0:
 			s.proxy.Delay(rand.N(20 * time.Millisecond))
@@ -132,7 +133,7 @@ func (s *soak) disturb(ctx context.Context) {
 			s.proxy.Delay(0)
 		case 2:
 			s.proxy.Stall()
-			sleep(ctx, rand.N(300*time.Millisecond))
+			contexts.Sleep(ctx, rand.N(300*time.Millisecond))
 			s.proxy.Resume()
 		case 3:
 			s.proxy.CutAfter(rand.N(int64(1 << 20)))
@@ -141,7 +142,7 @@ func (s *soak) disturb(ctx context.Context) {
 		case 5:
 			if rand.N(10) == 0 { // long enough for keepalive
 				s.proxy.Stall()
-				sleep(ctx, 3*time.Second)
+				contexts.Sleep(ctx, 3*time.Second)
 				s.proxy.Resume()
 			}
 		}
@@ -153,7 +154,7 @@ func (s *soak) disturb(ctx context.Context) {
 // restart shuts the server down now and then, and starts another at its
 // address.
 func (s *soak) restart(ctx context.Context) {
-	for sleep(ctx, 5*time.Second+rand.N(5*time.Second)) {
+	for contexts.Sleep(ctx, 5*time.Second+rand.N(5*time.Second)) {
 		grace, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		s.ep.Load().Shutdown(grace)
 		cancel()
@@ -168,7 +169,7 @@ func (s *soak) restart(ctx context.Context) {
 // the last: what is there whatever happens at the moment.
 func (s *soak) watch(ctx context.Context, begin time.Time, duration time.Duration) (heap [2]uint64) {
 	heap = [2]uint64{math.MaxUint64, math.MaxUint64}
-	for sleep(ctx, min(duration/50, 5*time.Second)) {
+	for contexts.Sleep(ctx, min(duration/50, 5*time.Second)) {
 		runtime.GC()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
@@ -188,17 +189,6 @@ func (s *soak) close() {
 	s.proxy.Close()
 	s.ep.Load().Close()
 	s.served.Wait()
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 func (s *soak) count(what string) {

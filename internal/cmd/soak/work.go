@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/contexts"
 )
 
 // newServer serves an echo, an echo of a stream, and a stream of as many
@@ -17,7 +18,7 @@ func newServer() *rpcnet.Server {
 	srv := rpcnet.NewServer(nil)
 	srv.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
 	srv.Handle("slow", func(ctx context.Context, in []byte) ([]byte, error) {
-		if !sleep(ctx, rand.N(20*time.Millisecond)) {
+		if !contexts.Sleep(ctx, rand.N(20*time.Millisecond)) {
 			return nil, ctx.Err()
 		}
 		return in, nil
@@ -95,7 +96,7 @@ func patient(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	if rand.N(4) > 0 {
 		ctx, _ = rpcnet.NewCall(ctx, rpcnet.CallOptions{WaitForReady: true})
-	} else if !sleep(ctx, 5*time.Millisecond) { // who does not wait does not spin
+	} else if !contexts.Sleep(ctx, 5*time.Millisecond) { // who does not wait does not spin
 		return ctx, cancel
 	}
 	return ctx, cancel
@@ -243,7 +244,7 @@ func (s *soak) cancel(ctx context.Context) error {
 	}
 	err := echo(ctx, s.conn(), "slow")
 	if rpcnet.CodeOf(err) == rpcnet.CodeUnavailable {
-		sleep(ctx, 5*time.Millisecond)
+		contexts.Sleep(ctx, 5*time.Millisecond)
 	}
 	return err
 }

@@ -1,0 +1,39 @@
+// Package contexts has what package context lacks here: a sleep that a context
+// ends, and a context that a channel ends.
+package contexts
+
+import (
+	"context"
+	"time"
+)
+
+// Sleep waits for d or until ctx ends. It reports whether d has passed.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Until returns a context that ends with context.Canceled when done is closed. It
+// has neither a deadline nor values. Unlike context.WithCancel it needs no cancel
+// function and no goroutine.
+func Until(done <-chan struct{}) context.Context { return until{done} }
+
+type until struct{ done <-chan struct{} }
+
+func (until) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (u until) Done() <-chan struct{}     { return u.done }
+func (until) Value(any) any               { return nil }
+func (u until) Err() error {
+	select {
+	case <-u.done:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
