@@ -18,6 +18,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/director"
+	"github.com/rpcnet-go/rpcnet/internal/clustertest"
 	"github.com/rpcnet-go/rpcnet/workers"
 )
 
@@ -42,28 +43,7 @@ func credentials(t testing.TB) rpcnet.Credentials {
 	return creds
 }
 
-// countSpec is a resumable stream of bytes: the request is the first number
-// wanted and the last, the responses are the numbers.
-var countSpec = &rpcnet.Spec{
-	Procedure: "count", Shape: rpcnet.Feed,
-	Resume: &rpcnet.Resume{
-		Sequence: func(res any) uint64 {
-			b, ok := res.([]byte)
-			if !ok {
-				b = *res.(*[]byte)
-			}
-			return binary.BigEndian.Uint64(b)
-		},
-		From: func(req any, next uint64) any { return numbers(next, binary.BigEndian.Uint64(req.([]byte)[8:])) },
-	},
-}
-
-func numbers(ns ...uint64) (b []byte) {
-	for _, n := range ns {
-		b = binary.BigEndian.AppendUint64(b, n)
-	}
-	return b
-}
+var countSpec, numbers = clustertest.CountSpec, clustertest.Numbers
 
 // A process is a node with what runs on it. Its death is kill.
 type process struct {

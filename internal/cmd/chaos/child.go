@@ -46,9 +46,10 @@ var generateSpec = &rpcnet.Spec{
 }
 
 // numbers encodes numbers, 8 bytes each, big-endian.
-func numbers(ns ...uint64) (b []byte) {
-	for _, n := range ns {
-		b = binary.BigEndian.AppendUint64(b, n)
+func numbers(ns ...uint64) []byte {
+	b, err := binary.Append(nil, binary.BigEndian, ns)
+	if err != nil {
+		panic(err) // numbers always have a size
 	}
 	return b
 }

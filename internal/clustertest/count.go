@@ -1,0 +1,31 @@
+package clustertest
+
+import (
+	"encoding/binary"
+
+	"github.com/rpcnet-go/rpcnet"
+)
+
+// CountSpec is a resumable stream of bytes. The request has two numbers: the first
+// one that is wanted and the last. Each response is a number.
+var CountSpec = &rpcnet.Spec{
+	Procedure: "count", Shape: rpcnet.Feed,
+	Resume: &rpcnet.Resume{
+		Sequence: func(res any) uint64 {
+			b, ok := res.([]byte)
+			if !ok {
+				b = *res.(*[]byte)
+			}
+			return binary.BigEndian.Uint64(b)
+		},
+		From: func(req any, next uint64) any { return Numbers(next, binary.BigEndian.Uint64(req.([]byte)[8:])) },
+	},
+}
+
+// Numbers encodes numbers, 8 bytes each, big-endian.
+func Numbers(ns ...uint64) (b []byte) {
+	for _, n := range ns {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
+}
