@@ -34,7 +34,7 @@ func TestAWorkersProcessThatIsStoppedComesBackAndFailsForNobody(t *testing.T) {
 			ready(t, r, 2)
 			within(t, "its rhythm is known", func() bool {
 				i, ok := r.Worker("stopped")
-				return ok && i.HeartbeatMean > 40*time.Millisecond && time.Since(i.Joined) > 2*time.Second
+				return ok && i.Heartbeats.Mean > 40*time.Millisecond && time.Since(i.Joined) > 2*time.Second
 			})
 			p.signal(t, syscall.SIGSTOP)
 			begun := time.Now()

@@ -306,7 +306,7 @@ func TestAssignmentsOfSeveralDirectorsAddUpAndGoBackToNothing(t *testing.T) {
 	wg.Wait()
 	for _, d := range []*process{d1, d2} {
 		within(t, "every estimate is 0", func() bool {
-			return !slices.ContainsFunc(d.registry.Workers(), func(w workers.WorkerInfo) bool { return w.Estimate != 0 || w.InFlight != 0 })
+			return !slices.ContainsFunc(d.registry.Workers(), func(w workers.WorkerInfo) bool { return w.Load.Estimate != 0 || w.Load.InFlight != 0 })
 		})
 	}
 }

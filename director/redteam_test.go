@@ -204,7 +204,7 @@ func TestAttack12AClientThatAsksAndDoesNotCall(t *testing.T) {
 	}
 	pending, again := 0, 0
 	for _, w := range d.registry.Workers() {
-		pending += w.Pending
+		pending += w.Load.Pending
 	}
 	for i := range rounds - 1 {
 		if turns[i] == turns[i+1] {

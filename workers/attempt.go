@@ -30,7 +30,7 @@ func (p picker) pick(c *failover.Client, req *balance.PickRequest) (*attempt, er
 	r := p.registry
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	g, err := r.group(req.Selector, "")
+	g, err := r.table.group(req.Selector, "")
 	if err != nil {
 		return nil, rpcnet.NewError(rpcnet.CodeInvalidArgument, err.Error()).WithCause(err).WithUnprocessed()
 	}
@@ -57,7 +57,7 @@ type attempt struct {
 func (r *Registry) begin(c *failover.Client, w *worker, queueOK, waitInQueue bool) *attempt {
 	w.load.Begin()
 	a := &attempt{registry: r, worker: w, began: r.now()}
-	a.Init(c, r.place(w.member), r.pool.Own(w.load, queueOK).Append(a.ticket[:0]), waitInQueue)
+	a.Init(c, r.place(w.member), r.table.pool.Own(w.load, queueOK).Append(a.ticket[:0]), waitInQueue)
 	return a
 }
 
@@ -85,7 +85,7 @@ func (a *attempt) End(err error) {
 	if reported {
 		// The worker counted this call still; it is over.
 		report.InFlight, report.Yours = report.InFlight-1, report.Yours-1
-		r.pool.ApplyPiggybacked(now, w, report)
+		r.table.pool.ApplyPiggybacked(now, w, report)
 	}
 	switch failover.Judge(err) {
 	case failover.Fine:

@@ -82,7 +82,7 @@ func (c *Client) matching(selector string) ([]target, error) {
 	r := c.registry
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	g, err := r.group(selector, "")
+	g, err := r.table.group(selector, "")
 	if err != nil {
 		return nil, err
 	}

@@ -162,7 +162,7 @@ func (r *Registry) logged(next func(context.Context, failover.Event)) func(conte
 		case failover.Failed:
 			r.lines.Log(slog.LevelInfo, "failed", "stream goes on elsewhere", "failed", e.Worker, "next", e.Next, "err", e.Err)
 		case failover.Moved:
-			r.log.Debug("stream moves", "from", e.Worker, "next", e.Next)
+			r.cfg.Logger.Debug("stream moves", "from", e.Worker, "next", e.Next)
 		}
 		if next != nil {
 			next(ctx, e)

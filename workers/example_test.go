@@ -118,7 +118,7 @@ func ExampleRegistry_Assign() {
 		log.Fatal(err)
 	}
 	w, _ := registry.Worker(a.Worker.Name)
-	fmt.Println(w.Name, w.Status, "pending", w.Pending)
+	fmt.Println(w.Name, w.Status, "pending", w.Load.Pending)
 	// Output:
 	// worker-a ready pending 1
 }

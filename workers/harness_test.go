@@ -125,7 +125,7 @@ func (r *routing) ready(t testing.TB, n int) {
 func (r *routing) inFlight(name string) int {
 	for _, w := range r.registry.Workers() {
 		if w.Name == name {
-			return w.InFlight
+			return w.Load.InFlight
 		}
 	}
 	return -1

@@ -17,68 +17,85 @@ const (
 	tellPhiEvery = time.Second
 )
 
-// check moves workers through their phases as their heartbeats fail to come.
-func (r *Registry) check() {
+// A healthCheck moves workers through their phases as their heartbeats fail to come.
+// One goroutine of the registry runs it, and short ones ask late workers whether
+// they live. The registry's mu guards stall and toldPhi; the rest never changes
+// after the start.
+type healthCheck struct {
+	registry *Registry
+	tellPhi  func(worker string, level float64, gone bool) // cluster.Metrics.Phi
+	// A late worker is asked over its control connection, and by a packet of gossip;
+	// packets is nil for a registry without a node.
+	probe   func(context.Context, rpcnet.Transport) error
+	packets func(cluster.Member) bool
+
+	stall   *phi.Stall    // of this process
+	toldPhi time.Duration // when the levels were last told to Metrics
+}
+
+// run checks every 20 ms until the registry ends.
+func (h *healthCheck) run() {
 	t := time.NewTicker(checkEvery)
 	defer t.Stop()
 	for {
 		select {
 		case <-t.C:
-			r.gate.tick()
-			r.checkAll()
-		case <-r.ctx.Done():
+			h.registry.gate.tick()
+			h.checkAll()
+		case <-h.registry.ctx.Done():
 			return
 		}
 	}
 }
 
 // checkAll compares all deadlines with the clock once.
-func (r *Registry) checkAll() {
+func (h *healthCheck) checkAll() {
 	type verdict struct {
 		name, boot string
 		phi        float64
 	}
-	var told []verdict
+	var suspects []verdict
+	r := h.registry
 	r.mu.Lock()
 	now := r.now()
-	r.excuse(now)
+	h.excuse(now)
 	r.repace()
-	tell := now-r.toldPhi >= tellPhiEvery
+	tell := now-h.toldPhi >= tellPhiEvery
 	if tell {
-		r.toldPhi = now
+		h.toldPhi = now
 	}
-	for _, w := range r.workers {
+	for _, w := range r.table.workers {
 		if tell && w.seen {
-			r.tellPhi(w.member.Name, w.monitor.Phi(now), false)
+			h.tellPhi(w.member.Name, w.monitor.Phi(now), false)
 		}
-		if w.broken || r.stall.Holding(now) {
+		if w.broken || h.stall.Holding(now) {
 			continue
 		}
 		was := w.monitor.State()
 		state := w.monitor.Check(now)
 		if state == phi.StateLate && was == phi.StateAlive && w.vouched < maxVouched {
 			conn := w.conn
-			r.work.Go(func() { r.ping(w, conn) })
+			r.work.Go(func() { h.ping(w, conn) })
 		}
 		if state == phi.StateSuspect && was != phi.StateSuspect {
-			told = append(told, verdict{name: w.member.Name, boot: w.member.Boot, phi: w.monitor.Phi(now)})
+			suspects = append(suspects, verdict{name: w.member.Name, boot: w.member.Boot, phi: w.monitor.Phi(now)})
 		}
-		r.setPhase(w)
+		r.table.setPhase(now, w)
 	}
 	r.mu.Unlock()
-	for _, v := range told {
+	for _, v := range suspects { // the node has locks of its own
 		r.node.Suspect(v.name, v.boot, v.phi)
 	}
 }
 
-// excuse moves all deadlines by what this process itself did not run: nobody is
-// late whom it could not hear. The caller holds mu.
-func (r *Registry) excuse(now time.Duration) {
-	late := r.stall.Tick(now)
+// excuse moves all deadlines by the time in which this process itself did not run:
+// it could not hear the heartbeats of that time. The caller holds mu.
+func (h *healthCheck) excuse(now time.Duration) {
+	late := h.stall.Tick(now)
 	if late == 0 {
 		return
 	}
-	for _, w := range r.workers {
+	for _, w := range h.registry.table.workers {
 		w.monitor.Shift(late)
 	}
 }
@@ -94,36 +111,38 @@ const (
 )
 
 // ping asks a late worker directly whether it lives. An answer is a sign of
-// life, which ends the lateness. That none comes makes it suspect, which with
-// the default pauses its second deadline has done a moment before: it is for
-// those who have set a long SuspectPause.
-func (r *Registry) ping(w *worker, conn *rpcnet.Conn) {
+// life, which ends the lateness. Without an answer the worker is suspected. With the
+// default pauses its second deadline has done so a moment before; with a long
+// SuspectPause this is how a dead worker is found earlier.
+func (h *healthCheck) ping(w *worker, conn *rpcnet.Conn) {
+	r := h.registry
 	for range pings {
 		r.mu.Lock()
-		m, late := w.member, r.isLate(w)
+		m, late := w.member, h.isLate(w)
 		r.mu.Unlock()
 		if !late {
 			return
 		}
-		if !r.answers(m, conn) {
+		if !h.answers(m, conn) {
 			continue
 		}
 		r.mu.Lock()
-		if r.isLate(w) {
+		if h.isLate(w) {
+			now := r.now()
 			w.vouched++
-			w.monitor.Touch(r.now())
-			r.setPhase(w)
+			w.monitor.Touch(now)
+			r.table.setPhase(now, w)
 		}
 		r.mu.Unlock()
 		return
 	}
 	r.mu.Lock()
 	now := r.now()
-	suspect := r.isLate(w) && !r.stall.Holding(now)
+	suspect := h.isLate(w) && !h.stall.Holding(now)
 	m, level := w.member, w.monitor.Phi(now)
 	if suspect {
 		w.monitor.Suspect(now)
-		r.setPhase(w)
+		r.table.setPhase(now, w)
 	}
 	r.mu.Unlock()
 	if suspect {
@@ -133,8 +152,8 @@ func (r *Registry) ping(w *worker, conn *rpcnet.Conn) {
 
 // isLate reports whether lateness is all that is held against w. The caller
 // holds mu.
-func (r *Registry) isLate(w *worker) bool {
-	return !w.broken && !w.left && w.monitor.State() == phi.StateLate && r.ctx.Err() == nil
+func (h *healthCheck) isLate(w *worker) bool {
+	return !w.broken && !w.left && w.monitor.State() == phi.StateLate && h.registry.ctx.Err() == nil
 }
 
 // answers asks a worker once on two ways and reports whether it answers on
@@ -142,12 +161,12 @@ func (r *Registry) isLate(w *worker) bool {
 // heartbeats are late; a registry without a node has none, and a firewall may
 // drop them. On the control connection the question is answered where frames are
 // read, apart from the handler that sends heartbeats.
-func (r *Registry) answers(m cluster.Member, conn *rpcnet.Conn) bool {
-	ctx, cancel := context.WithTimeout(r.ctx, pingTimeout)
+func (h *healthCheck) answers(m cluster.Member, conn *rpcnet.Conn) bool {
+	ctx, cancel := context.WithTimeout(h.registry.ctx, pingTimeout)
 	defer cancel()
 	got := make(chan bool, 2)
-	r.work.Go(func() { got <- r.probe(ctx, conn) == nil })
-	r.work.Go(func() { got <- r.packets != nil && r.packets(m) })
+	h.registry.work.Go(func() { got <- h.probe(ctx, conn) == nil })
+	h.registry.work.Go(func() { got <- h.packets != nil && h.packets(m) })
 	first := <-got
 	return first || <-got
 }

@@ -247,7 +247,7 @@ func TestAttack10ForeignHandsOnTheHeartbeat(t *testing.T) {
 	mean := time.Duration(0)
 	for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		w, _ := d.registry.Worker("worker-a")
-		mean = max(mean, w.HeartbeatMean, w.ReportAge)
+		mean = max(mean, w.Heartbeats.Mean, w.Load.ReportAge)
 	}
 	routingAttack(t, "10 others slow the heartbeats to a director", "1s between two", mean.Round(time.Millisecond))
 	if mean > time.Second {
@@ -293,7 +293,7 @@ func TestAttack10WatchersAreBounded(t *testing.T) {
 		t.Errorf("it has %d streams of reports", watched)
 	}
 	d.call(t, "")
-	if w, _ := d.registry.Worker("worker-a"); !w.Ready || w.Balancers > 260 {
+	if w, _ := d.registry.Worker("worker-a"); !w.Ready || w.Load.Balancers > 260 {
 		t.Errorf("the first director's view: %+v", w)
 	}
 }

@@ -1,10 +1,12 @@
 package workers
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,85 +16,52 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/load"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/phi"
+	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
-// ErrNoWorker is what a choice fails with when no worker can be chosen; the
-// error's text says what was asked for and what is wrong with those there are.
-// Its code is Unavailable, and the call was not made.
+// ErrNoWorker is the error of a choice if no worker can be chosen. The text says
+// what was asked for and what is wrong with the workers that there are. Its code is
+// Unavailable, and the call was not made.
 var ErrNoWorker = failover.ErrNoWorker
 
 // A Registry is a node's live view of the workers of its cluster: who is
 // there, whether they answer, what they have to do. It chooses among them.
 //
-// A worker is a life of a node: a restarted one is a new worker, and changes of
-// tags and address are seen by the next choice. Of two lives of one name that
-// are present at once the newer boot is the worker, and the other when that one
-// is gone or says that it leaves. To each worker the registry
-// keeps a small connection of its own, on which the worker reports its load
-// every 20 ms while it changes and sends a heartbeat otherwise; phi accrual
-// over those heartbeats, a broken connection, and the node's events decide who
-// can be chosen.
+// A worker is a life of a node: a restarted one is a new worker. The next choice
+// sees changes of tags and address. If two lives of one name are present at once,
+// the newer boot is the worker. The other becomes the worker when that one is gone
+// or says that it leaves.
+//
+// The registry keeps a small connection of its own to each worker, on which the
+// worker reports its load every 20 ms while it changes and sends a heartbeat
+// otherwise. Three things decide whether a worker can be chosen: phi accrual over
+// those heartbeats, the connection, and the node's events.
 //
 // Its methods are safe for concurrent use. A registry owns one goroutine that
-// follows the node's events, one that checks deadlines every 20 ms, one per
+// follows the node's events, one that checks deadlines every 20 ms, one for each
 // worker that reads its reports, and short ones that ping late workers or close
-// connections to those that are gone. mu guards all state; nothing blocks while
-// it is held.
+// connections to those that are gone. mu guards all state that changes. Nothing
+// that may block is called while it is held.
 type Registry struct {
-	cfg      RegistryConfig
-	selector cluster.Selector
-	node     membership
-	ep       *rpcnet.Endpoint
-	cluster  string    // its name; "" where there is none
-	origin   time.Time // instants are durations since
-	log      *slog.Logger
-	lines    *loglimit.Limiter                                                 // to log, of what peers can cause
-	gate     *gate                                                             // of dials to workers that are only heard of
-	tellPhi  func(worker string, level float64, gone bool)                     // cluster.Metrics.Phi
-	dial     func(ctx context.Context, m cluster.Member) (*rpcnet.Conn, error) // to control streams
-	// Whether a late worker lives is asked by gossip's packets (nil for a registry
-	// without a node) and over its control connection.
-	packets func(cluster.Member) bool
-	unview  func() // takes what it tells out of the node's view
-	probe   func(context.Context, rpcnet.Transport) error
+	cfg     RegistryConfig
+	node    membership
+	ep      *rpcnet.Endpoint
+	cluster string                                                            // its name; "" if there is none
+	origin  time.Time                                                         // instants are durations since
+	lines   *loglimit.Limiter                                                 // the log, for what peers can cause
+	gate    *gate                                                             // of dials to workers that are only heard of
+	dial    func(ctx context.Context, m cluster.Member) (*rpcnet.Conn, error) // to control streams
+	unview  func()                                                            // removes its workers from the node's view
 
-	ctx    context.Context // of everything the registry runs
+	ctx    context.Context // of everything that the registry runs
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	mu      sync.Mutex
-	pool    *load.Pool
-	zone    string
-	workers map[string]*worker        // by Member.ID
-	standby map[string]cluster.Member // present lives of names that have a better one, by Member.ID
-	groups  map[string]*group         // by selector
-	owned   map[string]int            // how many of them each caller has
-	uses    uint64                    // clock of groups
-	stall   *phi.Stall
-	toldPhi time.Duration                // when the levels were last told to Metrics
-	paced   reportHello                  // what was last told to all workers
-	changed chan struct{}                // closed and replaced when the set of ready workers changes
-	conns   map[*failover.Conns]struct{} // connections to close when a worker is gone
-}
-
-// A worker is the registry's record of one worker; mu of the registry
-// guards it, but for what is immutable: id, name, boot.
-type worker struct {
-	id      string // Member.ID
-	member  cluster.Member
-	load    *load.Candidate
-	monitor *phi.Monitor
-	conn    *rpcnet.Conn       // of the control stream, present or last
-	broken  bool               // the control stream is not there
-	seen    bool               // there was one
-	proven  string             // the address that has answered last as a worker
-	reason  string             // why the control stream is not there
-	left    bool               // says that it leaves, or is gone by the node's view
-	ready   bool               // could be chosen when last looked at
-	vouched int                // pings it has answered since its last heartbeat
-	since   time.Duration      // of its first report
-	stop    context.CancelFunc // ends its goroutine
-	again   chan struct{}      // its address has changed: dial again; capacity 1
+	mu     sync.Mutex // guards what is below
+	table  table
+	health healthCheck
+	paced  reportHello                  // what was last told to all workers
+	conns  map[*failover.Conns]struct{} // connections of clients, to close if a worker is gone
 }
 
 // NewRegistry returns a registry that follows the node until it stops or
@@ -119,30 +88,29 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, config *RegistryConfig
 		return nil, err
 	}
 	r := &Registry{
-		cfg: cfg, selector: selector, node: members, ep: ep,
-		origin: time.Now(), log: cfg.Logger, lines: loglimit.New(cfg.Logger), gate: newGate(), tellPhi: func(string, float64, bool) {}, zone: cfg.Zone,
-		workers: map[string]*worker{}, standby: map[string]cluster.Member{}, groups: map[string]*group{}, owned: map[string]int{},
-		conns: map[*failover.Conns]struct{}{}, probe: failover.Ping,
-		unview: func() {}, stall: phi.NewStall(checkEvery), changed: make(chan struct{}),
+		cfg: cfg, node: members, ep: ep, origin: time.Now(), lines: loglimit.New(cfg.Logger), gate: newGate(),
+		unview: func() {}, conns: map[*failover.Conns]struct{}{},
 	}
-	r.pool = load.NewPool(randomID(), rand.New(rand.NewPCG(randomID(), randomID())))
 	r.dial = func(ctx context.Context, m cluster.Member) (*rpcnet.Conn, error) {
 		cfg := dialConfig(ep, m.Addr, m.ServerName)
 		return ep.Dial(ctx, m.Addr, &cfg)
 	}
+	r.health = healthCheck{registry: r, tellPhi: func(string, float64, bool) {}, probe: failover.Ping, stall: phi.NewStall(checkEvery)}
+	r.table = newTable(&r.cfg, selector, load.NewPool(randomID(), rand.New(rand.NewPCG(randomID(), randomID()))))
+	r.table.added, r.table.removed, r.table.gone = r.added, r.removed, r.gone
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r, nil
 }
 
 // attach makes the registry one of workers in the node's cluster.
 func (r *Registry) attach(n *cluster.Node) {
-	r.cluster, r.tellPhi = nodes.Cluster(n), nodes.Metrics(n).Phi
-	r.packets = func(m cluster.Member) bool { return nodes.AnswersPackets(n, m) }
+	r.cluster, r.health.tellPhi = nodes.Cluster(n), nodes.Metrics(n).Phi
+	r.health.packets = func(m cluster.Member) bool { return nodes.AnswersPackets(n, m) }
 }
 
 func (r *Registry) start() {
 	r.work.Go(r.follow)
-	r.work.Go(r.check)
+	r.work.Go(r.health.run)
 }
 
 // Close ends the registry: its connections are closed, choices fail. It
@@ -172,167 +140,208 @@ func (r *Registry) follow() {
 	r.cancel() // the node has stopped
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	clear(r.standby)
-	for id := range r.workers {
-		r.gone(id, true)
-	}
+	r.table.retain(r.now(), nil)
 }
 
 // resync replaces what is known by the node's whole view. The caller holds mu.
 func (r *Registry) resync(members []cluster.Member) {
-	present := map[string]bool{}
-	for _, m := range members {
-		present[m.ID()] = true
-	}
-	for id := range r.standby { // first, so that none of these becomes a worker
-		if !present[id] {
-			r.gone(id, true)
-		}
-	}
-	for id := range r.workers {
-		if !present[id] {
-			r.gone(id, true)
-		}
-	}
+	r.table.retain(r.now(), members)
 	for _, m := range members {
 		r.update(m)
 	}
 }
 
-// update takes over what the node says of a member. The caller holds mu.
+// update applies what the node says of a member. The caller holds mu.
 func (r *Registry) update(m cluster.Member) {
-	self := r.node.Self()
-	if m.ID() == self.ID() && r.cfg.Zone == "" && r.zone != m.Tags["zone"] {
-		r.zone = m.Tags["zone"]
-		for _, w := range r.workers {
-			r.setZone(w)
-		}
+	if r.cfg.Zone == "" && m.ID() == r.node.Self().ID() {
+		r.table.setZone(m.Tags["zone"])
 	}
-	if !m.State.Present() || !r.selector.Matches(m.Tags) {
-		r.gone(m.ID(), m.State == cluster.StateFailed)
-		return
-	}
-	w := r.workers[m.ID()]
-	if w == nil {
-		r.add(m)
-		return
-	}
-	moved := w.member.Addr != m.Addr
-	if !w.member.Tags.Equal(m.Tags) {
-		r.regroup()
-	}
-	w.member = m
-	r.setZone(w)
-	w.left = m.State == cluster.StateLeaving
-	r.setPhase(w)
-	if moved {
-		select {
-		case w.again <- struct{}{}:
-		default:
-		}
-	}
-	if w.left {
-		r.relieve(m.Name)
-	}
+	r.table.update(r.now(), m)
 }
 
-// better reports whether of two lives of a name a should be the worker: the one
-// that does not leave, or else the newer.
-func better(a, b cluster.Member) bool {
-	if leaves := a.State == cluster.StateLeaving; leaves != (b.State == cluster.StateLeaving) {
-		return !leaves
-	}
-	return a.Boot > b.Boot
-}
-
-// add makes a life of a node a worker, or has it stand by while a better life of
-// its name is there. The caller holds mu.
-func (r *Registry) add(m cluster.Member) {
-	if other := r.named(m.Name); other != nil {
-		if better(other.member, m) {
-			r.standby[m.ID()] = m
-			return
-		}
-		r.standby[other.id] = other.member
-		r.remove(other)
-	}
-	delete(r.standby, m.ID())
+// added begins to read the reports of a worker. The caller holds mu.
+func (r *Registry) added(w *worker) {
 	ctx, stop := context.WithCancel(r.ctx)
-	w := r.enter(m, stop)
-	r.work.Go(func() { r.read(ctx, w) })
+	w.stop = stop
+	c := &reportClient{registry: r, worker: w}
+	r.work.Go(func() { c.run(ctx) })
 }
 
-// enter makes the record of a new worker, which nobody reads reports of yet. The
-// caller holds mu.
-func (r *Registry) enter(m cluster.Member, stop context.CancelFunc) *worker {
-	now := r.now()
-	w := &worker{id: m.ID(), member: m, load: &load.Candidate{Name: m.Name, Balancer: randomID()}, broken: true, since: now,
-		stop: stop, again: make(chan struct{}, 1)}
-	w.load.Owner = w
-	beat := cmp.Or(r.cfg.HealthCheckInterval, load.Heartbeat(len(r.workers)+1))
-	w.monitor, _ = phi.NewMonitor(r.cfg.Phi.detector(beat), now) // validate has checked the configuration
-	w.left = m.State == cluster.StateLeaving
-	r.setZone(w)
-	r.setPhase(w)
-	r.workers[w.id] = w
-	r.pool.Add(w.load)
-	r.regroup()
-	return w
-}
-
-// remove takes a worker out. The caller holds mu.
-func (r *Registry) remove(w *worker) {
+// removed ends what is done for a worker. The caller holds mu.
+func (r *Registry) removed(w *worker) {
 	w.stop()
-	w.left = true
-	w.load.Phase = load.PhaseGone
-	delete(r.workers, w.id)
-	r.pool.Remove(w.load)
-	r.regroup()
-	r.signal()
-	r.tellPhi(w.member.Name, 0, true)
+	r.health.tellPhi(w.member.Name, 0, true)
 }
 
-// gone forgets a life of a node that is no worker any more. Connections to it
-// are closed at once, or when the last call on them has ended. If it was the
-// worker of its name and another life is there, that one is the worker now. The
-// caller holds mu.
-func (r *Registry) gone(id string, atOnce bool) {
-	w, other := r.workers[id], r.standby[id]
-	if w == nil && other.Name == "" {
-		return
-	}
-	delete(r.standby, id)
-	m := other
-	if w != nil {
-		m = w.member
-	}
+// gone closes the connections of clients to a life that is over. The caller holds
+// mu.
+func (r *Registry) gone(m cluster.Member, atOnce bool) {
 	for p := range r.conns {
 		r.work.Go(func() { p.Drop(m.Name, m.Boot, atOnce) }) // which waits; mu is held here
 	}
+}
+
+// reported applies a report, which is a heartbeat too.
+func (r *Registry) reported(w *worker, rep load.Report) {
+	r.mu.Lock()
+	now := r.now()
+	if r.health.stall.Late(now) > 0 {
+		r.health.excuse(now) // this is the first to run after a stall of this process
+	}
+	if !w.seen {
+		w.seen, w.since = true, now
+		w.monitor.Reset(now) // it counts from here, not from when the node was seen
+	}
+	w.vouched, w.reason = 0, ""
+	rep.Interval = min(rep.Interval, maxHeartbeat) // a longer one would never be late
+	w.monitor.SetInterval(rep.Interval)
+	was := w.monitor.State()
+	state := w.monitor.Heartbeat(now)
+	r.table.pool.Apply(now, w.load, rep)
+	fresh := w.broken
+	w.broken = false
+	r.table.setPhase(now, w)
+	m := w.member
+	r.mu.Unlock()
+	if state != phi.StateSuspect && (fresh || was == phi.StateSuspect) {
+		r.node.Recover(m.Name, m.Boot)
+	}
+}
+
+// lost takes a worker out of the pool because its control stream is not there:
+// faster than any detector if a process dies.
+func (r *Registry) lost(w *worker, err error) {
+	r.mu.Lock()
+	now := r.now()
+	had := !w.broken
+	w.broken, w.reason = true, loglimit.Cut(failover.Reason(err))
+	if had {
+		r.table.pool.Lost(w.load)
+		w.monitor.Suspect(now) // it comes back by heartbeats, and slowly
+	}
+	r.table.setPhase(now, w)
+	leaving, m := w.left, w.member
+	r.mu.Unlock()
+	if had && !leaving {
+		r.lines.Log(slog.LevelInfo, "lost", "worker does not answer", "worker", m.Name, "addr", m.Addr, "err", err)
+		r.node.Suspect(m.Name, m.Boot, 0)
+	}
+}
+
+// An Assignment is a worker given to a caller.
+type Assignment struct {
+	// Worker is the worker chosen.
+	Worker cluster.Member
+	// Cluster is the name of the cluster that the workers are nodes of, "" if there
+	// is none.
+	Cluster string
+	// Ticket goes with the caller's call to the worker (see [WithTicket]), so
+	// that the assignment counts until the worker has it and never twice. A ticket
+	// that does not arrive counts for 5 s.
+	Ticket []byte
+	// Reason is why this worker was chosen, Score what was compared.
+	Reason string
+	Score  float64
+	// Full says that all candidates have as many calls as they want to run.
+	Full bool
+	// Alternates are other workers, the least loaded first.
+	Alternates []cluster.Member
+}
+
+// Assign chooses a worker for a caller that will call it directly, and counts the
+// assignment. The error is [ErrNoWorker] if there is none, or says what is wrong
+// with the selector.
+func (r *Registry) Assign(req balance.PickRequest) (Assignment, error) {
+	if !r.node.Assigns() {
+		return Assignment{}, errMinority
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g, err := r.table.group(req.Selector, req.Caller)
+	if err != nil {
+		return Assignment{}, err
+	}
+	now := r.now()
+	w, pick, full := g.load.Pick(now, &req)
 	if w == nil {
+		return Assignment{}, r.none(g, &req)
+	}
+	a := Assignment{Cluster: r.cluster, Worker: w.Owner.(*worker).member, Reason: pick.Reason, Score: pick.Score, Full: full,
+		Ticket: r.table.pool.Issue(now, w, full || req.WaitInQueue, req.Caller).Append(nil)}
+	for _, other := range g.load.Alternates(now, &req, w) {
+		a.Alternates = append(a.Alternates, other.Owner.(*worker).member)
+	}
+	return a, nil
+}
+
+// Return takes an assignment back that its caller, the one of its request, will
+// not use. A ticket that was made for another is left alone.
+func (r *Registry) Return(worker string, ticket []byte, caller string) {
+	t, err := load.ParseTicket(ticket)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w := r.table.named(worker); w != nil && err == nil {
+		r.table.pool.Return(w.load, t, caller)
+	}
+}
+
+// ReportFailure says that a life of a worker has just failed a caller whose
+// calls this process does not see. caller is the identity that its certificate
+// proves, never what it says of itself. One caller may have a bad network, or
+// lie; when two agree within 10 s, the worker is ejected for a while. While it is
+// on trial the one who was given the trial call is enough, once. The failure
+// counts as one of now: a caller should not report what happened longer than 10 s
+// ago.
+func (r *Registry) ReportFailure(worker, boot, caller string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.table.named(worker)
+	if w == nil || w.member.Boot != boot {
 		return
 	}
-	r.remove(w)
-	r.relieve(w.member.Name)
+	now := r.now()
+	if w.load.Health.Complaint(now, caller) {
+		until, _ := w.load.Health.Ejected(now)
+		r.lines.Log(slog.LevelWarn, "complaints", "callers agree that a worker fails: ejected", "worker", worker, "for", until-now)
+	}
+	r.table.noteReady(now, w)
 }
 
-// relieve makes the best life of a name that stands by the worker, if there is no
-// better one. The caller holds mu.
-func (r *Registry) relieve(name string) {
-	next := cluster.Member{}
-	for _, m := range r.standby {
-		if m.Name == name && (next.Name == "" || better(m, next)) {
-			next = m
+var errMinority = rpcnet.NewError(rpcnet.CodeUnavailable, "workers: this node is on the smaller side of a partition and assigns no work").WithUnprocessed()
+
+// none explains why nobody can be chosen. The caller holds mu.
+func (r *Registry) none(g *group, req *balance.PickRequest) error {
+	selector := req.Selector
+	if selector == "" {
+		selector = r.table.selector.String()
+	}
+	msg := fmt.Sprintf("no worker matches %q among %d", selector, len(r.table.workers))
+	if n := len(g.load.Members()); n > 0 {
+		counts := map[load.Status]int{}
+		for _, w := range g.load.Members() {
+			counts[load.StatusOf(r.now(), w, slices.Contains(req.Exclude, w.Name))]++
+		}
+		var why []string
+		for s := load.StatusCandidate; s <= load.StatusUnreachable; s++ {
+			if counts[s] > 0 {
+				why = append(why, fmt.Sprintf("%d %s", counts[s], s))
+			}
+		}
+		if w := unreachable(g.load.Members()); w != nil {
+			why = append(why, fmt.Sprintf("of these %s: %s", w.member.Name, w.reason))
+		}
+		msg = fmt.Sprintf("none of %d workers that match %q can be chosen: %s", n, selector, strings.Join(why, ", "))
+	}
+	return rpcnet.NewError(rpcnet.CodeUnavailable, msg).WithCause(ErrNoWorker).WithUnprocessed()
+}
+
+// unreachable returns the first of ws of which the reason is known why it cannot be
+// reached, nil if there is none.
+func unreachable(ws []*load.Candidate) *worker {
+	for _, w := range ws {
+		if e := w.Owner.(*worker); w.Phase == load.PhaseGone && e.reason != "" {
+			return e
 		}
 	}
-	if next.Name != "" {
-		r.add(next)
-	}
-}
-
-func (r *Registry) setZone(w *worker) {
-	w.load.Penalty = 0
-	if r.zone != "" && w.member.Tags["zone"] != r.zone {
-		w.load.Penalty = load.ZonePenalty
-	}
+	return nil
 }

@@ -53,7 +53,7 @@ func (l *listener) events(kind cluster.Kind, name string) (es []cluster.Event, a
 
 // drive returns a registry without a network, for use under testing/synctest:
 // the test plays the workers. Nobody answers pings. Deadlines are checked only if
-// the test starts check or calls checkAll.
+// the test starts health.run or calls health.checkAll.
 func drive(t *testing.T, cfg RegistryConfig) (*Registry, *listener) {
 	t.Helper()
 	cfg.Logger = slog.New(slog.DiscardHandler)
@@ -62,7 +62,7 @@ func drive(t *testing.T, cfg RegistryConfig) (*Registry, *listener) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.probe = func(ctx context.Context, _ rpcnet.Transport) error { <-ctx.Done(); return ctx.Err() }
+	r.health.probe = func(ctx context.Context, _ rpcnet.Transport) error { <-ctx.Done(); return ctx.Err() }
 	t.Cleanup(func() { r.Close() })
 	return r, l
 }
@@ -85,7 +85,7 @@ func workerMember(name, boot string, tags cluster.Tags) cluster.Member {
 func play(r *Registry, name string, capacity int, tags cluster.Tags) *player {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return &player{r, r.enter(workerMember(name, "1", tags), func() {}),
+	return &player{r, r.table.enter(r.now(), workerMember(name, "1", tags)),
 		load.Report{Epoch: 1, Capacity: uint32(capacity), Interval: 50 * time.Millisecond, Balancers: 1}}
 }
 

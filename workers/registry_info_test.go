@@ -37,11 +37,11 @@ func TestHeartbeatsOfEachWorkerAreVisible(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &keptLevels{level: map[string]float64{}, counts: map[string]int{}}
 		r, _ := drive(t, RegistryConfig{})
-		r.tellPhi = m.phi
-		r.work.Go(r.check)
+		r.health.tellPhi = m.phi
+		r.work.Go(r.health.run)
 		a, b := play(r, "a", 1, nil), play(r, "b", 1, nil)
-		if i := b.info(t); !i.LastHeartbeat.IsZero() {
-			t.Errorf("before any heartbeat: %v", i.LastHeartbeat)
+		if i := b.info(t); !i.Heartbeats.Last.IsZero() {
+			t.Errorf("before any heartbeat: %v", i.Heartbeats.Last)
 		}
 		beatFor(3*time.Second, a, b)
 		last := time.Now()
@@ -50,11 +50,11 @@ func TestHeartbeatsOfEachWorkerAreVisible(t *testing.T) {
 			b.beat()
 		}
 		i, j := a.info(t), b.info(t)
-		if !i.LastHeartbeat.Equal(last) || (i.HeartbeatMean-50*time.Millisecond).Abs() > time.Millisecond || i.HeartbeatStdDev != 20*time.Millisecond {
-			t.Errorf("a: last %v, mean %v, deviation %v", i.LastHeartbeat, i.HeartbeatMean, i.HeartbeatStdDev)
+		if !i.Heartbeats.Last.Equal(last) || (i.Heartbeats.Mean-50*time.Millisecond).Abs() > time.Millisecond || i.Heartbeats.StdDev != 20*time.Millisecond {
+			t.Errorf("a: last %v, mean %v, deviation %v", i.Heartbeats.Last, i.Heartbeats.Mean, i.Heartbeats.StdDev)
 		}
-		if !j.LastHeartbeat.Equal(time.Now()) || j.HeartbeatMean < 55*time.Millisecond || j.HeartbeatStdDev <= 20*time.Millisecond {
-			t.Errorf("b: last %v, mean %v, deviation %v", j.LastHeartbeat, j.HeartbeatMean, j.HeartbeatStdDev)
+		if !j.Heartbeats.Last.Equal(time.Now()) || j.Heartbeats.Mean < 55*time.Millisecond || j.Heartbeats.StdDev <= 20*time.Millisecond {
+			t.Errorf("b: last %v, mean %v, deviation %v", j.Heartbeats.Last, j.Heartbeats.Mean, j.Heartbeats.StdDev)
 		}
 		beatFor(500*time.Millisecond, b)
 		m.mu.Lock()
@@ -63,7 +63,7 @@ func TestHeartbeatsOfEachWorkerAreVisible(t *testing.T) {
 		}
 		m.mu.Unlock()
 		r.mu.Lock()
-		r.gone("a@1", true)
+		r.table.forget(r.now(), "a@1", true)
 		r.mu.Unlock()
 		beatFor(3*time.Second, b)
 		m.mu.Lock()
@@ -87,8 +87,8 @@ func TestExplainTellsAllThatAStrategyCompares(t *testing.T) {
 		if err != nil || len(e.Workers) != 2 {
 			t.Fatal(e, err)
 		}
-		if f, n := e.Workers[0], e.Workers[1]; f.Penalty != load.ZonePenalty || f.Latency != 30*time.Millisecond || n.Penalty != 0 || n.Latency != 0 {
-			t.Errorf("far %v and %v, near %v and %v", f.Penalty, f.Latency, n.Penalty, n.Latency)
+		if f, n := e.Workers[0], e.Workers[1]; f.Load.Penalty != load.ZonePenalty || f.Load.Latency != 30*time.Millisecond || n.Load.Penalty != 0 || n.Load.Latency != 0 {
+			t.Errorf("far %v and %v, near %v and %v", f.Load.Penalty, f.Load.Latency, n.Load.Penalty, n.Load.Latency)
 		}
 		lines := strings.Split(e.String(), "\n")
 		for i, want := range []string{"PeakEWMA", "utilisation 0.500 = (0.0+1)/4+0.25 for its zone", "utilisation 0.250 = (0.0+1)/4 "} {
@@ -106,7 +106,7 @@ func TestSlowStartGivesAJoinerATenthAtFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := drive(t, RegistryConfig{SlowStart: 10 * time.Second})
-		r.work.Go(r.check)
+		r.work.Go(r.health.run)
 		old := play(r, "old", 100, nil)
 		beatFor(11*time.Second, old)
 		joiner := play(r, "joiner", 100, nil)
@@ -191,8 +191,8 @@ func TestTheOtherLifeOfANameIsTheWorkerWhenTheNewerHasGone(t *testing.T) {
 		is("1")
 		with(func() { r.resync(nil) })
 		is()
-		if len(r.standby) != 0 || r.pool.Len() != 0 {
-			t.Errorf("%s: left over: %v and %d in the pool", c.name, r.standby, r.pool.Len())
+		if len(r.table.standby) != 0 || r.table.pool.Len() != 0 {
+			t.Errorf("%s: left over: %v and %d in the pool", c.name, r.table.standby, r.table.pool.Len())
 		}
 	}
 }

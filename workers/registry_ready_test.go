@@ -37,7 +37,7 @@ func TestWaitReadyReturnsWhenAWorkerIsBackFromABrokenStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := drive(t, RegistryConfig{})
-		r.work.Go(r.check)
+		r.work.Go(r.health.run)
 		a := play(r, "a", 1, nil)
 		beatFor(2*time.Second, a)
 		r.lost(a.w, errors.New("broken"))
@@ -57,7 +57,7 @@ func TestWaitReadyReturnsWhenASuspectWorkerThaws(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := drive(t, RegistryConfig{})
-		r.work.Go(r.check)
+		r.work.Go(r.health.run)
 		a := play(r, "a", 1, nil)
 		beatFor(2*time.Second, a)
 		time.Sleep(time.Second)
@@ -76,7 +76,7 @@ func TestWaitReadyReturnsWhenAnEjectionEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := drive(t, RegistryConfig{})
-		r.work.Go(r.check)
+		r.work.Go(r.health.run)
 		a := play(r, "a", 1, nil)
 		beatFor(2*time.Second, a)
 		r.ReportFailure("a", "1", "x")
@@ -119,11 +119,11 @@ func TestAStoppedWorkerIsAvoidedThenSuspectedAndComesBack(t *testing.T) {
 	}{{300 * time.Millisecond, false}, {time.Second, true}} {
 		synctest.Test(t, func(t *testing.T) {
 			r, l := drive(t, RegistryConfig{})
-			r.work.Go(r.check)
+			r.work.Go(r.health.run)
 			a, b, d := play(r, "a", 8, nil), play(r, "b", 8, nil), play(r, "d", 8, nil)
 			beatFor(2*time.Second, a, b, d)
 			last := time.Now()
-			if got := a.info(t).LastHeartbeat; !got.Equal(last) {
+			if got := a.info(t).Heartbeats.Last; !got.Equal(last) {
 				t.Fatalf("the last heartbeat was at %v, want %v", got, last)
 			}
 			seen := map[string]time.Duration{}
@@ -164,8 +164,8 @@ func TestAStoppedWorkerIsAvoidedThenSuspectedAndComesBack(t *testing.T) {
 			}
 			// A suspect comes back with a quarter of its share, from the first
 			// moment on.
-			if want := map[bool]float64{true: 2, false: 8}[c.suspect]; a.info(t).Capacity != want {
-				t.Errorf("stopped for %v: counts with a capacity of %v, want %v", c.stop, a.info(t).Capacity, want)
+			if want := map[bool]float64{true: 2, false: 8}[c.suspect]; a.info(t).Load.Capacity != want {
+				t.Errorf("stopped for %v: counts with a capacity of %v, want %v", c.stop, a.info(t).Load.Capacity, want)
 			}
 			if es, _ := l.events(cluster.KindNodeSuspected, ""); len(es) > 1 {
 				t.Errorf("suspected in the end: %v", es)
@@ -187,7 +187,7 @@ func TestTheRegistrysOwnStallSuspectsNobody(t *testing.T) {
 					for i := range int(d / (10 * time.Millisecond)) {
 						time.Sleep(10 * time.Millisecond)
 						if i%2 == 1 {
-							r.checkAll()
+							r.health.checkAll()
 						}
 						if i%5 == 4 {
 							for _, p := range ps {
@@ -206,7 +206,7 @@ func TestTheRegistrysOwnStallSuspectsNobody(t *testing.T) {
 				if reportFirst {
 					ps[0].beat()
 				}
-				r.checkAll()
+				r.health.checkAll()
 				run(time.Second)
 				if es, _ := l.events(cluster.KindNodeSuspected, ""); len(es) > 0 {
 					t.Errorf("stall of %v, report first %v: %v", stall, reportFirst, es)
@@ -223,8 +223,8 @@ func TestAnAnsweredPacketVouchesForAWorkerForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, l := drive(t, RegistryConfig{})
 		asked := make(chan cluster.Member, 100)
-		r.packets = func(m cluster.Member) bool { asked <- m; time.Sleep(time.Millisecond); return true }
-		r.work.Go(r.check)
+		r.health.packets = func(m cluster.Member) bool { asked <- m; time.Sleep(time.Millisecond); return true }
+		r.work.Go(r.health.run)
 		a := play(r, "a", 1, nil)
 		beatFor(2*time.Second, a)
 		last := time.Now()
@@ -258,8 +258,8 @@ func TestLostPingsSuspectBeforeALongDeadline(t *testing.T) {
 	for _, answers := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			r, l := drive(t, RegistryConfig{Phi: PhiConfig{SuspectPause: 5 * time.Second}})
-			r.packets = func(cluster.Member) bool { time.Sleep(100 * time.Millisecond); return answers }
-			r.work.Go(r.check)
+			r.health.packets = func(cluster.Member) bool { time.Sleep(100 * time.Millisecond); return answers }
+			r.work.Go(r.health.run)
 			a := play(r, "a", 1, nil)
 			beatFor(2*time.Second, a)
 			last := time.Now()
@@ -280,8 +280,8 @@ func TestPingsAndChangesOfAMemberDoNotRace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, l := drive(t, RegistryConfig{Phi: PhiConfig{SuspectPause: 5 * time.Second}})
-		r.packets = func(cluster.Member) bool { time.Sleep(100 * time.Millisecond); return false }
-		r.work.Go(r.check)
+		r.health.packets = func(cluster.Member) bool { time.Sleep(100 * time.Millisecond); return false }
+		r.work.Go(r.health.run)
 		a := play(r, "a", 1, nil)
 		beatFor(2*time.Second, a)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -192,8 +192,8 @@ func TestALargeResponseDoesNotHoldUpHeartbeats(t *testing.T) {
 	beats, last := 0, time.Time{}
 	within(t, "100 heartbeats come beside a response that waits", func() bool {
 		i, ok := d.registry.Worker("worker-a")
-		if ok && i.LastHeartbeat.After(last) {
-			beats, last = beats+1, i.LastHeartbeat
+		if ok && i.Heartbeats.Last.After(last) {
+			beats, last = beats+1, i.Heartbeats.Last
 		}
 		return beats > 100
 	})

@@ -2,30 +2,141 @@ package workers
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"net"
+	"syscall"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
-	"github.com/rpcnet-go/rpcnet/internal/failover"
 	"github.com/rpcnet-go/rpcnet/internal/load"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
-	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
+
+// Pace of dialling a worker's control connection.
+const (
+	reportDialTimeout = time.Second
+	firstRedial       = 20 * time.Millisecond
+	lastRedial        = time.Second
+	// slowRedial is the last pause for an address where no worker has answered
+	// yet, and the pause after a failure that time alone does not mend.
+	slowRedial = 10 * time.Second
+	// refusals in a row are proof that the process is gone.
+	refusals = 2
+	// tellAfter is how long a worker may be new before its failures are logged, and
+	// tellEvery how often they are logged again.
+	tellAfter = time.Second
+	tellEvery = time.Minute
+)
+
+// errNotWorker says that who answers may not be a worker.
+var errNotWorker = errors.New("who answers may not be a worker")
 
 // errReplaced says that another life of the node answers at its address.
 var errReplaced = errors.New("another boot answers at this address")
 
-// watch opens the control stream and reads it until it breaks. up is called at
-// the first report.
-func (r *Registry) watch(ctx context.Context, w *worker, m cluster.Member, up func()) error {
+// dialConfig returns the config of a dial of the member at addr: its certificate
+// must be a worker's by the rules of ep, and carry its address or the name that
+// it has announced.
+func dialConfig(ep *rpcnet.Endpoint, addr, serverName string) rpcnet.DialConfig {
+	host, _, _ := net.SplitHostPort(addr)
+	verify := func(p rpcnet.Peer) error {
+		if err := ep.AllowServer(p, rpcnet.RoleWorker); err != nil {
+			return fmt.Errorf("%w: %w", errNotWorker, err)
+		}
+		return nil
+	}
+	return rpcnet.DialConfig{ServerNames: []string{host, serverName}, VerifyPeer: verify}
+}
+
+// lasting reports whether err is a failure that time alone does not mend: one of
+// certificates, names or roles.
+func lasting(err error) bool {
+	return errors.Is(err, errNotWorker) ||
+		errors.As(err, new(x509.UnknownAuthorityError)) || errors.As(err, new(x509.HostnameError)) ||
+		errors.As(err, new(x509.CertificateInvalidError)) || errors.As(err, new(*tls.CertificateVerificationError)) ||
+		errors.As(err, new(tls.AlertError)) || rpcnet.CodeOf(err) == rpcnet.CodePermissionDenied
+}
+
+// A reportClient keeps the control connection to one worker and reads its reports,
+// until the worker is gone. One goroutine of the registry runs it and owns its
+// fields. What it learns it hands to the registry, which locks.
+type reportClient struct {
+	registry *Registry
+	worker   *worker
+
+	refused int           // refused connections in a row
+	pause   time.Duration // before the next dial
+	since   time.Time     // of the first failure in a row
+	logged  time.Time     // when a failure was last logged
+	tried   bool          // the present address was dialled before
+}
+
+// run dials the worker again and again until ctx ends.
+func (c *reportClient) run(ctx context.Context) {
+	r, w := c.registry, c.worker
+	c.pause = firstRedial
+	for ctx.Err() == nil {
+		if !c.mayDial(ctx) {
+			return
+		}
+		r.mu.Lock()
+		select { // the address that it announces is read below
+		case <-w.readdr:
+		default:
+		}
+		m := w.member
+		r.mu.Unlock()
+		err := c.read(ctx, m)
+		if ctx.Err() != nil {
+			return
+		}
+		c.tried = true
+		r.lost(w, err)
+		c.judge(m, err)
+		if !c.wait(ctx) {
+			c.tried = false // another address
+		}
+		if c.refused >= refusals || !errors.Is(err, syscall.ECONNREFUSED) {
+			c.pause = min(2*c.pause, c.longestPause(err))
+		}
+		c.pause = max(c.pause, firstRedial)
+	}
+}
+
+// mayDial waits until the worker may be dialled. It returns false if ctx ends.
+func (c *reportClient) mayDial(ctx context.Context) bool {
+	return c.proven() || c.registry.gate.pass(ctx, c.tried)
+}
+
+// proven reports whether a worker has answered at the present address.
+func (c *reportClient) proven() bool {
+	c.registry.mu.Lock()
+	defer c.registry.mu.Unlock()
+	return c.worker.proven == c.worker.member.Addr
+}
+
+// longestPause returns the longest pause after err.
+func (c *reportClient) longestPause(err error) time.Duration {
+	if !c.proven() || lasting(err) {
+		return slowRedial
+	}
+	return lastRedial
+}
+
+// read opens the control stream and reads it until it breaks. It returns why.
+func (c *reportClient) read(ctx context.Context, m cluster.Member) error {
+	r, w := c.registry, c.worker
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() { // a new address ends the stream to the old one
 		select {
-		case <-w.again:
+		case <-w.readdr:
 			cancel()
 		case <-ctx.Done():
 		}
@@ -53,43 +164,98 @@ func (r *Registry) watch(ctx context.Context, w *worker, m cluster.Member, up fu
 		return err
 	}
 	var b []byte
-	for first := true; ; {
+	for {
 		if err := s.Recv(&b); err != nil {
 			if rpcnet.CodeOf(err) == rpcnet.CodeUnimplemented {
 				err = fmt.Errorf("%s carries the tags of a worker but serves no %s: see workers.NewWorker: %w", w.id, reportSpec.Procedure, err)
 			}
 			return err
 		}
-		switch {
-		case len(b) >= 2 && b[0] == kindHello:
-			if boot := string(b[2:]); boot != m.Boot {
-				return fmt.Errorf("%w: %q in place of %q", errReplaced, boot, m.Boot)
-			}
-		case len(b) > 1 && b[0] == kindReport:
-			rep, err := load.ParseReport(b[1:])
-			if err != nil {
-				return err
-			}
-			r.reported(w, rep)
-			if first {
-				first = false
-				up()
-			}
+		if err := c.message(m, b); err != nil {
+			return err
 		}
 	}
 }
 
-// hello says who this balancer is to a worker, and at which pace it wants reports.
+// message handles one message of the control stream. Kinds that it does not know
+// are those of a newer worker.
+func (c *reportClient) message(m cluster.Member, b []byte) error {
+	switch {
+	case len(b) >= 2 && b[0] == kindHello:
+		if boot := string(b[2:]); boot != m.Boot {
+			return fmt.Errorf("%w: %q in place of %q", errReplaced, boot, m.Boot)
+		}
+	case len(b) > 1 && b[0] == kindReport:
+		rep, err := load.ParseReport(b[1:])
+		if err != nil {
+			return err
+		}
+		c.registry.reported(c.worker, rep)
+		// The connection works: failures and pauses count from here.
+		c.refused, c.pause, c.since, c.tried = 0, 0, time.Time{}, false
+	}
+	return nil
+}
+
+// judge tells the node and the log what err, the end of a control connection or of
+// the attempt to make one, says of the worker.
+func (c *reportClient) judge(m cluster.Member, err error) {
+	r := c.registry
+	switch {
+	case errors.Is(err, errReplaced):
+		r.node.ReportReplaced(m.Name, m.Boot)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		if c.refused++; c.refused >= refusals {
+			r.node.ReportUnreachable(m.Name, m.Boot)
+		}
+	default:
+		c.refused = 0
+	}
+	r.cfg.Logger.Debug("control stream of a worker is down", "worker", m.Name, "addr", m.Addr, "err", loglimit.Cut(err.Error()))
+	now := time.Now()
+	if c.since.IsZero() {
+		c.since = now
+	}
+	if lasting(err) {
+		c.pause = max(c.pause, slowRedial/2)
+	} else if now.Sub(c.since) < tellAfter {
+		return
+	}
+	if c.logged.IsZero() || now.Sub(c.logged) >= tellEvery {
+		c.logged = now
+		r.lines.Log(slog.LevelWarn, "control", "a worker is not chosen: its control connection fails", "worker", m.Name, "addr", m.Addr, "err", err)
+	}
+}
+
+// wait waits before the next dial; a stream that was up is dialled again at once.
+// It returns false if the worker has another address.
+func (c *reportClient) wait(ctx context.Context) bool {
+	if c.pause <= 0 {
+		return true
+	}
+	t := time.NewTimer(c.pause/2 + rand.N(c.pause/2+1))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	case <-c.worker.readdr:
+		c.pause = 0
+		return false
+	}
+	return true
+}
+
+// hello says who this registry is to a worker, and at which pace it wants reports.
 // The caller holds mu.
 func (r *Registry) hello(w *worker) reportHello {
 	return reportHello{balancer: w.load.Balancer, key: [load.SecretSize]byte(w.load.Secret().Key()),
-		workers: len(r.workers), heartbeat: min(r.cfg.HealthCheckInterval, maxHeartbeat)}
+		workers: len(r.table.workers), heartbeat: min(r.cfg.HealthCheckInterval, maxHeartbeat)}
 }
 
 // repace tells all workers when their number has changed so much that reports
 // come at another pace. The caller holds mu.
 func (r *Registry) repace() {
-	now := reportHello{workers: len(r.workers), heartbeat: min(r.cfg.HealthCheckInterval, maxHeartbeat)}
+	now := reportHello{workers: len(r.table.workers), heartbeat: min(r.cfg.HealthCheckInterval, maxHeartbeat)}
 	heartbeat, gap := now.pace()
 	was, wasGap := r.paced.pace()
 	if heartbeat == was && gap == wasGap {
@@ -97,7 +263,7 @@ func (r *Registry) repace() {
 	}
 	r.paced = now
 	hellos := map[*rpcnet.Conn]reportHello{}
-	for _, w := range r.workers {
+	for _, w := range r.table.workers {
 		if !w.broken {
 			hellos[w.conn] = r.hello(w)
 		}
@@ -105,58 +271,12 @@ func (r *Registry) repace() {
 	r.work.Go(func() {
 		for conn, hello := range hellos {
 			ctx, cancel := context.WithTimeout(r.ctx, time.Second)
-			// Who does not hear it keeps its pace until it is dialled again.
+			// A worker that does not hear it keeps its pace until it is dialled again.
 			var out []byte
 			if err := rpcnet.NewClient(conn, nil).Unary(ctx, paceSpec, hello.append(nil), &out); err != nil {
-				r.log.Debug("cannot change the pace of reports", "addr", conn.Addr(), "err", err)
+				r.cfg.Logger.Debug("cannot change the pace of reports", "addr", conn.Addr(), "err", err)
 			}
 			cancel()
 		}
 	})
-}
-
-// reported takes a report over; it is a heartbeat too.
-func (r *Registry) reported(w *worker, rep load.Report) {
-	r.mu.Lock()
-	now := r.now()
-	if r.stall.Late(now) > 0 {
-		r.excuse(now) // the first to run after a stall of this process
-	}
-	if !w.seen {
-		w.seen, w.since = true, now
-		w.monitor.Reset(now) // it counts from here, not from when the node was seen
-	}
-	w.vouched, w.reason = 0, ""
-	rep.Interval = min(rep.Interval, maxHeartbeat) // its silence says something some time
-	w.monitor.SetInterval(rep.Interval)
-	was := w.monitor.State()
-	state := w.monitor.Heartbeat(now)
-	r.pool.Apply(now, w.load, rep)
-	fresh := w.broken
-	w.broken = false
-	r.setPhase(w)
-	m := w.member
-	r.mu.Unlock()
-	if state != phi.StateSuspect && (fresh || was == phi.StateSuspect) {
-		r.node.Recover(m.Name, m.Boot)
-	}
-}
-
-// lost takes a worker out of the pool because its control stream is not there:
-// faster than any detector when a process dies.
-func (r *Registry) lost(w *worker, err error) {
-	r.mu.Lock()
-	had := !w.broken
-	w.broken, w.reason = true, loglimit.Cut(failover.Reason(err))
-	if had {
-		r.pool.Lost(w.load)
-		w.monitor.Suspect(r.now()) // it comes back by heartbeats, and slowly
-	}
-	r.setPhase(w)
-	leaving, m := w.left, w.member
-	r.mu.Unlock()
-	if had && !leaving {
-		r.lines.Log(slog.LevelInfo, "lost", "worker does not answer", "worker", m.Name, "addr", m.Addr, "err", err)
-		r.node.Suspect(m.Name, m.Boot, 0)
-	}
 }

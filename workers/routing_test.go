@@ -24,7 +24,7 @@ func TestRegistryFollowsWorkersTagsAndDepartures(t *testing.T) {
 	start(t, "bystander", d.history)
 	d.ready(t, 2)
 	ws := d.registry.Workers()
-	if len(ws) != 2 || ws[0].Name != "worker-a" || ws[1].Name != "worker-b" || ws[1].Declared != 7 || ws[0].Tags["gpu"] != "h100" {
+	if len(ws) != 2 || ws[0].Name != "worker-a" || ws[1].Name != "worker-b" || ws[1].Load.Declared != 7 || ws[0].Tags["gpu"] != "h100" {
 		t.Fatalf("workers %v", ws)
 	}
 	for range 5 {
@@ -70,14 +70,14 @@ func TestConnectionCountsAreTrueWhoeverCalls(t *testing.T) {
 		})
 	}
 	within(t, "6 calls are counted", func() bool { return d.inFlight("worker-a") == 6 })
-	if i := d.registry.Workers()[0]; i.Own != 3 || i.Estimate < 5.9 || i.Estimate > 6.1 {
-		t.Errorf("own %d, estimate %v, want 3 and 6", i.Own, i.Estimate)
+	if i := d.registry.Workers()[0]; i.Load.Own != 3 || i.Load.Estimate < 5.9 || i.Load.Estimate > 6.1 {
+		t.Errorf("own %d, estimate %v, want 3 and 6", i.Load.Own, i.Load.Estimate)
 	}
 	cancel() // the callers go away
 	wg.Wait()
 	within(t, "no call is counted any more", func() bool {
 		i := d.registry.Workers()[0]
-		return i.InFlight == 0 && i.Own == 0 && w.worker.InFlight() == 0
+		return i.Load.InFlight == 0 && i.Load.Own == 0 && w.worker.InFlight() == 0
 	})
 }
 
@@ -114,7 +114,7 @@ func TestTicketsCountUntilTheirCallArrives(t *testing.T) {
 	if err != nil || a.Worker.Name != "worker-a" || len(a.Ticket) == 0 {
 		t.Fatalf("%+v, %v", a, err)
 	}
-	if i := d.registry.Workers()[0]; i.Pending != 1 || i.Estimate != 1 || i.InFlight != 0 {
+	if i := d.registry.Workers()[0]; i.Load.Pending != 1 || i.Load.Estimate != 1 || i.Load.InFlight != 0 {
 		t.Fatalf("assigned: %+v", i)
 	}
 	conn, err := d.Node.Endpoint().Dial(t.Context(), a.Worker.Addr, nil)
@@ -128,11 +128,11 @@ func TestTicketsCountUntilTheirCallArrives(t *testing.T) {
 	})
 	within(t, "the ticket is claimed", func() bool {
 		i := d.registry.Workers()[0]
-		return i.Pending == 0 && i.InFlight == 1 && i.Estimate == 1
+		return i.Load.Pending == 0 && i.Load.InFlight == 1 && i.Load.Estimate == 1
 	})
 	close(w.release)
 	wg.Wait()
-	within(t, "back to nothing", func() bool { return d.registry.Workers()[0].Estimate == 0 })
+	within(t, "back to nothing", func() bool { return d.registry.Workers()[0].Load.Estimate == 0 })
 }
 
 func TestCapacityIsKeptAndTheQueueIsBounded(t *testing.T) {
@@ -422,7 +422,7 @@ func TestCallAllAsksEveryMatchingWorkerOnce(t *testing.T) {
 		break // gives the rest up
 	}
 	for _, w := range d.registry.Workers() {
-		if w.Own != 0 {
+		if w.Load.Own != 0 {
 			t.Errorf("%s still counts a call", w.Name)
 		}
 	}

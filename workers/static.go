@@ -26,13 +26,13 @@ type StaticMembers struct {
 	mu      sync.Mutex
 	members map[string]cluster.Member // by name
 	seq     uint64
-	changed chan struct{} // closed and replaced at each change
+	changed broadcast
 }
 
 // NewStaticMembers returns the list of the given members. Name and Addr are
 // required; a Boot that is empty stands for whatever answers at the address.
 func NewStaticMembers(ms ...cluster.Member) *StaticMembers {
-	s := &StaticMembers{changed: make(chan struct{})}
+	s := &StaticMembers{}
 	s.Set(ms...)
 	return s
 }
@@ -46,8 +46,7 @@ func (s *StaticMembers) Set(ms ...cluster.Member) {
 		s.members[m.Name] = m
 	}
 	s.seq++
-	close(s.changed)
-	s.changed = make(chan struct{})
+	s.changed.signal()
 }
 
 // Watch yields the whole list now and whenever it changes.
@@ -59,7 +58,7 @@ func (s *StaticMembers) Watch(ctx context.Context) iter.Seq[cluster.Event] {
 			for _, m := range s.members {
 				e.Members = append(e.Members, m)
 			}
-			changed := s.changed
+			changed := s.changed.wait()
 			s.mu.Unlock()
 			if !yield(e) {
 				return

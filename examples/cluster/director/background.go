@@ -41,7 +41,7 @@ func showPool(ctx context.Context, registry *workers.Registry, log *slog.Logger)
 			log.Info(fmt.Sprintf("📊 Worker pool status: %d workers available", len(ready)))
 		}
 		for _, w := range ready {
-			log.Info(fmt.Sprintf("   - %s at %s (%d connections)", w.Name, w.Addr, w.InFlight), "capacity", w.Declared, "queued", w.Queued, "tags", w.Tags.String())
+			log.Info(fmt.Sprintf("   - %s at %s (%d connections)", w.Name, w.Addr, w.Load.InFlight), "capacity", w.Load.Declared, "queued", w.Load.Queued, "tags", w.Tags.String())
 		}
 		select {
 		case <-tick.C:

@@ -100,8 +100,8 @@ func child(role, name, addr, seeds, certs string) error {
 		srv.Handle("status", func(context.Context, []byte) ([]byte, error) {
 			s := status{Ready: registry.Count()}
 			for _, w := range registry.Workers() {
-				s.InFlight += w.InFlight
-				s.Estimate += w.Estimate
+				s.InFlight += w.Load.InFlight
+				s.Estimate += w.Load.Estimate
 			}
 			return json.Marshal(s)
 		})

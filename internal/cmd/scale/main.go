@@ -183,7 +183,7 @@ func changes(ep *rpcnet.Endpoint, registry *workers.Registry, members []cluster.
 		go rpcnet.CallRaw(ctx, conn, "hold", nil)
 		start := time.Now()
 		for {
-			if w, ok := registry.Worker(m.Name); ok && w.InFlight > 0 {
+			if w, ok := registry.Worker(m.Name); ok && w.Load.InFlight > 0 {
 				break
 			}
 			if time.Since(start) > 10*time.Second {
@@ -196,7 +196,7 @@ func changes(ep *rpcnet.Endpoint, registry *workers.Registry, members []cluster.
 		cancel()
 		conn.Close()
 		for {
-			if w, ok := registry.Worker(m.Name); ok && w.InFlight == 0 {
+			if w, ok := registry.Worker(m.Name); ok && w.Load.InFlight == 0 {
 				break
 			}
 			time.Sleep(time.Millisecond)

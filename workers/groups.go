@@ -1,0 +1,97 @@
+package workers
+
+import (
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/load"
+)
+
+// A group is a selector with the workers it chooses.
+type group struct {
+	selector cluster.Selector
+	load     *load.Group
+	owner    string // the caller that asked first
+	used     uint64
+	stale    bool
+}
+
+// groups are the selectors that callers have asked with, so that a choice need not
+// match all workers again, and a strategy's rotation goes on. They belong to a
+// [table], whose owner guards them.
+type groups struct {
+	bySelector map[string]*group
+	owned      map[string]int // how many of them each caller has
+	uses       uint64         // counts the uses of all, which orders them
+}
+
+const (
+	// maxGroups bounds the selectors remembered, maxGroupsEach those that one
+	// caller of a director has brought: the least recently used of its own gives
+	// way. One that asks for ever new selectors does not push out those of others.
+	maxGroups     = 256
+	maxGroupsEach = 32
+)
+
+// invalidate makes all groups find their members again before their next use.
+func (gs *groups) invalidate() {
+	for _, g := range gs.bySelector {
+		g.stale = true
+	}
+}
+
+// group returns the group of a selector. caller is the identity of who asks, ""
+// for this process. The error says what is wrong with the selector.
+func (t *table) group(selector, caller string) (*group, error) {
+	gs := &t.groups
+	g := gs.bySelector[selector]
+	if g == nil {
+		s, err := cluster.ParseSelector(selector)
+		if err != nil {
+			return nil, err
+		}
+		gs.makeRoom(caller)
+		g = &group{selector: s, load: t.pool.NewGroup(t.cfg.Strategy), owner: caller, stale: true}
+		gs.bySelector[selector] = g
+		gs.owned[caller]++
+	}
+	gs.uses++
+	g.used = gs.uses
+	if g.stale {
+		g.stale = false
+		ws := make([]*load.Candidate, 0, t.pool.Len())
+		for _, w := range t.pool.Workers() {
+			if g.selector.Matches(w.Owner.(*worker).member.Tags) {
+				ws = append(ws, w)
+			}
+		}
+		g.load.Set(ws)
+	}
+	return g, nil
+}
+
+// makeRoom forgets a group if need be: of the caller's own when it has its share,
+// otherwise of the caller that has most.
+func (gs *groups) makeRoom(caller string) {
+	owner := caller
+	switch {
+	case caller != "" && gs.owned[caller] >= maxGroupsEach:
+	case len(gs.bySelector) >= maxGroups:
+		for o, n := range gs.owned {
+			if n > gs.owned[owner] {
+				owner = o
+			}
+		}
+	default:
+		return
+	}
+	oldest := ""
+	var used uint64
+	for selector, g := range gs.bySelector {
+		if g.owner == owner && (used == 0 || g.used < used) {
+			oldest, used = selector, g.used
+		}
+	}
+	delete(gs.bySelector, oldest)
+	if gs.owned[owner]--; gs.owned[owner] == 0 {
+		delete(gs.owned, owner)
+	}
+}
