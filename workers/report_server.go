@@ -137,6 +137,17 @@ func (w *Worker) servePace(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerS
 	return s.Send([]byte{})
 }
 
+// changed wakes those who report. The caller holds mu.
+func (w *Worker) changed() {
+	for v := range w.reports {
+		v.poke()
+	}
+	if w.idle != nil && w.ledger.InFlight() == 0 {
+		close(w.idle)
+		w.idle = nil
+	}
+}
+
 // poke wakes the goroutine that sends reports.
 func (v *reportStream) poke() {
 	select {

@@ -181,17 +181,6 @@ func randomID() uint64 {
 	return binary.BigEndian.Uint64(b[:]) | 1
 }
 
-// changed wakes those who report. The caller holds mu.
-func (w *Worker) changed() {
-	for v := range w.reports {
-		v.poke()
-	}
-	if w.idle != nil && w.ledger.InFlight() == 0 {
-		close(w.idle)
-		w.idle = nil
-	}
-}
-
 // A place is what an admitted call holds: its entry in the ledger, and how to
 // reach who waits for it.
 type place struct {

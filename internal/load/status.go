@@ -1,0 +1,49 @@
+package load
+
+import "time"
+
+// A Status is why a worker is a candidate or is not.
+type Status uint8
+
+// The statuses, from best to worst.
+const (
+	StatusCandidate   Status = iota
+	StatusLate               // late: while no other is there
+	StatusEjected            // failed calls: only in a panic
+	StatusSuspected          // silent: only if more than half are
+	StatusStale              // its report is older than [UnusableAfter]: only in a panic
+	StatusExcluded           // the caller does not want it
+	StatusDraining           // says that it takes no calls
+	StatusNoReport           // has not reported yet, or reports no more
+	StatusUnreachable        // gone
+)
+
+// String returns the status in words.
+func (s Status) String() string {
+	return [...]string{"candidate", "late", "ejected", "suspected", "report too old", "excluded by the caller",
+		"draining", "no reports", "unreachable"}[min(s, StatusUnreachable)]
+}
+
+// StatusOf returns what a pick makes of w. excluded says that the caller does not
+// want it.
+func StatusOf(now time.Duration, w *Candidate, excluded bool) Status {
+	switch {
+	case w.Phase == PhaseGone:
+		return StatusUnreachable
+	case !w.known:
+		return StatusNoReport
+	case w.report.State == StateDraining:
+		return StatusDraining
+	case excluded:
+		return StatusExcluded
+	case now-w.at > UnusableAfter:
+		return StatusStale
+	case w.Phase == PhaseSuspected:
+		return StatusSuspected
+	case !w.Health.Available(now):
+		return StatusEjected
+	case w.Phase == PhaseLate:
+		return StatusLate
+	}
+	return StatusCandidate
+}
