@@ -63,8 +63,8 @@ type table struct {
 	changed  broadcast // the set of ready workers has changed
 
 	// What the owner does about changes; called under its mu.
-	added   func(*worker)                // a member has become a worker
-	removed func(*worker)                // a worker is none any more
+	added   func(*worker)                       // a member has become a worker
+	removed func(*worker)                       // a worker is none any more
 	gone    func(m cluster.Member, atOnce bool) // a life is over: its connections too
 }
 
