@@ -110,7 +110,6 @@ func (ep *Endpoint) Dial(ctx context.Context, addr string, config *DialConfig) (
 
 func newConn(ctx context.Context, addr string, cfg DialConfig, source *credentials.Source, base session.Config, memory *budget.Budget, onClose func()) (*Conn, error) {
 	base.KeepaliveIdle, base.KeepaliveTimeout, base.WriteTimeout = cfg.KeepaliveIdle, cfg.KeepaliveTimeout, cfg.WriteTimeout
-	base.Logger = cfg.Logger
 	base.Identity, base.CheckPeer = cfg.Target.wire(), nil
 	if want := cfg.Target; want != (Target{}) {
 		base.CheckPeer = func(got wire.Identity) error { return want.check(Target(got)) }

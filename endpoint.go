@@ -368,6 +368,6 @@ func (ep *Endpoint) sessionConfig() session.Config {
 	return session.Config{
 		MaxStreams: ep.cfg.MaxConcurrentStreams, KeepaliveIdle: ep.cfg.KeepaliveIdle, KeepaliveTimeout: ep.cfg.KeepaliveTimeout,
 		WriteTimeout: ep.cfg.WriteTimeout, SessionBuffer: ep.cfg.sessionBuffer(),
-		Encodings: 1<<CBOR | 1<<JSON | 1<<Proto, Logger: ep.cfg.Logger,
+		Encodings: 1<<CBOR | 1<<JSON | 1<<Proto,
 	}
 }

@@ -1,12 +1,16 @@
 package session
 
 import (
+	"errors"
+	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
+
+// This file is the caller's side of a call, from OPEN to STATUS and what the caller
+// does with it.
 
 // A Request is what an OPEN frame says of a call, without its messages.
 type Request struct {
@@ -26,30 +30,30 @@ type Request struct {
 // prompt the call reacts to done at once; without, a call that is alone on its
 // session may take a tick of 10 ms to notice, and is faster.
 func (s *Session) Call(r *Request, msg []byte, done <-chan struct{}, prompt bool) (*Stream, error) {
-	st := s.pooledStream()
+	st := s.streams.get()
 	st.pooled = true
 	n, err := s.admit(st, r, done)
 	if err != nil {
-		s.streams.Put(st)
+		s.streams.put(st)
 		return nil, err
 	}
-	st.endOnly = true // nothing comes before the OPEN: no lock
+	st.wait.endOnly = true // nothing comes before the OPEN: no lock
 	mode := flushNow
 	if n > 1 {
-		mode = flushYield
+		mode = flushYield // others are about to send too
 	}
-	alone := n == 1 && !prompt && len(msg) < bulk // a large request needs credit: somebody must read
+	alone := n == 1 && !prompt && len(msg) < bulk // a large request needs credit: the reader goroutine must read
 	if !alone {
-		s.wantReader()
+		s.reading.want()
 	}
-	if err = st.send(msg, true, done, mode); err == nil || err == io.EOF {
+	if err = st.sendRequest(msg, done, mode); err == nil || err == io.EOF {
 		if alone {
 			s.readAlone(st)
 		}
 		err = st.waitEnd(done)
 	}
 	if err != nil {
-		if !st.opened.Load() {
+		if !st.out.opened.Load() {
 			err = unprocessed(err)
 		}
 		st.Abandon(st.reason(), err)
@@ -73,7 +77,7 @@ func (s *Session) NewStream(r *Request, done <-chan struct{}) (*Stream, error) {
 	if _, err := s.admit(st, r, done); err != nil {
 		return nil, err
 	}
-	s.wantReader()
+	s.reading.want()
 	return st, nil
 }
 
@@ -83,7 +87,7 @@ func (s *Session) admit(st *Stream, r *Request, done <-chan struct{}) (int64, er
 	id, err := s.ids.take(done)
 	if err != nil {
 		if err == errEnded {
-			err = unprocessed(s.lost())
+			err = unprocessed(lost(s.Err()))
 		}
 		return 0, err
 	}
@@ -96,57 +100,123 @@ func (s *Session) admit(st *Stream, r *Request, done <-chan struct{}) (int64, er
 		return 0, errDraining
 	}
 	cell.Store(st)
-	if err := s.Err(); err != nil { // after Store: fail looks at all cells after it closes closed
+	if s.Err() != nil { // after Store: cut looks at all cells after Err tells
 		st.sessionFailed(s)
 	}
 	return n, nil
 }
 
+// sendRequest sends the request of a unary call: OPEN with the message and the
+// end of sending, or with its first part.
+func (st *Stream) sendRequest(msg []byte, done <-chan struct{}, mode flushMode) error {
+	out := &st.s.out
+	n := min(len(msg), part)
+	if err := out.reserve(&st.out, n, done); err != nil {
+		return err
+	}
+	st.openLocked(msg[:n], true, st.flagsOf(n < len(msg), true))
+	out.leadUnlock(mode)
+	if n < len(msg) {
+		return st.send(msg[n:], true, done, mode)
+	}
+	return nil
+}
+
 // openLocked appends the OPEN frame with the first message or its first part.
-// wmu is held.
+// sender.mu is held.
 func (st *Stream) openLocked(msg []byte, hasMessage bool, flags uint64) {
-	s := st.s
+	out := &st.s.out
+	number, known := out.numbers.of(st.Procedure)
 	o := wire.Open{
-		Encoding: st.Encoding, Attempt: st.Attempt, Priority: st.Priority, Number: s.procedures[st.Procedure],
+		Encoding: st.Encoding, Attempt: st.Attempt, Priority: st.Priority, Number: number,
 		Deadline: st.Timeout, Metadata: st.Metadata, HasMessage: hasMessage,
 	}
-	if o.Number == 0 { // the peer does not know the name
+	if !known {
 		o.Name = []byte(st.Procedure)
-		if n := len(s.procedures) + 1; n <= wire.MaxProcedures {
-			o.Number = uint32(n)
-			s.procedures[st.Procedure] = o.Number
+	}
+	at := len(out.buf)
+	out.buf = append(out.buf, make([]byte, wire.HeaderLen)...) // the length is known last
+	out.buf = o.Append(out.buf)
+	out.buf = append(out.buf, msg...)
+	wire.MakeHeader(wire.TypeOpen, flags, st.id, len(out.buf)-at-wire.HeaderLen).Put(out.buf[at:])
+	out.calls++
+	st.out.opened.Store(true)
+}
+
+// onStatus takes the end of a call, and wakes its caller. The id is free from now
+// on if the caller has given the call up or the stream is not pooled; else Release
+// frees it.
+func (s *Session) onStatus(h wire.Header, p []byte) error {
+	if s.server {
+		return errors.New("STATUS from a caller")
+	}
+	st := s.stream(h.ID())
+	if st == nil {
+		return fmt.Errorf("STATUS for stream %d, which is not open", h.ID())
+	}
+	if st.end.hasStatus || !st.out.opened.Load() {
+		st.mu.Unlock()
+		return fmt.Errorf("STATUS for stream %d, which is not open", h.ID())
+	}
+	s.life.over()
+	if !st.out.done.Load() {
+		s.out.stop(&st.out, io.EOF)
+	}
+	if st.in.part.coming {
+		if len(p) == 0 { // success cannot be
+			p = brokenStatus
 		}
+		defer s.mem.release(st.dropPartLocked()) // the server gave up in the midst of a message
 	}
-	at := len(s.wbuf)
-	s.wbuf = append(s.wbuf, make([]byte, wire.HeaderLen)...)
-	s.wbuf = o.Append(s.wbuf)
-	s.wbuf = append(s.wbuf, msg...)
-	wire.MakeHeader(wire.TypeOpen, flags, st.id, len(s.wbuf)-at-wire.HeaderLen).Put(s.wbuf[at:])
-	s.calls++
-	st.opened.Store(true)
-	if flags&wire.FlagEnd != 0 {
-		st.sendDone.Store(true)
+	if err := st.holdBesideLocked(p); err != nil {
+		p = statusOf(noMemory(err))
 	}
+	st.end.hasStatus, st.end.noMore = true, true
+	st.end.status = append(st.end.status[:0], p...)
+	cell, id, pooled, ended := st.cell, st.id, st.pooled, st.end.done
+	if !pooled || ended {
+		cell.Store(nil)
+	}
+	if st.wait.waiting && st.wait.endOnly {
+		st.wait.counted = true
+		s.woken.n.Add(1)
+	}
+	st.unlockWake() // a pooled stream that has not ended is its caller's from here
+	if !pooled || ended {
+		s.ids.put(id)
+	}
+	if pooled && ended {
+		st.recycle()
+	}
+	s.life.checkIdle()
+	return nil
+}
+
+// over reports whether a call has ended.
+func (st *Stream) over() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.end.hasStatus || st.end.err != nil
 }
 
 // waitEnd waits for the end of the call, and takes what came.
 func (st *Stream) waitEnd(done <-chan struct{}) error {
 	for {
 		st.mu.Lock()
-		if st.hasStatus || st.err != nil {
-			err := st.err // also with a status: a response could not be taken
-			if len(st.q) > 0 {
+		if st.end.hasStatus || st.end.err != nil {
+			err := st.end.err // also with a status: a response could not be taken
+			if !st.in.queue.empty() {
 				st.takeAllLocked()
 			}
 			st.mu.Unlock()
 			return err
 		}
-		st.waiting = true
+		st.wait.waiting = true
 		st.mu.Unlock()
-		err := st.wait(done)
-		if st.counted {
-			st.counted = false
-			st.s.woken.Add(-1)
+		err := st.waitFor(done)
+		if st.wait.counted {
+			st.wait.counted = false
+			st.s.woken.n.Add(-1)
 		}
 		if err != nil {
 			return err
@@ -157,11 +227,11 @@ func (st *Stream) waitEnd(done <-chan struct{}) error {
 // Status returns the outcome of a call whose Recv has returned io.EOF, or that
 // Call has returned. It keeps nothing of the stream.
 func (st *Stream) Status() (wire.Status, error) {
-	if len(st.status) == 0 {
+	if len(st.end.status) == 0 {
 		return wire.Status{}, nil
 	}
 	var s wire.Status
-	err := s.Parse(st.status)
+	err := s.Parse(st.end.status)
 	return s, err
 }
 
@@ -169,7 +239,7 @@ func (st *Stream) Status() (wire.Status, error) {
 func (st *Stream) Header() []byte {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.header
+	return st.in.header
 }
 
 // Release ends the use of a stream that has its status, and of the message that
@@ -177,7 +247,7 @@ func (st *Stream) Header() []byte {
 func (st *Stream) Release() {
 	s, id, pooled := st.s, st.id, st.pooled
 	st.mu.Lock()
-	st.ended = true
+	st.end.done = true
 	n := st.forgetLocked()
 	if pooled {
 		st.cell.Store(nil)
@@ -187,10 +257,10 @@ func (st *Stream) Release() {
 	if n > 0 {
 		s.mem.release(n)
 	}
-	st.putTaken()
+	st.recv.dropLast()
 	if pooled {
 		s.ids.put(id)
-		s.streams.Put(st)
+		s.streams.put(st)
 	}
 }
 
@@ -200,49 +270,49 @@ func (st *Stream) Release() {
 func (st *Stream) Abandon(code byte, err error) {
 	s := st.s
 	st.mu.Lock()
-	if st.owner != s || st.ended {
+	if st.owner != s || st.end.done {
 		st.mu.Unlock()
 		return
 	}
-	st.ended = true
-	over := st.hasStatus
-	if st.err == nil && !over {
-		st.err = err
+	st.end.done = true
+	over := st.end.hasStatus
+	if st.end.err == nil && !over {
+		st.end.err = err
 	}
 	if n := st.forgetLocked(); n > 0 {
 		defer s.mem.release(n)
 	}
-	free := false // the reader will, when STATUS comes
-	lead := false
+	var free, lead bool
 	if !over {
-		s.wmu.Lock()
-		if st.sendErr == nil {
-			st.sendErr = err
-		}
-		if st.sendWaits {
-			st.sendWaits = false
-			s.waiters = slices.DeleteFunc(s.waiters, func(w *Stream) bool { return w == st })
-			st.wakeSender()
-		}
-		if st.opened.Load() {
-			lead = s.controlLocked(wire.MakeHeader(wire.TypeReset, 0, st.id, 1), []byte{code})
-		} else {
-			free = true
-		}
-		s.wmu.Unlock()
+		free, lead = st.sendResetLocked(code, err)
 	}
 	id, cell, pooled := st.id, st.cell, st.pooled
 	st.unlockWake()
 	if lead {
-		s.flush(flushNow)
+		s.out.flush(flushNow)
 	}
-	if free || over && pooled {
-		cell.Store(nil)
-		if free {
-			s.life.inflight.Add(-1)
-			s.life.checkIdle()
-		}
-		s.ids.put(id)
-		st.recycle()
+	if !free && !(over && pooled) {
+		return // the reader frees the id when STATUS comes, or has done so
 	}
+	cell.Store(nil)
+	if free {
+		s.life.over()
+		s.life.checkIdle()
+	}
+	s.ids.put(id)
+	st.recycle()
+}
+
+// sendResetLocked stops sending because of err and tells the peer with code. If it
+// knows nothing of the call yet, the id is free at once. If lead is true the caller
+// must call flush.
+func (st *Stream) sendResetLocked(code byte, err error) (free, lead bool) {
+	out := &st.s.out
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	out.stopLocked(&st.out, err)
+	if !st.out.opened.Load() {
+		return true, false
+	}
+	return false, out.controlLocked(wire.MakeHeader(wire.TypeReset, 0, st.id, 1), []byte{code})
 }

@@ -2,16 +2,9 @@ package session
 
 import (
 	"runtime"
+	"sync/atomic"
 	"time"
 )
-
-// The reader and the writing role. When a read of the connection brings more than one
-// frame, those who are woken for them are about to send: handlers their answers,
-// callers their next calls. If each of them wrote for itself, most writes would
-// carry one frame. So the reader takes the writing role when it sees that
-// another frame is there, and writes for all of them when the frames are used
-// up: a server's at the end of each record, because its caller may wait for
-// them; a caller's when there are enough of them or the next read may wait.
 
 const (
 	// maxYields is how often the reader lets others run before it writes, and
@@ -26,51 +19,65 @@ const (
 	share = 16
 )
 
-// cork takes the writing role for the reader if it is free.
-func (s *Session) cork() {
-	s.wmu.Lock()
-	s.corked = s.leadLocked()
-	s.wmu.Unlock()
+// A cork holds back what is sent while the reader handles frames that came
+// together. Those who are woken for them are about to send: handlers their answers,
+// callers their next calls. If each of them wrote for itself, most writes would
+// carry one frame. So the reader takes the writing role when it sees that another
+// frame is there, and writes for all of them when the frames are used up: a
+// server's at the end of each record, because its caller may wait for them; a
+// caller's when there are enough of them or the next read may wait.
+//
+// It belongs to the holder of the reading role.
+type cork struct {
+	in  bool // the reader has the writing role
+	out *sender
+
+	life   *lifetime
+	woken  *wakeups
+	always bool // the end of each record pulls the cork: see enough
 }
+
+// put takes the writing role for the reader if it is free.
+func (c *cork) put() { c.in = c.out.tryLead() }
 
 // enough reports whether the buffer holds as many calls as are worth a write
 // though more frames have come.
-func (s *Session) enough() bool {
-	if s.server || !s.foresees {
+func (c *cork) enough() bool {
+	if c.always {
 		return true
 	}
-	s.letWokenRun()
-	s.wmu.Lock()
-	n := s.calls
-	s.wmu.Unlock()
-	return n*share >= s.life.inflight.Load()
+	c.woken.letRun()
+	return c.out.callsWaiting()*share >= c.life.inflight.Load()
 }
 
-// uncork writes what came together, and gives the role back. The reader calls
-// it before a read that may wait.
-func (s *Session) uncork() {
-	if !s.corked {
+// pull writes what came together, and gives the writing role back. It must be
+// called before a read that may wait.
+func (c *cork) pull() {
+	if !c.in {
 		return
 	}
-	s.corked = false
-	s.letWokenRun()
+	c.in = false
+	c.woken.letRun()
 	mode := flushNow
-	if s.life.inflight.Load() > 0 {
+	if c.life.inflight.Load() > 0 {
 		mode = flushYield
 	}
-	s.flush(mode)
+	c.out.flush(mode)
 }
 
-// letWokenRun lets callers and handlers that were woken run, so that their next
-// calls and their answers are in the buffer.
-func (s *Session) letWokenRun() {
-	if s.woken.Load() == 0 {
+// wakeups counts callers and handlers that were woken and do not run yet.
+type wakeups struct{ n atomic.Int64 }
+
+// letRun lets them run, so that their next calls and their answers are in the
+// buffer.
+func (w *wakeups) letRun() {
+	if w.n.Load() == 0 {
 		return
 	}
 	begin := nanotime()
 	for range maxYields {
 		runtime.Gosched()
-		if s.woken.Load() == 0 || nanotime()-begin > int64(maxYield) {
+		if w.n.Load() == 0 || nanotime()-begin > int64(maxYield) {
 			return
 		}
 	}

@@ -9,33 +9,64 @@ import (
 
 // An Error is a failure that this side found, in the terms of a status.
 type Error struct {
-	Code        byte
+	Code        byte // one of wire's
 	Message     string
 	Unprocessed bool  // no handler has seen the call
-	Cause       error // local
+	Cause       error // stays in this process
 }
 
 // Error returns the message and the cause.
-func (f *Error) Error() string {
-	if f.Cause != nil {
-		return f.Message + ": " + f.Cause.Error()
+func (e *Error) Error() string {
+	if e.Cause != nil {
+		return e.Message + ": " + e.Cause.Error()
 	}
-	return f.Message
+	return e.Message
 }
 
 // Unwrap returns the cause.
-func (f *Error) Unwrap() error { return f.Cause }
+func (e *Error) Unwrap() error { return e.Cause }
 
-// lost is the error of everything under way when the session ends.
-func (s *Session) lost() error {
-	return &Error{Code: wire.CodeUnavailable, Message: "connection lost", Cause: s.Err()}
+// ErrClosed is the reason of a session that this side closed.
+var ErrClosed = errors.New("session closed")
+
+// The causes a [Canceler] hears when the caller gave up: ErrExpired if it did so
+// at the call's deadline, and when the deadline has passed here.
+var (
+	ErrCanceled error = errReset
+	ErrExpired  error = errExpired
+)
+
+var (
+	errReset    = &Error{Code: wire.CodeCanceled, Message: "the caller has gone"}
+	errExpired  = &Error{Code: wire.CodeDeadlineExceeded, Message: "deadline exceeded"}
+	errFinished = errors.New("the handler has returned")
+
+	errDraining       = &Error{Code: wire.CodeUnavailable, Message: "the session is draining", Unprocessed: true}
+	errServerDraining = &Error{Code: wire.CodeUnavailable, Message: "the server is draining", Unprocessed: true}
+	errParting        = &Error{Code: wire.CodeResourceExhausted,
+		Message: "the session's unfinished messages are more than one session may hold: see rpcnet.EndpointConfig.MemoryBudget"}
+)
+
+var (
+	resetStatus = statusOf(&Error{Code: wire.CodeCanceled, Message: "canceled by the caller"})
+	// brokenStatus stands for success after a part of a message.
+	brokenStatus = statusOf(&Error{Code: wire.CodeInternal, Message: "the last response ends in its midst"})
+	// lateStatus is the end of a call whose time is over, also of one whose
+	// response found no room in time.
+	lateStatus = statusOf(errExpired)
+	exitStatus = statusOf(&Error{Code: wire.CodeInternal, Message: "the handler ended its goroutine"})
+)
+
+// lost is the error of everything under way when a session ends because of cause.
+func lost(cause error) error {
+	return &Error{Code: wire.CodeUnavailable, Message: "connection lost", Cause: cause}
 }
 
 // unprocessed says of an error that no handler has seen the call.
 func unprocessed(err error) error {
-	var f *Error
-	if errors.As(err, &f) {
-		c := *f
+	var e *Error
+	if errors.As(err, &e) {
+		c := *e
 		c.Unprocessed = true
 		return &c
 	}
@@ -56,16 +87,12 @@ func tooLarge(n, limit int, setBy string) *Error {
 		"message of at least %d bytes is over the limit of %d bytes, which is set by %s", n, limit, setBy)}
 }
 
-var errDraining = &Error{Code: wire.CodeUnavailable, Message: "the session is draining", Unprocessed: true}
-
 // noMemory is the error of what an account does not have, for err's reason.
 func noMemory(err error) *Error {
 	return &Error{Code: wire.CodeResourceExhausted, Message: err.Error()}
 }
 
-var errParting = &Error{Code: wire.CodeResourceExhausted,
-	Message: "the session's unfinished messages are more than one session may hold: see rpcnet.EndpointConfig.MemoryBudget"}
-
+// goAwayError is what the payload of a GOAWAY frame says.
 func goAwayError(p []byte) error {
 	if len(p) == 0 {
 		return errors.New("GOAWAY without a reason")
@@ -74,7 +101,7 @@ func goAwayError(p []byte) error {
 }
 
 // statusOf encodes an error as STATUS.
-func statusOf(f *Error) []byte {
-	st := wire.Status{Code: f.Code, Message: f.Message, Unprocessed: f.Unprocessed}
+func statusOf(e *Error) []byte {
+	st := wire.Status{Code: e.Code, Message: e.Message, Unprocessed: e.Unprocessed}
 	return st.Append(nil)
 }

@@ -2,8 +2,9 @@ package session
 
 import (
 	"errors"
-	"io"
 	"os"
+	"sync/atomic"
+	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
@@ -15,13 +16,39 @@ const (
 	lastBuffer  = 32 << 10
 )
 
-// An input reads frames from a connection. One goroutine at a time uses it.
+// An input reads frames from a connection. It belongs to the holder of the reading
+// role, but for lastRead.
+//
+// A read may end with a time-out when the tick wants a lone caller to give the role
+// up. header returns it, because between two frames the role can change hands; the
+// other methods go on, because in the midst of a frame it cannot. Nothing is lost
+// by a time-out.
 type input struct {
-	conn   io.Reader
-	b      []byte
-	s, e   int    // what b holds that was not taken
-	read   func() // runs after each read of the connection
-	resume func() // makes the connection readable again after a time-out
+	conn     Conn
+	b        []byte
+	s, e     int          // b[s:e] has come and was not taken
+	now      time.Time    // the clock at the last read of the connection, which serves as the time of all frames that it brought
+	lastRead atomic.Int64 // the same for the tick
+}
+
+// A connError is a failure of the connection in the midst of a frame, so that it is
+// not taken for a mistake of the peer.
+type connError struct{ err error }
+
+func (e *connError) Error() string { return e.err.Error() }
+func (e *connError) Unwrap() error { return e.err }
+
+// init prepares the input of a new session.
+func (in *input) init(conn Conn) { in.conn, in.b = conn, make([]byte, firstBuffer) }
+
+// read reads into p, and notes the time if anything came.
+func (in *input) read(p []byte) (int, error) {
+	n, err := in.conn.Read(p)
+	if n > 0 {
+		in.now = time.Now()
+		in.lastRead.Store(in.now.UnixNano())
+	}
+	return n, err
 }
 
 // need makes n bytes available at b[s:]. After a time-out it can be called
@@ -30,30 +57,12 @@ func (in *input) need(n int) error {
 	if in.e-in.s >= n {
 		return nil
 	}
-	if in.s == in.e {
-		in.s, in.e = 0, 0
-		if len(in.b) > 2*lastBuffer && n <= lastBuffer { // a frame with much metadata
-			in.b = make([]byte, lastBuffer)
-		}
-	}
-	if n > len(in.b) {
-		b := make([]byte, n)
-		in.e = copy(b, in.b[in.s:in.e])
-		in.s, in.b = 0, b
-	} else if len(in.b)-in.s < n {
-		in.e = copy(in.b, in.b[in.s:in.e])
-		in.s = 0
-	}
+	in.makeRoom(n)
 	for in.e-in.s < n {
-		k, err := in.conn.Read(in.b[in.e:])
+		k, err := in.read(in.b[in.e:])
 		in.e += k
-		if k > 0 && in.read != nil {
-			in.read()
-		}
-		if in.e == len(in.b) && len(in.b) < lastBuffer {
-			b := make([]byte, 2*len(in.b))
-			in.e = copy(b, in.b[in.s:in.e])
-			in.s, in.b = 0, b
+		if in.e == len(in.b) && len(in.b) < lastBuffer { // the peer sends more than fits: larger reads are cheaper
+			in.replace(make([]byte, 2*len(in.b)))
 		}
 		if err != nil && in.e-in.s < n {
 			return err
@@ -62,14 +71,37 @@ func (in *input) need(n int) error {
 	return nil
 }
 
-// whole reports whether a whole frame is there behind so many bytes.
+// makeRoom makes b large enough to have n bytes at s.
+func (in *input) makeRoom(n int) {
+	if in.s == in.e {
+		in.s, in.e = 0, 0
+		if len(in.b) > 2*lastBuffer && n <= lastBuffer { // it has grown for a frame with much metadata
+			in.b = make([]byte, lastBuffer)
+		}
+	}
+	switch {
+	case n > len(in.b):
+		in.replace(make([]byte, n))
+	case len(in.b)-in.s < n:
+		in.replace(in.b)
+	}
+}
+
+// replace moves what has come to the front of b, which takes the place of the
+// buffer.
+func (in *input) replace(b []byte) {
+	in.e = copy(b, in.b[in.s:in.e])
+	in.s, in.b = 0, b
+}
+
+// whole reports whether a whole frame has come behind so many bytes.
 func (in *input) whole(ahead int) bool {
 	n := in.e - in.s - ahead
 	return n >= wire.HeaderLen && n >= wire.HeaderLen+wire.ParseHeader(in.b[in.s+ahead:]).Len()
 }
 
 // header waits for the header of the next frame and takes it. The caller checks
-// it.
+// it. A time-out is returned as it is: see isTimeout.
 func (in *input) header() (wire.Header, error) {
 	if err := in.need(wire.HeaderLen); err != nil {
 		return 0, err
@@ -79,17 +111,24 @@ func (in *input) header() (wire.Header, error) {
 	return h, nil
 }
 
-// payload takes n bytes, which are valid until the next call.
+// payload takes n bytes, which are valid until the next call. It fails with a
+// *connError.
 func (in *input) payload(n int) ([]byte, error) {
-	if err := in.need(n); err != nil {
-		return nil, err
+	for {
+		err := in.need(n)
+		if err == nil {
+			p := in.b[in.s : in.s+n : in.s+n]
+			in.s += n
+			return p, nil
+		}
+		if !in.again(err) {
+			return nil, &connError{err}
+		}
 	}
-	p := in.b[in.s : in.s+n : in.s+n]
-	in.s += n
-	return p, nil
 }
 
-// into takes len(dst) bytes, large rests straight from the connection.
+// into takes len(dst) bytes, large rests straight from the connection. It fails
+// with a *connError.
 func (in *input) into(dst []byte) error {
 	for {
 		k := copy(dst, in.b[in.s:in.e])
@@ -99,18 +138,33 @@ func (in *input) into(dst []byte) error {
 			return nil
 		}
 		if len(dst) >= len(in.b) {
-			k, err := in.conn.Read(dst)
+			k, err := in.read(dst)
 			dst = dst[k:]
-			if k > 0 && in.read != nil {
-				in.read()
-			}
 			if err != nil && len(dst) > 0 && !in.again(err) {
-				return err
+				return &connError{err}
 			}
 		} else if err := in.need(1); err != nil && !in.again(err) {
-			return err
+			return &connError{err}
 		}
 	}
+}
+
+// skip drops n bytes. It fails with a *connError.
+func (in *input) skip(n int) error {
+	for n > 0 {
+		if in.s == in.e {
+			if err := in.need(1); err != nil {
+				if in.again(err) {
+					continue
+				}
+				return &connError{err}
+			}
+		}
+		k := min(n, in.e-in.s)
+		in.s += k
+		n -= k
+	}
+	return nil
 }
 
 // again reports whether reading goes on after err, a time-out.
@@ -122,22 +176,10 @@ func (in *input) again(err error) bool {
 	return true
 }
 
-// skip drops n bytes.
-func (in *input) skip(n int) error {
-	for n > 0 {
-		if in.s == in.e {
-			if err := in.need(1); err != nil {
-				if in.again(err) {
-					continue
-				}
-				return err
-			}
-		}
-		k := min(n, in.e-in.s)
-		in.s += k
-		n -= k
-	}
-	return nil
-}
+// interrupt makes a read that waits end with a time-out. Safe from any goroutine.
+func (in *input) interrupt() { in.conn.SetReadDeadline(time.Unix(1, 0)) }
+
+// resume makes the connection readable again after an interruption.
+func (in *input) resume() { in.conn.SetReadDeadline(time.Time{}) }
 
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

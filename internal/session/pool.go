@@ -67,7 +67,7 @@ func (w *worker) loop(p *Pool) {
 		if p.next < len(p.queue) {
 			st = p.take()
 			p.summonUnlock()
-			st.s.woken.Add(-1)
+			st.s.woken.n.Add(-1)
 			st.serve()
 			st = nil
 			p.mu.Lock()

@@ -3,162 +3,49 @@
 // nothing of TLS, of messages or of handlers' types; the frames are those of
 // internal/wire.
 //
+// # Parts
+//
+// A [Session] is made of parts, each with its lock or its owner, that know little of
+// each other: its lifetime, the ids of its streams and the table that finds
+// them, its memory, the ticker with the keepalive, the sender, the receiver and
+// the role of reading. A [Stream] is made of what has come, of how its receiver
+// waits and walks through it, of its sending side and of its end. The call itself is
+// in caller.go and serve.go, and what moves bytes in loops.go.
+//
 // # Goroutines
 //
 // A session has one goroutine of its own, the reader, which ends when the connection
 // does; the writer goroutine, which ends with the session; and a timer that
-// fires about once a second while nothing happens ([Session.tick]). Handlers
+// fires about once a second while nothing happens ([ticker.tick]). Handlers
 // run on the goroutines of a [Pool]. Everything else runs on the goroutines of
 // the callers:
 //
-//   - whoever appends a frame to an idle writer has the writing role and writes,
+//   - whoever appends a frame to an idle sender has the writing role and writes,
 //     after it has let others run once if more calls are in flight, so that many
 //     frames share one write; the writer goroutine takes over when that would
-//     mean to wait for the peer (writer.go); while the reader handles frames that
+//     mean to wait for the peer ([sender]); while the reader handles frames that
 //     came together it has the role itself, so that what they cause shares one
-//     write too (cork.go);
+//     write too ([cork]);
 //   - a caller that is alone on the session has the reading role while it waits,
-//     so that its response does not wake another goroutine first (role.go).
+//     so that its response does not wake another goroutine first ([reading]).
 //
 // # Locks
 //
-// Session.wmu guards all that is sent: the write buffer, the credit of the
+// sender.mu guards all that is sent: the write buffer, the credit of the
 // session and of each stream, the procedure numbers. Stream.mu guards what one
-// stream has received. Session.imu guards the ids. They are taken in the order
-// imu, Stream.mu, wmu, and none is held while the connection is read or written.
-//
-// # States of a stream
-//
-//	caller:  idle --OPEN--> open --END--> half-closed --STATUS--> closed
-//	         open, half-closed --RESET--> abandoned --STATUS--> closed
-//	server:  (OPEN) open --END--> half-closed; the handler returns: STATUS, closed
-//	         open --RESET--> abandoned, the handler's context is cancelled;
-//	         the handler returns: STATUS, closed
-//	         (cut by the server) STATUS, closed, the handler's context is cancelled
-//
-// An id is used again only after its STATUS has come, so a frame can never
-// reach a stream it was not meant for, and a caller that is within the limit of
-// streams is never refused because a handler has not noticed yet that its caller
-// has gone. A server counts handlers that outlive a stream it has cut against
-// the limit of streams.
+// stream has received, and its end. They are taken in the order Stream.mu,
+// sender.mu. ids.mu is taken alone. ticker.mu is held by a tick, which takes the
+// others; no goroutine that holds another waits for it. None of them is held while
+// the connection is read or written, or while a Canceler runs.
 package session
 
 import (
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/internal/budget"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
-
-// A Conn is an ordered, encrypted stream of bytes between two endpoints. Reads
-// and writes may run at the same time, neither with itself.
-type Conn interface {
-	io.ReadWriteCloser
-	// SetReadDeadline with a time in the past makes a blocked Read return an
-	// error whose Timeout method says true; Read works again after
-	// SetReadDeadline with the zero time, and has lost nothing.
-	SetReadDeadline(time.Time) error
-}
-
-// A foresighted connection says, from within Read, when the next read may wait.
-type foresighted interface{ BeforeRead(func()) }
-
-// A someWriter is a connection that can write without waiting.
-type someWriter interface {
-	// WriteSome writes a and b as far as that goes without waiting. If a rest
-	// stays, done is false, and Flush is called before anything else is written.
-	WriteSome(a, b []byte) (done bool, err error)
-	// Flush writes the rest, and waits.
-	Flush() error
-}
-
-// A measuredConn counts the bytes that move on it.
-type measuredConn interface {
-	// Received returns how many bytes have come.
-	Received() uint64
-	// Sent returns how many bytes the system has taken, and how many of them the
-	// peer's system has acknowledged, as far as that is known.
-	Sent() (taken, acknowledged uint64)
-}
-
-// A Config configures a session. It must not be changed while in use.
-type Config struct {
-	MaxStreams       int             // served at a time; 0: 10 000
-	StreamWindow     int             // bytes taken on a new stream; 0: 256 KiB
-	MaxStreamWindow  int             // to which a window grows with use; 0: 1 MiB
-	SessionWindow    int             // bytes in flight on the session; 0: 4 MiB
-	SessionBuffer    int             // most by which the windows of all streams grow together, and most of unfinished messages; 0: 64 MiB
-	KeepaliveIdle    time.Duration   // PING after so long without a frame; 0: 3 s; negative: never
-	KeepaliveTimeout time.Duration   // dead after so long without a frame; 0: 10 s
-	WriteTimeout     time.Duration   // a peer that takes nothing of what waits for so long is gone; 0: 10 s
-	Encodings        uint64          // bit set announced to the peer
-	Account          *budget.Account // of [Charge], which the session owns; nil: none
-	Handler          Handler         // nil on the caller's side
-	Pool             *Pool           // runs handlers; required with Handler
-	Ended            func(*Session)  // nil, or runs once when the session has ended; must not block
-	Logger           *slog.Logger
-	// Identity is what the peer is told: of a server who it is, of a caller whom
-	// it wants. CheckPeer, if not nil, judges what the peer has told; its error
-	// refuses the session.
-	Identity  wire.Identity
-	CheckPeer func(wire.Identity) error
-}
-
-func (c Config) withDefaults() Config {
-	def := func(v *int, d int) {
-		if *v <= 0 {
-			*v = d
-		}
-	}
-	def(&c.MaxStreams, wire.DefaultMaxStreams)
-	c.MaxStreams = min(c.MaxStreams, wire.MaxMaxStreams)
-	def(&c.StreamWindow, wire.DefaultStreamWindow)
-	c.StreamWindow = min(max(c.StreamWindow, wire.MinWindow), wire.MaxWindow)
-	def(&c.MaxStreamWindow, 1<<20)
-	c.MaxStreamWindow = min(max(c.MaxStreamWindow, c.StreamWindow), wire.MaxWindow)
-	def(&c.SessionWindow, wire.DefaultSessionWindow)
-	c.SessionWindow = min(max(c.SessionWindow, wire.MinWindow), wire.MaxWindow)
-	def(&c.SessionBuffer, 64<<20)
-	if c.KeepaliveIdle == 0 {
-		c.KeepaliveIdle = 3 * time.Second
-	}
-	if c.KeepaliveTimeout <= 0 {
-		c.KeepaliveTimeout = 10 * time.Second
-	}
-	if c.WriteTimeout <= 0 {
-		c.WriteTimeout = 10 * time.Second
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	return c
-}
-
-// A Handler serves the streams of a server's sessions.
-type Handler interface {
-	// Procedure returns what the reader must know of a procedure.
-	Procedure(procedure string) ProcedureInfo
-	// Serve serves one stream and calls [Stream.Finish] once. It runs on a
-	// goroutine of the pool.
-	Serve(st *Stream)
-}
-
-// A ProcedureInfo is what the reader must know of a procedure before its handler runs.
-type ProcedureInfo struct {
-	MaxReceive int    // most bytes of one request
-	LimitSetBy string // the option or the directive that sets MaxReceive, for errors
-	Entry      any    // the handler's own, which the Stream keeps
-	Inline     bool   // the handler never blocks and runs on the reader
-	// Private says that nothing uses the Stream after Finish, so that it may be
-	// used again, if the whole of the request came with OPEN.
-	Private bool
-}
 
 // A Session is one multiplexed session over one connection. All methods are safe for
 // concurrent use.
@@ -169,69 +56,59 @@ type Session struct {
 	server bool
 	peer   wire.Settings
 
-	// The send side, guarded by wmu: see writer.go and send.go.
-	wmu        sync.Mutex
-	some       someWriter           // the connection, if it is one
-	head       [wire.HeaderLen]byte // of who has the writing role
-	wbuf       []byte
-	wspare     []byte
-	counted    int64 // bytes of the account for wbuf, for what is being written, and for wspare
-	settled    bool  // nothing is counted any more
-	calls      int64 // OPEN and STATUS frames in wbuf
-	writing    bool
-	werr       error
-	waiters    []*Stream         // senders that wait for credit or room, in order
-	credit     int64             // bytes the peer takes on the session
-	procedures map[string]uint32 // the numbers of those that the peer knows
-	kick       chan struct{}
-	writeSeq   atomic.Uint64 // odd while the writer goroutine writes
+	life    lifetime   // has no lock
+	ids     ids        // has its own lock
+	table   table      // has no lock
+	streams streamPool // has no lock
+	mem     memory     // has no lock
+	tick    ticker     // has its own lock
 
-	// The receive side. The reader's fields belong to who has the role.
-	in       input
-	procs    []string     // server: procedure names by number-1
-	corked   bool         // the reader has the writing role, see cork
-	foresees bool         // the connection says when a read may wait
-	owed     int64        // session credit not yet returned
-	now      time.Time    // clock at the last read of the connection
-	lastRecv atomic.Int64 // the same for the tick
-
-	role       role          // of reading, caller's side
-	wakeReader chan struct{} // the reader goroutine takes the role
-	woken      atomic.Int64  // callers and handlers that were woken and do not run yet
-	lone       atomic.Uint64 // counts calls that read for themselves; odd while one does
-	parked     atomic.Bool
-
-	life    lifetime
-	ids     ids
-	table   table
-	streams sync.Pool // of *Stream
-	mem     memory
-	tick    ticker
+	out     sender   // has its own lock
+	in      receiver // belongs to the holder of the reading role
+	reading reading  // has no lock
+	woken   wakeups  // has no lock
 }
 
-// ErrClosed is the reason of a session that this side closed.
-var ErrClosed = errors.New("session closed")
+// A receiver is what the reader of a session needs. It belongs to the holder of the
+// reading role.
+type receiver struct {
+	input
+	window sessionWindow
+	names  procedureNames
+	cork   cork
+}
 
 // New starts a session on a connection and waits until the peer has said its
 // SETTINGS. It owns the connection, also when it fails. timeout bounds the wait.
 // before, if not nil, runs with the session before the first stream.
 func New(conn Conn, cfg Config, timeout time.Duration, before func(*Session)) (*Session, error) {
-	s := &Session{
-		conn: conn, cfg: cfg.withDefaults(), server: cfg.Handler != nil,
-		kick: make(chan struct{}, 1), wakeReader: make(chan struct{}, 1), role: make(role, 1),
-	}
+	s := &Session{conn: conn, cfg: cfg.withDefaults(), server: cfg.Handler != nil}
 	s.life.init()
-	s.mem.account, s.mem.most = s.cfg.Account, int64(s.cfg.SessionBuffer)
-	s.some, _ = conn.(someWriter)
-	s.in = input{conn: conn, b: make([]byte, firstBuffer), resume: s.resumeReading}
-	own := wire.Settings{
-		Version: wire.Version, MaxStreams: uint64(s.cfg.MaxStreams), StreamWindow: uint64(s.cfg.StreamWindow),
-		SessionWindow: uint64(s.cfg.SessionWindow), Encodings: s.cfg.Encodings, Identity: s.cfg.Identity,
+	s.in.init(conn)
+	if err := s.handshake(timeout); err != nil {
+		if errors.Is(err, wire.ErrVersion) {
+			conn.Write(goAwayFrame(wire.ReasonVersion, err.Error()))
+		}
+		conn.Close()
+		discharge(cfg.Account)
+		return nil, fmt.Errorf("session handshake: %w", err)
 	}
+	s.init()
+	if before != nil {
+		before(s)
+	}
+	go s.out.writeLoop()
+	go s.readLoop()
+	return s, nil
+}
+
+// handshake sends SETTINGS, reads those of the peer and has them judged.
+func (s *Session) handshake(timeout time.Duration) error {
+	own := s.cfg.settings()
 	payload := own.Append(nil)
 	frame := append(wire.MakeHeader(wire.TypeSettings, 0, 0, len(payload)).Append(nil), payload...)
-	cut := time.AfterFunc(timeout, func() { conn.Close() })
-	_, err := conn.Write(frame)
+	cut := time.AfterFunc(timeout, func() { s.conn.Close() })
+	_, err := s.conn.Write(frame)
 	if err == nil {
 		err = s.readSettings()
 	}
@@ -240,64 +117,37 @@ func New(conn Conn, cfg Config, timeout time.Duration, before func(*Session)) (*
 	}
 	if err == nil && s.cfg.CheckPeer != nil {
 		if err = s.cfg.CheckPeer(s.peer.Identity); err != nil {
-			Refuse(conn, err.Error())
+			Refuse(s.conn, err.Error())
 		}
 	}
-	if err != nil {
-		if errors.Is(err, wire.ErrVersion) {
-			conn.Write(goAwayFrame(wire.ReasonVersion, err.Error()))
-		}
-		conn.Close()
-		discharge(cfg.Account)
-		return nil, fmt.Errorf("session handshake: %w", err)
-	}
-	s.credit = int64(s.peer.SessionWindow)
+	return err
+}
+
+// init prepares the parts of a session, now that the peer's settings are known.
+func (s *Session) init() {
 	limit := uint64(s.cfg.MaxStreams)
+	s.out.init(s)
+	s.out.credit = int64(s.peer.SessionWindow)
 	if !s.server {
 		limit = s.peer.MaxStreams
-		s.procedures = map[string]uint32{}
+		s.out.numbers = procedureNumbers{}
 	}
 	s.table.init(limit)
 	s.ids.limit, s.ids.ended = uint32(limit), s.life.ended
-	s.now = time.Now()
-	s.lastRecv.Store(s.now.UnixNano())
+	s.mem.account, s.mem.most = s.cfg.Account, int64(s.cfg.SessionBuffer)
+	s.reading.init()
+	s.in.window.size = int64(s.cfg.SessionWindow)
+	s.in.now = time.Now()
+	s.in.lastRead.Store(s.in.now.UnixNano())
+	c, foresees := s.conn.(foresighted)
+	s.in.cork = cork{out: &s.out, life: &s.life, woken: &s.woken, always: s.server || !foresees}
+	if foresees {
+		c.BeforeRead(s.in.cork.pull)
+	}
 	s.tick.start(s)
-	if l, ok := conn.(foresighted); ok {
-		s.foresees = true
-		l.BeforeRead(s.uncork)
-	}
-	if before != nil {
-		before(s)
-	}
-	go s.writeLoop()
-	go s.readLoop()
-	return s, nil
 }
 
-// Refuse tells a peer on a new connection that it is not welcome, and why.
-func Refuse(conn Conn, why string) {
-	conn.Write(goAwayFrame(wire.ReasonRefused, why))
-}
-
-func goAwayFrame(reason byte, text string) []byte {
-	p := append([]byte{reason}, text[:min(len(text), 512)]...)
-	return append(wire.MakeHeader(wire.TypeGoAway, 0, 0, len(p)).Append(nil), p...)
-}
-
-// CutAll ends every served stream at once with an outcome; the handlers'
-// contexts end with cause.
-func (s *Session) CutAll(code byte, message string, cause error) {
-	status := statusOf(&Error{Code: code, Message: message})
-	s.table.each(func(st *Stream) {
-		st.mu.Lock()
-		if st.owner != s {
-			st.mu.Unlock()
-			return
-		}
-		st.cutLocked(status, cause)
-	})
-}
-
+// readSettings reads the first frame of the peer.
 func (s *Session) readSettings() error {
 	h, err := s.in.header()
 	if err == nil {
@@ -306,21 +156,48 @@ func (s *Session) readSettings() error {
 	if err != nil {
 		return err
 	}
-	if h.Type() == wire.TypeGoAway {
-		p, err := s.in.payload(h.Len())
-		if err != nil {
-			return err
-		}
-		return goAwayError(p)
-	}
-	if h.Type() != wire.TypeSettings {
-		return fmt.Errorf("want a SETTINGS frame, got %v", h.Type())
+	if t := h.Type(); t != wire.TypeSettings && t != wire.TypeGoAway {
+		return fmt.Errorf("want a SETTINGS frame, got %v", t)
 	}
 	p, err := s.in.payload(h.Len())
 	if err != nil {
 		return err
 	}
+	if h.Type() == wire.TypeGoAway {
+		return goAwayError(p)
+	}
 	return s.peer.Parse(p)
+}
+
+// Refuse tells a peer on a new connection that it is not welcome, and why.
+func Refuse(conn Conn, why string) {
+	conn.Write(goAwayFrame(wire.ReasonRefused, why))
+}
+
+// goAwayPayload is the payload of a GOAWAY frame.
+func goAwayPayload(reason byte, text string) []byte {
+	return append([]byte{reason}, text[:min(len(text), maxGoAwayText)]...)
+}
+
+// maxGoAwayText is how many bytes of a reason are sent.
+const maxGoAwayText = 512
+
+func goAwayFrame(reason byte, text string) []byte {
+	p := goAwayPayload(reason, text)
+	return append(wire.MakeHeader(wire.TypeGoAway, 0, 0, len(p)).Append(nil), p...)
+}
+
+// goAway sends GOAWAY, before the connection closes if that is next.
+func (s *Session) goAway(reason byte, text string) {
+	p := goAwayPayload(reason, text)
+	s.out.now(wire.MakeHeader(wire.TypeGoAway, 0, 0, len(p)), p)
+}
+
+// protocolError says GOAWAY because the peer broke the protocol, and returns why
+// the session ends.
+func (s *Session) protocolError(err error) error {
+	s.goAway(wire.ReasonProtocol, err.Error())
+	return fmt.Errorf("the peer broke the protocol: %w", err)
 }
 
 // Closed is closed when the session has ended; [Session.Err] says why.
@@ -348,16 +225,12 @@ func (s *Session) Queued() int { return int(s.ids.waiting.Load()) }
 // Buffered returns the bytes that have come and not been consumed.
 func (s *Session) Buffered() int64 { return s.mem.buffered.Load() }
 
-// Unread returns how many of the buffered bytes are whole messages that nobody
-// has begun to take.
+// Unread returns how many of the buffered bytes are whole messages that no
+// receiver has begun to take.
 func (s *Session) Unread() int64 { return s.mem.unread.Load() }
 
 // Blocked returns how many senders wait: for credit of the peer, or for the connection.
-func (s *Session) Blocked() int {
-	s.wmu.Lock()
-	defer s.wmu.Unlock()
-	return len(s.waiters)
-}
+func (s *Session) Blocked() int { return s.out.blocked() }
 
 // Close ends the session at once. Streams in flight fail.
 func (s *Session) Close() { s.fail(ErrClosed) }
@@ -372,11 +245,12 @@ func (s *Session) Drain() <-chan struct{} {
 // fail ends the session: everything that waits on it is woken with err.
 func (s *Session) fail(err error) { s.life.end(err, s.cut) }
 
-// cut is the rest of fail, when Err tells already.
+// cut is the rest of fail, when Err tells already. Whoever begins something looks
+// at Err after it can be found here, so that nothing is left waiting.
 func (s *Session) cut() {
 	s.tick.stop()
 	err := s.Err()
-	if s.server { // before Recv and Send tell
+	if s.server { // before Recv and Send tell the handlers
 		s.table.each(func(st *Stream) {
 			st.mu.Lock()
 			if st.owner == s {
@@ -385,36 +259,13 @@ func (s *Session) cut() {
 			st.mu.Unlock()
 		})
 	}
-	s.wmu.Lock()
-	s.werr = err
-	ws := s.waiters
-	s.waiters = nil
-	for _, st := range ws {
-		st.wakeSender()
-	}
-	s.wmu.Unlock()
-	s.conn.Close()
+	s.out.close(err)
+	s.conn.Close() // ends the read and the write that wait
 	s.ids.wakeAll()
 	s.table.each(func(st *Stream) { st.sessionFailed(s) })
 	s.life.setIdle()
-	s.wakeParked() // so that it ends
+	s.reading.unpark() // so that it ends
 	if s.cfg.Ended != nil {
 		s.cfg.Ended(s)
-	}
-}
-
-// protocolError ends the session because the peer broke the protocol.
-func (s *Session) protocolError(err error) error {
-	s.goAway(wire.ReasonProtocol, err.Error())
-	return fmt.Errorf("the peer broke the protocol: %w", err)
-}
-
-func (s *Session) goAway(reason byte, text string) {
-	p := append([]byte{reason}, text[:min(len(text), 512)]...)
-	s.wmu.Lock()
-	lead := s.controlLocked(wire.MakeHeader(wire.TypeGoAway, 0, 0, len(p)), p)
-	s.wmu.Unlock()
-	if lead {
-		s.flush(flushNow) // before the connection closes, if that is next
 	}
 }

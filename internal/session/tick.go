@@ -13,6 +13,12 @@ import (
 // what such a call may take to notice that its context has ended.
 const fastTick = 10 * time.Millisecond
 
+// start is the origin of nanotime.
+var start = time.Now()
+
+// nanotime is a clock that costs little and never goes back.
+func nanotime() int64 { return int64(time.Since(start)) }
+
 // A ticker looks after what has no goroutine of its own: a lone caller that takes
 // long, a reader that has been parked for long, keepalive, a stalled write,
 // the memory of an idle session. A timer runs [ticker.tick].
@@ -68,15 +74,15 @@ func (t *ticker) tick() {
 	defer t.mu.Unlock()
 	now := time.Now()
 	t.watchLone()
-	ping, err := t.alive.step(now, s.lastRecv.Load(), s.unsent)
+	ping, err := t.alive.step(now, s.in.lastRead.Load(), s.out.unsent)
 	if err != nil {
 		s.fail(err)
 		return
 	}
 	if ping {
-		s.control(wire.MakeHeader(wire.TypePing, 0, 0, 8), make([]byte, 8))
+		s.out.control(wire.MakeHeader(wire.TypePing, 0, 0, 8), make([]byte, 8))
 	}
-	if t.stall.stalled(now, s.writeSeq.Load()) {
+	if t.stall.stalled(now, s.out.writes.Load()) {
 		s.fail(fmt.Errorf("the peer has not read for %v", s.cfg.WriteTimeout))
 		return
 	}
@@ -85,9 +91,7 @@ func (t *ticker) tick() {
 		next = t.interval
 		s.mem.settle()
 		if s.life.inflight.Load() == 0 {
-			s.wmu.Lock()
-			s.dropBuffersLocked()
-			s.wmu.Unlock()
+			s.out.dropBuffers()
 		}
 	}
 	t.timer.Reset(next)
@@ -102,18 +106,18 @@ func (t *ticker) tick() {
 // reader goroutine reads again, so that an idle session hears its peer.
 func (t *ticker) watchLone() {
 	s := t.s
-	lone := s.lone.Load()
+	lone := s.reading.lone.Load()
 	switch {
 	case lone != t.loneSeen:
 		t.loneSeen, t.loneIdle = lone, 0
 	case lone%2 == 1: // the same call as at the last tick
-		s.interruptLone()
+		s.in.interrupt()
 	default:
 		if t.loneIdle++; t.loneIdle < 5 {
 			return
 		}
 		t.loneIdle = 0
-		s.wantReader()
+		s.reading.want()
 		t.fast.Store(false)
 	}
 }

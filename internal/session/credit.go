@@ -1,0 +1,243 @@
+package session
+
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+)
+
+const (
+	// maxCredit is how much credit a peer may give in all.
+	maxCredit = 1 << 40
+	// streamPause is how soon after another a message of a stream counts as one
+	// of a sequence: see [sending.flushMode].
+	streamPause = 100 * time.Microsecond
+)
+
+// errCredit is how a peer breaks the protocol that gives more than maxCredit.
+var errCredit = fmt.Errorf("more credit than %d bytes", int64(maxCredit))
+
+// A sending is the send side of one stream. It is part of the [Stream].
+type sending struct {
+	// Of the goroutine that sends.
+	lastLead int64 // when a message last found nobody writing
+	joined   bool  // a message since then found another that writes
+
+	turned atomic.Bool // a message has been received since flushMode last looked
+	done   atomic.Bool // nothing more is to be sent
+	opened atomic.Bool // OPEN is in the write buffer or further; set under sender.mu
+
+	// Guarded by sender.mu.
+	credit int64         // bytes that the peer takes on the stream
+	err    error         // why nothing more can be sent; io.EOF: the peer has ended the stream
+	wake   chan struct{} // has a token when a wait may be over; made at the first wait
+	want   int64         // while waits: the cost that is waited for
+	room   int           // while waits: how small the write buffer must be
+	waits  bool          // it is in sender.waiters
+}
+
+// reset prepares p for a call. No other goroutine uses it.
+func (p *sending) reset(opened bool, credit int64) {
+	p.lastLead, p.joined = 0, false
+	p.turned.Store(false)
+	p.done.Store(false)
+	p.opened.Store(opened)
+	p.credit, p.err = credit, nil
+}
+
+// flushMode decides who writes a message of a stream that finds no other writer:
+// the sender while it sends now and then, for the sake of latency; the writer
+// goroutine when one message follows another, so that many share a write. A
+// stream whose messages answer messages sends now and then, however quick it is.
+func (p *sending) flushMode() flushMode {
+	now := nanotime()
+	quick := p.joined || now-p.lastLead < int64(streamPause)
+	p.joined, p.lastLead = false, now
+	if quick && !p.turned.Swap(false) {
+		return flushAsync
+	}
+	return flushNow
+}
+
+// lostLocked is the error of sending on a session that has ended. A call that has
+// not been opened is one that no handler will see, since nothing is sent any more.
+func (o *sender) lostLocked(p *sending) error {
+	if p.opened.Load() {
+		return lost(o.err)
+	}
+	return unprocessed(lost(o.err))
+}
+
+// reserve waits until a frame with n message bytes may be appended for p, and
+// takes the credit. It returns with mu held if err is nil, so that the frame is
+// appended in the order in which credit was taken. If done is closed first it
+// fails with errInterrupted.
+//
+// Parts of large messages wait for each other, in the order in which they came,
+// so that two large messages share the connection evenly. A small message passes
+// those that wait.
+func (o *sender) reserve(p *sending, n int, done <-chan struct{}) error {
+	cost := int64(n + wire.FrameCost)
+	room := roomSmall
+	if n >= bulk {
+		room = roomBulk
+	}
+	o.mu.Lock()
+	turn := n < bulk || len(o.waiters) == 0
+	for {
+		switch {
+		case o.err != nil:
+			err := o.lostLocked(p)
+			o.mu.Unlock()
+			return err
+		case p.err != nil:
+			err := p.err
+			o.wakeLocked() // the room that p was woken for is another's
+			o.mu.Unlock()
+			return err
+		case turn && len(o.buf) < room && o.takeLocked(p, cost):
+			return nil
+		}
+		if err := o.waitLocked(p, cost, room, turn, done); err != nil {
+			return err
+		}
+		turn = true
+		o.mu.Lock()
+	}
+}
+
+// takeLocked takes the credit for a frame of a cost, or reports false.
+func (o *sender) takeLocked(p *sending, cost int64) bool {
+	if p.credit < cost || o.credit < cost {
+		return false
+	}
+	p.credit -= cost
+	o.credit -= cost
+	return true
+}
+
+// takeForLastLocked takes the credit for the last message of a served stream, of n
+// bytes, if there is room for it in the buffer and credit, or reports false. On a
+// session that has ended there is nothing to wait for.
+func (o *sender) takeForLastLocked(p *sending, n int) bool {
+	return o.err != nil || len(o.buf) <= roomSmall && o.takeLocked(p, int64(n+wire.FrameCost))
+}
+
+// waitLocked waits until p may be able to go on. If done is closed first it
+// returns errInterrupted. mu is held before, not after.
+func (o *sender) waitLocked(p *sending, cost int64, room int, turn bool, done <-chan struct{}) error {
+	p.want, p.room = cost, room
+	if p.wake == nil {
+		p.wake = make(chan struct{}, 1)
+	}
+	if !p.waits {
+		p.waits = true
+		o.waiters = append(o.waiters, p)
+	}
+	if !turn { // it may be able to go on at once: those before it may wait for credit of their own
+		o.wakeLocked()
+	}
+	wake := p.wake
+	o.mu.Unlock()
+	select {
+	case <-wake:
+		return nil
+	case <-done:
+	}
+	o.mu.Lock()
+	o.leaveLocked(p)
+	o.wakeLocked() // the room that p was woken for is another's
+	o.mu.Unlock()
+	return errInterrupted
+}
+
+// wakeLocked wakes the waiters that can go on, in the order in which they came. It
+// reckons with what those it wakes will take.
+func (o *sender) wakeLocked() {
+	if len(o.waiters) == 0 {
+		return
+	}
+	credit, size := o.credit, len(o.buf)
+	o.waiters = slices.DeleteFunc(o.waiters, func(p *sending) bool {
+		ok := p.err != nil || p.credit >= p.want && credit >= p.want && size < p.room
+		if ok {
+			credit -= p.want
+			size += int(p.want)
+			p.waits = false
+			p.signal()
+		}
+		return ok
+	})
+}
+
+// signal wakes the goroutine that waits for p. A token that is there already
+// serves as well.
+func (p *sending) signal() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// leaveLocked takes p out of the line of waiters and reports whether it was there.
+func (o *sender) leaveLocked(p *sending) bool {
+	if !p.waits {
+		return false
+	}
+	p.waits = false
+	o.waiters = slices.DeleteFunc(o.waiters, func(w *sending) bool { return w == p })
+	return true
+}
+
+// addCredit lets a stream send n bytes more, or the session if p is nil.
+func (o *sender) addCredit(p *sending, n int64) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	credit := &o.credit
+	if p != nil {
+		credit = &p.credit
+	}
+	if *credit += n; *credit > maxCredit {
+		return errCredit
+	}
+	o.wakeLocked()
+	return nil
+}
+
+// stop makes every later send on p fail with err.
+func (o *sender) stop(p *sending, err error) {
+	o.mu.Lock()
+	o.stopLocked(p, err)
+	o.mu.Unlock()
+}
+
+// stopLocked is stop. The first error stays.
+func (o *sender) stopLocked(p *sending, err error) {
+	if p.err == nil {
+		p.err = err
+	}
+	if o.leaveLocked(p) {
+		p.signal()
+	}
+}
+
+// close makes everything fail that sends or waits to send, because of err.
+func (o *sender) close(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.err = err
+	for _, p := range o.waiters {
+		p.signal() // waits stays true: nothing looks at the line any more
+	}
+	o.waiters = nil
+}
+
+// blocked returns how many streams wait for credit or room.
+func (o *sender) blocked() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.waiters)
+}

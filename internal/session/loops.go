@@ -1,0 +1,267 @@
+package session
+
+import (
+	"errors"
+	"runtime"
+
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+)
+
+// This file is what moves bytes: the loop that writes what others have appended,
+// and the loop that reads frames and has them handled.
+
+// A flushMode says who writes what was just appended.
+type flushMode uint8
+
+const (
+	flushNow    flushMode = iota // the appending goroutine, at once
+	flushYield                   // the same, after others have run once
+	flushAsync                   // the writer goroutine
+	flushStream                  // as [sending.flushMode] decides
+)
+
+// maxRounds is how often a goroutine that appended looks whether others have
+// appended more meanwhile, before it leaves them to the writer goroutine.
+const maxRounds = 4
+
+// flush writes what the buffer holds, and what others add meanwhile, and gives
+// the writing role back. The caller has the role. It never waits for the peer to
+// read: callers have a context to honour, and a reader that waited for a peer whose
+// reader waits for it would wait for ever. The writer goroutine writes what the
+// connection does not take at once.
+func (o *sender) flush(mode flushMode) {
+	switch {
+	case mode == flushAsync || o.some == nil:
+		o.kick <- struct{}{} // has room: only the holder of the role sends
+		return
+	case mode == flushYield:
+		runtime.Gosched()
+	}
+	o.mu.Lock()
+	for rounds := 0; len(o.buf) > 0 && o.err == nil; rounds++ {
+		if rounds == maxRounds || !o.writeSomeLocked() {
+			o.mu.Unlock()
+			o.kick <- struct{}{}
+			return
+		}
+	}
+	o.writing = false
+	o.wakeLocked() // here too: dataLocked may have written a large part past the buffer
+	o.mu.Unlock()
+}
+
+// writeSomeLocked writes the buffer, and reports whether the connection has taken all
+// of it. mu is held before and after, not during.
+func (o *sender) writeSomeLocked() (done bool) {
+	b := o.takeBufferLocked()
+	done = o.writeSome(b, nil)
+	o.mu.Lock()
+	o.keepBufferLocked(b)
+	return done
+}
+
+// writeSome writes two slices as one, and reports whether the connection has taken all
+// of them. The caller has the writing role.
+func (o *sender) writeSome(a, b []byte) (done bool) {
+	done, err := o.some.WriteSome(a, b)
+	if err != nil {
+		o.fail(err)
+	}
+	return done
+}
+
+// takeBufferLocked takes the buffer to write it, and unlocks mu.
+func (o *sender) takeBufferLocked() []byte {
+	b := o.buf
+	o.calls = 0
+	o.buf = o.spare[:0]
+	o.spare = nil
+	o.wakeLocked() // there is room again
+	o.mu.Unlock()
+	return b
+}
+
+// keepBufferLocked keeps a buffer that was written for the next round.
+func (o *sender) keepBufferLocked(b []byte) {
+	if cap(b) <= keepBuffer {
+		o.spare = b
+	}
+}
+
+// writeLoop is the writer goroutine. It has the writing role from each kick until
+// the buffer is empty, and ends with the session.
+func (o *sender) writeLoop() {
+	for {
+		select {
+		case <-o.kick:
+		case <-o.ended:
+			return
+		}
+		if o.some != nil {
+			o.writeWaiting(o.some.Flush) // what WriteSome left comes first
+		}
+		o.mu.Lock()
+		for len(o.buf) > 0 && o.err == nil {
+			b := o.takeBufferLocked()
+			o.writeWaiting(func() error {
+				_, err := o.conn.Write(b)
+				return err
+			})
+			o.mu.Lock()
+			o.keepBufferLocked(b)
+		}
+		o.writing = false
+		o.mu.Unlock()
+	}
+}
+
+// writeWaiting runs a write that may wait for the peer; the tick watches it.
+func (o *sender) writeWaiting(write func() error) {
+	o.writes.Add(1)
+	err := write()
+	o.writes.Add(1)
+	if err != nil {
+		o.fail(err)
+	}
+}
+
+var (
+	// errRole is returned by read when the reading role is to be given up.
+	errRole = errors.New("reading role given up")
+	// errReaderExit is why a session ends whose inline handler has called
+	// runtime.Goexit.
+	errReaderExit = errors.New("an inline handler ended the goroutine that reads")
+)
+
+// readLoop is the reader goroutine. On a server it reads until the end. On a
+// caller's side it shares the reading role with lone callers: it parks when
+// nothing is in flight, and reads again when there is more than one call, or
+// after a pause, so that an idle session still hears its peer.
+func (s *Session) readLoop() {
+	defer s.fail(errReaderExit)
+	for {
+		s.reading.role.lock()
+		err := s.read(nil)
+		if err != errRole {
+			s.fail(err)
+			s.out.settle()
+			s.mem.settleAll()
+			s.reading.role.unlock()
+			return
+		}
+		s.reading.parked.Store(true)
+		s.reading.role.unlock()
+		s.tick.hurry()
+		if s.life.inflight.Load() > 0 { // a call that came between errRole and parked has woken nobody
+			s.reading.want()
+		}
+		<-s.reading.wake
+	}
+}
+
+// readAlone reads the connection on behalf of st, the only call in flight, until it
+// ends. If another goroutine reads, or the tick finds that it takes long, the
+// reader goroutine does.
+func (s *Session) readAlone(st *Stream) {
+	if !s.reading.parked.Load() || !s.reading.role.tryLock() {
+		s.reading.want()
+		return
+	}
+	s.reading.lone.Add(1)
+	s.tick.hurry()
+	err := s.read(st)
+	s.reading.lone.Add(1)
+	s.reading.role.unlock()
+	switch {
+	case err != errRole:
+		s.fail(err)
+	case !st.over() || s.life.inflight.Load() > 0:
+		s.reading.want()
+	}
+}
+
+// read takes frames from the connection and acts on them, until the connection fails or,
+// on a caller's side, the role is to be given up: by a lone caller when its
+// call has ended or the tick interrupts it, by the reader goroutine (lone nil)
+// when the last call in flight has ended.
+func (s *Session) read(lone *Stream) error {
+	err := s.readFrames(lone)
+	s.in.cork.pull()
+	return err
+}
+
+func (s *Session) readFrames(lone *Stream) error {
+	in := &s.in
+	ended := false // a call has ended since the role was taken
+	for {
+		if !in.whole(0) { // the next read may wait
+			if lone != nil && lone.over() || lone == nil && ended && !s.server && s.life.inflight.Load() == 0 {
+				return errRole
+			}
+			if in.cork.in && in.cork.enough() {
+				in.cork.pull()
+			}
+		}
+		h, err := in.header()
+		if err != nil {
+			if !isTimeout(err) {
+				return err
+			}
+			in.resume()
+			if lone != nil {
+				return errRole
+			}
+			continue
+		}
+		if err = h.Check(); err == nil {
+			err = s.handle(h, lone == nil)
+		}
+		if err != nil {
+			var conn *connError
+			if errors.As(err, &conn) {
+				return conn.err
+			}
+			return s.protocolError(err)
+		}
+		ended = ended || h.Type() == wire.TypeStatus
+	}
+}
+
+// handle acts on a frame whose header has been read. If mayCork is set and another
+// whole frame is there behind it, what both cause shares one write.
+func (s *Session) handle(h wire.Header, mayCork bool) (err error) {
+	in := &s.in
+	var p []byte
+	ahead := 0 // bytes before the next frame
+	if h.Type() == wire.TypeData {
+		ahead = h.Len() // onData takes the payload: straight into the message if it is large
+	} else if p, err = in.payload(h.Len()); err != nil {
+		return err
+	}
+	if mayCork && !in.cork.in && in.whole(ahead) {
+		in.cork.put()
+	}
+	switch h.Type() {
+	case wire.TypeData:
+		return s.onData(h)
+	case wire.TypeStatus:
+		return s.onStatus(h, p)
+	case wire.TypeOpen:
+		return s.onOpen(h, p)
+	case wire.TypeEnd:
+		return s.onEnd(h)
+	case wire.TypeReset:
+		return s.onReset(h, p)
+	case wire.TypeHeader:
+		return s.onHeader(h, p)
+	case wire.TypeCredit:
+		return s.onCredit(h, p)
+	case wire.TypePing:
+		s.out.control(wire.MakeHeader(wire.TypePong, 0, 0, len(p)), p)
+	case wire.TypeGoAway:
+		return s.onGoAway(p)
+	case wire.TypeSettings:
+		return errors.New("a second SETTINGS frame")
+	}
+	return nil // PONG: that it has come is enough; or an unknown frame that may be ignored
+}

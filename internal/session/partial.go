@@ -1,0 +1,82 @@
+package session
+
+// A partial is a large message while its parts come. It is guarded by Stream.mu,
+// but for the bytes of a part while the reader fills them, without the lock.
+//
+// Its memory grows with what has come, never with what the peer says will come.
+type partial struct {
+	b      []byte // what has come; a part that is being read counts already
+	cost   int64  // credit of the parts that was not returned
+	held   int64  // bytes that count as buffered: the room of b, and perMessage
+	coming bool   // a part has come, and the last has not
+}
+
+// charge returns how many bytes more count as buffered when a part of n bytes comes:
+// what the room of the message grows by.
+func (p *partial) charge(n int, more bool) int64 {
+	have := cap(p.b)
+	held := int64(partRoom(have, len(p.b)+n, more) - have)
+	if !p.coming {
+		held += perMessage
+	}
+	return held
+}
+
+// extend makes room for a part of n bytes, for which charge was held bytes, and returns
+// the room.
+func (p *partial) extend(n int, held int64, more bool) (dst []byte) {
+	if !p.coming {
+		p.coming, p.cost, p.held = true, 0, 0
+	}
+	p.held += held
+	size := len(p.b)
+	p.b = growPart(p.b, size+n, more)
+	return p.b[size:]
+}
+
+// drop returns how many bytes counted as buffered, and forgets the message.
+func (p *partial) drop() (held int64) {
+	held = p.held
+	*p = partial{}
+	return held
+}
+
+// partRoom is the room that a large message of size bytes so far, which has some
+// already, is to have: if more follow four times as much while it is little, so
+// that little is copied. Whoever sends smaller parts than this package does gets
+// no more than twice their size.
+func partRoom(have, size int, more bool) int {
+	room := size
+	switch {
+	case size <= have:
+		return have
+	case !more: // the last part: no room for others
+	case size < bulk:
+		room = 2 * size
+	case have < 2*part:
+		room = max(size, 2*part)
+	case have < 1<<20:
+		room = max(size, 4*have)
+	}
+	if room >= bulk {
+		room = bigCap(room) // the sizes that getBig has
+	}
+	return room
+}
+
+// growPart returns b, which holds a large message so far, with size bytes.
+func growPart(b []byte, size int, more bool) []byte {
+	if size <= cap(b) {
+		return b[:size]
+	}
+	room := partRoom(cap(b), size, more)
+	var grown []byte
+	if room >= bulk {
+		grown = getBig(room)[:size]
+	} else {
+		grown = make([]byte, size, room)
+	}
+	copy(grown, b)
+	putBig(b)
+	return grown
+}

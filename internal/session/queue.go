@@ -1,0 +1,141 @@
+package session
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/rpcnet-go/rpcnet/internal/wire"
+)
+
+const (
+	// bigMark stands in a queue in place of the length of a message for one in
+	// bigs.
+	bigMark = math.MaxUint32
+	// perMessage is what a message or a part counts as buffered beside its
+	// bytes: its length in the queue, so that empty messages count too.
+	perMessage = 4
+	// keepQueue is how large the queue of a stream may be that waits. A larger one
+	// is of the sizes of large messages and goes back to where those come from.
+	keepQueue = 4 << 10
+)
+
+// A bigMessage is a message that came in parts or does not fit a queue well.
+type bigMessage struct {
+	b    []byte
+	cost int64 // credit still to return when it is taken
+	held int64 // bytes that count as buffered
+}
+
+// A queue has messages that have come whole and were not taken: small ones one
+// behind the other in one slice, each after its length, so that many messages cost
+// no allocation each. It is guarded by Stream.mu; the receiver swaps the whole of
+// it with what it has used up ([cursor]).
+type queue struct {
+	b    []byte       // length uint32, bytes; or bigMark for the next of bigs
+	bigs []bigMessage // large messages, in order
+}
+
+func (q *queue) empty() bool { return len(q.b) == 0 }
+
+// push adds a message, which it copies, and returns how many bytes count as
+// buffered.
+func (q *queue) push(p []byte) (held int64) {
+	q.grow(perMessage + len(p))
+	q.b = binary.LittleEndian.AppendUint32(q.b, uint32(len(p)))
+	q.b = append(q.b, p...)
+	return perMessage + int64(len(p))
+}
+
+// pushBig adds a large message, which it keeps.
+func (q *queue) pushBig(m bigMessage) {
+	q.bigs = append(q.bigs, m)
+	q.b = binary.LittleEndian.AppendUint32(q.b, bigMark)
+}
+
+// grow makes room for n bytes more.
+func (q *queue) grow(n int) {
+	need := len(q.b) + n
+	if need <= cap(q.b) || need <= keepQueue {
+		return // append does it
+	}
+	grown := append(getBig(max(need, 2*cap(q.b)))[:0], q.b...)
+	putBig(q.b)
+	q.b = grown
+}
+
+// held returns how many bytes of the queue count as buffered.
+func (q *queue) held() int64 {
+	n := int64(len(q.b))
+	for _, m := range q.bigs {
+		n += m.held - perMessage // b has the mark
+	}
+	return n
+}
+
+// clear empties the queue.
+func (q *queue) clear() { q.b, q.bigs = q.b[:0], nil }
+
+// A cursor is what the receiver of a stream has taken from the queue and walks
+// through. It belongs to the goroutine that receives.
+type cursor struct {
+	b         []byte // messages as in a queue
+	at        int    // where the next one begins
+	bigs      []bigMessage
+	last      []byte // the large message that Recv returned last
+	credit    int64  // consumed and not yet returned to the peer
+	creditMin int64  // how much of it is worth a frame
+}
+
+// reset prepares c for a call whose window is size bytes.
+func (c *cursor) reset(size int64) {
+	c.b, c.at, c.bigs, c.last = c.b[:0], 0, nil, nil
+	c.credit, c.creditMin = 0, size/4
+}
+
+// more reports whether c has another message.
+func (c *cursor) more() bool { return c.at < len(c.b) }
+
+// swap takes all messages of q and leaves it what c has used up.
+func (c *cursor) swap(q *queue) {
+	c.b, q.b = q.b, c.b[:0]
+	c.at = 0
+	c.bigs, q.bigs = q.bigs, nil
+}
+
+// next returns the next message, which is valid until the next call, and its
+// credit. The memory of the large message before it is used again.
+func (c *cursor) next() (msg []byte, cost int64) {
+	n := binary.LittleEndian.Uint32(c.b[c.at:])
+	c.at += perMessage
+	c.dropLast()
+	if n == bigMark {
+		m := c.bigs[0]
+		c.bigs = c.bigs[1:]
+		c.last = m.b
+		return m.b, m.cost
+	}
+	msg = c.b[c.at : c.at+int(n) : c.at+int(n)]
+	c.at += int(n)
+	return msg, int64(n) + wire.FrameCost
+}
+
+// dropLast gives the memory of the last large message back.
+func (c *cursor) dropLast() {
+	if c.last != nil {
+		putBig(c.last)
+		c.last = nil
+	}
+}
+
+// dropMemory gives up the memory that a burst of messages needed in a queue and its
+// cursor. Both must be used up.
+func dropMemory(q *queue, c *cursor) {
+	if cap(q.b) > keepQueue {
+		putBig(q.b)
+		q.b = nil
+	}
+	if cap(c.b) > keepQueue {
+		putBig(c.b)
+		c.b, c.at = nil, 0
+	}
+}

@@ -1,0 +1,157 @@
+package session
+
+import "io"
+
+// Recv returns the next message, which is valid until the next Recv. io.EOF
+// says that no more come: on the caller's side [Stream.Status] has the outcome.
+// It waits; done interrupts. Not safe for concurrent use with itself.
+func (st *Stream) Recv(done <-chan struct{}) ([]byte, error) {
+	for {
+		if st.recv.more() {
+			return st.next(), nil
+		}
+		if err := st.refill(done); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// RecvOwned is Recv of a stream that waits for nothing; the message is the
+// caller's to keep.
+func (st *Stream) RecvOwned() ([]byte, error) {
+	msg, err := st.Recv(nil)
+	if err != nil {
+		return nil, err
+	}
+	if st.recv.last != nil { // a large message has memory of its own
+		st.recv.last = nil
+		return msg, nil
+	}
+	return append(make([]byte, 0, len(msg)), msg...), nil
+}
+
+// next returns the next message of the cursor, which has one, and gives its credit
+// back to the peer, a quarter of the window at a time.
+func (st *Stream) next() []byte {
+	c := &st.recv
+	msg, cost := c.next()
+	if c.credit += cost; c.credit < c.creditMin {
+		return msg
+	}
+	n := c.credit
+	c.credit = 0
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.end.noMore && !st.end.done { // else the peer sends no more
+		st.grantLocked(n)
+		c.creditMin = st.in.window.size / 4
+	}
+	return msg
+}
+
+// grantLocked lets the peer send n bytes more, or more than that if the window
+// grows.
+func (st *Stream) grantLocked(n int64) {
+	s := st.s
+	n = st.in.window.grant(n, nanotime(), int64(s.cfg.MaxStreamWindow), &s.mem)
+	s.out.giveCredit(st.id, n) // under mu: later the id may be another call's
+}
+
+// refill swaps in what has come, or waits for it. A goroutine that waits here
+// keeps its stack: it and what it calls use little of it.
+func (st *Stream) refill(done <-chan struct{}) error {
+	for {
+		ready, err := st.swap()
+		if ready || err != nil {
+			return err
+		}
+		if done == nil {
+			<-st.wait.wake
+		} else if err := st.waitFor(done); err != nil {
+			return err
+		}
+	}
+}
+
+// swap moves what has come into the cursor, which is used up. If there is nothing
+// and more may come, it leaves waiting set.
+func (st *Stream) swap() (ready bool, err error) {
+	st.mu.Lock()
+	taken := st.in.taking
+	st.in.taking = 0
+	switch {
+	case !st.in.queue.empty():
+		st.takeAllLocked()
+		ready = true
+	case st.end.err != nil:
+		err = st.end.err
+	case st.end.noMore:
+		err = io.EOF
+	default:
+		st.creditPartLocked()
+		st.wait.waiting = true
+		dropMemory(&st.in.queue, &st.recv)
+	}
+	st.mu.Unlock()
+	if taken > 0 || ready {
+		st.s.mem.release(taken)
+	}
+	return ready, err
+}
+
+// creditPartLocked gives the credit of the large message that comes back, if one
+// does, since it is the next that the receiver waits for: it may be larger than
+// the window.
+func (st *Stream) creditPartLocked() {
+	n := st.in.part.cost
+	st.in.part.cost = 0
+	st.in.window.allowance += n
+	st.s.out.giveCredit(st.id, n) // under mu: later the id may be another call's
+}
+
+// takeAllLocked moves what has come into the cursor, which is used up.
+func (st *Stream) takeAllLocked() {
+	held := st.in.queue.held()
+	st.recv.swap(&st.in.queue)
+	st.in.taking = held
+	st.out.turned.Store(true)
+	st.s.mem.unread.Add(-held)
+}
+
+// waitFor waits until it is woken, or done is closed.
+func (st *Stream) waitFor(done <-chan struct{}) error {
+	select {
+	case <-st.wait.wake:
+		return nil
+	case <-done:
+	}
+	st.mu.Lock()
+	woken := !st.wait.waiting
+	st.wait.waiting = false
+	st.mu.Unlock()
+	if woken {
+		<-st.wait.wake // the token of this wait must not be left to the next
+	}
+	return errInterrupted
+}
+
+// unlockWake wakes the receiver if it waits, and unlocks mu.
+func (st *Stream) unlockWake() {
+	if st.wait.waiting {
+		st.wait.waiting = false
+		st.mu.Unlock()
+		st.wait.wake <- struct{}{} // has room: one token for one wait
+		return
+	}
+	st.mu.Unlock()
+}
+
+// unlockMessage is unlockWake after a message has come, which is nothing to a
+// receiver that waits for the end only.
+func (st *Stream) unlockMessage() {
+	if st.wait.endOnly {
+		st.mu.Unlock()
+		return
+	}
+	st.unlockWake()
+}
