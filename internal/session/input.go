@@ -51,12 +51,9 @@ func (in *input) read(p []byte) (int, error) {
 	return n, err
 }
 
-// need makes n bytes available at b[s:]. After a time-out it can be called
-// again: nothing is lost.
+// need makes n bytes available at b[s:], which are not there yet. After a time-out
+// it can be called again: nothing is lost.
 func (in *input) need(n int) error {
-	if in.e-in.s >= n {
-		return nil
-	}
 	in.makeRoom(n)
 	for in.e-in.s < n {
 		k, err := in.read(in.b[in.e:])
@@ -103,8 +100,10 @@ func (in *input) whole(ahead int) bool {
 // header waits for the header of the next frame and takes it. The caller checks
 // it. A time-out is returned as it is: see isTimeout.
 func (in *input) header() (wire.Header, error) {
-	if err := in.need(wire.HeaderLen); err != nil {
-		return 0, err
+	if in.e-in.s < wire.HeaderLen {
+		if err := in.need(wire.HeaderLen); err != nil {
+			return 0, err
+		}
 	}
 	h := wire.ParseHeader(in.b[in.s:])
 	in.s += wire.HeaderLen
@@ -114,15 +113,26 @@ func (in *input) header() (wire.Header, error) {
 // payload takes n bytes, which are valid until the next call. It fails with a
 // *connError.
 func (in *input) payload(n int) ([]byte, error) {
+	if in.e-in.s < n {
+		if err := in.wait(n); err != nil {
+			return nil, err
+		}
+	}
+	p := in.b[in.s : in.s+n : in.s+n]
+	in.s += n
+	return p, nil
+}
+
+// wait is need in the midst of a frame: it goes on after a time-out, and fails with
+// a *connError.
+func (in *input) wait(n int) error {
 	for {
 		err := in.need(n)
 		if err == nil {
-			p := in.b[in.s : in.s+n : in.s+n]
-			in.s += n
-			return p, nil
+			return nil
 		}
 		if !in.again(err) {
-			return nil, &connError{err}
+			return &connError{err}
 		}
 	}
 }
@@ -143,8 +153,8 @@ func (in *input) into(dst []byte) error {
 			if err != nil && len(dst) > 0 && !in.again(err) {
 				return &connError{err}
 			}
-		} else if err := in.need(1); err != nil && !in.again(err) {
-			return &connError{err}
+		} else if err := in.wait(1); err != nil {
+			return err
 		}
 	}
 }
@@ -153,11 +163,8 @@ func (in *input) into(dst []byte) error {
 func (in *input) skip(n int) error {
 	for n > 0 {
 		if in.s == in.e {
-			if err := in.need(1); err != nil {
-				if in.again(err) {
-					continue
-				}
-				return &connError{err}
+			if err := in.wait(1); err != nil {
+				return err
 			}
 		}
 		k := min(n, in.e-in.s)

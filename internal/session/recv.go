@@ -33,20 +33,25 @@ func (st *Stream) RecvOwned() ([]byte, error) {
 // next returns the next message of the cursor, which has one, and gives its credit
 // back to the peer, a quarter of the window at a time.
 func (st *Stream) next() []byte {
-	c := &st.recv
-	msg, cost := c.next()
-	if c.credit += cost; c.credit < c.creditMin {
-		return msg
-	}
-	n := c.credit
-	c.credit = 0
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if !st.end.noMore && !st.end.done { // else the peer sends no more
-		st.grantLocked(n)
-		c.creditMin = st.in.window.size / 4
+	msg, cost := st.recv.next()
+	st.recv.credit += cost
+	if st.recv.credit >= st.recv.creditMin {
+		st.giveBack()
 	}
 	return msg
+}
+
+// giveBack gives the credit of what has been taken back to the peer.
+func (st *Stream) giveBack() {
+	n := st.recv.credit
+	st.recv.credit = 0
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.end.noMore || st.end.done {
+		return // the peer sends no more
+	}
+	st.grantLocked(n)
+	st.recv.creditMin = st.in.window.size / 4
 }
 
 // grantLocked lets the peer send n bytes more, or more than that if the window
