@@ -77,21 +77,3 @@ func (x exclusions) names(to []string) []string {
 func (x exclusions) onlyLimits() bool {
 	return len(x) > 0 && !slices.ContainsFunc(x, func(e exclusion) bool { return e.kind != excludedLimit })
 }
-
-// exclude keeps the call from a worker.
-func (s *Stream) exclude(worker string, kind exclusionKind, next uint64) {
-	s.excluded.add(exclusion{worker, kind, time.Now(), next})
-	if s.pick.LastWorker == worker {
-		s.pick.LastWorker = ""
-	}
-}
-
-// queue makes the call wait in the queues of the workers that were full, once, and
-// reports whether there are any.
-func (s *Stream) queue() bool {
-	if s.pick.WaitInQueue {
-		return false
-	}
-	s.pick.WaitInQueue = s.excluded.expire(func(e exclusion) bool { return e.kind == excludedFull })
-	return s.pick.WaitInQueue
-}

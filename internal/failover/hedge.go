@@ -182,10 +182,10 @@ func (h *hedgedStream) hedge() *Stream {
 		return nil
 	}
 	s := h.stream(h.opts)
-	s.exclude(on.Worker().Node, excludedFailed, 0)
+	s.search.exclude(on.Worker().Node, excludedFailed, 0)
 	if a, ok := on.(Alternator); ok {
 		if next, ok := a.Alternate(h.ctx); ok {
-			s.next = next
+			s.search.next = next
 		}
 	}
 	return s

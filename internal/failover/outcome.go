@@ -91,10 +91,11 @@ const (
 
 // Judge returns what err, the outcome of a call, says of the worker.
 func Judge(err error) Judgement {
+	if err == nil {
+		return Fine
+	}
 	var e *rpcnet.Error
 	switch {
-	case err == nil:
-		return Fine
 	case errors.Is(err, ErrStalled), errors.Is(err, ErrGap):
 		return Bad
 	case !errors.As(err, &e):

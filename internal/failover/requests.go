@@ -30,6 +30,7 @@ type requests struct {
 	rest  [][]byte // those after it that are not acknowledged
 	size  int      // of rest, in bytes
 	limit int      // of size
+	ended bool     // the caller sends no more
 	gone  bool     // the call cannot be made again: rest was over the limit, or the call stays where it is
 	// acked counts the requests after the first that are acknowledged, and base
 	// those of them that the present attempt was not sent.
@@ -60,6 +61,15 @@ func (r *requests) add(b []byte) {
 	}
 }
 
+// end notes that the caller sends no more. It returns false if that was known.
+func (r *requests) end() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	was := r.ended
+	r.ended = true
+	return !was
+}
+
 // unsend forgets the request that was added last.
 func (r *requests) unsend() {
 	r.mu.Lock()
@@ -84,13 +94,13 @@ func (r *requests) drop() {
 	r.head, r.rest, r.size, r.gone = nil, nil, 0, true
 }
 
-// resend returns the requests that a new attempt is sent, and whether a window
-// holds them.
-func (r *requests) resend() (head []byte, rest [][]byte, small bool) {
+// resend returns the requests that a new attempt is sent, whether there are no more
+// to come, and whether a window holds them.
+func (r *requests) resend() (head []byte, rest [][]byte, ended, small bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.base = r.acked
-	return r.head, r.rest, r.size <= keepMost
+	return r.head, r.rest, r.ended, r.size <= keepMost
 }
 
 // acknowledged forgets the requests that the worker has dealt with by its response
@@ -116,14 +126,14 @@ func (r *requests) acknowledged(msg any) {
 
 // sendAll sends requests that were kept. That the attempt has ended meanwhile is
 // no error here: Recv has the reason.
-func sendAll(cur rpcnet.ClientStream, head []byte, rest [][]byte, closed bool) (err error) {
+func sendAll(cur rpcnet.ClientStream, head []byte, rest [][]byte, ended bool) (err error) {
 	if head != nil {
 		err = cur.Send(head)
 	}
 	for i := 0; err == nil && i < len(rest); i++ {
 		err = cur.Send(rest[i])
 	}
-	if err == nil && closed {
+	if err == nil && ended {
 		err = cur.CloseSend()
 	}
 	if err == io.EOF {

@@ -64,7 +64,7 @@ func (c *Client) newResumable(ctx context.Context, spec *rpcnet.Spec, o rpcnet.C
 	p.timer = time.AfterFunc(time.Hour, call.checkWorker)
 	p.timer.Stop()
 	call.init(ctx, c, p, spec, o)
-	call.pick.Alternates = 1
+	call.search.pick.Alternates = 1
 	return &call.Stream
 }
 
@@ -82,9 +82,9 @@ func (p *resuming) choose(last error) (Attempt, error) {
 		if s.ctx.Err() != nil {
 			return nil, contextError(s.ctx)
 		}
-		s.excluded.expire(p.over)
-		a, err := s.pickWorker()
-		if errors.Is(err, ErrNoWorker) && (p.expireOlder() || s.queue() || p.waitForWorker(err)) {
+		s.search.excluded.expire(p.over)
+		a, err := s.search.worker(s.ctx, s.client)
+		if errors.Is(err, ErrNoWorker) && (p.expireOlder() || s.search.queue() || p.waitForWorker(err)) {
 			continue
 		}
 		if err != nil {
@@ -111,7 +111,7 @@ func (p *resuming) over(e exclusion) bool {
 // reports whether there were any. Such a worker failed the stream before the one
 // that fails it now, and is more likely to be well.
 func (p *resuming) expireOlder() bool {
-	return p.stream.excluded.expire(func(e exclusion) bool { return e.next < p.cursor.Next() })
+	return p.stream.search.excluded.expire(func(e exclusion) bool { return e.next < p.cursor.Next() })
 }
 
 // waitForWorker ends a round in which no worker took the stream. It pauses and
@@ -120,14 +120,14 @@ func (p *resuming) waitForWorker(why error) bool {
 	s := p.stream
 	p.lose()
 	left := s.client.cfg.ResumeTimeout
-	if s.excluded.onlyLimits() {
+	if s.search.excluded.onlyLimits() {
 		left = min(left, overLimitFor)
 	}
 	if left -= time.Since(p.lost); left <= 0 {
 		return false
 	}
-	s.excluded = s.excluded[:0] // better one of those than none
-	s.pick.WaitInQueue = true
+	s.search.excluded = s.search.excluded[:0] // better one of those than none
+	s.search.pick.WaitInQueue = true
 	p.pauses++
 	pause := min(Backoff(p.pauses+1, rand.New(randSource{})), left)
 	s.client.Tell(s.ctx, Event{Kind: Waiting, Err: why, Next: p.cursor.Next(), Pause: pause})
@@ -146,7 +146,7 @@ func (p *resuming) cannot(err, last error) error {
 	}
 	code := rpcnet.CodeUnavailable
 	if rpcnet.CodeOf(last) == rpcnet.CodeResourceExhausted {
-		if p.stream.excluded.onlyLimits() {
+		if p.stream.search.excluded.onlyLimits() {
 			return last
 		}
 		code = rpcnet.CodeResourceExhausted
@@ -167,7 +167,7 @@ func (p *resuming) taken() {
 	if p.lost.IsZero() {
 		return
 	}
-	p.lost, p.pauses, p.stream.pick.WaitInQueue = time.Time{}, 0, false
+	p.lost, p.pauses, p.stream.search.pick.WaitInQueue = time.Time{}, 0, false
 	clear(p.silent)
 }
 
@@ -269,8 +269,8 @@ func (p *resuming) failed(a Attempt, err error) error {
 		return err
 	}
 	p.lose()
-	s.pick.LastWorker = ""
-	s.exclude(worker, kind, p.cursor.Next())
+	s.search.pick.LastWorker = ""
+	s.search.exclude(worker, kind, p.cursor.Next())
 	event := Event{Kind: Failed, Worker: worker, Err: err, Next: p.cursor.Next()}
 	if moved || kind == excludedDraining {
 		event.Kind = Moved

@@ -48,11 +48,11 @@ func (p *retrying) ask(_ any, b []byte) (limit int) {
 
 func (p *retrying) choose(last error) (Attempt, error) {
 	for {
-		a, err := p.stream.pickWorker()
+		a, err := p.stream.search.worker(p.stream.ctx, p.stream.client)
 		switch {
 		case !errors.Is(err, ErrNoWorker):
 			return a, err
-		case p.stream.queue(): // all that are left were full or slow
+		case p.stream.search.queue(): // all that are left were full or slow
 		case last != nil:
 			return nil, last
 		default:
@@ -100,7 +100,7 @@ func (p *retrying) failed(a Attempt, err error) error {
 	default:
 		return err
 	}
-	s.exclude(a.Worker().Node, kind, 0)
+	s.search.exclude(a.Worker().Node, kind, 0)
 	return nil
 }
 
@@ -108,7 +108,7 @@ func (p *retrying) failed(a Attempt, err error) error {
 // queue because all others were worse is left alone.
 func (p *retrying) watch(now time.Time) bool {
 	s := p.stream
-	if !s.waitsOn() || !p.idempotent || s.pick.WaitInQueue || p.processed+1 >= s.client.cfg.MaxAttempts {
+	if !s.waitsOn() || !p.idempotent || s.search.pick.WaitInQueue || p.processed+1 >= s.client.cfg.MaxAttempts {
 		return false
 	}
 	s.client.watchdog.add(p, now, false)

@@ -41,15 +41,12 @@ type Stream struct {
 	policy policy
 	opened chan struct{} // closed when the call is open, or has failed
 
-	pick     balance.PickRequest // the opener's
-	excluded exclusions          // the opener's
-	next     Attempt             // the opener's: what to begin with; nil: what the picker chooses
+	search search // the opener's
 
-	// sendMu is held by whoever sends: the caller, or Recv while it opens the call
-	// again.
-	sendMu     sync.Mutex
-	begun      bool // opened is closed, or about to be
-	sendClosed bool
+	// sendMu is held by the goroutine that sends: the caller's, or Recv's while it
+	// opens the call again.
+	sendMu sync.Mutex
+	begun  bool // opened is closed, or about to be
 
 	requests requests // has a lock of its own
 
@@ -100,7 +97,7 @@ type policy interface {
 func (s *Stream) init(ctx context.Context, c *Client, p policy, spec *rpcnet.Spec, o rpcnet.CallOptions) {
 	s.client, s.policy, s.spec, s.raw = c, p, spec, encoded(spec)
 	s.served = o.ServedBy
-	s.pick = balance.PickRequest{Selector: c.Narrow(o.Selector), AffinityKey: o.AffinityKey, LastWorker: o.LastWorker}
+	s.search.pick = balance.PickRequest{Selector: c.Narrow(o.Selector), AffinityKey: o.AffinityKey, LastWorker: o.LastWorker}
 	s.opened = make(chan struct{})
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	if spec.Shape != rpcnet.Unary {
@@ -123,8 +120,8 @@ func (s *Stream) sendEncoded(msg any, b []byte) error {
 	s.sendMu.Lock()
 	defer s.sendMu.Unlock()
 	if !s.begun {
-		if s.pick.AffinityKey == "" && s.spec.Route != nil && msg != nil {
-			s.pick.AffinityKey = s.spec.Route(msg)
+		if s.search.pick.AffinityKey == "" && s.spec.Route != nil && msg != nil {
+			s.search.pick.AffinityKey = s.spec.Route(msg)
 		}
 		s.requests.begin(b, s.policy.ask(msg, b))
 		return s.begin()
@@ -141,10 +138,9 @@ func (s *Stream) sendEncoded(msg any, b []byte) error {
 func (s *Stream) CloseSend() error {
 	s.sendMu.Lock()
 	defer s.sendMu.Unlock()
-	if s.sendClosed {
+	if !s.requests.end() {
 		return nil
 	}
-	s.sendClosed = true
 	if !s.begun {
 		return s.begin()
 	}
@@ -226,20 +222,10 @@ func (s *Stream) reopen(on Attempt, err error) error {
 	return s.open(err)
 }
 
-// pickWorker has the picker choose a worker that is not excluded.
-func (s *Stream) pickWorker() (Attempt, error) {
-	if a := s.next; a != nil {
-		s.next = nil
-		return a, nil
-	}
-	s.pick.Exclude = s.excluded.names(s.pick.Exclude[:0])
-	return s.client.picker.Pick(s.ctx, s.client, &s.pick)
-}
-
 // openOn opens the call on the worker of on and sends the requests that were kept.
 // The stream it returns, if any, is the caller's to close after an error.
 func (s *Stream) openOn(on Attempt) (rpcnet.ClientStream, error) {
-	head, rest, small := s.requests.resend()
+	head, rest, ended, small := s.requests.resend()
 	cur, head, err := s.policy.open(on, head)
 	if err != nil {
 		return nil, err
@@ -261,7 +247,7 @@ func (s *Stream) openOn(on Attempt) (rpcnet.ClientStream, error) {
 	}
 	s.mu.Unlock()
 	if small {
-		err = sendAll(under, head, rest, s.sendClosed)
+		err = sendAll(under, head, rest, ended)
 		if err != nil || !s.waitsOn() {
 			err = s.endWait(err)
 		}
@@ -269,10 +255,9 @@ func (s *Stream) openOn(on Attempt) (rpcnet.ClientStream, error) {
 	}
 	// This is more than a window may hold: the worker may want to be read
 	// meanwhile. The goroutine ends with the attempt. Who sends next waits for it.
-	closed := s.sendClosed
 	go func() {
 		defer close(sent)
-		sendAll(under, head, rest, closed)
+		sendAll(under, head, rest, ended)
 	}()
 	return cur, nil
 }
