@@ -94,8 +94,8 @@ func (c *Client) ask(ctx context.Context, pick *balance.PickRequest) (*directorv
 		return settled
 	}
 	answers := make([]answer, len(c.directors))
-	for try := range answers {
-		i := (first + try) % len(answers)
+	for n := range answers {
+		i := (first + n) % len(answers)
 		if answers[i] = put(i, c.directors[i]); answers[i] == settled {
 			break
 		}
@@ -110,7 +110,7 @@ func (c *Client) ask(ctx context.Context, pick *balance.PickRequest) (*directorv
 	if res != nil {
 		return res, nil
 	}
-	c.keep(req) // tell it next time
+	c.keep(req) // report it next time
 	switch {
 	case ctx.Err() != nil:
 		return nil, rpcnet.NewError(rpcnet.CodeOf(ctx.Err()), "asking a director: "+ctx.Err().Error()).WithCause(ctx.Err()).WithUnprocessed()
@@ -131,7 +131,7 @@ func (c *Client) askOne(ctx context.Context, conn *rpcnet.Conn, req *directorv1.
 	return directorv1.NewDirectorClient(conn).GetWorker(asking, req)
 }
 
-// keep puts back what could not be told.
+// keep puts back what could not be reported.
 func (c *Client) keep(req *directorv1.GetWorkerRequest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -158,8 +158,7 @@ func (c *Client) attempt(w *directorv1.Worker, ticket []byte, waitInQueue bool) 
 }
 
 // toWorker tells the lives of a worker apart: a connection to an earlier one may
-// still be waiting to dial again, and its address may have changed hands. Where
-// there is no cluster, whoever answers at the address is the worker.
+// still be waiting to dial again, and its address may have changed hands.
 func toWorker(w *directorv1.Worker) failover.Worker {
 	return failover.Worker{Target: rpcnet.Target{Cluster: w.Cluster, Node: w.Name, Boot: w.Boot}, Addr: w.Addr, ServerName: w.ServerName}
 }

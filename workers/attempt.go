@@ -61,8 +61,7 @@ func (r *Registry) begin(c *failover.Client, w *worker, queueOK, waitInQueue boo
 	return a
 }
 
-// place returns where a worker is to be found. It tells its lives apart. Where there
-// is no cluster, whoever answers at the address is the worker.
+// place returns where a worker is to be found. It tells its lives apart.
 func (r *Registry) place(m cluster.Member) failover.Worker {
 	return failover.Worker{
 		Target: rpcnet.Target{Cluster: r.cluster, Node: m.Name, Boot: m.Boot},

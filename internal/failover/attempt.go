@@ -7,9 +7,9 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 )
 
-// A ConnAttempt is what attempts have in common whoever has chosen the worker: the
-// use of a connection of the client. It lacks End of an [Attempt], which calls its
-// Done.
+// A ConnAttempt is the part of an [Attempt] that does not depend on who has chosen
+// the worker: the use of one of the client's connections. A picker's attempt embeds
+// it and adds End, which calls Done.
 type ConnAttempt struct {
 	client      *Client
 	worker      Worker

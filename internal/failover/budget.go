@@ -12,7 +12,7 @@ import (
 //
 // The resumes of streams do not pay. They repeat nothing that was accepted, so
 // they are the work the cluster had before; when a worker with 100 streams dies,
-// 100 must go on at once, which no budget worth its name would allow; and each
+// 100 must go on at once, which no useful budget would allow; and each
 // stream has a limit ([MaxResumes]) and a back-off of its own.
 type Budget struct{ spent float64 }
 
@@ -36,9 +36,9 @@ func (b *Budget) Success() { b.spent = max(0, b.spent-budgetSuccess) }
 // Left returns the tokens left.
 func (b *Budget) Left() float64 { return budgetTokens - b.spent }
 
-// Backoff returns how long to wait before a try: nothing before the first of a
+// Backoff returns how long to wait before an attempt: nothing before the first of a
 // row (n = 1), then 100 to 200 ms, doubled up to 1 to 2 s. The random half keeps
-// those apart who have failed together; the fixed half makes 3 resumes outlast
+// streams apart that have failed together; the fixed half makes 3 resumes outlast
 // a disturbance of 0.3 s.
 func Backoff(n int, r *rand.Rand) time.Duration {
 	if n <= 1 {

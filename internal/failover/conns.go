@@ -54,7 +54,7 @@ type pooled struct {
 	probe *probe // under way, nil: none
 }
 
-// ready reports whether p takes calls, or may when it is made.
+// ready reports whether p takes calls, or is not made yet.
 func (p *pooled) ready() bool {
 	if p.conn == nil {
 		return true
@@ -186,8 +186,8 @@ func (c *Conns) probe(p *pooled) *probe {
 }
 
 // pooled returns the connection to a worker, which it begins to make if there is none
-// that takes calls: one that was lost comes back at its own pace, which is no
-// caller's. The caller holds mu.
+// that takes calls. A connection that was lost dials again with pauses of its own;
+// a call does not wait for them. The caller holds mu.
 func (c *Conns) pooled(to Worker) *pooled {
 	if old := c.conns[to]; old != nil && !old.ready() && c.discard(old) {
 		c.work.Go(func() { old.conn.Close() })
@@ -215,7 +215,7 @@ func (c *Conns) Warm(to Worker) {
 
 // Return ends the use. failed says that the call did: if the connection is down
 // it leaves the pool, so that the next call dials at once instead of waiting
-// for the connection's own pace. Returning twice does nothing.
+// for the next dial of the connection itself. Returning twice does nothing.
 func (l *Lease) Return(failed bool) {
 	l.mu.Lock()
 	c, p := l.conns, l.p
@@ -237,7 +237,7 @@ func (l *Lease) Return(failed bool) {
 }
 
 // discard takes a connection from the pool and reports whether the caller must
-// close it; otherwise whoever uses it last does. The caller holds mu.
+// close it. Otherwise the last call that uses it does. The caller holds mu.
 func (c *Conns) discard(p *pooled) (unused bool) {
 	p.gone = true
 	if c.conns[p.to] == p {
@@ -246,7 +246,7 @@ func (c *Conns) discard(p *pooled) (unused bool) {
 	return p.refs == 0 && p.conn != nil
 }
 
-// make makes the connection p.
+// make dials for p, whose waiters it wakes.
 func (c *Conns) make(p *pooled) {
 	conn, err := c.dial(c.ctx, p.to)
 	c.mu.Lock()

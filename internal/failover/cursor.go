@@ -16,19 +16,19 @@ type Verdict uint8
 // The verdicts.
 const (
 	Accept Verdict = iota // it is the next message, or the end
-	Drop                  // it is old: of an earlier try, or had before
+	Drop                  // it is old: of an earlier attempt, or accepted before
 	Gap                   // something is missing before it: resume
 )
 
 // A Cursor is the place of a client in one resumable stream. The zero value is
-// the start of the first try.
+// the start of the first attempt.
 type Cursor struct {
 	attempt   int
 	last      uint64 // last accepted sequence
 	fruitless int    // resumes since something was accepted
 }
 
-// Attempt returns the number of the present try, from 0.
+// Attempt returns the number of the present attempt, from 0.
 func (c *Cursor) Attempt() int { return c.attempt }
 
 // Next returns the sequence the stream goes on with.
@@ -37,8 +37,8 @@ func (c *Cursor) Next() uint64 { return c.last + 1 }
 // Last returns the last accepted sequence, 0 before the first.
 func (c *Cursor) Last() uint64 { return c.last }
 
-// Message judges a message of a try. Sequence 0 is outside the sequence: such
-// a message is accepted from the present try.
+// Message judges a message of an attempt. Sequence 0 is outside the sequence: such
+// a message is accepted from the present attempt.
 func (c *Cursor) Message(attempt int, seq uint64) Verdict {
 	switch {
 	case attempt != c.attempt:
@@ -54,7 +54,7 @@ func (c *Cursor) Message(attempt int, seq uint64) Verdict {
 	return Accept
 }
 
-// End judges the clean end of a try. last is the last sequence that the worker
+// End judges the clean end of an attempt. last is the last sequence that the worker
 // sent, 0 if it does not say.
 func (c *Cursor) End(attempt int, last uint64) Verdict {
 	switch {
@@ -70,8 +70,8 @@ func (c *Cursor) End(attempt int, last uint64) Verdict {
 // that brought nothing.
 var ErrNoProgress = errors.New("resumed too often without progress")
 
-// Resume begins the next try after a failure and returns its number. It fails
-// when the tries so far brought nothing.
+// Resume begins the next attempt after a failure and returns its number. It fails
+// when the attempts so far brought nothing.
 func (c *Cursor) Resume() (attempt int, err error) {
 	if c.fruitless >= MaxResumes {
 		return c.attempt, fmt.Errorf("%w: %d times at message %d", ErrNoProgress, c.fruitless, c.Next())
@@ -81,7 +81,7 @@ func (c *Cursor) Resume() (attempt int, err error) {
 	return c.attempt, nil
 }
 
-// Move begins the next try after a planned move, which costs nothing.
+// Move begins the next attempt after a planned move, which costs nothing.
 func (c *Cursor) Move() (attempt int) {
 	c.attempt++
 	return c.attempt

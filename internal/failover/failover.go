@@ -1,12 +1,12 @@
 // Package failover makes calls over workers that a [Picker] chooses: a registry in
-// the same process, or a director. It knows when a call may be made again on
+// the same process, or a director. It knows when a call can be made again on
 // another worker, and how a resumable stream goes on there.
 //
 // A [Client] makes the calls. Each is a [Stream]: one loop that opens the call on a
 // worker, receives, and opens it again on another worker when the attempt fails. Two
 // policies differ in what they allow. A call that is retried stays where its first
 // response came from (retry.go). A resumable stream goes on elsewhere with the next
-// message (resume.go). An idempotent unary call may be hedged: it is two streams of
+// message (resume.go). A hedged call is an idempotent unary one: two streams, of
 // which the first answer counts (hedge.go).
 //
 // A Stream has no goroutine of its own: its methods run on the caller's, and Recv
@@ -62,9 +62,9 @@ type Attempt interface {
 	End(err error)
 }
 
-// A Worker is a life of a worker at an address. Its Target says who must answer
-// there. Without a cluster that is whoever answers, and Target may hold a name and
-// a boot all the same.
+// A Worker is a life of a worker at an address. Its Target names the node that must
+// answer there. Without a cluster any server does, and the Target only tells workers
+// apart.
 type Worker struct {
 	rpcnet.Target
 	Addr string
@@ -73,8 +73,8 @@ type Worker struct {
 	ServerName string
 }
 
-// Required returns the Target that must answer at the worker's address: none
-// without a cluster.
+// Required returns the Target that must answer at the worker's address: the zero
+// Target, which any server is, without a cluster.
 func (w *Worker) Required() rpcnet.Target {
 	if w.Cluster == "" {
 		return rpcnet.Target{}

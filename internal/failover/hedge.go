@@ -174,8 +174,8 @@ func (h *hedgedStream) Recv(msg any) error {
 	}
 }
 
-// hedge returns a stream for another worker than that of the first, nil if there
-// may be none.
+// hedge returns a stream for another worker than that of the first, nil if no hedge
+// is saved up.
 func (h *hedgedStream) hedge() *Stream {
 	on := h.first.attemptUnderWay()
 	if on == nil || !h.client.mayHedge() {

@@ -21,8 +21,8 @@ var (
 var (
 	errClosed      = rpcnet.NewError(rpcnet.CodeCanceled, "the stream is closed")
 	errConnsClosed = rpcnet.NewError(rpcnet.CodeUnavailable, "the client is closed").WithUnprocessed()
-	// errSlow says that a worker has not accepted a connection within slowDial: it
-	// may be frozen, or far away.
+	// errSlow says that a worker has not accepted a connection within slowDial:
+	// because it is frozen, or far away.
 	errSlow = errors.New("still connecting")
 	// errDropped is what a policy makes of a message that the caller must not see.
 	errDropped = errors.New("the message was there before")

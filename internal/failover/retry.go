@@ -10,14 +10,14 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 )
 
-// maxAttempts bounds the attempts of one call, whatever ended them. The number
+// maxAttempts bounds the attempts of one call, for all reasons together. The number
 // travels in a byte.
 const maxAttempts = 255
 
 // retrying is the [policy] of a call that stays where its first response came from.
-// Until then it is made again elsewhere: if no handler saw it as often as there are
-// workers, and if one may have seen it only if it is idempotent, at most
-// [Config.MaxAttempts] times, and while the budget lasts.
+// Until then it is made again on another worker. If no handler saw it, it is made on
+// each worker there is. If a handler can have seen it, it must be idempotent; it is made
+// at most [Config.MaxAttempts] times, and only while the budget lasts.
 type retrying struct {
 	stream     *Stream
 	idempotent bool
@@ -37,8 +37,8 @@ func (c *Client) newRetried(ctx context.Context, spec *rpcnet.Spec, o rpcnet.Cal
 	return &call.Stream
 }
 
-// ask keeps one request whatever its size. Of several it keeps what can be sent
-// again at once.
+// ask keeps one request of any size. Of several it keeps what can be sent again at
+// once.
 func (p *retrying) ask(_ any, b []byte) (limit int) {
 	if p.stream.spec.Shape&rpcnet.Upload == 0 {
 		return math.MaxInt
@@ -104,7 +104,7 @@ func (p *retrying) failed(a Attempt, err error) error {
 	return nil
 }
 
-// watch has unary calls watched that may be made again. An attempt that waits in a
+// watch has unary calls watched that can be made again. An attempt that waits in a
 // queue because all others were worse is left alone.
 func (p *retrying) watch(now time.Time) bool {
 	s := p.stream

@@ -14,11 +14,11 @@ const (
 type Stall struct {
 	mean    float64 // seconds between messages
 	gaps    int
-	at      time.Duration // of the last message, or the start of the try
-	started bool          // the present try has brought a message
+	at      time.Duration // of the last message, or the start of the attempt
+	started bool          // the present attempt has brought a message
 }
 
-// Start says that a try begins.
+// Start says that an attempt begins.
 func (s *Stall) Start(now time.Duration) { s.at, s.started = now, false }
 
 // Message says that a message was received.
@@ -35,7 +35,7 @@ func (s *Stall) Message(now time.Duration) {
 
 // Timeout returns how long to wait for the next message before the worker is
 // asked whether it lives: 8 times the mean gap, from 0.5 to 10 s. Before the
-// first message of a try it is 0.5 s: nothing is known of this worker, and one
+// first message of an attempt it is 0.5 s: nothing is known of this worker, and one
 // that lives keeps the stream.
 func (s *Stall) Timeout() time.Duration {
 	if s.gaps == 0 || !s.started {

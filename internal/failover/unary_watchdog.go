@@ -5,84 +5,88 @@ import (
 	"time"
 )
 
-// A unaryWatchdog looks after the calls of one client that wait for an answer and may be
-// made again. A worker that has not answered for half a second is asked whether
-// it lives, and again every two; if it does not say so, the try is given up, and
-// the call goes elsewhere. The calls wait in the order of their next look, in two
-// queues, so that watching one that is answered in time costs no goroutine, no
-// timer and no memory. The zero value is ready; it is safe for concurrent
-// use.
+// A unaryWatchdog watches the unary calls of one client that can be made again. It
+// has [Stream.checkWorker] ask the worker of a call that was not answered for half a
+// second, and again every 2 s.
 //
-// mu guards the queues and the links of the streams in them. A stream's own mu
-// may be held when it is taken, never the other way round.
+// The calls wait in two queues, one for each of these times. A queue is in the order
+// of the next check because all calls in it wait equally long. So a call that is
+// answered in time costs no goroutine, no timer and no memory: it is linked into a
+// queue and out again. One timer runs for the first call of both queues.
+//
+// The zero value is ready. It is safe for concurrent use. mu guards the queues and
+// the links of the calls in them. It is a leaf: a stream's own mu is held when it is
+// locked, and nothing is locked while it is held.
 type unaryWatchdog struct {
 	mu    sync.Mutex
-	fresh watchQueue // not asked yet
-	asked watchQueue // asked before
+	fresh watchQueue // their workers were not asked yet
+	asked watchQueue // their workers were asked before
 	timer *time.Timer
 	next  time.Time // when the timer runs; zero: it does not
 }
 
-// A watchQueue is a list of streams, the next to be looked at first.
+// A watchQueue is a list of calls, the next to be checked first.
 type watchQueue struct{ head, tail *retrying }
 
-// watched is a stream's place in a queue.
+// watched is the place of a call in a queue.
 type watched struct {
 	queue      *watchQueue // nil: in none
 	prev, next *retrying
 	due        time.Time
 }
 
-func (q *watchQueue) push(s *retrying) {
-	s.place.queue, s.place.prev = q, q.tail
+// push puts a call at the end.
+func (q *watchQueue) push(c *retrying) {
+	c.place.queue, c.place.prev = q, q.tail
 	if q.tail != nil {
-		q.tail.place.next = s
+		q.tail.place.next = c
 	} else {
-		q.head = s
+		q.head = c
 	}
-	q.tail = s
+	q.tail = c
 }
 
-func (q *watchQueue) remove(s *retrying) {
-	if prev := s.place.prev; prev != nil {
-		prev.place.next = s.place.next
+// remove takes a call out, wherever it stands.
+func (q *watchQueue) remove(c *retrying) {
+	if prev := c.place.prev; prev != nil {
+		prev.place.next = c.place.next
 	} else {
-		q.head = s.place.next
+		q.head = c.place.next
 	}
-	if next := s.place.next; next != nil {
-		next.place.prev = s.place.prev
+	if next := c.place.next; next != nil {
+		next.place.prev = c.place.prev
 	} else {
-		q.tail = s.place.prev
+		q.tail = c.place.prev
 	}
-	s.place = watched{}
+	c.place = watched{}
 }
 
-// add looks after s, whose worker has been asked before or not.
-func (w *unaryWatchdog) add(s *retrying, now time.Time, asked bool) {
+// add watches a call from now on, whose worker has been asked before or not.
+func (w *unaryWatchdog) add(c *retrying, now time.Time, asked bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.place.queue != nil {
-		s.place.queue.remove(s)
+	if c.place.queue != nil {
+		c.place.queue.remove(c)
 	}
 	q, after := &w.fresh, silentFor
 	if asked {
 		q, after = &w.asked, probeEvery
 	}
-	s.place.due = now.Add(after)
-	q.push(s)
+	c.place.due = now.Add(after)
+	q.push(c)
 	w.arm(now)
 }
 
-// remove looks after s no more.
-func (w *unaryWatchdog) remove(s *retrying) {
+// remove stops watching a call. It does nothing if the call is not watched.
+func (w *unaryWatchdog) remove(c *retrying) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.place.queue != nil {
-		s.place.queue.remove(s)
+	if c.place.queue != nil {
+		c.place.queue.remove(c)
 	}
 }
 
-// arm sets the timer to the next look. The caller holds mu.
+// arm sets the timer to the next check. The caller holds mu.
 func (w *unaryWatchdog) arm(now time.Time) {
 	for _, q := range [...]*watchQueue{&w.fresh, &w.asked} {
 		if q.head == nil || !w.next.IsZero() && !q.head.place.due.Before(w.next) {
@@ -90,15 +94,16 @@ func (w *unaryWatchdog) arm(now time.Time) {
 		}
 		w.next = q.head.place.due
 		if w.timer == nil {
-			w.timer = time.AfterFunc(w.next.Sub(now), w.look)
+			w.timer = time.AfterFunc(w.next.Sub(now), w.check)
 		} else {
 			w.timer.Reset(w.next.Sub(now))
 		}
 	}
 }
 
-// look probes the workers of the calls that are due.
-func (w *unaryWatchdog) look() {
+// check has the workers asked of the calls that are due. Each is a goroutine, for
+// as long as a probe takes: one slow worker must not delay the others.
+func (w *unaryWatchdog) check() {
 	now := time.Now()
 	w.mu.Lock()
 	w.next = time.Time{}
@@ -111,7 +116,7 @@ func (w *unaryWatchdog) look() {
 	}
 	w.arm(now)
 	w.mu.Unlock()
-	for _, s := range due {
-		go s.stream.checkWorker()
+	for _, c := range due {
+		go c.stream.checkWorker()
 	}
 }

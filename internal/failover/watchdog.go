@@ -13,7 +13,7 @@ import (
 // resumable streams.
 
 const (
-	// silentFor is how long a worker of which nothing is known may be silent
+	// silentFor is how long a worker of which nothing is known can be silent
 	// before it is asked whether it lives.
 	silentFor = 500 * time.Millisecond
 	// probeTimeout is how long it has to answer.
@@ -33,7 +33,7 @@ type watchdog interface {
 	watchAgain(now time.Time, silent time.Duration)
 	// unwatch ends a wait.
 	unwatch()
-	// mayGiveUp reports whether the attempt may be given up, and takes what that
+	// mayGiveUp reports whether the attempt can be given up, and takes what that
 	// costs.
 	mayGiveUp() bool
 }
@@ -68,10 +68,10 @@ func (s *Stream) stopWait() {
 }
 
 // endWait ends a wait for the present attempt that has come to err. It returns err,
-// or [ErrStalled] if the attempt was given up. A message may arrive just before
-// that: then the caller gets it, and what looks like the end after it is none,
-// because what came in between may be lost. A unary call has nothing to lose after
-// its response.
+// or [ErrStalled] if the attempt was given up. A message can arrive just before
+// that. Then the caller gets it, and the end that follows is not taken for the clean
+// one, because a message between them can be lost. After the response of a unary call
+// there is nothing to lose.
 func (s *Stream) endWait(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
