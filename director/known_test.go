@@ -46,15 +46,27 @@ type scriptedWorker struct {
 	as     directorv1.Worker
 	proxy  *rpctest.Proxy // what leads to it
 	failed atomic.Bool
+	frozen atomic.Bool // does not answer
 }
 
+// scripted returns a director of workers with these names, and a client that knows
+// them.
 func scripted(t *testing.T, names ...string) (*scriptedDirector, *director.Client) {
+	t.Helper()
+	return scriptedFor(t, noWait, names...)
+}
+
+func scriptedFor(t *testing.T, cfg workers.ClientConfig, names ...string) (*scriptedDirector, *director.Client) {
 	t.Helper()
 	d := &scriptedDirector{}
 	for _, name := range names {
 		w := &scriptedWorker{}
 		srv := rpcnet.NewServer(nil)
-		srv.Handle("name", func(context.Context, []byte) ([]byte, error) {
+		srv.Handle("name", func(ctx context.Context, _ []byte) ([]byte, error) {
+			if w.frozen.Load() {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
 			if w.failed.Load() {
 				return nil, rpcnet.NewError(rpcnet.CodeUnavailable, name+" is out of order")
 			}
@@ -67,7 +79,7 @@ func scripted(t *testing.T, names ...string) (*scriptedDirector, *director.Clien
 	srv := rpcnet.NewServer(nil)
 	directorv1.RegisterDirector(srv, d)
 	d.proxy = rpctest.NewProxy(t, rpctest.Serve(t, srv, nil).Addr().String())
-	c, err := director.Dial(t.Context(), &director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, ClientConfig: noWait, AskTimeout: 500 * time.Millisecond}, d.proxy.Addr())
+	c, err := director.Dial(t.Context(), &director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, ClientConfig: cfg, AskTimeout: 500 * time.Millisecond}, d.proxy.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
