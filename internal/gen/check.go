@@ -16,7 +16,6 @@ type checker struct {
 	claims    *claims
 	recursion *recursion
 	services  []*service
-	refs      map[string]string // names in descriptors, see typeRef
 }
 
 func newChecker(l *loader, p *pkg) *checker {
@@ -24,7 +23,7 @@ func newChecker(l *loader, p *pkg) *checker {
 	unions := newUnionSet(s)
 	return &checker{
 		source: s, unions: unions, walker: newWalker(s, unions), claims: newClaims(s),
-		refs: map[string]string{}, recursion: &recursion{unions: unions, known: map[string]bool{}},
+		recursion: &recursion{unions: unions, known: map[string]bool{}},
 	}
 }
 

@@ -15,10 +15,29 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 )
 
+// A describer makes the descriptors of the services of a file, one after the
+// other.
+type describer struct {
+	c       *checker
+	refs    refNames
+	places  places // of all of them
+	service *service
+	types   map[string]*schema.Type // of the service, those described so far
+}
+
+// place records where a part of the contract is, and its type if it has one.
+func (d *describer) place(part string, pos token.Pos, t types.Type) {
+	p := place{pos: d.c.fset.Position(pos)}
+	if t != nil {
+		p.typ = d.c.str(t)
+	}
+	d.places[part] = p
+}
+
 // descriptor returns the JSON description of a service, one method and one
 // type a line.
-func (e *emitter) descriptor(s *service) string {
-	d := &describer{e: e, service: s, types: map[string]*schema.Type{}}
+func (d *describer) descriptor(s *service) string {
+	d.service, d.types = s, map[string]*schema.Type{}
 	d.place(s.wire, s.pos, nil)
 	var b strings.Builder
 	b.WriteString("{\"version\":1,\n\"service\":" + compact(s.wire))
@@ -46,6 +65,7 @@ func (e *emitter) descriptor(s *service) string {
 	return strings.ReplaceAll(b.String(), "`", `\u0060`)
 }
 
+// compact writes v as JSON on one line.
 func compact(v any) string {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -56,38 +76,29 @@ func compact(v any) string {
 	return strings.TrimSpace(b.String())
 }
 
-// typeRef returns the name of a named type in descriptors: with the name of
-// its package, or the path if two packages have one name.
-func (e *emitter) typeRef(t types.Type) string {
+// refNames gives named types their names in descriptors. The files of a package
+// share one.
+type refNames struct {
+	pkg  *types.Package
+	full map[string]string // the type that has a name, with its import path
+}
+
+// of returns the name of a named type: with that of its package in front, or
+// with the path if two packages have one name.
+func (r refNames) of(t types.Type) string {
 	t = types.Unalias(t)
-	byName := func(p *types.Package) string {
-		if p == e.c.pkg.types {
+	ref := types.TypeString(t, func(p *types.Package) string {
+		if p == r.pkg {
 			return ""
 		}
 		return p.Name()
-	}
-	ref, full := types.TypeString(t, byName), types.TypeString(t, nil)
-	if other, taken := e.c.refs[ref]; taken && other != full {
+	})
+	full := types.TypeString(t, nil)
+	if other, taken := r.full[ref]; taken && other != full {
 		return full
 	}
-	e.c.refs[ref] = full
+	r.full[ref] = full
 	return ref
-}
-
-// A describer makes the descriptor of a service.
-type describer struct {
-	e       *emitter
-	service *service
-	types   map[string]*schema.Type // those described so far
-}
-
-// place records where a part of the contract is, and its type if it has one.
-func (d *describer) place(part string, pos token.Pos, t types.Type) {
-	p := place{pos: d.e.c.fset.Position(pos)}
-	if t != nil {
-		p.typ = d.e.c.str(t)
-	}
-	d.e.places[part] = p
 }
 
 func (d *describer) method(m *method) *schema.Method {
@@ -175,7 +186,7 @@ func (d *describer) enum(n *types.Named, base *types.Basic) string {
 	if len(values) == 0 {
 		return ""
 	}
-	key := d.e.typeRef(n)
+	key := d.refs.of(n)
 	d.place(key, n.Obj().Pos(), nil)
 	d.types[key] = &schema.Type{Kind: "enum", Doc: d.doc(n.Obj()), Base: types.Typ[base.Kind()].Name(), Values: values}
 	return key
@@ -183,14 +194,14 @@ func (d *describer) enum(n *types.Named, base *types.Basic) string {
 
 // named describes a struct or a union and returns its reference.
 func (d *describer) named(n *types.Named) string {
-	key := d.e.typeRef(n)
+	key := d.refs.of(n)
 	if d.types[key] != nil {
 		return key
 	}
 	out := &schema.Type{Doc: d.doc(n.Obj())}
 	d.types[key] = out
 	d.place(key, n.Obj().Pos(), nil)
-	if u := d.e.c.unions.byType[n.Obj()]; u != nil {
+	if u := d.c.unions.byType[n.Obj()]; u != nil {
 		out.Kind, out.Doc = "union", u.doc
 		for _, v := range u.variants {
 			d.place(key+"."+v.wire, v.pos, nil)
@@ -199,7 +210,7 @@ func (d *describer) named(n *types.Named) string {
 		return key
 	}
 	out.Kind = "struct"
-	for _, f := range d.e.c.knownFields(n) {
+	for _, f := range d.c.knownFields(n) {
 		d.place(key+"."+f.name, f.obj.Pos(), f.typ)
 		out.Fields = append(out.Fields, schema.Field{
 			Name: f.name, Type: d.ref(f.typ), Doc: d.fieldDoc(f), Key: f.key, Max: f.max, Packed: f.packed, OmitEmpty: f.omit,
@@ -209,7 +220,7 @@ func (d *describer) named(n *types.Named) string {
 }
 
 func (d *describer) doc(obj *types.TypeName) string {
-	if dc := d.e.c.decl(obj); dc != nil {
+	if dc := d.c.decl(obj); dc != nil {
 		return dc.doc
 	}
 	return ""
@@ -217,7 +228,7 @@ func (d *describer) doc(obj *types.TypeName) string {
 
 // fieldDoc returns the comment of a field of this package.
 func (d *describer) fieldDoc(f *field) string {
-	return d.e.c.fieldDoc(f.obj.Pos())
+	return d.c.fieldDoc(f.obj.Pos())
 }
 
 // enumValues returns the exported constants of a named type: integers by their
@@ -238,7 +249,7 @@ func (d *describer) enumValues(n *types.Named, base *types.Basic) (out []schema.
 		if a.Val().Kind() != constant.Int {
 			return 0
 		}
-		pa, pb := d.e.c.fset.Position(a.Pos()), d.e.c.fset.Position(b.Pos())
+		pa, pb := d.c.fset.Position(a.Pos()), d.c.fset.Position(b.Pos())
 		return cmp.Or(constantOrder(a.Val(), b.Val()), cmp.Compare(pa.Filename, pb.Filename), cmp.Compare(pa.Offset, pb.Offset))
 	})
 	for _, k := range consts {
@@ -246,7 +257,7 @@ func (d *describer) enumValues(n *types.Named, base *types.Basic) (out []schema.
 		if k.Val().Kind() == constant.String {
 			v = constant.StringVal(k.Val())
 		}
-		d.place(d.e.typeRef(n)+"."+k.Name(), k.Pos(), nil)
+		d.place(d.refs.of(n)+"."+k.Name(), k.Pos(), nil)
 		out = append(out, schema.Value{Name: k.Name(), Value: v})
 	}
 	return out

@@ -3,180 +3,187 @@ package gen
 import (
 	"fmt"
 	"go/types"
-	"strings"
 )
 
-func (e *emitter) v() string { e.tmp++; return fmt.Sprintf("x%d", e.tmp) }
-
-// function writes a function whose body is written by f; what f finds it needs
-// is declared first.
-func (e *emitter) function(signature string, f func()) {
-	outer := e.body
-	e.body, e.tmp, e.usesOK = new(strings.Builder), 0, false
-	f()
-	body := e.body.String()
-	e.body = outer
-	e.p("\n%s {\n", signature)
-	if e.usesOK {
-		e.p("var ok bool\n")
-	}
-	e.p("%s}\n", body)
+// An encoder writes the body of one function that appends to b. It stops at the
+// first error.
+type encoder struct {
+	*codecWriter
+	tmp    temporaries
+	usesOK bool // the body needs a variable ok
+	depth  bool // the function has a parameter depth
 }
 
-// structCodec writes the functions of a struct.
-func (e *emitter) structCodec(n *types.Named) {
-	fs := e.c.knownFields(n)
-	T, wire := e.typ(n), e.cbor()
-	e.guard(n)
-	for _, f := range fs {
-		e.guardKind(f.typ)
-	}
-	e.appendFunction(n, "*"+T, "(_ "+wire+".Buffer, err error)", func() { e.appendStruct(n, fs) })
-	keys := "fieldsOf" + e.fn(n)
-	e.p("\nvar %s = []string{", keys)
-	for _, f := range fs {
-		e.p("%s, ", quote(f.encodedKey()))
-	}
-	e.p("}\n")
-	e.function(fmt.Sprintf("func %s(d *%s.Decoder, v *%s)", e.decodeFn(n), wire, T), func() { e.decodeStruct(keys, fs) })
-}
-
-func (e *emitter) appendStruct(n *types.Named, fs []*field) {
+// structOf writes the statements that append the struct v. Constant bytes, such
+// as the head of the map and the keys, are put together where they meet.
+func (e *encoder) structOf(n *types.Named, fs []*field) {
 	pending := head(majorMap, len(fs)) // constant bytes not yet written
-	optional := 0
-	for _, f := range fs {
-		if f.omit {
-			optional++
-		}
-	}
-	if optional > 0 {
-		e.p("n := %d\n", len(fs))
-		for _, f := range fs {
-			if f.omit {
-				e.p("if %s { n-- }\n", e.isZero(f.typ, "v."+f.path))
-			}
-		}
-		e.p("b = b.AppendMap(n)\n")
+	if e.countOptional(fs) {
 		pending = ""
 	}
 	for _, f := range fs {
-		expr := "v." + f.path
-		where := n.Obj().Name() + "." + f.path
+		expr, where := "v."+f.path, n.Obj().Name()+"."+f.path
 		if f.omit {
 			e.p("if !(%s) {\n", e.isZero(f.typ, expr))
 		}
 		if f.max > 0 {
-			e.p("if len(%s) > %d { return b.FailLength(%q, len(%s), %d) }\n", expr, f.max, where, expr, f.max)
+			e.p("if len(%s) > %d { return b.FailLength(%q, len(%[1]s), %[2]d) }\n", expr, f.max, where)
 		}
 		e.p("b = append(b, %s...)\n", quote(pending+f.encodedKey()))
 		pending = ""
-		e.encode(f.typ, expr, where, f.packed)
+		e.value(f.typ, expr, where, f.packed)
 		if f.omit {
 			e.p("}\n")
 		}
 	}
-	if pending != "" {
+	if pending != "" { // a struct without fields
 		e.p("b = append(b, %s...)\n", quote(pending))
 	}
 	e.p("return b, nil\n")
 }
 
-// addr returns the address of an addressable expression.
-func addr(expr string) string {
-	if p, ok := strings.CutPrefix(expr, "(*"); ok && strings.HasSuffix(p, ")") && !strings.ContainsAny(p[:len(p)-1], "()") {
-		return p[:len(p)-1]
+// countOptional writes the head of a map whose number of entries depends on the
+// fields that are empty; false if there are none of the sort.
+func (e *encoder) countOptional(fs []*field) bool {
+	optional := false
+	for _, f := range fs {
+		optional = optional || f.omit
 	}
-	return "&" + expr
+	if !optional {
+		return false
+	}
+	e.p("n := %d\n", len(fs))
+	for _, f := range fs {
+		if f.omit {
+			e.p("if %s { n-- }\n", e.isZero(f.typ, "v."+f.path))
+		}
+	}
+	e.p("b = b.AppendMap(n)\n")
+	return true
 }
 
-// encode writes statements that append the addressable expr of type t to b.
-func (e *emitter) encode(t types.Type, expr, where string, packed bool) {
-	wire := e.cbor()
+// union writes the statements that append the union v.
+func (e *encoder) union(n *types.Named, u *union) {
+	name := n.Obj().Name()
+	e.p("switch v := v.(type) {\n")
+	for _, v := range u.variants {
+		start := "append(b, " + quote(head(majorMap, 1)+encodedText(v.wire)) + "...)"
+		e.p("case *%s:\n", v.obj.Name())
+		e.p("if v != nil { return %s }\n", e.call(v.obj.Type(), start, "v"))
+		if !v.ptr {
+			e.p("case %s:\n", v.obj.Name())
+			e.p("return %s\n", e.call(v.obj.Type(), start, "&v"))
+		}
+	}
+	e.p("case *Unknown%s:\n", name)
+	e.p("if v != nil {\n")
+	e.p("b, ok := b.AppendMap(1).AppendText(v.Name)\n")
+	e.p("if !ok { return b.FailUTF8(%q) }\n", "Unknown"+name+".Name")
+	e.p("return b.AppendRaw(v.Raw)\n}\n}\n")
+	e.p("return b.FailVariant(%q, v)\n", name)
+}
+
+// call returns a call that appends value, of the struct or union t, to dst.
+func (e *encoder) call(t types.Type, dst, value string) string {
+	if e.depth && e.c.recursion.has(t) {
+		return fmt.Sprintf("%s(%s, %s, depth+1)", e.innerFn(t), dst, value)
+	}
+	return fmt.Sprintf("%s(%s, %s)", e.appendFn(t), dst, value)
+}
+
+// value writes the statements that append the addressable expr of type t. where
+// names it in errors. packed says that a list is a typed array.
+func (e *encoder) value(t types.Type, expr, where string, packed bool) {
 	t = types.Unalias(t)
-	try := func(call string) {
+	if call := e.special(t, expr); call != "" {
 		e.p("if b, err = %s; err != nil { return b.Fail(%q, err) }\n", call, where)
-	}
-	switch special(t) {
-	case specialTime:
-		try(fmt.Sprintf("b.AppendTime(%s)", expr))
 		return
-	case specialRaw:
-		try(fmt.Sprintf("b.AppendRaw(%s)", expr))
-		return
-	case specialProto:
-		try(fmt.Sprintf("%s.AppendField(b, %s)", e.imp(protoPath, "protobuf"), addr(expr)))
-		return
-	case specialText:
-		how := "AppendTextMarshaler"
-		if implements(t, textAppender) {
-			how = "AppendTextAppender"
-		}
-		try(fmt.Sprintf("b.%s(%s)", how, addr(expr)))
-		return
-	case specialBinary:
-		how := "AppendBinaryMarshaler"
-		if implements(t, binaryAppender) {
-			how = "AppendBinaryAppender"
-		}
-		try(fmt.Sprintf("b.%s(%s)", how, addr(expr)))
-		return
-	}
-	if n, ok := t.(*types.Named); ok {
-		if types.IsInterface(n) {
-			e.p("if %s == nil { b = b.AppendNil() } else if b, err = %s; err != nil { return b, err }\n", expr, e.appendCall(n, "b", expr))
-			return
-		}
-		if _, ok := n.Underlying().(*types.Struct); ok {
-			e.p("if b, err = %s; err != nil { return b, err }\n", e.appendCall(n, "b", addr(expr)))
-			return
-		}
 	}
 	switch u := t.Underlying().(type) {
+	case *types.Interface:
+		e.p("if %s == nil { b = b.AppendNil() } else ", expr)
+		e.p("if b, err = %s; err != nil { return b, err }\n", e.call(t, "b", expr))
+	case *types.Struct:
+		e.p("if b, err = %s; err != nil { return b, err }\n", e.call(t, "b", addr(expr)))
 	case *types.Basic:
-		e.encodeBasic(t, u, expr, where)
+		e.basic(t, u, expr, where)
 	case *types.Pointer:
 		e.p("if %s == nil { b = b.AppendNil() } else {\n", expr)
-		e.encode(u.Elem(), "(*"+expr+")", where, packed)
+		e.value(u.Elem(), "(*"+expr+")", where, packed)
 		e.p("}\n")
 	case *types.Slice:
 		switch {
 		case isByte(u.Elem()):
 			e.p("b = b.AppendBytes(%s)\n", expr)
 		case packed:
-			e.p("b = %s.AppendNumbers(b, %s)\n", wire, expr)
+			e.p("b = %s.AppendNumbers(b, %s)\n", e.Cbor(), expr)
 		default:
-			e.encodeItems(u.Elem(), expr, where)
+			e.items(u.Elem(), expr, where)
 		}
 	case *types.Array:
 		if isByte(u.Elem()) {
 			e.p("b = b.AppendBytes(%s[:])\n", expr)
 			return
 		}
-		e.encodeItems(u.Elem(), expr, where)
+		e.items(u.Elem(), expr, where)
 	case *types.Map:
-		sorted := "SortedInts"
-		if b := u.Key().Underlying().(*types.Basic); b.Info()&types.IsString != 0 {
-			sorted = "SortedText"
-		}
-		space, k, v := e.v(), e.v(), e.v()
-		e.p("b = b.AppendMap(len(%s))\n", expr)
-		e.p("var %s [16]%s\nfor _, %s := range %s.%s(%s[:0], %s) {\n", space, e.typ(u.Key()), k, wire, sorted, space, expr)
-		e.encodeBasic(u.Key(), u.Key().Underlying().(*types.Basic), k, where+" key")
-		e.p("%s := %s[%s]\n", v, expr, k)
-		e.encode(u.Elem(), v, where, false)
-		e.p("}\n")
+		e.entries(u, expr, where)
 	}
 }
 
-func (e *emitter) encodeItems(elem types.Type, expr, where string) {
-	i := e.v()
-	e.p("b = b.AppendArray(len(%s))\nfor %s := range %s {\n", expr, i, expr)
-	e.encode(elem, expr+"["+i+"]", where, false)
+// special returns a call that appends expr of a type with a wire form of its
+// own, or "". Appenders save the allocation of marshalers.
+func (e *encoder) special(t types.Type, expr string) string {
+	switch special(t) {
+	case specialTime:
+		return fmt.Sprintf("b.AppendTime(%s)", expr)
+	case specialRaw:
+		return fmt.Sprintf("b.AppendRaw(%s)", expr)
+	case specialProto:
+		return fmt.Sprintf("%s.AppendField(b, %s)", e.Protobuf(), addr(expr))
+	case specialText:
+		if implements(t, textAppender) {
+			return fmt.Sprintf("b.AppendTextAppender(%s)", addr(expr))
+		}
+		return fmt.Sprintf("b.AppendTextMarshaler(%s)", addr(expr))
+	case specialBinary:
+		if implements(t, binaryAppender) {
+			return fmt.Sprintf("b.AppendBinaryAppender(%s)", addr(expr))
+		}
+		return fmt.Sprintf("b.AppendBinaryMarshaler(%s)", addr(expr))
+	}
+	return ""
+}
+
+// items appends the elements of a slice or an array.
+func (e *encoder) items(elem types.Type, expr, where string) {
+	i := e.tmp.next()
+	e.p("b = b.AppendArray(len(%s))\n", expr)
+	e.p("for %s := range %s {\n", i, expr)
+	e.value(elem, expr+"["+i+"]", where, false)
 	e.p("}\n")
 }
 
-func (e *emitter) encodeBasic(t types.Type, u *types.Basic, expr, where string) {
-	conv := func(to string) string {
+// entries appends the entries of a map in the order of their encoded keys. The
+// keys of a small one are sorted on the stack.
+func (e *encoder) entries(u *types.Map, expr, where string) {
+	sorted, key := "SortedInts", u.Key().Underlying().(*types.Basic)
+	if key.Info()&types.IsString != 0 {
+		sorted = "SortedText"
+	}
+	space, k, v := e.tmp.next(), e.tmp.next(), e.tmp.next()
+	e.p("b = b.AppendMap(len(%s))\n", expr)
+	e.p("var %s [16]%s\n", space, e.typ(u.Key()))
+	e.p("for _, %s := range %s.%s(%s[:0], %s) {\n", k, e.Cbor(), sorted, space, expr)
+	e.basic(u.Key(), key, k, where+" key")
+	e.p("%s := %s[%s]\n", v, expr, k)
+	e.value(u.Elem(), v, where, false)
+	e.p("}\n")
+}
+
+// basic appends a number, a text or a boolean. t is its type, u the one below.
+func (e *encoder) basic(t types.Type, u *types.Basic, expr, where string) {
+	as := func(to string) string {
 		if b, ok := types.Unalias(t).(*types.Basic); ok && b.Name() == to {
 			return expr
 		}
@@ -185,22 +192,22 @@ func (e *emitter) encodeBasic(t types.Type, u *types.Basic, expr, where string) 
 	switch i := u.Info(); {
 	case i&types.IsString != 0:
 		e.usesOK = true
-		e.p("if b, ok = b.AppendText(%s); !ok { return b.FailUTF8(%q) }\n", conv("string"), where)
+		e.p("if b, ok = b.AppendText(%s); !ok { return b.FailUTF8(%q) }\n", as("string"), where)
 	case i&types.IsBoolean != 0:
-		e.p("b = b.AppendBool(%s)\n", conv("bool"))
+		e.p("b = b.AppendBool(%s)\n", as("bool"))
 	case u.Kind() == types.Float32:
-		e.p("b = b.AppendFloat32(%s)\n", conv("float32"))
+		e.p("b = b.AppendFloat32(%s)\n", as("float32"))
 	case u.Kind() == types.Float64:
-		e.p("b = b.AppendFloat64(%s)\n", conv("float64"))
+		e.p("b = b.AppendFloat64(%s)\n", as("float64"))
 	case i&types.IsUnsigned != 0:
-		e.p("b = b.AppendUint(%s)\n", conv("uint64"))
+		e.p("b = b.AppendUint(%s)\n", as("uint64"))
 	default:
-		e.p("b = b.AppendInt(%s)\n", conv("int64"))
+		e.p("b = b.AppendInt(%s)\n", as("int64"))
 	}
 }
 
 // isZero returns the expression for "x need not be sent".
-func (e *emitter) isZero(t types.Type, x string) string {
+func (e *encoder) isZero(t types.Type, x string) string {
 	if special(t) == specialTime || implements(t, isZeroer) {
 		return x + ".IsZero()"
 	}

@@ -6,29 +6,37 @@ import (
 	"strings"
 )
 
-// guard makes the package fail to compile when a struct, or one embedded in it,
+// guards writes declarations that do not compile when a type has changed since
+// its codec was generated.
+type guards struct {
+	*output
+	names *namespace
+}
+
+// structOf makes the package fail to compile when a struct, or one embedded in it,
 // has changed since generation: a conversion between struct types looks at
 // fields, not at tags.
-func (e *emitter) guard(n *types.Named) {
-	if !e.guards(n) {
+func (w guards) structOf(n *types.Named) {
+	if !w.wanted(n) {
 		return
 	}
 	fields := slices.Collect(n.Underlying().(*types.Struct).Fields())
-	hidden := func(v *types.Var) bool { return !v.Exported() || !e.c.canName(v.Type()) }
-	if n.Obj().Pkg() == e.c.pkg.types || !slices.ContainsFunc(fields, hidden) {
+	hidden := func(v *types.Var) bool { return !v.Exported() || !w.c.canName(v.Type()) }
+	if n.Obj().Pkg() == w.c.pkg.types || !slices.ContainsFunc(fields, hidden) {
 		var b strings.Builder
 		for _, v := range fields {
 			if !v.Embedded() {
 				b.WriteString(v.Name() + " ")
 			}
-			b.WriteString(e.typ(v.Type()) + "\n")
+			b.WriteString(w.typ(v.Type()) + "\n")
 		}
-		name := e.typ(n)
-		e.p("\n// An error here means that %s has changed: run go generate.\nvar _ = struct {\n%s}(%s{})\n", name, b.String(), name)
+		name := w.typ(n)
+		w.p("\n// An error here means that %s has changed: run go generate.\n", name)
+		w.p("var _ = struct {\n%s}(%s{})\n", b.String(), name)
 	}
 	for _, v := range fields {
 		if in, ok := types.Unalias(v.Type()).(*types.Named); ok && v.Embedded() && isStruct(in) {
-			e.guard(in)
+			w.structOf(in)
 		}
 	}
 }
@@ -39,10 +47,10 @@ func isStruct(n *types.Named) bool {
 	return ok && special(n) == ""
 }
 
-// guardKind does the same for types such as type Price int64 within a field,
+// kindOf does the same for types such as type Price int64 within a field,
 // since the codec converts them: int64(v.Price) compiles for floats as well.
 // Pointers can be converted only if what they point to has the same form.
-func (e *emitter) guardKind(t types.Type) {
+func (w guards) kindOf(t types.Type) {
 	t = types.Unalias(t)
 	if special(t) != "" {
 		return
@@ -51,34 +59,35 @@ func (e *emitter) guardKind(t types.Type) {
 	case *types.Struct, *types.Interface:
 		return
 	case *types.Pointer:
-		e.guardKind(u.Elem())
+		w.kindOf(u.Elem())
 	case *types.Slice:
-		e.guardKind(u.Elem())
+		w.kindOf(u.Elem())
 	case *types.Array:
-		e.guardKind(u.Elem())
+		w.kindOf(u.Elem())
 	case *types.Map:
-		e.guardKind(u.Key())
-		e.guardKind(u.Elem())
+		w.kindOf(u.Key())
+		w.kindOf(u.Elem())
 	}
 	n, ok := t.(*types.Named)
-	if !ok || !e.guards(n) {
+	if !ok || !w.wanted(n) {
 		return
 	}
-	e.p("\n// An error here means that %s has changed: run go generate.\nvar _ = (*%s)((*%s)(nil))\n", e.typ(n), e.typ(n.Underlying()), e.typ(n))
+	w.p("\n// An error here means that %s has changed: run go generate.\n", w.typ(n))
+	w.p("var _ = (*%s)((*%s)(nil))\n", w.typ(n.Underlying()), w.typ(n))
 }
 
-// guards reports whether a guard is to be written for a type: one, and only for
+// wanted reports whether a guard is to be written for a type: one, and only for
 // types of this module, since who depends on two could not generate again.
-func (e *emitter) guards(n *types.Named) bool {
+func (w guards) wanted(n *types.Named) bool {
 	key := types.TypeString(n, nil)
-	if e.names.guarded[key] || !e.c.canName(n) {
+	if w.names.guarded[key] || !w.c.canName(n) {
 		return false
 	}
-	e.names.guarded[key] = true
+	w.names.guarded[key] = true
 	p := n.Obj().Pkg()
-	if p == e.c.pkg.types {
+	if p == w.c.pkg.types {
 		return true
 	}
-	r := e.c.l.byPath[p.Path()]
-	return r != nil && r.module() != "" && r.module() == e.c.pkg.module
+	r := w.c.l.byPath[p.Path()]
+	return r != nil && r.module() != "" && r.module() == w.c.pkg.module
 }

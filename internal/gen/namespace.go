@@ -14,7 +14,7 @@ import (
 type namespace struct {
 	byType  map[string]string
 	queued  map[string]bool // types whose functions are, or will be, written
-	guarded map[string]bool // see guardKind
+	guarded map[string]bool // see guards
 	suffix  string
 }
 
@@ -31,40 +31,41 @@ func (c *checker) namespaces() map[string]*namespace {
 	return out
 }
 
+// newNamespace returns an empty namespace whose names end in suffix.
 func newNamespace(suffix string) *namespace {
 	return &namespace{byType: map[string]string{}, queued: map[string]bool{}, guarded: map[string]bool{}, suffix: suffix}
 }
 
 // fn returns the middle of the names of the functions for t, appendXCBOR and
 // decodeXCBOR, and queues them.
-func (e *emitter) fn(t types.Type) string {
+func (w *codecWriter) fn(t types.Type) string {
 	key := types.TypeString(t, nil)
-	names, here := e.names, true
-	if u := e.c.unions.byType[types.Unalias(t).(*types.Named).Obj()]; u != nil && !u.foreign {
-		names, here = e.spaces[u.file], u.file == e.def
+	names, here := w.names, true
+	if u := w.c.unions.byType[types.Unalias(t).(*types.Named).Obj()]; u != nil && !u.foreign {
+		names, here = w.spaces[u.file], u.file == w.def
 	}
 	n, ok := names.byType[key]
 	if !ok {
-		n = e.newName(names, t)
+		n = w.newName(names, t)
 		names.byType[key] = n
 	}
 	if here && !names.queued[key] {
 		names.queued[key] = true
-		e.queue = append(e.queue, t)
+		w.queue = append(w.queue, t)
 	}
 	return n
 }
 
 // newName returns a name for the functions of t that is free in the package.
-func (e *emitter) newName(names *namespace, t types.Type) string {
+func (w *codecWriter) newName(names *namespace, t types.Type) string {
 	base := identifier(types.TypeString(t, func(p *types.Package) string {
-		if p == e.c.pkg.types {
+		if p == w.c.pkg.types {
 			return ""
 		}
 		return p.Name()
 	}))
 	taken := func(n string) bool {
-		for _, space := range e.spaces {
+		for _, space := range w.spaces {
 			for _, v := range space.byType {
 				if v == n {
 					return true
@@ -72,7 +73,7 @@ func (e *emitter) newName(names *namespace, t types.Type) string {
 			}
 		}
 		for _, f := range []string{"append" + n + "CBOR", "append" + n + "CBORAt", "decode" + n + "CBOR", "fieldsOf" + n} {
-			if _, claimed := e.c.claims.taken[f]; claimed || e.c.pkg.types.Scope().Lookup(f) != nil {
+			if _, claimed := w.c.claims.taken[f]; claimed || w.c.pkg.types.Scope().Lookup(f) != nil {
 				return true
 			}
 		}
