@@ -1,22 +1,40 @@
-// Package director gives workers to callers that are not part of the cluster,
-// and is the caller's side of it.
+// Package director gives workers to callers that are not part of the cluster. It
+// has both sides: the [Director], and the [Client] that calls through it.
 //
-// A director is any node with a registry of workers ([New]). Several may run
-// side by side: each counts what it has given away until the workers report
-// it, so they need not know of each other.
+// # The director
 //
-// A client ([Dial]) is an rpcnet.Transport, so every generated client works
-// over it. For each call it asks a director for a worker and calls that worker
-// directly. When the worker fails, it returns to the director and says so; a
-// call that no handler saw, or an idempotent one, is made again elsewhere, and a
-// resumable stream goes on with the next message on another worker. While no
-// director answers, or has a worker to give, the client goes on with the workers
-// it has been told of. The worker of an idempotent unary call that does not
-// answer for 0.5 s is asked whether it lives, and given up if it does not say so.
+// A director is a node of the cluster with a registry of workers. It answers
+// requests for a worker and does not touch the calls themselves:
 //
-// Goroutines: a director has none. A client has those of its connections, one
-// per director and worker, one per director while it waits for one to be
-// connected, and one per probe of a silent worker.
+//	node, err := cluster.Join(ctx, endpoint, &cluster.Config{Seeds: seeds})
+//	registry, err := workers.NewRegistry(node, nil)
+//	director.New(registry, nil).Register(server)
+//	err = endpoint.Serve(ctx, server)
+//
+// Several directors can run side by side without knowing each other. Each counts
+// the workers that it has given away until their reports confirm the calls.
+//
+// # The client
+//
+// A client is an rpcnet.Transport, so every generated client works over it:
+//
+//	client, err := director.Dial(ctx, &director.Config{Credentials: creds}, "10.0.0.1:61000", "10.0.0.2:61000")
+//	inference := contract.NewInferenceClient(client)
+//
+// For each call it asks a director for a worker and then calls that worker
+// directly. If the worker fails, the client reports the failure to the director
+// and goes on:
+//
+//   - A call that no handler has seen, or that is idempotent, is made again on
+//     another worker.
+//   - A resumable stream continues with the next message on another worker.
+//   - If no director answers or has a worker to give, the client uses the workers
+//     that it knows from earlier answers.
+//   - If the worker of an idempotent unary call does not answer within 0.5 s, the
+//     client probes it, and leaves it if the probe fails.
+//
+// Goroutines: a director has none. A client has those of its connections, one for
+// each director while it connects, and one for each probe of a silent worker.
 package director
 
 import (
@@ -27,6 +45,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/contexts"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
 	"github.com/rpcnet-go/rpcnet/workers"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
@@ -36,15 +55,15 @@ import (
 // assignment.
 const Alternates = 2
 
-// A Director answers clients with workers of a registry. It is safe for
+// A Director answers requests for workers from a registry. It is safe for
 // concurrent use.
 type Director struct {
 	registry *workers.Registry
 	log      *slog.Logger
 }
 
-// New returns a director over a registry. logger receives assignments at
-// Debug; nil is slog.Default.
+// New returns a director that chooses workers from registry. logger receives each
+// assignment at level Debug. Default: slog.Default.
 func New(registry *workers.Registry, logger *slog.Logger) *Director {
 	if logger == nil {
 		logger = slog.Default()
@@ -52,26 +71,26 @@ func New(registry *workers.Registry, logger *slog.Logger) *Director {
 	return &Director{registry, logger}
 }
 
-// Register makes a server answer clients.
+// Register makes srv serve requests for workers.
 func (d *Director) Register(srv *rpcnet.Server) { directorv1.RegisterDirector(srv, service{d}) }
 
-// A Request says what worker is wanted and what has happened before.
+// A Request says which worker is wanted, and what has happened since the last one.
 type Request struct {
-	// PickRequest is what is wanted. Its Caller, for whom the ticket is good and by whom
-	// Failures are told, is by default the peer of the call that is being served.
+	// PickRequest says which worker is wanted. Its Caller is the one that the ticket
+	// is for. Default: the peer of the call that is being served.
 	balance.PickRequest
-	// Failures are workers that have failed the caller since it last asked.
+	// Failures are workers that have failed the caller since its last request.
 	Failures []Failure
-	// Unused are tickets that will not be used, with their workers' names.
+	// Unused are tickets that the caller will not use, by the names of their workers.
 	Unused map[string][]byte
 }
 
-// A Failure is a life of a worker that has failed a caller.
+// A Failure names one boot of a worker that has failed a caller.
 type Failure struct{ Worker, Boot string }
 
-// GetWorker chooses a worker for a caller, for programs with a contract of
-// their own: ctx is that of the handler. The error is as that of
-// workers.Registry.Assign.
+// GetWorker chooses a worker for a caller. Programs whose directors have a
+// contract of their own call it from a handler with the handler's context. The
+// errors are those of workers.Registry.Assign.
 func (d *Director) GetWorker(ctx context.Context, req Request) (workers.Assignment, error) {
 	if call := rpcnet.ServerCallFrom(ctx); call != nil && req.Caller == "" {
 		req.Caller = call.Peer().ID
@@ -95,23 +114,14 @@ func (d *Director) GetWorker(ctx context.Context, req Request) (workers.Assignme
 	return a, err
 }
 
-// leaveWithin is how long a director that has no worker waits for the news that its
-// caller has gone. When the process was stopped for a while, the questions of
-// callers who have long given up are read first, and that they have after them:
-// there is nobody left whom the answer would tell anything.
+// leaveWithin is how long a director that has no worker waits for its caller to
+// cancel. After the process was stopped for a while, it first reads the requests
+// of callers that have given up since, and their cancellations come right behind.
+// Such a caller gets no answer.
 const leaveWithin = 20 * time.Millisecond
 
-// left reports whether the caller goes within that time.
-func left(ctx context.Context) bool {
-	t := time.NewTimer(leaveWithin)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return true
-	case <-t.C:
-		return false
-	}
-}
+// left reports whether the caller cancels within that time.
+func left(ctx context.Context) bool { return !contexts.Sleep(ctx, leaveWithin) }
 
 // service is the wire form of a Director.
 type service struct{ d *Director }
