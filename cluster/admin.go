@@ -64,42 +64,48 @@ type WorkerSnapshot struct {
 // Snapshot returns this node's view of the cluster as it is now. It shares
 // nothing with the node but the tags of the members.
 func (n *Node) Snapshot() Snapshot {
-	v := n.membersSnapshot()
-	n.mu.Lock()
-	sources := slices.Collect(maps.Values(n.workerSources))
-	n.mu.Unlock()
-	for _, f := range sources {
-		v.Workers = append(v.Workers, f()...)
+	s := Snapshot{Cluster: n.cfg.Cluster, Self: n.Self(), Time: time.Now(), Members: n.Members(), Gone: n.Gone(), Workers: n.workers.all()}
+	n.view.mu.Lock()
+	defer n.view.mu.Unlock()
+	s.Seq, s.Health = n.view.feed.seq, n.view.table.Health()
+	if p, ok := n.view.table.Partition(); ok {
+		s.Partition = (*Partition)(&p)
 	}
-	return v
+	return s
 }
 
-// addWorkers has f list workers in [Node.Snapshot] until remove is called.
-func (n *Node) addWorkers(f func() []WorkerSnapshot) (remove func()) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.workerSources == nil {
-		n.workerSources = map[*byte]func() []WorkerSnapshot{}
+// workerSources are the functions that list workers in [Node.Snapshot], each under a
+// key of its own.
+type workerSources struct {
+	mu  sync.Mutex // a leaf, not held while the functions run
+	fns map[*byte]func() []WorkerSnapshot
+}
+
+// add has f list workers until remove is called.
+func (w *workerSources) add(f func() []WorkerSnapshot) (remove func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fns == nil {
+		w.fns = map[*byte]func() []WorkerSnapshot{}
 	}
 	key := new(byte)
-	n.workerSources[key] = f
+	w.fns[key] = f
 	return func() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		delete(n.workerSources, key)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.fns, key)
 	}
 }
 
-// membersSnapshot is Snapshot without the workers.
-func (n *Node) membersSnapshot() Snapshot {
-	v := Snapshot{Cluster: n.cfg.Cluster, Self: n.Self(), Time: time.Now(), Members: n.Members(), Gone: n.Gone()}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	v.Seq, v.Health = n.feed.seq, n.health
-	if p, ok := n.detector.current(); ok {
-		v.Partition = &p
+// all returns what all of the functions list.
+func (w *workerSources) all() (workers []WorkerSnapshot) {
+	w.mu.Lock()
+	fns := slices.Collect(maps.Values(w.fns))
+	w.mu.Unlock()
+	for _, f := range fns {
+		workers = append(workers, f()...)
 	}
-	return v
+	return workers
 }
 
 func (n *Node) adminMethods() []rpcnet.Method {

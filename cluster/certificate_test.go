@@ -103,7 +103,7 @@ func TestNamesThatAreGoodAtAnAddress(t *testing.T) {
 func TestTagsBesideALongName(t *testing.T) {
 	t.Parallel()
 	name := strings.Repeat("n", 200)
-	n := &Node{advertise: netip.MustParseAddrPort("10.0.0.7:1")}
+	n := &announcement{n: &Node{advertise: netip.MustParseAddrPort("10.0.0.7:1")}}
 	n.serverName.Store(&name)
 	tags := Tags{"a": strings.Repeat("x", 250)}
 	if err := tags.Validate(); err != nil {

@@ -3,9 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -13,32 +11,41 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
-	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/cluster/internal/members"
 )
 
 var backgroundCtx = context.Background()
 
-// An inbox takes what memberlist's callbacks tell. They run under memberlist's
-// own lock, so that all they do is append here; asking memberlist anything from
-// within them would lock up.
+// An inbox takes what memberlist's callbacks tell, until the view takes it. They run
+// under memberlist's own lock, so that all they do is append here; asking memberlist
+// anything from within them would lock up. Failed probes wait for the next tick, which
+// judges them: a node that was itself stopped for a while must not blame the others.
 type inbox struct {
-	mu    sync.Mutex
-	queue []callback
-	wake  chan struct{} // capacity 1
+	wake chan struct{} // capacity 1
+
+	mu     sync.Mutex // guards what follows; a leaf
+	queue  []members.Input
+	failed []string    // the members whose probes failed since the last tick
+	recent []time.Time // of the last failed probes
 }
 
-func (b *inbox) put(c callback) {
+func (b *inbox) put(in members.Input) {
 	b.mu.Lock()
-	b.queue = append(b.queue, c)
+	b.queue = append(b.queue, in)
 	b.mu.Unlock()
+	b.poke()
+}
+
+// poke wakes the run goroutine.
+func (b *inbox) poke() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (b *inbox) take() []callback {
+func (b *inbox) take() []members.Input {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	q := b.queue
@@ -52,114 +59,111 @@ func (b *inbox) len() int {
 	return len(b.queue)
 }
 
-// probeFails collects the probes that failed since the last tick, which judges
-// them: a node that was itself stopped for a while must not blame the others.
-type probeFails struct {
-	mu     sync.Mutex
-	ids    []string
-	recent []time.Time // of the last few seconds, for the partition detector
-}
-
-func (p *probeFails) add(id string, now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ids = append(p.ids, id)
-	if len(p.recent) >= 16 {
-		p.recent = p.recent[1:]
+// probeFailed notes that a probe failed.
+func (b *inbox) probeFailed(id string, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failed = append(b.failed, id)
+	if len(b.recent) >= 16 {
+		b.recent = b.recent[1:]
 	}
-	p.recent = append(p.recent, now)
+	b.recent = append(b.recent, now)
 }
 
-func (p *probeFails) take() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	ids := p.ids
-	p.ids = nil
-	return ids
-}
-
-// within returns how many probes failed in the last d.
-func (p *probeFails) within(d time.Duration, now time.Time) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c := 0
-	for _, t := range p.recent {
+// takeFailed returns the members whose probes failed since the last call, and how many
+// probes failed within d.
+func (b *inbox) takeFailed(d time.Duration, now time.Time) (ids []string, lately int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ids, b.failed = b.failed, nil
+	for _, t := range b.recent {
 		if now.Sub(t) <= d {
-			c++
+			lately++
 		}
 	}
-	return c
+	return ids, lately
 }
 
-// events is what memberlist calls back: memberlist's delegate interfaces.
-type events struct{ n *Node }
+// A delegate is what memberlist calls back: its delegate interfaces.
+type delegate struct{ n *Node }
 
 var (
-	_ memberlist.Delegate      = events{}
-	_ memberlist.EventDelegate = events{}
-	_ memberlist.AliveDelegate = events{}
-	_ memberlist.PingDelegate  = events{}
+	_ memberlist.Delegate      = delegate{}
+	_ memberlist.EventDelegate = delegate{}
+	_ memberlist.AliveDelegate = delegate{}
+	_ memberlist.PingDelegate  = delegate{}
 )
 
 // NodeMeta implements memberlist.Delegate.
-func (e events) NodeMeta(int) []byte {
-	return e.n.meta()
-}
+func (d delegate) NodeMeta(int) []byte { return d.n.self.meta() }
 
 // NotifyMsg implements memberlist.Delegate: user messages are not used.
-func (events) NotifyMsg([]byte) {}
+func (delegate) NotifyMsg([]byte) {}
 
 // GetBroadcasts implements memberlist.Delegate.
-func (events) GetBroadcasts(int, int) [][]byte { return nil }
+func (delegate) GetBroadcasts(int, int) [][]byte { return nil }
 
 // LocalState implements memberlist.Delegate.
-func (events) LocalState(bool) []byte { return nil }
+func (delegate) LocalState(bool) []byte { return nil }
 
 // MergeRemoteState implements memberlist.Delegate.
-func (events) MergeRemoteState([]byte, bool) {}
+func (delegate) MergeRemoteState([]byte, bool) {}
 
 // NotifyJoin implements memberlist.EventDelegate.
-func (e events) NotifyJoin(n *memberlist.Node) { e.n.inbox.put(e.n.toCallback(listJoin, n)) }
+func (d delegate) NotifyJoin(l *memberlist.Node) {
+	if in, ok := d.alive(l); ok {
+		in.Proved = d.n.proved(l.Name)
+		d.n.inbox.put(in)
+	}
+}
 
 // NotifyUpdate implements memberlist.EventDelegate.
-func (e events) NotifyUpdate(n *memberlist.Node) { e.n.inbox.put(e.n.toCallback(listUpdate, n)) }
+func (d delegate) NotifyUpdate(l *memberlist.Node) {
+	if in, ok := d.alive(l); ok {
+		d.n.inbox.put(members.Updated(in))
+	}
+}
 
 // NotifyLeave implements memberlist.EventDelegate. It says the same of a node
 // that left and of one that failed.
-func (e events) NotifyLeave(n *memberlist.Node) { e.n.inbox.put(e.n.toCallback(listLeave, n)) }
+func (d delegate) NotifyLeave(l *memberlist.Node) { d.n.inbox.put(members.Dead{ID: l.Name}) }
 
-func (n *Node) toCallback(kind callbackKind, l *memberlist.Node) callback {
-	// memberlist replaces Meta and never writes into it.
-	return callback{kind: kind, id: l.Name, addr: n.addrPort(l.Addr, l.Port).String(), meta: l.Meta}
+// alive returns what memberlist says of a living node; false if its meta is not valid,
+// which NotifyAlive has refused.
+func (d delegate) alive(l *memberlist.Node) (in members.Alive, ok bool) {
+	meta, err := gossip.ParseMeta(l.Meta)
+	return members.Alive{
+		ID: l.Name, Addr: d.addrPort(l.Addr, l.Port).String(), ServerName: meta.ServerName, Tags: meta.Tags, Leaving: meta.Leaving,
+	}, err == nil
 }
 
 // addrPort returns the address of a member, with this node's zone if it needs one.
-func (n *Node) addrPort(ip net.IP, port uint16) netip.AddrPort {
+func (d delegate) addrPort(ip net.IP, port uint16) netip.AddrPort {
 	a, _ := netip.AddrFromSlice(ip)
-	return n.transport.Local(netip.AddrPortFrom(a.Unmap(), port))
+	return d.n.transport.Local(netip.AddrPortFrom(a.Unmap(), port))
 }
 
 // NotifyAlive implements memberlist.AliveDelegate: the gate for everything that
 // gossip says of living nodes, and the place where their keys are learned.
-func (e events) NotifyAlive(n *memberlist.Node) error {
+func (d delegate) NotifyAlive(l *memberlist.Node) error {
 	refuse := func(reason string, err error) error {
-		e.n.cfg.Metrics.Refused(reason)
+		d.n.cfg.Metrics.Refused(reason)
 		return err
 	}
-	if !gossip.ValidID(n.Name) || !e.n.addrPort(n.Addr, n.Port).IsValid() || n.Port == 0 {
+	if !gossip.ValidID(l.Name) || !d.addrPort(l.Addr, l.Port).IsValid() || l.Port == 0 {
 		return refuse(gossip.AliveMalformed, fmt.Errorf("cluster: bad id or address"))
 	}
-	if n.Name == e.n.id {
+	if l.Name == d.n.id {
 		return nil
 	}
-	m, err := gossip.ParseMeta(n.Meta)
+	m, err := gossip.ParseMeta(l.Meta)
 	if err != nil {
 		return refuse(gossip.AliveMalformed, err)
 	}
 	if err := Tags(m.Tags).Validate(); err != nil {
 		return refuse(gossip.AliveMalformed, err)
 	}
-	if err := e.n.transport.Learn(n.Name, m.Key, e.n.addrPort(n.Addr, n.Port)); err != nil {
+	if err := d.n.transport.Learn(l.Name, m.Key, d.addrPort(l.Addr, l.Port)); err != nil {
 		return refuse(gossip.AliveRefused, err)
 	}
 	return nil
@@ -167,49 +171,40 @@ func (e events) NotifyAlive(n *memberlist.Node) error {
 
 // AckPayload implements memberlist.PingDelegate: a digest of this node's view,
 // so that those who probe it notice when their views differ.
-func (e events) AckPayload() []byte {
-	return binary.BigEndian.AppendUint64(nil, e.n.hash.Load())
+func (d delegate) AckPayload() []byte {
+	return binary.BigEndian.AppendUint64(nil, d.n.view.digest.Load())
 }
 
 // NotifyPingComplete implements memberlist.PingDelegate.
-func (e events) NotifyPingComplete(n *memberlist.Node, rtt time.Duration, payload []byte) {
-	e.n.cfg.Metrics.Probe(rtt, true)
-	e.n.inbox.put(callback{kind: probeAnswered, id: n.Name})
+func (d delegate) NotifyPingComplete(l *memberlist.Node, rtt time.Duration, payload []byte) {
+	d.n.cfg.Metrics.Probe(rtt, true)
+	d.n.inbox.put(d.n.prober.answered(l.Name))
 	if len(payload) >= 8 {
-		agrees := binary.BigEndian.Uint64(payload) == e.n.hash.Load()
-		e.n.heal.compared(n.Name, e.n.addrPort(n.Addr, n.Port).String(), agrees, time.Now())
+		agrees := binary.BigEndian.Uint64(payload) == d.n.view.digest.Load()
+		d.n.healer.compared(l.Name, d.addrPort(l.Addr, l.Port).String(), agrees, time.Now())
 	}
 }
 
-// hooks are told what memberlist only logs.
-func (n *Node) hooks() gossip.Hooks {
+// hooks are called for what memberlist only logs.
+func (d delegate) hooks() gossip.Hooks {
+	n := d.n
 	return gossip.Hooks{
 		ProbeFailed: func(id string) {
 			n.cfg.Metrics.Probe(0, false)
-			n.fails.add(id, time.Now())
+			n.inbox.probeFailed(id, time.Now())
 		},
-		Quiet: func() bool {
-			select {
-			case <-n.stop:
-				return true
-			default:
-				return n.leaving.Load()
-			}
-		},
+		Quiet: func() bool { return n.life.stopping() || n.self.leaving.Load() },
 		PacketsLost: func(id string) {
 			n.cfg.Metrics.Fallback()
-			n.inbox.put(callback{kind: probeAnswered, id: id})
-			n.byStream.add(id, time.Now())
-			n.heal.packetsLost.Do(func() {
-				n.log.Warn("a member answers over streams but not by packets: the families of the addresses differ, or something drops UDP on the way; "+
-					"changes will spread slowly", "member", id)
-			})
+			n.inbox.put(n.prober.answered(id))
+			n.reach.answeredByStream(id)
 		},
 	}
 }
 
 // listConfig is memberlist's configuration.
-func (n *Node) listConfig() *memberlist.Config {
+func (d delegate) listConfig() *memberlist.Config {
+	n := d.n
 	c := memberlist.DefaultLANConfig()
 	c.Name = n.id
 	c.Transport = n.transport
@@ -223,108 +218,14 @@ func (n *Node) listConfig() *memberlist.Config {
 	c.GossipInterval = n.cfg.Detection.GossipInterval
 	c.GossipNodes = n.cfg.Detection.GossipNodes
 	c.RetransmitMult = n.cfg.Detection.RetransmitMult
-	c.PushPullInterval = 0 // heal.go does it: one goroutine less for every node
+	c.PushPullInterval = 0 // healer.go does it: one goroutine less for every node
 	c.TCPTimeout = n.cfg.Detection.StreamTimeout
 	c.GossipToTheDeadTime = n.cfg.Detection.DeadGossipTime
 	c.EnableCompression = false // pings of 100 bytes
 	c.UDPBufferSize = gossip.MaxPacket
 	c.HandoffQueueDepth = 4096
-	e := events{n}
-	c.Delegate, c.Events, c.Alive, c.Ping = e, e, e, e
+	c.Delegate, c.Events, c.Alive, c.Ping = d, d, d, d
 	c.LogOutput = nil
-	c.Logger = gossip.NewLogger(n.lines, n.hooks())
+	c.Logger = gossip.NewLogger(n.lines, d.hooks())
 	return c
-}
-
-// endpoint adapts the node's rpcnet.Endpoint to gossip.
-type endpoint struct{ n *Node }
-
-func (e endpoint) Dial(ctx context.Context, addr string) (net.Conn, func(string) error, error) {
-	isNode := func(peer rpcnet.Peer) error { return e.n.ep.AllowServer(peer, rpcnet.RoleNode) }
-	conn, peer, err := e.n.ep.DialProtocol(ctx, addr, gossip.ALPN,
-		&rpcnet.DialConfig{ServerNames: e.n.told.wanted(gossip.DialedNode(ctx), addr), VerifyPeer: isNode})
-	return conn, e.n.verifier(peer), err
-}
-
-func (e endpoint) WritePacket(b []byte, to netip.AddrPort) (int, error) {
-	return e.n.ep.WritePacket(b, to)
-}
-
-// verifier returns the check of a name against a certificate.
-func (n *Node) verifier(peer rpcnet.Peer) func(id string) error {
-	return func(id string) error {
-		name, _, _ := splitID(id)
-		return n.cfg.VerifyNode(peer, name)
-	}
-}
-
-// extension is what the node adds to its endpoint.
-func (n *Node) extension() rpcnet.Extension {
-	return rpcnet.Extension{
-		Methods: n.adminMethods(),
-		Protocols: map[string]func(net.Conn, rpcnet.Peer){
-			gossip.ALPN: func(conn net.Conn, peer rpcnet.Peer) {
-				n.logRefusal(conn, peer, n.transport.HandleStream(conn, peer.ID, n.verifier(peer)))
-			},
-		},
-		ProtocolRoles: map[string]rpcnet.Role{gossip.ALPN: rpcnet.RoleNode},
-		Identity:      n.target(),
-		Packet:        n.transport.HandlePacket,
-		Drain: func(ctx context.Context) {
-			n.Leave(ctx)
-		},
-	}
-}
-
-// logRefusal logs why a gossip connection was refused, if it was. What only a
-// change of the configuration mends is a warning; what this node has dialled
-// itself is told where it dialled.
-func (n *Node) logRefusal(conn net.Conn, peer rpcnet.Peer, err error) {
-	if err == nil || errors.Is(err, gossip.ErrSelf) {
-		return
-	}
-	level := slog.LevelInfo
-	var claim *gossip.ClaimError
-	if errors.As(err, &claim) {
-		level = slog.LevelWarn
-	}
-	n.lines.Log(level, "gossip connection", "refused a gossip connection", "from", conn.RemoteAddr(), "certificate", peer.ID, "err", err)
-}
-
-// target is this node as sessions know it.
-func (n *Node) target() rpcnet.Target {
-	name, boot, _ := splitID(n.id)
-	return rpcnet.Target{Cluster: n.cfg.Cluster, Node: name, Boot: boot}
-}
-
-// contact is called when a node that is not in the view has proved itself.
-func (n *Node) contact(id string, addr netip.AddrPort) { n.heal.contact(id, addr.String()) }
-
-// Control packets, which only the node itself can seal: their content is one of
-// these bytes.
-const (
-	controlLeaving byte = 'l'
-	controlLeft    byte = 'L'
-)
-
-// control is called with the content of a control packet.
-func (n *Node) control(from string, msg []byte) {
-	if len(msg) == 0 {
-		return
-	}
-	switch msg[0] {
-	case controlLeaving:
-		n.inbox.put(callback{kind: saysLeaving, id: from})
-	case controlLeft:
-		n.inbox.put(callback{kind: saysLeft, id: from})
-	}
-}
-
-// tellAll sends a control packet to every member present.
-func (n *Node) tellAll(msg byte) {
-	for _, m := range n.Members() {
-		if m.ID() != n.id {
-			n.transport.SendControl(m.ID(), m.Addr, []byte{msg})
-		}
-	}
 }

@@ -63,17 +63,6 @@ func (k *Kind) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
-// What [Event].Cause says.
-const (
-	causeDetected = "detected"
-	causeRefused  = "refused"
-	causeReplaced = "replaced"
-	causePhi      = "phi"
-	causeStream   = "stream"
-	causeProbe    = "probe"
-	causeEvicted  = "evicted"
-)
-
 // An Event is one change of a node's view of the cluster. Events are values;
 // what they point to is shared and must not be changed.
 type Event struct {
@@ -154,14 +143,6 @@ func (e Event) String() string {
 	}
 	return b.String()
 }
-
-// What [Partition].Side says.
-const (
-	sideUnknown  = "unknown"
-	sideMajority = "majority"
-	sideMinority = "minority"
-	sideIsolated = "isolated"
-)
 
 // A Partition is what is known of a split of the cluster. Nodes are named by
 // name, since a node may come back with another boot.

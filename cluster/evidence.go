@@ -1,9 +1,10 @@
 package cluster
 
 import (
-	"time"
+	"slices"
 
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/cluster/internal/members"
 )
 
 // Whoever routes knows sooner than gossip when a member does not answer. These
@@ -18,13 +19,12 @@ import (
 // returns whether that happened: it does not if the member is unknown, gone,
 // suspect already, or this node itself.
 func (n *Node) Suspect(name, boot string, phi float64) bool {
-	cause := causePhi
+	cause := members.CausePhi
 	if phi == 0 {
-		cause = causeStream
+		cause = members.CauseStream
 	}
-	return n.judge(name, boot, func(m *member, now time.Time) bool {
-		return m.State.Present() && n.suspect(m, sourceRouting, cause, phi, now)
-	})
+	kinds := n.view.judge(members.Evidence{ID: name + "@" + boot, Cause: cause, Phi: phi})
+	return slices.Contains(kinds, members.KindNodeSuspected)
 }
 
 // Recover takes back what [Node.Suspect] or [Node.ReportUnreachable] said. If
@@ -32,13 +32,8 @@ func (n *Node) Suspect(name, boot string, phi float64) bool {
 // becomes StateAlive with a KindNodeRecovered event. It reports whether that
 // happened.
 func (n *Node) Recover(name, boot string) bool {
-	return n.judge(name, boot, func(m *member, now time.Time) bool {
-		if m.State == StateFailed && m.listed && !m.replaced {
-			n.revive(m, now)
-			return true
-		}
-		return n.clear(m, sourceRouting, now)
-	})
+	kinds := n.view.judge(members.Cleared{ID: name + "@" + boot})
+	return slices.Contains(kinds, members.KindNodeRecovered)
 }
 
 // ReportUnreachable reports that the member is gone beyond doubt: its address
@@ -49,24 +44,19 @@ func (n *Node) Recover(name, boot string) bool {
 // KindNodeRecovered. ReportUnreachable returns whether the member became
 // StateFailed.
 func (n *Node) ReportUnreachable(name, boot string) bool {
-	return n.reportGone(name, boot, causeRefused)
+	return n.reportGone(name, boot, members.CauseRefused)
 }
 
 // ReportReplaced reports that another boot answers at the member's address: the
 // member becomes StateFailed as with [Node.ReportUnreachable], of the cause
 // "replaced", and is not taken back.
 func (n *Node) ReportReplaced(name, boot string) bool {
-	return n.reportGone(name, boot, causeReplaced)
+	return n.reportGone(name, boot, members.CauseReplaced)
 }
 
 func (n *Node) reportGone(name, boot, cause string) bool {
-	return n.judge(name, boot, func(m *member, now time.Time) bool {
-		if !m.State.Present() || m.ID() == n.id {
-			return false
-		}
-		n.condemn(m, cause, now)
-		return true
-	})
+	kinds := n.view.judge(members.Unreachable{ID: name + "@" + boot, Cause: cause})
+	return slices.Contains(kinds, members.KindNodeFailed)
 }
 
 // Evict shuts a member out of this node for good, by name and boot, whether or
@@ -81,44 +71,10 @@ func (n *Node) reportGone(name, boot, cause string) bool {
 // certificate keeps out (rpcnet.EndpointConfig.Authorize) or Config.VerifyNode.
 func (n *Node) Evict(name, boot string) bool {
 	id := name + "@" + boot
-	if id == n.id || !gossip.ValidID(id) {
-		return false
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.closing {
+	if id == n.id || !gossip.ValidID(id) || n.life.stopping() {
 		return false
 	}
 	n.transport.Evict(id)
-	if m := n.members[id]; m != nil {
-		if m.State.Present() {
-			n.condemn(m, causeEvicted, time.Now())
-		}
-		m.replaced = true // never taken back
-		n.judged()
-	}
+	n.view.judge(members.Evicted{ID: id})
 	return true
-}
-
-func (n *Node) judge(name, boot string, f func(*member, time.Time) bool) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	m := n.members[name+"@"+boot]
-	if m == nil || m.hidden || n.closing {
-		return false
-	}
-	done := f(m, time.Now())
-	n.judged()
-	return done
-}
-
-// judged makes known what a judgement has changed. The caller holds mu.
-func (n *Node) judged() {
-	n.countStates()
-	if len(n.toLog.queue) > 0 {
-		select {
-		case n.inbox.wake <- struct{}{}: // the run goroutine writes the log
-		default:
-		}
-	}
 }

@@ -20,23 +20,19 @@ func (forWorkers) Metrics(n *Node) *Metrics { return n.cfg.Metrics }
 
 // OnLeave registers what runs in Leave after the node has announced that it
 // leaves and before it tells that it has left.
-func (forWorkers) OnLeave(n *Node, f func(context.Context)) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.drains = append(n.drains, f)
-}
+func (forWorkers) OnLeave(n *Node, f func(context.Context)) { n.life.onLeave(f) }
 
 // AnswersPackets reports whether the member answers a packet of gossip within
 // ProbeTimeout.
 func (forWorkers) AnswersPackets(n *Node, m Member) bool {
-	if !n.begin() {
+	if !n.life.begin() {
 		return false
 	}
-	defer n.work.Done()
-	return n.pings(m, 1)
+	defer n.life.work.Done()
+	return n.prober.ping(m, 1)
 }
 
 // AddWorkers has f list workers in [Node.Snapshot] until remove is called.
 func (forWorkers) AddWorkers(n *Node, f func() []WorkerSnapshot) (remove func()) {
-	return n.addWorkers(f)
+	return n.workers.add(f)
 }

@@ -79,15 +79,6 @@ func compareMembers(a, b Member) int {
 	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Boot, b.Boot))
 }
 
-// splitID is the reverse of [Member.ID].
-func splitID(id string) (name, boot string, ok bool) {
-	i := strings.LastIndexByte(id, '@')
-	if i <= 0 || i == len(id)-1 {
-		return "", "", false
-	}
-	return id[:i], id[i+1:], true
-}
-
 // nameOf and named are the two directions of the text form of the package's
 // enumerations.
 func nameOf(names []string, i int) string {

@@ -94,22 +94,23 @@ func readMembers(r io.Reader, cluster string) ([]rememberedMember, error) {
 // saveMembers writes the file if the members have changed, at most every 5 s.
 // A view of this node alone is never written: it would forget the others in a
 // partition.
-func (n *Node) saveMembers(now time.Time) {
-	if n.cfg.Discovery.MembersFile == "" || now.Sub(n.heal.savedAt) < membersFileInterval {
+func (r *seeder) saveMembers(now time.Time) {
+	cfg := &r.n.cfg
+	if cfg.Discovery.MembersFile == "" || now.Sub(r.savedAt) < membersFileInterval {
 		return
 	}
-	s := membersFile{Version: membersFileVersion, Cluster: n.cfg.Cluster}
-	for _, m := range n.Members() {
-		if m.ID() != n.id && m.State != StateLeaving {
+	s := membersFile{Version: membersFileVersion, Cluster: cfg.Cluster}
+	for _, m := range r.n.view.others() {
+		if m.State != StateLeaving {
 			s.Members = append(s.Members, rememberedMember{m.Name, m.Addr, m.ServerName})
 		}
 	}
-	if len(s.Members) == 0 || slices.Equal(s.Members, n.heal.saved) {
+	if len(s.Members) == 0 || slices.Equal(s.Members, r.saved) {
 		return
 	}
-	n.heal.savedAt, n.heal.saved = now, s.Members
-	if err := writeMembers(n.cfg.Discovery.MembersFile, s); err != nil {
-		n.log.Warn("cannot write the file of the members", "file", n.cfg.Discovery.MembersFile, "err", err)
+	r.savedAt, r.saved = now, s.Members
+	if err := writeMembers(cfg.Discovery.MembersFile, s); err != nil {
+		r.n.log.Warn("cannot write the file of the members", "file", cfg.Discovery.MembersFile, "err", err)
 	}
 }
 

@@ -1,22 +1,18 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/memberlist"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/cluster/internal/members"
 	"github.com/rpcnet-go/rpcnet/internal/hook"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
@@ -26,72 +22,28 @@ import (
 // Leave the view stays as it was last; changes fail with
 // [rpcnet.CodeUnavailable].
 type Node struct {
-	cfg       Config // populated; immutable
-	ep        *rpcnet.Endpoint
-	id        string
-	advertise netip.AddrPort // with the zone, of those that need one
-	guessed   bool           // advertise is a guess
-	transport *gossip.Transport
-	list      *memberlist.Memberlist
-	remove    func() // takes the node off the endpoint
-	// namesBound: Config.VerifyNode is set. Immutable.
-	namesBound bool
+	cfg        Config // populated; this field and those up to list are immutable
+	ep         *rpcnet.Endpoint
+	id         string
+	advertise  netip.AddrPort // with the zone, of those that need one
+	namesBound bool           // Config.VerifyNode is set
 	log        *slog.Logger
 	lines      *loglimit.Limiter // of what others cause
+	transport  *gossip.Transport
+	list       *memberlist.Memberlist
 
-	inbox inbox        // what memberlist has told; a leaf lock of its own
-	tags  atomic.Value // Tags, this node's
-	// certificate is the node's own as it was seen last (the run goroutine's), and
-	// serverName the name that others verify it by.
-	certificate *x509.Certificate
-	serverName  atomic.Pointer[string]
-	told        toldNames // of others
-	leaving     atomic.Bool
-	hash        atomic.Uint64 // of the ids memberlist holds alive, for AckPayload
-	tagsMu      sync.Mutex    // one change of tags at a time
-	listMu      sync.Mutex    // keeps list.Leave and list.Shutdown apart
-	fails       probeFails    // failed probes until the next tick
-	warned      warnings      // what was said about the configuration
-	byStream    streamsOnly
-
-	mu            sync.Mutex // guards what follows
-	members       map[string]*member
-	feed          feed // the last events, for subscribers
-	toLog         eventLog
-	counts        [StateFailed + 1]int // as last told to Metrics
-	detector      detector
-	health        int // as last told to Metrics
-	unwell        time.Time
-	stalled       time.Time // when this node last found that it had not run
-	degraded      bool
-	assigns       bool
-	partitions    int             // KindPartitionDetected and KindPartitionHealed told so far
-	asked         time.Time       // last roll call
-	rolling       bool            // one is under way
-	rolls         int             // complete ones since the detector was calm
-	silent        map[string]bool // whom the last one did not reach, by id
-	changed       time.Time       // last change of what memberlist holds alive
-	lastLoss      time.Time       // last time a member left the view
-	selectors     map[string]Selector
-	drains        []func(context.Context)
-	workerSources map[*byte]func() []WorkerSnapshot // of registries, see addWorkers
-	streams       eventStreams                      // streams of Admin/Events; a lock of its own
-
-	heal healer // owned by the run goroutine, but for its own lock
-
-	// Work in the background, guarded by mu: who answers at which address, who
-	// of two of one name lives, who of those declared dead does.
-	questions                map[string]*question // by address
-	askers, conflicts, calls pool
-
-	joined   chan struct{} // closed when enough members are in the view
-	joinOnce sync.Once
-	stop     chan struct{} // closed to stop the run goroutine and all it started
-	stopped  chan struct{} // closed when nothing of the node runs any more
-	stopOnce sync.Once
-	leaveMu  sync.Mutex
-	work     sync.WaitGroup
-	closing  bool // guarded by mu: no more work may start
+	// Each of these has its own lock, beside its type.
+	life    *lifecycle    // where the node stands between Join and the end
+	inbox   inbox         // what memberlist has told and the view has not taken yet
+	view    *view         // the table of members, and the events for subscribers
+	prober  *prober       // asks members whether they are there
+	healer  *healer       // brings views together that differ
+	seeder  *seeder       // reaches the seeds
+	reach   *reachability // who can reach whom
+	names   toldNames     // the names that certificates of others may carry
+	self    *announcement // what the node says of itself
+	workers workerSources // of registries
+	streams eventStreams  // of the admin service
 }
 
 // errStopped is what changes return after Close or Leave.
@@ -115,7 +67,25 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, config *Config) (*Node, erro
 	if config == nil {
 		return nil, errors.New("cluster: Join needs a Config with at least a Name, got nil")
 	}
-	bound, nameless := config.VerifyNode != nil, config.Cluster == ""
+	n, err := newNode(ctx, ep, config)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.start(); err != nil {
+		return nil, err
+	}
+	if config.Cluster == "" {
+		n.seeder.warnOfNoName()
+	}
+	if err := n.seeder.firstContact(ctx); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// newNode returns a node that has everything but a place on the endpoint.
+func newNode(ctx context.Context, ep *rpcnet.Endpoint, config *Config) (*Node, error) {
 	cfg := config.populate()
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -124,91 +94,62 @@ func Join(ctx context.Context, ep *rpcnet.Endpoint, config *Config) (*Node, erro
 	if err != nil {
 		return nil, err
 	}
-	boot := newBoot()
 	n := &Node{
-		cfg: cfg, ep: ep, id: cfg.Name + "@" + boot, advertise: advertise, guessed: guessed,
-		log:        cfg.Logger.With("node", cfg.Name),
-		lines:      loglimit.New(cfg.Logger.With("node", cfg.Name)),
-		inbox:      inbox{wake: make(chan struct{}, 1)},
-		members:    map[string]*member{},
-		feed:       newFeed(),
-		toLog:      eventLog{limit: gossip.Bucket{Rate: eventLines}},
-		streams:    newEventStreams(),
-		selectors:  map[string]Selector{},
-		assigns:    true,
-		silent:     map[string]bool{},
-		namesBound: bound,
-		questions:  map[string]*question{},
-		askers:     pool{limit: maxAskers},
-		conflicts:  pool{limit: maxConflictAskers},
-		calls:      pool{limit: maxLastCalls},
-		joined:     make(chan struct{}),
-		stop:       make(chan struct{}),
-		stopped:    make(chan struct{}),
+		cfg: cfg, ep: ep, id: cfg.Name + "@" + newBoot(), advertise: advertise, namesBound: config.VerifyNode != nil,
+		log:     cfg.Logger.With("node", cfg.Name),
+		lines:   loglimit.New(cfg.Logger.With("node", cfg.Name)),
+		inbox:   inbox{wake: make(chan struct{}, 1)},
+		streams: newEventStreams(),
 	}
-	n.detector = newDetector(&n.cfg)
-	hook.Detector(ctx, n.describeDetector)
-	n.heal.init()
-	n.tags.Store(cfg.Tags.Clone())
-	n.checkCertificate()
-	if err := n.fits(cfg.Tags); err != nil {
+	seeds := newSeeds(cfg.Seeds, loadMembers(&n.cfg, n.log), advertise.String())
+	first := !promised(seeds) && cfg.ExpectNodes == 0
+	n.life = newLifecycle(n)
+	if first {
+		n.life.join()
+	}
+	n.view = newView(n, first)
+	n.prober = newProber(n)
+	n.healer = newHealer(n)
+	n.seeder = newSeeder(n, seeds)
+	n.reach = &reachability{n: n, guessed: guessed}
+	n.self = &announcement{n: n}
+	n.self.tags.Store(cfg.Tags.Clone())
+	n.self.checkCertificate()
+	if err := n.self.fits(cfg.Tags); err != nil {
 		return nil, err
 	}
-	n.transport, err = gossip.New(gossip.Config{
-		ID: n.id, Cluster: cfg.Cluster, Advertise: advertise, NamesBound: bound,
-		Endpoint: hook.WrapSockets(ctx, advertise.String(), endpoint{n}),
-		Started: func(id string) time.Time {
-			_, boot, _ := splitID(id)
-			return startOf(boot)
-		},
-		Observer: gossipMetrics{cfg.Metrics}, Contact: n.contact, Control: n.control, Dialed: n.dialed,
-		Elsewhere: n.elsewhere,
-	})
-	if err != nil {
+	for _, s := range seeds {
+		n.names.standFor(s, nil, s.addrs)
+	}
+	hook.Detector(ctx, n.view.describeDetector)
+	if n.transport, err = (endpoint{n}).transport(ctx); err != nil {
 		return nil, err
 	}
-	n.list, err = memberlist.Create(n.listConfig())
-	if err != nil {
+	if n.list, err = memberlist.Create(delegate{n}.listConfig()); err != nil {
 		n.transport.Shutdown()
 		return nil, fmt.Errorf("cluster: joining: %w", err)
 	}
-	n.heal.seeds = newSeeds(cfg.Seeds, loadMembers(&n.cfg, n.log), advertise.String())
-	for _, s := range n.heal.seeds {
-		n.standFor(s, nil, s.addrs)
-	}
-	n.drain() // this node is in its own view
-	// From here on the endpoint may call the node, even to leave, which must
-	// wait until the node can be taken off.
-	n.leaveMu.Lock()
-	n.remove, err = ep.Extend(n.extension())
-	if err != nil {
-		n.list.Shutdown()
-		n.leaveMu.Unlock()
-		return nil, fmt.Errorf("cluster: joining: %w", err)
-	}
-	if nameless {
-		n.warnOfNoName()
-	}
-	n.spawn(n.run)
-	n.spawn(n.checkSelf)
-	n.leaveMu.Unlock()
-	if err := n.firstContact(ctx); err != nil {
-		n.Close()
-		return nil, err
-	}
+	n.view.drain() // this node is in its own view
 	return n, nil
 }
 
-// warnOfNoName tells that the cluster has no name of its own, which matters when
-// seeds are given: a wrong one may be of another cluster without a name.
-func (n *Node) warnOfNoName() {
-	level := slog.LevelInfo
-	if len(n.heal.seeds) > 0 {
-		level = slog.LevelWarn
+// start puts the node on the endpoint, which may call it from then on, even to leave:
+// that must wait until the node can be taken off.
+func (n *Node) start() (err error) {
+	n.life.leaveMu.Lock()
+	defer n.life.leaveMu.Unlock()
+	if n.life.remove, err = n.ep.Extend(endpoint{n}.extension()); err != nil {
+		n.list.Shutdown()
+		return fmt.Errorf("cluster: joining: %w", err)
 	}
-	n.log.Log(backgroundCtx, level, "this cluster has no name of its own: through a wrong seed it would become one with any other "+
-		"of the same certificate authority that has none either; give each a name with cluster.Config.Cluster", "cluster", n.cfg.Cluster)
+	n.life.spawn(n.run)
+	n.life.spawn(n.reach.checkSelf)
+	return nil
 }
+
+// proved reports whether the certificate of a node has been seen, if names are bound
+// to certificates.
+func (n *Node) proved(id string) bool { return n.namesBound && n.transport.Proved(id) }
 
 // Endpoint returns the endpoint the node was made with.
 func (n *Node) Endpoint() *rpcnet.Endpoint { return n.ep }
@@ -217,38 +158,39 @@ func (n *Node) Endpoint() *rpcnet.Endpoint { return n.ep }
 // member is in the view or, with Config.ExpectNodes, as many as that; at once if
 // the node has no seeds (its own address is none) and expects nobody. It stays
 // closed.
-func (n *Node) Joined() <-chan struct{} { return n.joined }
+func (n *Node) Joined() <-chan struct{} { return n.life.joined }
 
 // Done returns a channel that is closed when the node has stopped.
-func (n *Node) Done() <-chan struct{} { return n.stopped }
+func (n *Node) Done() <-chan struct{} { return n.life.stopped }
 
 // Self returns this node as a member.
-func (n *Node) Self() Member {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.members[n.id].Member
+func (n *Node) Self() (self Member) {
+	n.view.with(func(t *members.Table) {
+		m, _ := t.Get(n.id)
+		self = publicMember(m)
+	})
+	return self
 }
 
 // Members returns the members present (alive, suspect or leaving), this node
 // among them, sorted by name and boot. The slice is the caller's.
 func (n *Node) Members() []Member {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.present()
+	n.view.mu.Lock()
+	defer n.view.mu.Unlock()
+	return n.view.present()
 }
 
 // Gone returns the members that have left or failed and are not forgotten yet,
 // sorted. A failed one is dialled again for Config.Discovery.ReconnectFor; one that left
 // or was replaced is forgotten after a few minutes.
-func (n *Node) Gone() []Member {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	var ms []Member
-	for _, m := range n.members {
-		if !m.State.Present() && !m.hidden {
-			ms = append(ms, m.Member)
+func (n *Node) Gone() (ms []Member) {
+	n.view.with(func(t *members.Table) {
+		for m := range t.Shown() {
+			if !m.State.Present() {
+				ms = append(ms, publicMember(m))
+			}
 		}
-	}
+	})
 	slices.SortFunc(ms, compareMembers)
 	return ms
 }
@@ -256,17 +198,10 @@ func (n *Node) Gone() []Member {
 // Lookup returns the member of that name; of several, the newest boot that is
 // present, or else the newest that is gone. ok is false if there is none.
 func (n *Node) Lookup(name string) (m Member, ok bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, o := range n.members {
-		if o.Name != name || o.hidden {
-			continue
-		}
-		better := o.State.Present() && !m.State.Present() || o.State.Present() == m.State.Present() && o.Boot > m.Boot
-		if !ok || better {
-			m, ok = o.Member, true
-		}
-	}
+	n.view.with(func(t *members.Table) {
+		best, found := t.Best(name)
+		m, ok = publicMember(best), found
+	})
 	return m, ok
 }
 
@@ -274,20 +209,20 @@ func (n *Node) Lookup(name string) (m Member, ok bool) {
 // The selector's text is parsed once per node; a bad one is a
 // [rpcnet.CodeInvalidArgument].
 func (n *Node) NodesWith(selector string) ([]Member, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	s, ok := n.selectors[selector]
+	n.view.mu.Lock()
+	defer n.view.mu.Unlock()
+	s, ok := n.view.selectors[selector]
 	if !ok {
 		var err error
 		if s, err = ParseSelector(selector); err != nil {
 			return nil, err
 		}
-		if len(n.selectors) >= 1024 { // made from data, then: start over
-			clear(n.selectors)
+		if len(n.view.selectors) >= 1024 { // made from data, then: start over
+			clear(n.view.selectors)
 		}
-		n.selectors[selector] = s
+		n.view.selectors[selector] = s
 	}
-	return slices.DeleteFunc(n.present(), func(m Member) bool { return !s.Matches(m.Tags) }), nil
+	return slices.DeleteFunc(n.view.present(), func(m Member) bool { return !s.Matches(m.Tags) }), nil
 }
 
 // Select is NodesWith for a parsed selector.
@@ -299,42 +234,33 @@ func (n *Node) Select(s Selector) []Member {
 // many members as Config.ExpectNodes have been in the view, and on the smaller
 // side of a partition when Config.Partition.OnMinority has said no, for as long as the
 // partition lasts: until the others are back or known to be gone.
-func (n *Node) Assigns() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.assigns && (n.cfg.ExpectNodes == 0 || n.isJoined())
+func (n *Node) Assigns() (assigns bool) {
+	n.view.with(func(t *members.Table) {
+		assigns = t.Assigns() && (n.cfg.ExpectNodes == 0 || t.Joined())
+	})
+	return assigns
 }
 
 // Partition returns the partition this node finds itself in, and false if there
 // is none.
-func (n *Node) Partition() (Partition, bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.detector.current()
-}
-
-// present returns the members of the view, sorted. The caller holds mu.
-func (n *Node) present() []Member {
-	ms := make([]Member, 0, len(n.members))
-	for _, m := range n.members {
-		if m.State.Present() && !m.hidden {
-			ms = append(ms, m.Member)
-		}
-	}
-	slices.SortFunc(ms, compareMembers)
-	return ms
+func (n *Node) Partition() (p Partition, ok bool) {
+	n.view.with(func(t *members.Table) {
+		in, is := t.Partition()
+		p, ok = Partition(in), is
+	})
+	return p, ok
 }
 
 // SetTags replaces the node's tags. It fails, and changes nothing, if they are
 // not valid or larger than [maxTagsSize]. It returns when this node's own view
 // shows them; the others hear of it through gossip, usually within 0.2 s.
 func (n *Node) SetTags(tags Tags) error {
-	return n.changeTags(func(Tags) Tags { return tags.Clone() })
+	return n.self.change(func(Tags) Tags { return tags.Clone() })
 }
 
 // UpdateTags sets these tags and keeps the others. As [Node.SetTags].
 func (n *Node) UpdateTags(tags Tags) error {
-	return n.changeTags(func(t Tags) Tags {
+	return n.self.change(func(t Tags) Tags {
 		for k, v := range tags {
 			t[k] = v
 		}
@@ -345,7 +271,7 @@ func (n *Node) UpdateTags(tags Tags) error {
 // RemoveTags removes tags; those that are not there are no error. As
 // [Node.SetTags].
 func (n *Node) RemoveTags(keys ...string) error {
-	return n.changeTags(func(t Tags) Tags {
+	return n.self.change(func(t Tags) Tags {
 		for _, k := range keys {
 			delete(t, k)
 		}
@@ -353,86 +279,18 @@ func (n *Node) RemoveTags(keys ...string) error {
 	})
 }
 
-func (n *Node) changeTags(change func(Tags) Tags) error {
-	n.tagsMu.Lock()
-	defer n.tagsMu.Unlock()
-	select {
-	case <-n.stop:
-		return errStopped
-	default:
-	}
-	old := n.tags.Load().(Tags)
-	copied := Tags{}
-	for k, v := range old {
-		copied[k] = v
-	}
-	tags := change(copied)
-	if err := cmp.Or(tags.Validate(), n.fits(tags)); err != nil {
-		return err
-	}
-	if tags.Equal(old) {
-		return nil
-	}
-	n.tags.Store(tags)
-	return n.announce()
-}
-
-// announce makes memberlist take and spread this node's meta. The caller holds
-// tagsMu.
-func (n *Node) announce() error {
-	if !n.begin() {
-		return errStopped
-	}
-	defer n.work.Done()
-	// The time-out is for waiting until the message was sent, which nobody
-	// needs; what must happen now has happened before that wait.
-	n.list.UpdateNode(time.Nanosecond)
-	n.drain()
-	return nil
-}
-
-// begin counts a piece of work that Close waits for, unless the node stops.
-func (n *Node) begin() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.closing {
-		return false
-	}
-	n.work.Add(1)
-	return true
-}
-
-// spawn runs f on a goroutine that Close waits for.
-func (n *Node) spawn(f func()) {
-	if n.begin() {
-		go func() {
-			defer n.work.Done()
-			f()
-		}()
-	}
-}
-
 // Close stops the node without a word: to the others it has crashed. It
 // returns when nothing of the node uses the endpoint any more, which is then free
 // to join again; a probe that was under way sleeps on for a moment. It is
 // idempotent and never fails.
 func (n *Node) Close() error {
-	n.stopOnce.Do(func() {
-		n.mu.Lock()
-		n.closing = true
-		n.mu.Unlock()
-		close(n.stop)
-		n.remove()
-		n.listMu.Lock()
-		n.list.Shutdown() // shuts the transport down, which ends all dials
-		n.listMu.Unlock()
-		n.work.Wait()
-		n.mu.Lock()
-		n.logEvents()
-		n.mu.Unlock()
-		n.lines.Close()
-		close(n.stopped)
-	})
-	<-n.stopped
+	n.life.close()
 	return nil
 }
+
+// Leave takes the node out of the cluster in good order: it announces that it
+// will leave, so that nobody gives it new work; lets what runs on it finish, as
+// long as ctx allows; tells all members that it has left, which they see as
+// KindNodeLeft; goes on gossiping for LeaveDelay; and stops. A second call, or one
+// after Close, does nothing. The endpoint stays open.
+func (n *Node) Leave(ctx context.Context) error { return n.life.leave(ctx) }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/cluster/internal/members"
 	"github.com/rpcnet-go/rpcnet/internal/contexts"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
@@ -33,8 +34,8 @@ const (
 )
 
 // A seed is one entry of Config.Seeds or of the file of members. It is looked up and
-// dialled independently of the others. Its fields below busy are guarded by the
-// healer's mu.
+// dialled independently of the others. Its fields from busy on are guarded by the
+// seeder's mu.
 type seed struct {
 	text, host, port string
 	literal          bool   // an address, not a name
@@ -46,6 +47,44 @@ type seed struct {
 	behind  map[string]string // which member answered at an address of these
 	unknown bool              // it could not be looked up last time, which has been logged
 	alone   bool              // it stood for this node alone, which has been logged
+}
+
+// A seeder reaches the seeds, at first for Join and then for ever, and keeps the
+// members of this time in a file for the next. The run goroutine drives it.
+type seeder struct {
+	n     *Node
+	seeds []*seed    // immutable
+	mu    sync.Mutex // guards the seeds' fields; comes before the view's
+
+	// What follows is the run goroutine's.
+	inView bool          // a seed is in the view
+	looked time.Time     // when that was looked at
+	wait   time.Duration // until the next attempt, while none is
+	next   time.Time     // the next attempt
+
+	saved   []rememberedMember // what the file holds now
+	savedAt time.Time
+}
+
+func newSeeder(n *Node, seeds []*seed) *seeder {
+	return &seeder{n: n, seeds: seeds, wait: firstRetry, next: time.Now().Add(firstRetry)}
+}
+
+// promised reports whether a seed is of the configuration: the file of members alone is no
+// promise of a cluster.
+func promised(seeds []*seed) bool {
+	return slices.ContainsFunc(seeds, func(s *seed) bool { return !s.remembered })
+}
+
+// warnOfNoName tells that the cluster has no name of its own, which matters when
+// seeds are given: a wrong one may be of another cluster without a name.
+func (r *seeder) warnOfNoName() {
+	level := slog.LevelInfo
+	if len(r.seeds) > 0 {
+		level = slog.LevelWarn
+	}
+	r.n.log.Log(backgroundCtx, level, "this cluster has no name of its own: through a wrong seed it would become one with any other "+
+		"of the same certificate authority that has none either; give each a name with cluster.Config.Cluster", "cluster", r.n.cfg.Cluster)
 }
 
 // newSeeds returns the seeds of a configuration and of the file of members, without the
@@ -86,24 +125,21 @@ func seedAddr(ip, port string) string {
 }
 
 // firstContact is Join's attempt to reach the seeds.
-func (n *Node) firstContact(ctx context.Context) error {
-	promised := slices.ContainsFunc(n.heal.seeds, func(s *seed) bool { return !s.remembered })
-	if !promised {
-		n.first() // the file of members alone is no promise
-	}
-	if len(n.heal.seeds) == 0 {
+func (r *seeder) firstContact(ctx context.Context) error {
+	if len(r.seeds) == 0 {
 		return nil
 	}
+	n := r.n
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.Discovery.JoinTimeout)
 	defer cancel()
 	wait := firstRetry
 	var err error
 	for {
 		var reached bool
-		if reached, err = n.await(ctx, n.trySeeds(false), err); reached {
+		if reached, err = r.await(ctx, r.trySeeds(false), err); reached {
 			return nil
 		}
-		if !promised {
+		if !promised(r.seeds) {
 			n.lines.Log(slog.LevelInfo, "seeds", "no member of the file of members answers; this node goes on trying in the background", "err", err)
 			return nil
 		}
@@ -120,7 +156,7 @@ func (n *Node) firstContact(ctx context.Context) error {
 
 // await waits for the first good result, for all results, or for the end of ctx.
 // Its error says all that went wrong; if nothing is known yet, what did before.
-func (n *Node) await(ctx context.Context, results <-chan error, before error) (reached bool, _ error) {
+func (r *seeder) await(ctx context.Context, results <-chan error, before error) (reached bool, _ error) {
 	var errs []error
 	for {
 		select {
@@ -134,22 +170,22 @@ func (n *Node) await(ctx context.Context, results <-chan error, before error) (r
 				return true, nil
 			}
 			errs = append(errs, err)
-		case <-n.stop:
+		case <-r.n.life.stop:
 			return false, errStopped
 		case <-ctx.Done(): // the attempts go on, each as long as it may
 			if len(errs) == 0 && before != nil {
 				return false, before
 			}
-			return false, errors.Join(append(errs, fmt.Errorf("still waiting for %s: %w", strings.Join(n.heal.waiting(), ", "), ctx.Err()))...)
+			return false, errors.Join(append(errs, fmt.Errorf("still waiting for %s: %w", strings.Join(r.waiting(), ", "), ctx.Err()))...)
 		}
 	}
 }
 
 // waiting returns the seeds of which nothing is known yet.
-func (h *healer) waiting() (names []string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, s := range h.seeds {
+func (r *seeder) waiting() (names []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.seeds {
 		if s.busy {
 			names = append(names, s.text)
 		}
@@ -157,60 +193,21 @@ func (h *healer) waiting() (names []string) {
 	return names
 }
 
-// first makes a node without seeds the first of its cluster, unless others are
-// expected.
-func (n *Node) first() {
-	if n.cfg.ExpectNodes == 0 {
-		n.joinOnce.Do(func() { close(n.joined) })
-	}
-}
-
-// countJoined closes joined when enough members are in the view. The caller
-// holds mu.
-func (n *Node) countJoined() {
-	if n.isJoined() {
-		return
-	}
-	want := max(n.cfg.ExpectNodes, 1)
-	if n.cfg.ExpectNodes == 0 {
-		want = 2 // this node and another
-	}
-	here := 0
-	for _, m := range n.members {
-		if m.State.Present() && !m.hidden {
-			here++
-		}
-	}
-	if here >= want {
-		n.joinOnce.Do(func() { close(n.joined) })
-	}
-}
-
-func (n *Node) isJoined() bool {
-	select {
-	case <-n.joined:
-		return true
-	default:
-		return false
-	}
-}
-
 // trySeeds looks the seeds up and exchanges state with the nodes behind them,
 // each on a goroutine of its own, but not with those that it is busy with. With
 // strangers it does so only with addresses that no member has. What it returns
 // gets nil for each node that has answered, an error for whatever failed, and is
 // closed in the end.
-func (n *Node) trySeeds(strangers bool) <-chan error {
-	h := &n.heal
-	h.mu.Lock()
+func (r *seeder) trySeeds(strangers bool) <-chan error {
+	r.mu.Lock()
 	var free []*seed
-	for _, s := range h.seeds {
+	for _, s := range r.seeds {
 		if !s.busy && !(strangers && s.remembered) {
 			s.busy = true
 			free = append(free, s)
 		}
 	}
-	h.mu.Unlock()
+	r.mu.Unlock()
 	results := make(chan error, len(free)*(maxSeedAddrs+1))
 	if len(free) == 0 {
 		close(results)
@@ -218,11 +215,11 @@ func (n *Node) trySeeds(strangers bool) <-chan error {
 	var left atomic.Int64
 	left.Store(int64(len(free)))
 	for _, s := range free {
-		n.spawn(func() {
-			n.trySeed(s, strangers, results)
-			h.mu.Lock()
+		r.n.life.spawn(func() {
+			r.trySeed(s, strangers, results)
+			r.mu.Lock()
 			s.busy = false
-			h.mu.Unlock()
+			r.mu.Unlock()
 			if left.Add(-1) == 0 {
 				close(results)
 			}
@@ -233,62 +230,62 @@ func (n *Node) trySeeds(strangers bool) <-chan error {
 
 // trySeed looks one seed up and exchanges state with the nodes behind it, all
 // at once. It sends at most maxSeedAddrs+1 results.
-func (n *Node) trySeed(s *seed, strangers bool, results chan<- error) {
-	addrs, err := n.lookUp(s)
+func (r *seeder) trySeed(s *seed, strangers bool, results chan<- error) {
+	addrs, err := r.lookUp(s)
 	if err != nil {
 		results <- err
 		return
 	}
 	if strangers {
-		addrs = n.withoutMembers(addrs)
+		addrs = r.withoutMembers(addrs)
 	}
 	var attempts sync.WaitGroup
 	for _, a := range addrs {
-		attempts.Go(func() { results <- n.trySeedAt(s, a) })
+		attempts.Go(func() { results <- r.trySeedAt(s, a) })
 	}
 	attempts.Wait()
 }
 
 // trySeedAt exchanges state with the node at an address of a seed.
-func (n *Node) trySeedAt(s *seed, addr string) error {
-	err := n.exchange("", addr)
+func (r *seeder) trySeedAt(s *seed, addr string) error {
+	n := r.n
+	err := n.healer.exchange("", addr)
 	var claim *gossip.ClaimError
 	switch {
 	case errors.Is(err, gossip.ErrSelf):
 		err = fmt.Errorf("the seed %s is this node itself, which advertises %s: leave it out of Config.Seeds, or set Config.Advertise "+
 			"if that is not where others reach this node", addr, n.advertise)
-		n.warnOnce("seed "+addr, "a seed leads to this node", err)
+		n.reach.warnOnce("seed "+addr, "a seed leads to this node", err)
 	case errors.As(err, &claim):
-		n.warnOnce("claim "+claim.ID, "a seed has the address of this node", err)
+		n.reach.warnOnce("claim "+claim.ID, "a seed has the address of this node", err)
 	case err == nil:
-		h := &n.heal
 		id := n.transport.AnsweredAt(addr)
-		h.mu.Lock()
+		r.mu.Lock()
 		if s.behind == nil || len(s.behind) >= maxSeedAddrs {
 			s.behind = map[string]string{}
 		}
 		s.behind[addr] = id
-		h.mu.Unlock()
-		h.scheduleResync(time.Now())
-		n.compareRoute(addr)
+		r.mu.Unlock()
+		n.healer.scheduleResync(time.Now())
+		n.reach.compareRoute(addr)
 	}
 	return err
 }
 
 // lookUp returns at most maxSeedAddrs addresses that a seed stands for, in an
 // order of chance and without this node's own.
-func (n *Node) lookUp(s *seed) ([]string, error) {
+func (r *seeder) lookUp(s *seed) ([]string, error) {
 	if s.literal {
 		return s.addrs, nil
 	}
-	ips, err := resolve(n.stopContext(), &n.cfg, s.host)
+	ips, err := resolve(r.n.life.context(), &r.n.cfg, s.host)
 	var addrs []string
 	own := false
 	for _, ip := range ips {
 		switch a := seedAddr(ip, s.port); {
 		case a == "":
 			err = errors.Join(err, fmt.Errorf("it has the address %q, which is none", loglimit.Cut(ip)))
-		case a == n.advertise.String():
+		case a == r.n.advertise.String():
 			own = true
 		case !slices.Contains(addrs, a):
 			addrs = append(addrs, a)
@@ -302,7 +299,7 @@ func (n *Node) lookUp(s *seed) ([]string, error) {
 			err = errors.New("it stands for this node alone")
 		}
 	}
-	n.noteLookUp(s, addrs, own, err)
+	r.noteLookUp(s, addrs, own, err)
 	if len(addrs) == 0 {
 		return nil, fmt.Errorf("seed %s: %w", s.text, err)
 	}
@@ -310,26 +307,25 @@ func (n *Node) lookUp(s *seed) ([]string, error) {
 }
 
 // noteLookUp keeps what a name stands for, and says once what is wrong with it.
-func (n *Node) noteLookUp(s *seed, addrs []string, own bool, err error) {
-	h := &n.heal
-	h.mu.Lock()
+func (r *seeder) noteLookUp(s *seed, addrs []string, own bool, err error) {
+	r.mu.Lock()
 	alone, unknown := len(addrs) == 0 && own, len(addrs) == 0 && !own
-	sayAlone := alone && !s.alone && !n.isJoined()
+	sayAlone := alone && !s.alone && !r.n.life.hasJoined()
 	sayUnknown, sayKnown := unknown && !s.unknown, !unknown && s.unknown
 	s.alone, s.unknown = alone, unknown
 	if !unknown || s.addrs == nil { // else it may be a failure of the resolver
-		n.standFor(s, s.addrs, addrs)
+		r.n.names.standFor(s, s.addrs, addrs)
 		s.addrs = addrs
 	}
-	h.mu.Unlock()
+	r.mu.Unlock()
 	switch {
 	case sayUnknown:
-		n.log.Warn("the name of a seed cannot be looked up; it is asked again for ever", "seed", s.text, "err", err)
+		r.n.log.Warn("the name of a seed cannot be looked up; it is asked again for ever", "seed", s.text, "err", err)
 	case sayKnown:
-		n.log.Info("the name of a seed can be looked up again", "seed", s.text, "addresses", addrs)
+		r.n.log.Info("the name of a seed can be looked up again", "seed", s.text, "addresses", addrs)
 	}
 	if sayAlone {
-		n.log.Warn("the name of a seed stands for this node alone, which has joined nobody yet; it is asked again for ever. "+
+		r.n.log.Warn("the name of a seed stands for this node alone, which has joined nobody yet; it is asked again for ever. "+
 			"If this node may be the only one, set Config.ExpectNodes to 1", "seed", s.text)
 	}
 }
@@ -356,73 +352,68 @@ func resolve(ctx context.Context, cfg *Config, host string) ([]string, error) {
 }
 
 // withoutMembers returns those addresses that no member of the view has.
-func (n *Node) withoutMembers(addrs []string) []string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+func (r *seeder) withoutMembers(addrs []string) []string {
 	taken := map[string]bool{}
-	for _, m := range n.members {
-		if m.listed {
+	r.n.view.with(func(t *members.Table) {
+		for m := range t.Listed() {
 			taken[m.Addr] = true
 		}
-	}
+	})
 	return slices.DeleteFunc(slices.Clone(addrs), func(a string) bool { return taken[a] })
 }
 
-// healSeeds tries the seeds again: soon, and then every SeedInterval, while none
+// tryAgain tries the seeds again: soon, and then every SeedInterval, while none
 // of them is in the view; else every islandFactor times as long those addresses
 // that no member has: a part of the cluster that this node does not know may be
 // there. The run goroutine calls it at every tick.
-func (n *Node) healSeeds(now time.Time) {
-	h := &n.heal
-	if len(h.seeds) == 0 || now.Sub(h.seedLook) < firstRetry {
+func (r *seeder) tryAgain(now time.Time) {
+	if len(r.seeds) == 0 || now.Sub(r.looked) < firstRetry {
 		return
 	}
-	h.seedLook = now
-	inView := n.seedInView()
-	if inView != h.seedSeen {
-		h.seedSeen, h.seedWait = inView, firstRetry
-		h.nextSeed = now.Add(h.seedPause(&n.cfg))
+	r.looked = now
+	inView := r.seedInView()
+	if inView != r.inView {
+		r.inView, r.wait = inView, firstRetry
+		r.next = now.Add(r.pause())
 	}
-	if now.Before(h.nextSeed) {
+	if now.Before(r.next) {
 		return
 	}
-	h.nextSeed = now.Add(h.seedPause(&n.cfg))
-	n.spawn(func() {
-		if _, err := n.await(n.stopContext(), n.trySeeds(inView), nil); err != nil {
-			n.lines.Log(slog.LevelDebug, "seeds", "a seed does not answer yet", "err", err)
+	r.next = now.Add(r.pause())
+	r.n.life.spawn(func() {
+		if _, err := r.await(r.n.life.context(), r.trySeeds(inView), nil); err != nil {
+			r.n.lines.Log(slog.LevelDebug, "seeds", "a seed does not answer yet", "err", err)
 		}
 	})
 }
 
-// seedPause returns the time to the next attempt to reach the seeds.
-func (h *healer) seedPause(cfg *Config) time.Duration {
-	if h.seedSeen {
-		return jitter(islandFactor * cfg.Discovery.SeedInterval)
+// pause returns the time to the next attempt to reach the seeds.
+func (r *seeder) pause() time.Duration {
+	interval := r.n.cfg.Discovery.SeedInterval
+	if r.inView {
+		return jitter(islandFactor * interval)
 	}
-	wait := h.seedWait
-	h.seedWait = min(2*wait, cfg.Discovery.SeedInterval)
+	wait := r.wait
+	r.wait = min(2*wait, interval)
 	return jitter(wait)
 }
 
 // seedInView reports whether a member has an address that a seed stands for, or
 // has answered at one.
-func (n *Node) seedInView() bool {
+func (r *seeder) seedInView() (is bool) {
 	addrs, ids := map[string]bool{}, map[string]bool{}
-	h := &n.heal
-	h.mu.Lock()
-	for _, s := range h.seeds {
+	r.mu.Lock()
+	for _, s := range r.seeds {
 		for _, a := range s.addrs {
 			addrs[a] = true
 			ids[s.behind[a]] = true
 		}
 	}
-	h.mu.Unlock()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, m := range n.members {
-		if m.listed && m.ID() != n.id && (addrs[m.Addr] || ids[m.ID()]) {
-			return true
+	r.mu.Unlock()
+	r.n.view.with(func(t *members.Table) {
+		for m := range t.Listed() {
+			is = is || m.ID() != r.n.id && (addrs[m.Addr] || ids[m.ID()])
 		}
-	}
-	return false
+	})
+	return is
 }

@@ -1,347 +1,391 @@
 package cluster
 
 import (
+	"context"
+	"iter"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/cluster/internal/members"
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
-// A member is one life of a node in the table of members. All fields are
-// guarded by the node's mu.
-//
-// Its State follows from what memberlist says (listed), from the evidence this
-// node has of its own (suspectedBy, condemned) and from what the member said of
-// itself (said) or gossip says that it said (leaving):
-//
-//	listed, hidden                failed: nobody is told of it yet
-//	listed                        alive
-//	listed, suspectedBy != 0      suspect
-//	listed, leaving or said       leaving
-//	condemned                     failed, whatever memberlist still thinks
-//	not listed, leaving or said   left
-//	not listed                    failed
-type member struct {
-	Member
-	listed      bool   // memberlist holds it alive
-	leaving     bool   // its meta says that it will leave: hearsay, taken back by a newer one
-	said        bool   // it said so itself, in a packet that it alone can seal: final
-	condemned   bool   // this node knows better than memberlist
-	replaced    bool   // another boot answers at its address
-	dying       bool   // memberlist has buried it, its last call is under way
-	hidden      bool   // doubtful since this node heard of it: no events
-	suspectedBy source // who suspects it
-	answers     int    // probes answered since it was condemned
-	goneSince   time.Time
-	presentFrom time.Time // since when it is present without a break
-	refused     bool      // its address refused a connection since it failed
-	suspectedAt time.Time
-	// familyChecked: by checkFamilies.
-	familyChecked bool
-	probeFailed   time.Time // the last probe of this node's own that failed
+// maxMembers bounds the table of members.
+const maxMembers = members.MaxMembers
+
+// A view is what the node sees of its cluster: the table of members, which decides,
+// and the last events, for those who watch. Any goroutine may step it. What a step
+// asks for is done under mu if it cannot block, else it is handed to the prober.
+type view struct {
+	n      *Node
+	digest atomic.Uint64 // the table's, read by memberlist without mu
+
+	mu        sync.Mutex // guards what follows
+	table     *members.Table
+	feed      feed
+	log       eventLog
+	counts    [members.NumStates]int // as last told to Metrics
+	health    int                    // likewise
+	selectors map[string]Selector    // parsed
 }
 
-// A source is one kind of evidence against a member.
-type source uint8
-
-const (
-	sourceRouting source = 1 << iota // who routes: heartbeats, control streams
-	sourceProbe                      // this node's own probes
-)
-
-// hashID hashes an id (FNV-1a). Nodes compare sums of it with each other.
-func hashID(id string) uint64 {
-	const offset, prime = 14695981039346656037, 1099511628211
-	h := uint64(offset)
-	for i := range len(id) {
-		h = (h ^ uint64(id[i])) * prime
-	}
-	return h
-}
-
-// A callback is what memberlist has told about one node.
-type callback struct {
-	kind callbackKind
-	id   string
-	addr string
-	meta []byte
-}
-
-type callbackKind uint8
-
-const (
-	listJoin callbackKind = iota
-	listUpdate
-	listLeave
-	probeAnswered
-	probeFailed
-	saysLeaving
-	saysLeft
-)
-
-// drain applies what memberlist and others have told since the last call, in
-// order. Any goroutine may call it.
-func (n *Node) drain() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, c := range n.inbox.take() {
-		n.apply(c, time.Now())
-	}
-	n.countStates()
-	n.logEvents()
-}
-
-func (n *Node) apply(c callback, now time.Time) {
-	m := n.members[c.id]
-	switch c.kind {
-	case listJoin:
-		n.hash.Add(hashID(c.id))
-		n.changed = now
-		n.memberListed(c, m, now)
-	case listUpdate:
-		if m != nil {
-			n.memberUpdated(c, m, now)
-		}
-	case listLeave:
-		n.hash.Add(-hashID(c.id))
-		n.changed = now
-		if m != nil {
-			m.listed = false
-			n.transport.SetPresent(m.ID(), false)
-			n.memberGone(m, now)
-		}
-	case probeAnswered:
-		if m != nil {
-			n.answered(m, now)
-		}
-	case probeFailed:
-		if m != nil && m.State.Present() {
-			m.probeFailed = now
-			n.suspect(m, sourceProbe, causeProbe, 0, now)
-		}
-	case saysLeaving, saysLeft:
-		if m == nil {
-			return
-		}
-		m.said = true
-		switch {
-		case !m.State.Present():
-		case c.kind == saysLeft:
-			n.setState(m, StateLeft, now, Event{Kind: KindNodeLeft})
-		case m.State != StateLeaving:
-			n.setState(m, StateLeaving, now, Event{Kind: KindNodeUpdated})
-		}
+func newView(n *Node, first bool) *view {
+	c := &n.cfg
+	return &view{
+		n: n, feed: newFeed(), log: eventLog{limit: gossip.Bucket{Rate: eventLines}}, selectors: map[string]Selector{},
+		table: members.New(members.Config{
+			Self: n.id, Addr: n.advertise.String(), NamesBound: n.namesBound, First: first,
+			ExpectNodes: c.ExpectNodes, ProbeInterval: c.Detection.ProbeInterval, ReconnectFor: c.Discovery.ReconnectFor,
+			ForgetAfter: c.Partition.ForgetAfter, PartitionWindow: c.Partition.Window, PartitionStable: c.Partition.Stable,
+			PartitionBaseline: c.Partition.Baseline,
+		}),
 	}
 }
 
-// derive returns the state of a listed member.
-func (n *Node) derive(m *member) State {
-	switch {
-	case m.leaving || m.said:
-		return StateLeaving
-	case m.suspectedBy != 0:
-		return StateSuspect
+// drain steps the table with what memberlist and others have told since the last
+// call, in order.
+func (v *view) drain() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, in := range v.n.inbox.take() {
+		v.stepLocked(in)
 	}
-	return StateAlive
+	v.stepped()
 }
 
-// memberListed handles memberlist's NotifyJoin.
-func (n *Node) memberListed(c callback, m *member, now time.Time) {
-	meta, err := gossip.ParseMeta(c.meta)
-	if err != nil {
-		return // NotifyAlive has refused it
+// step steps the table with one input and writes the log.
+func (v *view) step(in members.Input) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.stepLocked(in)
+	v.stepped()
+}
+
+// judge is step for callers that must not wait for the log, which the run goroutine
+// then writes. It does nothing once the node stops. It returns the kinds of the events
+// that it has made.
+func (v *view) judge(in members.Input) (kinds []members.Kind) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.n.life.stopping() {
+		return nil
 	}
-	if m == nil {
-		if len(n.members) >= maxMembers {
-			n.forgetOldest()
+	kinds = v.stepLocked(in)
+	v.count()
+	if len(v.log.queue) > 0 {
+		v.n.inbox.poke()
+	}
+	return kinds
+}
+
+// stepLocked steps the table and does what it asks for. It returns the kinds of the
+// events. The caller holds mu.
+func (v *view) stepLocked(in members.Input) (kinds []members.Kind) {
+	for _, e := range v.table.Step(in, time.Now()) {
+		if e, ok := e.(members.Event); ok {
+			kinds = append(kinds, e.Kind)
 		}
-		name, boot, _ := splitID(c.id)
-		m = &member{Member: Member{
-			Name: name, Boot: boot, Tags: meta.Tags, Since: now, Joined: now, State: StateFailed,
-		}, listed: true, leaving: meta.Leaving, hidden: true, goneSince: now}
-		n.settleAt(m, c.addr, meta.ServerName)
-		n.members[c.id] = m
-		n.transport.SetPresent(c.id, true)
-		n.consider(m, now)
-		return
+		v.do(e)
 	}
-	m.listed = true
-	n.transport.SetPresent(c.id, true)
-	if m.State.Present() { // its last call was answered
-		n.memberUpdated(c, m, now)
-		return
-	}
-	n.settleAt(m, c.addr, meta.ServerName)
-	m.Tags, m.leaving = meta.Tags, meta.Leaving
-	if m.State == StateLeft && (m.said || m.leaving) {
-		return
-	}
-	if m.hidden {
-		n.consider(m, now)
-		return
-	}
-	// Old gossip, or a packet held back and played later, says so too: it must
-	// answer first, here or to a probe.
-	n.ask(m.Addr)
+	v.digest.Store(v.table.Digest())
+	return kinds
 }
 
-// consider shows a member that is listed and not shown, unless there is doubt
-// about it, which whoever answers at its address will settle.
-func (n *Node) consider(m *member, now time.Time) {
-	switch {
-	case n.doubtful(m):
-		n.ask(m.Addr)
-	case m.hidden:
-		n.reveal(m, now)
+// stepped makes known what steps have changed. The caller holds mu.
+func (v *view) stepped() {
+	v.count()
+	v.writeLog()
+}
+
+// do carries an effect out. The caller holds mu.
+func (v *view) do(e members.Effect) {
+	n := v.n
+	switch e := e.(type) {
+	case members.Event:
+		if e.Kind == members.KindNodeJoined {
+			n.reach.newcomer(publicMember(e.Member))
+		}
+		v.emit(publicEvent(e))
+	case members.Joined:
+		n.life.join()
+	case members.Listed:
+		n.transport.SetPresent(e.ID, e.Alive)
+	case members.Moved:
+		n.names.set(e.ID, e.Was, e.Addr, e.ServerName)
+	case members.Forgotten:
+		n.names.set(e.ID, e.Addr, "", "")
+		n.transport.Forget(e.ID)
+	case members.AskMinority:
+		v.askMinority(e)
 	default:
-		n.revive(m, now)
+		n.prober.do(e)
 	}
 }
 
-// reveal shows a member for the first time.
-func (n *Node) reveal(m *member, now time.Time) {
-	m.hidden, m.replaced, m.refused = false, false, false
-	m.State, m.Since, m.presentFrom = n.derive(m), now, now
-	n.emit(Event{Kind: KindNodeJoined, Member: m.Member})
-	n.countJoined()
-	n.findConflict(m)
-}
-
-// revive takes a member back that had failed, or had left by hearsay.
-func (n *Node) revive(m *member, now time.Time) {
-	m.condemned, m.replaced, m.refused, m.suspectedBy, m.answers = false, false, false, 0, 0
-	m.presentFrom = now
-	n.setState(m, n.derive(m), now, Event{Kind: KindNodeRecovered, Duration: now.Sub(m.goneSince)})
-	n.countJoined()
-}
-
-// memberUpdated handles memberlist's NotifyUpdate.
-func (n *Node) memberUpdated(c callback, m *member, now time.Time) {
-	meta, err := gossip.ParseMeta(c.meta)
-	if err != nil {
-		return
-	}
-	was, leaving := m.Member, m.leaving || m.said
-	n.settleAt(m, c.addr, meta.ServerName)
-	m.Tags, m.leaving = meta.Tags, meta.Leaving
-	switch {
-	case was.Addr == m.Addr && was.ServerName == m.ServerName && was.Tags.Equal(m.Tags) && leaving == (m.leaving || m.said): // nothing to tell
-	case m.State.Present():
-		n.setStateWas(m, n.derive(m), now, Event{Kind: KindNodeUpdated, Was: was})
-	case m.State == StateLeft && !m.said && !m.leaving:
-		n.ask(m.Addr)
-	}
-}
-
-// memberGone handles memberlist's NotifyLeave.
-func (n *Node) memberGone(m *member, now time.Time) {
-	switch {
-	case !m.State.Present(): // known already
-	case m.leaving || m.said:
-		n.setState(m, StateLeft, now, Event{Kind: KindNodeLeft})
-	default:
-		n.lastCall(m)
-	}
-}
-
-// fail makes a present member failed.
-func (n *Node) fail(m *member, cause string, now time.Time) {
-	m.suspectedBy, m.answers = 0, 0
-	n.setState(m, StateFailed, now, Event{Kind: KindNodeFailed, Cause: cause})
-}
-
-// condemn fails a member that memberlist still holds alive.
-func (n *Node) condemn(m *member, cause string, now time.Time) {
-	m.condemned = true
-	m.refused = m.refused || cause == causeRefused
-	m.replaced = m.replaced || cause == causeReplaced
-	n.fail(m, cause, now)
-}
-
-// suspect adds evidence against a present member; the first makes it suspect.
-func (n *Node) suspect(m *member, by source, cause string, phi float64, now time.Time) bool {
-	if m.Name == n.cfg.Name && m.ID() == n.id {
-		return false
-	}
-	first := m.suspectedBy == 0
-	m.suspectedBy |= by
-	if !first || m.State != StateAlive {
-		return false
-	}
-	m.suspectedAt = now
-	n.setState(m, StateSuspect, now, Event{Kind: KindNodeSuspected, Cause: cause, Phi: phi})
-	return true
-}
-
-// clear takes evidence back; without any left the member has recovered.
-func (n *Node) clear(m *member, by source, now time.Time) bool {
-	if m.suspectedBy&by == 0 {
-		return false
-	}
-	m.suspectedBy &^= by
-	if m.suspectedBy != 0 || m.State != StateSuspect {
-		return false
-	}
-	n.setState(m, n.derive(m), now, Event{Kind: KindNodeRecovered, Duration: now.Sub(m.suspectedAt)})
-	return true
-}
-
-// answered handles a probe that the member answered.
-func (n *Node) answered(m *member, now time.Time) {
-	n.clear(m, sourceProbe, now)
-	if !m.listed || m.State.Present() || m.final() {
-		return
-	}
-	if m.condemned && !m.replaced {
-		// It was taken for dead and yet answers: twice is proof.
-		if m.answers++; m.answers < 2 {
-			return
-		}
-	}
-	n.consider(m, now)
-}
-
-// setState changes the state of a member and tells it.
-func (n *Node) setState(m *member, s State, now time.Time, e Event) {
-	e.Was = m.Member
-	n.setStateWas(m, s, now, e)
-}
-
-func (n *Node) setStateWas(m *member, s State, now time.Time, e Event) {
-	if m.State != s {
-		if m.State.Present() && !s.Present() {
-			m.goneSince = now
-			n.lastLoss = now
-			defer n.vacant(m)
-		}
-		m.State, m.Since = s, now
-	}
-	e.Member = m.Member
-	if !m.hidden {
-		n.emit(e)
-	}
+// askMinority asks Config.Partition.OnMinority on a goroutine that Close does not wait for: it
+// may close the node.
+func (v *view) askMinority(ask members.AskMinority) {
+	go func() {
+		goOn := v.n.cfg.Partition.OnMinority(Partition(ask.Partition))
+		v.judge(members.MinorityDecided{Which: ask.Which, GoOn: goOn})
+	}()
 }
 
 // emit numbers an event and gives it to everybody. The caller holds mu.
-func (n *Node) emit(e Event) {
-	e.Time = time.Now()
-	n.feed.add(&e)
-	n.cfg.Metrics.Event(e.Kind, e.Cause)
-	n.toLog.queue = append(n.toLog.queue, &e)
+func (v *view) emit(e *Event) {
+	v.feed.add(e)
+	v.n.cfg.Metrics.Event(e.Kind, e.Cause)
+	v.log.queue = append(v.log.queue, e)
 }
 
-// countStates tells the metrics how many members are in which state. The
-// caller holds mu.
-func (n *Node) countStates() {
-	var counts [StateFailed + 1]int
-	for _, m := range n.members {
-		if !m.hidden {
-			counts[m.State]++
-		}
+// count tells the metrics what has changed. The caller holds mu.
+func (v *view) count() {
+	if h := v.table.Health(); h != v.health {
+		v.health = h
+		v.n.cfg.Metrics.HealthScore(h)
 	}
+	counts := v.table.Counts()
 	for s, c := range counts {
-		if c != n.counts[s] {
-			n.cfg.Metrics.Members(State(s), c)
+		if c != v.counts[s] {
+			v.n.cfg.Metrics.Members(State(s), c)
 		}
 	}
-	n.counts = counts
+	v.counts = counts
+}
+
+// with calls f with the table under mu. f must not keep it.
+func (v *view) with(f func(*members.Table)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	f(v.table)
+}
+
+// describeDetector says in one line how the detector of partitions stands, for package
+// hook.
+func (v *view) describeDetector() (text string) {
+	v.with(func(t *members.Table) { text = t.Describe(time.Now()) })
+	return text
+}
+
+// present returns the members of the view, sorted. The caller holds mu.
+func (v *view) present() []Member {
+	ms := make([]Member, 0, v.table.Size())
+	for m := range v.table.Shown() {
+		if m.State.Present() {
+			ms = append(ms, publicMember(m))
+		}
+	}
+	slices.SortFunc(ms, compareMembers)
+	return ms
+}
+
+// shared returns the members present, as the last event has left them, in a slice
+// that all who ask before the next event share. The caller holds mu.
+func (v *view) shared() []Member {
+	if v.feed.view == nil || v.feed.viewSeq != v.feed.seq {
+		v.feed.view, v.feed.viewSeq = v.present(), v.feed.seq
+	}
+	return v.feed.view
+}
+
+// others returns the members of the view without this node, sorted.
+func (v *view) others() []Member {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.DeleteFunc(v.present(), func(m Member) bool { return m.ID() == v.n.id })
+}
+
+func publicMember(m members.Member) Member {
+	return Member{
+		Name: m.Name, Boot: m.Boot, Addr: m.Addr, ServerName: m.ServerName, Tags: Tags(m.Tags),
+		State: State(m.State), Since: m.Since, Joined: m.Joined,
+	}
+}
+
+func publicEvent(e members.Event) *Event {
+	return &Event{
+		Time: e.Time, Kind: Kind(e.Kind), Member: publicMember(e.Member), Was: publicMember(e.Was), Cause: e.Cause,
+		Phi: e.Phi, Duration: e.Duration, Health: e.Health, Partition: (*Partition)(e.Partition),
+	}
+}
+
+// feedSize is how many events a subscriber may fall behind.
+const feedSize = 1024
+
+// A feed keeps the last events of a node, once for all subscribers: each has only
+// its place among them, so that one that does not read costs nothing. The view's
+// mu guards it.
+type feed struct {
+	seq     uint64   // number of the last event
+	ring    []*Event // the last feedSize, event number i at i % feedSize; immutable events
+	changed chan struct{}
+	view    []Member // the view after event number viewSeq, for all who ask for it then
+	viewSeq uint64
+}
+
+func newFeed() feed { return feed{changed: make(chan struct{})} }
+
+// add numbers an event and keeps it.
+func (f *feed) add(e *Event) {
+	f.seq++
+	e.Seq = f.seq
+	f.view = nil
+	if i := int(f.seq % feedSize); i < len(f.ring) {
+		f.ring[i] = e
+	} else {
+		for len(f.ring) <= i { // number 0 is no event
+			f.ring = append(f.ring, nil)
+		}
+		f.ring[i] = e
+	}
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// after returns the event that follows number seq: nil if there is none yet, and
+// missed if it is not kept any more.
+func (f *feed) after(seq uint64) (e *Event, missed bool) {
+	switch {
+	case seq == f.seq:
+		return nil, false
+	case f.seq-seq > feedSize:
+		return nil, true
+	}
+	return f.ring[(seq+1)%feedSize], false
+}
+
+// A subscriber is one running Watch: its place in the feed. Its own loop owns it.
+type subscriber struct {
+	view    *view
+	initial []Member // the members of the beginning that are still to be told; shared
+	started time.Time
+	seq     uint64 // the last event that it has had
+}
+
+// Watch returns the members as they are, one KindNodeJoined each with Initial set
+// sorted by name, and then every change, in order. Each range over it is a
+// subscription of its own, from the moment the range begins; it ends when ctx
+// does, when the loop is left, or after the last event of a node that has
+// stopped. A loop that does not come to read holds up nobody and costs nothing:
+// when it has fallen 1 024 events behind it gets a KindResync with the present members
+// instead of what it missed.
+func (n *Node) Watch(ctx context.Context) iter.Seq[Event] {
+	return func(yield func(Event) bool) {
+		s := n.view.subscribe()
+		for {
+			stopped := false
+			select {
+			case <-n.Done():
+				stopped = true // what is in the feed now is all there will be
+			default:
+			}
+			e, changed := s.next()
+			switch {
+			case e != nil:
+				if ctx.Err() != nil || !yield(*e) {
+					return
+				}
+				continue
+			case stopped:
+				return
+			}
+			select {
+			case <-changed:
+			case <-n.Done():
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+func (v *view) subscribe() *subscriber {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return &subscriber{view: v, started: time.Now(), initial: v.shared(), seq: v.feed.seq}
+}
+
+// next returns the next event for the subscriber; if there is none yet, nil and
+// what is closed when there is.
+func (s *subscriber) next() (e *Event, changed <-chan struct{}) {
+	if len(s.initial) > 0 {
+		m := s.initial[0]
+		if s.initial = s.initial[1:]; len(s.initial) == 0 {
+			s.initial = nil
+		}
+		return &Event{Seq: s.seq, Time: s.started, Kind: KindNodeJoined, Member: m, Initial: true}, nil
+	}
+	s.view.mu.Lock()
+	defer s.view.mu.Unlock()
+	f := &s.view.feed
+	e, missed := f.after(s.seq)
+	switch {
+	case missed:
+		s.seq = f.seq
+		return &Event{Seq: f.seq, Time: time.Now(), Kind: KindResync, Members: s.view.shared()}, nil
+	case e != nil:
+		s.seq++
+	}
+	return e, f.changed
+}
+
+// eventLines is how many events are written to the log: all of a cluster that
+// forms or splits, and few a second of one whose members invent others.
+var eventLines = gossip.Rate{PerSecond: 20, Burst: 1000}
+
+// An eventLog holds the events that are still to be written to the log. The view's
+// mu guards it.
+type eventLog struct {
+	queue   []*Event
+	writing bool // a goroutine writes: the others leave the order to it
+	limit   gossip.Bucket
+	left    int // left out since the last line
+}
+
+// writeLog writes what has happened to the log, in order, without mu, which the
+// caller holds before and after: a log that blocks must not hold up the view.
+func (v *view) writeLog() {
+	l := &v.log
+	if l.writing {
+		return
+	}
+	l.writing = true
+	for len(l.queue) > 0 {
+		events := l.queue
+		l.queue = nil
+		v.mu.Unlock()
+		for _, e := range events {
+			l.write(v.n.log, e)
+		}
+		v.mu.Lock()
+	}
+	l.writing = false
+}
+
+// write writes one line, or counts it as left out. Only the goroutine that has
+// set writing calls it.
+func (l *eventLog) write(log *slog.Logger, e *Event) {
+	level := slog.LevelInfo
+	switch e.Kind {
+	case KindNodeFailed, KindNameConflict, KindPartitionSuspected, KindPartitionDetected:
+		level = slog.LevelWarn
+	case KindNodeUpdated, KindNodeSuspected, KindSelfDegraded:
+		level = slog.LevelDebug
+	}
+	if !log.Enabled(backgroundCtx, level) {
+		return
+	}
+	if !l.limit.Take(1, time.Now()) {
+		l.left++
+		return
+	}
+	args := []any{"seq", e.Seq}
+	if l.left > 0 {
+		args, l.left = append(args, "suppressed", l.left), 0
+	}
+	log.Log(backgroundCtx, level, loglimit.Cut(e.String()), args...)
 }

@@ -1,0 +1,131 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/cluster/internal/members"
+	"github.com/rpcnet-go/rpcnet/internal/hook"
+)
+
+// An endpoint stands between the node's rpcnet.Endpoint and gossip's transport.
+type endpoint struct{ n *Node }
+
+// transport returns gossip's transport for the node.
+func (e endpoint) transport(ctx context.Context) (*gossip.Transport, error) {
+	n := e.n
+	return gossip.New(gossip.Config{
+		ID: n.id, Cluster: n.cfg.Cluster, Advertise: n.advertise, NamesBound: n.namesBound,
+		Endpoint: hook.WrapSockets(ctx, n.advertise.String(), e),
+		Started: func(id string) time.Time {
+			_, boot, _ := members.SplitID(id)
+			return startOf(boot)
+		},
+		Observer: gossipMetrics{n.cfg.Metrics}, Control: e.control, Dialed: e.dialed, Elsewhere: n.reach.elsewhere,
+		Contact: func(id string, addr netip.AddrPort) { n.healer.contact(id, addr.String()) },
+	})
+}
+
+// Dial implements gossip.Endpoint.
+func (e endpoint) Dial(ctx context.Context, addr string) (net.Conn, func(string) error, error) {
+	isNode := func(peer rpcnet.Peer) error { return e.n.ep.AllowServer(peer, rpcnet.RoleNode) }
+	conn, peer, err := e.n.ep.DialProtocol(ctx, addr, gossip.ALPN,
+		&rpcnet.DialConfig{ServerNames: e.n.names.wanted(gossip.DialedNode(ctx), addr), VerifyPeer: isNode})
+	return conn, e.verifier(peer), err
+}
+
+// WritePacket implements gossip.Endpoint.
+func (e endpoint) WritePacket(b []byte, to netip.AddrPort) (int, error) {
+	return e.n.ep.WritePacket(b, to)
+}
+
+// verifier returns the check of a name against a certificate.
+func (e endpoint) verifier(peer rpcnet.Peer) func(id string) error {
+	return func(id string) error {
+		name, _, _ := members.SplitID(id)
+		return e.n.cfg.VerifyNode(peer, name)
+	}
+}
+
+// extension is what the node adds to its endpoint.
+func (e endpoint) extension() rpcnet.Extension {
+	n := e.n
+	name, boot, _ := members.SplitID(n.id)
+	return rpcnet.Extension{
+		Methods: n.adminMethods(),
+		Protocols: map[string]func(net.Conn, rpcnet.Peer){
+			gossip.ALPN: func(conn net.Conn, peer rpcnet.Peer) {
+				e.logRefusal(conn, peer, n.transport.HandleStream(conn, peer.ID, e.verifier(peer)))
+			},
+		},
+		ProtocolRoles: map[string]rpcnet.Role{gossip.ALPN: rpcnet.RoleNode},
+		Identity:      rpcnet.Target{Cluster: n.cfg.Cluster, Node: name, Boot: boot},
+		Packet:        n.transport.HandlePacket,
+		Drain: func(ctx context.Context) {
+			n.Leave(ctx)
+		},
+	}
+}
+
+// logRefusal logs why a gossip connection was refused, if it was. What only a
+// change of the configuration mends is a warning; what this node has dialled
+// itself is told where it dialled.
+func (e endpoint) logRefusal(conn net.Conn, peer rpcnet.Peer, err error) {
+	if err == nil || errors.Is(err, gossip.ErrSelf) {
+		return
+	}
+	level := slog.LevelInfo
+	var claim *gossip.ClaimError
+	if errors.As(err, &claim) {
+		level = slog.LevelWarn
+	}
+	e.n.lines.Log(level, "gossip connection", "refused a gossip connection", "from", conn.RemoteAddr(), "certificate", peer.ID, "err", err)
+}
+
+// Control packets, which only the node itself can seal: their content is one of
+// these bytes.
+const (
+	controlLeaving byte = 'l'
+	controlLeft    byte = 'L'
+)
+
+// control takes the content of a control packet.
+func (e endpoint) control(from string, msg []byte) {
+	if len(msg) == 0 {
+		return
+	}
+	switch msg[0] {
+	case controlLeaving:
+		e.n.inbox.put(members.Announced{ID: from})
+	case controlLeft:
+		e.n.inbox.put(members.Announced{ID: from, Left: true})
+	}
+}
+
+// sendControl sends a control packet to every member present.
+func (e endpoint) sendControl(msg byte) {
+	for _, m := range e.n.view.others() {
+		e.n.transport.SendControl(m.ID(), m.Addr, []byte{msg})
+	}
+}
+
+// dialed takes how a gossip dial ended: evidence about who is where.
+func (e endpoint) dialed(_, addr string, err error) {
+	in := members.Dialed{Addr: addr, Refused: refusedError(err)}
+	var other *gossip.OtherNodeError
+	if errors.As(err, &other) {
+		in.Want, in.Got = other.Want, other.Got
+	}
+	if in.Refused || in.Got != "" {
+		e.n.view.judge(in)
+	}
+}
+
+func refusedError(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

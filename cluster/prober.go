@@ -1,0 +1,311 @@
+package cluster
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/cluster/internal/members"
+)
+
+const (
+	// maxIdentifies, maxCompares and maxVerifies are how many addresses are asked at
+	// once who answers there, how many pairs of one name are compared, and how many
+	// failures are verified. The others wait.
+	maxIdentifies = 8
+	maxCompares   = 4
+	maxVerifies   = 64
+	// maxWaiting is how many checks of addresses that others cause may wait.
+	maxWaiting = 4096
+	// unsureTries times ProbeTimeout is how long a node that mistrusts what it hears
+	// waits for an answer.
+	unsureTries = 10
+	// probeAllTimeout is how long a member has to answer a connection when everybody is
+	// probed, probeAllAtOnce how many are.
+	probeAllTimeout = 1500 * time.Millisecond
+	probeAllAtOnce  = 64
+	// noGossip is in the error of a connection to an endpoint that carries no node: an
+	// alert, for which crypto/tls has no type.
+	noGossip = "tls: no application protocol"
+)
+
+// A prober asks members whether they are there: by a packet (ping), by a connection to
+// an address (identify), by both (verify). It does so for the table of members, which
+// it tells the answers, on goroutines that Close waits for.
+type prober struct {
+	n *Node
+
+	mu         sync.Mutex // guards the pools; a leaf
+	identifies pool
+	compares   pool
+	verifies   pool
+}
+
+func newProber(n *Node) *prober {
+	return &prober{n: n, identifies: pool{limit: maxIdentifies}, compares: pool{limit: maxCompares}, verifies: pool{limit: maxVerifies}}
+}
+
+// A pool runs pieces of work on at most limit goroutines, the oldest first. They end
+// when there is no more. The prober's mu guards it.
+type pool struct {
+	limit, busy int
+	queue       []func()
+}
+
+// work gives a piece of work to a pool, unless the node stops.
+func (p *prober) work(in *pool, f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.n.life.stopping() {
+		return
+	}
+	in.queue = append(in.queue, f)
+	if in.busy < in.limit && p.n.life.spawn(func() { p.runPool(in) }) {
+		in.busy++
+	}
+}
+
+func (p *prober) runPool(in *pool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(in.queue) > 0 && !p.n.life.stopping() {
+		f := in.queue[0]
+		in.queue = in.queue[1:]
+		p.mu.Unlock()
+		f()
+		p.mu.Lock()
+	}
+	in.busy--
+}
+
+// do begins what the table asks for. It does not block.
+func (p *prober) do(e members.Effect) {
+	switch e := e.(type) {
+	case members.Identify:
+		p.work(&p.identifies, func() { p.answerIdentify(e) })
+	case members.Compare:
+		p.work(&p.compares, func() { p.answerCompare(e) })
+	case members.Verify:
+		p.work(&p.verifies, func() { p.answerVerify(e.Member) })
+	case members.Ping:
+		p.n.life.spawn(func() {
+			if p.ping(publicMember(e.Member), 1) {
+				p.n.inbox.put(p.answered(e.Member.ID()))
+			}
+		})
+	case members.ProbeAll:
+		p.n.life.spawn(func() { p.answerProbeAll(e) })
+	}
+}
+
+// answered is the input for a member that has answered a probe.
+func (p *prober) answered(id string) members.Answered {
+	return members.Answered{ID: id, Proved: p.n.proved(id)}
+}
+
+// ping reports whether the member answers one of so many packets.
+func (p *prober) ping(m Member, tries int) bool {
+	addr, err := netip.ParseAddrPort(m.Addr)
+	if err != nil {
+		return false
+	}
+	for range tries {
+		if p.n.life.stopping() { // Close waits for this
+			return false
+		}
+		if _, err := p.n.list.Ping(m.ID(), net.UDPAddrFromAddrPort(addr)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// identify returns the id of the node that answers at an address, when the rate of
+// connections because of hearsay allows it.
+func (p *prober) identify(addr string, timeout time.Duration) (id string, err error) {
+	if !p.n.transport.Hearsay().Wait(p.n.life.stop) {
+		return "", errStopped
+	}
+	return p.n.transport.Identify(addr, timeout)
+}
+
+// look asks who answers at an address, when its turn comes, and calls f with the
+// answer; not if too many wait already.
+func (p *prober) look(addr string, f func(id string, err error)) {
+	if p.waiting() < maxWaiting {
+		p.work(&p.identifies, func() { f(p.identify(addr, p.n.cfg.Detection.StreamTimeout)) })
+	}
+}
+
+func (p *prober) answerIdentify(e members.Identify) {
+	p.n.view.step(members.Identifying{Addr: e.Addr})
+	id, err := p.identify(e.Addr, p.n.cfg.Detection.StreamTimeout)
+	if err != nil {
+		id = ""
+	}
+	p.n.view.step(members.Identified{Addr: e.Addr, ID: id})
+}
+
+// answerCompare finds out whether two members of one name both live. One whose address
+// refuses has failed.
+func (p *prober) answerCompare(e members.Compare) {
+	both := true
+	for _, m := range []members.Member{e.Older, e.Newer} {
+		if m.ID() == p.n.id {
+			continue
+		}
+		id, err := p.identify(m.Addr, p.n.cfg.Detection.StreamTimeout)
+		if refusedError(err) {
+			p.n.view.judge(members.Unreachable{ID: m.ID(), Cause: members.CauseRefused})
+		}
+		if both = err == nil && id == m.ID(); !both {
+			break
+		}
+	}
+	p.n.view.step(members.Compared{Compare: e, Both: both})
+}
+
+// answerVerify asks a member that gossip has declared dead one last time. A killed
+// process refuses the connection, which costs no time; a lost host costs one
+// ProbeTimeout.
+func (p *prober) answerVerify(m members.Member) {
+	unsure, inDoubt := false, false
+	p.n.view.with(func(t *members.Table) { inDoubt, unsure = t.InDoubt(m.ID()), t.Unsure(time.Now()) })
+	if !inDoubt { // since it waited its turn
+		p.n.view.step(members.Verified{ID: m.ID()})
+		return
+	}
+	alive, refused, done := p.verify(publicMember(m), unsure)
+	defer done() // so that no more run than the pool has goroutines
+	if alive {
+		// Its view of itself is what the others must hear: an exchange shows it the
+		// verdict, which it then refutes.
+		p.n.healer.exchange(m.ID(), m.Addr)
+		p.awaitListed(m.ID(), p.n.cfg.Detection.ProbeInterval*5)
+	}
+	if !p.n.life.stopping() {
+		p.n.view.step(members.Verified{ID: m.ID(), Refused: refused})
+	}
+}
+
+// verify reports whether the member answers a packet or a connection, and whether its
+// address refuses connections. It returns at the first certainty, or after
+// ProbeTimeout, or unsureTries times that if this node mistrusts what it hears. done
+// waits until what it has started has ended, about a ProbeTimeout.
+func (p *prober) verify(m Member, unsure bool) (alive, refused bool, done func()) {
+	tries := 1
+	if unsure {
+		tries = unsureTries
+	}
+	type answer struct{ alive, refused bool }
+	answers := make(chan answer, 2)
+	var both sync.WaitGroup
+	var certain atomic.Bool
+	try := func(f func() answer) {
+		both.Add(1)
+		if !p.n.life.spawn(func() {
+			defer both.Done()
+			answers <- f()
+		}) {
+			both.Done()
+		}
+	}
+	try(func() answer {
+		for range tries {
+			if p.ping(m, 1) {
+				return answer{alive: true}
+			}
+			if certain.Load() {
+				break
+			}
+		}
+		return answer{}
+	})
+	try(func() answer {
+		got, err := p.identify(m.Addr, time.Duration(tries)*p.n.cfg.Detection.ProbeTimeout)
+		// Another boot at the address refuses for this one.
+		return answer{err == nil && got == m.ID(), refusedError(err) || err == nil && got != m.ID()}
+	})
+	defer certain.Store(true)
+	for range 2 {
+		select {
+		case a := <-answers:
+			if a.alive || a.refused {
+				return a.alive, a.refused, both.Wait
+			}
+		case <-p.n.life.stop:
+			return false, false, both.Wait
+		}
+	}
+	return false, false, both.Wait
+}
+
+// awaitListed waits until gossip holds the member alive, for d at most.
+func (p *prober) awaitListed(id string, d time.Duration) {
+	deadline := time.After(d)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		p.n.view.drain()
+		known, listed := false, false
+		p.n.view.with(func(t *members.Table) {
+			_, known = t.Get(id)
+			listed = t.Holds(id)
+		})
+		if !known || listed {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return
+		case <-p.n.life.stop:
+			return
+		}
+	}
+}
+
+// answerProbeAll asks every member of e, in the view or not, whether it is there.
+func (p *prober) answerProbeAll(e members.ProbeAll) {
+	limit := make(chan struct{}, probeAllAtOnce)
+	var all sync.WaitGroup
+	for _, m := range e.Members {
+		limit <- struct{}{}
+		all.Go(func() {
+			defer func() { <-limit }()
+			m := publicMember(m)
+			ok, gone := m.State.Present() && p.ping(m, 1), false
+			if !ok {
+				ok, gone = p.probe(m)
+			}
+			p.n.view.step(members.Probed{ID: m.ID(), Answered: ok, Gone: gone, Proved: p.n.proved(m.ID())})
+		})
+	}
+	all.Wait()
+	p.n.view.step(members.ProbedAll{})
+}
+
+// probe reports whether the member answers a packet or a connection, or else whether
+// its address says that it is gone.
+func (p *prober) probe(m Member) (ok, gone bool) {
+	answered := make(chan bool, 1)
+	go func() { answered <- p.ping(m, 3) }()
+	got, err := p.n.transport.Identify(m.Addr, min(probeAllTimeout, p.n.cfg.Detection.StreamTimeout))
+	switch {
+	case err == nil:
+		ok, gone = got == m.ID(), got != m.ID()
+	default:
+		gone = refusedError(err) || strings.Contains(err.Error(), noGossip)
+	}
+	return <-answered || ok, gone
+}
+
+// waiting returns how many checks of addresses wait.
+func (p *prober) waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.identifies.queue)
+}
