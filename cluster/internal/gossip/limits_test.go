@@ -13,9 +13,9 @@ func TestConnectionsWithoutAHelloAreFewAndShort(t *testing.T) {
 	t.Parallel()
 	n, peer := newNode(t, "a@1", "c"), newNode(t, "b@1", "c")
 	pending := func() int {
-		n.connMu.Lock()
-		defer n.connMu.Unlock()
-		return n.pending.all
+		n.conns.mu.Lock()
+		defer n.conns.mu.Unlock()
+		return n.conns.pending.all
 	}
 	dial := func() *tls.Conn {
 		t.Helper()

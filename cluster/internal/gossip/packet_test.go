@@ -36,7 +36,7 @@ func TestSealingAddsThirtyThreeBytesAndHidesTheContent(t *testing.T) {
 	a, b := newNode(t, "a@1", "c"), newNode(t, "b@1", "c")
 	meet(t, a, b)
 	msg := bytes.Repeat([]byte("secret"), 20)
-	packet := a.me.seal(a.peer("b@1"), kindGossip, msg)
+	packet := a.me.seal(a.keys.peer("b@1"), kindGossip, msg)
 	if len(packet) != len(msg)+33 || Overhead != 33 {
 		t.Errorf("%d bytes for a message of %d", len(packet), len(msg))
 	}
@@ -46,7 +46,7 @@ func TestSealingAddsThirtyThreeBytesAndHidesTheContent(t *testing.T) {
 	if bytes.Contains(packet, []byte("secret")) {
 		t.Error("the content can be read")
 	}
-	if again := a.me.seal(a.peer("b@1"), kindGossip, msg); bytes.Equal(again[packetHeader:], packet[packetHeader:]) {
+	if again := a.me.seal(a.keys.peer("b@1"), kindGossip, msg); bytes.Equal(again[packetHeader:], packet[packetHeader:]) {
 		t.Error("the same message twice gives the same packet")
 	}
 }
@@ -55,7 +55,7 @@ func TestForgedPacketsAreCountedAndAnsweredByNothing(t *testing.T) {
 	t.Parallel()
 	a, b := newNode(t, "a@1", "c"), newNode(t, "b@1", "c")
 	meet(t, a, b)
-	good := a.me.seal(a.peer("b@1"), kindGossip, said("hello"))
+	good := a.me.seal(a.keys.peer("b@1"), kindGossip, said("hello"))
 	from := a.port.addr()
 	flip := func(i int) []byte {
 		c := bytes.Clone(good)
@@ -105,7 +105,7 @@ func TestReplayedPacketsAreRefusedInAnyOrder(t *testing.T) {
 	meet(t, a, b)
 	var recorded [][]byte
 	for range 1500 {
-		recorded = append(recorded, a.me.seal(a.peer("b@1"), kindGossip, said("x")))
+		recorded = append(recorded, a.me.seal(a.keys.peer("b@1"), kindGossip, said("x")))
 	}
 	accepted := 0
 	feed := func(i int) {
@@ -162,7 +162,7 @@ func TestARestartedNodeCannotBeSpokenForByItsOldPackets(t *testing.T) {
 	t.Parallel()
 	a, b := newNode(t, "a@1", "c"), newNode(t, "b@1", "c")
 	meet(t, a, b)
-	old := a.me.seal(a.peer("b@1"), kindGossip, said("old"))
+	old := a.me.seal(a.keys.peer("b@1"), kindGossip, said("old"))
 	b2 := newNode(t, "b@2", "c") // b restarts: new boot, new key
 	if err := b2.Learn(a.me.id, a.PublicKey(), netip.AddrPort{}); err != nil {
 		t.Fatal(err)
@@ -177,7 +177,7 @@ func TestNodesOfAnotherClusterDeriveOtherKeys(t *testing.T) {
 	t.Parallel()
 	a, b := newNode(t, "a@1", "prod"), newNode(t, "b@1", "test")
 	meet(t, a, b)
-	b.HandlePacket(a.me.seal(a.peer("b@1"), kindGossip, said("x")), a.port.addr())
+	b.HandlePacket(a.me.seal(a.keys.peer("b@1"), kindGossip, said("x")), a.port.addr())
 	if b.counts.get(PacketForged) != 1 {
 		t.Error("a packet of another cluster opened")
 	}
@@ -206,11 +206,11 @@ func TestAKeyProvedByACertificateReplacesHearsayAndNotTheOtherWayRound(t *testin
 	if _, err := a.Identify(b.port.addr().String(), 5*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if got := a.peer("b@1").key; got != b.PublicKey() {
+	if got := a.keys.peer("b@1").key; got != b.PublicKey() {
 		t.Error("the lie was kept")
 	}
 	a.Learn("b@1", [KeySize]byte{9}, netip.AddrPort{})
-	if got := a.peer("b@1").key; got != b.PublicKey() {
+	if got := a.keys.peer("b@1").key; got != b.PublicKey() {
 		t.Error("hearsay replaced a proved key")
 	}
 }

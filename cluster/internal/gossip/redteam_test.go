@@ -35,9 +35,9 @@ func TestAttack01CountersThatOverflowTheWindow(t *testing.T) {
 		t.Fatal("the window does not end")
 	}
 	// Nor does the sender go round.
-	a.peer("b@1").sent.Store(math.MaxUint64 - 1)
+	a.keys.peer("b@1").sent.Store(math.MaxUint64 - 1)
 	for range 3 {
-		if p := a.me.seal(a.peer("b@1"), kindGossip, nil); p != nil {
+		if p := a.me.seal(a.keys.peer("b@1"), kindGossip, nil); p != nil {
 			t.Errorf("sealed with counter %d", counterOf(p))
 		}
 	}
@@ -50,7 +50,7 @@ func TestAttack07APeerThatNeverEnds(t *testing.T) {
 	const sent = 100_000
 	passed, start := 0, time.Now()
 	for range sent {
-		b.HandlePacket(a.me.seal(a.peer("b@1"), kindGossip, ack), a.port.addr())
+		b.HandlePacket(a.me.seal(a.keys.peer("b@1"), kindGossip, ack), a.port.addr())
 		select {
 		case <-b.PacketCh():
 			passed++

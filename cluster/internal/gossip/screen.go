@@ -79,13 +79,24 @@ const (
 // another cluster could merge the two.
 func Label(cluster string) string { return "rpcnet/" + cluster }
 
+// A screener decides what memberlist may see of what other nodes send. It has no
+// state of its own but what the table of keys keeps of each node. Its methods are
+// safe for concurrent use.
+type screener struct {
+	self     string // this node's id
+	label    string // before each packet of memberlist
+	keys     *keyTable
+	observer Observer
+	started  func(id string) time.Time // see Config.Started
+}
+
 // screen returns what memberlist may see of a packet from p, nil if nothing, or a
 // reason for [Observer.Refused].
-func (t *Transport) screen(p *peer, b []byte, now time.Time) (_ []byte, refused string) {
+func (s *screener) screen(p *peer, b []byte, now time.Time) (_ []byte, refused string) {
 	if len(b) > maxOpened {
 		return nil, PacketMalformed
 	}
-	label := t.label
+	label := s.label
 	if len(b) < len(label) || string(b[:len(label)]) != label {
 		return nil, PacketMalformed
 	}
@@ -102,11 +113,11 @@ func (t *Transport) screen(p *peer, b []byte, now time.Time) (_ []byte, refused 
 	}
 	kept := parts[:0]
 	for _, part := range parts {
-		switch refused := t.screenMessage(p, part, now); refused {
+		switch refused := s.screenMessage(p, part, now); refused {
 		case "":
 			kept = append(kept, part)
 		case GossipAhead, GossipFlood:
-			t.cfg.Observer.Refused(refused)
+			s.observer.Refused(refused)
 		default:
 			return nil, refused
 		}
@@ -156,14 +167,14 @@ func join(label string, parts [][]byte) []byte {
 }
 
 // screenMessage looks at one message of a packet from p.
-func (t *Transport) screenMessage(p *peer, b []byte, now time.Time) (refused string) {
+func (s *screener) screenMessage(p *peer, b []byte, now time.Time) (refused string) {
 	m, err := readMessage(&memory{b[1:]})
 	if err != nil {
 		return PacketMalformed
 	}
 	switch b[0] {
 	case typePing, typeIndirectPing:
-		return t.screenPing(p, b[0], m, now)
+		return s.screenPing(p, b[0], m, now)
 	case typeAck:
 		if len(m["Payload"].text) > maxPayload {
 			return PacketMalformed
@@ -175,9 +186,9 @@ func (t *Transport) screenMessage(p *peer, b []byte, now time.Time) (refused str
 		if _, ok := m.id("From"); !ok {
 			return PacketMalformed
 		}
-		return t.screenNews(p, m, "Node", false, now)
+		return s.screenNews(p, m, "Node", false, now)
 	case typeAlive:
-		return t.screenNews(p, m, "Node", true, now)
+		return s.screenNews(p, m, "Node", true, now)
 	}
 	return PacketMalformed
 }
@@ -185,19 +196,19 @@ func (t *Transport) screenMessage(p *peer, b []byte, now time.Time) (refused str
 // screenPing looks at a ping. It is answered, and passed on, to nobody but nodes
 // at their own addresses: a node must not be made to send to an address that
 // whoever asks chooses.
-func (t *Transport) screenPing(p *peer, kind byte, m message, now time.Time) (refused string) {
+func (s *screener) screenPing(p *peer, kind byte, m message, now time.Time) (refused string) {
 	if _, ok := m.id("Node"); !ok || string(m["SourceNode"].text) != p.id {
 		return PacketMalformed
 	}
-	t.mu.RLock()
-	defer t.mu.RUnlock()
+	s.keys.mu.RLock()
+	defer s.keys.mu.RUnlock()
 	if !p.isAt(m.addrPort("SourceAddr", "SourcePort")) {
 		return PacketElsewhere
 	}
 	if kind == typePing {
 		return ""
 	}
-	if target := t.peers[string(m["Node"].text)]; target == nil || !target.isAt(m.addrPort("Target", "Port")) {
+	if target := s.keys.peers[string(m["Node"].text)]; target == nil || !target.isAt(m.addrPort("Target", "Port")) {
 		return PacketElsewhere
 	}
 	if !p.work.Take(indirectCost, now) {
@@ -217,12 +228,12 @@ func (m message) addrPort(ip, port string) netip.AddrPort {
 }
 
 // isAt reports whether the peer's hello or gossip about it has given the address.
-// The caller holds the transport's mu.
+// The caller holds the mu of the keyTable.
 func (p *peer) isAt(a netip.AddrPort) bool { return a.IsValid() && (a == p.addr || a == p.home) }
 
 // screenNews looks at what p says of a node, which the field named by idField
 // names: that it lives, or that it is suspected or gone.
-func (t *Transport) screenNews(p *peer, m message, idField string, alive bool, now time.Time) (refused string) {
+func (s *screener) screenNews(p *peer, m message, idField string, alive bool, now time.Time) (refused string) {
 	id, ok := m.id(idField)
 	if !ok || m["Incarnation"].kind != valueNumber {
 		return PacketMalformed
@@ -230,15 +241,15 @@ func (t *Transport) screenNews(p *peer, m message, idField string, alive bool, n
 	if alive && (!m.addrPort("Addr", "Port").IsValid() || len(m["Meta"].text) > MaxMeta || len(m["Vsn"].text) != 6) {
 		return PacketMalformed
 	}
-	if m["Incarnation"].number > t.maxIncarnation(id, now) {
+	if m["Incarnation"].number > s.maxIncarnation(id, now) {
 		return GossipAhead
 	}
-	if id == t.me.id {
+	if id == s.self {
 		return ""
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	about := t.peers[id]
+	s.keys.mu.Lock()
+	defer s.keys.mu.Unlock()
+	about := s.keys.peers[id]
 	if alive == (about != nil && about.present.Load()) {
 		return "" // no news
 	}
@@ -246,18 +257,18 @@ func (t *Transport) screenNews(p *peer, m message, idField string, alive bool, n
 		return GossipFlood
 	}
 	if alive && about == nil {
-		if t.invented[p.short] >= maxInvented {
+		if s.keys.invented[p.short] >= maxInvented {
 			return GossipFlood
 		}
-		t.broughtBy(id, p)
+		s.keys.broughtBy(id, p)
 	}
 	return ""
 }
 
 // maxIncarnation returns the highest incarnation that may be said of a node now.
-func (t *Transport) maxIncarnation(id string, now time.Time) uint64 {
+func (s *screener) maxIncarnation(id string, now time.Time) uint64 {
 	age := time.Duration(0)
-	if started := t.cfg.Started(id); !started.IsZero() {
+	if started := s.started(id); !started.IsZero() {
 		age = max(0, now.Sub(started))
 	}
 	return min(incarnationsAtOnce+incarnationsPerSecond*uint64(age/time.Second), math.MaxUint32)

@@ -59,7 +59,7 @@ func TestPacketsThatNoNodeSendsDoNotReachMemberlist(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a := b.peer("a@1")
+	a := b.keys.peer("a@1")
 	ping := func(source string, at netip.AddrPort) []byte {
 		return written(typePing, "SeqNo", 1, "Node", "b@1", "SourceAddr", at, "SourcePort", int(at.Port()), "SourceNode", source)
 	}
@@ -108,7 +108,7 @@ func TestPacketsThatNoNodeSendsDoNotReachMemberlist(t *testing.T) {
 		"an alive of no id":             {packet(alive("d", 1, here)), PacketMalformed},
 		"an alive far ahead":            {packet(alive("d@1", math.MaxUint32, here)), ""},
 	} {
-		got, refused := b.screen(a, c.b, time.Now())
+		got, refused := b.screener.screen(a, c.b, time.Now())
 		if refused != c.want {
 			t.Errorf("%s: %q, want %q", what, refused, c.want)
 		}
@@ -129,7 +129,7 @@ func TestHearsayThatIsRefusedIsTakenOutOfItsPacket(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, last := alive("c@1", 1, here), gone(typeDead, "c@1", 1)
-	got, refused := b.screen(b.peer("a@1"), packet(first, gone(typeSuspect, "c@1", math.MaxUint32), last), time.Now())
+	got, refused := b.screener.screen(b.keys.peer("a@1"), packet(first, gone(typeSuspect, "c@1", math.MaxUint32), last), time.Now())
 	if refused != "" || !bytes.Equal(got, packet(first, last)) {
 		t.Errorf("%q, %q", got, refused)
 	}
@@ -141,7 +141,7 @@ func TestTheIncarnationsOfABootGrowWithItsAge(t *testing.T) {
 	started := map[string]time.Time{"new@1": now, "day@1": now.Add(-24 * time.Hour), "ahead@1": now.Add(time.Hour)}
 	b := newNodeWith(t, "b@1", "c", func(c *Config) { c.Started = func(id string) time.Time { return started[id] } })
 	for id, want := range map[string]uint64{"new@1": 1 << 20, "day@1": 1<<20 + 16*86400, "ahead@1": 1 << 20, "unknown@1": 1 << 20} {
-		if got := b.maxIncarnation(id, now); got != want {
+		if got := b.screener.maxIncarnation(id, now); got != want {
 			t.Errorf("%s: %d, want %d", id, got, want)
 		}
 	}
@@ -159,7 +159,7 @@ func TestOneNodesWordFillsAShareOfTheTable(t *testing.T) {
 	now := time.Now()
 	learn := func(from string, i int) bool {
 		id, key := invent(i)
-		if got, _ := b.screen(b.peer(from), packet(alive(id, 1, here)), now); got == nil {
+		if got, _ := b.screener.screen(b.keys.peer(from), packet(alive(id, 1, here)), now); got == nil {
 			return false
 		}
 		if err := b.Learn(id, key, here); err != nil {
@@ -182,7 +182,7 @@ func TestOneNodesWordFillsAShareOfTheTable(t *testing.T) {
 	}
 	// Who proves itself, or is forgotten, counts no more.
 	id, key := invent(0)
-	b.prove(hello{id: id, key: key})
+	b.keys.prove(hello{id: id, key: key})
 	id, _ = invent(1)
 	b.Forget(id)
 	for i, want := range []bool{true, true, false} {
@@ -232,14 +232,14 @@ func FuzzScreen(f *testing.F) {
 	now := time.Now()
 	f.Fuzz(func(t *testing.T, content []byte) {
 		now = now.Add(time.Hour) // nothing is too much
-		got, refused := b.screen(b.peer("a@1"), content, now)
+		got, refused := b.screener.screen(b.keys.peer("a@1"), content, now)
 		if refused != "" && got != nil || len(got) > len(content) {
 			t.Errorf("%q, %q of %q", got, refused, content)
 		}
 		if got == nil {
 			return
 		}
-		if again, refused := b.screen(b.peer("a@1"), got, now.Add(time.Minute)); refused != "" || !bytes.Equal(again, got) {
+		if again, refused := b.screener.screen(b.keys.peer("a@1"), got, now.Add(time.Minute)); refused != "" || !bytes.Equal(again, got) {
 			t.Errorf("%q came through as %q and that as %q, %s", content, got, again, refused)
 		}
 	})

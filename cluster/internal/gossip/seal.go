@@ -68,11 +68,11 @@ type peer struct {
 	proved  atomic.Bool // the key came with a certificate, in a hello
 	heard   atomic.Bool // a packet has opened under it
 
-	// Guarded by the transport's mu: where its hello said it is to be reached,
+	// Guarded by the mu of the keyTable: where its hello said it is to be reached,
 	// where gossip first said so, and when it was installed or last said hello.
 	addr, home netip.AddrPort
 	at         time.Time
-	// Guarded by the transport's mu: the short id of the node by whose word alone
+	// Guarded by the mu of the keyTable: the short id of the node by whose word alone
 	// the key is known, 0 if it has proved itself, was heard, or nobody knows.
 	source uint64
 }

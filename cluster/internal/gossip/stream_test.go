@@ -104,7 +104,7 @@ func TestHellosThatAreRefusedAreAnsweredByNotOneByte(t *testing.T) {
 		{"a key of another", HelloNode, nil},
 	} {
 		if c.what == "a key of another" {
-			if err := b.prove(hello{id: "z@1", key: [KeySize]byte{7}}); err != nil {
+			if err := b.keys.prove(hello{id: "z@1", key: [KeySize]byte{7}}); err != nil {
 				t.Fatal(err)
 			}
 			c.hello = with(func(h *hello) { h.id = "z@1" })
@@ -146,7 +146,7 @@ func TestAnEvictedNodeIsNotHeardAnyMore(t *testing.T) {
 	if _, err := io.ReadAll(s); err == nil {
 		t.Error("its connection stays open")
 	}
-	b.HandlePacket(a.me.seal(a.peer("b@1"), kindGossip, said("x")), a.port.addr())
+	b.HandlePacket(a.me.seal(a.keys.peer("b@1"), kindGossip, said("x")), a.port.addr())
 	if b.counts.get(PacketUnknownSender) != 1 {
 		t.Error("its packets still open")
 	}
@@ -195,8 +195,8 @@ func TestTheTableOfKeysIsBounded(t *testing.T) {
 		if err := a.Learn("n@"+big.NewInt(int64(i)).Text(36), [KeySize]byte{1, byte(i), byte(i >> 8)}, netip.AddrPort{}); err != nil {
 			t.Fatal(err)
 		}
-		if len(a.peers) > maxPeers || len(a.shorts) != len(a.peers) {
-			t.Fatalf("%d peers, %d short ids", len(a.peers), len(a.shorts))
+		if len(a.keys.peers) > maxPeers || len(a.keys.shorts) != len(a.keys.peers) {
+			t.Fatalf("%d peers, %d short ids", len(a.keys.peers), len(a.keys.shorts))
 		}
 	}
 }

@@ -1,13 +1,10 @@
 package gossip
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -50,74 +47,24 @@ type Config struct {
 // A Transport is memberlist's transport over one endpoint. Its methods are safe
 // for concurrent use.
 type Transport struct {
-	cfg   Config
-	me    *identity
-	label string // before what memberlist sends
+	cfg Config // complete; immutable
+	me  *identity
 
-	packets chan *memberlist.Packet
-	streams chan net.Conn
-	done    chan struct{}
-	closed  sync.Once
+	packets chan *memberlist.Packet // for memberlist
+	streams chan net.Conn           // for memberlist
 
-	out     chan outPacket
-	writing atomic.Bool // a goroutine is writing out
-	writers sync.WaitGroup
-
-	start   time.Time // counters of packets begin with the time since then
-	hearsay Bucket    // connections because of what others say
-
-	mu      sync.RWMutex
-	peers   map[string]*peer
-	shorts  map[uint64]*peer
-	inView  map[string]bool
-	evicted map[string]bool
-	tombs   tombs
-	// By short id, of how many keys a node's word is all that is known; and whose
-	// word it will be, by the id of a node that is about to be learned.
-	invented map[uint64]int
-	brought  map[string]uint64
-	full     time.Time            // when there was last no room in peers
-	fetched  map[string]time.Time // last attempts to learn keys, by address
-	dialErr  map[string]error     // how the last dial of an address failed
-	answered map[string]string    // who answered there last
-	selves   map[string]bool      // far ends of connections from this transport to itself
-
-	connMu  sync.Mutex
-	conns   map[*conn]struct{}
-	pending Share // accepted, hello not done
-	states  Share // nodes in exchanges under way
-}
-
-type outPacket struct {
-	b    []byte
-	to   netip.AddrPort
-	kind byte
+	// Each has a lock of its own, and calls none of the others under it.
+	keys     keyTable
+	conns    connSet
+	dials    dialLog
+	sender   sender
+	screener screener
 }
 
 const (
 	packetQueue = 1024
-	sendQueue   = 1024
 	streamQueue = 32
-	// maxHellos is how many hellos are awaited at once, and maxHellosEach those of
-	// one certificate, which a cluster may have for all its nodes.
-	maxHellos     = 128
-	maxHellosEach = maxHellos / 2
-	// fetchInterval is the least time between two attempts to learn the key of
-	// the node at one address.
-	fetchInterval = time.Second
-	fetchTimeout  = 2 * time.Second
-	// maxDials is of how many addresses is known when and how they were dialled.
-	maxDials = 4096
 )
-
-// hearsayRate is how many connections a node opens because of what others say:
-// to learn who is at an address, whether one that is said to be dead lives, or a
-// key. A newcomer to a cluster of 1 000 nodes that asks each is done in 3 s.
-var hearsayRate = Rate{PerSecond: 200, Burst: 400}
-
-// Hearsay returns the limit of connections because of what others say. Whoever
-// opens one takes from it first.
-func (t *Transport) Hearsay() *Bucket { return &t.hearsay }
 
 // New returns a transport with a new key pair.
 func New(cfg Config) (*Transport, error) {
@@ -128,6 +75,26 @@ func New(cfg Config) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.complete()
+	t := &Transport{
+		cfg: cfg, me: me,
+		packets: make(chan *memberlist.Packet, packetQueue),
+		streams: make(chan net.Conn, streamQueue),
+		keys:    newKeyTable(cfg.ID, cfg.NamesBound),
+		conns:   newConnSet(),
+		dials:   newDialLog(),
+	}
+	label := Label(cfg.Cluster)
+	t.sender = sender{endpoint: cfg.Endpoint, observer: cfg.Observer, conns: &t.conns, queue: make(chan outPacket, sendQueue)}
+	t.screener = screener{
+		self: cfg.ID, label: string([]byte{markLabel, byte(len(label))}) + label,
+		keys: &t.keys, observer: cfg.Observer, started: cfg.Started,
+	}
+	return t, nil
+}
+
+// complete sets the functions that are not given.
+func (cfg *Config) complete() {
 	if cfg.Contact == nil {
 		cfg.Contact = func(string, netip.AddrPort) {}
 	}
@@ -143,28 +110,6 @@ func New(cfg Config) (*Transport, error) {
 	if cfg.Started == nil {
 		cfg.Started = func(string) time.Time { return time.Time{} }
 	}
-	label := Label(cfg.Cluster)
-	return &Transport{
-		cfg: cfg, me: me, start: time.Now(), hearsay: Bucket{Rate: hearsayRate},
-		label:   string([]byte{markLabel, byte(len(label))}) + label,
-		pending: NewShare(maxHellos, maxHellosEach), states: NewShare(maxStatesAtOnce, maxStates),
-		packets:  make(chan *memberlist.Packet, packetQueue),
-		streams:  make(chan net.Conn, streamQueue),
-		done:     make(chan struct{}),
-		out:      make(chan outPacket, sendQueue),
-		peers:    map[string]*peer{},
-		shorts:   map[uint64]*peer{},
-		inView:   map[string]bool{},
-		evicted:  map[string]bool{},
-		tombs:    tombs{top: map[uint64]uint64{}},
-		invented: map[uint64]int{},
-		brought:  map[string]uint64{},
-		fetched:  map[string]time.Time{},
-		dialErr:  map[string]error{},
-		answered: map[string]string{},
-		selves:   map[string]bool{},
-		conns:    map[*conn]struct{}{},
-	}, nil
 }
 
 var _ memberlist.NodeAwareTransport = (*Transport)(nil)
@@ -177,199 +122,6 @@ func (t *Transport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
 	return net.IP(t.cfg.Advertise.Addr().AsSlice()), int(t.cfg.Advertise.Port()), nil
 }
 
-// WriteTo implements memberlist.Transport. Without the name of a node there is
-// no key, so that it finds the node by its address.
-func (t *Transport) WriteTo(b []byte, addr string) (time.Time, error) {
-	a := memberlist.Address{Addr: addr}
-	if to, err := netip.ParseAddrPort(addr); err == nil {
-		t.mu.RLock()
-		to = t.Local(to)
-		for id, p := range t.peers {
-			if p.addr == to {
-				a.Name = id
-				break
-			}
-		}
-		t.mu.RUnlock()
-	}
-	return t.WriteToAddress(b, a)
-}
-
-// WriteToAddress implements memberlist.NodeAwareTransport. It never waits. Its
-// only error is a *net.OpError: memberlist takes any other for a reason not to
-// count the probe, and a node that cannot be reached would never be found dead
-// (state.go: failedRemote).
-func (t *Transport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
-	return time.Now(), t.send(kindGossip, b, a)
-}
-
-// SendControl sends a control packet to a node, if its key is known.
-func (t *Transport) SendControl(id, addr string, msg []byte) error {
-	return t.send(kindControl, msg, memberlist.Address{Name: id, Addr: addr})
-}
-
-func (t *Transport) send(kind byte, b []byte, a memberlist.Address) error {
-	to, err := netip.ParseAddrPort(a.Addr)
-	if err != nil {
-		t.cfg.Observer.Refused(SendFailed)
-		return &net.OpError{Op: "write", Net: "udp", Err: err}
-	}
-	to = t.Local(to)
-	p := t.peer(a.Name)
-	if p == nil {
-		t.cfg.Observer.Refused(SendNoKey)
-		t.fetchKey(a)
-		return nil
-	}
-	sealed := t.me.seal(p, kind, b)
-	if sealed == nil {
-		t.cfg.Observer.Refused(SendNoKey)
-		return nil
-	}
-	select {
-	case t.out <- outPacket{sealed, to, kind}:
-	default:
-		t.cfg.Observer.Refused(SendOverrun)
-		return nil
-	}
-	t.startWriter()
-	return nil
-}
-
-// startWriter makes sure that a goroutine writes out the queue.
-func (t *Transport) startWriter() {
-	if !t.writing.CompareAndSwap(false, true) {
-		return
-	}
-	t.connMu.Lock()
-	defer t.connMu.Unlock()
-	select {
-	case <-t.done:
-	default:
-		t.writers.Go(t.writeOut)
-	}
-}
-
-func (t *Transport) writeOut() {
-	for {
-		select {
-		case <-t.done:
-			return
-		case p := <-t.out:
-			if _, err := t.cfg.Endpoint.WritePacket(p.b, p.to); err != nil {
-				t.cfg.Observer.Refused(SendFailed)
-			} else {
-				t.cfg.Observer.Packet("out", kindName(p.kind), len(p.b))
-			}
-		default:
-			// Whoever queued while writing was set relies on this goroutine.
-			t.writing.Store(false)
-			if len(t.out) == 0 || !t.writing.CompareAndSwap(false, true) {
-				return
-			}
-		}
-	}
-}
-
-func kindName(kind byte) string {
-	if kind == kindControl {
-		return "control"
-	}
-	return "gossip"
-}
-
-// Kept tells how much is kept because of other nodes, and the most that would be.
-func (t *Transport) Kept(tell func(what string, n, limit int)) {
-	t.mu.RLock()
-	keys, gone, dials := len(t.peers), len(t.tombs.top), max(len(t.dialErr), len(t.fetched), len(t.answered))
-	t.mu.RUnlock()
-	t.connMu.Lock()
-	hellos, states := t.pending.InUse(), t.states.InUse()
-	t.connMu.Unlock()
-	tell("keys", keys, maxPeers)
-	tell("keys_gone", gone, maxPeers)
-	tell("dials", dials, maxDials)
-	tell("hellos", hellos, maxHellos)
-	tell("states", states, maxStatesAtOnce)
-}
-
-// Queued returns how many packets wait to be sent.
-func (t *Transport) Queued() int { return len(t.out) }
-
-// HandlePacket takes a datagram from the endpoint's reading goroutine. It does
-// not block and does not keep b.
-func (t *Transport) HandlePacket(b []byte, from netip.AddrPort) {
-	now := time.Now()
-	p, msg, refused := t.unseal(b)
-	if refused != "" {
-		t.cfg.Observer.Refused(refused)
-		return
-	}
-	kind := b[0]
-	t.noteHeard(p)
-	t.cfg.Observer.Packet("in", kindName(kind), len(b))
-	switch {
-	case kind == kindGossip:
-		msg, refused = t.screen(p, msg, now)
-	case len(msg) == 0 || len(msg) > maxControl:
-		refused = PacketMalformed
-	case !p.work.Take(1, now):
-		refused = PacketFlood
-	}
-	if refused != "" {
-		t.cfg.Observer.Refused(refused)
-		return
-	}
-	if !p.present.Load() {
-		t.cfg.Contact(p.id, from)
-	}
-	if kind == kindControl {
-		// What counts as said by the node itself is not for a key by hearsay.
-		if p.proved.Load() || !t.cfg.NamesBound {
-			t.cfg.Control(p.id, msg)
-		}
-		return
-	}
-	if msg == nil {
-		return
-	}
-	select {
-	case <-t.done:
-	case t.packets <- &memberlist.Packet{Buf: msg, From: net.UDPAddrFromAddrPort(from), Timestamp: now}:
-	default:
-		t.cfg.Observer.Refused(PacketOverrun)
-	}
-}
-
-// unseal returns who has sealed a packet and its content, or a reason for
-// [Observer.Refused].
-func (t *Transport) unseal(b []byte) (p *peer, msg []byte, refused string) {
-	switch {
-	case len(b) < Overhead:
-		return nil, nil, PacketShort
-	case len(b) > Overhead+maxOpened:
-		return nil, nil, PacketLarge
-	case b[0] != kindGossip && b[0] != kindControl:
-		return nil, nil, PacketKind
-	}
-	t.mu.RLock()
-	p = t.shorts[binary.BigEndian.Uint64(b[1:])]
-	t.mu.RUnlock()
-	if p == nil {
-		return nil, nil, PacketUnknownSender
-	}
-	msg, replayed, err := t.me.open(p, b)
-	switch {
-	case errors.Is(err, errCounter):
-		return nil, nil, PacketCounter
-	case err != nil:
-		return nil, nil, PacketForged
-	case replayed:
-		return nil, nil, PacketReplayed
-	}
-	return p, msg, ""
-}
-
 // PacketCh implements memberlist.Transport.
 func (t *Transport) PacketCh() <-chan *memberlist.Packet { return t.packets }
 
@@ -378,19 +130,95 @@ func (t *Transport) StreamCh() <-chan net.Conn { return t.streams }
 
 var errClosed = errors.New("gossip: the node has stopped")
 
-// Shutdown implements memberlist.Transport. It tells nobody. It is idempotent
-// and returns when nothing of the transport uses the endpoint any more.
+// Shutdown implements memberlist.Transport. It announces nothing. It returns when
+// nothing of the transport uses the endpoint any more. It is idempotent.
 func (t *Transport) Shutdown() error {
-	t.closed.Do(func() {
-		t.connMu.Lock()
-		close(t.done)
-		open := t.conns
-		t.conns = map[*conn]struct{}{}
-		t.connMu.Unlock()
-		for c := range open {
-			c.Conn.Close()
-		}
-		t.writers.Wait()
-	})
+	t.conns.close()
 	return nil
+}
+
+// Kept calls tell with how much is kept because of other nodes, and the most that
+// would be.
+func (t *Transport) Kept(tell func(what string, n, limit int)) {
+	keys, gone := t.keys.size()
+	hellos, states := t.conns.inUse()
+	tell("keys", keys, maxPeers)
+	tell("keys_gone", gone, maxPeers)
+	tell("dials", t.dials.size(), maxDials)
+	tell("hellos", hellos, maxHellos)
+	tell("states", states, maxStatesAtOnce)
+}
+
+// Queued returns how many packets wait to be sent.
+func (t *Transport) Queued() int { return len(t.sender.queue) }
+
+// Hearsay returns the limit of connections because of what others say. Take from it
+// before opening one.
+func (t *Transport) Hearsay() *Bucket { return &t.dials.hearsay }
+
+// Learn installs the public key of a node as gossip tells it, with the address
+// that gossip gives it. It installs nothing over a key that is there: names are
+// new at every boot, so that a key never changes rightly. Nor does an address: the
+// error says that gossip tells another one than before.
+func (t *Transport) Learn(id string, key [KeySize]byte, addr netip.AddrPort) error {
+	return t.keys.learn(id, key, addr)
+}
+
+// SetPresent says whether a node is in the view. Packets and hellos of nodes that
+// are not cause calls of Config.Contact.
+func (t *Transport) SetPresent(id string, present bool) { t.keys.setPresent(id, present) }
+
+// Forget drops the key of a node that is gone.
+func (t *Transport) Forget(id string) { t.keys.forget(id) }
+
+// Sweep drops the keys of nodes that are not in the view, for which keep returns
+// false, and that have not said hello for the time after: they only knocked.
+func (t *Transport) Sweep(after time.Duration, keep func(id string) bool) { t.keys.sweep(after, keep) }
+
+// Evict shuts a node out for good: its key is dropped, its connections are closed,
+// its packets do not open any more, and its hellos are refused. The node need not be
+// known.
+func (t *Transport) Evict(id string) {
+	t.keys.evict(id)
+	t.conns.drop(id)
+}
+
+// Evicted reports whether a node was evicted.
+func (t *Transport) Evicted(id string) bool { return t.keys.isEvicted(id) }
+
+// Knows reports whether the key of a node is there.
+func (t *Transport) Knows(id string) bool { return t.keys.peer(id) != nil }
+
+// Proved reports whether a node has given the key that is there in a hello.
+func (t *Transport) Proved(id string) bool {
+	p := t.keys.peer(id)
+	return p != nil && p.proved.Load()
+}
+
+// Address returns the address that a node gave in its hello, if it has said one.
+func (t *Transport) Address(id string) (netip.AddrPort, bool) { return t.keys.address(id) }
+
+// LastDialError returns why the last dial of an address failed; nil if it did not.
+func (t *Transport) LastDialError(addr string) error { return t.dials.failure(addr) }
+
+// AnsweredAt returns which node answered at the last successful dial of an address;
+// "" if there was none.
+func (t *Transport) AnsweredAt(addr string) string { return t.dials.answeredAt(addr) }
+
+// Local returns an address of another node as this one uses it: a link-local one
+// of IPv6 means nothing without the zone, the interface, that leads to it. That
+// is the zone of the address which this node advertises.
+func (t *Transport) Local(a netip.AddrPort) netip.AddrPort {
+	if ip := a.Addr(); ip.Is6() && ip.IsLinkLocalUnicast() {
+		return netip.AddrPortFrom(ip.WithZone(t.cfg.Advertise.Addr().Zone()), a.Port())
+	}
+	return a
+}
+
+// local is Local for text.
+func (t *Transport) local(addr string) string {
+	if a, err := netip.ParseAddrPort(addr); err == nil && a.Addr().Is6() && a.Addr().IsLinkLocalUnicast() {
+		return t.Local(a).String()
+	}
+	return addr
 }

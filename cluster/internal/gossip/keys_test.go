@@ -27,7 +27,7 @@ func TestNoCounterRepeatsUnderAKeyWhateverIsForgotten(t *testing.T) {
 	last := uint64(0)
 	for round := range 20 {
 		for range 100 {
-			n := counterOf(a.me.seal(a.peer("b@1"), kindGossip, said("x")))
+			n := counterOf(a.me.seal(a.keys.peer("b@1"), kindGossip, said("x")))
 			if n <= last {
 				t.Fatalf("counter %d after %d, in round %d", n, last, round)
 			}
@@ -46,7 +46,7 @@ func TestRecordedPacketsDoNotOpenAfterTheirSenderWasForgotten(t *testing.T) {
 		send := func(n int) {
 			t.Helper()
 			for range n {
-				p := a.me.seal(a.peer("b@1"), kindGossip, said("x"))
+				p := a.me.seal(a.keys.peer("b@1"), kindGossip, said("x"))
 				recorded = append(recorded, p)
 				b.HandlePacket(p, a.port.addr())
 				if receive(t, b) != "x" {
@@ -76,7 +76,7 @@ func TestRecordedPacketsDoNotOpenAfterTheirSenderWasForgotten(t *testing.T) {
 
 func TestWhatIsKeptOfTheForgottenIsBounded(t *testing.T) {
 	t.Parallel()
-	s := tombs{top: map[uint64]uint64{}}
+	s := tombstones{top: map[uint64]uint64{}}
 	for i := range uint64(maxPeers + 100) {
 		p := &peer{short: i}
 		s.bury(p) // never heard: nothing to keep
@@ -141,7 +141,7 @@ func TestWhereNamesAreBoundAHelloWinsOverHearsay(t *testing.T) {
 	if len(b.controls) > 0 {
 		t.Errorf("taken for what a said: %q", <-b.controls)
 	}
-	if _, err := a.Identify(b.address().Addr, 5*time.Second); err != nil || !b.Proved("a@1") || b.peer("a@1").key != a.PublicKey() {
+	if _, err := a.Identify(b.address().Addr, 5*time.Second); err != nil || !b.Proved("a@1") || b.keys.peer("a@1").key != a.PublicKey() {
 		t.Errorf("a's hello: %v", err)
 	}
 	if knock(t, b, "a@1", liar.PublicKey()) {
@@ -174,7 +174,7 @@ func TestANodeGetsInAfterTheTableWasFilledWithInventedOnes(t *testing.T) {
 	for name, fill := range map[string]func(a *testNode, i int){
 		"hellos": func(a *testNode, i int) {
 			id, key := invent(i)
-			a.prove(hello{id: id, key: key})
+			a.keys.prove(hello{id: id, key: key})
 		},
 		"gossip": func(a *testNode, i int) {
 			id, key := invent(i)
@@ -196,7 +196,7 @@ func TestANodeGetsInAfterTheTableWasFilledWithInventedOnes(t *testing.T) {
 		for i := range maxPeers + 100 {
 			fill(a, i)
 		}
-		if got := len(a.peers); got != maxPeers {
+		if got := len(a.keys.peers); got != maxPeers {
 			t.Errorf("%s: %d peers", name, got)
 		}
 		d := newNode(t, "d@1", "c")
@@ -206,19 +206,19 @@ func TestANodeGetsInAfterTheTableWasFilledWithInventedOnes(t *testing.T) {
 		if !a.Knows("b@1") || !a.Knows("c@1") {
 			t.Errorf("%s: a node that runs was thrown out", name)
 		}
-		if len(a.peers) > maxPeers || len(a.shorts) != len(a.peers) {
-			t.Errorf("%s: %d peers, %d short ids", name, len(a.peers), len(a.shorts))
+		if len(a.keys.peers) > maxPeers || len(a.keys.shorts) != len(a.keys.peers) {
+			t.Errorf("%s: %d peers, %d short ids", name, len(a.keys.peers), len(a.keys.shorts))
 		}
 		if name != "hellos" {
 			continue
 		}
 		// Those who only knocked give way to hearsay after a while.
-		a.mu.Lock()
-		for _, p := range a.peers {
+		a.keys.mu.Lock()
+		for _, p := range a.keys.peers {
 			p.at = p.at.Add(-time.Hour)
 		}
-		a.full = time.Time{}
-		a.mu.Unlock()
+		a.keys.full = time.Time{}
+		a.keys.mu.Unlock()
 		if err := a.Learn("e@1", [KeySize]byte{5}, netip.AddrPort{}); err != nil {
 			t.Error(err)
 		}
@@ -229,16 +229,16 @@ func TestKeysOfThoseWhoOnlyKnockedAreSweptOut(t *testing.T) {
 	t.Parallel()
 	a := newNode(t, "a@1", "c")
 	for i, name := range []string{"guest@1", "member@1", "remembered@1"} {
-		a.prove(hello{id: name, key: [KeySize]byte{1, byte(i)}})
+		a.keys.prove(hello{id: name, key: [KeySize]byte{1, byte(i)}})
 	}
 	a.SetPresent("member@1", true)
 	remembered := func(id string) bool { return id == "remembered@1" }
 	a.Sweep(time.Hour, remembered)
-	if len(a.peers) != 3 {
-		t.Errorf("%d peers before it is time", len(a.peers))
+	if len(a.keys.peers) != 3 {
+		t.Errorf("%d peers before it is time", len(a.keys.peers))
 	}
 	a.Sweep(0, remembered)
 	if a.Knows("guest@1") || !a.Knows("member@1") || !a.Knows("remembered@1") {
-		t.Errorf("%v", a.peers)
+		t.Errorf("%v", a.keys.peers)
 	}
 }
