@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/contexts"
 )
 
 // A Proxy passes TCP connections on to a target and does to them what networks
@@ -350,15 +352,5 @@ func (l *proxied) close() {
 
 // sleep reports false if the connection ended first.
 func (l *proxied) sleep(d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-l.gone:
-		return false
-	}
+	return d <= 0 || contexts.Sleep(contexts.Until(l.gone), d)
 }

@@ -3,6 +3,8 @@ package gossip
 import (
 	"sync"
 	"time"
+
+	"github.com/rpcnet-go/rpcnet/internal/contexts"
 )
 
 // A Rate is how much may be taken from a [Bucket]: PerSecond in the long run,
@@ -41,11 +43,7 @@ func (b *Bucket) Wait(done <-chan struct{}) bool {
 		if wait <= 0 {
 			return true
 		}
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-done:
-			t.Stop()
+		if !contexts.Sleep(contexts.Until(done), wait) {
 			return false
 		}
 	}
