@@ -1,6 +1,7 @@
-// Package conformance is what every transport must do: a suite of tests that
-// runs with a server of its own over whatever connects the two, once with raw
-// procedures and once with typed ones.
+// Package conformance is a suite of tests that every transport must pass: calls of
+// each shape, metadata, limits, cancellation, deadlines and the end of servers and
+// connections. Each case has a server of its own, and runs once with raw procedures
+// and once with typed ones. The tests of rpcnet run it over TLS and in process.
 package conformance
 
 import (
@@ -19,21 +20,21 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
 
-// A Link is a transport to a server, and what can become of the two. Cases that
-// need what is nil are skipped.
+// A Link is a transport to a server, with ways to disturb it. A case that needs a
+// field that is nil is skipped.
 type Link struct {
 	rpcnet.Transport
 	// Drain ends the server as [rpcnet.Endpoint.Shutdown] does.
 	Drain func(context.Context) error
-	// Unsteady returns another transport to the same server, which connects
-	// again by itself, and what cuts its connection.
+	// Unsteady returns another transport to the same server that reconnects by
+	// itself, and a function that cuts its connection.
 	Unsteady func() (t rpcnet.Transport, cut func())
 }
 
-// A Connect serves srv and returns a link to it; all ends with the test.
+// A Connect serves srv and returns a link to it. Both end with the test.
 type Connect func(t *testing.T, srv *rpcnet.Server) Link
 
-// Run runs the suite.
+// Run runs the suite as parallel subtests of t.
 func Run(t *testing.T, connect Connect) {
 	for _, a := range []api{raw{}, typed{}} {
 		t.Run(a.String(), func(t *testing.T) {
@@ -48,28 +49,33 @@ func Run(t *testing.T, connect Connect) {
 	}
 }
 
-// cases are filled by the files of the package.
+// cases are the cases of the suite. Each file of the package registers its own.
 var cases []testCase
 
+// A testCase is one case.
 type testCase struct {
 	name string
 	run  func(*suite)
 }
 
+// register adds a case. It returns a value so that a variable can be initialised
+// with it, which happens before any test.
 func register(name string, run func(*suite)) bool {
 	cases = append(cases, testCase{name, run})
 	return true
 }
 
-// An api says how the suite's messages, which are bytes, look to a procedure.
+// An api converts between the suite's messages, which are bytes, and those of a
+// procedure.
 type api interface {
 	fmt.Stringer
 	spec(name string, shape rpcnet.Shape) *rpcnet.Spec
-	wrap([]byte) any
-	target() any
-	bytes(any) []byte
+	wrap([]byte) any  // the message to send
+	target() any      // the value to receive into
+	bytes(any) []byte // the bytes of a received value
 }
 
+// raw is the api of procedures of bytes.
 type raw struct{}
 
 func (raw) String() string { return "raw" }
@@ -80,7 +86,8 @@ func (raw) wrap(b []byte) any  { return b }
 func (raw) target() any        { return new([]byte) }
 func (raw) bytes(m any) []byte { return *m.(*[]byte) }
 
-// A note is the message of the typed procedures.
+// A note is the message of the typed procedures, with the methods that generated
+// code has.
 type note struct{ Body []byte }
 
 var noteMessage = stub.StructMessage(
@@ -100,6 +107,7 @@ var noteMessage = stub.StructMessage(
 		d.Leave()
 	}, nil)
 
+// typed is the api of procedures of notes.
 type typed struct{}
 
 func (typed) String() string { return "typed" }
@@ -110,17 +118,18 @@ func (typed) wrap(b []byte) any  { return &note{b} }
 func (typed) target() any        { return new(note) }
 func (typed) bytes(m any) []byte { return m.(*note).Body }
 
-// A suite is one case under way.
+// A suite is one case that runs, with an api and a transport.
 type suite struct {
 	*testing.T
 	api
 	connect Connect
 }
 
-// patience is how long a test waits for what must happen.
+// patience is how long a case waits for something that must happen. It is far
+// longer than anything takes.
 const patience = 60 * time.Second
 
-// ctx returns a context that outlasts everything that goes well.
+// ctx returns a context that ends after patience, so that a case that hangs fails.
 func (s *suite) ctx() context.Context {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -128,7 +137,7 @@ func (s *suite) ctx() context.Context {
 	return ctx
 }
 
-// A peer is the suite's view of one side of a stream: bytes.
+// A peer is one side of a stream whose messages are bytes.
 type peer struct {
 	api
 	st interface {
@@ -164,7 +173,7 @@ func (s *suite) method(name string, shape rpcnet.Shape, h handler) rpcnet.Method
 	}}
 }
 
-// A rig is a server with one procedure of each shape and a transport to it.
+// A rig is a server and a transport to it.
 type rig struct {
 	*suite
 	server    *rpcnet.Server
@@ -185,6 +194,7 @@ func (s *suite) rigFor(srv *rpcnet.Server, cfg *rpcnet.ClientConfig) *rig {
 	return &rig{s, srv, l, l.Transport, rpcnet.NewClient(l.Transport, cfg)}
 }
 
+// unary makes a unary call.
 func (r *rig) unary(ctx context.Context, name string, in []byte) ([]byte, error) {
 	out := r.target()
 	if err := r.client.Unary(ctx, r.spec(name, rpcnet.Unary), r.wrap(in), out); err != nil {
@@ -193,6 +203,7 @@ func (r *rig) unary(ctx context.Context, name string, in []byte) ([]byte, error)
 	return r.bytes(out), nil
 }
 
+// open starts a stream that is closed with the test.
 func (r *rig) open(ctx context.Context, name string, shape rpcnet.Shape) *caller {
 	r.Helper()
 	st, err := r.client.NewStream(ctx, r.spec(name, shape))
@@ -203,7 +214,7 @@ func (r *rig) open(ctx context.Context, name string, shape rpcnet.Shape) *caller
 	return r.caller(st)
 }
 
-// stats returns the numbers of the connection under the transport.
+// stats returns the counters of the transport's connection.
 func (r *rig) stats() rpcnet.ConnStats {
 	r.Helper()
 	s, ok := r.transport.(interface{ Stats() rpcnet.ConnStats })
@@ -213,7 +224,7 @@ func (r *rig) stats() rpcnet.ConnStats {
 	return s.Stats()
 }
 
-// eventually waits until ok.
+// eventually waits until ok returns true. what says what was expected.
 func (s *suite) eventually(what string, ok func() bool) {
 	s.Helper()
 	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
@@ -223,6 +234,7 @@ func (s *suite) eventually(what string, ok func() bool) {
 	}
 }
 
+// wantCode checks the code of an error.
 func (s *suite) wantCode(err error, code rpcnet.Code) {
 	s.Helper()
 	if got := rpcnet.CodeOf(err); got != code {
@@ -230,7 +242,8 @@ func (s *suite) wantCode(err error, code rpcnet.Code) {
 	}
 }
 
-// wantVerdict checks for a refusal that another server would repeat.
+// wantVerdict checks for a refusal with a code that is not marked as unprocessed,
+// so that no client tries another server.
 func (s *suite) wantVerdict(err error, code rpcnet.Code) {
 	s.Helper()
 	var e *rpcnet.Error
@@ -239,7 +252,7 @@ func (s *suite) wantVerdict(err error, code rpcnet.Code) {
 	}
 }
 
-// wantEnd checks for the clean end.
+// wantEnd checks for the clean end of a stream.
 func (s *suite) wantEnd(p peer) {
 	s.Helper()
 	if m, err := p.recv(); err != io.EOF {
@@ -247,6 +260,7 @@ func (s *suite) wantEnd(p peer) {
 	}
 }
 
+// want checks the next message of a stream.
 func (s *suite) want(p peer, want []byte) {
 	s.Helper()
 	m, err := p.recv()
@@ -256,6 +270,7 @@ func (s *suite) want(p peer, want []byte) {
 	s.same(m, want)
 }
 
+// same compares two messages and prints no more than their beginnings.
 func (s *suite) same(got, want []byte) {
 	s.Helper()
 	if !bytes.Equal(got, want) {
@@ -263,15 +278,16 @@ func (s *suite) same(got, want []byte) {
 	}
 }
 
-// noise is what patterns are cut from. Its length is a prime, so that nothing
-// the protocol does repeats with it.
+// noise is the text that patterns are cut from. Its length is a prime, so its
+// repetitions do not coincide with those of frames or windows.
 var noise = func() []byte {
 	b := make([]byte, 1_048_573)
 	rand.NewChaCha8([32]byte{1}).Read(b)
 	return b
 }()
 
-// pattern returns n bytes in which a shift, a gap or a repetition shows.
+// pattern returns n bytes that differ from themselves shifted, so a lost, repeated
+// or misplaced part is found.
 func pattern(n int) []byte {
 	b := make([]byte, n)
 	for done := copy(b, noise[n%len(noise):]); done < n; {
@@ -280,8 +296,7 @@ func pattern(n int) []byte {
 	return b
 }
 
-// The handlers that most cases need.
-
+// echo is a handler that sends back each message.
 func echo(_ context.Context, p peer) error {
 	for {
 		m, err := p.recv()
@@ -297,6 +312,7 @@ func echo(_ context.Context, p peer) error {
 	}
 }
 
+// echoOnce is a handler that sends back the first message.
 func echoOnce(_ context.Context, p peer) error {
 	m, err := p.recv()
 	if err != nil {
@@ -305,24 +321,24 @@ func echoOnce(_ context.Context, p peer) error {
 	return p.send(m)
 }
 
-// wait waits until the call's context ends, and tells why.
+// wait is a handler that waits until the call's context ends, and returns its error.
 func wait(ctx context.Context, _ peer) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
 
-// A gate is where handlers report and are held.
+// A gate holds handlers until the test opens it.
 type gate struct {
-	entered chan context.Context
-	release chan struct{}
-	inside  atomic.Int64
+	entered chan context.Context // of each handler that has come
+	release chan struct{}        // closed to open the gate
+	inside  atomic.Int64         // how many handlers are held
 }
 
 func newGate() *gate {
 	return &gate{entered: make(chan context.Context, 1<<16), release: make(chan struct{})}
 }
 
-// hold waits until the gate opens, whatever becomes of the call.
+// hold waits until the gate opens, even if the call ends before.
 func (g *gate) hold(ctx context.Context) {
 	g.inside.Add(1)
 	defer g.inside.Add(-1)
@@ -330,6 +346,7 @@ func (g *gate) hold(ctx context.Context) {
 	<-g.release
 }
 
+// entered waits for a handler and returns its context.
 func (s *suite) entered(g *gate) context.Context {
 	s.Helper()
 	select {

@@ -8,8 +8,8 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 )
 
-// A server that drains lets the calls that run finish, tells their handlers, and
-// refuses others so that they may be made anywhere.
+// A server that drains lets running calls finish and informs their handlers. It
+// refuses new calls as unprocessed, so that clients can make them elsewhere.
 var _ = register("DrainWithCallsInFlight", func(s *suite) {
 	g := newGate()
 	heard := make(chan struct{})
@@ -78,7 +78,7 @@ var _ = register("DrainWithCallsInFlight", func(s *suite) {
 	}
 })
 
-// A drain that runs out of time cuts what is left, and says so to both sides.
+// A drain that runs out of time ends the calls that are left, and both sides see it.
 var _ = register("DrainThatRunsOutOfTime", func(s *suite) {
 	g := newGate()
 	r := s.rig([]rpcnet.Method{s.method("hold", rpcnet.Bidi, func(ctx context.Context, p peer) error {
@@ -115,8 +115,8 @@ var _ = register("DrainThatRunsOutOfTime", func(s *suite) {
 	}
 })
 
-// A lost connection fails what was under way, never as a clean end, and comes
-// back by itself.
+// A lost connection fails the running calls, never with a clean end, and the
+// transport reconnects by itself.
 var _ = register("Reconnect", func(s *suite) {
 	g := newGate()
 	defer close(g.release)

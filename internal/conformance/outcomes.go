@@ -74,7 +74,7 @@ var _ = register("EveryCodeCrosses", func(s *suite) {
 	}
 })
 
-// A handler's error is never success, whatever code it chose.
+// A handler's error is never a success, even if its code is OK.
 var _ = register("ErrorWithoutACodeIsNotSuccess", func(s *suite) {
 	r := s.rig([]rpcnet.Method{s.method("zero", rpcnet.Bidi, func(context.Context, peer) error {
 		return rpcnet.NewError(0, "no code")
@@ -191,14 +191,14 @@ var _ = register("SizeLimits", func(s *suite) {
 			s.Errorf("%s: the error does not name the option: %v", what, err)
 		}
 	}
-	// The server's limit, met in one frame's reach and far beyond a window.
+	// The server's limit, with a message of one frame and one larger than a window.
 	_, err := r.unary(s.ctx(), "unary", pattern(1<<20+1))
 	check("request over the server's limit", err)
 	_, err = r.unary(s.ctx(), "unary", pattern(4<<20-100))
 	check("request far over the server's limit", err)
 	_, err = r.unary(s.ctx(), "bigger", nil)
 	check("response over the server's limit", err)
-	// The caller's own.
+	// The caller's own limit.
 	_, err = r.unary(s.ctx(), "unary", pattern(5<<20))
 	check("request over the caller's limit", err)
 	ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{MaxMessageSize: 100_000})
@@ -234,7 +234,7 @@ var _ = register("SizeLimits", func(s *suite) {
 		_, err = b.recv()
 	}
 	check("message of a stream over the server's limit", err)
-	// Small ones fare as before.
+	// Small messages still pass.
 	if out, err := r.unary(s.ctx(), "unary", pattern(100)); err != nil || len(out) != 100 {
 		s.Error(len(out), err)
 	}

@@ -44,8 +44,8 @@ func (s *suite) shapes() []rpcnet.Method {
 	}
 }
 
-// sizes are around every border there is: of what goes inline, of a part, of a
-// frame, of a window.
+// sizes are just below, at and above each boundary: of a message in the OPEN frame,
+// of a part, of a frame and of a window.
 var sizes = []int{0, 1, 2, 100, 4 << 10, 16<<10 - 40, 16<<10 - 1, 16 << 10, 16<<10 + 1, 32<<10 - 1, 32 << 10, 32<<10 + 1,
 	64<<10 - 8, 64 << 10, 64<<10 + 1, 128 << 10, 256<<10 - 9, 256<<10 - 8, 256 << 10, 256<<10 + 1, 1 << 20, 4<<20 - 32}
 
@@ -217,8 +217,8 @@ var _ = register("InlineHandlers", func(s *suite) {
 			s.Error(err)
 		}
 	}
-	// A stream on an inline procedure has its request later: it may not run
-	// where frames are read.
+	// The request of a stream on an inline procedure comes later, so the handler
+	// must not run in the goroutine that reads frames.
 	c := r.open(s.ctx(), "inline", rpcnet.Bidi)
 	if err := c.send([]byte("a")); err != nil {
 		s.Fatal(err)

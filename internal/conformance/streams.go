@@ -169,7 +169,7 @@ var _ = register("CloseByTheCallerCancelsTheHandler", func(s *suite) {
 	s.eventually("no call in flight", func() bool { return r.stats().InFlight == 0 })
 })
 
-// phases are the moments in which a call can end before its time.
+// phases returns calls that are held in each phase of a call, to end them there.
 func (s *suite) phases() map[string]func(r *rig, ctx context.Context) error {
 	return map[string]func(*rig, context.Context) error{
 		"unary waits": func(r *rig, ctx context.Context) error {
@@ -215,7 +215,7 @@ func (s *suite) phases() map[string]func(r *rig, ctx context.Context) error {
 	}
 }
 
-// ends are how a context ends, and what must be seen of it on both sides.
+// ends are the ways in which a context ends, with the codes that both sides see.
 var ends = []struct {
 	name string
 	end  func(context.Context) (context.Context, context.CancelFunc)
@@ -262,7 +262,7 @@ var _ = register("ContextEndsInEveryPhase", func(s *suite) {
 	if n := begun.Load(); n < 10 {
 		s.Errorf("only %d of the calls had reached their handlers", n)
 	}
-	// And the session is as good as before.
+	// The session still works.
 	if out, err := r.unary(s.ctx(), "unary", []byte("still")); err != nil || string(out) != "still" {
 		s.Error(out, err)
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 )
 
-// reflectHeader answers with the request's metadata as header and trailer.
+// reflectHeader is a handler that sends back the metadata of its request as header
+// and as trailer.
 func reflectHeader(ctx context.Context, p peer) error {
 	call := rpcnet.ServerCallFrom(ctx)
 	m, err := p.recv()
@@ -139,7 +140,7 @@ var _ = register("BadMetadataFailsItsCallOnly", func(s *suite) {
 	s.want(other.peer, []byte("x"))
 })
 
-// The largest metadata, message and details that are allowed fit their frames.
+// The largest allowed metadata, message and details fit into their frames.
 var _ = register("LargestMetadataIsTaken", func(s *suite) {
 	const values, maxMetadataSize = 900, 16 << 10
 	h := rpcnet.Header{"k": make([]string, values)}
@@ -230,8 +231,8 @@ var _ = register("CallRecord", func(s *suite) {
 	}
 })
 
-// A handler's context carries nothing of its caller's, so that nothing is
-// passed on by accident.
+// A handler's context has no values of its caller's, so a handler does not pass
+// them on by accident.
 var _ = register("NothingOfTheCallerIsForwarded", func(s *suite) {
 	far := s.rig([]rpcnet.Method{s.method("far", rpcnet.Unary, func(ctx context.Context, p peer) error {
 		if h := rpcnet.ServerCallFrom(ctx).Header(); len(h) > 0 {
@@ -252,7 +253,7 @@ var _ = register("NothingOfTheCallerIsForwarded", func(s *suite) {
 	}
 })
 
-// counting is a stream that counts messages.
+// counting is a server stream that counts its messages.
 type counting struct {
 	rpcnet.ServerStream
 	sent, received atomic.Int64

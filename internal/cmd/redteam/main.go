@@ -1,17 +1,16 @@
-// Command redteam runs the tests that play one class of situations against
-// real endpoints and nodes, and prints what each has measured beside the bound
-// that it asserts:
+// Command redteam runs the tests that attack real endpoints and nodes, or that put
+// them into the situations of real networks. It prints what each test has measured
+// beside the bound that it asserts:
 //
 //	go run ./internal/cmd/redteam          # attacks: the tests named TestAttack…
 //	go run ./internal/cmd/redteam -field   # networks and certificates: TestField…
 //
-// A test tells a row of the table with
+// A test writes a row of the table with
 //
 //	t.Logf("redteam | <what> | <bound> | <measured>")
 //
-// ("field | …" for the others). A test that tells none has a row of its name.
-// Exit status 1 if a test fails, or if none has
-// run.
+// or with "field | …". A test that writes none has a row with its name. The exit
+// status is 1 if a test fails or if none has run.
 package main
 
 import (
@@ -44,28 +43,29 @@ func main() {
 	}
 }
 
-// A suite is a set of tests that tell rows of a table.
+// A suite is a set of tests that write rows of a table.
 type suite struct {
-	name   string // that rows begin with
-	prefix string // of the tests' names
+	name   string // how rows begin
+	prefix string // how the tests' names begin
 }
 
-// maxCell is where a cell of the table is cut, in bytes.
+// maxCell is the longest cell of the table in bytes. Longer ones are cut.
 const maxCell = 100
 
-// A row is what one line of a test tells.
+// A row is a row of the table, from one line of a test.
 type row struct {
 	what, bound, measured, test string
 }
 
-// A result is what a run of a suite has shown.
+// A result is the result of a run of a suite.
 type result struct {
 	rows   []row
 	passed int
-	failed []string // "package test"
-	output map[string][]string
+	failed []string            // "package test"
+	output map[string][]string // the lines of each test
 }
 
+// main runs the tests of the suite and prints the table.
 func (s suite) main(race bool, out io.Writer) error {
 	packages, err := s.packages()
 	if err != nil {
@@ -125,7 +125,7 @@ type event struct {
 	Action, Package, Test, Output string
 }
 
-// read takes the output of go test -json apart.
+// read reads the output of go test -json.
 func (s suite) read(in io.Reader) (result, error) {
 	r := result{output: map[string][]string{}}
 	lines := bufio.NewScanner(in)
@@ -154,7 +154,7 @@ func (s suite) read(in io.Reader) (result, error) {
 	return r, lines.Err()
 }
 
-// of reports whether a test is another or a part of it.
+// of reports whether test is whole or one of its subtests.
 func of(test, whole string) bool { return test == whole || strings.HasPrefix(test, whole+"/") }
 
 // words returns the words of a name in camel case, in lower case.
@@ -169,7 +169,7 @@ func words(name string) string {
 	return b.String()
 }
 
-// row returns what a line of output tells, if it does.
+// row returns the row that a line of output writes, if it writes one.
 func (s suite) row(e event) (row, bool) {
 	_, text, ok := strings.Cut(e.Output, s.name+" | ")
 	cells := strings.Split(text, " | ")
@@ -184,7 +184,7 @@ func (s suite) row(e event) (row, bool) {
 	return row{cells[0], cells[1], cells[2], e.Test}, true
 }
 
-// print writes the table, and all that failed tests have said.
+// print writes the output of the tests that failed, and then the table.
 func (r result) print(out io.Writer) {
 	for _, name := range r.failed {
 		fmt.Fprintf(out, "FAIL %s\n%s\n", name, strings.Join(r.output[name], ""))

@@ -1,6 +1,6 @@
-// Command routesim runs the routing simulations of internal/routesim: the gates
-// that the production code must keep, with exit status 1 if one is not kept, or
-// a comparison of rules on one workload.
+// Command routesim runs the routing simulations of internal/routesim. It prints the
+// gates, which are bounds that the production code must keep, and the exit status
+// is 1 if one is not kept. With -compare it compares strategies on one workload.
 package main
 
 import (
@@ -44,6 +44,7 @@ func main() {
 	}
 }
 
+// show prints the results of all strategies for one workload, and of other rules.
 func show(cfg routesim.Config) {
 	run := func(name string, balancers func(*routesim.Env, int) routesim.Balancer) {
 		cfg.New = balancers

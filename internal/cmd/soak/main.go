@@ -1,10 +1,10 @@
-// Command soak runs calls of every shape against a server for a given time,
-// through a network that delays, stalls and cuts, with cancels, deadlines,
-// restarts of the server and connections that come and go. It checks every byte
-// that arrives and every way a call may end, and ends with counts, memory and
-// goroutines. It fails if a call got wrong bytes, an error that cannot be, or an
-// incomplete stream that looked complete, if memory grew, or if goroutines are
-// left.
+// Command soak runs calls of every shape against a server for a given time. The
+// network between them delays, stalls and cuts. Calls are canceled or reach their
+// deadlines, the server restarts, and connections come and go. The command checks
+// every byte that arrives and how every call ends, and prints counts, memory and
+// goroutines. The exit status is 1 if a call had wrong bytes or an impossible
+// error, if an incomplete stream looked complete, if memory grew, or if goroutines
+// are left.
 //
 //	go run ./internal/cmd/soak -duration 10m
 package main
@@ -45,6 +45,7 @@ func main() {
 // to the last.
 const maxGrowth = 32 << 20
 
+// run runs all callers and disturbances for the duration and prints the report.
 func run(duration time.Duration, callers int) error {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	idle := runtime.NumGoroutine()
@@ -73,22 +74,23 @@ func run(duration time.Duration, callers int) error {
 	return s.report(time.Since(begin), heap, idle)
 }
 
-// A soak is what runs.
+// A soak is one run: a server, a proxy in front of it, and two connections.
 type soak struct {
 	creds   rpcnet.Credentials
-	addr    string
+	addr    string // of the server
 	proxy   *rpctest.Proxy
-	direct  *rpcnet.Conn // past the proxy
-	through *rpcnet.Conn
+	direct  *rpcnet.Conn // to the server
+	through *rpcnet.Conn // to the proxy
 
-	ep     atomic.Pointer[rpcnet.Endpoint]
+	ep     atomic.Pointer[rpcnet.Endpoint] // the present life of the server
 	served sync.WaitGroup
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards counts and wrong
 	counts map[string]int
-	wrong  []string
+	wrong  []string // the first 20 faults
 }
 
+// newSoak starts the server and the proxy, and connects.
 func newSoak() (*soak, error) {
 	ca, err := rpcnet.NewDevCA()
 	if err != nil {
@@ -113,6 +115,7 @@ func newSoak() (*soak, error) {
 	return s, err
 }
 
+// serve starts a life of the server.
 func (s *soak) serve(addr string) error {
 	ep, err := rpcnet.Listen(addr, s.creds, &rpcnet.EndpointConfig{KeepaliveIdle: 300 * time.Millisecond, KeepaliveTimeout: 2 * time.Second, MemoryBudget: 256 << 20})
 	if err != nil {
@@ -123,7 +126,7 @@ func (s *soak) serve(addr string) error {
 	return nil
 }
 
-// disturb does to the network behind the proxy what networks do.
+// disturb delays, stalls and cuts the network, at random five times a second.
 func (s *soak) disturb(ctx context.Context) {
 	for contexts.Sleep(ctx, 200*time.Millisecond) {
 		switch rand.N(6) {
@@ -140,7 +143,7 @@ func (s *soak) disturb(ctx context.Context) {
 		case 4:
 			s.proxy.Cut()
 		case 5:
-			if rand.N(10) == 0 { // long enough for keepalive
+			if rand.N(10) == 0 { // long enough for keepalive to give the connection up
 				s.proxy.Stall()
 				contexts.Sleep(ctx, 3*time.Second)
 				s.proxy.Resume()
@@ -151,7 +154,7 @@ func (s *soak) disturb(ctx context.Context) {
 	s.proxy.Delay(0)
 }
 
-// restart shuts the server down now and then, and starts another at its
+// restart shuts the server down every 5 to 10 s and starts another at the same
 // address.
 func (s *soak) restart(ctx context.Context) {
 	for contexts.Sleep(ctx, 5*time.Second+rand.N(5*time.Second)) {
@@ -165,8 +168,8 @@ func (s *soak) restart(ctx context.Context) {
 	}
 }
 
-// watch samples the live heap, and returns its least of the first fifth and of
-// the last: what is there whatever happens at the moment.
+// watch samples the live heap and returns its least size in the first fifth of the
+// run and in the last. The least size does not depend on what runs at the moment.
 func (s *soak) watch(ctx context.Context, begin time.Time, duration time.Duration) (heap [2]uint64) {
 	heap = [2]uint64{math.MaxUint64, math.MaxUint64}
 	for contexts.Sleep(ctx, min(duration/50, 5*time.Second)) {
@@ -183,6 +186,7 @@ func (s *soak) watch(ctx context.Context, begin time.Time, duration time.Duratio
 	return heap
 }
 
+// close ends the connections, the proxy and the server.
 func (s *soak) close() {
 	s.direct.Close()
 	s.through.Close()
@@ -191,13 +195,14 @@ func (s *soak) close() {
 	s.served.Wait()
 }
 
+// count counts an event.
 func (s *soak) count(what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts[what]++
 }
 
-// note counts how a call ended, and keeps what must not be.
+// note counts how a call ended, and keeps the errors that must not occur.
 func (s *soak) note(name string, err error) {
 	what := "ok"
 	var bad *wrong
@@ -218,13 +223,15 @@ func (s *soak) note(name string, err error) {
 	}
 }
 
-// wrong is what must not be.
+// A wrong is an error that must not occur.
 type wrong struct{ text string }
 
 func (w *wrong) Error() string { return w.text }
 
 func wrongf(format string, args ...any) error { return &wrong{fmt.Sprintf(format, args...)} }
 
+// report prints the counts and returns what was wrong. It waits for goroutines that
+// are about to end.
 func (s *soak) report(took time.Duration, heap [2]uint64, idle int) error {
 	for _, k := range slices.Sorted(maps.Keys(s.counts)) {
 		fmt.Printf("%-32s %9d\n", k, s.counts[k])

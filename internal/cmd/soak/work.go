@@ -12,8 +12,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/contexts"
 )
 
-// newServer serves an echo, an echo of a stream, and a stream of as many
-// numbered messages as its request says.
+// newServer returns a server with an echo, a slow echo, an echo of a stream, a stream
+// of numbered messages, and a sum of the lengths of messages.
 func newServer() *rpcnet.Server {
 	srv := rpcnet.NewServer(nil)
 	srv.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
@@ -65,12 +65,13 @@ func newServer() *rpcnet.Server {
 	return srv
 }
 
-// numbered is message i of a stream.
+// numbered returns message i of a stream. Its length and bytes follow from i.
 func numbered(i uint32) []byte {
 	return append(bytes.Repeat([]byte{byte(i)}, int(i*i%997)), byte(i), byte(i>>8))
 }
 
-// randomMessage is mostly small, sometimes larger than every window.
+// randomMessage returns a message that is mostly small and sometimes larger than
+// every window.
 func randomMessage() []byte {
 	n := rand.N(200)
 	switch rand.N(100) {
@@ -82,7 +83,7 @@ func randomMessage() []byte {
 	return bytes.Repeat([]byte{byte(rand.Uint32()), byte(n), byte(n >> 8)}, n/3+1)
 }
 
-// conn returns one of the connections.
+// conn returns one of the two connections at random.
 func (s *soak) conn() *rpcnet.Conn {
 	if rand.N(2) == 0 {
 		return s.direct
@@ -90,25 +91,27 @@ func (s *soak) conn() *rpcnet.Conn {
 	return s.through
 }
 
-// patient returns a context with a deadline that something goes wrong before,
-// and no call option or waiting for the server.
+// patient returns a context with a deadline that a call reaches only if something
+// is wrong. Three of four calls wait for the server. The others fail while it is
+// away, and pause first so that they do not spin.
 func patient(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	if rand.N(4) > 0 {
 		ctx, _ = rpcnet.NewCall(ctx, rpcnet.CallOptions{WaitForReady: true})
-	} else if !contexts.Sleep(ctx, 5*time.Millisecond) { // who does not wait does not spin
-		return ctx, cancel
+	} else {
+		contexts.Sleep(ctx, 5*time.Millisecond)
 	}
 	return ctx, cancel
 }
 
-// work is what callers do, over and over.
+// work returns what callers do again and again, by name.
 func (s *soak) work() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"unary": s.unary, "feed": s.feed, "upload": s.upload, "bidi": s.bidi, "cancel": s.cancel, "abandon": s.abandon, "dial": s.dial,
 	}
 }
 
+// echo makes a unary call and compares the answer with the request.
 func echo(ctx context.Context, t rpcnet.Transport, procedure string) error {
 	in := randomMessage()
 	out, err := rpcnet.CallRaw(ctx, t, procedure, in)
@@ -118,16 +121,19 @@ func echo(ctx context.Context, t rpcnet.Transport, procedure string) error {
 	return err
 }
 
+// unary makes an echo.
 func (s *soak) unary(ctx context.Context) error {
 	ctx, cancel := patient(ctx)
 	defer cancel()
 	return echo(ctx, s.conn(), "echo")
 }
 
+// open starts a stream of bytes on one of the connections.
 func (s *soak) open(ctx context.Context, procedure string, shape rpcnet.Shape) (rpcnet.ClientStream, error) {
 	return s.conn().NewStream(ctx, &rpcnet.Spec{Procedure: procedure, Shape: shape})
 }
 
+// feed receives a stream and checks that each message comes once and in order.
 func (s *soak) feed(ctx context.Context) error {
 	ctx, cancel := patient(ctx)
 	defer cancel()
@@ -155,6 +161,7 @@ func (s *soak) feed(ctx context.Context) error {
 	}
 }
 
+// upload sends a stream and checks the sum that comes back.
 func (s *soak) upload(ctx context.Context) error {
 	ctx, cancel := patient(ctx)
 	defer cancel()
@@ -193,6 +200,7 @@ func (s *soak) upload(ctx context.Context) error {
 	return nil
 }
 
+// bidi sends and receives at the same time.
 func (s *soak) bidi(ctx context.Context) error {
 	ctx, cancel := patient(ctx)
 	defer cancel()
@@ -228,7 +236,7 @@ func (s *soak) bidi(ctx context.Context) error {
 	}
 }
 
-// cancel makes calls that end with their context, wherever they are.
+// cancel makes a call whose context ends at a random moment.
 func (s *soak) cancel(ctx context.Context) error {
 	var cancel context.CancelFunc
 	if rand.N(2) == 0 {
@@ -249,7 +257,7 @@ func (s *soak) cancel(ctx context.Context) error {
 	return err
 }
 
-// abandon drops streams in all states.
+// abandon closes a stream after a random number of messages.
 func (s *soak) abandon(ctx context.Context) error {
 	ctx, cancel := patient(ctx)
 	defer cancel()
@@ -271,7 +279,7 @@ func (s *soak) abandon(ctx context.Context) error {
 	return nil
 }
 
-// dial makes a connection of its own.
+// dial makes calls on a new connection and closes it.
 func (s *soak) dial(ctx context.Context) error {
 	ctx, cancel := patient(ctx)
 	defer cancel()
