@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// What a registry is told of workers is hearsay until it has talked to them, and
-// an address that somebody has made up is a third party's. So it dials addresses
-// that have not answered at a bounded rate: freshRate a second for the first time,
-// after freshBurst at once, and retryRate a second again. A thousand real workers
-// that are there at start are all dialled within 3 s. Known workers do not wait.
+// What gossip says of workers is not proven until the registry has talked to them. A
+// made-up address can be that of a third party. So the registry dials addresses that
+// have not answered at a bounded rate: freshRate a second for the first time, after
+// freshBurst at once, and retryRate a second again. A thousand real workers that are
+// there at the start are all dialled within 3 s. Workers that have answered do not
+// wait.
 const (
 	freshRate, freshBurst = 200, 400
 	retryRate, retryBurst = 50, 50
@@ -20,6 +21,7 @@ const (
 // A gate lets dials pass at a bounded rate. It is safe for concurrent use.
 type gate struct{ fresh, retry bucket }
 
+// newGate returns a gate with its bursts to give away.
 func newGate() *gate {
 	return &gate{fresh: bucket{burst: freshBurst, tokens: freshBurst}, retry: bucket{burst: retryBurst, tokens: retryBurst}}
 }
@@ -33,16 +35,15 @@ func (g *gate) pass(ctx context.Context, again bool) bool {
 	return g.fresh.take(ctx)
 }
 
-// tick hands out the tokens of one period of check.
+// tick gives out the tokens of one period. The health check calls it every 20 ms.
 func (g *gate) tick() {
 	const periods = int(time.Second / checkEvery)
 	g.fresh.add(freshRate / periods)
 	g.retry.add(retryRate / periods)
 }
 
-// A bucket holds tokens. Of those who wait the last to come is served first: a
-// worker that joins does not stand behind the thousands that somebody has
-// invented before.
+// A bucket holds tokens, at most burst. Of those who wait the last to come is served
+// first: a worker that joins does not queue behind thousands of made-up ones.
 type bucket struct {
 	burst int
 
@@ -51,6 +52,7 @@ type bucket struct {
 	waiting list.List // of channels, which are closed when served; the last to come is in front
 }
 
+// take waits for a token and reports whether it got one before ctx ended.
 func (b *bucket) take(ctx context.Context) bool {
 	b.mu.Lock()
 	if b.tokens > 0 {
@@ -72,6 +74,7 @@ func (b *bucket) take(ctx context.Context) bool {
 	return false
 }
 
+// add gives n tokens to those who wait, and keeps the rest up to burst.
 func (b *bucket) add(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,8 +10,8 @@ type group struct {
 	selector cluster.Selector
 	load     *load.Group
 	owner    string // the caller that asked first
-	used     uint64
-	stale    bool
+	used     uint64 // groups.uses at the last use
+	stale    bool   // members must be found again: see invalidate
 }
 
 // groups are the selectors that callers have asked with, so that a choice need not
@@ -83,6 +83,8 @@ func (gs *groups) makeRoom(caller string) {
 	default:
 		return
 	}
+	// The least recently used group of that owner; a linear search is enough, since a
+	// new selector is rare.
 	oldest := ""
 	var used uint64
 	for selector, g := range gs.bySelector {

@@ -7,9 +7,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
-// nodes is what package cluster lets this package do with a node: register what
-// a leaving node waits for, ask a member by a packet of gossip, and tell of
-// workers in the node's view.
+// nodes is what package cluster lets this package do with a node, and users not:
+// register what a leaving node waits for, ask a member by a packet of gossip, and add
+// the workers to the node's view.
 var nodes = hook.Node.(interface {
 	Cluster(n *cluster.Node) string
 	Metrics(n *cluster.Node) *cluster.Metrics

@@ -102,12 +102,14 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, config *RegistryConfig
 	return r, nil
 }
 
-// attach makes the registry one of workers in the node's cluster.
+// attach makes the registry one of workers in the node's cluster: they must prove that
+// they belong to it, and a late worker is asked by gossip too.
 func (r *Registry) attach(n *cluster.Node) {
 	r.cluster, r.health.tellPhi = nodes.Cluster(n), nodes.Metrics(n).Phi
 	r.health.packets = func(m cluster.Member) bool { return nodes.AnswersPackets(n, m) }
 }
 
+// start begins to follow the node and to check deadlines.
 func (r *Registry) start() {
 	r.work.Go(r.follow)
 	r.work.Go(r.health.run)
@@ -123,6 +125,7 @@ func (r *Registry) Close() error {
 	return nil
 }
 
+// now returns the instant of the registry's clock, which does not jump.
 func (r *Registry) now() time.Duration { return time.Since(r.origin) }
 
 // follow applies the node's events.
@@ -198,11 +201,12 @@ func (r *Registry) reported(w *worker, rep load.Report) {
 	was := w.monitor.State()
 	state := w.monitor.Heartbeat(now)
 	r.table.pool.Apply(now, w.load, rep)
-	fresh := w.broken
+	fresh := w.broken // the first report of this connection
 	w.broken = false
 	r.table.setPhase(now, w)
 	m := w.member
 	r.mu.Unlock()
+	// The node learns that the worker lives only if it may believe the opposite.
 	if state != phi.StateSuspect && (fresh || was == phi.StateSuspect) {
 		r.node.Recover(m.Name, m.Boot)
 	}
@@ -274,8 +278,8 @@ func (r *Registry) Assign(req balance.PickRequest) (Assignment, error) {
 	return a, nil
 }
 
-// Return takes an assignment back that its caller, the one of its request, will
-// not use. A ticket that was made for another is left alone.
+// Return takes back an assignment that its caller will not use. caller is the one of
+// its request. A ticket that was made for another caller is ignored.
 func (r *Registry) Return(worker string, ticket []byte, caller string) {
 	t, err := load.ParseTicket(ticket)
 	r.mu.Lock()
@@ -285,13 +289,12 @@ func (r *Registry) Return(worker string, ticket []byte, caller string) {
 	}
 }
 
-// ReportFailure says that a life of a worker has just failed a caller whose
-// calls this process does not see. caller is the identity that its certificate
-// proves, never what it says of itself. One caller may have a bad network, or
-// lie; when two agree within 10 s, the worker is ejected for a while. While it is
-// on trial the one who was given the trial call is enough, once. The failure
-// counts as one of now: a caller should not report what happened longer than 10 s
-// ago.
+// ReportFailure records that a life of a worker has failed a caller whose calls this
+// process does not see. caller must be the identity that its certificate proves, not
+// what it says of itself. One caller can have a bad network, or lie: if two agree
+// within 10 s, the worker is ejected for a while. If the worker is on trial after an
+// ejection, the caller of the trial call is enough, once. The failure counts as one of
+// now, so a caller should not report failures that are older than 10 s.
 func (r *Registry) ReportFailure(worker, boot, caller string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -309,7 +312,8 @@ func (r *Registry) ReportFailure(worker, boot, caller string) {
 
 var errMinority = rpcnet.NewError(rpcnet.CodeUnavailable, "workers: this node is on the smaller side of a partition and assigns no work").WithUnprocessed()
 
-// none explains why nobody can be chosen. The caller holds mu.
+// none returns the error that explains why no worker can be chosen: what was asked
+// for, how many workers match, and what is wrong with each. The caller holds mu.
 func (r *Registry) none(g *group, req *balance.PickRequest) error {
 	selector := req.Selector
 	if selector == "" {
@@ -335,8 +339,8 @@ func (r *Registry) none(g *group, req *balance.PickRequest) error {
 	return rpcnet.NewError(rpcnet.CodeUnavailable, msg).WithCause(ErrNoWorker).WithUnprocessed()
 }
 
-// unreachable returns the first of ws of which the reason is known why it cannot be
-// reached, nil if there is none.
+// unreachable returns the first of ws that cannot be reached for a known reason, nil
+// if there is none.
 func unreachable(ws []*load.Candidate) *worker {
 	for _, w := range ws {
 		if e := w.Owner.(*worker); w.Phase == load.PhaseGone && e.reason != "" {

@@ -33,8 +33,8 @@ type WorkerInfo struct {
 // A WorkerLoad is what a registry knows of one worker's load: its last report, and
 // what this process adds to it.
 type WorkerLoad struct {
-	// InFlight counts the calls on the worker as it last reported, whoever
-	// makes them; Queued of them wait.
+	// InFlight counts the calls of all callers on the worker by its last report; Queued
+	// of them wait.
 	InFlight, Queued int
 	// Own counts the calls of this process, Pending the assignments it has made
 	// that have not arrived yet.

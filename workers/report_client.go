@@ -28,13 +28,15 @@ const (
 	slowRedial = 10 * time.Second
 	// refusals in a row are proof that the process is gone.
 	refusals = 2
-	// tellAfter is how long a worker may be new before its failures are logged, and
-	// tellEvery how often they are logged again.
+	// tellAfter is how long the failures of a worker last before they are logged, since
+	// one that starts is seen before it serves; tellEvery how often they are logged
+	// again.
 	tellAfter = time.Second
 	tellEvery = time.Minute
 )
 
-// errNotWorker says that who answers may not be a worker.
+// errNotWorker says that the certificate of the process that answers does not allow it
+// to be a worker.
 var errNotWorker = errors.New("who answers may not be a worker")
 
 // errReplaced says that another life of the node answers at its address.
@@ -102,6 +104,8 @@ func (c *reportClient) run(ctx context.Context) {
 		if !c.wait(ctx) {
 			c.tried = false // another address
 		}
+		// A port that refuses is dialled again at once for the second refusal, which
+		// proves that the process is gone. Otherwise pauses double.
 		if c.refused >= refusals || !errors.Is(err, syscall.ECONNREFUSED) {
 			c.pause = min(2*c.pause, c.longestPause(err))
 		}
@@ -109,7 +113,8 @@ func (c *reportClient) run(ctx context.Context) {
 	}
 }
 
-// mayDial waits until the worker may be dialled. It returns false if ctx ends.
+// mayDial waits for a turn to dial the worker, if no worker has answered at its
+// address. It returns false if ctx ends.
 func (c *reportClient) mayDial(ctx context.Context) bool {
 	return c.proven() || c.registry.gate.pass(ctx, c.tried)
 }
@@ -163,7 +168,7 @@ func (c *reportClient) read(ctx context.Context, m cluster.Member) error {
 	if err := s.CloseSend(); err != nil {
 		return err
 	}
-	var b []byte
+	var b []byte // of each message in turn
 	for {
 		if err := s.Recv(&b); err != nil {
 			if rpcnet.CodeOf(err) == rpcnet.CodeUnimplemented {
@@ -202,7 +207,7 @@ func (c *reportClient) message(m cluster.Member, b []byte) error {
 func (c *reportClient) judge(m cluster.Member, err error) {
 	r := c.registry
 	switch {
-	case errors.Is(err, errReplaced):
+	case errors.Is(err, errReplaced): // proof that the life of m is over
 		r.node.ReportReplaced(m.Name, m.Boot)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		if c.refused++; c.refused >= refusals {
@@ -216,7 +221,7 @@ func (c *reportClient) judge(m cluster.Member, err error) {
 	if c.since.IsZero() {
 		c.since = now
 	}
-	if lasting(err) {
+	if lasting(err) { // logged at once: only a person can mend it
 		c.pause = max(c.pause, slowRedial/2)
 	} else if now.Sub(c.since) < tellAfter {
 		return

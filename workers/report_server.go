@@ -11,8 +11,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
-// The control stream, /cluster.v1.Worker/Watch, is a feed of bytes. The balancer
-// opens it with its hello:
+// The control stream, /cluster.v1.Worker/Watch, is a server stream of bytes. The
+// balancer opens it with its hello:
 //
 //	byte      version, 2
 //	8 bytes   the balancer's random id, which is the peer's that first says it
@@ -29,7 +29,8 @@ import (
 // calls /cluster.v1.Worker/Pace with a new hello, which sets the pace of its
 // streams, and of no other's.
 //
-// Both are for peers that may be directors, and their number is bounded.
+// Both are for peers whose certificates allow them to be directors. Their number is
+// bounded: see maxReportStreams.
 
 const (
 	reportVersion = 2
@@ -46,8 +47,10 @@ const (
 	maxReportStreamsEach = 256
 )
 
+// reportSpec is the procedure of the control stream.
 var reportSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Watch", Shape: rpcnet.Feed, Idempotency: rpcnet.NoSideEffects}
 
+// paceSpec is the procedure that changes the pace of the control stream.
 var paceSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Pace", Idempotency: rpcnet.Idempotent}
 
 // ticketHeader carries the ticket of a call.
@@ -65,6 +68,7 @@ type reportHello struct {
 	heartbeat time.Duration
 }
 
+// append appends the encoding of h.
 func (h reportHello) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(append(dst, reportVersion), h.balancer)
 	dst = append(dst, h.key[:]...)
@@ -72,6 +76,8 @@ func (h reportHello) append(dst []byte) []byte {
 	return binary.AppendUvarint(dst, uint64(h.heartbeat/time.Microsecond))
 }
 
+// parseReportHello decodes what append wrote. It ignores bytes after it, so that a
+// newer balancer can say more, up to 64 bytes in all.
 func parseReportHello(b []byte) (reportHello, error) {
 	const fixed = 1 + 8 + load.SecretSize
 	bad := rpcnet.NewError(rpcnet.CodeInvalidArgument, "malformed hello of a control stream")
@@ -98,7 +104,8 @@ func parseReportHello(b []byte) (reportHello, error) {
 	return h, nil
 }
 
-// pace returns the longest and the shortest time between two reports.
+// pace returns the longest and the shortest time between two reports: those that the
+// balancer asks for, or else those for its number of workers.
 func (h reportHello) pace() (heartbeat, gap time.Duration) {
 	heartbeat = h.heartbeat
 	if heartbeat == 0 {
@@ -174,7 +181,7 @@ func (w *Worker) enter(v *reportStream) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	each := 0
+	each := 0 // streams of the same identity
 	for o := range w.reports {
 		if o.peer == v.peer {
 			each++
@@ -226,7 +233,7 @@ func (w *Worker) serveReports(ctx context.Context, _ *rpcnet.Spec, s rpcnet.Serv
 	beat := time.NewTimer(time.Hour)
 	defer beat.Stop()
 	snapshot := true
-	for {
+	for { // a report, then sleep until the heartbeat is due or something changes
 		w.mu.Lock()
 		r := w.ledger.Report(hello.balancer, snapshot)
 		heartbeat, gap := v.hello.pace()

@@ -20,8 +20,8 @@ type membership interface {
 	ReportReplaced(name, boot string) bool
 }
 
-// A StaticMembers is a list of workers that somebody else keeps, for registries
-// without gossip: [NewStaticRegistry]. It is safe for concurrent use.
+// A StaticMembers is a list of workers that the program keeps, for registries without
+// gossip: [NewStaticRegistry]. It is safe for concurrent use.
 type StaticMembers struct {
 	mu      sync.Mutex
 	members map[string]cluster.Member // by name
@@ -29,8 +29,8 @@ type StaticMembers struct {
 	changed broadcast
 }
 
-// NewStaticMembers returns the list of the given members. Name and Addr are
-// required; a Boot that is empty stands for whatever answers at the address.
+// NewStaticMembers returns the list of the given members. Name and Addr are required.
+// An empty Boot stands for any process that answers at the address.
 func NewStaticMembers(ms ...cluster.Member) *StaticMembers {
 	s := &StaticMembers{}
 	s.Set(ms...)

@@ -273,7 +273,7 @@ func (t *table) noteReady(now time.Duration, w *worker) {
 	}
 }
 
-// isReady reports whether a caller that excludes nobody could be given w.
+// isReady reports whether a caller that excludes no worker could be given w.
 func (w *worker) isReady(now time.Duration) bool {
 	return load.StatusOf(now, w.load, false) <= load.StatusLate
 }

@@ -29,9 +29,9 @@ type WorkerConfig struct {
 	Queue int
 	// QueueWait is how long a call may wait. Default 10 s.
 	QueueWait time.Duration
-	// DrainTimeout is how long calls may go on when the endpoint shuts down or
-	// the node leaves; then resumable streams are moved to other workers. The
-	// context of Shutdown or Leave may be shorter. Default 30 s. Negative:
+	// DrainTimeout is how long calls can go on when the endpoint shuts down or
+	// the node leaves; then resumable streams are moved to other workers. It ends
+	// earlier if the context of Shutdown or Leave does. Default 30 s. Negative:
 	// streams move at once.
 	DrainTimeout time.Duration
 	// Logger receives what goes wrong. Default slog.Default.
@@ -48,16 +48,24 @@ func (c *WorkerConfig) withDefaults() WorkerConfig {
 	return cfg
 }
 
-// A Worker is the side of a node that does the work: it counts every call that
-// the endpoint's servers serve, from admission to the end of the handler,
-// keeps to its capacity, and tells all who choose among workers. Handlers do
-// nothing for it. Its methods are safe for concurrent use.
+// A Worker is the side of a node that does the work. It counts every call that the
+// endpoint's servers serve, from admission to the end of the handler, keeps to its
+// capacity, and reports its load to all who choose among workers. Handlers do nothing
+// for it. Its methods are safe for concurrent use.
 //
-// Who owns what: mu guards the ledger and the fields below it. Each balancer's
-// stream of reports is served by a goroutine of the endpoint, which sleeps on
-// its wake channel; calls run on the goroutines of their handlers and wait in
-// the queue there. A Worker has no goroutine of its own but one that waits for
-// the node to stop.
+//	        NewWorker          Shutdown, Leave       DrainTimeout, or nothing in flight
+//	(none) -----------> ready ----------------> draining -----------------------> moving
+//	                      |                        |                                |
+//	                      +------- Close, or the node stops: closed <---------------+
+//
+// Ready it admits calls. Draining it refuses new ones as "elsewhere", its reports say
+// so, and what runs goes on. Moving it ends resumable streams with a detail with which
+// their callers go on at another worker. Closed it reports and counts no more.
+//
+// mu guards the ledger and the fields below it. Each balancer's stream of reports is
+// served by a goroutine of the endpoint, which sleeps on its wake channel. Calls run
+// on the goroutines of their handlers and wait in the queue there. A Worker has one
+// goroutine of its own, which waits for the node to stop.
 type Worker struct {
 	cfg    WorkerConfig
 	boot   string
@@ -103,11 +111,11 @@ func NewWorker(node *cluster.Node, cfg *WorkerConfig) (*Worker, error) {
 	return w, nil
 }
 
-// lonelyAfter is how long a worker waits for somebody who chooses it before it
-// says that there is nobody.
+// lonelyAfter is how long a worker waits for a registry before it logs that there is
+// none.
 const lonelyAfter = 10 * time.Second
 
-// tellLonely logs that no registry has asked for the worker's load, if that is so.
+// tellLonely logs that no registry has asked for the worker's load, if none has.
 func (w *Worker) tellLonely(tags cluster.Tags) {
 	w.mu.Lock()
 	watched := w.watched
@@ -172,6 +180,7 @@ func (w *Worker) Queued() int {
 	return w.ledger.Queued()
 }
 
+// now returns the instant of the worker's clock, which does not jump.
 func (w *Worker) now() time.Duration { return time.Since(w.origin) }
 
 // randomID returns a random number above 0.
@@ -181,11 +190,11 @@ func randomID() uint64 {
 	return binary.BigEndian.Uint64(b[:]) | 1
 }
 
-// A place is what an admitted call holds: its entry in the ledger, and how to
-// reach who waits for it.
+// A place is what the worker keeps with an admitted call: how to wake it from the
+// queue, and how to end it.
 type place struct {
-	run    chan struct{} // closed when a waiting call may run
-	cancel context.CancelCauseFunc
+	run    chan struct{}           // closed when a waiting call may run
+	cancel context.CancelCauseFunc // of a call that its caller can make again; or nil
 }
 
 // errSuperseded ends a call whose caller has made it again with the same
@@ -244,6 +253,8 @@ func (w *Worker) tellLoad(ctx context.Context, balancer uint64) {
 	rpcnet.ServerCallFrom(ctx).SetTrailer(loadTrailer, string(r.Append(b[:0])))
 }
 
+// admit asks the ledger for a place, and ends an earlier attempt that the call
+// replaces. The error is that of the refusal.
 func (w *Worker) admit(call load.Call, p *place) (*load.Entry, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -294,6 +305,7 @@ func (w *Worker) wait(ctx context.Context, p *place) error {
 	}
 }
 
+// release gives a call's place to the next in the queue.
 func (w *Worker) release(e *load.Entry) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -303,9 +315,9 @@ func (w *Worker) release(e *load.Entry) {
 	w.changed()
 }
 
-// drain makes the balancers stop, lets what runs finish, and at the end of its
-// time moves the streams that can go on elsewhere. It returns when nothing is
-// in flight or ctx ends.
+// drain refuses new calls and tells the balancers, lets what runs finish, and at the
+// end of its time moves the streams that can go on elsewhere. It returns when nothing
+// is in flight or ctx ends.
 func (w *Worker) drain(ctx context.Context) {
 	w.mu.Lock()
 	if w.ledger.State() != load.StateDraining {

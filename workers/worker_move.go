@@ -32,6 +32,7 @@ type movable struct {
 	cancel context.CancelCauseFunc
 }
 
+// Send sends a message and notes its sequence, unless the stream moves.
 func (m *movable) Send(msg any) error {
 	if m.moved.Load() {
 		return errMoved
@@ -45,6 +46,7 @@ func (m *movable) Send(msg any) error {
 	return err
 }
 
+// move lets the handler send nothing more, and ends its context.
 func (m *movable) move() {
 	m.moved.Store(true)
 	m.cancel(errMoved)
@@ -65,7 +67,7 @@ func (w *Worker) serveMovable(ctx context.Context, spec *rpcnet.Spec, s rpcnet.S
 		delete(w.streams, m)
 		w.mu.Unlock()
 	}()
-	if moving {
+	if moving { // it was admitted before, and has begun after the others were moved
 		m.move()
 	}
 	err := next(inner, spec, m)

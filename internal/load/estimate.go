@@ -6,8 +6,12 @@ import (
 	"time"
 )
 
-// A View is what one balancer knows of one worker's load. The zero value knows
-// nothing.
+// A LoadEstimate is what one balancer knows of one worker's load: the last report, its
+// own calls, and the assignments that have not arrived. The zero value knows nothing.
+//
+// Invariant: each assignment in pending counts in exactly one account, and its number
+// is in queue once. queue also has numbers that were claimed, which are removed when
+// they are more than half of it.
 type LoadEstimate struct {
 	report  Report
 	at      time.Duration // when the report arrived
@@ -24,14 +28,12 @@ type issued struct {
 	at     time.Duration
 }
 
-// An account counts the tickets of one caller that nobody has claimed, on all
-// workers.
+// An account counts the tickets of one caller that no worker has claimed.
 type account struct{ pending int }
 
-// Apply takes a report over, unless it is older than what is known, and
-// reports whether it did. A report of another epoch, a restarted worker, voids
-// all that was pending. Tickets that a late report names have been claimed all
-// the same.
+// Apply applies a report, unless it is older than what is known, and reports whether
+// it did. A report of another epoch is of a restarted worker, which voids all that
+// was pending. The tickets that an old report names have been claimed all the same.
 func (v *LoadEstimate) Apply(now time.Duration, r Report) bool {
 	if v.report.Epoch != r.Epoch {
 		v.void()
@@ -44,12 +46,13 @@ func (v *LoadEstimate) Apply(now time.Duration, r Report) bool {
 	}
 	r.Claimed = nil
 	v.report, v.at, v.known = r, now, true
-	v.silence = 2*r.Interval + 10*time.Millisecond
+	v.silence = 2*r.Interval + 10*time.Millisecond // one heartbeat may be late or lost
 	return true
 }
 
-// ApplyPiggybacked takes over numbers that came with the end of a call, if reports of
-// the same life arrive too and these are newer. It reports whether it did.
+// ApplyPiggybacked applies the numbers that came with the end of a call, if reports of
+// the same epoch arrive too and these are newer. It reports whether it did. Without
+// reports a number from the end of a call would be trusted for too long.
 func (v *LoadEstimate) ApplyPiggybacked(now time.Duration, r Report) bool {
 	if !v.known || r.Epoch != v.report.Epoch || r.Seq <= v.report.Seq {
 		return false
@@ -59,8 +62,8 @@ func (v *LoadEstimate) ApplyPiggybacked(now time.Duration, r Report) bool {
 	return true
 }
 
-// Lost says that no reports arrive any more. The tickets stay pending: their
-// callers may well get through.
+// Lost records that no reports arrive any more. The tickets stay pending: their
+// callers can still reach the worker.
 func (v *LoadEstimate) Lost() { v.known = false }
 
 // Known reports whether reports arrive, and Report is the last one.
@@ -72,7 +75,7 @@ func (v *LoadEstimate) Report() Report { return v.report }
 // Age returns the time since the last report.
 func (v *LoadEstimate) Age(now time.Duration) time.Duration { return now - v.at }
 
-// Begin and End count a call this balancer makes itself.
+// Begin counts a call that this balancer makes itself, until End.
 func (v *LoadEstimate) Begin() { v.own++ }
 
 // End is the reverse of Begin.
@@ -81,12 +84,12 @@ func (v *LoadEstimate) End() { v.own-- }
 // Own returns the calls this balancer runs itself.
 func (v *LoadEstimate) Own() int { return v.own }
 
-// issue notes an assignment, on the account of its caller.
+// issue records an assignment on the account of its caller.
 func (v *LoadEstimate) issue(now time.Duration, number uint64, of *account) {
 	if v.pending == nil {
 		v.pending = map[uint64]*account{}
 	}
-	if len(v.queue) > 2*len(v.pending)+16 {
+	if len(v.queue) > 2*len(v.pending)+16 { // most were claimed: O(1) per assignment
 		v.queue = slices.DeleteFunc(v.queue, func(i issued) bool { return v.pending[i.number] == nil })
 	}
 	of.pending++
@@ -112,7 +115,7 @@ func (v *LoadEstimate) void() {
 
 // Pending returns the assignments that were neither claimed nor have expired.
 func (v *LoadEstimate) Pending(now time.Duration) int {
-	n := 0
+	n := 0 // tickets expire in the order of issue
 	for n < len(v.queue) && now-v.queue[n].at > ClaimWithin {
 		v.Drop(v.queue[n].number)
 		n++
@@ -126,15 +129,16 @@ func (v *LoadEstimate) Pending(now time.Duration) int {
 	return len(v.pending)
 }
 
-// others returns what other balancers' calls come to, per the last report.
+// others returns the calls of other balancers by the last report.
 func (v *LoadEstimate) others() float64 { return float64(v.report.InFlight - v.report.Yours) }
 
 // Estimate returns the calls in flight on the worker: those of others, from
 // the report, those of this balancer, and the assignments under way.
 //
-// The part of others fades to the mean utilisation u of all workers by others,
-// times capacity, with a report's age: exp(-age/mean service). While
-// heartbeats arrive, silence means that nothing changed for longer than gap.
+// The part of others fades with the report's age to the mean utilisation u of all
+// workers by others, times capacity, as exp(-age/mean service): a call that runs for
+// the mean service time has ended by then with probability 1-1/e. While heartbeats
+// arrive, silence means that nothing has changed for longer than gap.
 func (v *LoadEstimate) Estimate(now time.Duration, u, capacity float64, gap time.Duration) float64 {
 	others := v.others()
 	age := now - v.at

@@ -19,22 +19,26 @@ const (
 	agreeWithin = 10 * time.Second
 )
 
-// A Health is what one balancer holds of one worker's answers. Failures are
-// those of transport and availability; errors of the application and refusals
-// that send the caller elsewhere are none. The zero value is healthy.
+// A Health is what one balancer knows of one worker's answers. Failures are those of
+// transport and availability. Errors of the application, and refusals that send the
+// caller elsewhere, are not failures. The zero value is healthy.
 //
-//	fine -(5 failures in a row, or 2 callers complain)-> ejected
-//	ejected -(time over)-> trial: one call
-//	trial -(success, or no news of it for 5 s)-> fine; -(failure, or a complaint)-> ejected, twice as long
+//	      5 failures in a row,           its time is over,
+//	      or 2 callers complain          and the worker is picked
+//	fine ----------------------> ejected ----------------------> trial: one call
+//	 ^                              ^                              |   |
+//	 |                              +---- a failure or complaint --+   |
+//	 |                                    (twice as long)              |
+//	 +------ a success, or no news of the trial for 5 s ---------------+
 //
-// Only a trial that was given can fail: bad news that comes before it is of calls
-// that began earlier. It says nothing new while the worker is ejected, and counts
-// as with a healthy worker after that.
+// Only a trial that was given can fail. Failures that arrive before it are of calls
+// that began earlier: they are ignored during the ejection, and count as those of a
+// healthy worker after it.
 type Health struct {
-	failures  int
-	times     int // ejections that are not yet forgotten
-	until     time.Duration
-	ejected   bool          // until Success, even when the time is over
+	failures  int           // in a row
+	times     int           // ejections that have not expired
+	until     time.Duration // end of the last ejection
+	ejected   bool          // until Success, even if the time is over
 	tried     time.Duration // when the trial call was given
 	trying    bool
 	healthy   time.Duration // since when
@@ -42,8 +46,8 @@ type Health struct {
 		by string
 		at time.Duration
 	}
-	given string // who was given the trial call
-	alone string // who has failed a trial without another's agreement
+	given string // the caller of the trial call
+	alone string // the caller that has failed a trial without another's agreement
 }
 
 // Failure records a failed call and reports whether it ejected the worker.
@@ -58,12 +62,13 @@ func (h *Health) Failure(now time.Duration) bool {
 	return true
 }
 
-// Complaint records that a caller says that the worker failed it; by is the
-// identity that its certificate proves, so that nobody passes for two. One caller
-// may have a bad network, or lie: the worker is ejected, and Complaint returns
-// true, when two agree, or when the trial call was given to this one
-// ([Health.Picked]) and it has not failed one by its word alone since the worker
-// was last fine.
+// Complaint records that the worker failed a call of the caller by, and reports
+// whether that ejected the worker. by is the identity that the caller's certificate
+// proves, so that one caller does not count as two.
+//
+// One caller can have a bad network, or lie. So two must agree within 10 s. During a
+// trial the caller of the trial call ([Health.Picked]) is enough, but only once until
+// the worker is fine again.
 func (h *Health) Complaint(now time.Duration, by string) bool {
 	if h.ejected && now < h.until {
 		return false
@@ -82,6 +87,7 @@ func (h *Health) Complaint(now time.Duration, by string) bool {
 	return true
 }
 
+// eject takes the worker out, twice as long as the last time.
 func (h *Health) eject(now time.Duration) {
 	h.expire(now)
 	h.times++
@@ -90,7 +96,7 @@ func (h *Health) eject(now time.Duration) {
 	h.complaint.at = 0
 }
 
-// forgive takes back one ejection for each healthy minute.
+// expire forgets one ejection for each healthy minute.
 func (h *Health) expire(now time.Duration) {
 	if !h.ejected && h.times > 0 {
 		h.times = max(0, h.times-int((now-h.healthy)/healthyAfter))
@@ -105,8 +111,8 @@ func (h *Health) Success(now time.Duration) {
 	}
 }
 
-// Available reports whether the worker may be picked. When an ejection's time
-// is over, it may for one call: see Picked.
+// Available reports whether the worker can be picked. After an ejection it can, for
+// one call: see [Health.Picked].
 func (h *Health) Available(now time.Duration) bool {
 	if !h.ejected {
 		return true
@@ -114,12 +120,13 @@ func (h *Health) Available(now time.Duration) bool {
 	return now >= h.until && (!h.trying || now-h.tried >= trialWithin)
 }
 
-// Picked says that the worker was given a call, and to whom.
+// Picked records that a call of the caller was assigned to the worker. It begins a
+// trial if the worker's ejection is over.
 func (h *Health) Picked(now time.Duration, caller string) {
 	switch {
 	case !h.ejected || now < h.until:
 	case h.trying:
-		h.Success(now) // no bad news of the trial in all that time
+		h.Success(now) // the trial has not failed within trialWithin
 	default:
 		h.trying, h.tried, h.given = true, now, caller
 	}

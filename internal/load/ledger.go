@@ -11,8 +11,13 @@ type Limits struct {
 	Queue int
 }
 
-// A Ledger is a worker's account of its calls: who is admitted, who waits, who
-// is to be told. Every call ends with exactly one Release.
+// A Ledger is a worker's account of its calls: which run, which wait, and which
+// balancers receive reports. Every admitted call ends with exactly one Release.
+//
+// Invariants: running + queued is the number of entries that have not ended. live
+// holds those of them with a numbered ticket, own counts those that the balancers make
+// themselves, and the rest brought no ticket that holds. The queue is empty while
+// running < capacity.
 type Ledger struct {
 	epoch    uint64
 	capacity int
@@ -24,13 +29,15 @@ type Ledger struct {
 	tail    *Entry
 	queued  int
 
+	// Peers make these grow: live and own by admitted calls, balancers by streams of
+	// reports, whose number the worker bounds, and by maxLeft.
 	live       map[TicketID]*Entry  // ticketed calls that have not ended
 	own        map[uint64]int       // calls in flight by the balancer that made them
 	balancers  map[uint64]*balancer // those that receive reports, and some that did
 	subscribed int                  // how many receive them
-	left       uint64               // counts those that ceased to
-	seq        uint64
-	version    uint64 // grows with each change worth a report
+	left       uint64               // counts those that have stopped to
+	seq        uint64               // of the last report
+	version    uint64               // grows with each change worth a report
 
 	service, delay ewma // seconds
 }
@@ -40,15 +47,16 @@ type Ledger struct {
 type balancer struct {
 	peer    string // its identity
 	secret  *Secret
-	claimed []uint64
-	streams int
-	left    uint64 // when it ceased to receive reports
+	claimed []uint64 // tickets that have arrived since the last report
+	streams int      // of reports
+	left    uint64   // Ledger.left when it stopped to receive reports
 }
 
 // maxLeft is how many balancers are remembered that receive no reports.
 const maxLeft = 64
 
-// NewLedger returns an account with the given epoch, random per process.
+// NewLedger returns an account without calls. The epoch is random per process, so
+// that balancers see a restart.
 func NewLedger(epoch uint64, l Limits) *Ledger {
 	room := l.Queue
 	switch {
@@ -68,12 +76,12 @@ type Call struct {
 	Ticketed bool
 	// Peer is the caller's identity, as its certificate proves it.
 	Peer string
-	// Attempt is the number of the try. From the third on, a call is no longer
+	// Attempt is how often the caller has made the call before. From the third on, a call is no longer
 	// sent away because the worker is unexpectedly full.
 	Attempt int
 	// Left is the time until the call's deadline, 0 if it has none.
 	Left time.Duration
-	// Owner is the runtime's; the ledger does not look at it.
+	// Owner is what the runtime keeps with the call. The ledger does not look at it.
 	Owner any
 }
 
@@ -96,7 +104,7 @@ func (r Refusal) String() string {
 		"deadline would pass in the queue", "a newer attempt is here"}[min(r, RefusalSuperseded)]
 }
 
-// An Entry is one admitted call.
+// An Entry is one admitted call. It runs, waits in the queue, or has ended.
 type Entry struct {
 	call       Call
 	arrived    time.Duration
@@ -126,9 +134,11 @@ func (l *Ledger) Admit(now time.Duration, c Call) (e, replaced *Entry, why Refus
 		l.claim(c.Ticket.ID())
 	}
 	if l.state == StateDraining {
-		return nil, nil, RefusalDraining
+		return nil, nil, RefusalDraining // claimed all the same: the balancer drops the ticket
 	}
 	e = &Entry{call: c, arrived: now, started: now}
+	// The same ticket twice is one call: its caller has given the first attempt up. Of
+	// two that cross on the way the later attempt is the one that is waited for.
 	if old := l.ticket(c); old != nil {
 		if c.Attempt < old.call.Attempt {
 			return nil, nil, RefusalSuperseded
@@ -160,6 +170,9 @@ func (l *Ledger) holds(c *Call) bool {
 	return ch.secret.Verify(&c.Ticket, c.Peer)
 }
 
+// refuse returns why a call must not wait, at a worker whose places are all taken. A
+// call that is made the third time waits even if its balancer did not expect that: it
+// has found two workers full already, and a queue is better than a further refusal.
 func (l *Ledger) refuse(c Call) Refusal {
 	switch {
 	case c.Ticketed && !c.Ticket.WaitInQueue && c.Attempt < 3:
@@ -172,6 +185,7 @@ func (l *Ledger) refuse(c Call) Refusal {
 	return RefusalNone
 }
 
+// ticket returns the live call with the same ticket as c, nil if there is none.
 func (l *Ledger) ticket(c Call) *Entry {
 	if !c.Ticketed || c.Ticket.Number == 0 {
 		return nil
@@ -179,6 +193,7 @@ func (l *Ledger) ticket(c Call) *Entry {
 	return l.live[c.Ticket.ID()]
 }
 
+// enter counts an admitted call under its ticket.
 func (l *Ledger) enter(e *Entry) {
 	l.version++
 	switch t := e.call.Ticket; {
@@ -190,7 +205,8 @@ func (l *Ledger) enter(e *Entry) {
 	}
 }
 
-// replace gives old's place to e.
+// replace gives old's place to e, running or in the queue, so that a call that is
+// made again does not lose its turn.
 func (l *Ledger) replace(old, e *Entry) {
 	e.arrived, e.started, e.waiting, old.ended = old.arrived, old.started, old.waiting, true
 	if old.waiting {
@@ -201,7 +217,9 @@ func (l *Ledger) replace(old, e *Entry) {
 	l.live[e.call.Ticket.ID()] = e
 }
 
-// claim notes that a ticket has arrived, admitted or not, for the next report.
+// claim records for the next report that a ticket has arrived, admitted or not. The
+// claims of a balancer that receives no reports are not kept: its next snapshot names
+// the live tickets, and the others expire there.
 func (l *Ledger) claim(k TicketID) {
 	if ch := l.balancers[k.Balancer]; ch.streams > 0 && len(ch.claimed) < MaxClaimed {
 		ch.claimed = append(ch.claimed, k.Number)
@@ -209,6 +227,7 @@ func (l *Ledger) claim(k TicketID) {
 	}
 }
 
+// push appends e to the queue.
 func (l *Ledger) push(e *Entry) {
 	e.waiting, e.prev = true, l.tail
 	l.queued++
@@ -229,6 +248,7 @@ func (l *Ledger) link(e *Entry) {
 	}
 }
 
+// unlink takes e out of the queue.
 func (l *Ledger) unlink(e *Entry) {
 	if e.prev != nil {
 		e.prev.next = e.next
@@ -266,6 +286,7 @@ func (l *Ledger) Release(now time.Duration, e *Entry) (next *Entry) {
 		l.unlink(e)
 		return nil
 	}
+	// The place is free. Its next owner is the one that has waited longest.
 	l.service.observe((now - e.started).Seconds())
 	l.running--
 	if next = l.head; next != nil && l.running < l.capacity {
@@ -297,9 +318,9 @@ func (l *Ledger) Queued() int { return l.queued }
 // Version grows with every change that a balancer wants to know.
 func (l *Ledger) Version() uint64 { return l.version }
 
-// Watch notes that a balancer receives reports from now on: peer is its identity,
+// Subscribe records that a balancer receives reports from now on: peer is its identity,
 // secret what its tickets are tagged with. A balancer may do so on several streams,
-// while it reconnects; each ends with Unwatch. It returns false if the balancer's
+// while it reconnects; each ends with Unsubscribe. It returns false if the balancer's
 // id is another peer's, or has another secret.
 func (l *Ledger) Subscribe(id uint64, peer string, secret *Secret) bool {
 	ch := l.balancers[id]
@@ -317,7 +338,7 @@ func (l *Ledger) Subscribe(id uint64, peer string, secret *Secret) bool {
 	return true
 }
 
-// Unwatch is the end of a Watch that returned true.
+// Unsubscribe is the end of a Subscribe that returned true.
 func (l *Ledger) Unsubscribe(id uint64) {
 	ch := l.balancers[id]
 	if ch == nil || ch.streams == 0 {
@@ -335,7 +356,8 @@ func (l *Ledger) Unsubscribe(id uint64) {
 	}
 }
 
-// forget forgets the balancer that receives no reports for the longest time.
+// forget removes the balancer that has received no reports for the longest time. Its
+// tickets do not hold any more.
 func (l *Ledger) forget() {
 	oldest, found := uint64(0), false
 	for id, ch := range l.balancers {
@@ -348,7 +370,7 @@ func (l *Ledger) forget() {
 
 // Report returns the numbers for a balancer that watches, as they are. A
 // snapshot, the first on each stream, names all its live tickets. The tickets
-// claimed count as told.
+// claimed are not named again.
 func (l *Ledger) Report(balancer uint64, snapshot bool) Report {
 	r := l.Numbers(balancer)
 	r.Snapshot = snapshot
@@ -377,4 +399,5 @@ func (l *Ledger) Numbers(balancer uint64) Report {
 	}
 }
 
+// seconds returns s as a duration.
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -16,7 +16,7 @@
 //
 // A [Ledger] reads in flight, own share and claimed tickets at one moment, and
 // a balancer applies a report as a whole: that is what makes the sum exact. There
-// is no expiry of live calls; only tickets that nobody claims expire.
+// is no expiry of live calls; only tickets that no worker claims expire.
 //
 // Instants are durations since an origin of the caller's choice, the same for
 // all calls on one value, from a clock that does not jump. Nothing here is safe
@@ -28,7 +28,7 @@ import "time"
 // Times of the protocol. Simulated: gaps and the claim time; the others are
 // judged for clusters of 3 to 20 workers.
 const (
-	// ClaimWithin is how long a ticket counts as pending if nobody claims it:
+	// ClaimWithin is how long a ticket counts as pending if no worker claims it:
 	// time to dial, with a margin.
 	ClaimWithin = 5 * time.Second
 	// UnusableAfter is the age at which a report says nothing any more.

@@ -12,16 +12,20 @@ import (
 // A Pool is all that one balancer knows of the workers. Groups are the parts of
 // it that selectors choose.
 type Pool struct {
-	workers  []*Candidate // sorted by ID
-	rand     *rand.Rand
+	workers []*Candidate // sorted by ID
+	rand    *rand.Rand
+
+	// Computed from all workers by refresh, when stale; others is also kept up to date
+	// by each report, so that a report costs no walk over the workers.
+	stale    bool
 	median   float64 // capacity of workers that declare none
 	most     float64 // what a declared capacity counts at most
 	declared int     // how many workers declare one
-	stale    bool    // median and mean must be computed again
 	others   float64 // calls of others on workers that report
 	total    float64 // capacity of those
-	tickets  uint64
-	id       uint64
+
+	tickets uint64 // the number of the last ticket
+	id      uint64
 
 	accounts map[string]*account // by caller; some have nothing pending
 	sweepAt  int                 // how many there may be before those are thrown away
@@ -30,7 +34,7 @@ type Pool struct {
 // MaxCapacityRatio is how many times the median of all declared capacities one of
 // them counts at most: eight, as a machine with eight of what the others have one
 // of. So no worker takes all calls by declaring that it can. Of two workers the
-// lower capacity is the median; one that is alone is compared with nobody.
+// lower capacity is the median. A worker that is alone counts in full.
 const MaxCapacityRatio = 8
 
 // NewPool returns an empty pool of the balancer with the given id.
@@ -72,6 +76,7 @@ func (p *Pool) Remove(w *Candidate) {
 	p.stale = true
 }
 
+// compareID is the order of the workers of a pool.
 func compareID(w *Candidate, id uint64) int {
 	switch {
 	case w.ID < id:
@@ -82,7 +87,9 @@ func compareID(w *Candidate, id uint64) int {
 	return 0
 }
 
-// Apply takes a report of w over and reports whether it was news.
+// Apply applies a report of w and reports whether it was newer than what was known.
+// A report of another epoch is of a restarted worker: its failures and its latency
+// are forgotten.
 func (p *Pool) Apply(now time.Duration, w *Candidate, r Report) bool {
 	before, had, counted := w.LoadEstimate.report, w.LoadEstimate.known, p.counted(w)
 	if !w.LoadEstimate.Apply(now, r) {
@@ -93,14 +100,14 @@ func (p *Pool) Apply(now time.Duration, w *Candidate, r Report) bool {
 		w.Latency = Latency{}
 	}
 	if !had || before.Capacity != r.Capacity {
-		p.stale = true
+		p.stale = true // the median may change, and with it what all others count
 		return true
 	}
 	p.others += p.counted(w) - counted
 	return true
 }
 
-// ApplyPiggybacked takes over numbers that came with the end of a call on w.
+// ApplyPiggybacked applies the numbers that came with the end of a call on w.
 func (p *Pool) ApplyPiggybacked(now time.Duration, w *Candidate, r Report) {
 	before := p.counted(w)
 	if w.LoadEstimate.ApplyPiggybacked(now, r) {
@@ -108,10 +115,10 @@ func (p *Pool) ApplyPiggybacked(now time.Duration, w *Candidate, r Report) {
 	}
 }
 
-// counted returns what the calls of others on w count in the mean of all
-// workers: at most eight times the capacity it counts with, so that one that says
-// that it has a billion calls does not change what is thought of the others. Where
-// nobody declares a capacity there is nothing to compare with.
+// counted returns how many calls of others on w count in the mean of all workers: at
+// most eight times the capacity it counts with. So a worker that claims a billion
+// calls does not change the estimates of the others. If no worker declares a capacity,
+// there is nothing to compare with.
 func (p *Pool) counted(w *Candidate) float64 {
 	if p.declared == 0 {
 		return w.others()
@@ -119,12 +126,13 @@ func (p *Pool) counted(w *Candidate) float64 {
 	return min(w.others(), max(64, MaxCapacityRatio*p.capacity(w)))
 }
 
-// Lost says that w reports no more.
+// Lost records that w reports no more.
 func (p *Pool) Lost(w *Candidate) {
 	w.LoadEstimate.Lost()
 	p.stale = true
 }
 
+// refresh computes what depends on all workers, if it is stale.
 func (p *Pool) refresh() {
 	if !p.stale {
 		return
@@ -147,8 +155,8 @@ func (p *Pool) refresh() {
 	}
 }
 
-// capacity returns the declared capacity, as far as it counts, or the median if
-// there is none.
+// capacity returns the declared capacity of w, limited by [MaxCapacityRatio], or the
+// median if it declares none.
 func (p *Pool) capacity(w *Candidate) float64 {
 	if c := w.report.Capacity; c > 0 {
 		return min(float64(c), p.most)
@@ -156,7 +164,8 @@ func (p *Pool) capacity(w *Candidate) float64 {
 	return p.median
 }
 
-// Estimate returns how many calls w has in flight.
+// Estimate returns how many calls w has in flight: see [LoadEstimate.Estimate]. The
+// mean that an old report fades to is the utilisation of all workers by others.
 func (p *Pool) Estimate(now time.Duration, w *Candidate) float64 {
 	p.refresh()
 	u := 0.0
@@ -166,7 +175,8 @@ func (p *Pool) Estimate(now time.Duration, w *Candidate) float64 {
 	return w.LoadEstimate.Estimate(now, u, p.capacity(w), MinReportInterval(len(p.workers)))
 }
 
-// Capacity returns the capacity w counts with.
+// Capacity returns the capacity that w counts with: less than its own while it
+// comes back or starts slowly.
 func (p *Pool) Capacity(w *Candidate) float64 {
 	p.refresh()
 	c := p.capacity(w)
@@ -182,6 +192,8 @@ type Group struct {
 	pool    *Pool
 	picker  balance.Picker
 	members []*Candidate // sorted by ID
+
+	// Scratch space of picks, which allocate nothing.
 	status  []Status     // of the members, as of the last pick
 	from    []*Candidate // of the last pick: parallel to cs
 	cs      []balance.Candidate
@@ -192,7 +204,7 @@ type Group struct {
 // NewGroup returns a group without members.
 func (p *Pool) NewGroup(s balance.Strategy) *Group { return &Group{pool: p, picker: s.New()} }
 
-// Set makes ws, sorted by ID, the members. The group keeps the slice.
+// Set makes ws the members. They must be sorted by ID. The group keeps the slice.
 func (g *Group) Set(ws []*Candidate) { g.members = ws }
 
 // Members returns the members, sorted by ID. The caller must not change them.
@@ -247,7 +259,7 @@ func (g *Group) Alternates(now time.Duration, req *balance.PickRequest, w *Candi
 		return nil
 	}
 	worst := g.worst(now, req)
-	type scored struct {
+	type scored struct { // once, so that sorting does not estimate again
 		w     *Candidate
 		score float64
 	}
@@ -257,6 +269,7 @@ func (g *Group) Alternates(now time.Duration, req *balance.PickRequest, w *Candi
 			others = append(others, scored{o, g.pool.Estimate(now, o) / g.pool.Capacity(o)})
 		}
 	}
+	// Shuffled first, so that equals do not come in the same order for every caller.
 	g.pool.rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
 	slices.SortStableFunc(others, func(a, b scored) int { return cmp.Compare(a.score, b.score) })
 	ws := make([]*Candidate, 0, n)
@@ -266,10 +279,10 @@ func (g *Group) Alternates(now time.Duration, req *balance.PickRequest, w *Candi
 	return ws
 }
 
-// worst returns the worst status that still makes a candidate. Suspicion alone
-// takes out at most half of the workers: when more are silent, it is this
-// process or the network. Ejection does not count when less than half would be
-// left. One excluded by its caller is never a candidate.
+// worst returns the worst status that still makes a candidate. Suspicion alone takes
+// out at most half of the workers: if more are silent, the fault is in this process or
+// in the network. Ejection does not count if it would leave less than half (Envoy's
+// panic threshold). A worker that its caller excludes is never a candidate.
 func (g *Group) worst(now time.Duration, req *balance.PickRequest) Status {
 	g.exclude = g.exclude[:0]
 	for _, name := range req.Exclude {

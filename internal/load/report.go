@@ -22,7 +22,7 @@ type Report struct {
 	// Capacity is how many calls the worker wants to run at once, 0 if it has
 	// not said.
 	Capacity uint32
-	// InFlight counts the calls admitted and not ended, whoever made them.
+	// InFlight counts the calls of all callers admitted and not ended.
 	// Queued of them wait, Yours were made by the balancer itself.
 	InFlight, Queued, Yours uint32
 	// Balancers counts those who receive reports.
@@ -40,6 +40,8 @@ type Report struct {
 // MaxClaimed is the most tickets in one report.
 const MaxClaimed = 4096
 
+// reportVersion is the first byte of a report. A change that older balancers misread
+// needs another; new fields at the end do not.
 const reportVersion = 1
 
 // Append appends the encoding of r: version, flags (1: snapshot, 2: draining),
@@ -65,6 +67,7 @@ func (r *Report) Append(dst []byte) []byte {
 	return dst
 }
 
+// micros returns d in microseconds, 0 for a negative one.
 func micros(d time.Duration) uint64 { return uint64(max(d, 0) / time.Microsecond) }
 
 var errReport = errors.New("load: malformed report")
@@ -93,18 +96,21 @@ func ParseReport(b []byte) (Report, error) {
 		}
 		f[i], b = n, b[size:]
 	}
-	const most = 1 << 31
+	const most = 1 << 31 // of counts, so that they fit and their sums do
 	for _, n := range f[1:6] {
 		if n > most {
 			return r, errReport
 		}
 	}
+	// A year bounds the durations, so that they do not overflow.
 	const longest = uint64(24 * 365 * time.Hour / time.Microsecond)
 	for _, n := range f[6:9] {
 		if n > longest {
 			return r, errReport
 		}
 	}
+	// Own and queued calls are among those in flight. Each claimed ticket takes a byte,
+	// so that what is allocated is bounded by what was received.
 	if f[4] > f[2] || f[3] > f[2] || f[9] > MaxClaimed || f[9] > uint64(len(b)) {
 		return r, errReport
 	}

@@ -2,10 +2,12 @@ package load
 
 import "time"
 
-// A Status is why a worker is a candidate or is not.
+// A Status is why a worker is a candidate of a pick or is not.
 type Status uint8
 
-// The statuses, from best to worst.
+// The statuses, from best to worst. Of a worker to which several apply, the first in
+// the order of [StatusOf] is its status. Those up to StatusStale can be chosen if
+// there is no better worker: see Group.worst.
 const (
 	StatusCandidate   Status = iota
 	StatusLate               // late: while no other is there
@@ -24,8 +26,9 @@ func (s Status) String() string {
 		"draining", "no reports", "unreachable"}[min(s, StatusUnreachable)]
 }
 
-// StatusOf returns what a pick makes of w. excluded says that the caller does not
-// want it.
+// StatusOf returns the status of w at the instant now. excluded says that the caller
+// does not want it. What the worker or its caller says comes first, since no shortage
+// of workers changes it; then come the judgements of the balancer.
 func StatusOf(now time.Duration, w *Candidate, excluded bool) Status {
 	switch {
 	case w.Phase == PhaseGone:

@@ -1,6 +1,7 @@
 package phi
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -21,11 +22,11 @@ type Config struct {
 	// Threshold is the suspicion level that counts as late. Default 8: one
 	// heartbeat in 10⁸ would be later by chance, if intervals were normal.
 	Threshold float64
-	// AvoidPause is added to the mean for the first level, [Late]. Default
+	// AvoidPause is added to the mean for the first level, [StateLate]. Default
 	// 125 ms: about 290 ms without a heartbeat. It covers one lost TCP segment
 	// (a retransmission after 200 ms).
 	AvoidPause time.Duration
-	// SuspectPause is added to the mean for the second level, [Suspect].
+	// SuspectPause is added to the mean for the second level, [StateSuspect].
 	// Default 300 ms: about 465 ms without a heartbeat, 515 at 100 ms intervals.
 	SuspectPause time.Duration
 	// StartPause is the least of both pauses until StartSamples heartbeats
@@ -49,32 +50,19 @@ type Config struct {
 
 // withDefaults returns c with its zero fields replaced, or what is wrong.
 func (c Config) withDefaults() (Config, error) {
-	def := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
-	}
-	def(&c.Interval, 50*time.Millisecond)
-	def(&c.MinStdDev, 20*time.Millisecond)
-	def(&c.AvoidPause, 125*time.Millisecond)
-	def(&c.SuspectPause, 300*time.Millisecond)
-	def(&c.StartPause, time.Second)
-	def(&c.MinSuspicion, 150*time.Millisecond)
-	def(&c.SlowStart, 2*time.Second)
-	def(&c.HoldDown, 500*time.Millisecond)
-	def(&c.MaxHoldDown, 30*time.Second)
-	if c.Window == 0 {
-		c.Window = 200
-	}
-	if c.Threshold == 0 {
-		c.Threshold = 8
-	}
-	if c.StartSamples == 0 {
-		c.StartSamples = 20
-	}
-	if c.RecoverAfter == 0 {
-		c.RecoverAfter = 3
-	}
+	c.Interval = cmp.Or(c.Interval, 50*time.Millisecond)
+	c.Window = cmp.Or(c.Window, 200)
+	c.MinStdDev = cmp.Or(c.MinStdDev, 20*time.Millisecond)
+	c.Threshold = cmp.Or(c.Threshold, 8)
+	c.AvoidPause = cmp.Or(c.AvoidPause, 125*time.Millisecond)
+	c.SuspectPause = cmp.Or(c.SuspectPause, 300*time.Millisecond)
+	c.StartPause = cmp.Or(c.StartPause, time.Second)
+	c.StartSamples = cmp.Or(c.StartSamples, 20)
+	c.RecoverAfter = cmp.Or(c.RecoverAfter, 3)
+	c.MinSuspicion = cmp.Or(c.MinSuspicion, 150*time.Millisecond)
+	c.SlowStart = cmp.Or(c.SlowStart, 2*time.Second)
+	c.HoldDown = cmp.Or(c.HoldDown, 500*time.Millisecond)
+	c.MaxHoldDown = cmp.Or(c.MaxHoldDown, 30*time.Second)
 	switch {
 	case c.Interval < 0 || c.Interval > time.Minute:
 		return c, fmt.Errorf("phi: Interval %v must be between 0 and 1m", c.Interval)
@@ -180,6 +168,7 @@ func (d *Detector) Shift(by time.Duration) {
 	d.beat += by
 }
 
+// add puts an interval of x seconds into the window.
 func (d *Detector) add(x float64) {
 	if len(d.ring) < d.cfg.Window {
 		d.ring = append(d.ring, x)
@@ -202,14 +191,17 @@ func (d *Detector) add(x float64) {
 	}
 }
 
+// mean returns the mean interval in seconds.
 func (d *Detector) mean() float64 { return d.sum / float64(len(d.ring)) }
 
+// deviation returns the standard deviation in seconds, at least the configured one.
 func (d *Detector) deviation() float64 {
 	m := d.mean()
 	v := d.sum2/float64(len(d.ring)) - m*m
 	return max(math.Sqrt(max(v, 0)), d.cfg.MinStdDev.Seconds())
 }
 
+// pause returns the pause of a level: longer while few heartbeats have arrived.
 func (d *Detector) pause(p time.Duration) time.Duration {
 	if d.beats < d.cfg.StartSamples {
 		return max(p, d.cfg.StartPause)
@@ -217,16 +209,17 @@ func (d *Detector) pause(p time.Duration) time.Duration {
 	return p
 }
 
+// deadline returns when the level with this pause reaches the threshold.
 func (d *Detector) deadline(pause time.Duration) time.Duration {
 	late := d.mean() + d.z*d.deviation()
 	return d.last + d.pause(pause) + time.Duration(late*float64(time.Second))
 }
 
-// AvoidAt returns the instant at which the peer becomes [Late] if nothing
+// AvoidAt returns the instant at which the peer becomes [StateLate] if nothing
 // arrives before: last + mean + pause + z(Threshold)·deviation.
 func (d *Detector) AvoidAt() time.Duration { return d.deadline(d.cfg.AvoidPause) }
 
-// SuspectAt returns the instant at which the peer becomes [Suspect] if nothing
+// SuspectAt returns the instant at which the peer becomes [StateSuspect] if nothing
 // arrives before.
 func (d *Detector) SuspectAt() time.Duration { return d.deadline(d.cfg.SuspectPause) }
 

@@ -7,13 +7,13 @@ type State uint8
 
 // The states, from best to worst.
 const (
-	// Alive: heartbeats arrive in time.
+	// StateAlive: heartbeats arrive in time.
 	StateAlive State = iota
-	// Late: the first level. Not to be picked while there are others; ask it
-	// directly, on another path than that of its heartbeats if there is one.
-	// Nobody is told.
+	// StateLate is the first level: do not pick it while there are others, and ask it
+	// directly, on another path than that of its heartbeats if there is one. It is not
+	// reported to others.
 	StateLate
-	// Suspect: the second level. Out of the pool; running calls are left alone.
+	// StateSuspect is the second level: out of the pool. Running calls are left alone.
 	StateSuspect
 )
 
@@ -37,7 +37,7 @@ const (
 //	Late -(any sign of life)-> Alive
 //	Suspect -(RecoverAfter heartbeats in time, MinSuspicion and hold-down over)-> Alive
 //
-// Whoever listens to the peer calls Heartbeat and Touch at arrivals, and Check
+// The owner calls Heartbeat and Touch at arrivals, and Check
 // at [Monitor.Deadline] or on a regular tick. Instants are as in [Detector]. A
 // Monitor is not safe for concurrent use.
 type Monitor struct {
@@ -45,14 +45,14 @@ type Monitor struct {
 
 	state     State
 	since     time.Duration // of state Suspect
-	onTime    int           // heartbeats in time since then
+	onTime    int           // heartbeats in time since then, in a row
 	recent    []time.Duration
 	hold      time.Duration // current hold-down
 	recovered time.Duration // end of the last suspicion
 	ramping   bool          // recovered is set
 }
 
-// NewMonitor returns a monitor of a peer that is [Alive] at the given instant.
+// NewMonitor returns a monitor of a peer that is [StateAlive] at the given instant.
 func NewMonitor(cfg Config, at time.Duration) (*Monitor, error) {
 	d, err := NewDetector(cfg, at)
 	if err != nil {
@@ -105,7 +105,7 @@ func (m *Monitor) Check(at time.Duration) State {
 	return m.state
 }
 
-// Suspect makes the peer [Suspect] on other evidence than silence, such as two
+// Suspect makes the peer [StateSuspect] on other evidence than silence, such as two
 // lost probes or a broken stream.
 func (m *Monitor) Suspect(at time.Duration) {
 	if m.state == StateSuspect {
@@ -132,6 +132,7 @@ func (m *Monitor) Suspect(at time.Duration) {
 	}
 }
 
+// recover ends a suspicion if its conditions are met, and returns the state.
 func (m *Monitor) recover(at time.Duration) State {
 	if m.onTime >= m.cfg.RecoverAfter && at-m.since >= max(m.cfg.MinSuspicion, m.hold) {
 		m.state, m.recovered, m.ramping = StateAlive, at, true
@@ -152,7 +153,7 @@ func (m *Monitor) Shift(by time.Duration) { m.Detector.Shift(by) }
 func (m *Monitor) State() State { return m.state }
 
 // Deadline returns the next instant at which [Monitor.Check] has something to
-// decide if nothing arrives; ok is false while the peer is [Suspect], which
+// decide if nothing arrives; ok is false while the peer is [StateSuspect], which
 // only arrivals end.
 func (m *Monitor) Deadline() (at time.Duration, ok bool) {
 	switch m.state {
@@ -165,7 +166,7 @@ func (m *Monitor) Deadline() (at time.Duration, ok bool) {
 }
 
 // Weight returns the share of its normal load the peer should be given: 0 while
-// [Suspect], a quarter at recovery, growing to 1 within SlowStart.
+// [StateSuspect], a quarter at recovery, growing to 1 within SlowStart.
 func (m *Monitor) Weight(at time.Duration) float64 {
 	if m.state == StateSuspect {
 		return 0

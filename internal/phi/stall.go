@@ -4,7 +4,7 @@ import "time"
 
 // Limits of the local-stall rule.
 const (
-	// stallTolerance is how late a tick may be before it counts as a stall.
+	// stallTolerance is the lateness of a tick above which it counts as a stall.
 	stallTolerance = 20 * time.Millisecond
 	// stallHold is the stall above which ejections are held back.
 	stallHold = 250 * time.Millisecond

@@ -7,6 +7,7 @@ import "math"
 // consistent hashing with bounds 72 % at 1 102 ms.
 type stickyUntilFull struct{ leastConnections }
 
+// Pick takes the last worker if the call fits its capacity.
 func (s *stickyUntilFull) Pick(cs []Candidate, req *PickRequest) Pick {
 	if req.LastWorker == "" {
 		return s.leastConnections.Pick(cs, req)
@@ -21,8 +22,8 @@ func (s *stickyUntilFull) Pick(cs []Candidate, req *PickRequest) Pick {
 	return c
 }
 
-// hashBound is how far above its fair share of the load a worker may be and
-// still own a key.
+// hashBound is how many times its fair share of the load a worker can have and still
+// own a key.
 const hashBound = 1.25
 
 // consistentHash is rendezvous hashing weighted by capacity: the worker with
@@ -31,6 +32,7 @@ const hashBound = 1.25
 // Zadimoghaddam 2016). The hash is fixed, so that all balancers agree.
 type consistentHash struct{ leastConnections }
 
+// Pick takes the first worker in the order of the key that is below its bound.
 func (h *consistentHash) Pick(cs []Candidate, req *PickRequest) Pick {
 	if req.AffinityKey == "" {
 		return h.leastConnections.Pick(cs, req)
@@ -38,7 +40,7 @@ func (h *consistentHash) Pick(cs []Candidate, req *PickRequest) Pick {
 	if c, done := few(cs); done {
 		return c
 	}
-	load, capacity := 1.0, 0.0
+	load, capacity := 1.0, 0.0 // of all, with this call
 	for i := range cs {
 		load += cs[i].Load
 		capacity += cs[i].Capacity
@@ -47,7 +49,7 @@ func (h *consistentHash) Pick(cs []Candidate, req *PickRequest) Pick {
 	switch next {
 	case owner:
 		return Pick{Index: owner, Reason: reasonKeyOwner}
-	case -1:
+	case -1: // all are over their bound, which rounding makes possible
 		c := least(cs, req)
 		c.Reason = reasonOwnerFull
 		return c
@@ -55,9 +57,9 @@ func (h *consistentHash) Pick(cs []Candidate, req *PickRequest) Pick {
 	return Pick{next, reasonOwnerFull, score(&cs[next])}
 }
 
-// fits reports whether c may take one more call when the load is bound for each
-// unit of capacity. A worker less than half full always may: bounds are for hot
-// spots, not for idle pools.
+// fits reports whether c can take one more call if the load is bound for each unit of
+// capacity. A worker less than half full always can: bounds are for hot spots, not for
+// idle pools.
 func fits(c *Candidate, bound float64) bool {
 	return c.Load+1 <= math.Ceil(bound*c.Capacity) || c.Load+1 <= c.Capacity/2
 }

@@ -1,11 +1,17 @@
 // Package balance holds the strategies that choose one worker out of several.
 //
+// A registry uses one of them (workers.RegistryConfig.Strategy). The default is
+// [LeastConnections], which suits streams and calls of any length. [PeakEWMA] suits
+// short unary calls, [ConsistentHash] and [StickyUntilFull] keep the calls of a session
+// together, and the others compare nothing or only capacities. [Custom] makes a
+// strategy of your own.
+//
 // A strategy is arithmetic over candidates: it has no network and no clock,
 // randomness comes in as an argument, and a pick allocates nothing. So the
 // same code serves a live registry and a simulation.
 //
-// Who gathers the candidates has already left out the workers that must not be
-// chosen (draining, suspected, excluded); a strategy only compares.
+// The registry has already left out the workers that must not be chosen (draining,
+// suspected, excluded). A strategy only compares.
 package balance
 
 import (
@@ -19,8 +25,8 @@ type Candidate struct {
 	// ID identifies the worker in all processes and across its restarts: see
 	// [ID]. Candidates are sorted by it, ascending, without duplicates.
 	ID uint64
-	// Load is the estimate of the calls in flight on the worker, whoever made
-	// them; never negative.
+	// Load is the estimate of the calls of all callers in flight on the worker; never
+	// negative.
 	Load float64
 	// Own is how many of those this process runs itself.
 	Own int
@@ -100,15 +106,18 @@ const (
 	reasonLastWorkerFull = "least loaded: the one before has no room or is gone"
 )
 
-// A Picker chooses among candidates. It may keep state between picks (a
-// cursor), so each selector has its own; it is not safe for concurrent use.
+// A Picker chooses among candidates. It can keep state between picks, such as a
+// cursor: each selector of a registry has a picker of its own. It need not be safe for
+// concurrent use, and must not block, since the registry holds a lock meanwhile.
 type Picker interface {
-	// Pick chooses one of cs, which it must not keep or change.
+	// Pick chooses one of cs. It must not keep or change cs or req. A Pick whose Index
+	// is not a position in cs chooses none.
 	Pick(cs []Candidate, req *PickRequest) Pick
 }
 
-// ID returns the identity of a worker for [Candidate.ID]: a fixed hash of its
-// name, the same in every process and version.
+// ID returns the [Candidate.ID] of the worker of that name: a fixed hash, the same in
+// every process and version, so that all registries agree on the owner of a key. Two
+// names collide with a probability of 2⁻⁶⁴.
 func ID(name string) uint64 { return mix(hash(name)) }
 
 // hash is 64-bit FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/).
@@ -133,7 +142,7 @@ func find(cs []Candidate, id uint64) (at int, found bool) {
 	return slices.BinarySearchFunc(cs, id, func(c Candidate, id uint64) int { return cmp.Compare(c.ID, id) })
 }
 
-// few answers picks that leave nothing to choose.
+// few returns the pick if there is nothing to choose: of no candidate, or of one.
 func few(cs []Candidate) (Pick, bool) {
 	switch len(cs) {
 	case 0:

@@ -9,6 +9,7 @@ import (
 // the next for their memory alone.
 type leastConnections struct{ sums []float64 }
 
+// Pick takes the least utilised of all candidates, or of a few draws.
 func (l *leastConnections) Pick(cs []Candidate, req *PickRequest) Pick {
 	if c, done := few(cs); done {
 		return c
@@ -19,8 +20,9 @@ func (l *leastConnections) Pick(cs []Candidate, req *PickRequest) Pick {
 	return least(cs, req)
 }
 
-// least returns the lowest score, drawn among equals: the original took the
-// first in map order, so one worker took every tie.
+// least returns the candidate of the lowest score, drawn among equals: if the first of
+// them were taken, it would get every call of an idle pool. The i-th of the equals
+// replaces the others with probability 1/i, which makes all equally likely.
 func least(cs []Candidate, req *PickRequest) Pick {
 	best, low, ties := 0, math.Inf(1), 1
 	for i := range cs {
@@ -66,7 +68,7 @@ func (l *leastConnections) sampled(cs []Candidate, req *PickRequest) Pick {
 			if tries < 4*draws {
 				continue
 			}
-			// A few hold nearly all the capacity: the next one will do.
+			// A few hold nearly all the capacity: take the next one that is not taken.
 			for slices.Contains(taken[:n], i) {
 				i = (i + 1) % len(cs)
 			}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// A Strategy is a named way to make pickers. The zero value is
-// [LeastConnections].
+// A Strategy is a named way to make pickers. The zero value is [LeastConnections]. It
+// is text in configuration files: its name.
 type Strategy struct {
 	name string
 	make func() Picker
@@ -45,8 +45,8 @@ var strategies = []Strategy{LeastConnections, RoundRobin, Random, WeightedRandom
 // aliases are other names of strategies.
 var aliases = map[string]Strategy{"leastloaded": LeastConnections}
 
-// Custom makes a strategy of the user's own. newPicker is called once per
-// selector.
+// Custom returns a strategy of your own. name is what String and the explanations of a
+// registry show. newPicker is called once for each selector.
 func Custom(name string, newPicker func() Picker) Strategy { return Strategy{name, newPicker} }
 
 // Parse returns the strategy of that name, in any case. The error for an
@@ -91,7 +91,8 @@ func (s Strategy) New() Picker {
 // MarshalText returns the name.
 func (s Strategy) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText is [Parse].
+// UnmarshalText sets the strategy of that name, see [Parse]. After an error it is
+// unchanged.
 func (s *Strategy) UnmarshalText(text []byte) error {
 	parsed, err := Parse(string(text))
 	if err != nil {

@@ -1,6 +1,9 @@
 package balance
 
+// random draws one candidate, each as likely as the others.
 type random struct{}
+
+// Pick draws one.
 
 func (random) Pick(cs []Candidate, req *PickRequest) Pick {
 	if c, done := few(cs); done {
@@ -9,7 +12,10 @@ func (random) Pick(cs []Candidate, req *PickRequest) Pick {
 	return Pick{Index: req.Rand.IntN(len(cs)), Reason: reasonDrawn}
 }
 
+// weightedRandom draws one candidate in proportion to capacity.
 type weightedRandom struct{}
+
+// Pick draws a point of the total capacity and takes the candidate it falls on.
 
 func (weightedRandom) Pick(cs []Candidate, req *PickRequest) Pick {
 	if c, done := few(cs); done {

@@ -2,10 +2,11 @@ package balance
 
 import "slices"
 
-// roundRobin remembers whom it took last, not a position, so that a worker
-// that joins or leaves gives nobody a second turn.
+// roundRobin remembers the ID that it took last, not a position, so that a worker that
+// joins or leaves gives no other a second turn.
 type roundRobin struct{ last uint64 }
 
+// Pick takes the next candidate after the last one.
 func (r *roundRobin) Pick(cs []Candidate, req *PickRequest) Pick {
 	if len(cs) == 0 {
 		return Pick{Index: -1, Reason: reasonNone}
@@ -32,11 +33,13 @@ type weightedRoundRobin struct {
 	unseen int // picks since state may have held workers that are gone
 }
 
+// earned is what a candidate has earned and not paid.
 type earned struct {
 	id     uint64
 	amount float64
 }
 
+// Pick takes the candidate that has earned most.
 func (r *weightedRoundRobin) Pick(cs []Candidate, _ *PickRequest) Pick {
 	if len(cs) == 0 {
 		return Pick{Index: -1, Reason: reasonNone}
