@@ -49,7 +49,7 @@ func (h *consistentHash) Pick(cs []Candidate, req *PickRequest) Pick {
 	switch next {
 	case owner:
 		return Pick{Index: owner, Reason: reasonKeyOwner}
-	case -1: // all are over their bound, which rounding makes possible
+	case -1: // none fits, which fractions in the estimates make possible
 		c := least(cs, req)
 		c.Reason = reasonOwnerFull
 		return c

@@ -418,17 +418,3 @@ func BenchmarkPick(b *testing.B) {
 		})
 	}
 }
-
-func ExampleParse() {
-	s, err := balance.Parse("leastconnections")
-	if err != nil {
-		panic(err)
-	}
-	workers := []balance.Candidate{
-		{ID: 1, Load: 3, Capacity: 4},
-		{ID: 2, Load: 6, Capacity: 16},
-	}
-	choice := s.New().Pick(workers, &balance.PickRequest{Rand: rand.New(rand.NewPCG(1, 2))})
-	fmt.Println(s, "picks", choice.Index, "because:", choice.Reason)
-	// Output: LeastConnections picks 1 because: least loaded
-}
