@@ -62,6 +62,7 @@ func (c *current) add(f File, ss services) {
 func Breaking(res *Result, rev string) ([]Break, error) {
 	// A service may move from one file of its package to another, which is no
 	// break; and two packages may have one service, each its own form of it.
+	// The services of a folder are looked for there first, then everywhere.
 	all, byFolder := newCurrent(), map[string]*current{}
 	for _, f := range res.Files {
 		ss, err := descriptors(f.Src)
@@ -75,6 +76,7 @@ func Breaking(res *Result, rev string) ([]Break, error) {
 		byFolder[dir].add(f, ss)
 		all.add(f, ss)
 	}
+	// A folder that is gone had its services too.
 	dirs, err := foldersAt(res.opts, rev)
 	if err != nil {
 		return nil, err
@@ -108,6 +110,8 @@ func breaksIn(dir, rev string, here, all *current, read []File) (out []Break, er
 	}
 	for _, service := range slices.Sorted(maps.Keys(old)) {
 		file := token.Position{Filename: defName(files[service])}
+		// In this order: the folder itself, its files for other
+		// platforms, any other folder.
 		now, where := here.descriptor[service], here.places[service]
 		if now == nil {
 			// The file of another platform was not read: it has no places.

@@ -29,6 +29,10 @@ func newChecker(l *loader, p *pkg) *checker {
 
 // check finds and validates the contracts of the package. The order matters:
 // methods refer to unions, and names are those of what is left.
+//
+// It reports everything that is wrong, and goes on: a run with ten mistakes
+// tells ten. What depends on something with an error is not reported as well,
+// which is what unionSet.broken and a nil method are for.
 func (c *checker) check() {
 	if c.pkg.syntaxErrors {
 		for _, e := range c.pkg.errors {
@@ -49,11 +53,14 @@ func (c *checker) check() {
 			c.report(e)
 		}
 	}
+	// A type may be named in a file above the one that declares it, so that
+	// all unions are known before the first is used.
 	for _, d := range c.decls {
 		if d.isUnion() {
 			c.unions.add(d)
 		}
 	}
+	// Variants may be used by another package's messages alone.
 	for _, u := range c.unions.order {
 		for _, v := range u.variants {
 			c.walker.walk(v.obj.Type(), site{v.pos, v.obj.Name()})
@@ -68,6 +75,8 @@ func (c *checker) check() {
 		}
 	}
 	c.names()
+	// A definition file without a definition is a mistake, such as a
+	// directive with a space in it that was taken for a comment.
 	if len(c.defs) > 0 && len(c.services) == 0 && len(c.unions.order) == 0 && len(c.diags) == 0 {
 		c.report(Diag{token.Position{Filename: c.defs[0], Line: 1, Column: 1},
 			"no //rpcnet:service interface in this package; a *" + defSuffix + " file is expected to define one, or a //rpcnet:union"})
@@ -83,6 +92,8 @@ func (c *checker) service(d *decl) {
 	name := d.spec.Name.Name
 	s := &service{name: name, file: d.file, doc: d.doc, pos: d.spec.Name.Pos()}
 	s.wire = c.wireName(d.ds, "service", c.pkg.name+"."+name, serviceNameRE)
+	// The name of a service belongs to //rpcnet:service: two places would
+	// allow two names.
 	if n, ok := find(d.ds, "name"); ok {
 		c.errorf(n.pos, "//rpcnet:name on a service: write //rpcnet:service %s", n.arg)
 	}
@@ -90,6 +101,8 @@ func (c *checker) service(d *decl) {
 		s.errors = c.unions.errorUnion(e)
 	}
 	for _, f := range literal.Methods.List {
+		// An embedded interface has methods of another file, with
+		// directives that this run may not read.
 		if len(f.Names) == 0 {
 			if _, isSet := f.Type.(*ast.BinaryExpr); isSet {
 				c.errorf(f.Pos(), "//rpcnet:service %s: a type set is not allowed in a service", name)
@@ -99,6 +112,7 @@ func (c *checker) service(d *decl) {
 			continue
 		}
 		fn, _ := c.pkg.info.Defs[f.Names[0]].(*types.Func)
+		// The type checker has reported it.
 		if fn == nil {
 			continue
 		}
@@ -129,6 +143,7 @@ func (c *checker) serviceLiteral(d *decl) *ast.InterfaceType {
 		c.errorf(pos, "//rpcnet:service %s: no methods", name)
 	case has(d.ds, "union"):
 		c.errorf(pos, "//rpcnet:service %s: it cannot be a union as well", name)
+	// All is well.
 	default:
 		return literal
 	}
@@ -144,6 +159,7 @@ func (c *checker) wireNames(s *service) {
 			c.errorf(m.pos, "method name %q already used by %s at %s", m.wire, o.name, c.short(o.pos))
 		}
 		wires[m.wire] = m
+		// The name that is sent is /service/method.
 		if n := len(s.wire) + len(m.wire) + 2; n > 255 {
 			c.errorf(m.pos, "procedure name of %d bytes: at most 255", n)
 		}
@@ -166,6 +182,8 @@ func (c *checker) names() {
 	}
 	scope := c.pkg.types.Scope()
 	for _, n := range scope.Names() {
+		// Generated code writes nil, error, string, len and append, and
+		// cannot know that they mean something else here.
 		if types.Universe.Lookup(n) != nil {
 			c.errorf(scope.Lookup(n).Pos(), "%s hides Go's own %s, which generated code needs: rename it", n, n)
 		}

@@ -3,6 +3,11 @@ package gen
 import "text/template"
 
 // client writes the client of a service.
+//
+// It implements the interface of the contract, so that it can stand wherever
+// the service itself can: in a test, in a proxy, in front of another client. A
+// method with a stream has a second form with a handle, for talk that does not
+// fit two loops.
 func (w *serviceWriter) client() {
 	w.add(clientTemplate, w)
 	for _, m := range w.methods {
@@ -10,6 +15,7 @@ func (w *serviceWriter) client() {
 	}
 }
 
+// clientTemplate writes the type and its constructor.
 var clientTemplate = parse(`
 // {{.Name}}Client calls a remote [{{.Name}}] and implements it. It is safe for concurrent
 // use.

@@ -17,6 +17,21 @@ type codecWriter struct {
 }
 
 // write writes the functions queued so far, and those that these queue.
+//
+// For a struct M it writes, with the guards of its type:
+//
+//	func appendMCBOR(b cbor.Buffer, v *M) (_ cbor.Buffer, err error)
+//	var fieldsOfM = []string{...}  // the encoded keys, in the order of encoding
+//	func decodeMCBOR(d *cbor.Decoder, v *M)
+//
+// For a union U it writes the type UnknownU and:
+//
+//	func AppendUCBOR(b cbor.Buffer, v U) (cbor.Buffer, error)
+//	var _ = cbor.RegisterVariants[U](...)
+//	func DecodeUCBOR(d *cbor.Decoder, v *U)
+//
+// They are functions and not methods, so that a message may be of any package,
+// and an instantiated generic type.
 func (w *codecWriter) write() {
 	for len(w.queue) > 0 {
 		n := w.queue[0].(*types.Named)
@@ -32,12 +47,16 @@ func (w *codecWriter) write() {
 // structCodec writes the functions of a struct.
 func (w *codecWriter) structCodec(n *types.Named) {
 	fs := w.c.knownFields(n)
+	// The guards come first: when a type has changed, the compiler reports
+	// the guard, with its comment, before the code below it.
 	guards := guards{w.output, w.names}
 	guards.structOf(n)
 	for _, f := range fs {
 		guards.kindOf(f.typ)
 	}
 	w.appendFunction(n, "*"+w.typ(n), "err", func(e *encoder) { e.structOf(n, fs) })
+	// The keys are constants of the package, and not of the function, so
+	// that a call does not make them again.
 	keys := "fieldsOf" + w.fn(n)
 	w.p("\nvar %s = []string{", keys)
 	for _, f := range fs {
@@ -53,7 +72,10 @@ func (w *codecWriter) unionCodec(n *types.Named, u *union) {
 	w.unknownVariant(n, u)
 	w.p("\n// %s appends the encoding of v, for generated code that\n// uses the union.", w.appendFn(n))
 	w.appendFunction(n, n.Obj().Name(), "", func(e *encoder) { e.union(n, u) })
+	// A sender computes what a value costs its receiver: for that it must
+	// know the size of each variant.
 	w.p("\nvar _ = %s.RegisterVariants[%s](", w.Cbor(), n.Obj().Name())
+	// A value of a variant that only *T implements is a pointer.
 	for _, v := range u.variants {
 		if v.ptr {
 			w.p("(*%s)(nil), ", v.obj.Name())
@@ -94,6 +116,7 @@ func (w *codecWriter) unknownVariant(n *types.Named, u *union) {
 	}{output: w.output, Union: n.Obj().Name(), Text: "unknown " + n.Obj().Name() + " ", IsError: u.isError}
 	it := n.Underlying().(*types.Interface)
 	for i := range it.NumMethods() {
+		// Error has a body; all other methods only mark the variants.
 		if m := it.Method(i).Name(); m != "Error" || !u.isError {
 			view.Markers = append(view.Markers, m)
 		}
@@ -110,10 +133,15 @@ func (w *codecWriter) appendFunction(t types.Type, T, err string, body func(*enc
 	if err != "" {
 		results = "(_ " + buffer + ", " + err + " error)"
 	}
+	// A type that cannot contain itself has an end by its declaration
+	// alone. A value of any other type may be its own part, by a pointer,
+	// and would be encoded until the stack is full.
 	if !w.c.recursion.has(t) {
 		w.encodeFunction(fmt.Sprintf("func %s(b %s, v %s) %s", w.appendFn(t), buffer, T, results), false, body)
 		return
 	}
+	// The exported function has the signature of all others and starts to
+	// count at 0.
 	w.p("\nfunc %s(b %s, v %s) (%[2]s, error) {\n", w.appendFn(t), buffer, T)
 	w.p("return %s(b, v, 0)\n}\n", w.innerFn(t))
 	w.encodeFunction(fmt.Sprintf("func %s(b %s, v %s, depth int) %s", w.innerFn(t), buffer, T, results), true, func(e *encoder) {
@@ -125,6 +153,8 @@ func (w *codecWriter) appendFunction(t types.Type, T, err string, body func(*enc
 // encodeFunction writes a function whose body is written by body. What the body
 // turns out to need is declared in front of it.
 func (w *codecWriter) encodeFunction(signature string, depth bool, body func(*encoder)) {
+	// The body is written before the signature, since only then is it known
+	// whether it uses ok.
 	outer := w.body
 	w.body = new(strings.Builder)
 	e := &encoder{codecWriter: w, depth: depth}
@@ -151,8 +181,12 @@ func (w *codecWriter) appendFn(t types.Type) string { return w.codecFn("append",
 func (w *codecWriter) decodeFn(t types.Type) string { return w.codecFn("decode", t) }
 
 func (w *codecWriter) codecFn(verb string, t types.Type) string {
+	// The type is a struct or a union, and has been walked: it has a name.
 	n, _ := types.Unalias(t).(*types.Named)
 	u := w.c.unions.byType[n.Obj()]
+	// A struct has its codec in each package that uses it: its functions
+	// stay unexported. A union is sealed, so that only its own package
+	// knows its variants.
 	if u == nil || !n.Obj().Exported() {
 		return verb + w.fn(t) + "CBOR"
 	}
@@ -177,6 +211,10 @@ func (t *temporaries) next() string {
 }
 
 // addr returns the address of an addressable expression.
+//
+// The expressions that codecs are written with are addressable: a field of v,
+// an element of a slice, a variable. A pointer that has been followed,
+// "(*v.Next)", has the address "v.Next".
 func addr(expr string) string {
 	if p, ok := strings.CutPrefix(expr, "(*"); ok && strings.HasSuffix(p, ")") && !strings.ContainsAny(p[:len(p)-1], "()") {
 		return p[:len(p)-1]
@@ -199,6 +237,7 @@ func head(major byte, n int) string {
 	case n < 256:
 		return string([]byte{major | 24, byte(n)})
 	}
+	// The length of a name and the number of fields are far below 65536.
 	return string([]byte{major | 25, byte(n >> 8), byte(n)})
 }
 

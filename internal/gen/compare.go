@@ -13,6 +13,10 @@ import (
 
 // A comparison collects the breaks of one service: old is its descriptor at the
 // revision, now the present one.
+//
+// What counts is what programs that were built before send, and what they can
+// read: adding is no break, since fields that are not known are skipped, and
+// those that are missing are zero.
 type comparison struct {
 	old, now *schema.Schema
 	file     token.Position // of the definitions, for what has no place
@@ -55,6 +59,8 @@ func (c *comparison) service() {
 	name := c.old.Service
 	for _, old := range c.old.Methods {
 		where := name + "/" + old.Name
+		// Names are what is sent: a method that has another Go name is
+		// the same.
 		i := slices.IndexFunc(c.now.Methods, func(m *schema.Method) bool { return m.Name == old.Name })
 		if i < 0 {
 			c.report(c.at(name), where, "the method is gone; if it was renamed, keep its wire name with //rpcnet:name %s", old.Name)
@@ -63,6 +69,7 @@ func (c *comparison) service() {
 		c.method(where, old, c.now.Methods[i])
 	}
 	switch {
+	// A service that has no typed errors may get some.
 	case c.old.ErrorsName == "":
 	case c.now.ErrorsName != c.old.ErrorsName:
 		c.report(c.at(name), name, "error union %s is gone or has another name; keep it with //rpcnet:name %s", c.old.ErrorsName, c.old.ErrorsName)
@@ -74,12 +81,15 @@ func (c *comparison) service() {
 // method compares a method, which has kept its name.
 func (c *comparison) method(where string, old, now *schema.Method) {
 	at := c.at(where)
+	// Another shape is another conversation: to compare the messages would
+	// say nothing more.
 	if now.Shape != old.Shape {
 		c.report(at, where, "was %s, is %s", old.Shape, now.Shape)
 		return
 	}
 	c.message(where+" request", at, old.Request, now.Request)
 	c.message(where+" response", at, old.Response, now.Response)
+	// The promise is in the callers, which repeat calls because of it.
 	if weaker(now.Idempotency, old.Idempotency) {
 		c.warn(at, where, "was %s, is %s: callers that were built before go on repeating it", orNone(old.Idempotency), orNone(now.Idempotency))
 	}
@@ -118,6 +128,7 @@ func weaker(now, old string) bool {
 
 // message compares the request or the response of a method, or its errors.
 func (c *comparison) message(where string, at place, old, now string) {
+	// spell writes the type of a message as the method has it.
 	spell := func(s *schema.Schema, ref string) string {
 		if t := s.Types[ref]; t != nil && t.Kind == "struct" || ref == "raw" {
 			return "*" + goType(ref) // a message that is a struct is a pointer
@@ -130,8 +141,11 @@ func (c *comparison) message(where string, at place, old, now string) {
 // field compares a field or a variant of the named type.
 func (c *comparison) field(typ string, old, now schema.Field) {
 	where := typ + "." + old.Name
+	// A field with a number may have another name now.
 	at := c.at(typ+"."+now.Name, typ)
 	is := goType(now.Type)
+	// The descriptor has what is sent. The Go type says more if it has a
+	// name, and what it is made of stands behind it.
 	if at.typ != "" && at.typ != is {
 		is = at.typ + " (" + is + ")" // type Price int64
 	}
@@ -148,6 +162,8 @@ func (c *comparison) field(typ string, old, now schema.Field) {
 // ref compares the references old and now, which are those of s or parts of
 // them.
 func (c *comparison) ref(s spot, old, now string) {
+	// A pointer is optional: null is accepted for every field, and a value
+	// for every pointer.
 	o, n := strings.TrimPrefix(old, "?"), strings.TrimPrefix(now, "?")
 	if o != old || n != now {
 		c.ref(s, o, n) // null is accepted where a field is
@@ -157,6 +173,7 @@ func (c *comparison) ref(s spot, old, now string) {
 	switch {
 	case to != nil && tn != nil && to.Kind == tn.Kind:
 		c.named(old, now, to, tn)
+	// An enumeration and a plain integer are the same in CBOR.
 	case isEnum(to) && tn == nil:
 		c.warnOfNames(s)
 		c.ref(s, to.Base, now)
@@ -185,6 +202,7 @@ func (c *comparison) plain(s spot, old, now string) {
 	ok, oldMap := mapKey(oh)
 	nk, nowMap := mapKey(nh)
 	switch {
+	// A key may get wider as a value may.
 	case oldMap && nowMap:
 		c.ref(s, ok, nk)
 		c.ref(s, oe, ne)
@@ -233,6 +251,8 @@ func goType(ref string) string {
 
 // wider reports whether all values of old are values of now on the wire.
 func wider(old, now string) bool {
+	// The number is the size in bits: negative for unsigned integers, above
+	// 100 for floats.
 	size := map[string]int{
 		"int8": 8, "int16": 16, "int32": 32, "int64": 64, "int": 64,
 		"uint8": -8, "uint16": -16, "uint32": -32, "uint64": -64, "uint": -64, "duration": 64,
@@ -248,6 +268,8 @@ func wider(old, now string) bool {
 		return false
 	case n < 0:
 		return o < 0 && o >= n
+	// All values of an unsigned integer are values of a signed one with
+	// more bits.
 	case o < 0:
 		return -o < n
 	}
@@ -273,6 +295,8 @@ func (c *comparison) named(name, nowName string, old, now *schema.Type) {
 
 func (c *comparison) fields(name string, old, now *schema.Type) {
 	for _, f := range old.Fields {
+		// A field is found by what is its key: the number, or the name
+		// if there is none.
 		i := slices.IndexFunc(now.Fields, func(n schema.Field) bool {
 			return f.Key == 0 && n.Key == 0 && n.Name == f.Name || f.Key != 0 && n.Key == f.Key
 		})
@@ -280,6 +304,7 @@ func (c *comparison) fields(name string, old, now *schema.Type) {
 			c.field(name, f, now.Fields[i])
 			continue
 		}
+		// The tag that keeps it is ready to be copied.
 		what, tag := "wire name", f.Name
 		if f.Key != 0 {
 			what, tag = "number", fmt.Sprintf("%s,key=%d", f.Name, f.Key)
@@ -306,6 +331,8 @@ func (c *comparison) constants(name string, old, now *schema.Type) {
 	c.ref(spot{name, at, old.Base, now.Base}, old.Base, now.Base)
 	for _, v := range old.Values {
 		where := name + "." + v.Name
+		// A constant is found by its name, wherever it stands: the
+		// order in the source means nothing, but iota counts in it.
 		i := slices.IndexFunc(now.Values, func(n schema.Value) bool { return n.Name == v.Name })
 		switch {
 		case i < 0 && old.Base == "string":

@@ -15,16 +15,48 @@ type decoder struct {
 
 // structOf writes the statements that decode a struct. Null for a field, and an
 // unknown field, are read by Next.
+//
+// An example of what it writes, for a struct with a name and a list:
+//
+//	var f cbor.Fields
+//	for n := d.Map(); n > 0; n-- {
+//		k := f.Next(d, fieldsOfM)
+//		switch k {
+//		case 0:
+//			v.Name = d.Text()
+//		case 1:
+//			x1 := d.Array()
+//			x2 := cbor.Slice[int](d, x1)
+//			for len(x2) < x1 {
+//				x2 = cbor.Extend(d, x2, x1)
+//				x2[len(x2)-1] = d.Int()
+//				if d.Err() != nil {
+//					break
+//				}
+//			}
+//			d.Leave()
+//			v.Level = x2
+//		}
+//		if d.Err() != nil {
+//			d.InField(fieldsOfM, k)
+//			return
+//		}
+//	}
+//	d.Leave()
 func (d *decoder) structOf(keys string, fs []*field) {
 	d.p("var f %s.Fields\n", d.Cbor())
 	d.p("for n := d.Map(); n > 0; n-- {\n")
 	d.p("k := f.Next(d, %s)\n", keys)
 	d.p("switch k {\n")
+	// The cases are the indices in the list of keys.
 	for i, f := range fs {
 		d.p("case %d:\n", i)
 		d.value(f.typ, "v."+f.path, f.max, true)
 	}
 	d.p("}\n")
+	// The error is tested for each field, since only here its name is
+	// known, and the loop must end: the number of entries comes from the
+	// message.
 	d.p("if d.Err() != nil {\nd.InField(%s, k)\nreturn\n}\n", keys)
 	d.p("}\nd.Leave()\n")
 }
@@ -37,6 +69,8 @@ func (d *decoder) union(n *types.Named, u *union) {
 	d.p("switch name {\n")
 	for _, v := range u.variants {
 		d.p("case %q:\n", v.wire)
+		// A variant that *T implements is a pointer in the interface,
+		// any other is a value.
 		if v.ptr {
 			d.p("x := %s.New[%s](d)\n", d.Cbor(), v.obj.Name())
 			d.p("%s(d, x)\n", d.decodeFn(v.obj.Type()))
@@ -47,6 +81,8 @@ func (d *decoder) union(n *types.Named, u *union) {
 		}
 		d.p("*v = x\n")
 	}
+	// The name is part of the message, which the caller may use again: Own
+	// copies it.
 	d.p("default:\n")
 	d.p("*v = &Unknown%s{Name: d.Own(name), Raw: d.RawCopy()}\n}\n", n.Obj().Name())
 	d.p("if d.Err() != nil {\nd.In(name)\nreturn\n}\nd.Leave()\n")
@@ -63,6 +99,8 @@ func (d *decoder) value(t types.Type, expr string, max int, notNull bool) {
 	}
 	switch u := t.Underlying().(type) {
 	case *types.Interface:
+		// Next has read null for a field. An element of a list, or a
+		// value of a map, may still be null.
 		if notNull {
 			d.p("%s(d, &%s)\n", d.decodeFn(t), expr)
 		} else {
@@ -77,6 +115,8 @@ func (d *decoder) value(t types.Type, expr string, max int, notNull bool) {
 			d.p("if !d.Nil() {\n")
 		}
 		d.p("%s = %s.New[%s](d)\n", expr, d.Cbor(), d.typ(u.Elem()))
+		// The pointer is new, so that what it points to is zero, as
+		// value wants it.
 		d.value(u.Elem(), "(*"+expr+")", max, true)
 		if !notNull {
 			d.p("}\n")
@@ -88,6 +128,8 @@ func (d *decoder) value(t types.Type, expr string, max int, notNull bool) {
 			d.p("d.BytesInto(%s[:])\n", expr)
 			return
 		}
+		// An array has a fixed length: any other in the message is an
+		// error.
 		i := d.tmp.next()
 		d.p("d.ArrayOf(%d)\n", u.Len())
 		d.p("for %s := range %s {\n", i, expr)
@@ -156,6 +198,8 @@ func (d *decoder) slice(u *types.Slice, expr string, max int) {
 func (d *decoder) items(u *types.Slice, n, s, expr string, max int) {
 	cbor := d.Cbor()
 	d.p("%s := %s\n", n, d.length("d.Array()", max))
+	// Room is made as elements arrive, and not for the length that the
+	// message declares.
 	d.p("%s := %s.Slice[%s](d, %s)\n", s, cbor, d.typ(u.Elem()), n)
 	d.p("for len(%s) < %s {\n", s, n)
 	d.p("%s = %s.Extend(d, %[1]s, %[3]s)\n", s, cbor, n)
@@ -172,6 +216,8 @@ func (d *decoder) mapOf(t types.Type, u *types.Map, expr string, max int) {
 	d.p("for range %s {\n", n)
 	d.p("var %s %s\n", k, d.typ(u.Key()))
 	d.p("var %s %s\n", v, d.typ(u.Elem()))
+	// A key that comes twice makes the map shorter than it was declared,
+	// which LeaveMap finds.
 	d.basic(u.Key(), u.Key().Underlying().(*types.Basic), k, 0)
 	d.value(u.Elem(), v, 0, false)
 	d.p("if d.Err() != nil { break }\n")
@@ -188,6 +234,8 @@ var intBits = map[types.BasicKind]int{
 // basic decodes a number, a text or a boolean. t is its type, u the one below.
 func (d *decoder) basic(t types.Type, u *types.Basic, expr string, max int) {
 	// read is a call that returns the type is.
+	// A call that returns the very type of the value needs no conversion;
+	// "" stands for a call whose result always does.
 	set := func(is, read string) {
 		if b, ok := types.Unalias(t).(*types.Basic); ok && b.Name() == is {
 			d.p("%s = %s\n", expr, read)

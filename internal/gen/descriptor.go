@@ -36,6 +36,17 @@ func (d *describer) place(part string, pos token.Pos, t types.Type) {
 
 // descriptor returns the JSON description of a service, one method and one
 // type a line.
+//
+// It is written by hand around the parts, so that a change of one method or
+// type is a change of one line for who reads a diff. An example:
+//
+//	{"version":1,
+//	"service":"greeting.v1.Greeting",
+//	"methods":[
+//	{"name":"Hello","shape":"unary","request":"HelloRequest","response":"HelloResponse"}],
+//	"types":{
+//	"HelloRequest":{"kind":"struct","fields":[{"name":"name","type":"string"}]},
+//	"HelloResponse":{"kind":"struct","fields":[{"name":"text","type":"string"}]}}}
 func (d *describer) descriptor(s *service) string {
 	d.service, d.types = s, map[string]*schema.Type{}
 	d.place(s.wire, s.pos, nil)
@@ -55,6 +66,8 @@ func (d *describer) descriptor(s *service) string {
 		b.WriteString("\n" + compact(d.method(m)))
 	}
 	b.WriteString("],\n\"types\":{")
+	// Types are found in the order in which methods and fields use them; a
+	// descriptor has them in the order of their names.
 	for i, name := range slices.Sorted(maps.Keys(d.types)) {
 		if i > 0 {
 			b.WriteString(",")
@@ -62,6 +75,8 @@ func (d *describer) descriptor(s *service) string {
 		b.WriteString("\n" + compact(name) + ":" + compact(d.types[name]))
 	}
 	b.WriteString("}}")
+	// The descriptor is a raw string of Go, which cannot have a backquote
+	// in it. JSON can write it in another way.
 	return strings.ReplaceAll(b.String(), "`", `\u0060`)
 }
 
@@ -69,6 +84,7 @@ func (d *describer) descriptor(s *service) string {
 func compact(v any) string {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
+	// Comments are read by people: < stays <.
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		panic(err) // strings and structs of strings
@@ -94,6 +110,8 @@ func (r refNames) of(t types.Type) string {
 		return p.Name()
 	})
 	full := types.TypeString(t, nil)
+	// The first of two packages with one name has the short form. The order
+	// is that of the source, so that it is the same every time.
 	if other, taken := r.full[ref]; taken && other != full {
 		return full
 	}
@@ -101,6 +119,7 @@ func (r refNames) of(t types.Type) string {
 	return ref
 }
 
+// method describes a method. What is zero is left out of the JSON.
 func (d *describer) method(m *method) *schema.Method {
 	out := &schema.Method{
 		Name: m.wire, Shape: strings.ToLower(m.shape()), Doc: m.doc,
@@ -120,6 +139,8 @@ func (d *describer) method(m *method) *schema.Method {
 	return out
 }
 
+// message returns the reference to a message. A protobuf message has its Go
+// name, for people: its JSON is protobuf's own.
 func (d *describer) message(m message) string {
 	if m.kind == protoMessage {
 		return string(specialProto) + " " + typeName(m.typ.(*types.Named))
@@ -131,11 +152,15 @@ func (d *describer) message(m message) string {
 func (d *describer) ref(t types.Type) string {
 	t = types.Unalias(t)
 	switch {
+	// A duration is an integer in CBOR and text in JSON. All other types
+	// with a form of their own are named by that form.
 	case isDuration(t):
 		return "duration"
 	case special(t) != "":
 		return string(special(t))
 	}
+	// Structs, unions and enumerations have a description of their own. Any
+	// other named type is what it is made of: type Price int64 is int64.
 	if n, ok := t.(*types.Named); ok {
 		switch u := n.Underlying().(type) {
 		case *types.Interface, *types.Struct:
@@ -147,6 +172,7 @@ func (d *describer) ref(t types.Type) string {
 		}
 	}
 	switch u := t.Underlying().(type) {
+	// References nest as types do: ?[]map[string]int.
 	case *types.Pointer:
 		return "?" + d.ref(u.Elem())
 	case *types.Slice:
@@ -162,6 +188,7 @@ func (d *describer) ref(t types.Type) string {
 	case *types.Map:
 		return "map[" + d.keyRef(u.Key()) + "]" + d.ref(u.Elem())
 	case *types.Basic:
+		// Not the name of u, which may be that of an alias.
 		return types.Typ[u.Kind()].Name() // byte is uint8
 	}
 	return t.String()
@@ -195,12 +222,16 @@ func (d *describer) enum(n *types.Named, base *types.Basic) string {
 // named describes a struct or a union and returns its reference.
 func (d *describer) named(n *types.Named) string {
 	key := d.refs.of(n)
+	// A type may contain itself: it is there before its fields are
+	// described.
 	if d.types[key] != nil {
 		return key
 	}
 	out := &schema.Type{Doc: d.doc(n.Obj())}
 	d.types[key] = out
 	d.place(key, n.Obj().Pos(), nil)
+	// Variants have no number and no options: a union is a map with one of
+	// their names.
 	if u := d.c.unions.byType[n.Obj()]; u != nil {
 		out.Kind, out.Doc = "union", u.doc
 		for _, v := range u.variants {
@@ -219,6 +250,7 @@ func (d *describer) named(n *types.Named) string {
 	return key
 }
 
+// doc returns the comment of a type of this package.
 func (d *describer) doc(obj *types.TypeName) string {
 	if dc := d.c.decl(obj); dc != nil {
 		return dc.doc
@@ -253,6 +285,7 @@ func (d *describer) enumValues(n *types.Named, base *types.Basic) (out []schema.
 		return cmp.Or(constantOrder(a.Val(), b.Val()), cmp.Compare(pa.Filename, pb.Filename), cmp.Compare(pa.Offset, pb.Offset))
 	})
 	for _, k := range consts {
+		// An integer is written in decimal, of any size.
 		v := k.Val().ExactString()
 		if k.Val().Kind() == constant.String {
 			v = constant.StringVal(k.Val())

@@ -9,6 +9,9 @@ import (
 )
 
 // A directive is a comment //rpcnet:NAME ARG.
+//
+// As Go's own, it begins right behind the slashes and has no space in front of
+// its name. gofmt leaves such a comment alone, and go doc does not show it.
 type directive struct {
 	name, arg string
 	pos       token.Pos
@@ -38,12 +41,18 @@ var belongsTo = map[string]string{
 
 // rawDirectives returns the directives of the comments and, for near, what was
 // meant as one, with the directive that it resembles, if any.
+//
+// What was meant as a directive and is none has no effect, which its author
+// would not notice: so near is asked to report it. A plain comment that begins
+// with the word rpcnet must not be reported.
 func rawDirectives(groups []*ast.CommentGroup, near func(pos token.Pos, text, name string)) (out []directive) {
 	for _, g := range groups {
 		if g == nil {
 			continue
 		}
 		for _, cm := range g.List {
+			// The parts of m: space, the word rpcnet in any case,
+			// space, the name, and the rest of the line.
 			m := directiveRE.FindStringSubmatch(cm.Text)
 			if m == nil {
 				continue
@@ -59,6 +68,8 @@ func rawDirectives(groups []*ast.CommentGroup, near func(pos token.Pos, text, na
 			short := len(strings.Fields(arg)) < 2 || strings.Contains(arg, "=")
 			switch {
 			case near == nil:
+			// Without a space it is hardly a plain comment. With
+			// one, it must resemble a directive in all.
 			case before == "", like != "" && (after == "" || strings.EqualFold(name, like) && short):
 				near(cm.Pos(), strings.TrimSpace(cm.Text), like)
 			}
@@ -84,6 +95,8 @@ func (r *reporter) directives(allowed []string, groups ...*ast.CommentGroup) (ou
 		}
 		r.errorf(pos, "directive %q has no effect: write it as //rpcnet:%s, in lower case and without spaces", text, name)
 	})
+	// Each is reported for one thing only: unknown, at the wrong place, or
+	// given twice.
 	for _, d := range all {
 		switch {
 		case !slices.Contains(allDirectives, d.name):
@@ -120,6 +133,8 @@ func (r *reporter) noArgument(d directive) {
 }
 
 var (
+	// Names are what is sent, and are parts of URLs: letters of any
+	// alphabet, digits, underscores, and dots between.
 	serviceNameRE = regexp.MustCompile(`^[\pL_][\pL\p{Nd}_]*(\.[\pL_][\pL\p{Nd}_]*)*$`)
 	methodNameRE  = regexp.MustCompile(`^[\pL_][\pL\p{Nd}_]*$`)
 	wireNameRE    = regexp.MustCompile(`^[\pL_][\pL\p{Nd}_.-]*$`)
@@ -133,6 +148,8 @@ func (r *reporter) wireName(ds []directive, name, def string, valid *regexp.Rege
 		return def
 	}
 	if d.arg == "" {
+		// //rpcnet:service alone marks an interface: its name is
+		// package.Interface.
 		if name == "service" {
 			return def
 		}

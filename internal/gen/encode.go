@@ -16,6 +16,20 @@ type encoder struct {
 
 // structOf writes the statements that append the struct v. Constant bytes, such
 // as the head of the map and the keys, are put together where they meet.
+//
+// An example of what it writes, for a struct with a name and a list:
+//
+//	var ok bool
+//	b = append(b, "\xa2dname"...) // a map of two entries, and the first key
+//	if b, ok = b.AppendText(v.Name); !ok {
+//		return b.FailUTF8("M.Name")
+//	}
+//	b = append(b, "elevel"...)
+//	b = b.AppendArray(len(v.Level))
+//	for x1 := range v.Level {
+//		b = b.AppendInt(int64(v.Level[x1]))
+//	}
+//	return b, nil
 func (e *encoder) structOf(n *types.Named, fs []*field) {
 	pending := head(majorMap, len(fs)) // constant bytes not yet written
 	if e.countOptional(fs) {
@@ -26,9 +40,13 @@ func (e *encoder) structOf(n *types.Named, fs []*field) {
 		if f.omit {
 			e.p("if !(%s) {\n", e.isZero(f.typ, expr))
 		}
+		// A sender refuses what its receiver would refuse, with a name
+		// in place of an offset.
 		if f.max > 0 {
 			e.p("if len(%s) > %d { return b.FailLength(%q, len(%[1]s), %[2]d) }\n", expr, f.max, where)
 		}
+		// The key and what stands before it are one append: the cost of
+		// a field is mostly that of its calls.
 		e.p("b = append(b, %s...)\n", quote(pending+f.encodedKey()))
 		pending = ""
 		e.value(f.typ, expr, where, f.packed)
@@ -52,6 +70,9 @@ func (e *encoder) countOptional(fs []*field) bool {
 	if !optional {
 		return false
 	}
+	// The number of entries comes first in a map, before any of them is
+	// looked at. A field is tested twice, which costs less than to move
+	// what was written.
 	e.p("n := %d\n", len(fs))
 	for _, f := range fs {
 		if f.omit {
@@ -66,8 +87,12 @@ func (e *encoder) countOptional(fs []*field) bool {
 func (e *encoder) union(n *types.Named, u *union) {
 	name := n.Obj().Name()
 	e.p("switch v := v.(type) {\n")
+	// A variant is a map with one entry, from its name to its value:
+	// {"created": {...}}.
 	for _, v := range u.variants {
 		start := "append(b, " + quote(head(majorMap, 1)+encodedText(v.wire)) + "...)"
+		// A nil pointer in an interface is not a variant: it goes on to
+		// the error below.
 		e.p("case *%s:\n", v.obj.Name())
 		e.p("if v != nil { return %s }\n", e.call(v.obj.Type(), start, "v"))
 		if !v.ptr {
@@ -75,6 +100,7 @@ func (e *encoder) union(n *types.Named, u *union) {
 			e.p("return %s\n", e.call(v.obj.Type(), start, "&v"))
 		}
 	}
+	// What a newer peer has sent goes on as it came.
 	e.p("case *Unknown%s:\n", name)
 	e.p("if v != nil {\n")
 	e.p("b, ok := b.AppendMap(1).AppendText(v.Name)\n")
@@ -85,6 +111,8 @@ func (e *encoder) union(n *types.Named, u *union) {
 
 // call returns a call that appends value, of the struct or union t, to dst.
 func (e *encoder) call(t types.Type, dst, value string) string {
+	// Only within a function that counts: all types on a way back to it
+	// count as well, since they contain themselves too.
 	if e.depth && e.c.recursion.has(t) {
 		return fmt.Sprintf("%s(%s, %s, depth+1)", e.innerFn(t), dst, value)
 	}
@@ -94,15 +122,19 @@ func (e *encoder) call(t types.Type, dst, value string) string {
 // value writes the statements that append the addressable expr of type t. where
 // names it in errors. packed says that a list is a typed array.
 func (e *encoder) value(t types.Type, expr, where string, packed bool) {
+	// The order matters: a type with a wire form of its own may be a
+	// struct, a slice or a number below it.
 	t = types.Unalias(t)
 	if call := e.special(t, expr); call != "" {
 		e.p("if b, err = %s; err != nil { return b.Fail(%q, err) }\n", call, where)
 		return
 	}
 	switch u := t.Underlying().(type) {
+	// A union that is nil is null, as a nil pointer is.
 	case *types.Interface:
 		e.p("if %s == nil { b = b.AppendNil() } else ", expr)
 		e.p("if b, err = %s; err != nil { return b, err }\n", e.call(t, "b", expr))
+	// Errors of a struct have the name of its field already.
 	case *types.Struct:
 		e.p("if b, err = %s; err != nil { return b, err }\n", e.call(t, "b", addr(expr)))
 	case *types.Basic:
@@ -113,6 +145,8 @@ func (e *encoder) value(t types.Type, expr, where string, packed bool) {
 		e.p("}\n")
 	case *types.Slice:
 		switch {
+		// Only byte itself: a slice of type Flag uint8 is a list of
+		// numbers.
 		case isByte(u.Elem()):
 			e.p("b = b.AppendBytes(%s)\n", expr)
 		case packed:
@@ -171,6 +205,13 @@ func (e *encoder) entries(u *types.Map, expr, where string) {
 	if key.Info()&types.IsString != 0 {
 		sorted = "SortedText"
 	}
+	// The key is a variable of its type, so that its functions, if it has
+	// any, are not asked:
+	//
+	//	var x1 [16]string
+	//	for _, x2 := range cbor.SortedText(x1[:0], v.Tags) {
+	//		...
+	//		x3 := v.Tags[x2]
 	space, k, v := e.tmp.next(), e.tmp.next(), e.tmp.next()
 	e.p("b = b.AppendMap(len(%s))\n", expr)
 	e.p("var %s [16]%s\n", space, e.typ(u.Key()))
@@ -183,6 +224,8 @@ func (e *encoder) entries(u *types.Map, expr, where string) {
 
 // basic appends a number, a text or a boolean. t is its type, u the one below.
 func (e *encoder) basic(t types.Type, u *types.Basic, expr, where string) {
+	// as converts a value of a named type, type Price int64, to the basic
+	// type that a function takes.
 	as := func(to string) string {
 		if b, ok := types.Unalias(t).(*types.Basic); ok && b.Name() == to {
 			return expr
@@ -225,5 +268,6 @@ func (e *encoder) isZero(t types.Type, x string) string {
 	case *types.Pointer, *types.Interface:
 		return x + " == nil"
 	}
+	// A struct or an array: the checker has seen that it can be compared.
 	return x + " == (" + e.typ(t) + "{})"
 }

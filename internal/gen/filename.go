@@ -25,12 +25,18 @@ var (
 // names mean one thing to go build with the ending .rpc.go and another with
 // _rpcnet.gen.go, since it looks for a GOOS, GOARCH or test suffix before the
 // first dot.
+//
+// A file a_linux.rpc.go has the stem "a_linux" to go build, and is for Linux;
+// a_linux_rpcnet.gen.go has "a_linux_rpcnet", and is for all. The contract
+// would be limited, and not its code.
 func wrongName(path string) string {
 	base := strings.TrimSuffix(filepath.Base(path), defSuffix)
 	platform := platformSuffix(base)
 	switch {
 	case base == "":
 		return "give it a name before " + defSuffix
+	// a_linux.v1.rpc.go is limited by what is in front of the first dot,
+	// which is easy to miss.
 	case strings.Contains(base, "."):
 		return "a dot inside the name hides build constraints; use an underscore"
 	case strings.HasSuffix(base, "_test"):
@@ -60,6 +66,7 @@ func nameDiag(path string) Diag {
 // buildLine returns the //go:build line of a file, or "".
 func buildLine(f *ast.File) string {
 	for _, g := range f.Comments {
+		// A build constraint stands above the package clause.
 		if g.Pos() > f.Package {
 			break
 		}

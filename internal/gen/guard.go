@@ -8,6 +8,20 @@ import (
 
 // guards writes declarations that do not compile when a type has changed since
 // its codec was generated.
+//
+// For a struct it writes a conversion that compiles only while the fields are
+// the same, in name, type and order:
+//
+//	// An error here means that M has changed: run go generate.
+//	var _ = struct {
+//		Name  string
+//		Level []int
+//	}(M{})
+//
+// and for another named type one of a pointer to what it is made of:
+//
+//	// An error here means that Price has changed: run go generate.
+//	var _ = (*int64)((*Price)(nil))
 type guards struct {
 	*output
 	names *namespace
@@ -21,6 +35,8 @@ func (w guards) structOf(n *types.Named) {
 		return
 	}
 	fields := slices.Collect(n.Underlying().(*types.Struct).Fields())
+	// The fields of a struct of another package can be written down only if
+	// all of them are exported, and their types as well.
 	hidden := func(v *types.Var) bool { return !v.Exported() || !w.c.canName(v.Type()) }
 	if n.Obj().Pkg() == w.c.pkg.types || !slices.ContainsFunc(fields, hidden) {
 		var b strings.Builder
@@ -34,6 +50,8 @@ func (w guards) structOf(n *types.Named) {
 		w.p("\n// An error here means that %s has changed: run go generate.\n", name)
 		w.p("var _ = struct {\n%s}(%s{})\n", b.String(), name)
 	}
+	// Embedded structs are part of the message without being part of the
+	// conversion above.
 	for _, v := range fields {
 		if in, ok := types.Unalias(v.Type()).(*types.Named); ok && v.Embedded() && isStruct(in) {
 			w.structOf(in)
@@ -55,6 +73,8 @@ func (w guards) kindOf(t types.Type) {
 	if special(t) != "" {
 		return
 	}
+	// The parts come before the type itself. A struct or a union has a
+	// guard of its own, with its codec.
 	switch u := t.Underlying().(type) {
 	case *types.Struct, *types.Interface:
 		return
@@ -84,6 +104,8 @@ func (w guards) wanted(n *types.Named) bool {
 		return false
 	}
 	w.names.guarded[key] = true
+	// A package of another module may change without this one: its users
+	// could not mend that.
 	p := n.Obj().Pkg()
 	if p == w.c.pkg.types {
 		return true

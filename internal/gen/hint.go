@@ -18,6 +18,8 @@ func didYouMean(s string, among []string) string {
 
 // closest returns the name that s is, or was meant to be, or "".
 func closest(s string, among []string) string {
+	// A name that differs in three letters was hardly meant. Nor was one
+	// that has no letter in common: its distance is its length.
 	best, distance := "", 3
 	for _, k := range among {
 		if d := editDistance(strings.ToLower(s), strings.ToLower(k)); d < distance && d < len(k) {
@@ -28,11 +30,17 @@ func closest(s string, among []string) string {
 }
 
 // editDistance is Levenshtein's.
+//
+// It is the number of letters to insert, to remove or to replace that makes b
+// of a. row[j] is the distance between what has been read of a and b[:j].
 func editDistance(a, b string) int {
+	// To make b[:j] of nothing takes j letters.
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
+	// diagonal is the entry to the left in the row before, which row no
+	// longer has.
 	for i := range len(a) {
 		diagonal := row[0]
 		row[0] = i + 1
@@ -56,7 +64,12 @@ func snake(s string) string {
 	lower := func(i int) bool { return i < len(rs) && unicode.IsLower(rs[i]) }
 	for i, r := range rs {
 		if upper(i) {
+			// An acronym in the plural, IDs, is one word: the s
+			// does not belong to what follows.
 			plural := lower(i+1) && rs[i+1] == 's' && (i+2 == len(rs) || upper(i+2))
+			// A word starts at a capital after a small letter, or
+			// at the last capital of an acronym that another word
+			// follows, the S of HTTPServer.
 			inAcronym := i > 0 && upper(i-1)
 			wordStarts := i > 0 && !inAcronym && rs[i-1] != '_'
 			acronymEnds := inAcronym && lower(i+1) && !plural
@@ -70,11 +83,14 @@ func snake(s string) string {
 	return b.String()
 }
 
+// lowerFirst returns s with a small first letter, for a name that is not
+// exported.
 func lowerFirst(s string) string {
 	r, n := utf8.DecodeRuneInString(s)
 	return string(unicode.ToLower(r)) + s[n:]
 }
 
+// upperFirst returns s with a capital first letter.
 func upperFirst(s string) string {
 	r, n := utf8.DecodeRuneInString(s)
 	return string(unicode.ToUpper(r)) + s[n:]

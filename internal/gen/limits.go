@@ -8,13 +8,19 @@ import (
 )
 
 // apply applies the directives of the method.
+//
+// Their order in the comment does not matter.
 func (mc *methodCheck) apply() {
 	m := mc.m
+	// Reading only has no effect at all, so that twice has the effect of
+	// once.
 	if d, ok := find(mc.ds, "idempotent"); ok && has(mc.ds, "nosideeffects") {
 		mc.errorf(d.pos, "%s: nosideeffects says more than idempotent: write one of them", mc.full)
 	}
 	for _, d := range mc.ds {
 		switch d.name {
+		// Both promises take the options of limits behind them, which
+		// saves a line: //rpcnet:nosideeffects timeout=2s.
 		case "idempotent":
 			m.idempotency = "Idempotent"
 			mc.limits(d)
@@ -64,6 +70,8 @@ func (mc *methodCheck) limits(d directive) {
 		case "budget":
 			m.budget = mc.size(d, key, value)
 		case "depth":
+			// A decoder takes no more than cbor.MaxDepth, which is
+			// less.
 			n, err := strconv.ParseInt(value, 10, 16)
 			if err != nil || n < 1 {
 				mc.errorf(d.pos, "//rpcnet:%s depth=%s: want a number of levels from 1 to 32767", d.name, value)
@@ -93,11 +101,14 @@ var sizeUnits = []struct {
 // parseSize reads a number of bytes, with KiB, MiB or GiB.
 func parseSize(s string) (int64, bool) {
 	unit := int64(1)
+	// At most one of the suffixes fits: each has a letter that no other
+	// has.
 	for _, u := range sizeUnits {
 		if n, ok := strings.CutSuffix(s, u.name); ok {
 			s, unit = n, u.size
 		}
 	}
+	// 32 bits keep the product within 64.
 	n, err := strconv.ParseInt(s, 10, 32)
 	if err != nil || n < 1 || n*unit > 1<<30 {
 		return 0, false
@@ -116,6 +127,8 @@ func sizeText(n int64) string {
 }
 
 // route resolves //rpcnet:route FIELD.
+//
+// Requests with the same text of the field go to the same worker.
 func (mc *methodCheck) route(d directive) *field {
 	req := mc.m.req
 	switch {
@@ -131,6 +144,8 @@ func (mc *methodCheck) route(d directive) *field {
 		mc.errorf(d.pos, "%s: //rpcnet:route %s: no such field in %s%s", mc.full, d.arg, mc.str(req.typ), mc.fieldHint(d.arg, req.typ))
 		return nil
 	}
+	// Text and integers have one text for each value; a float or a struct
+	// need not.
 	b, ok := f.typ.Underlying().(*types.Basic)
 	if !ok || b.Info()&(types.IsString|types.IsInteger) == 0 {
 		mc.errorf(d.pos, "%s: //rpcnet:route %s: want a text or an integer field, got %s", mc.full, d.arg, mc.str(f.typ))

@@ -11,6 +11,8 @@ import (
 )
 
 // listed is what go list says of a package.
+//
+// It has the names that go list uses for its fields.
 type listed struct {
 	Dir, ImportPath, Name, Export string
 	GoFiles, CgoFiles             []string
@@ -20,10 +22,13 @@ type listed struct {
 	Error                         *struct{ Pos, Err string }
 }
 
+// files returns the Go files that are compiled on this platform. Those with cgo
+// are among them: their types are needed, and not their C code.
 func (l *listed) files() []string {
 	return append(l.GoFiles[:len(l.GoFiles):len(l.GoFiles)], l.CgoFiles...)
 }
 
+// module returns the path of the package's module, "" for the standard library.
 func (l *listed) module() string {
 	if l.Module == nil {
 		return ""
@@ -34,6 +39,8 @@ func (l *listed) module() string {
 // golist runs go list -e. Packages that are wrong come back with their Error
 // set.
 func golist(o Options, args ...string) ([]*listed, error) {
+	// -e lists a package also if it does not compile: it may wait for
+	// generation.
 	all := []string{"list", "-e"}
 	if o.Tags != "" {
 		all = append(all, "-tags="+o.Tags)
@@ -44,6 +51,8 @@ func golist(o Options, args ...string) ([]*listed, error) {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
+		// The exit status alone says nothing: go list has told on
+		// standard error what is wrong.
 		var exit *exec.ExitError
 		if errors.As(err, &exit) && stderr.Len() > 0 {
 			return nil, fmt.Errorf("go list: %s", strings.TrimSpace(stderr.String()))
@@ -51,6 +60,7 @@ func golist(o Options, args ...string) ([]*listed, error) {
 		return nil, fmt.Errorf("go list: %w", err)
 	}
 	var ps []*listed
+	// The output is one JSON object after another, without commas.
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {
 		p := new(listed)
 		if err := d.Decode(p); err == io.EOF {

@@ -20,6 +20,9 @@ import (
 
 // A pkg is a type-checked package without function bodies and without what an
 // earlier run generated.
+//
+// Two sorts of packages are checked: those that contracts are in, and those
+// that these import, if they have no export data.
 type pkg struct {
 	name, path, dir, module string
 	syntax                  []*ast.File
@@ -45,6 +48,10 @@ type loader struct {
 // earlier generated files are left out, so that neither stale output nor calls
 // to code that does not exist yet get in the way. The packages themselves are
 // never compiled; only what they import is, through the build cache.
+//
+// There are two runs of go list. The first finds the packages themselves,
+// without their imports and without compiling anything: some milliseconds. The
+// second, for the imports alone, compiles what the build cache does not have.
 func load(o Options) ([]*pkg, *loader, error) {
 	fields := "-json=Dir,ImportPath,Name,GoFiles,CgoFiles,IgnoredGoFiles,ImportMap,Module,Error"
 	roots, err := golist(o, append([]string{"-find", fields, "--"}, o.Patterns...)...)
@@ -52,6 +59,9 @@ func load(o Options) ([]*pkg, *loader, error) {
 		return nil, nil, err
 	}
 	l := &loader{fset: token.NewFileSet(), byPath: map[string]*listed{}, done: map[string]*pkg{}}
+	// A definition file may be for another platform by its name, so that go
+	// list leaves out its folder. It would be silence where an error
+	// belongs.
 	if l.unlisted, err = o.unlisted(roots); err != nil {
 		return nil, nil, err
 	}
@@ -67,6 +77,8 @@ func load(o Options) ([]*pkg, *loader, error) {
 		}
 		keep = append(keep, r)
 		l.byPath[r.ImportPath] = r
+		// Imports of all files: a type in a definition file may be
+		// declared in another one.
 		for _, f := range l.parse(r).syntax {
 			for _, im := range f.Imports {
 				if p, err := strconv.Unquote(im.Path.Value); err == nil && p != "C" && p != "unsafe" {
@@ -78,11 +90,14 @@ func load(o Options) ([]*pkg, *loader, error) {
 	if len(imports) > 0 {
 		fields = "-json=Dir,ImportPath,Name,Export,GoFiles,CgoFiles,ImportMap,Module"
 		args := append([]string{"-export", "-deps", fields, "--"}, slices.Sorted(maps.Keys(imports))...)
+		// -deps lists everything below, since export data refer to it.
 		deps, err := golist(o, args...)
 		if err != nil {
 			return nil, nil, err
 		}
 		for _, d := range deps {
+			// A root that another root imports is checked from its
+			// source: its export data may be stale, or missing.
 			if old := l.byPath[d.ImportPath]; old == nil || l.done[d.ImportPath] == nil {
 				l.byPath[d.ImportPath] = d
 			} else {
@@ -90,6 +105,8 @@ func load(o Options) ([]*pkg, *loader, error) {
 			}
 		}
 	}
+	// The standard library's importer reads the export data of the compiler
+	// that go list has run.
 	l.export = importer.ForCompiler(l.fset, "gc", func(path string) (io.ReadCloser, error) {
 		if d := l.byPath[path]; d != nil && d.Export != "" {
 			return os.Open(d.Export)
@@ -112,6 +129,9 @@ func (l *loader) concerned(r *listed) bool {
 		}
 	}
 	for _, name := range r.files() {
+		// A directive in a file that is no definition file is a mistake
+		// to report, and most files have none: the text is searched
+		// before it is parsed.
 		src, err := os.ReadFile(filepath.Join(r.Dir, name))
 		if err != nil || isGen(name) || !mayHoldDirective.Match(src) {
 			continue // without parsing it
@@ -126,6 +146,8 @@ func (l *loader) concerned(r *listed) bool {
 	return false
 }
 
+// parse parses the files of a package, once. Generated files are left out: they
+// may be a merge conflict, and what they declare is written anew.
 func (l *loader) parse(r *listed) *pkg {
 	if p := l.done[r.ImportPath]; p != nil {
 		return p
@@ -141,6 +163,8 @@ func (l *loader) parse(r *listed) *pkg {
 		if isGen(name) {
 			continue
 		}
+		// A file with a syntax error gives what could be parsed, so
+		// that the name of the package is known.
 		f, err := parser.ParseFile(l.fset, filepath.Join(r.Dir, name), nil, parser.ParseComments|parser.SkipObjectResolution)
 		var list scanner.ErrorList
 		switch {
@@ -180,6 +204,8 @@ func (l *loader) Import(path string) (*types.Package, error) {
 	if len(d.files()) == 0 {
 		return nil, errors.New("no Go files (try go mod tidy)")
 	}
+	// A package that is being checked has no types yet: it imports itself
+	// over others.
 	p := l.check(path)
 	if p.types == nil {
 		return nil, errors.New("import cycle")
@@ -212,7 +238,8 @@ func (l *loader) check(path string) *pkg {
 	}
 	p.checking = true
 	cfg := types.Config{
-		Importer:         mappedImporter{l, r.ImportMap},
+		Importer: mappedImporter{l, r.ImportMap},
+		// Bodies may use what is not generated yet.
 		IgnoreFuncBodies: true,
 		FakeImportC:      true,
 		Error: func(err error) {
@@ -220,6 +247,8 @@ func (l *loader) check(path string) *pkg {
 			if !ok {
 				return
 			}
+			// The type checker tells a second position as an error
+			// of its own that begins with a tab.
 			if n := len(p.errors); n > 0 && strings.HasPrefix(e.Msg, "\t") {
 				p.errors[n-1].Msg += "\n" + e.Msg // more about the one before
 				return

@@ -16,6 +16,10 @@ const shapes = `a method is one of
 
 // A methodCheck checks one method of a service: its signature, then its
 // directives, which name parts of the messages.
+//
+// It reports the first thing that is wrong with the signature, since one
+// mistake there makes others; and then all that is wrong with the messages and
+// directives.
 type methodCheck struct {
 	*checker
 	full    string // Service.Method, for errors
@@ -59,9 +63,11 @@ func (mc *methodCheck) method() *method {
 	var okReq, okRes bool
 	mc.m.req, okReq = mc.message("request", req, mc.written.Params)
 	mc.m.res, okRes = mc.message("response", res, mc.written.Results)
+	// Both messages have been looked at, so that both are reported.
 	if !okReq || !okRes {
 		return nil
 	}
+	// A call has one encoding, for both directions.
 	if (mc.m.req.kind == protoMessage) != (mc.m.res.kind == protoMessage) {
 		mc.bad(mc.id.Pos(), "request and response must both be protobuf messages, or neither")
 		return nil
@@ -108,6 +114,7 @@ func (mc *methodCheck) request() (_ types.Type, ok bool) {
 		mc.bad(mc.param(0), "first parameter must be context.Context")
 		return nil, false
 	}
+	// What was meant is clear enough to say what to write.
 	for i := 1; i < ps.Len(); i++ {
 		t := ps.At(i).Type()
 		if isContext(t) {
@@ -120,6 +127,8 @@ func (mc *methodCheck) request() (_ types.Type, ok bool) {
 		}
 	}
 	switch ps.Len() {
+	// A method without a request could never get one without breaking its
+	// callers.
 	case 1:
 		mc.bad(mc.id.Pos(), "no request parameter: use an empty struct, so that fields can be added later")
 		return nil, false
@@ -145,6 +154,8 @@ func (mc *methodCheck) response() (_ types.Type, ok bool) {
 	case rs.Len() == 1 && isError(rs.At(0).Type()):
 		mc.bad(mc.id.Pos(), "no response: use an empty struct, so that fields can be added later")
 		return nil, false
+	// A single result is a sequence of responses, which has the error in
+	// it.
 	case rs.Len() == 1:
 		t, stream, ok := mc.sequence(rs.At(0).Type(), mc.result(0), "response")
 		mc.m.resStream = stream
@@ -152,6 +163,7 @@ func (mc *methodCheck) response() (_ types.Type, ok bool) {
 			mc.bad(mc.result(0), "last result must be error")
 		}
 		return t, ok && stream
+	// More than one result: the last is the error.
 	case !isError(rs.At(last).Type()):
 		mc.bad(mc.result(last), "last result must be error")
 		return nil, false
@@ -160,6 +172,8 @@ func (mc *methodCheck) response() (_ types.Type, ok bool) {
 		return nil, false
 	}
 	res := rs.At(0).Type()
+	// The error of a sequence comes last in it: a second one, before the
+	// sequence begins, would be one too many to look at.
 	if name, args := iterSeq(res); name != "" && len(args) > 0 {
 		mc.bad(mc.result(0), "a sequence tells its error itself: return iter.Seq2[%s, error] alone", mc.str(args[0]))
 		return nil, false
@@ -183,6 +197,7 @@ func (mc *methodCheck) sequence(t types.Type, p token.Pos, what string) (_ types
 	switch {
 	case name == "":
 		return t, false, true
+	// iter.Seq2[T] does not compile, but go/types still gives it a type.
 	case len(args) != map[string]int{"Seq": 1, "Seq2": 2}[name]:
 		return nil, false, false // the type checker has said so
 	case name == "Seq":
@@ -198,10 +213,14 @@ func (mc *methodCheck) sequence(t types.Type, p token.Pos, what string) (_ types
 // message checks that a type can be a whole message, and what it is made of.
 func (mc *methodCheck) message(what string, t types.Type, written *ast.FieldList) (message, bool) {
 	pos := mc.writtenAt(t, written)
+	// bad reports an error at the type. It returns what message returns
+	// then.
 	bad := func(format string, a ...any) (message, bool) {
 		mc.errorf(pos, "%s: %s type %s%s", mc.full, what, mc.str(t), fmt.Sprintf(format, a...))
 		return message{}, false
 	}
+	// A message is *M for a struct, U for a union, and *cbor.Raw for any
+	// item.
 	base, pointer := types.Unalias(t), false
 	if p, ok := base.(*types.Pointer); ok {
 		base, pointer = types.Unalias(p.Elem()), true
@@ -213,6 +232,7 @@ func (mc *methodCheck) message(what string, t types.Type, written *ast.FieldList
 		}
 		return bad(": want a pointer to a named struct, or a union, so that fields can be added later")
 	}
+	// Errors of a field have the way to it: S.M: request Req.Items: ...
 	in := site{pos: pos, path: mc.full + ": " + what + " " + mc.str(n)}
 	switch n.Underlying().(type) {
 	case *types.Interface:
@@ -233,10 +253,13 @@ func (mc *methodCheck) message(what string, t types.Type, written *ast.FieldList
 		switch {
 		case !pointer:
 			return bad(" is a struct: write *%s", mc.str(t))
+		// Before the question whether it is exported: a proto.Message
+		// is encoded by its own package.
 		case special(n) == specialProto:
 			return message{n, protoMessage, nil}, true
 		case !n.Obj().Exported():
 			return bad(" must be exported")
+		// A time.Time as a message could never get a second field.
 		case special(n) != "":
 			if by := embeddedForm(n); by != "" {
 				return bad(" has the methods of %s, which it embeds, and would be sent as that alone: give the field a name", by)
@@ -262,6 +285,8 @@ func (mc *methodCheck) writtenAt(t types.Type, fl *ast.FieldList) token.Pos {
 	if fl == nil {
 		return pos
 	}
+	// The first expression in the list that has the type: the message may
+	// be the element of a sequence.
 	ast.Inspect(fl, func(n ast.Node) bool {
 		e, ok := n.(ast.Expr)
 		if !ok || found {

@@ -6,18 +6,27 @@ import (
 	"time"
 )
 
+// This file is the model: what a checker has found in the sources, and an
+// emitter writes. Everything in it is valid, so that the emitter reports
+// nothing. Fields are not changed after the check.
+
 // A service is a marked interface.
 type service struct {
-	name    string // the Go interface
-	wire    string // package.Service
-	doc     string
-	file    string
-	pos     token.Pos
+	name string // the Go interface
+	wire string // package.Service
+	doc  string
+	file string
+	pos  token.Pos
+	// methods are in the order of the source, which the descriptor keeps.
 	methods []*method
-	errors  *union
+	// errors is the union of the service's typed errors, nil if it has
+	// none.
+	errors *union
 }
 
 // A method is one procedure.
+//
+// It has a name in Go, name, and one that is sent, wire.
 type method struct {
 	name, wire string
 	doc        string
@@ -26,6 +35,7 @@ type method struct {
 	resStream  bool
 	req, res   message
 
+	// What the directives say. The zero value means that none does.
 	idempotency string // "", "Idempotent", "NoSideEffects"
 	timeout     time.Duration
 	maxSize     int64
@@ -36,6 +46,7 @@ type method struct {
 	resume      *resume
 }
 
+// shape returns the shape as the generated code and the descriptor call it.
 func (m *method) shape() string {
 	switch {
 	case m.reqStream && m.resStream:
@@ -55,6 +66,7 @@ type message struct {
 	union *union // for unionMessage of this package
 }
 
+// A messageKind is the way in which a message is encoded.
 type messageKind int
 
 const (
@@ -63,6 +75,8 @@ const (
 	protoMessage                     // *T, a proto.Message
 	rawMessage                       // *cbor.Raw
 )
+
+// The following types are parts of the above.
 
 // A resume says how //rpcnet:resumable is done.
 type resume struct {
@@ -99,6 +113,9 @@ type variant struct {
 }
 
 // A field is one entry of a struct on the wire.
+//
+// A field of an embedded struct is a field of the struct around it: its path
+// has two names or more.
 type field struct {
 	path   string // Go selector below the struct, "Base.Name"
 	name   string // wire name

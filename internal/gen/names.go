@@ -24,6 +24,9 @@ func newClaims(s *source) *claims {
 // claim reserves a name of the package for what is generated. It reports one
 // that the package declares itself, or that something else has claimed; and the
 // latter once for two declarations, which may have several names in common.
+//
+// The position is that of the declaration for which the name is generated. It
+// is reported where it can be mended: at the name that the user chose.
 func (c *claims) claim(name, of string, pos token.Pos) {
 	if o := c.pkg.types.Scope().Lookup(name); o != nil {
 		c.errorf(o.Pos(), "%s is the name of what is generated for %s at %s: rename it", name, of, c.short(pos))
@@ -42,6 +45,8 @@ func (c *claims) claim(name, of string, pos token.Pos) {
 // service claims the names of what is generated for a service.
 func (c *claims) service(s *service) {
 	lower := lowerFirst(s.name)
+	// Exported names of a service, and the variables with its name in small
+	// letters.
 	for _, n := range []string{s.name + "Client", "New" + s.name + "Client", "Register" + s.name, "Unimplemented" + s.name,
 		s.name + "Funcs", s.name + "Name", s.name + "Descriptor", lower + "Schema"} {
 		c.claim(n, s.name, s.pos)
@@ -58,6 +63,9 @@ func (c *claims) service(s *service) {
 
 // members reports methods of a service that have the name of a member that is
 // generated for method m: of its client, or of its fake.
+//
+// A client has a method MStream for each method M with a stream, and a fake a
+// field MFunc for each method M.
 func (c *claims) members(s *service, m *method) {
 	for _, o := range s.methods {
 		if o.name == m.name+"Stream" && (m.reqStream || m.resStream) {
@@ -73,6 +81,8 @@ func (c *claims) members(s *service, m *method) {
 func (c *claims) union(u *union) {
 	name := u.obj.Name()
 	c.claim("Unknown"+name, name, u.pos)
+	// An unexported union has unexported functions, whose names give way by
+	// themselves: see newName.
 	if u.obj.Exported() {
 		c.claim("Append"+name+"CBOR", name, u.pos)
 		c.claim("Decode"+name+"CBOR", name, u.pos)

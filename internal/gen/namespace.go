@@ -19,6 +19,11 @@ type namespace struct {
 }
 
 // namespaces returns the namespaces of the definition files.
+//
+// The name of a function is append, or decode, the name of the type, and CBOR:
+// appendTokenCBOR. A type of another package has the name of that in front,
+// appendSharedAuditCBOR, and an instantiated one its arguments behind,
+// appendPageStringCBOR. A name that is taken gets a number.
 func (c *checker) namespaces() map[string]*namespace {
 	out := map[string]*namespace{}
 	shared := newNamespace("")
@@ -39,6 +44,8 @@ func newNamespace(suffix string) *namespace {
 // fn returns the middle of the names of the functions for t, appendXCBOR and
 // decodeXCBOR, and queues them.
 func (w *codecWriter) fn(t types.Type) string {
+	// Types are compared as text with full paths: instances of a generic
+	// type are not one object.
 	key := types.TypeString(t, nil)
 	names, here := w.names, true
 	if u := w.c.unions.byType[types.Unalias(t).(*types.Named).Obj()]; u != nil && !u.foreign {
@@ -49,6 +56,7 @@ func (w *codecWriter) fn(t types.Type) string {
 		n = w.newName(names, t)
 		names.byType[key] = n
 	}
+	// A union that another file declares has its functions there.
 	if here && !names.queued[key] {
 		names.queued[key] = true
 		w.queue = append(w.queue, t)
@@ -64,6 +72,7 @@ func (w *codecWriter) newName(names *namespace, t types.Type) string {
 		}
 		return p.Name()
 	}))
+	// All four names that are made of it must be free.
 	taken := func(n string) bool {
 		for _, space := range w.spaces {
 			for _, v := range space.byType {

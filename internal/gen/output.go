@@ -26,6 +26,8 @@ func (o *output) p(format string, a ...any) { fmt.Fprintf(o.body, format, a...) 
 
 // add appends what a template makes of data. Templates are constants of this
 // package, so that an error is a mistake in it.
+//
+// Text is written without care for its form: source formats the whole file.
 func (o *output) add(t *template.Template, data any) {
 	if err := t.Execute(o.body, data); err != nil {
 		panic(err)
@@ -35,6 +37,9 @@ func (o *output) add(t *template.Template, data any) {
 // parse parses the template of one construct. In templates a name is what the
 // view has for it, and {{.Rpcnet}}, {{.Cbor}} and the like are the names by which
 // the file imports packages.
+//
+// Templates have what belongs together in one place: a construct of the
+// generated code is one template, with its comment, as it will be read.
 func parse(text string) *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{"quote": strconv.Quote}).Parse(text))
 }
@@ -62,9 +67,13 @@ func (o *output) source() ([]byte, error) {
 func (o *output) importLines() (std, other []string) {
 	for p, name := range o.imports {
 		line := fmt.Sprintf("%q\n", p)
+		// The name is written only if it is another than a reader
+		// expects.
 		if name != path.Base(p) {
 			line = name + " " + line
 		}
+		// As gofmt groups them: a path with a dot in its first part is
+		// not of the standard library.
 		if first, _, _ := strings.Cut(p, "/"); strings.Contains(first, ".") {
 			other = append(other, line)
 		} else {
@@ -78,6 +87,12 @@ func (o *output) importLines() (std, other []string) {
 	slices.SortFunc(other, byPath)
 	return std, other
 }
+
+// A generated file is part of the user's package, so that its names meet
+// theirs. There are three sorts: the names of declarations, which claims
+// reserve; the names of imports, which this file chooses; and the names of
+// variables, which are fixed. A type of the package with the name of a variable
+// is refused by the checker, since it could not be written within the function.
 
 // locals are the variables of generated functions: imports get other names.
 var locals = strings.Fields("b c ctx d depth err f from impl in k m n name next ok old opts out req res s srv t u v x")
@@ -95,6 +110,8 @@ func (o *output) imp(path, name string) string {
 	if n, ok := o.imports[path]; ok {
 		return n
 	}
+	// A name is taken by another import, by what is generated, by a
+	// declaration of the package, and by Go itself.
 	taken := func(n string) bool {
 		for _, other := range o.imports {
 			if other == n {
@@ -148,6 +165,8 @@ func comment(doc string) string {
 		switch {
 		case line == "":
 			b.WriteString("//\n")
+		// A doc comment has its code behind a tab, with no space in
+		// front.
 		case strings.HasPrefix(line, "\t"): // code, to gofmt
 			b.WriteString("//" + line + "\n")
 		default:
@@ -167,6 +186,8 @@ func quote(s string) string {
 		case c == '"' || c == '\\':
 			b.WriteByte('\\')
 			b.WriteByte(c)
+		// Each byte by itself: the constants are CBOR, and
+		// strconv.Quote would read them as UTF-8.
 		case c < 0x20 || c >= 0x7f:
 			fmt.Fprintf(&b, `\x%02x`, c)
 		default:

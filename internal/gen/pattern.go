@@ -11,6 +11,9 @@ import (
 )
 
 // A pattern stands for packages of a main module: see go help packages.
+//
+// go list matches patterns itself, but only against what is there now.
+// -breaking needs them for folders of an old revision as well.
 type pattern struct {
 	root string // the folder that has them all
 	wild bool   // there is a ... in it
@@ -27,11 +30,15 @@ func (o Options) patterns() (out []pattern, err error) {
 		if path == "" {
 			continue
 		}
+		// As go help packages has it: ... stands for any string, and
+		// /... at the end for nothing as well.
 		re := strings.ReplaceAll(regexp.QuoteMeta(filepath.ToSlash(path)), `\.\.\.`, `.*`)
 		if rest, ok := strings.CutSuffix(re, "/.*"); ok {
 			re = rest + "(/.*)?"
 		}
 		p := pattern{root: path, re: regexp.MustCompile("^" + re + "$")}
+		// The root is the last folder in front of the wildcard: of
+		// ./a/b... it is ./a.
 		if before, _, ok := strings.Cut(path, "..."); ok {
 			p.root, p.wild = filepath.Dir(before+"x"), true
 		}
@@ -47,11 +54,14 @@ func (o Options) path(pattern string) (string, error) {
 		return "", err
 	}
 	switch first, _, _ := strings.Cut(filepath.ToSlash(pattern), "/"); {
+	// A path on disk, else an import path, which begins with that of a main
+	// module or stands for nothing here.
 	case filepath.IsAbs(pattern):
 		return filepath.Clean(pattern), nil
 	case first == "." || first == "..":
 		return filepath.Join(base, pattern), nil
 	}
+	// In a workspace there are several main modules.
 	cmd := exec.Command("go", "list", "-m", "-f", "{{.Path}}\t{{.Dir}}")
 	cmd.Dir = o.Dir
 	listed, err := cmd.Output()
@@ -73,6 +83,8 @@ func (p pattern) matches(dir string, files []string) bool {
 	if !p.re.MatchString(filepath.ToSlash(dir)) {
 		return false
 	}
+	// Each folder between the root and the package decides: what is below
+	// testdata is not meant either.
 	for ; len(dir) > len(p.root); dir = filepath.Dir(dir) {
 		if p.leavesOut(dir) || slices.Contains(files, filepath.Join(dir, "go.mod")) {
 			return false
@@ -84,6 +96,7 @@ func (p pattern) matches(dir string, files []string) bool {
 // leavesOut reports whether a wildcard passes over a folder below its root, and
 // what is in it.
 func (p pattern) leavesOut(dir string) bool {
+	// The rules of go list for wildcards.
 	name := filepath.Base(dir)
 	return dir != p.root && (name[0] == '.' || name[0] == '_' || name == "testdata" || name == "vendor" || exists(filepath.Join(dir, "go.mod")))
 }
@@ -92,6 +105,8 @@ func (p pattern) leavesOut(dir string) bool {
 // patterns with a wildcard stand for and go list leaves out, since there is no
 // file for this platform in them.
 func (o Options) unlisted(roots []*listed) (names []string, err error) {
+	// A pattern without a wildcard names a package: go list says itself if
+	// there is none.
 	o.Patterns = slices.DeleteFunc(slices.Clone(o.Patterns), func(s string) bool { return !strings.Contains(s, "...") })
 	patterns, err := o.patterns()
 	if err != nil {

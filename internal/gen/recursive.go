@@ -16,6 +16,9 @@ func (r *recursion) has(t types.Type) bool {
 	if known, ok := r.known[key]; ok {
 		return known
 	}
+	// The types within t, and within those, until t comes again or nothing
+	// new comes. seen keeps a cycle that does not lead to t from being
+	// walked forever.
 	found := false
 	seen := map[string]bool{}
 	var visit func(types.Type)
@@ -39,6 +42,9 @@ func (r *recursion) has(t types.Type) bool {
 func (r *recursion) contains(t types.Type) (out []types.Type) {
 	n := types.Unalias(t).(*types.Named)
 	if u := r.unions.byType[n.Obj()]; u != nil {
+		// The variants of a union of another package are encoded by
+		// that package, which counts for itself. They cannot lead back
+		// here: packages do not import each other.
 		if !u.foreign {
 			for _, v := range u.variants {
 				out = append(out, v.obj.Type())
@@ -46,6 +52,8 @@ func (r *recursion) contains(t types.Type) (out []types.Type) {
 		}
 		return out
 	}
+	// add goes through what has no function of its own: pointers, lists,
+	// maps, and named types of them.
 	var add func(types.Type)
 	add = func(t types.Type) {
 		t = types.Unalias(t)

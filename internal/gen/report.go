@@ -36,6 +36,7 @@ func (r *reporter) report(d Diag) {
 	if r.quiet > 0 {
 		return
 	}
+	// Two methods with one message lead to the same error in it.
 	if s := d.String(); !r.seen[s] {
 		r.seen[s] = true
 		r.diags = append(r.diags, d)

@@ -10,6 +10,10 @@ const defaultResumeField = "ResumeFrom"
 // resumable resolves //rpcnet:resumable FIELD [from=FIELD] [accepted=FIELD]: the
 // responses are numbered by a field, and a request can say from which number on
 // it wants them. It returns nil after an error.
+//
+// A client that loses its worker in the middle of the responses asks another
+// one, with a copy of the request from which the responses that it has are left
+// out. For that the generated code has three functions, see resumeTemplate.
 func (mc *methodCheck) resumable(d directive) *resume {
 	name, from, accepted, ok := mc.resumeFields(d)
 	if !ok {
@@ -31,6 +35,9 @@ func (mc *methodCheck) resumable(d directive) *resume {
 
 // resumeFields reads the argument of the directive: the names of three fields.
 func (mc *methodCheck) resumeFields(d directive) (name, from, accepted string, ok bool) {
+	// The options are taken from the end: what is left must be one name.
+	// Anything else, also an option that is misspelt, makes it more than
+	// one.
 	args := strings.Fields(d.arg)
 	named := map[string]string{"from": defaultResumeField, "accepted": ""}
 	for ; len(args) > 1; args = args[:len(args)-1] {
@@ -50,6 +57,7 @@ func (mc *methodCheck) resumeFields(d directive) (name, from, accepted string, o
 // resumeFrom resolves the field of the request.
 func (mc *methodCheck) resumeFrom(r *resume, d directive, from string) bool {
 	req := mc.m.req
+	// Of a union only one variant could have the field.
 	if req.kind != structMessage {
 		mc.errorf(d.pos, "%s: //rpcnet:resumable: the request %s cannot say where to resume: it has no field %s", mc.full, mc.str(req.typ), from)
 		return false
@@ -69,6 +77,8 @@ func (mc *methodCheck) resumeFrom(r *resume, d directive, from string) bool {
 // variant has it; the others have no number, and are not sent again.
 func (mc *methodCheck) resumeSequence(r *resume, d directive) bool {
 	name, res := r.goName, mc.m.res
+	// Numbers go up from any start, so that 0 can stand for "from the
+	// beginning".
 	unsigned := func(f *field, owner string) bool {
 		if !isUnsigned(f.typ) {
 			mc.errorf(d.pos, "%s: //rpcnet:resumable %s: field %s.%s must be an unsigned integer, got %s", mc.full, name, owner, name, mc.str(f.typ))
@@ -83,6 +93,8 @@ func (mc *methodCheck) resumeSequence(r *resume, d directive) bool {
 		}
 		return unsigned(r.seq, mc.str(res.typ))
 	case unionMessage:
+		// A variant without the field, such as a notice, is not
+		// counted.
 		for _, v := range res.union.variants {
 			f := mc.fieldOf(v.obj.Type(), name)
 			if f == nil {
@@ -112,6 +124,8 @@ func (mc *methodCheck) resumeAccepted(r *resume, d directive, name string) bool 
 		return false
 	}
 	if list, ok := r.accepted.typ.Underlying().(*types.Slice); ok {
+		// A list of the responses themselves, for a union that is a
+		// list of the interface.
 		elem := list.Elem()
 		if types.Identical(elem, res.typ) {
 			return true
@@ -122,6 +136,8 @@ func (mc *methodCheck) resumeAccepted(r *resume, d directive, name string) bool 
 		if res.kind == structMessage && types.Identical(elem, res.typ) {
 			return true
 		}
+		// Only variants with a number are kept: others were not
+		// confirmed by one.
 		for _, v := range r.sequence {
 			if types.Identical(elem, v.obj.Type()) {
 				r.acceptedVariant = v

@@ -1,6 +1,9 @@
 package gen
 
 // A resumeView is what resumeTemplate sees of a resumable method.
+//
+// Of the methods with a union as their response, only the variants that have
+// the field are numbered.
 type resumeView struct {
 	*methodView
 	r *resume
@@ -54,6 +57,9 @@ func (v *resumeView) Keep(kept string) keepView {
 }
 
 // A keepView is a response that is appended to a field, as a pointer or a value.
+//
+// The address of a variable of the loop would be that of the next response as
+// well, so that a pointer is taken of a copy.
 type keepView struct {
 	Field, Value string
 	Pointers     bool

@@ -17,6 +17,10 @@ import (
 type services = map[string]*schema.Schema
 
 // descriptors returns the descriptors in a generated file.
+//
+// A generated file is not parsed as Go: one of an old revision may be of an old
+// form, or a merge conflict. The descriptor is a raw string, in which there is
+// no backquote.
 func descriptors(src []byte) (services, error) {
 	out := services{}
 	for rest := string(src); ; {
@@ -46,6 +50,8 @@ func unread(dir string, read []File) (services, error) {
 	}
 	out := services{}
 	for _, name := range names {
+		// Without a definition it is an orphan, which the run removes:
+		// its service is gone.
 		if !exists(defName(name)) || slices.ContainsFunc(read, func(f File) bool { return f.Name == name }) {
 			continue
 		}
@@ -76,6 +82,9 @@ func atRevision(dir, rev string) (services, map[string]string, error) {
 		if !isGen(name) {
 			continue
 		}
+		// A path with ./ in front is relative to the folder where git
+		// runs, which may be one further up if the package's folder is
+		// gone.
 		from, path := existing(name)
 		src, err := git(from, "show", rev+":./"+path)
 		if err != nil {
@@ -106,6 +115,8 @@ func foldersAt(o Options, rev string) (map[string]bool, error) {
 			return nil, err
 		}
 		for _, f := range files {
+			// The patterns are applied as go list would: what is in
+			// testdata, or another module, is not meant.
 			if dir := filepath.Dir(f); isGen(f) && p.matches(dir, files) {
 				out[dir] = true
 			}
@@ -118,6 +129,7 @@ func foldersAt(o Options, rev string) (map[string]bool, error) {
 // The folder need not exist now.
 func filesAt(dir, rev string, recursive bool) ([]string, error) {
 	from, path := existing(dir)
+	// -z keeps names with spaces and other letters as they are.
 	args := []string{"ls-tree", "--name-only", "-z", rev, "./"}
 	if path != "." {
 		args[4] += path + "/"
@@ -141,6 +153,7 @@ func filesAt(dir, rev string, recursive bool) ([]string, error) {
 // existing splits a path into the longest part of it that is a folder, and the
 // rest with slashes.
 func existing(path string) (dir, rest string) {
+	// The root always exists, so that the loop has an end.
 	for dir = path; ; dir = filepath.Dir(dir) {
 		if fi, err := os.Stat(dir); err == nil && fi.IsDir() || dir == filepath.Dir(dir) {
 			rest, _ = filepath.Rel(dir, path)
@@ -149,6 +162,8 @@ func existing(path string) (dir, rest string) {
 	}
 }
 
+// git runs git in a folder and returns what it prints. The error has what it
+// says.
 func git(dir string, args ...string) ([]byte, error) {
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir

@@ -6,6 +6,17 @@ import (
 )
 
 // A serviceWriter writes everything of a service but the codecs.
+//
+// For a service S it writes, in this order:
+//
+//	const SName, SMProcedure   // names that are sent
+//	var sMSpec                 // what the runtime has to know of each method
+//	type SClient               // calls a remote S
+//	func RegisterS             // serves an S
+//	type UnimplementedS        // to embed
+//	type SFuncs                // a fake made of functions
+//	var sErrors                // how typed errors travel, if it has any
+//	const SDescriptor          // all of it in JSON
 type serviceWriter struct {
 	*codecWriter
 	s       *service
@@ -51,6 +62,9 @@ func (w *serviceWriter) Methods() []*methodView { return w.methods }
 // Descriptor is the descriptor in JSON.
 func (w *serviceWriter) Descriptor() string { return w.d.descriptor(w.s) }
 
+// constantsTemplate writes the names of the service, and the version of the
+// format. That is a use of a constant, so that a module without it does not
+// compile the file.
 var constantsTemplate = parse(`
 // An error here means that this file is not of the format of the rpcnet module:
 // run go generate, or update the module if it is the older one.
@@ -69,6 +83,8 @@ const (
 var {{.Lower}}Schema = {{.Schema}}.Lazy({{.Name}}Descriptor)
 `)
 
+// descriptorTemplate writes the descriptor, which is parsed when the first
+// message is converted to or from JSON.
 var descriptorTemplate = parse(`
 // {{.Name}}Descriptor describes [{{.Name}}] and its messages in JSON, for programs
 // that do not have the Go types: see package schema.
@@ -78,6 +94,8 @@ const {{.Name}}Descriptor = ` + "`{{.Descriptor}}`" + `
 // specName is the variable with the specification of a method.
 func (s *service) specName(m *method) string { return lowerFirst(s.name) + m.name + "Spec" }
 
+// specsTemplate writes the specifications of the methods: variables that are made
+// once, when the program starts.
 var specsTemplate = parse(`
 var (
 	{{- range .Methods}}
@@ -127,9 +145,13 @@ var (
 
 // codecOf returns the expression of the codec of a message, a rpcnet.Message.
 func (w *serviceWriter) codecOf(m message) string {
+	// kind is the function of package stub that makes the codec of two
+	// functions.
 	codec := func(kind, enc, dec, ref string) string {
 		return fmt.Sprintf("%s.%s(%s, %s, %sSchema(%q))", w.Stub(), kind, enc, dec, w.Lower(), ref)
 	}
+	// A struct and a union have generated functions, a protobuf message its
+	// own, and any item the methods of package cbor.
 	switch m.kind {
 	case structMessage:
 		return codec("StructMessage", w.appendFn(m.typ), w.decodeFn(m.typ), w.d.refs.of(m.typ))
@@ -149,6 +171,7 @@ func (w *serviceWriter) routeKey(f *field) string {
 	switch {
 	case b.Info()&types.IsString != 0:
 		return "string(" + x + ")"
+	// Formatting is a conversion first: the type may have a name.
 	case b.Info()&types.IsUnsigned != 0:
 		return w.imp("strconv", "strconv") + ".FormatUint(uint64(" + x + "), 10)"
 	}

@@ -82,9 +82,14 @@ func docText(s string) string { return strings.TrimSpace(s) }
 
 // read collects the declarations of a file and reports directives that are
 // attached to nothing.
+//
+// A directive belongs to the declaration right below it. All comments are
+// looked at, so that one that stands anywhere else is not passed over in
+// silence.
 func (s *source) read(f *ast.File) {
 	name := s.fset.Position(f.Package).Filename
 	s.builds[name] = buildLine(f)
+	// Only definition files are given a generated one.
 	if isDef(name) {
 		s.defs = append(s.defs, name)
 	}
@@ -93,6 +98,7 @@ func (s *source) read(f *ast.File) {
 		for _, g := range t.docs {
 			attached[g] = true
 		}
+		// A declaration that is not valid has no object.
 		obj, _ := s.pkg.info.Defs[t.spec.Name].(*types.TypeName)
 		if obj == nil { // the type checker has said why
 			continue
@@ -117,6 +123,7 @@ func (s *source) read(f *ast.File) {
 		if attached[g] {
 			continue
 		}
+		// All are allowed here, since what is wrong is the place.
 		for _, d := range s.directives(allDirectives, g) {
 			s.errorf(d.pos, "//rpcnet:%s is not attached to %s: put it in the doc comment, with no blank line before the declaration", d.name, attachment(d.name))
 		}
@@ -148,6 +155,8 @@ func (s *source) decl(obj *types.TypeName) *decl {
 // fieldDoc returns the comment of a struct field of the package: that above it,
 // else that behind it.
 func (s *source) fieldDoc(at token.Pos) string {
+	// They are collected once for all fields. The descriptor has the
+	// position of a field only.
 	if s.comments == nil {
 		s.comments = map[token.Pos]string{}
 		for _, d := range s.decls {
@@ -170,6 +179,9 @@ func (s *source) fieldDoc(at token.Pos) string {
 func (s *source) build(path string) string { return cmp.Or(s.builds[path], platformSuffix(path)) }
 
 // str writes a type as the package does.
+//
+// It is for messages to people, and for names in descriptors, which are the
+// same text.
 func (s *source) str(t types.Type) string {
 	return types.TypeString(t, func(p *types.Package) string {
 		if p == s.pkg.types {
@@ -186,6 +198,7 @@ func (s *source) canName(t types.Type) bool {
 		return true
 	case *types.Named:
 		p := t.Obj().Pkg()
+		// The arguments of an instantiated type must be named as well.
 		return (p == nil || p == s.pkg.types || t.Obj().Exported() && mayImport(s.pkg.path, p.Path())) &&
 			!slices.ContainsFunc(slices.Collect(t.TypeArgs().Types()), func(a types.Type) bool { return !s.canName(a) })
 	case *types.Pointer:
@@ -203,6 +216,8 @@ func (s *source) canName(t types.Type) bool {
 // mayImport reports whether a package may import another, which it may not if
 // that is internal elsewhere.
 func mayImport(from, path string) bool {
+	// The rule of the go command: what is below internal may be imported
+	// below the parent of internal.
 	i := strings.LastIndex("/"+path+"/", "/internal/")
 	if i < 0 {
 		return true

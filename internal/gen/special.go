@@ -18,7 +18,11 @@ const (
 )
 
 // special returns the special treatment of a type, or "".
+//
+// The order decides for a type that could be several: a time.Time is time,
+// though it has MarshalText as well.
 func special(t types.Type) specialKind {
+	// A union may require the methods of encoding, and stays a union.
 	n, ok := types.Unalias(t).(*types.Named)
 	if !ok || types.IsInterface(n) {
 		return ""
@@ -33,6 +37,8 @@ func special(t types.Type) specialKind {
 	switch {
 	case isStruct && isProto(n):
 		return specialProto
+	// Both directions, or none: a type that can only be written would not
+	// come back.
 	case implements(n, textMarshaler) && implements(n, textUnmarshaler):
 		return specialText
 	case implements(n, binaryMarshaler) && implements(n, binaryUnmarshaler):
@@ -48,8 +54,10 @@ func embeddedForm(n *types.Named) string {
 	if !ok {
 		return ""
 	}
+	// The method that gives the struct its form.
 	name := map[specialKind]string{specialProto: "ProtoReflect", specialText: "MarshalText", specialBinary: "MarshalBinary"}[special(n)]
 	o, index, _ := types.LookupFieldOrMethod(types.NewPointer(n), true, n.Obj().Pkg(), name)
+	// A path of one step is a method of the struct itself.
 	if _, ok := o.(*types.Func); !ok || len(index) < 2 {
 		return ""
 	}
@@ -70,6 +78,9 @@ func isDuration(t types.Type) bool {
 }
 
 // isProto reports whether *n is a proto.Message.
+//
+// The method is known by its result, so that the generator does not depend on
+// protobuf.
 func isProto(n *types.Named) bool {
 	o, _, _ := types.LookupFieldOrMethod(types.NewPointer(n), true, nil, "ProtoReflect")
 	f, ok := o.(*types.Func)
@@ -99,6 +110,7 @@ var (
 	errorType = types.Universe.Lookup("error").Type()
 )
 
+// oneMethod returns an interface with one method.
 func oneMethod(name string, params []types.Type, results ...types.Type) *types.Interface {
 	tuple := func(ts []types.Type) *types.Tuple {
 		var vs []*types.Var
@@ -114,6 +126,7 @@ func oneMethod(name string, params []types.Type, results ...types.Type) *types.I
 
 // implements reports whether *n has the method of it.
 func implements(n types.Type, it *types.Interface) bool {
+	// The pointer has all methods: fields and elements are addressable.
 	return types.Implements(types.NewPointer(n), it)
 }
 

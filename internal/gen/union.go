@@ -8,6 +8,10 @@ import (
 )
 
 // A unionSet holds the unions that a package declares or uses.
+//
+// A union is a sealed interface: it has an unexported method, so that only
+// types of its package can implement it, and its variants are the structs there
+// that do.
 type unionSet struct {
 	*source
 	byType map[*types.TypeName]*union // of this package and others; nil for what is none
@@ -33,6 +37,7 @@ func (us *unionSet) add(d *decl) {
 		return
 	}
 	u := &union{obj: d.obj, isError: mark == "errors", file: d.file, pos: d.spec.Name.Pos(), doc: d.doc}
+	// The name is sent for error unions only, with each detail of a status.
 	u.wire = us.wireName(d.ds, "name", d.obj.Name(), wireNameRE)
 	u.variants = us.variants(d.obj, func(tn *types.TypeName) []directive {
 		if d := us.decl(tn); d != nil {
@@ -60,6 +65,7 @@ func (us *unionSet) marksFit(d *decl, mark string) bool {
 		}
 		return true
 	}
+	// A union is found by its type: a name would be sent nowhere.
 	us.noArgument(m)
 	if n, ok := find(d.ds, "name"); ok {
 		us.errorf(n.pos, "//rpcnet:name: the name of union %s is never sent; it is for services, methods, error unions and variants", name)
@@ -75,12 +81,16 @@ func (us *unionSet) isSealedInterface(d *decl, mark string) bool {
 	switch {
 	case !ok:
 		us.errorf(pos, "//rpcnet:%s %s: want an interface, got %s", mark, name, kindOf(d.obj.Type()))
+	// A codec is generated for a type and not for a family of them.
 	case d.spec.TypeParams != nil:
 		us.errorf(pos, "//rpcnet:%s %s: a union cannot have type parameters", mark, name)
 	case d.obj.IsAlias():
 		us.errorf(pos, "//rpcnet:%s %s: it is an alias: mark the type itself", mark, name)
+	// The marker method is what makes the list of variants complete.
 	case !sealed(it):
 		us.errorf(pos, "//rpcnet:%s %s: not sealed: add an unexported marker method, e.g. is%s(), so that every variant is in this package", mark, name, name)
+	// A conversion to the union could not be written where a variable hides
+	// its name.
 	case isLocalName(name):
 		us.errorf(pos, "//rpcnet:%s %s: it has the name of a variable in generated code: rename it", mark, name)
 	case mark == "errors" && !types.Implements(it, errorInterface):
@@ -117,6 +127,7 @@ func (us *unionSet) hasMarkersOnly(d *decl, mark string) bool {
 			us.errorf(m.Pos(), "//rpcnet:%s %s: method %s: a union has marker methods only, without parameters and results, so that Unknown%s can have them", mark, name, m.Name(), name)
 			return false
 		}
+		// A struct cannot have a field and a method of one name.
 		if m.Name() == "Name" || m.Name() == "Raw" {
 			us.errorf(m.Pos(), "//rpcnet:%s %s: method %s: Unknown%s has a field of that name: rename it", mark, name, m.Name(), name)
 			return false
@@ -134,10 +145,14 @@ func (us *unionSet) checkVariants(u *union, mark string) {
 	}
 	wires := map[string]*variant{}
 	for _, v := range u.variants {
+		// Two types can have one name in snake_case: HTTPError and
+		// HttpError.
 		if o := wires[v.wire]; o != nil {
 			us.errorf(v.pos, "variant name %q of %s already used by %s at %s; set another with //rpcnet:name", v.wire, name, o.obj.Name(), us.short(o.pos))
 		}
 		wires[v.wire] = v
+		// The codec of the union is in the file of the union, and names
+		// all variants.
 		build := us.build(us.fset.Position(v.pos).Filename)
 		if build != "" && build != us.build(u.file) {
 			us.errorf(v.pos, "variant %s of %s: its file has a build constraint (%s) that the file of %s has not: move it there, or give both files the same //go:build line", v.obj.Name(), name, build, name)
@@ -153,6 +168,7 @@ func (us *unionSet) hasVariant(obj *types.TypeName) bool {
 			return true
 		}
 	}
+	// The variants of a union with an error were not all found.
 	for _, broken := range us.broken {
 		if broken {
 			return true
@@ -167,6 +183,9 @@ func (us *unionSet) variants(obj *types.TypeName, ds func(*types.TypeName) []dir
 	it, scope := obj.Type().Underlying().(*types.Interface), obj.Pkg().Scope()
 	for _, n := range scope.Names() {
 		tn, ok := scope.Lookup(n).(*types.TypeName)
+		// The type checker has read the package without what is
+		// generated. An Unknown that is there all the same is a user's,
+		// and reported as one.
 		if !ok || tn.IsAlias() || tn == obj || n == "Unknown"+obj.Name() {
 			continue
 		}
@@ -174,6 +193,7 @@ func (us *unionSet) variants(obj *types.TypeName, ds func(*types.TypeName) []dir
 		if !ok || types.IsInterface(named) {
 			continue
 		}
+		// A method with a pointer receiver makes only *T a variant.
 		value, ptr := types.Implements(named, it), types.Implements(types.NewPointer(named), it)
 		if !value && !ptr {
 			continue
@@ -202,6 +222,9 @@ func (us *unionSet) variants(obj *types.TypeName, ds func(*types.TypeName) []dir
 // of returns the union that an interface is, or nil. A union of another package
 // is found by the directive in that package's source; its codec is what was, or
 // will be, generated there.
+//
+// It is nil as well for an interface that is not marked. The caller says so,
+// since it knows what the type is used for.
 func (us *unionSet) of(n *types.Named) *union {
 	obj := n.Obj()
 	if u, ok := us.byType[obj]; ok {
@@ -210,6 +233,7 @@ func (us *unionSet) of(n *types.Named) *union {
 	if obj.Pkg() == nil || obj.Pkg() == us.pkg.types {
 		return nil
 	}
+	// Also nil is remembered: the source is not read again.
 	us.byType[obj] = us.foreign(obj)
 	return us.byType[obj]
 }
@@ -218,6 +242,7 @@ func (us *unionSet) of(n *types.Named) *union {
 // not part of the export data, so that its definition files are parsed.
 func (us *unionSet) foreign(obj *types.TypeName) *union {
 	listed := us.l.byPath[obj.Pkg().Path()]
+	// A package without a definition file has no union.
 	if listed == nil || !slices.ContainsFunc(listed.files(), isDef) || !types.IsInterface(obj.Type()) {
 		return nil
 	}

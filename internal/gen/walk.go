@@ -35,8 +35,13 @@ func newWalker(s *source, unions *unionSet) *walker {
 }
 
 // walk validates t and everything reachable from it.
+//
+// An error has the way from the method to the type, as in S.M: request
+// Req.Items.Price, and the position of the last field on it that is in this
+// package.
 func (w *walker) walk(t types.Type, s site) {
 	switch u := types.Unalias(t).(type) {
+	// An alias is what it stands for.
 	case *types.Named:
 		w.named(u, s)
 	case *types.Pointer:
@@ -55,11 +60,14 @@ func (w *walker) walk(t types.Type, s site) {
 		case u.Kind() == types.Uintptr, u.Kind() == types.UnsafePointer, u.Info()&types.IsComplex != 0:
 			w.errorf(s.pos, "%s: type %s has no wire form", s.path, w.str(t))
 		}
+	// These three have no values that could be sent.
 	case *types.Chan:
 		w.errorf(s.pos, "%s: type %s has no wire form; streams are parameters and results of methods, not fields", s.path, w.str(t))
 	case *types.Signature:
 		w.errorf(s.pos, "%s: type %s has no wire form", s.path, w.str(t))
 	case *types.Interface:
+		// any could be everything: the receiver would not know what to
+		// decode.
 		if u.Empty() {
 			w.errorf(s.pos, "%s: type any has no wire form: use a union, or cbor.Raw", s.path)
 		} else {
@@ -73,6 +81,7 @@ func (w *walker) walk(t types.Type, s site) {
 // pointer validates a pointer, which is an optional value: null, or the value.
 // Two in a row would have two values for one null.
 func (w *walker) pointer(t types.Type, u *types.Pointer, s site) {
+	// Null would stand for either of the two pointers.
 	if _, ok := types.Unalias(u.Elem()).Underlying().(*types.Pointer); ok {
 		w.errorf(s.pos, "%s: pointer to pointer %s has no wire form", s.path, w.str(t))
 		return
@@ -86,6 +95,8 @@ func (w *walker) pointer(t types.Type, u *types.Pointer, s site) {
 
 // mapOf validates a map. Its keys are what JSON can have as a name.
 func (w *walker) mapOf(u *types.Map, s site) {
+	// Floats and booleans are not, since their text in JSON is not one for
+	// each value.
 	b, ok := u.Key().Underlying().(*types.Basic)
 	if !ok || b.Info()&(types.IsString|types.IsInteger) == 0 || b.Kind() == types.Uintptr {
 		w.errorf(s.pos, "%s: map key %s: want a string or an integer type", s.path, w.str(u.Key()))
@@ -127,6 +138,7 @@ func (w *walker) canUse(n *types.Named, s site) bool {
 	p := n.Obj().Pkg()
 	local := p == nil || p == w.pkg.types
 	switch {
+	// See locals.
 	case p == w.pkg.types && isLocalName(n.Obj().Name()):
 		w.errorf(s.pos, "%s: type %s has the name of a variable in generated code: rename it", s.path, n.Obj().Name())
 	case !local && !n.Obj().Exported():
@@ -147,17 +159,22 @@ func (w *walker) canUse(n *types.Named, s site) bool {
 func (w *walker) iface(n *types.Named, u *types.Interface, s site) {
 	un := w.unions.of(n)
 	switch {
+	// error is an interface without a mark: the message says what is meant
+	// instead.
 	case isError(n):
 		w.errorf(s.pos, "%s: error has no wire form: use string, or return it as the method's error", s.path)
 	case w.unions.broken[n.Obj()]:
 	case un != nil && un.isError && un.foreign:
 		w.errorf(s.pos, "%s: error union %s of another package cannot be a field", s.path, w.str(n))
+	// A union of this package is walked by the checker, with its variants.
 	case un != nil:
 		if un.foreign {
 			w.walked[types.TypeString(n, nil)] = true
 		}
 	case u.Empty():
 		w.errorf(s.pos, "%s: type any has no wire form: use a union, or cbor.Raw", s.path)
+	// An interface of another package may have a mark in a file that is not
+	// read.
 	case n.Obj().Pkg() != nil && n.Obj().Pkg() != w.pkg.types:
 		w.errorf(s.pos, "%s: interface %s is not marked //rpcnet:union in a *%s file of its package", s.path, w.str(n), defSuffix)
 	default:
