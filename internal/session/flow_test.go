@@ -460,3 +460,43 @@ func TestLoneCallerWaitsInTheMidstOfALargeFrame(t *testing.T) {
 		})
 	}
 }
+
+// A drainsOnOpen is a handler whose session drains while an OPEN is being handled.
+type drainsOnOpen struct {
+	*handler
+	drain func()
+}
+
+func (h drainsOnOpen) Procedure(procedure string) session.ProcedureInfo {
+	h.drain()
+	return h.handler.Procedure(procedure)
+}
+
+// A call that the server takes is waited for, also if the server begins to drain
+// while it takes the call.
+func TestACallThatBeginsWithTheDrainIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	var server *session.Session
+	drained := make(chan (<-chan struct{}), 1)
+	release := make(chan struct{})
+	h := drainsOnOpen{handlers(), func() { drained <- server.Drain() }}
+	h.serve["hold"] = func(st *session.Stream) {
+		<-release
+		finish(st, wire.Status{})
+	}
+	s, p := serve(t, session.Config{Handler: h})
+	server = s // before the first OPEN
+	p.send(wire.TypeOpen, wire.FlagEnd, 1, open(1, "hold", nil))
+	idle := <-drained
+	p.sync()
+	select {
+	case <-idle:
+		t.Error("the session is drained while a handler runs")
+	default:
+	}
+	close(release)
+	if st := p.status(1); st.Code != 0 {
+		t.Errorf("%+v", st)
+	}
+	<-idle
+}

@@ -160,3 +160,10 @@ func (st *Stream) unlockMessage() {
 	}
 	st.unlockWake()
 }
+
+// Header returns the metadata that came before the first message, encoded.
+func (st *Stream) Header() []byte {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.in.header
+}

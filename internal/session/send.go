@@ -95,3 +95,12 @@ func (st *Stream) signal(end bool) error {
 	}
 	return err
 }
+
+// SendHeader sends metadata ahead of the first message. It does not wait.
+func (st *Stream) SendHeader(metadata []byte) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.end.done { // under mu: later the id is another call's
+		st.s.out.control(wire.MakeHeader(wire.TypeHeader, 0, st.id, len(metadata)), metadata)
+	}
+}

@@ -162,6 +162,10 @@ func (st *Stream) recycle() {
 	st.s.streams.put(st)
 }
 
+// Pooled reports whether the stream is used again after Finish; then all its
+// requests have come and Recv does not wait.
+func (st *Stream) Pooled() bool { return st.pooled }
+
 // disownLocked drops what a stream in the pool need not keep.
 func (st *Stream) disownLocked() {
 	if cap(st.in.queue.b) > bulk || cap(st.recv.b) > bulk {
