@@ -181,6 +181,38 @@ func TestSendersWaitForCreditAndRoom(t *testing.T) {
 				b.Errorf("%d are in the line", n)
 			}
 		}},
+		"and so if it gives up at the moment it is woken": {0, func(b *senderBench) {
+			for range 20 { // it sees either first
+				for _, s := range []string{"a", "b"} {
+					b.give(s, cost-b.stream(s).credit)
+					b.ask(s, 100)
+				}
+				close(b.done["a"])
+				b.o.addCredit(nil, cost)
+				synctest.Wait()
+				if n := len(b.served); n == 0 || b.served[n-1] != "a" && b.served[n-1] != "b" {
+					b.Fatalf("served %q: the credit is lost", b.served)
+				}
+				b.o.stop(b.stream("b"), io.EOF)
+				synctest.Wait()
+				b.stream("b").reset(true, 0)
+				b.served = nil
+			}
+		}},
+		"a large part does not pass one that can go on": {1 << 30, func(b *senderBench) {
+			first := b.stream("first")
+			b.give("first", 1<<20)
+			b.give("second", 1<<20)
+			first.wake, first.waits = make(chan struct{}, 1), true
+			first.want, first.room = part+wire.FrameCost, roomBulk
+			b.o.waiters = []*sending{first} // it has not been woken yet
+			b.ask("second", part)
+			b.want()
+			if len(first.wake) != 1 || b.o.blocked() != 1 {
+				b.Error("the first was not woken, or the second does not wait")
+			}
+			b.o.close(io.EOF)
+		}},
 		"a stream that is stopped fails, now and later": {0, func(b *senderBench) {
 			b.ask("a", 100)
 			b.o.stop(b.stream("a"), io.EOF)

@@ -49,6 +49,19 @@ func TestADrainingSessionWaitsForItsStreams(t *testing.T) {
 	}
 }
 
+// A stream that is refused was counted for a moment, in which the drain found the
+// session not idle: whoever was refused looks again.
+func TestARefusedStreamDoesNotKeepTheSessionFromIdle(t *testing.T) {
+	t.Parallel()
+	l := newLifetime()
+	l.inflight.Store(1) // another's begin, before it looks at draining
+	l.drain(func() {})
+	l.inflight.Store(0)
+	if _, ok := l.begin(); ok || !isClosed(l.idle) {
+		t.Errorf("begun %t, idle %t", ok, isClosed(l.idle))
+	}
+}
+
 // Streams that begin while the session starts to drain are either refused or
 // waited for.
 func TestDrainAndBeginAtTheSameTime(t *testing.T) {
