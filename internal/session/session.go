@@ -9,8 +9,8 @@
 // each other: its lifetime, the ids of its streams and the table that finds
 // them, its memory, the ticker with the keepalive, the sender, the receiver and
 // the role of reading. A [Stream] is made of what has come, of how its receiver
-// waits and walks through it, of its sending side and of its end. The call itself is
-// in caller.go and serve.go, and what moves bytes in loops.go.
+// waits and walks through it, of its sending side and of its end. The call itself, on
+// both sides, is in call.go, and what moves bytes in loops.go.
 //
 // # Goroutines
 //
