@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
@@ -23,7 +24,7 @@ type CallOptions struct {
 	// server's interceptors find it in [ServerCall.Priority], to shed load by.
 	Priority int8
 	// Encoding is the encoding of the messages. Default: the contract's.
-	Encoding Encoding
+	Encoding codegen.Encoding
 	// WaitForReady lets a call wait for a connection, as long as its context
 	// allows. Without it a call fails with CodeUnavailable while there is none. A
 	// unary call that a draining server refused, so that no handler saw it, is sent

@@ -2,9 +2,11 @@ package rpcnet
 
 import (
 	"context"
-	"errors"
 	"io"
 	"slices"
+
+	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
 // A Client makes calls over a [Transport]. Generated clients hold one. It comes
@@ -65,27 +67,15 @@ func (c *Client) Unary(ctx context.Context, spec *Spec, req, res any) error {
 		return err
 	}
 	defer s.Close()
-	if err := SendOne(s, req); err != nil {
+	if err := codegen.SendOne(s, req); err != nil {
 		return err
 	}
-	return RecvOne(s, res)
+	return recvOne(s, res)
 }
 
-// SendOne sends the single request of a unary or feed call and ends the
-// requests. It is no error that the call has ended: Recv has the reason.
-func SendOne(s ClientStream, req any) error {
-	if err := s.Send(req); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if err := s.CloseSend(); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	return nil
-}
-
-// RecvOne receives the single response of a unary or upload call into res, a
-// pointer, and the end after it.
-func RecvOne(s ClientStream, res any) error {
+// recvOne receives the single response of a call into res, a pointer, and the end
+// after it.
+func recvOne(s hook.Receiver, res any) error {
 	if err := s.Recv(res); err != nil {
 		if err == io.EOF {
 			return NewError(CodeInternal, "the call ended without a response")
@@ -101,6 +91,8 @@ func RecvOne(s ClientStream, res any) error {
 	}
 	return nil
 }
+
+func init() { hook.RecvOne = recvOne }
 
 // CallRaw makes a unary call without a contract: bytes in, bytes out. The
 // result belongs to the caller; in is not kept.

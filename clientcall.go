@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
@@ -33,7 +34,7 @@ func request(ctx context.Context, r *session.Request, spec *Spec, opts *CallOpti
 	r.MaxReceive, r.LimitSetBy = sizeLimit(size), sizeSetBy(spec, opts)
 	if opts != &noCallOptions {
 		r.Attempt, r.Priority = uint8(min(max(opts.Attempt, 0), 255)), opts.Priority
-		if opts.Encoding != CBOR {
+		if opts.Encoding != codegen.EncodingCBOR {
 			r.Encoding = byte(opts.Encoding)
 		}
 		if h := opts.metadata(); len(h) > 0 {
@@ -176,7 +177,7 @@ func (c *Conn) callRaw(ctx context.Context, procedure string, in []byte) ([]byte
 func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
 	rec, opts := callOptions(ctx)
 	enc := spec.Request.Encoding
-	if opts.Encoding != CBOR {
+	if opts.Encoding != codegen.EncodingCBOR {
 		enc = opts.Encoding
 	}
 	if err := checkEncoding(spec, enc); err != nil {
@@ -205,7 +206,7 @@ func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
 	return decodeResponse(spec, enc, p, res, opts)
 }
 
-func decodeResponse(spec *Spec, enc Encoding, p []byte, res any, opts *CallOptions) error {
+func decodeResponse(spec *Spec, enc codegen.Encoding, p []byte, res any, opts *CallOptions) error {
 	if err := decodeMessage(spec, &spec.Response, enc, p, res, callLimits(spec, opts)); err != nil {
 		return Errorf(CodeInternal, "response: %v", err).WithCause(err)
 	}
@@ -244,7 +245,7 @@ func (c *Conn) newStream(ctx context.Context, spec *Spec, rec *record, opts *Cal
 	cs := &clientStream{ctx: ctx, spec: spec, opts: opts, rec: rec, cancel: cancel}
 	var r session.Request
 	if _, err = request(ctx, &r, spec, opts); err == nil {
-		cs.encoding, cs.maxSize = Encoding(r.Encoding), r.MaxReceive
+		cs.encoding, cs.maxSize = codegen.Encoding(r.Encoding), r.MaxReceive
 		err = checkEncoding(spec, cs.encoding)
 	}
 	if err == nil {
@@ -274,7 +275,7 @@ type clientStream struct {
 	spec     *Spec
 	opts     *CallOptions
 	rec      *record
-	encoding Encoding
+	encoding codegen.Encoding
 	maxSize  int
 	begun    time.Time
 	cancel   context.CancelFunc // nil: ctx is the caller's
@@ -297,7 +298,7 @@ func (c *clientStream) Send(msg any) error {
 	if n := len(b.b); n > c.maxSize {
 		return localError(c.ctx, session.TooLarge(n, c.maxSize, sizeSetBy(c.spec, c.opts)))
 	}
-	return c.sendError(c.st.Send(b.b, c.spec.Shape&Upload == 0, nil))
+	return c.sendError(c.st.Send(b.b, !c.spec.Shape.ClientStreams(), nil))
 }
 
 // sendError turns an error of sending into the caller's.

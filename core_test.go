@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/rpctest"
@@ -49,9 +50,9 @@ func TestErrorValues(t *testing.T) {
 	if rpcnet.NewError(rpcnet.CodeAborted, "").Error() != "Aborted" || rpcnet.Code(99).String() != "Code(99)" {
 		t.Error("texts")
 	}
-	d := &rpcnet.Detail{Name: "n", Data: make([]byte, 3)}
+	d := &codegen.Detail{Name: "n", Data: make([]byte, 3)}
 	full := e.WithCause(cause).WithDetail(d).WithUnprocessed()
-	var got *rpcnet.Detail
+	var got *codegen.Detail
 	if !errors.Is(full, cause) || !errors.As(full, &got) || got != d || !full.Unprocessed() || d.Error() != "detail n of 3 bytes" {
 		t.Errorf("%#v", full)
 	}
@@ -78,10 +79,10 @@ func (coded) Code() rpcnet.Code { return rpcnet.CodeDataLoss }
 
 func TestNames(t *testing.T) {
 	t.Parallel()
-	if s := fmt.Sprint(rpcnet.Unary, rpcnet.Upload, rpcnet.Feed, rpcnet.Bidi); s != "unary upload feed bidi" {
+	if s := fmt.Sprint(codegen.ShapeUnary, codegen.ShapeClientStream, codegen.ShapeServerStream, codegen.ShapeBidi); s != "unary client stream server stream bidi" {
 		t.Error(s)
 	}
-	if s := fmt.Sprint(rpcnet.CBOR, rpcnet.JSON, rpcnet.Proto, rpcnet.Encoding(9)); s != "cbor json proto unknown" {
+	if s := fmt.Sprint(codegen.EncodingCBOR, codegen.EncodingJSON, codegen.EncodingProto, codegen.Encoding(9)); s != "cbor json proto Encoding(9)" {
 		t.Error(s)
 	}
 }
@@ -91,7 +92,7 @@ type tooBig struct{ Limit uint64 }
 func (e *tooBig) Error() string   { return fmt.Sprintf("over %d", e.Limit) }
 func (*tooBig) Code() rpcnet.Code { return rpcnet.CodeOutOfRange }
 
-var failures = &rpcnet.ErrorUnion{
+var failures = &codegen.ErrorUnion{
 	Name: "test.Failure",
 	Append: func(dst []byte, err error) ([]byte, bool) {
 		var e *tooBig
@@ -130,7 +131,7 @@ func TestDeclaredErrorsCross(t *testing.T) {
 	}
 	// A caller that does not know the union sees a detail.
 	err := rpcnet.NewClient(tr, nil).Unary(within(t), &rpcnet.Spec{Procedure: "fail"}, []byte{}, new([]byte))
-	var d *rpcnet.Detail
+	var d *codegen.Detail
 	if !errors.As(err, &d) || d.Name != "test.Failure" {
 		t.Errorf("%v", err)
 	}
@@ -153,7 +154,7 @@ func (jsonNumber) AppendCBOR(dst, json []byte) ([]byte, error) {
 	return append(dst, json[0]-'0'), nil
 }
 
-func number(json rpcnet.Transcoder) rpcnet.Message {
+func number(json codegen.Transcoder) codegen.Message {
 	return stub.StructMessage(
 		func(b cbor.Buffer, n *uint64) (cbor.Buffer, error) { return b.AppendUint(*n), nil },
 		func(d *cbor.Decoder, n *uint64) { *n = d.Uint64() }, json)
@@ -164,7 +165,7 @@ func TestEncodings(t *testing.T) {
 	t.Parallel()
 	m := number(jsonNumber{})
 	spec := &rpcnet.Spec{Procedure: "next", Request: m, Response: m}
-	feed := &rpcnet.Spec{Procedure: "next feed", Shape: rpcnet.Feed, Request: m, Response: m}
+	feed := &rpcnet.Spec{Procedure: "next feed", Shape: codegen.ShapeServerStream, Request: m, Response: m}
 	next := func(_ context.Context, _ *rpcnet.Spec, st rpcnet.ServerStream) error {
 		var n uint64
 		if err := st.Recv(&n); err != nil {
@@ -178,7 +179,7 @@ func TestEncodings(t *testing.T) {
 	tr := rpcnet.InProcess(srv)
 	defer tr.Close()
 	c := rpcnet.NewClient(tr, nil)
-	for _, e := range []rpcnet.Encoding{rpcnet.CBOR, rpcnet.JSON} {
+	for _, e := range []codegen.Encoding{codegen.EncodingCBOR, codegen.EncodingJSON} {
 		for _, spec := range []*rpcnet.Spec{spec, feed} {
 			ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Encoding: e})
 			in, out := uint64(7), uint64(0)
@@ -187,13 +188,13 @@ func TestEncodings(t *testing.T) {
 			}
 			in = 9 // 10 is no digit
 			err := c.Unary(ctx, spec, &in, &out)
-			if e == rpcnet.JSON {
+			if e == codegen.EncodingJSON {
 				wantCode(t, err, rpcnet.CodeInternal)
 			} else if err != nil || out != 10 {
 				t.Error(out, err)
 			}
 			in = 10
-			if err := c.Unary(ctx, spec, &in, &out); e == rpcnet.JSON {
+			if err := c.Unary(ctx, spec, &in, &out); e == codegen.EncodingJSON {
 				wantCode(t, err, rpcnet.CodeInvalidArgument)
 			}
 		}
@@ -215,7 +216,7 @@ func TestEncodings(t *testing.T) {
 func TestTypedLoops(t *testing.T) {
 	t.Parallel()
 	m := number(nil)
-	feed := &rpcnet.Spec{Procedure: "feed", Shape: rpcnet.Feed, Request: m, Response: m}
+	feed := &rpcnet.Spec{Procedure: "feed", Shape: codegen.ShapeServerStream, Request: m, Response: m}
 	gone := make(chan error, 1)
 	srv := rpcnet.NewServer(nil)
 	srv.Register(rpcnet.Method{Spec: feed, Handler: func(ctx context.Context, _ *rpcnet.Spec, st rpcnet.ServerStream) error {

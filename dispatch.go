@@ -29,7 +29,7 @@ func (d *dispatcher) Procedure(procedure string) session.ProcedureInfo {
 	if e == nil {
 		return session.ProcedureInfo{MaxReceive: codegen.DefaultMaxMessageSize, LimitSetBy: setByNothing}
 	}
-	return session.ProcedureInfo{Entry: e, MaxReceive: e.maxSize, LimitSetBy: e.sizeSetBy(), Inline: e.spec.Inline, Private: e.spec.Shape&Feed == 0}
+	return session.ProcedureInfo{Entry: e, MaxReceive: e.maxSize, LimitSetBy: e.sizeSetBy(), Inline: e.spec.Inline, Private: !e.spec.Shape.ServerStreams()}
 }
 
 // Serve implements [session.Handler]. The frames between here and a handler
@@ -82,7 +82,7 @@ func (d *dispatcher) begin(st *session.Stream, e *entry) *ServerCall {
 	}
 	c.host, c.entry = d.host, e
 	c.deadline, c.attempt, c.priority = st.Deadline, st.Attempt, st.Priority
-	c.stream.st, c.stream.encoding, c.stream.whole = st, Encoding(st.Encoding), st.Pooled()
+	c.stream.st, c.stream.encoding, c.stream.whole = st, codegen.Encoding(st.Encoding), st.Pooled()
 	if cause := st.OnCancel((*callContext)(c)); cause != nil {
 		c.cancel(cause)
 	}
@@ -185,7 +185,7 @@ func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
 		defer b.put()
 		c.stream.response = nil
 		out, has = b.b, err == nil
-	} else if err == nil && !has && c.entry.spec.Shape&Feed == 0 {
+	} else if err == nil && !has && !c.entry.spec.Shape.ServerStreams() {
 		err = NewError(CodeInternal, "the handler returned without a response")
 	}
 	if err == nil && trailerErr != nil {

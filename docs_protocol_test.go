@@ -18,7 +18,7 @@ func TestProtocolPageHasTheProcedures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	declared := regexp.MustCompile(`(\w+)\s*= &rpcnet\.Spec\{\s*Procedure:\s*"(/[^"]+)"`)
+	declared := regexp.MustCompile(`(\w+)\s*= &(?:rpcnet|codegen)\.Spec\{\s*Procedure:\s*"(/[^"]+)"`)
 	guarded := regexp.MustCompile(`Spec: (\w+),.*Role: rpcnet\.Role(\w+)`)
 	procedures, roles := map[string]string{}, map[string]string{}
 	for _, dir := range []string{"cluster", "workers", "director", "internal"} {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/budget"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
@@ -368,6 +369,6 @@ func (ep *Endpoint) sessionConfig() session.Config {
 	return session.Config{
 		MaxStreams: ep.cfg.MaxConcurrentStreams, KeepaliveIdle: ep.cfg.KeepaliveIdle, KeepaliveTimeout: ep.cfg.KeepaliveTimeout,
 		WriteTimeout: ep.cfg.WriteTimeout, SessionBuffer: ep.cfg.sessionBuffer(),
-		Encodings: 1<<CBOR | 1<<JSON | 1<<Proto,
+		Encodings: 1<<codegen.EncodingCBOR | 1<<codegen.EncodingJSON | 1<<codegen.EncodingProto,
 	}
 }

@@ -108,7 +108,7 @@ func (e *Error) WithCause(err error) *Error {
 
 // WithDetail returns a copy of e that carries d to the caller, where
 // [errors.As] finds it. d is a variant of the error union the contract declares
-// (rpcnet:errors), or a [*Detail]; anything else stays in this process. A detail
+// (rpcnet:errors), or a *codegen.Detail; anything else stays in this process. A detail
 // is at most 64 KiB.
 func (e *Error) WithDetail(d error) *Error {
 	c := *e
@@ -136,18 +136,6 @@ func (e *Error) WithUnprocessed() *Error {
 	c.unprocessed = true
 	return &c
 }
-
-// A Detail is a detail of an [Error] as it travels. A caller finds one in
-// place of a typed error when its contract does not declare the type.
-type Detail struct {
-	// Name says what the data is: for an error union its wire name.
-	Name string
-	// Data is encoded as the name's owner says, for unions CBOR.
-	Data []byte
-}
-
-// Error returns the name and the size.
-func (d *Detail) Error() string { return fmt.Sprintf("detail %s of %d bytes", d.Name, len(d.Data)) }
 
 // CodeOf returns the code of the first [*Error] in err's tree; for an error
 // with a method Code() Code that one's; [CodeCanceled] and

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 // devCredentials makes what "rpcnet certs" makes on disk.
@@ -88,7 +89,7 @@ func ExampleServer_HandleStream() {
 	t := rpcnet.InProcess(srv)
 	defer t.Close()
 
-	st, err := t.NewStream(context.Background(), &rpcnet.Spec{Procedure: "shout", Shape: rpcnet.Bidi})
+	st, err := t.NewStream(context.Background(), &rpcnet.Spec{Procedure: "shout", Shape: codegen.ShapeBidi})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -206,7 +207,7 @@ func ExampleEndpoint_Shutdown() {
 	}
 	defer conn.Close()
 	// Serve may not have begun: try until the stream's first message is there.
-	spec := &rpcnet.Spec{Procedure: "ticks", Shape: rpcnet.Feed}
+	spec := &rpcnet.Spec{Procedure: "ticks", Shape: codegen.ShapeServerStream}
 	var tick []byte
 	var st rpcnet.ClientStream
 	for {
@@ -237,14 +238,14 @@ func ExampleError_WithDetail() {
 	srv := rpcnet.NewServer(nil)
 	srv.Handle("buy", func(context.Context, []byte) ([]byte, error) {
 		return nil, rpcnet.NewError(rpcnet.CodeFailedPrecondition, "out of stock").
-			WithDetail(&rpcnet.Detail{Name: "shop.v1.Alternative", Data: []byte("a red one")}).
+			WithDetail(&codegen.Detail{Name: "shop.v1.Alternative", Data: []byte("a red one")}).
 			WithCause(errors.New("row 7 of the stock table is locked")) // stays here
 	})
 	t := rpcnet.InProcess(srv)
 	defer t.Close()
 	_, err := rpcnet.CallRaw(context.Background(), t, "buy", nil)
 	fmt.Println(err)
-	var d *rpcnet.Detail
+	var d *codegen.Detail
 	if errors.As(err, &d) {
 		fmt.Println(d.Name, string(d.Data))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
@@ -25,7 +26,7 @@ func InProcess(srv *Server) *Conn {
 	d := &dispatcher{host: new(host), lines: lines, find: srv.lookup, outer: func(*entry) ServerFunc { return nil }}
 	served := make(chan *session.Session)
 	go func() {
-		cfg := session.Config{Handler: d, Pool: pool, KeepaliveIdle: -1, Encodings: 1<<CBOR | 1<<JSON | 1<<Proto}
+		cfg := session.Config{Handler: d, Pool: pool, KeepaliveIdle: -1, Encodings: 1<<codegen.EncodingCBOR | 1<<codegen.EncodingJSON | 1<<codegen.EncodingProto}
 		// A pipe inside the process does not fail.
 		s, _ := session.New(far, cfg, settingsTimeout, func(s *session.Session) { d.host.draining = s.Drained() })
 		served <- s

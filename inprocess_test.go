@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 func localServer() *rpcnet.Server {
@@ -97,7 +98,7 @@ func TestDeadlinesAreKeptToTheTick(t *testing.T) {
 			for _, lone := range []bool{true, false} {
 				ctx, cancel := context.WithTimeout(context.Background(), d)
 				if !lone { // with company, somebody else reads
-					st, err := tr.NewStream(context.Background(), &rpcnet.Spec{Procedure: "talk", Shape: rpcnet.Bidi})
+					st, err := tr.NewStream(context.Background(), &rpcnet.Spec{Procedure: "talk", Shape: codegen.ShapeBidi})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -120,7 +121,7 @@ func TestDeadlinesAreKeptToTheTick(t *testing.T) {
 func TestCloseFailsCallsAndIsIdempotent(t *testing.T) {
 	t.Parallel()
 	tr := rpcnet.InProcess(localServer())
-	st, err := tr.NewStream(context.Background(), &rpcnet.Spec{Procedure: "talk", Shape: rpcnet.Bidi})
+	st, err := tr.NewStream(context.Background(), &rpcnet.Spec{Procedure: "talk", Shape: codegen.ShapeBidi})
 	if err != nil {
 		t.Fatal(err)
 	}

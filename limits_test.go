@@ -11,6 +11,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -80,7 +81,7 @@ func deepSheet(levels int) *sheet {
 
 // sheetSpec is a method that takes a sheet and returns as many rows and as many
 // levels.
-func sheetSpec(shape rpcnet.Shape) *rpcnet.Spec {
+func sheetSpec(shape codegen.Shape) *rpcnet.Spec {
 	m := stub.StructMessage(appendSheet, decodeSheet, nil)
 	return &rpcnet.Spec{Procedure: "/x.S/M", Shape: shape, Request: m, Response: m}
 }
@@ -151,7 +152,7 @@ func client(tr rpcnet.Transport, call *rpcnet.CallOptions) *rpcnet.Client {
 	return rpcnet.NewClient(tr, &rpcnet.ClientConfig{Call: *call})
 }
 
-func (c *limitCase) run(t *testing.T, shape rpcnet.Shape, overTLS bool) error {
+func (c *limitCase) run(t *testing.T, shape codegen.Shape, overTLS bool) error {
 	spec := sheetSpec(shape)
 	served := *spec
 	if c.spec != nil {
@@ -182,7 +183,7 @@ func (c *limitCase) run(t *testing.T, shape rpcnet.Shape, overTLS bool) error {
 		ctx = c.ctx(ctx)
 	}
 	cl := client(tr, c.client)
-	if shape == rpcnet.Unary {
+	if shape == codegen.ShapeUnary {
 		return cl.Unary(ctx, spec, c.send, new(sheet))
 	}
 	s, err := cl.NewStream(ctx, spec)
@@ -199,7 +200,7 @@ func (c *limitCase) run(t *testing.T, shape rpcnet.Shape, overTLS bool) error {
 func TestFieldEveryLimitNamesWhatSetsIt(t *testing.T) {
 	t.Parallel()
 	for name, c := range limitCases() {
-		for _, shape := range []rpcnet.Shape{rpcnet.Unary, rpcnet.Bidi} {
+		for _, shape := range []codegen.Shape{codegen.ShapeUnary, codegen.ShapeBidi} {
 			for _, overTLS := range []bool{false, true} {
 				t.Run(name+", "+shape.String(), func(t *testing.T) {
 					err := c.run(t, shape, overTLS)
@@ -275,7 +276,7 @@ func TestFieldFixedLimitsSayWhatIsRight(t *testing.T) {
 // TestFieldSparseMessagesArrive: 5000 rows that are nearly empty.
 func TestFieldSparseMessagesArrive(t *testing.T) {
 	t.Parallel()
-	for _, shape := range []rpcnet.Shape{rpcnet.Unary, rpcnet.Bidi} {
+	for _, shape := range []codegen.Shape{codegen.ShapeUnary, codegen.ShapeBidi} {
 		if err := (&limitCase{send: rows(5000), answer: rows(5000)}).run(t, shape, true); err != nil {
 			t.Errorf("%v: %v", shape, err)
 		}

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -90,7 +91,7 @@ func numbered(i int) []byte {
 	return append(bytes.Repeat([]byte{byte(i)}, i%3000), byte(i>>8), byte(i))
 }
 
-func bidi(name string) *rpcnet.Spec { return &rpcnet.Spec{Procedure: name, Shape: rpcnet.Bidi} }
+func bidi(name string) *rpcnet.Spec { return &rpcnet.Spec{Procedure: name, Shape: codegen.ShapeBidi} }
 
 func open(t testing.TB, ctx context.Context, tr rpcnet.Transport, name string) rpcnet.ClientStream {
 	t.Helper()

@@ -29,13 +29,13 @@ func (b *buffer) put() {
 
 var decoders = sync.Pool{New: func() any { return new(cbor.Decoder) }}
 
-// raw reports whether m carries bytes as they are.
-func (m *Message) raw() bool { return m.Append == nil }
+// isRaw reports whether m carries bytes as they are.
+func isRaw(m *codegen.Message) bool { return m.Append == nil }
 
 // appendMessage appends the encoding of msg, which a peer takes that decodes
 // with limits l, or with the defaults if those are wider.
-func appendMessage(dst []byte, spec *Spec, m *Message, enc Encoding, msg any, l messageLimits) ([]byte, error) {
-	if m.raw() {
+func appendMessage(dst []byte, spec *Spec, m *codegen.Message, enc codegen.Encoding, msg any, l messageLimits) ([]byte, error) {
+	if isRaw(m) {
 		switch msg := msg.(type) {
 		case []byte:
 			return append(dst, msg...), nil
@@ -45,19 +45,19 @@ func appendMessage(dst []byte, spec *Spec, m *Message, enc Encoding, msg any, l 
 		return dst, fmt.Errorf("a raw procedure sends []byte or *[]byte, not %T", msg)
 	}
 	if enc == m.Encoding {
-		return m.appendFitting(dst, spec, msg, l)
+		return appendFitting(m, dst, spec, msg, l)
 	}
 	b := getBuffer()
 	defer b.put()
 	var err error
-	if b.b, err = m.appendFitting(b.b, spec, msg, l); err != nil {
+	if b.b, err = appendFitting(m, b.b, spec, msg, l); err != nil {
 		return dst, err
 	}
 	return m.JSON.AppendJSON(dst, b.b)
 }
 
 // appendFitting is appendMessage in the encoding of m.
-func (m *Message) appendFitting(dst []byte, spec *Spec, msg any, l messageLimits) ([]byte, error) {
+func appendFitting(m *codegen.Message, dst []byte, spec *Spec, msg any, l messageLimits) ([]byte, error) {
 	out, err := m.Append(dst, msg)
 	if err != nil || m.Fits == nil {
 		return out, err
@@ -84,8 +84,8 @@ func notBytes(msg any) error {
 }
 
 // decodeMessage decodes p into msg, a pointer. It keeps nothing of p.
-func decodeMessage(spec *Spec, m *Message, enc Encoding, p []byte, msg any, limits messageLimits) error {
-	if m.raw() {
+func decodeMessage(spec *Spec, m *codegen.Message, enc codegen.Encoding, p []byte, msg any, limits messageLimits) error {
+	if isRaw(m) {
 		return decodeRaw(p, msg)
 	}
 	if enc != m.Encoding {
@@ -109,19 +109,19 @@ func decodeMessage(spec *Spec, m *Message, enc Encoding, p []byte, msg any, limi
 	return nil
 }
 
-// speaks reports whether m can be encoded so.
-func (m *Message) speaks(enc Encoding) bool {
-	return m.raw() && enc == CBOR || !m.raw() && (enc == m.Encoding || enc == JSON && m.JSON != nil)
+// speaks reports whether m can have the encoding.
+func speaks(m *codegen.Message, enc codegen.Encoding) bool {
+	return isRaw(m) && enc == codegen.EncodingCBOR || !isRaw(m) && (enc == m.Encoding || enc == codegen.EncodingJSON && m.JSON != nil)
 }
 
 // checkEncoding says which encodings a procedure speaks if enc is none of them.
-func checkEncoding(spec *Spec, enc Encoding) error {
-	if spec.Request.speaks(enc) && spec.Response.speaks(enc) {
+func checkEncoding(spec *Spec, enc codegen.Encoding) error {
+	if speaks(&spec.Request, enc) && speaks(&spec.Response, enc) {
 		return nil
 	}
 	var names []string
-	for _, e := range [...]Encoding{CBOR, JSON, Proto} {
-		if spec.Request.speaks(e) && spec.Response.speaks(e) {
+	for _, e := range [...]codegen.Encoding{codegen.EncodingCBOR, codegen.EncodingJSON, codegen.EncodingProto} {
+		if speaks(&spec.Request, e) && speaks(&spec.Response, e) {
 			names = append(names, e.String())
 		}
 	}

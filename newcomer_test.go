@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
@@ -105,7 +106,7 @@ func TestFieldNilResponseIsALoggedError(t *testing.T) {
 	t.Parallel()
 	var log lockedBuffer
 	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	spec := sheetSpec(rpcnet.Unary)
+	spec := sheetSpec(codegen.ShapeUnary)
 	srv.Register(rpcnet.Method{Spec: spec, Handler: stub.HandleUnary(func(context.Context, *sheet) (*sheet, error) { return nil, nil }, stub.NewPointer[sheet])})
 	p := rpcnet.InProcess(srv)
 	defer p.Close()

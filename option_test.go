@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
@@ -55,7 +56,7 @@ var optionTests = map[string]func(*testing.T){
 	},
 	"CallOptions.Encoding": func(t *testing.T) {
 		conn := rpctest.Dial(t, rpctest.Serve(t, echoServer(nil), nil).Addr().String(), nil)
-		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Encoding: rpcnet.JSON})
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Encoding: codegen.EncodingJSON})
 		_, err := rpcnet.CallRaw(ctx, conn, "echo", nil)
 		wantCode(t, err, rpcnet.CodeUnimplemented)
 	},

@@ -10,6 +10,7 @@ import (
 	"weak"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -27,7 +28,7 @@ func (e badUnwrap) Error() string   { return "bad unwrap" }
 func (e badUnwrap) Unwrap() error   { panic("in Unwrap") }
 
 // badUnion finds a badCode, and panics over a badUnwrap.
-var badUnion = &rpcnet.ErrorUnion{
+var badUnion = &codegen.ErrorUnion{
 	Name: "test.Bad",
 	Append: func(dst []byte, err error) ([]byte, bool) {
 		var e badCode
@@ -47,15 +48,15 @@ func TestErrorsThatPanicCostTheirCallOnly(t *testing.T) {
 			t.Parallel()
 			var out logs
 			srv := echoServer(&rpcnet.ServerConfig{ErrorText: true, Logger: out.logger()})
-			method := func(procedure string, shape rpcnet.Shape, inline bool) {
+			method := func(procedure string, shape codegen.Shape, inline bool) {
 				srv.Register(rpcnet.Method{
 					Spec:    &rpcnet.Spec{Procedure: procedure, Shape: shape, Inline: inline, Errors: badUnion},
 					Handler: func(context.Context, *rpcnet.Spec, rpcnet.ServerStream) error { return fail },
 				})
 			}
-			method("unary", rpcnet.Unary, false)
-			method("inline", rpcnet.Unary, true)
-			method("stream", rpcnet.Bidi, false)
+			method("unary", codegen.ShapeUnary, false)
+			method("inline", codegen.ShapeUnary, true)
+			method("stream", codegen.ShapeBidi, false)
 			srv.Handle("raw", func(context.Context, []byte) ([]byte, error) { return []byte("dropped"), fail })
 			conn := rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 			lines := 0

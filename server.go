@@ -94,7 +94,7 @@ func (s *Server) Handle(procedure string, h RawHandler) {
 // *[]byte, Send []byte. It panics as [Server.Register] does.
 func (s *Server) HandleStream(procedure string, h func(ctx context.Context, st ServerStream) error) {
 	s.Register(Method{
-		Spec:    &Spec{Procedure: procedure, Shape: Bidi},
+		Spec:    &Spec{Procedure: procedure, Shape: codegen.ShapeBidi},
 		Handler: func(ctx context.Context, _ *Spec, st ServerStream) error { return h(ctx, st) },
 	})
 }

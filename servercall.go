@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
@@ -114,9 +115,9 @@ func (c *ServerCall) SetTrailer(key string, values ...string) {
 // A serverStream is the stream of one call. Handlers see it as a ServerStream.
 type serverStream struct {
 	st       *session.Stream
-	encoding Encoding
+	encoding codegen.Encoding
 	whole    bool    // all requests have come; st is used again after the call
-	response *buffer // the single response of a unary or upload call
+	response *buffer // the single response of a unary or client stream call
 	sent     bool
 }
 
@@ -184,7 +185,7 @@ func (c *callStream) recvError(err error) error {
 
 func (c *callStream) decode(p []byte, msg any) error {
 	m := &c.entry.spec.Request
-	if m.raw() {
+	if isRaw(m) {
 		return decodeRaw(p, msg)
 	}
 	if err := decodeMessage(c.entry.spec, m, c.stream.encoding, p, msg, c.entry.limits); err != nil {
@@ -210,7 +211,7 @@ func (c *callStream) Send(msg any) error {
 		b.put()
 		return localError(context.Background(), session.TooLarge(n, c.entry.maxSize, c.entry.sizeSetBy()))
 	}
-	if spec.Shape&Feed == 0 {
+	if !spec.Shape.ServerStreams() {
 		if c.stream.response != nil {
 			b.put()
 			return NewError(CodeInternal, "more than one response to a "+spec.Shape.String()+" call")

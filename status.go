@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
@@ -24,7 +25,7 @@ func statusOf(err error, spec *Spec, showText bool) (st wire.Status, hidden erro
 	case isError && !e.remote:
 		st.Code, st.Message, st.Unprocessed = byte(e.code), e.message, e.unprocessed
 		for _, d := range e.details {
-			var raw *Detail
+			var raw *codegen.Detail
 			if errors.As(d, &raw) {
 				st.Details = append(st.Details, wire.Detail{Name: raw.Name, Data: raw.Data})
 			}
@@ -51,7 +52,7 @@ func statusOf(err error, spec *Spec, showText bool) (st wire.Status, hidden erro
 }
 
 // decodeVariant returns the variant of an error union, nil if data is none.
-func decodeVariant(u *ErrorUnion, data []byte) error {
+func decodeVariant(u *codegen.ErrorUnion, data []byte) error {
 	var d cbor.Decoder
 	d.Reset(data, cbor.Limits{})
 	if v := u.Decode(&d); v != nil && d.Finish() == nil {
@@ -80,7 +81,7 @@ func errorOf(st *wire.Status, spec *Spec) error {
 				continue
 			}
 		}
-		e.details = append(e.details, &Detail{d.Name, d.Data})
+		e.details = append(e.details, &codegen.Detail{Name: d.Name, Data: d.Data})
 	}
 	return e
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/bench/internal/echo"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 const rpcnetModule = "github.com/rpcnet-go/rpcnet"
@@ -105,8 +106,8 @@ func rawTalk(_ context.Context, s rpcnet.ServerStream) error {
 }
 
 var (
-	rawFeedSpec = &rpcnet.Spec{Procedure: "feed", Shape: rpcnet.Feed}
-	rawTalkSpec = &rpcnet.Spec{Procedure: "talk", Shape: rpcnet.Bidi}
+	rawFeedSpec = &rpcnet.Spec{Procedure: "feed", Shape: codegen.ShapeServerStream}
+	rawTalkSpec = &rpcnet.Spec{Procedure: "talk", Shape: codegen.ShapeBidi}
 )
 
 // A rawConn is a conn of rpcnetRaw.

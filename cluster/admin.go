@@ -13,15 +13,16 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 // The admin service is served by every node, to administrators (rpcnet.RoleAdmin):
 // it only reads. Messages are JSON in raw bytes, so that any
 // client can use it without a contract.
 var (
-	adminMembersSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Admin/Members", Idempotency: rpcnet.NoSideEffects,
+	adminMembersSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Admin/Members", Idempotency: codegen.IdempotencyNoSideEffects,
 		Doc: "Members returns the node's view of the cluster as JSON."}
-	adminEventsSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Admin/Events", Shape: rpcnet.Feed, Idempotency: rpcnet.NoSideEffects,
+	adminEventsSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Admin/Events", Shape: codegen.ShapeServerStream, Idempotency: codegen.IdempotencyNoSideEffects,
 		Doc: "Events returns the members as they are and then every change, one JSON object a message."}
 )
 

@@ -24,6 +24,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
@@ -93,7 +94,7 @@ func TestAttack06EventsThatNobodyReads(t *testing.T) {
 	h, _ := attacked(t, cluster.Config{})
 	before := heap()
 	const sessions, each, changes = 10, 150, 600
-	spec := &rpcnet.Spec{Procedure: "/cluster.v1.Admin/Events", Shape: rpcnet.Feed}
+	spec := &rpcnet.Spec{Procedure: "/cluster.v1.Admin/Events", Shape: codegen.ShapeServerStream}
 	reader := listen(t, "127.0.0.1:0")
 	streams := 0
 	for range sessions {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
 	"github.com/rpcnet-go/rpcnet/internal/load"
@@ -241,7 +242,7 @@ func TestAttackedDirectorsAndWorkersShutDown(t *testing.T) {
 	m := newMallory(t, d)
 	conn := m.connect(w.addr)
 	for range 50 { // 4 run, the others wait
-		s, err := conn.NewStream(t.Context(), &rpcnet.Spec{Procedure: "flood", Shape: rpcnet.Bidi})
+		s, err := conn.NewStream(t.Context(), &rpcnet.Spec{Procedure: "flood", Shape: codegen.ShapeBidi})
 		if err != nil {
 			t.Fatal(err)
 		}

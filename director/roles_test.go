@@ -8,6 +8,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
 	"github.com/rpcnet-go/rpcnet/workers"
@@ -122,7 +123,7 @@ func (a *trial) watches(t *testing.T) bool {
 		return false
 	}
 	defer conn.Close()
-	s, err := conn.NewStream(t.Context(), &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Watch", Shape: rpcnet.Feed})
+	s, err := conn.NewStream(t.Context(), &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Watch", Shape: codegen.ShapeServerStream})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/workers"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
@@ -259,7 +260,7 @@ func TestAttack10ForeignHandsOnTheHeartbeat(t *testing.T) {
 // message, or its error.
 func watching(t testing.TB, conn *rpcnet.Conn, procedure string, hello []byte) (rpcnet.ClientStream, error) {
 	t.Helper()
-	s, err := conn.NewStream(t.Context(), &rpcnet.Spec{Procedure: procedure, Shape: rpcnet.Feed})
+	s, err := conn.NewStream(t.Context(), &rpcnet.Spec{Procedure: procedure, Shape: codegen.ShapeServerStream})
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/faults"
 	"github.com/rpcnet-go/rpcnet/workers"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
@@ -154,7 +155,7 @@ func TestALargeResponseDoesNotHoldUpHeartbeats(t *testing.T) {
 	t.Parallel()
 	d := startRouting(t, workers.RegistryConfig{Phi: workers.PhiConfig{SuspectPause: 3 * time.Second}}, nil)
 	const chunk, chunks = 1 << 20, 64
-	feed := &rpcnet.Spec{Procedure: "large", Shape: rpcnet.Feed}
+	feed := &rpcnet.Spec{Procedure: "large", Shape: codegen.ShapeServerStream}
 	startWorker(t, "worker-a", d.history, workerOptions{serve: func(_ *testWorker, srv *rpcnet.Server) {
 		srv.Register(rpcnet.Method{Spec: feed, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 			b := make([]byte, chunk)

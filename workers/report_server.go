@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/load"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
@@ -48,10 +49,10 @@ const (
 )
 
 // reportSpec is the procedure of the control stream.
-var reportSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Watch", Shape: rpcnet.Feed, Idempotency: rpcnet.NoSideEffects}
+var reportSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Watch", Shape: codegen.ShapeServerStream, Idempotency: codegen.IdempotencyNoSideEffects}
 
 // paceSpec is the procedure that changes the pace of the control stream.
-var paceSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Pace", Idempotency: rpcnet.Idempotent}
+var paceSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Pace", Idempotency: codegen.IdempotencyIdempotent}
 
 // ticketHeader carries the ticket of a call.
 const ticketHeader = "rpcnet-ticket-bin"

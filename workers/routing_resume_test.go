@@ -11,6 +11,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/clustertest"
 	"github.com/rpcnet-go/rpcnet/workers"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
@@ -307,8 +308,8 @@ func TestMissingMessageIsAskedForAgain(t *testing.T) {
 // talkSpec is a resumable stream both ways: each request is a number of
 // messages wanted, the first preceded by where to begin.
 var talkSpec = &rpcnet.Spec{
-	Procedure: "talk", Shape: rpcnet.Bidi,
-	Resume: &rpcnet.Resume{Sequence: countSpec.Resume.Sequence, From: countSpec.Resume.From},
+	Procedure: "talk", Shape: codegen.ShapeBidi,
+	Resume: &codegen.Resume{Sequence: countSpec.Resume.Sequence, From: countSpec.Resume.From},
 }
 
 func TestRequestsAreSentAgainWhenATwoWayStreamIsResumed(t *testing.T) {

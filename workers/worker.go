@@ -12,6 +12,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 	"github.com/rpcnet-go/rpcnet/internal/load"
 )
@@ -232,11 +233,11 @@ func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 				return err
 			}
 		}
-		if spec.Resume != nil && spec.Shape&rpcnet.Feed != 0 {
+		if spec.Resume != nil && spec.Shape.ServerStreams() {
 			return w.serveMovable(ctx, spec, s, next)
 		}
 		err = next(ctx, spec, s)
-		if t, ok := e.Ticket(); ok && t.Number == 0 && spec.Shape == rpcnet.Unary {
+		if t, ok := e.Ticket(); ok && t.Number == 0 && spec.Shape == codegen.ShapeUnary {
 			w.tellLoad(ctx, t.Balancer)
 		}
 		return err

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
@@ -26,7 +27,7 @@ func MovedAt(err error) (last uint64, ok bool) { return failover.MovedAt(err) }
 // sequences sent, and sends nothing more once the stream moves.
 type movable struct {
 	rpcnet.ServerStream
-	resume *rpcnet.Resume
+	resume *codegen.Resume
 	last   atomic.Uint64
 	moved  atomic.Bool
 	cancel context.CancelCauseFunc

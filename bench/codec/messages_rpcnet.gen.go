@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -27,15 +28,15 @@ const (
 var messagesSchema = schema.Lazy(MessagesDescriptor)
 
 var (
-	messagesRequestSpec = &rpcnet.Spec{
+	messagesRequestSpec = &codegen.Spec{
 		Procedure: MessagesRequestProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendReqCBOR, decodeReqCBOR, messagesSchema("Req")),
 		Response:  stub.StructMessage(appendTokenCBOR, decodeTokenCBOR, messagesSchema("Token")),
 	}
-	messagesEmbedSpec = &rpcnet.Spec{
+	messagesEmbedSpec = &codegen.Spec{
 		Procedure: MessagesEmbedProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendEmbedCBOR, decodeEmbedCBOR, messagesSchema("Embed")),
 		Response:  stub.StructMessage(appendOrderCBOR, decodeOrderCBOR, messagesSchema("Order")),
 	}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
 )
 
@@ -139,7 +140,7 @@ var floods = map[string]func(ctx context.Context, dir, addr string) error{
 			round, cancel := context.WithCancel(ctx)
 			defer cancel()
 			for range 10_000 {
-				st, err := c.NewStream(round, &rpcnet.Spec{Procedure: "wait", Shape: rpcnet.Bidi})
+				st, err := c.NewStream(round, &rpcnet.Spec{Procedure: "wait", Shape: codegen.ShapeBidi})
 				if err != nil || st.Send([]byte{}) != nil && ctx.Err() != nil {
 					return
 				}
@@ -148,7 +149,7 @@ var floods = map[string]func(ctx context.Context, dir, addr string) error{
 	},
 	"uploads of 1 MiB messages": func(ctx context.Context, dir, addr string) error {
 		return withConn(ctx, dir, addr, 4, func(c *rpcnet.Conn) {
-			st, err := c.NewStream(ctx, &rpcnet.Spec{Procedure: "sink", Shape: rpcnet.Bidi})
+			st, err := c.NewStream(ctx, &rpcnet.Spec{Procedure: "sink", Shape: codegen.ShapeBidi})
 			if err != nil {
 				return
 			}

@@ -134,7 +134,7 @@ func (Broken) isFailure()    {}
 		"a lost error":       {"func (Broken) isFailure()    {}", "", exitWrong, "Failure.broken: the variant (Broken) is gone"},
 		"no errors":          {"//rpcnet:errors Failure\n", "", exitWrong, "api.API: error union Failure is gone or has another name; keep it with //rpcnet:name Failure"},
 		"errors renamed":     {"Failure", "Mistake", exitWrong, "api.API: error union Failure is gone or has another name"},
-		"another shape":      {"List(ctx context.Context, req *Req) iter.Seq2[Res, error]", "List(ctx context.Context, in iter.Seq2[*Req, error]) iter.Seq2[Res, error]", exitWrong, "api.API/List: was feed, is bidi"},
+		"another shape":      {"List(ctx context.Context, req *Req) iter.Seq2[Res, error]", "List(ctx context.Context, in iter.Seq2[*Req, error]) iter.Seq2[Res, error]", exitWrong, "api.API/List: was serverstream, is bidi"},
 		"another message":    {"req *Req) (Res, error)", "req *Req) (*Req, error)", exitWrong, "api.rpc.go:12:2: api.API/Get response: was Res, is *Req"},
 		"another number":     {"key=2", "key=3", exitWrong, "Req.size: the field (int) is gone; if it was renamed, keep its number with the tag `rpc:\"size,key=2\"`"},
 		"another name":       {"size,key=2", "length,key=2", exitOK, ""},

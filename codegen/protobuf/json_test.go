@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/protobuf"
 )
 
@@ -31,7 +31,7 @@ func TestHostileJSONIsRefusedInBoundedMemory(t *testing.T) {
 	const mib = 1 << 20
 	const n = mib
 	for name, c := range map[string]struct {
-		codec rpcnet.Transcoder
+		codec codegen.Transcoder
 		in    string
 		err   string
 	}{
@@ -79,7 +79,7 @@ func TestOrdinaryJSONIsWithinTheBudget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check := func(codec rpcnet.Transcoder, m proto.Message) {
+	check := func(codec codegen.Transcoder, m proto.Message) {
 		t.Helper()
 		j, err := protojson.Marshal(m)
 		if err != nil {
@@ -107,7 +107,7 @@ func FuzzJSON(f *testing.F) {
 		f.Add([]byte(in))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		for _, codec := range []rpcnet.Transcoder{fileJSON, valueJSON} {
+		for _, codec := range []codegen.Transcoder{fileJSON, valueJSON} {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			p, err := codec.AppendCBOR(nil, in)

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/protocost"
 )
@@ -34,8 +35,8 @@ var (
 )
 
 // Message returns the codec of messages of type M, such as *pb.Point.
-func Message[M proto.Message]() rpcnet.Message {
-	return rpcnet.Message{
+func Message[M proto.Message]() codegen.Message {
+	return codegen.Message{
 		Append: func(dst []byte, msg any) ([]byte, error) {
 			m, ok := msg.(M)
 			if !ok || !m.ProtoReflect().IsValid() {
@@ -54,7 +55,7 @@ func Message[M proto.Message]() rpcnet.Message {
 		Fits: func(msg any, encoded []byte, l cbor.Limits) error {
 			return fits(msg.(M), encoded, l)
 		},
-		Encoding: rpcnet.Proto,
+		Encoding: codegen.EncodingProto,
 		JSON:     transcoder[M]{},
 	}
 }

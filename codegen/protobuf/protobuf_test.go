@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/protobuf"
 )
@@ -17,7 +17,7 @@ import (
 func TestMessageTravelsAsProtobuf(t *testing.T) {
 	t.Parallel()
 	m := protobuf.Message[*wrapperspb.StringValue]()
-	if m.Encoding != rpcnet.Proto {
+	if m.Encoding != codegen.EncodingProto {
 		t.Fatalf("encoding = %v", m.Encoding)
 	}
 	in := wrapperspb.String("hello")

@@ -40,7 +40,7 @@ type Schema struct {
 // A Method is one procedure of a service.
 type Method struct {
 	Name        string `json:"name"`
-	Shape       string `json:"shape"` // unary, upload, feed or bidi
+	Shape       string `json:"shape"` // unary, clientstream, serverstream or bidi
 	Doc         string `json:"doc,omitempty"`
 	Request     string `json:"request"`
 	Response    string `json:"response"`

@@ -8,13 +8,14 @@ import (
 	"reflect"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
-// StructMessage returns the [rpcnet.Message] of a struct T with its codec.
-func StructMessage[T any](enc func(cbor.Buffer, *T) (cbor.Buffer, error), dec func(*cbor.Decoder, *T), json rpcnet.Transcoder) rpcnet.Message {
+// StructMessage returns the [codegen.Message] of a struct T with its codec.
+func StructMessage[T any](enc func(cbor.Buffer, *T) (cbor.Buffer, error), dec func(*cbor.Decoder, *T), json codegen.Transcoder) codegen.Message {
 	footprint := cbor.FootprintOf[T]()
-	return rpcnet.Message{
+	return codegen.Message{
 		Fits: footprint.Check,
 		Append: func(dst []byte, msg any) ([]byte, error) {
 			v, ok := msg.(*T)
@@ -37,11 +38,11 @@ func StructMessage[T any](enc func(cbor.Buffer, *T) (cbor.Buffer, error), dec fu
 	}
 }
 
-// UnionMessage returns the [rpcnet.Message] of a union U, an interface, with its
+// UnionMessage returns the [codegen.Message] of a union U, an interface, with its
 // codec.
-func UnionMessage[U any](enc func(cbor.Buffer, U) (cbor.Buffer, error), dec func(*cbor.Decoder, *U), json rpcnet.Transcoder) rpcnet.Message {
+func UnionMessage[U any](enc func(cbor.Buffer, U) (cbor.Buffer, error), dec func(*cbor.Decoder, *U), json codegen.Transcoder) codegen.Message {
 	footprint := cbor.FootprintOf[U]()
-	return rpcnet.Message{
+	return codegen.Message{
 		Fits: footprint.Check,
 		Append: func(dst []byte, msg any) ([]byte, error) {
 			u, ok := msg.(U)
@@ -80,9 +81,9 @@ func HandleUnary[Q, R any](f func(context.Context, Q) (R, error), next NewMessag
 	}
 }
 
-// HandleFeed returns the handler of a method with one request and many
+// HandleServerStream returns the handler of a method with one request and many
 // responses.
-func HandleFeed[Q, R any](f func(context.Context, Q) iter.Seq2[R, error], next NewMessage[Q]) rpcnet.ServerFunc {
+func HandleServerStream[Q, R any](f func(context.Context, Q) iter.Seq2[R, error], next NewMessage[Q]) rpcnet.ServerFunc {
 	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 		req, err := recvRequest(s, next)
 		if err != nil {
@@ -92,9 +93,9 @@ func HandleFeed[Q, R any](f func(context.Context, Q) iter.Seq2[R, error], next N
 	}
 }
 
-// HandleUpload returns the handler of a method with many requests and one
+// HandleClientStream returns the handler of a method with many requests and one
 // response.
-func HandleUpload[Q, R any](f func(context.Context, iter.Seq2[Q, error]) (R, error), next NewMessage[Q]) rpcnet.ServerFunc {
+func HandleClientStream[Q, R any](f func(context.Context, iter.Seq2[Q, error]) (R, error), next NewMessage[Q]) rpcnet.ServerFunc {
 	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 		res, err := f(ctx, ReceiveAll(s, next))
 		if err != nil {
@@ -111,7 +112,7 @@ func HandleBidi[Q, R any](f func(context.Context, iter.Seq2[Q, error]) iter.Seq2
 	}
 }
 
-// sendResponse sends the single response of a unary or upload call.
+// sendResponse sends the single response of a call.
 func sendResponse(s rpcnet.ServerStream, res any) error {
 	err := s.Send(res)
 	if v := reflect.ValueOf(res); err != nil && (!v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()) {
@@ -120,7 +121,7 @@ func sendResponse(s rpcnet.ServerStream, res any) error {
 	return err
 }
 
-// recvRequest reads the single request of a unary or feed call.
+// recvRequest reads the single request of a call.
 func recvRequest[Q any](s rpcnet.ServerStream, next NewMessage[Q]) (Q, error) {
 	req, err := next(s)
 	if err == io.EOF {

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
 // A Receiver is the receiving side of either stream.
@@ -85,12 +87,12 @@ func Fail[E any](err error) iter.Seq2[E, error] {
 	}
 }
 
-// CallFeed makes a call with one request and many responses. The call starts
+// CallServerStream makes a call with one request and many responses. The call starts
 // when the sequence is ranged over, and leaving the loop cancels it. The
 // sequence is single-use.
-func CallFeed[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, req any, next NewMessage[E]) iter.Seq2[E, error] {
+func CallServerStream[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, req any, next NewMessage[E]) iter.Seq2[E, error] {
 	return streamed(ctx, c, spec, next, func(s rpcnet.ClientStream) (func() error, error) {
-		return nil, rpcnet.SendOne(s, req)
+		return nil, codegen.SendOne(s, req)
 	})
 }
 
@@ -147,17 +149,17 @@ func streamed[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, n
 	}
 }
 
-// CallUpload makes a call with many requests and one response, which is
+// CallClientStream makes a call with many requests and one response, which is
 // decoded into res. It returns when the server answers, even if in has more to
 // give; see [CallBidi] for who ranges over in.
-func CallUpload[Q any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, in iter.Seq2[Q, error], res any) error {
+func CallClientStream[Q any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, in iter.Seq2[Q, error], res any) error {
 	s, err := c.NewStream(ctx, spec)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	failed := pump(s, in)
-	err = rpcnet.RecvOne(s, res)
+	err = RecvOne(s, res)
 	if own := failed(); own != nil && err != nil {
 		return own
 	}
@@ -221,58 +223,58 @@ func unsent(err error) error {
 	return err
 }
 
-// A FeedStream is an explicit handle on a call with many responses.
-type FeedStream[E any] struct {
+// A ServerStreamCall is an explicit handle on a call with many responses.
+type ServerStreamCall[E any] struct {
 	s    rpcnet.ClientStream
 	next NewMessage[E]
 }
 
-// OpenFeed starts a call with one request and many responses. Close it when
+// OpenServerStream starts a call with one request and many responses. Close it when
 // done.
-func OpenFeed[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, req any, next NewMessage[E]) (*FeedStream[E], error) {
+func OpenServerStream[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, req any, next NewMessage[E]) (*ServerStreamCall[E], error) {
 	s, err := c.NewStream(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	if err := rpcnet.SendOne(s, req); err != nil {
+	if err := codegen.SendOne(s, req); err != nil {
 		s.Close()
 		return nil, err
 	}
-	return &FeedStream[E]{s, next}, nil
+	return &ServerStreamCall[E]{s, next}, nil
 }
 
 // Recv returns the next response, or io.EOF at the clean end. Not safe for
 // concurrent use with itself.
-func (f *FeedStream[E]) Recv() (E, error) { return f.next(f.s) }
+func (f *ServerStreamCall[E]) Recv() (E, error) { return f.next(f.s) }
 
 // All yields the responses left. Leaving the loop does not end the call.
-func (f *FeedStream[E]) All() iter.Seq2[E, error] { return ReceiveAll(f.s, f.next) }
+func (f *ServerStreamCall[E]) All() iter.Seq2[E, error] { return ReceiveAll(f.s, f.next) }
 
 // Close gives the call up if it has not ended. Safe from any goroutine.
-func (f *FeedStream[E]) Close() error { return f.s.Close() }
+func (f *ServerStreamCall[E]) Close() error { return f.s.Close() }
 
-// An UploadStream is an explicit handle on a call with many requests and one
+// A ClientStreamCall is an explicit handle on a call with many requests and one
 // response.
-type UploadStream[Q, E any] struct {
+type ClientStreamCall[Q, E any] struct {
 	s    rpcnet.ClientStream
 	next NewMessage[E]
 }
 
-// OpenUpload starts a call with many requests. Close it when done.
-func OpenUpload[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, next NewMessage[E]) (*UploadStream[Q, E], error) {
+// OpenClientStream starts a call with many requests. Close it when done.
+func OpenClientStream[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, next NewMessage[E]) (*ClientStreamCall[Q, E], error) {
 	s, err := c.NewStream(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	return &UploadStream[Q, E]{s, next}, nil
+	return &ClientStreamCall[Q, E]{s, next}, nil
 }
 
 // Send sends a request. io.EOF says that the call has ended: CloseAndRecv has
 // the reason. Not safe for concurrent use with itself.
-func (u *UploadStream[Q, E]) Send(m Q) error { return u.s.Send(m) }
+func (u *ClientStreamCall[Q, E]) Send(m Q) error { return u.s.Send(m) }
 
 // CloseAndRecv ends the requests and returns the response.
-func (u *UploadStream[Q, E]) CloseAndRecv() (E, error) {
+func (u *ClientStreamCall[Q, E]) CloseAndRecv() (E, error) {
 	var zero E
 	if err := u.s.CloseSend(); err != nil && err != io.EOF {
 		return zero, err
@@ -280,43 +282,47 @@ func (u *UploadStream[Q, E]) CloseAndRecv() (E, error) {
 	return u.next(one{u.s})
 }
 
+// RecvOne receives the single response of a call into res, a pointer, and the end
+// after it.
+func RecvOne(s Receiver, res any) error { return hook.RecvOne(s, res) }
+
 // one receives the single response of a call.
 type one struct{ s rpcnet.ClientStream }
 
-func (o one) Recv(msg any) error { return rpcnet.RecvOne(o.s, msg) }
+func (o one) Recv(msg any) error { return RecvOne(o.s, msg) }
 
 // Close gives the call up if it has not ended. Safe from any goroutine.
-func (u *UploadStream[Q, E]) Close() error { return u.s.Close() }
+func (u *ClientStreamCall[Q, E]) Close() error { return u.s.Close() }
 
-// A BidiStream is an explicit handle on a call that streams both ways, for
+// A BidiCall is an explicit handle on a call that streams both ways, for
 // talk that does not fit two loops.
-type BidiStream[Q, E any] struct {
+type BidiCall[Q, E any] struct {
 	s    rpcnet.ClientStream
 	next NewMessage[E]
 }
 
 // OpenBidi starts a call that streams both ways. Close it when done.
-func OpenBidi[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, next NewMessage[E]) (*BidiStream[Q, E], error) {
+func OpenBidi[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, next NewMessage[E]) (*BidiCall[Q, E], error) {
 	s, err := c.NewStream(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	return &BidiStream[Q, E]{s, next}, nil
+	return &BidiCall[Q, E]{s, next}, nil
 }
 
 // Send sends a request. io.EOF says that the call has ended: Recv has the
 // reason. It may run at the same time as Recv, not with itself.
-func (b *BidiStream[Q, E]) Send(m Q) error { return b.s.Send(m) }
+func (b *BidiCall[Q, E]) Send(m Q) error { return b.s.Send(m) }
 
 // CloseSend says that no more requests follow.
-func (b *BidiStream[Q, E]) CloseSend() error { return b.s.CloseSend() }
+func (b *BidiCall[Q, E]) CloseSend() error { return b.s.CloseSend() }
 
 // Recv returns the next response, or io.EOF at the clean end. It may run at
 // the same time as Send, not with itself.
-func (b *BidiStream[Q, E]) Recv() (E, error) { return b.next(b.s) }
+func (b *BidiCall[Q, E]) Recv() (E, error) { return b.next(b.s) }
 
 // All yields the responses left. Leaving the loop does not end the call.
-func (b *BidiStream[Q, E]) All() iter.Seq2[E, error] { return ReceiveAll(b.s, b.next) }
+func (b *BidiCall[Q, E]) All() iter.Seq2[E, error] { return ReceiveAll(b.s, b.next) }
 
 // Close gives the call up if it has not ended. Safe from any goroutine.
-func (b *BidiStream[Q, E]) Close() error { return b.s.Close() }
+func (b *BidiCall[Q, E]) Close() error { return b.s.Close() }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/rpctest"
@@ -54,16 +55,16 @@ func decodeNote(d *cbor.Decoder, n *note) {
 
 var noteMessage = stub.StructMessage(appendNote, decodeNote, nil)
 
-func noteSpec(name string, shape rpcnet.Shape) *rpcnet.Spec {
+func noteSpec(name string, shape codegen.Shape) *rpcnet.Spec {
 	return &rpcnet.Spec{Procedure: "/notes/" + name, Shape: shape, Request: noteMessage, Response: noteMessage}
 }
 
 var (
-	uploadSpec    = noteSpec("Upload", rpcnet.Upload)
-	bidiSpec      = noteSpec("Bidi", rpcnet.Bidi)
+	uploadSpec    = noteSpec("Upload", codegen.ShapeClientStream)
+	bidiSpec      = noteSpec("Bidi", codegen.ShapeBidi)
 	resumableSpec = func() *rpcnet.Spec {
-		s := noteSpec("Resumable", rpcnet.Bidi)
-		s.Resume = &rpcnet.Resume{
+		s := noteSpec("Resumable", codegen.ShapeBidi)
+		s.Resume = &codegen.Resume{
 			Sequence: func(res any) uint64 { return res.(*note).Seq },
 			From:     func(req any, next uint64) any { return &note{Text: req.(*note).Text, Seq: next} },
 		}
@@ -104,7 +105,7 @@ func notes(running *atomic.Int64) *rpcnet.Server {
 	}
 	srv := rpcnet.NewServer(nil)
 	srv.Register(
-		rpcnet.Method{Spec: uploadSpec, Handler: stub.HandleUpload(upload, stub.NewPointer[note])},
+		rpcnet.Method{Spec: uploadSpec, Handler: stub.HandleClientStream(upload, stub.NewPointer[note])},
 		rpcnet.Method{Spec: bidiSpec, Handler: stub.HandleBidi(bidi, stub.NewPointer[note])},
 		rpcnet.Method{Spec: resumableSpec, Handler: stub.HandleBidi(bidi, stub.NewPointer[note])},
 	)
@@ -176,7 +177,7 @@ func TestRequestThatCannotBeSentEndsItsCallWithTheReason(t *testing.T) {
 	var running atomic.Int64
 	calls := map[string]func(ctx context.Context, c *rpcnet.Client, in iter.Seq2[*note, error]) error{
 		"upload": func(ctx context.Context, c *rpcnet.Client, in iter.Seq2[*note, error]) error {
-			return stub.CallUpload(ctx, c, uploadSpec, in, new(note))
+			return stub.CallClientStream(ctx, c, uploadSpec, in, new(note))
 		},
 		"bidi": func(ctx context.Context, c *rpcnet.Client, in iter.Seq2[*note, error]) error {
 			return lastError(stub.CallBidi(ctx, c, bidiSpec, in, stub.NewPointer[note]))

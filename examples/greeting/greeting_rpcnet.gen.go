@@ -8,6 +8,7 @@ import (
 	"iter"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -29,19 +30,19 @@ const (
 var greetingSchema = schema.Lazy(GreetingDescriptor)
 
 var (
-	greetingHelloSpec = &rpcnet.Spec{
+	greetingHelloSpec = &codegen.Spec{
 		Procedure:   GreetingHelloProcedure,
-		Shape:       rpcnet.Unary,
-		Idempotency: rpcnet.NoSideEffects,
+		Shape:       codegen.ShapeUnary,
+		Idempotency: codegen.IdempotencyNoSideEffects,
 		Timeout:     2000000000, // 2s
 		Request:     stub.StructMessage(appendHelloRequestCBOR, decodeHelloRequestCBOR, greetingSchema("HelloRequest")),
 		Response:    stub.StructMessage(appendHelloResponseCBOR, decodeHelloResponseCBOR, greetingSchema("HelloResponse")),
 		Errors:      greetingErrors,
 		Doc:         "Hello greets once.",
 	}
-	greetingCountSpec = &rpcnet.Spec{
+	greetingCountSpec = &codegen.Spec{
 		Procedure: GreetingCountProcedure,
-		Shape:     rpcnet.Feed,
+		Shape:     codegen.ShapeServerStream,
 		Request:   stub.StructMessage(appendCountRequestCBOR, decodeCountRequestCBOR, greetingSchema("CountRequest")),
 		Response:  stub.StructMessage(appendHelloResponseCBOR, decodeHelloResponseCBOR, greetingSchema("HelloResponse")),
 		Errors:    greetingErrors,
@@ -72,13 +73,13 @@ func (c *GreetingClient) Hello(ctx context.Context, req *HelloRequest) (*HelloRe
 
 // Count greets as often as it is asked to.
 func (c *GreetingClient) Count(ctx context.Context, req *CountRequest) iter.Seq2[*HelloResponse, error] {
-	return stub.CallFeed(ctx, c.c, greetingCountSpec, req, stub.NewPointer[HelloResponse])
+	return stub.CallServerStream(ctx, c.c, greetingCountSpec, req, stub.NewPointer[HelloResponse])
 }
 
 // CountStream is [GreetingClient.Count] with an explicit handle. Close it when
 // done.
-func (c *GreetingClient) CountStream(ctx context.Context, req *CountRequest) (*stub.FeedStream[*HelloResponse], error) {
-	return stub.OpenFeed(ctx, c.c, greetingCountSpec, req, stub.NewPointer[HelloResponse])
+func (c *GreetingClient) CountStream(ctx context.Context, req *CountRequest) (*stub.ServerStreamCall[*HelloResponse], error) {
+	return stub.OpenServerStream(ctx, c.c, greetingCountSpec, req, stub.NewPointer[HelloResponse])
 }
 
 // RegisterGreeting serves impl on srv. It panics if srv has one of the
@@ -86,7 +87,7 @@ func (c *GreetingClient) CountStream(ctx context.Context, req *CountRequest) (*s
 func RegisterGreeting(srv *rpcnet.Server, impl Greeting) {
 	srv.Register(
 		rpcnet.Method{Spec: greetingHelloSpec, Handler: stub.HandleUnary(impl.Hello, stub.NewPointer[HelloRequest])},
-		rpcnet.Method{Spec: greetingCountSpec, Handler: stub.HandleFeed(impl.Count, stub.NewPointer[CountRequest])},
+		rpcnet.Method{Spec: greetingCountSpec, Handler: stub.HandleServerStream(impl.Count, stub.NewPointer[CountRequest])},
 	)
 }
 
@@ -132,7 +133,7 @@ func (f *GreetingFuncs) Count(ctx context.Context, req *CountRequest) iter.Seq2[
 }
 
 // greetingErrors carries the variants of [GreetingError].
-var greetingErrors = &rpcnet.ErrorUnion{
+var greetingErrors = &codegen.ErrorUnion{
 	Name: "GreetingError",
 	Append: func(b []byte, err error) ([]byte, bool) {
 		var u GreetingError
@@ -164,7 +165,7 @@ const GreetingDescriptor = `{"version":1,
 "errors_name":"GreetingError",
 "methods":[
 {"name":"Hello","shape":"unary","doc":"Hello greets once.","request":"HelloRequest","response":"HelloResponse","idempotency":"nosideeffects","timeout":"2s"},
-{"name":"Count","shape":"feed","doc":"Count greets as often as it is asked to.","request":"CountRequest","response":"HelloResponse"}],
+{"name":"Count","shape":"serverstream","doc":"Count greets as often as it is asked to.","request":"CountRequest","response":"HelloResponse"}],
 "types":{
 "CountRequest":{"kind":"struct","doc":"CountRequest names who is greeted, and how often.","fields":[{"name":"name","type":"string"},{"name":"times","type":"int"}]},
 "GreetingError":{"kind":"union","doc":"GreetingError is what the methods fail with.","variants":[{"name":"no_name","type":"NoName"}]},

@@ -4,13 +4,14 @@ import (
 	"encoding/binary"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 // CountSpec is a resumable stream of bytes. The request has two numbers: the first
 // one that is wanted and the last. Each response is a number.
 var CountSpec = &rpcnet.Spec{
-	Procedure: "count", Shape: rpcnet.Feed,
-	Resume: &rpcnet.Resume{
+	Procedure: "count", Shape: codegen.ShapeServerStream,
+	Resume: &codegen.Resume{
 		Sequence: func(res any) uint64 {
 			b, ok := res.([]byte)
 			if !ok {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 )
@@ -69,7 +70,7 @@ func register(name string, run func(*suite)) bool {
 // procedure.
 type api interface {
 	fmt.Stringer
-	spec(name string, shape rpcnet.Shape) *rpcnet.Spec
+	spec(name string, shape codegen.Shape) *rpcnet.Spec
 	wrap([]byte) any  // the message to send
 	target() any      // the value to receive into
 	bytes(any) []byte // the bytes of a received value
@@ -79,7 +80,7 @@ type api interface {
 type raw struct{}
 
 func (raw) String() string { return "raw" }
-func (raw) spec(name string, shape rpcnet.Shape) *rpcnet.Spec {
+func (raw) spec(name string, shape codegen.Shape) *rpcnet.Spec {
 	return &rpcnet.Spec{Procedure: name, Shape: shape}
 }
 func (raw) wrap(b []byte) any  { return b }
@@ -111,7 +112,7 @@ var noteMessage = stub.StructMessage(
 type typed struct{}
 
 func (typed) String() string { return "typed" }
-func (typed) spec(name string, shape rpcnet.Shape) *rpcnet.Spec {
+func (typed) spec(name string, shape codegen.Shape) *rpcnet.Spec {
 	return &rpcnet.Spec{Procedure: name, Shape: shape, Request: noteMessage, Response: noteMessage}
 }
 func (typed) wrap(b []byte) any  { return &note{b} }
@@ -167,7 +168,7 @@ func (s *suite) caller(st rpcnet.ClientStream) *caller { return &caller{peer{s.a
 // A handler serves one stream.
 type handler func(ctx context.Context, p peer) error
 
-func (s *suite) method(name string, shape rpcnet.Shape, h handler) rpcnet.Method {
+func (s *suite) method(name string, shape codegen.Shape, h handler) rpcnet.Method {
 	return rpcnet.Method{Spec: s.spec(name, shape), Handler: func(ctx context.Context, _ *rpcnet.Spec, st rpcnet.ServerStream) error {
 		return h(ctx, peer{s.api, st})
 	}}
@@ -197,14 +198,14 @@ func (s *suite) rigFor(srv *rpcnet.Server, cfg *rpcnet.ClientConfig) *rig {
 // unary makes a unary call.
 func (r *rig) unary(ctx context.Context, name string, in []byte) ([]byte, error) {
 	out := r.target()
-	if err := r.client.Unary(ctx, r.spec(name, rpcnet.Unary), r.wrap(in), out); err != nil {
+	if err := r.client.Unary(ctx, r.spec(name, codegen.ShapeUnary), r.wrap(in), out); err != nil {
 		return nil, err
 	}
 	return r.bytes(out), nil
 }
 
 // open starts a stream that is closed with the test.
-func (r *rig) open(ctx context.Context, name string, shape rpcnet.Shape) *caller {
+func (r *rig) open(ctx context.Context, name string, shape codegen.Shape) *caller {
 	r.Helper()
 	st, err := r.client.NewStream(ctx, r.spec(name, shape))
 	if err != nil {

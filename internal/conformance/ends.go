@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 // A server that drains lets running calls finish and informs their handlers. It
@@ -13,10 +14,10 @@ import (
 var _ = register("DrainWithCallsInFlight", func(s *suite) {
 	g := newGate()
 	heard := make(chan struct{})
-	r := s.rig(append(s.shapes(), s.method("hold", rpcnet.Unary, func(ctx context.Context, p peer) error {
+	r := s.rig(append(s.shapes(), s.method("hold", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		g.hold(ctx)
 		return echoOnce(ctx, p)
-	}), s.method("polite", rpcnet.Bidi, func(ctx context.Context, p peer) error {
+	}), s.method("polite", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
 		if err := p.send([]byte("hello")); err != nil {
 			return err
 		}
@@ -36,9 +37,9 @@ var _ = register("DrainWithCallsInFlight", func(s *suite) {
 		held <- err
 	}()
 	hctx := s.entered(g)
-	c := r.open(s.ctx(), "polite", rpcnet.Bidi)
+	c := r.open(s.ctx(), "polite", codegen.ShapeBidi)
 	s.want(c.peer, []byte("hello"))
-	late := r.open(s.ctx(), "bidi", rpcnet.Bidi) // made before, sent after
+	late := r.open(s.ctx(), "bidi", codegen.ShapeBidi) // made before, sent after
 	drained := make(chan error, 1)
 	go func() { drained <- r.link.Drain(s.ctx()) }()
 	<-heard
@@ -81,7 +82,7 @@ var _ = register("DrainWithCallsInFlight", func(s *suite) {
 // A drain that runs out of time ends the calls that are left, and both sides see it.
 var _ = register("DrainThatRunsOutOfTime", func(s *suite) {
 	g := newGate()
-	r := s.rig([]rpcnet.Method{s.method("hold", rpcnet.Bidi, func(ctx context.Context, p peer) error {
+	r := s.rig([]rpcnet.Method{s.method("hold", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
 		g.entered <- ctx
 		return wait(ctx, p)
 	})}, nil)
@@ -90,7 +91,7 @@ var _ = register("DrainThatRunsOutOfTime", func(s *suite) {
 	}
 	unary := make(chan error, 1)
 	go func() { _, err := r.unary(s.ctx(), "hold", nil); unary <- err }()
-	c := r.open(s.ctx(), "hold", rpcnet.Bidi)
+	c := r.open(s.ctx(), "hold", codegen.ShapeBidi)
 	if err := c.send(nil); err != nil {
 		s.Fatal(err)
 	}
@@ -120,7 +121,7 @@ var _ = register("DrainThatRunsOutOfTime", func(s *suite) {
 var _ = register("Reconnect", func(s *suite) {
 	g := newGate()
 	defer close(g.release)
-	r := s.rig(append(s.shapes(), s.method("hold", rpcnet.Unary, func(ctx context.Context, p peer) error {
+	r := s.rig(append(s.shapes(), s.method("hold", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		g.hold(ctx)
 		return echoOnce(ctx, p)
 	})), nil)
@@ -132,19 +133,19 @@ var _ = register("Reconnect", func(s *suite) {
 	ready := rpcnet.NewClient(t, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{WaitForReady: true}})
 	for range 3 {
 		out := r.target()
-		if err := ready.Unary(s.ctx(), r.spec("unary", rpcnet.Unary), r.wrap([]byte("x")), out); err != nil {
+		if err := ready.Unary(s.ctx(), r.spec("unary", codegen.ShapeUnary), r.wrap([]byte("x")), out); err != nil {
 			s.Fatal(err)
 		}
 		s.same(r.bytes(out), []byte("x"))
 		held := make(chan error, 1)
 		go func() { _, err := r.unary(s.ctx(), "hold", nil); held <- err }()
 		hctx := s.entered(g)
-		c := r.open(s.ctx(), "bidi", rpcnet.Bidi)
+		c := r.open(s.ctx(), "bidi", codegen.ShapeBidi)
 		if err := c.send([]byte("x")); err != nil {
 			s.Fatal(err)
 		}
 		s.want(c.peer, []byte("x"))
-		fresh := r.open(s.ctx(), "bidi", rpcnet.Bidi) // not sent yet
+		fresh := r.open(s.ctx(), "bidi", codegen.ShapeBidi) // not sent yet
 		cut()
 		_, err := c.recv()
 		for _, err := range []error{err, <-held} {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 var _ = register("UnknownProcedure", func(s *suite) {
@@ -17,7 +18,7 @@ var _ = register("UnknownProcedure", func(s *suite) {
 	if err == nil || !strings.Contains(err.Error(), `"nobody"`) {
 		s.Errorf("the error does not name the procedure: %v", err)
 	}
-	for _, shape := range []rpcnet.Shape{rpcnet.Feed, rpcnet.Upload, rpcnet.Bidi} {
+	for _, shape := range []codegen.Shape{codegen.ShapeServerStream, codegen.ShapeClientStream, codegen.ShapeBidi} {
 		c := r.open(s.ctx(), "nobody", shape)
 		_, err := c.recv()
 		s.wantCode(err, rpcnet.CodeUnimplemented)
@@ -28,12 +29,12 @@ var _ = register("UnknownProcedure", func(s *suite) {
 
 var _ = register("BadProcedureNamesHurtNobody", func(s *suite) {
 	r := s.rig(s.shapes(), nil)
-	other := r.open(s.ctx(), "bidi", rpcnet.Bidi)
+	other := r.open(s.ctx(), "bidi", codegen.ShapeBidi)
 	for _, name := range []string{"", strings.Repeat("x", 256), strings.Repeat("x", 70_000)} {
 		if _, err := r.unary(s.ctx(), name, nil); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
 			s.Errorf("a name of %d bytes: %v", len(name), err)
 		}
-		if _, err := r.client.NewStream(s.ctx(), r.spec(name, rpcnet.Bidi)); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
+		if _, err := r.client.NewStream(s.ctx(), r.spec(name, codegen.ShapeBidi)); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
 			s.Errorf("a name of %d bytes: %v", len(name), err)
 		}
 		_, err := rpcnet.CallRaw(s.ctx(), r.transport, name, nil)
@@ -48,7 +49,7 @@ var _ = register("BadProcedureNamesHurtNobody", func(s *suite) {
 })
 
 var _ = register("EveryCodeCrosses", func(s *suite) {
-	r := s.rig([]rpcnet.Method{s.method("fail", rpcnet.Bidi, func(_ context.Context, p peer) error {
+	r := s.rig([]rpcnet.Method{s.method("fail", codegen.ShapeBidi, func(_ context.Context, p peer) error {
 		m, err := p.recv()
 		if err != nil {
 			return err
@@ -65,7 +66,7 @@ var _ = register("EveryCodeCrosses", func(s *suite) {
 		}
 		_, err := r.unary(s.ctx(), "fail", []byte{byte(code)})
 		check(err)
-		c := r.open(s.ctx(), "fail", rpcnet.Bidi)
+		c := r.open(s.ctx(), "fail", codegen.ShapeBidi)
 		if err := c.send([]byte{byte(code)}); err != nil {
 			s.Fatal(err)
 		}
@@ -76,17 +77,17 @@ var _ = register("EveryCodeCrosses", func(s *suite) {
 
 // A handler's error is never a success, even if its code is OK.
 var _ = register("ErrorWithoutACodeIsNotSuccess", func(s *suite) {
-	r := s.rig([]rpcnet.Method{s.method("zero", rpcnet.Bidi, func(context.Context, peer) error {
+	r := s.rig([]rpcnet.Method{s.method("zero", codegen.ShapeBidi, func(context.Context, peer) error {
 		return rpcnet.NewError(0, "no code")
 	})}, nil)
 	_, err := r.unary(s.ctx(), "zero", nil)
 	s.wantCode(err, rpcnet.CodeUnknown)
-	_, err = r.open(s.ctx(), "zero", rpcnet.Bidi).recv()
+	_, err = r.open(s.ctx(), "zero", codegen.ShapeBidi).recv()
 	s.wantCode(err, rpcnet.CodeUnknown)
 })
 
 var _ = register("HandlerErrorIsNotData", func(s *suite) {
-	r := s.rig([]rpcnet.Method{s.method("two", rpcnet.Feed, func(_ context.Context, p peer) error {
+	r := s.rig([]rpcnet.Method{s.method("two", codegen.ShapeServerStream, func(_ context.Context, p peer) error {
 		for _, m := range []string{"one", "two"} {
 			if err := p.send([]byte(m)); err != nil {
 				return err
@@ -94,7 +95,7 @@ var _ = register("HandlerErrorIsNotData", func(s *suite) {
 		}
 		return rpcnet.NewError(rpcnet.CodeDataLoss, "the third is gone")
 	})}, nil)
-	c := r.open(s.ctx(), "two", rpcnet.Feed)
+	c := r.open(s.ctx(), "two", codegen.ShapeServerStream)
 	if err := c.send(nil); err != nil {
 		s.Fatal(err)
 	}
@@ -108,13 +109,13 @@ var _ = register("HandlerErrorIsNotData", func(s *suite) {
 
 var _ = register("PlainErrorsKeepTheirText", func(s *suite) {
 	secret := func(context.Context, peer) error { return fmt.Errorf("password %w", errors.New("hunter2")) }
-	hidden := s.rig([]rpcnet.Method{s.method("secret", rpcnet.Unary, secret)}, nil)
+	hidden := s.rig([]rpcnet.Method{s.method("secret", codegen.ShapeUnary, secret)}, nil)
 	_, err := hidden.unary(s.ctx(), "secret", nil)
 	s.wantCode(err, rpcnet.CodeUnknown)
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		s.Errorf("the text of a plain error left the server: %v", err)
 	}
-	shown := s.rig([]rpcnet.Method{s.method("secret", rpcnet.Unary, secret)}, &rpcnet.ServerConfig{ErrorText: true})
+	shown := s.rig([]rpcnet.Method{s.method("secret", codegen.ShapeUnary, secret)}, &rpcnet.ServerConfig{ErrorText: true})
 	_, err = shown.unary(s.ctx(), "secret", nil)
 	s.wantCode(err, rpcnet.CodeUnknown)
 	if err == nil || !strings.Contains(err.Error(), "password hunter2") {
@@ -127,7 +128,7 @@ var _ = register("ContextErrorsOfAHandlerCross", func(s *suite) {
 		err  error
 		code rpcnet.Code
 	}{{context.Canceled, rpcnet.CodeCanceled}, {context.DeadlineExceeded, rpcnet.CodeDeadlineExceeded}} {
-		r := s.rig([]rpcnet.Method{s.method("fail", rpcnet.Unary, func(context.Context, peer) error {
+		r := s.rig([]rpcnet.Method{s.method("fail", codegen.ShapeUnary, func(context.Context, peer) error {
 			return fmt.Errorf("while asking another: %w", c.err)
 		})}, nil)
 		_, err := r.unary(s.ctx(), "fail", nil)
@@ -140,13 +141,13 @@ var _ = register("ContextErrorsOfAHandlerCross", func(s *suite) {
 
 var _ = register("DetailsCross", func(s *suite) {
 	local := errors.New("stays here")
-	r := s.rig([]rpcnet.Method{s.method("fail", rpcnet.Unary, func(context.Context, peer) error {
-		return rpcnet.NewError(rpcnet.CodeAborted, "conflict").WithDetail(&rpcnet.Detail{Name: "a.B", Data: []byte{1, 2}}).
-			WithDetail(local).WithDetail(&rpcnet.Detail{Name: "empty"}).WithCause(local)
+	r := s.rig([]rpcnet.Method{s.method("fail", codegen.ShapeUnary, func(context.Context, peer) error {
+		return rpcnet.NewError(rpcnet.CodeAborted, "conflict").WithDetail(&codegen.Detail{Name: "a.B", Data: []byte{1, 2}}).
+			WithDetail(local).WithDetail(&codegen.Detail{Name: "empty"}).WithCause(local)
 	})}, nil)
 	_, err := r.unary(s.ctx(), "fail", nil)
 	s.wantCode(err, rpcnet.CodeAborted)
-	var d *rpcnet.Detail
+	var d *codegen.Detail
 	if !errors.As(err, &d) || d.Name != "a.B" || string(d.Data) != "\x01\x02" {
 		s.Errorf("detail %+v in %v", d, err)
 	}
@@ -156,10 +157,10 @@ var _ = register("DetailsCross", func(s *suite) {
 })
 
 var _ = register("RemoteErrorsAreNotPassedOn", func(s *suite) {
-	inner := s.rig([]rpcnet.Method{s.method("fail", rpcnet.Unary, func(context.Context, peer) error {
+	inner := s.rig([]rpcnet.Method{s.method("fail", codegen.ShapeUnary, func(context.Context, peer) error {
 		return rpcnet.NewError(rpcnet.CodeNotFound, "the inner secret")
 	})}, nil)
-	outer := s.rig([]rpcnet.Method{s.method("ask", rpcnet.Unary, func(ctx context.Context, p peer) error {
+	outer := s.rig([]rpcnet.Method{s.method("ask", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		_, err := inner.unary(ctx, "fail", nil)
 		return err
 	})}, nil)
@@ -172,16 +173,16 @@ var _ = register("RemoteErrorsAreNotPassedOn", func(s *suite) {
 
 var _ = register("SizeLimits", func(s *suite) {
 	const option = "MaxMessageSize"
-	r := s.rig(append(s.shapes(), s.method("big", rpcnet.Feed, func(_ context.Context, p peer) error {
+	r := s.rig(append(s.shapes(), s.method("big", codegen.ShapeServerStream, func(_ context.Context, p peer) error {
 		if err := p.send([]byte("small")); err != nil {
 			return err
 		}
 		return p.send(pattern(200_000))
-	}), s.method("bigger", rpcnet.Unary, func(_ context.Context, p peer) error {
+	}), s.method("bigger", codegen.ShapeUnary, func(_ context.Context, p peer) error {
 		return p.send(pattern(3 << 20))
-	}), s.method("big enough", rpcnet.Unary, func(_ context.Context, p peer) error {
+	}), s.method("big enough", codegen.ShapeUnary, func(_ context.Context, p peer) error {
 		return p.send(pattern(900_000))
-	}), s.method("a bit too big", rpcnet.Unary, func(_ context.Context, p peer) error {
+	}), s.method("a bit too big", codegen.ShapeUnary, func(_ context.Context, p peer) error {
 		return p.send(pattern(10_000))
 	})), &rpcnet.ServerConfig{MaxMessageSize: 1 << 20})
 	check := func(what string, err error) {
@@ -203,7 +204,7 @@ var _ = register("SizeLimits", func(s *suite) {
 	check("request over the caller's limit", err)
 	ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{MaxMessageSize: 100_000})
 	tight, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{MaxMessageSize: 9000})
-	c := r.open(ctx, "big", rpcnet.Feed)
+	c := r.open(ctx, "big", codegen.ShapeServerStream)
 	if err := c.send(nil); err != nil {
 		s.Fatal(err)
 	}
@@ -219,7 +220,7 @@ var _ = register("SizeLimits", func(s *suite) {
 		check("unary response over the caller's limit, in one frame", err)
 	}
 	// A stream's limit holds for each message, not for their sum.
-	b := r.open(s.ctx(), "bidi", rpcnet.Bidi)
+	b := r.open(s.ctx(), "bidi", codegen.ShapeBidi)
 	for range 3 {
 		if err := b.send(pattern(1<<20 - 100)); err != nil {
 			s.Fatal(err)
@@ -253,9 +254,9 @@ var _ = register("PanicIsOneFailedCall", func(s *suite) {
 		var none *rpcnet.Error
 		return none
 	}
-	r := s.rig(append(s.shapes(), s.method("boom", rpcnet.Feed, boom), s.method("bang", rpcnet.Unary, boom), s.method("nil", rpcnet.Unary, noError)), nil)
+	r := s.rig(append(s.shapes(), s.method("boom", codegen.ShapeServerStream, boom), s.method("bang", codegen.ShapeUnary, boom), s.method("nil", codegen.ShapeUnary, noError)), nil)
 	r.server.Handle("raw", func(context.Context, []byte) ([]byte, error) { panic("raw") })
-	other := r.open(s.ctx(), "bidi", rpcnet.Bidi)
+	other := r.open(s.ctx(), "bidi", codegen.ShapeBidi)
 	check := func(err error) {
 		s.Helper()
 		s.wantCode(err, rpcnet.CodeInternal)
@@ -269,7 +270,7 @@ var _ = register("PanicIsOneFailedCall", func(s *suite) {
 	check(err)
 	_, err = rpcnet.CallRaw(s.ctx(), r.transport, "raw", nil)
 	check(err)
-	c := r.open(s.ctx(), "boom", rpcnet.Feed)
+	c := r.open(s.ctx(), "boom", codegen.ShapeServerStream)
 	s.want(c.peer, []byte("before"))
 	_, err = c.recv()
 	check(err)
@@ -281,14 +282,14 @@ var _ = register("PanicIsOneFailedCall", func(s *suite) {
 
 var _ = register("WrongNumberOfMessages", func(s *suite) {
 	r := s.rig([]rpcnet.Method{
-		s.method("none", rpcnet.Unary, func(context.Context, peer) error { return nil }),
-		s.method("two", rpcnet.Unary, func(_ context.Context, p peer) error {
+		s.method("none", codegen.ShapeUnary, func(context.Context, peer) error { return nil }),
+		s.method("two", codegen.ShapeUnary, func(_ context.Context, p peer) error {
 			if err := p.send(nil); err != nil {
 				return err
 			}
 			return p.send(nil)
 		}),
-		s.method("feed", rpcnet.Feed, func(_ context.Context, p peer) error {
+		s.method("serverstream", codegen.ShapeServerStream, func(_ context.Context, p peer) error {
 			for range 3 {
 				if err := p.send(nil); err != nil {
 					return err
@@ -296,16 +297,16 @@ var _ = register("WrongNumberOfMessages", func(s *suite) {
 			}
 			return nil
 		}),
-		s.method("silent", rpcnet.Feed, func(context.Context, peer) error { return nil }),
-		s.method("echo", rpcnet.Unary, echoOnce),
+		s.method("silent", codegen.ShapeServerStream, func(context.Context, peer) error { return nil }),
+		s.method("echo", codegen.ShapeUnary, echoOnce),
 	}, nil)
-	for _, name := range []string{"none", "two", "feed", "silent"} {
+	for _, name := range []string{"none", "two", "serverstream", "silent"} {
 		if _, err := r.unary(s.ctx(), name, nil); rpcnet.CodeOf(err) != rpcnet.CodeInternal {
 			s.Errorf("a unary call of %q: %v", name, err)
 		}
 	}
 	// A call that ends without its request.
-	c := r.open(s.ctx(), "echo", rpcnet.Unary)
+	c := r.open(s.ctx(), "echo", codegen.ShapeUnary)
 	if err := c.CloseSend(); err != nil {
 		s.Fatal(err)
 	}
@@ -316,7 +317,7 @@ var _ = register("WrongNumberOfMessages", func(s *suite) {
 
 var _ = register("RegistrationWhileServing", func(s *suite) {
 	g := newGate()
-	r := s.rig([]rpcnet.Method{s.method("hold", rpcnet.Unary, func(ctx context.Context, p peer) error {
+	r := s.rig([]rpcnet.Method{s.method("hold", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		g.hold(ctx)
 		return echoOnce(ctx, p)
 	})}, nil)
@@ -330,7 +331,7 @@ var _ = register("RegistrationWhileServing", func(s *suite) {
 		name := fmt.Sprintf("new %d", i)
 		_, err := r.unary(s.ctx(), name, nil)
 		s.wantCode(err, rpcnet.CodeUnimplemented)
-		r.server.Register(s.method(name, rpcnet.Unary, echoOnce))
+		r.server.Register(s.method(name, codegen.ShapeUnary, echoOnce))
 		if out, err := r.unary(s.ctx(), name, []byte(name)); err != nil || string(out) != name {
 			s.Fatalf("%s: %q, %v", name, out, err)
 		}
@@ -344,14 +345,14 @@ var _ = register("RegistrationWhileServing", func(s *suite) {
 var _ = register("EncodingThatTheProcedureDoesNotSpeak", func(s *suite) {
 	r := s.rig(s.shapes(), nil)
 	r.server.Handle("raw", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
-	for _, e := range []rpcnet.Encoding{rpcnet.JSON, rpcnet.Proto, 9} {
+	for _, e := range []codegen.Encoding{codegen.EncodingJSON, codegen.EncodingProto, 9} {
 		ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{Encoding: e})
 		_, err := r.unary(ctx, "unary", nil)
 		s.wantCode(err, rpcnet.CodeUnimplemented)
 		if err == nil || !strings.Contains(err.Error(), "[cbor]") {
 			s.Errorf("the error has no list of encodings: %v", err)
 		}
-		_, err = r.client.NewStream(ctx, r.spec("bidi", rpcnet.Bidi))
+		_, err = r.client.NewStream(ctx, r.spec("bidi", codegen.ShapeBidi))
 		s.wantCode(err, rpcnet.CodeUnimplemented)
 		// Here only the server knows.
 		_, err = rpcnet.CallRaw(ctx, r.transport, "raw", nil)

@@ -7,15 +7,16 @@ import (
 	"io"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 // shapes returns an echo in each shape: unary and bidi give back what they
-// take, feed splits its request in as many bytes, upload joins.
+// take, serverstream splits its request in as many bytes, clientstream joins.
 func (s *suite) shapes() []rpcnet.Method {
 	return []rpcnet.Method{
-		s.method("unary", rpcnet.Unary, echoOnce),
-		s.method("bidi", rpcnet.Bidi, echo),
-		s.method("feed", rpcnet.Feed, func(_ context.Context, p peer) error {
+		s.method("unary", codegen.ShapeUnary, echoOnce),
+		s.method("bidi", codegen.ShapeBidi, echo),
+		s.method("serverstream", codegen.ShapeServerStream, func(_ context.Context, p peer) error {
 			m, err := p.recv()
 			if err != nil {
 				return err
@@ -28,7 +29,7 @@ func (s *suite) shapes() []rpcnet.Method {
 			}
 			return nil
 		}),
-		s.method("upload", rpcnet.Upload, func(_ context.Context, p peer) error {
+		s.method("clientstream", codegen.ShapeClientStream, func(_ context.Context, p peer) error {
 			var n, size int
 			for {
 				m, err := p.recv()
@@ -63,7 +64,7 @@ var _ = register("UnaryOfEverySize", func(s *suite) {
 
 var _ = register("BidiOfEverySize", func(s *suite) {
 	r := s.rig(s.shapes(), nil)
-	c := r.open(s.ctx(), "bidi", rpcnet.Bidi)
+	c := r.open(s.ctx(), "bidi", codegen.ShapeBidi)
 	for _, n := range sizes {
 		if err := c.send(pattern(n)); err != nil {
 			s.Fatalf("%d bytes: %v", n, err)
@@ -80,7 +81,7 @@ var _ = register("BidiOfEverySize", func(s *suite) {
 var _ = register("EmptyMessageIsNotTheEnd", func(s *suite) {
 	r := s.rig(s.shapes(), nil)
 	for _, sequence := range [][]int{{0}, {0, 0, 0}, {0, 1}, {1, 0}, {1, 0, 0, 1}, {0, 70000, 0}, {}} {
-		c := r.open(s.ctx(), "bidi", rpcnet.Bidi)
+		c := r.open(s.ctx(), "bidi", codegen.ShapeBidi)
 		for _, n := range sequence {
 			if err := c.send(pattern(n)); err != nil {
 				s.Fatal(err)
@@ -94,7 +95,7 @@ var _ = register("EmptyMessageIsNotTheEnd", func(s *suite) {
 		}
 		s.wantEnd(c.peer)
 
-		u := r.open(s.ctx(), "upload", rpcnet.Upload)
+		u := r.open(s.ctx(), "clientstream", codegen.ShapeClientStream)
 		total := 0
 		for _, n := range sequence {
 			total += n
@@ -110,10 +111,10 @@ var _ = register("EmptyMessageIsNotTheEnd", func(s *suite) {
 	}
 })
 
-var _ = register("Feed", func(s *suite) {
+var _ = register("ServerStream", func(s *suite) {
 	r := s.rig(s.shapes(), nil)
 	for _, c := range []struct{ n, size uint32 }{{0, 0}, {1, 0}, {2, 1}, {1000, 100}, {40, 100_000}} {
-		f := r.open(s.ctx(), "feed", rpcnet.Feed)
+		f := r.open(s.ctx(), "serverstream", codegen.ShapeServerStream)
 		req := binary.LittleEndian.AppendUint32(nil, c.n)
 		if err := f.send(binary.LittleEndian.AppendUint32(req, c.size)); err != nil {
 			s.Fatal(err)
@@ -143,7 +144,7 @@ var _ = register("MessageOf100MB", func(s *suite) {
 
 var _ = register("ManyMessagesKeepTheirOrder", func(s *suite) {
 	r := s.rig(s.shapes(), nil)
-	c := r.open(s.ctx(), "bidi", rpcnet.Bidi)
+	c := r.open(s.ctx(), "bidi", codegen.ShapeBidi)
 	const n = 5000
 	sent := make(chan error, 1)
 	go func() {
@@ -180,9 +181,9 @@ var _ = register("CallRaw", func(s *suite) {
 })
 
 var _ = register("InlineHandlers", func(s *suite) {
-	m := s.method("inline", rpcnet.Unary, echoOnce)
+	m := s.method("inline", codegen.ShapeUnary, echoOnce)
 	m.Spec.Inline = true
-	fails := s.method("fails", rpcnet.Unary, func(context.Context, peer) error {
+	fails := s.method("fails", codegen.ShapeUnary, func(context.Context, peer) error {
 		return rpcnet.NewError(rpcnet.CodeNotFound, "nothing here")
 	})
 	fails.Spec.Inline = true
@@ -219,7 +220,7 @@ var _ = register("InlineHandlers", func(s *suite) {
 	}
 	// The request of a stream on an inline procedure comes later, so the handler
 	// must not run in the goroutine that reads frames.
-	c := r.open(s.ctx(), "inline", rpcnet.Bidi)
+	c := r.open(s.ctx(), "inline", codegen.ShapeBidi)
 	if err := c.send([]byte("a")); err != nil {
 		s.Fatal(err)
 	}

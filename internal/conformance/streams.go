@@ -10,10 +10,11 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 var _ = register("ServerSpeaksFirst", func(s *suite) {
-	r := s.rig([]rpcnet.Method{s.method("greets", rpcnet.Bidi, func(ctx context.Context, p peer) error {
+	r := s.rig([]rpcnet.Method{s.method("greets", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
 		for i := range 3 {
 			if err := p.send([]byte{byte(i)}); err != nil {
 				return err
@@ -21,7 +22,7 @@ var _ = register("ServerSpeaksFirst", func(s *suite) {
 		}
 		return echo(ctx, p)
 	})}, nil)
-	c := r.open(s.ctx(), "greets", rpcnet.Bidi) // silent, and still the call begins
+	c := r.open(s.ctx(), "greets", codegen.ShapeBidi) // silent, and still the call begins
 	for i := range 3 {
 		s.want(c.peer, []byte{byte(i)})
 	}
@@ -37,11 +38,11 @@ var _ = register("ServerSpeaksFirst", func(s *suite) {
 
 var _ = register("ClientSpeaksFirstAndServerListensLate", func(s *suite) {
 	g := newGate()
-	r := s.rig([]rpcnet.Method{s.method("late", rpcnet.Bidi, func(ctx context.Context, p peer) error {
+	r := s.rig([]rpcnet.Method{s.method("late", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
 		g.hold(ctx)
 		return echo(ctx, p)
 	})}, nil)
-	c := r.open(s.ctx(), "late", rpcnet.Bidi)
+	c := r.open(s.ctx(), "late", codegen.ShapeBidi)
 	for i := range 100 {
 		if err := c.send(pattern(i)); err != nil {
 			s.Fatal(err)
@@ -56,7 +57,7 @@ var _ = register("ClientSpeaksFirstAndServerListensLate", func(s *suite) {
 
 var _ = register("BothSidesStreamAtOnceWithFullWindows", func(s *suite) {
 	const messages, size = 100, 100_000 // 10 MB: more than all windows together
-	r := s.rig([]rpcnet.Method{s.method("both", rpcnet.Bidi, func(_ context.Context, p peer) error {
+	r := s.rig([]rpcnet.Method{s.method("both", codegen.ShapeBidi, func(_ context.Context, p peer) error {
 		sent := make(chan error, 1)
 		go func() {
 			for i := range messages {
@@ -79,7 +80,7 @@ var _ = register("BothSidesStreamAtOnceWithFullWindows", func(s *suite) {
 		return <-sent
 	})}, &rpcnet.ServerConfig{ErrorText: true})
 	for range 2 {
-		c := r.open(s.ctx(), "both", rpcnet.Bidi)
+		c := r.open(s.ctx(), "both", codegen.ShapeBidi)
 		sent := make(chan error, 1)
 		go func() {
 			for i := range messages {
@@ -102,19 +103,19 @@ var _ = register("BothSidesStreamAtOnceWithFullWindows", func(s *suite) {
 
 var _ = register("HandlerEndsWhileTheCallerSends", func(s *suite) {
 	r := s.rig([]rpcnet.Method{
-		s.method("enough", rpcnet.Bidi, echoOnce),
-		s.method("no", rpcnet.Bidi, func(_ context.Context, p peer) error {
+		s.method("enough", codegen.ShapeBidi, echoOnce),
+		s.method("no", codegen.ShapeBidi, func(_ context.Context, p peer) error {
 			if _, err := p.recv(); err != nil {
 				return err
 			}
 			return rpcnet.NewError(rpcnet.CodeOutOfRange, "no more")
 		}),
-		s.method("answer", rpcnet.Upload, echoOnce),
+		s.method("answer", codegen.ShapeClientStream, echoOnce),
 	}, nil)
 	for name, want := range map[string]error{"enough": nil, "no": errors.New("no more"), "answer": nil} {
-		shape := rpcnet.Bidi
+		shape := codegen.ShapeBidi
 		if name == "answer" {
-			shape = rpcnet.Upload
+			shape = codegen.ShapeClientStream
 		}
 		c := r.open(s.ctx(), name, shape)
 		var err error
@@ -140,7 +141,7 @@ var _ = register("HandlerEndsWhileTheCallerSends", func(s *suite) {
 var _ = register("CloseByTheCallerCancelsTheHandler", func(s *suite) {
 	ended := make(chan error, 1)
 	causes := make(chan error, 1)
-	r := s.rig([]rpcnet.Method{s.method("talk", rpcnet.Bidi, func(ctx context.Context, p peer) error {
+	r := s.rig([]rpcnet.Method{s.method("talk", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
 		if err := p.send([]byte("hello")); err != nil {
 			return err
 		}
@@ -149,7 +150,7 @@ var _ = register("CloseByTheCallerCancelsTheHandler", func(s *suite) {
 		causes <- ctx.Err()
 		return err
 	})}, nil)
-	c := r.open(s.ctx(), "talk", rpcnet.Bidi)
+	c := r.open(s.ctx(), "talk", codegen.ShapeBidi)
 	s.want(c.peer, []byte("hello"))
 	recv := make(chan error, 1)
 	go func() {
@@ -181,12 +182,12 @@ func (s *suite) phases() map[string]func(r *rig, ctx context.Context) error {
 			return err
 		},
 		"stream receives": func(r *rig, ctx context.Context) error {
-			c := r.open(ctx, "wait", rpcnet.Bidi)
+			c := r.open(ctx, "wait", codegen.ShapeBidi)
 			_, err := c.recv()
 			return err
 		},
 		"stream receives after the end of sending": func(r *rig, ctx context.Context) error {
-			c := r.open(ctx, "wait", rpcnet.Bidi)
+			c := r.open(ctx, "wait", codegen.ShapeBidi)
 			if err := c.CloseSend(); err != nil {
 				return err
 			}
@@ -194,7 +195,7 @@ func (s *suite) phases() map[string]func(r *rig, ctx context.Context) error {
 			return err
 		},
 		"stream sends against a full window": func(r *rig, ctx context.Context) error {
-			c := r.open(ctx, "wait", rpcnet.Bidi)
+			c := r.open(ctx, "wait", codegen.ShapeBidi)
 			for {
 				if err := c.send(pattern(5000)); err == io.EOF { // the server's clock was faster
 					_, err := c.recv()
@@ -205,7 +206,7 @@ func (s *suite) phases() map[string]func(r *rig, ctx context.Context) error {
 			}
 		},
 		"large message against a full window": func(r *rig, ctx context.Context) error {
-			c := r.open(ctx, "wait", rpcnet.Bidi)
+			c := r.open(ctx, "wait", codegen.ShapeBidi)
 			err := c.send(pattern(3 << 20))
 			if err == io.EOF {
 				_, err = c.recv()
@@ -247,7 +248,7 @@ var _ = register("ContextEndsInEveryPhase", func(s *suite) {
 		}
 		return err
 	}
-	r := s.rig([]rpcnet.Method{s.method("wait", rpcnet.Bidi, h), s.method("deaf", rpcnet.Unary, h), s.method("unary", rpcnet.Unary, echoOnce)}, nil)
+	r := s.rig([]rpcnet.Method{s.method("wait", codegen.ShapeBidi, h), s.method("deaf", codegen.ShapeUnary, h), s.method("unary", codegen.ShapeUnary, echoOnce)}, nil)
 	for _, e := range ends {
 		for phase, f := range s.phases() {
 			ctx, cancel := e.end(s.ctx())
@@ -275,12 +276,12 @@ var _ = register("ContextEndsInEveryPhase", func(s *suite) {
 var _ = register("ContextEndsBeforeTheCall", func(s *suite) {
 	called := false
 	h := func(context.Context, peer) error { called = true; return nil }
-	r := s.rig([]rpcnet.Method{s.method("never", rpcnet.Bidi, h)}, nil)
+	r := s.rig([]rpcnet.Method{s.method("never", codegen.ShapeBidi, h)}, nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := r.unary(ctx, "never", nil)
 	s.wantCode(err, rpcnet.CodeCanceled)
-	_, err = r.client.NewStream(ctx, r.spec("never", rpcnet.Bidi))
+	_, err = r.client.NewStream(ctx, r.spec("never", codegen.ShapeBidi))
 	s.wantCode(err, rpcnet.CodeCanceled)
 	ctx, cancel = context.WithDeadline(context.Background(), time.Now().Add(-time.Second))
 	defer cancel()
@@ -302,7 +303,7 @@ var _ = register("DeadlineReachesTheHandler", func(s *suite) {
 		}
 		return echoOnce(ctx, p)
 	}
-	r := s.rig([]rpcnet.Method{s.method("left", rpcnet.Unary, h)}, nil)
+	r := s.rig([]rpcnet.Method{s.method("left", codegen.ShapeUnary, h)}, nil)
 	if _, err := r.unary(context.Background(), "left", nil); err != nil {
 		s.Fatal(err)
 	}
@@ -317,7 +318,7 @@ var _ = register("DeadlineReachesTheHandler", func(s *suite) {
 	if d := <-left; d <= 59*time.Minute || d > time.Hour+time.Minute {
 		s.Errorf("a call with an hour has %v left", d)
 	}
-	spec := r.spec("left", rpcnet.Unary)
+	spec := r.spec("left", codegen.ShapeUnary)
 	spec.Timeout = 30 * time.Minute
 	for _, c := range []rpcnet.Transport{r.client, rpcnet.NewClient(r.client, nil)} {
 		if err := rpcnet.NewClient(c, nil).Unary(context.Background(), spec, r.wrap(nil), r.target()); err != nil {
@@ -330,13 +331,13 @@ var _ = register("DeadlineReachesTheHandler", func(s *suite) {
 })
 
 var _ = register("HandlerThatNeverReadsStopsOnlyItsCaller", func(s *suite) {
-	r := s.rig(append(s.shapes(), s.method("deaf", rpcnet.Bidi, wait)), nil)
+	r := s.rig(append(s.shapes(), s.method("deaf", codegen.ShapeBidi, wait)), nil)
 	ctx, cancel := context.WithCancel(s.ctx())
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
 	for range 5 {
-		c := r.open(ctx, "deaf", rpcnet.Bidi)
+		c := r.open(ctx, "deaf", codegen.ShapeBidi)
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
@@ -357,7 +358,7 @@ var _ = register("HandlerThatNeverReadsStopsOnlyItsCaller", func(s *suite) {
 
 var _ = register("CallerThatNeverReadsStopsOnlyItsHandler", func(s *suite) {
 	var sent sync.WaitGroup
-	r := s.rig(append(s.shapes(), s.method("flood", rpcnet.Feed, func(ctx context.Context, p peer) error {
+	r := s.rig(append(s.shapes(), s.method("flood", codegen.ShapeServerStream, func(ctx context.Context, p peer) error {
 		defer sent.Done()
 		m := pattern(1000)
 		for {
@@ -365,14 +366,14 @@ var _ = register("CallerThatNeverReadsStopsOnlyItsHandler", func(s *suite) {
 				return err
 			}
 		}
-	}), s.method("flood of nothing", rpcnet.Feed, func(ctx context.Context, p peer) error {
+	}), s.method("flood of nothing", codegen.ShapeServerStream, func(ctx context.Context, p peer) error {
 		defer sent.Done()
 		for {
 			if err := p.send(nil); err != nil {
 				return err
 			}
 		}
-	}), s.method("flood of boulders", rpcnet.Feed, func(ctx context.Context, p peer) error {
+	}), s.method("flood of boulders", codegen.ShapeServerStream, func(ctx context.Context, p peer) error {
 		defer sent.Done()
 		m := pattern(1 << 20)
 		for {
@@ -388,7 +389,7 @@ var _ = register("CallerThatNeverReadsStopsOnlyItsHandler", func(s *suite) {
 	for _, name := range names {
 		for range each {
 			sent.Add(1)
-			if err := r.open(ctx, name, rpcnet.Feed).send(nil); err != nil {
+			if err := r.open(ctx, name, codegen.ShapeServerStream).send(nil); err != nil {
 				s.Fatal(err)
 			}
 		}
@@ -419,7 +420,7 @@ var _ = register("TenThousandConcurrentStreams", func(s *suite) {
 	}
 	const n = 10_000
 	g := newGate()
-	r := s.rig([]rpcnet.Method{s.method("hold", rpcnet.Bidi, func(ctx context.Context, p peer) error {
+	r := s.rig([]rpcnet.Method{s.method("hold", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
 		m, err := p.recv()
 		if err != nil {
 			return err
@@ -430,7 +431,7 @@ var _ = register("TenThousandConcurrentStreams", func(s *suite) {
 	calls := make([]*caller, n)
 	ctx := s.ctx()
 	for i := range calls {
-		st, err := r.client.NewStream(ctx, r.spec("hold", rpcnet.Bidi))
+		st, err := r.client.NewStream(ctx, r.spec("hold", codegen.ShapeBidi))
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -453,7 +454,7 @@ var _ = register("TenThousandConcurrentStreams", func(s *suite) {
 
 var _ = register("SendAfterCloseSendFails", func(s *suite) {
 	r := s.rig(s.shapes(), nil)
-	c := r.open(s.ctx(), "bidi", rpcnet.Bidi)
+	c := r.open(s.ctx(), "bidi", codegen.ShapeBidi)
 	if err := c.CloseSend(); err != nil {
 		s.Fatal(err)
 	}

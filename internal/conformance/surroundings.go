@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 // reflectHeader is a handler that sends back the metadata of its request as header
@@ -34,7 +35,7 @@ func reflectHeader(ctx context.Context, p peer) error {
 }
 
 var _ = register("HeadersAndTrailers", func(s *suite) {
-	r := s.rig([]rpcnet.Method{s.method("unary", rpcnet.Unary, reflectHeader), s.method("feed", rpcnet.Feed, reflectHeader)}, nil)
+	r := s.rig([]rpcnet.Method{s.method("unary", codegen.ShapeUnary, reflectHeader), s.method("serverstream", codegen.ShapeServerStream, reflectHeader)}, nil)
 	r.server.Handle("raw", func(ctx context.Context, in []byte) ([]byte, error) {
 		rpcnet.ServerCallFrom(ctx).SetTrailer("t-raw", rpcnet.ServerCallFrom(ctx).Header().Get("one"))
 		return in, rpcnet.ServerCallFrom(ctx).SetHeader("h-raw", "yes")
@@ -61,7 +62,7 @@ var _ = register("HeadersAndTrailers", func(s *suite) {
 	s.wantCode(err, rpcnet.CodeAborted)
 	check(call)
 	ctx, call = rpcnet.NewCall(s.ctx(), options)
-	c := r.open(ctx, "feed", rpcnet.Feed)
+	c := r.open(ctx, "serverstream", codegen.ShapeServerStream)
 	if err := c.send([]byte("x")); err != nil {
 		s.Fatal(err)
 	}
@@ -83,9 +84,9 @@ var _ = register("HeadersAndTrailers", func(s *suite) {
 var _ = register("BadMetadataFailsItsCallOnly", func(s *suite) {
 	many := make([]string, 2000)
 	r := s.rig([]rpcnet.Method{
-		s.method("unary", rpcnet.Unary, reflectHeader),
-		s.method("bidi", rpcnet.Bidi, echo),
-		s.method("flood", rpcnet.Unary, func(ctx context.Context, p peer) error {
+		s.method("unary", codegen.ShapeUnary, reflectHeader),
+		s.method("bidi", codegen.ShapeBidi, echo),
+		s.method("flood", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 			for i := range 100 {
 				if err := rpcnet.ServerCallFrom(ctx).SetHeader(fmt.Sprint(i), strings.Repeat("x", 1000)); err != nil {
 					return err
@@ -93,24 +94,24 @@ var _ = register("BadMetadataFailsItsCallOnly", func(s *suite) {
 			}
 			return p.send(nil)
 		}),
-		s.method("trail", rpcnet.Unary, func(ctx context.Context, p peer) error {
+		s.method("trail", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 			for i := range 100 {
 				rpcnet.ServerCallFrom(ctx).SetTrailer(fmt.Sprint(i), strings.Repeat("x", 1000))
 			}
 			return p.send(nil)
 		}),
-		s.method("many", rpcnet.Unary, func(ctx context.Context, p peer) error {
+		s.method("many", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 			rpcnet.ServerCallFrom(ctx).SetTrailer("many", many...)
 			return p.send(nil)
 		}),
-		s.method("late", rpcnet.Feed, func(ctx context.Context, p peer) error {
+		s.method("late", codegen.ShapeServerStream, func(ctx context.Context, p peer) error {
 			if err := p.send(nil); err != nil {
 				return err
 			}
 			return rpcnet.ServerCallFrom(ctx).SetHeader("late", "x")
 		}),
 	}, nil)
-	other := r.open(s.ctx(), "bidi", rpcnet.Bidi)
+	other := r.open(s.ctx(), "bidi", codegen.ShapeBidi)
 	for name, h := range map[string]rpcnet.Header{
 		"empty key":            {"": {"x"}},
 		"space":                {"a b": {"x"}},
@@ -130,7 +131,7 @@ var _ = register("BadMetadataFailsItsCallOnly", func(s *suite) {
 		_, err = r.unary(s.ctx(), name, nil)
 		s.wantCode(err, rpcnet.CodeInternal)
 	}
-	late := r.open(s.ctx(), "late", rpcnet.Feed)
+	late := r.open(s.ctx(), "late", codegen.ShapeServerStream)
 	s.want(late.peer, nil)
 	_, err = late.recv()
 	s.wantCode(err, rpcnet.CodeFailedPrecondition)
@@ -147,7 +148,7 @@ var _ = register("LargestMetadataIsTaken", func(s *suite) {
 	for i := range h["k"] {
 		h["k"][i] = strings.Repeat("v", (maxMetadataSize-100)/values)
 	}
-	r := s.rig([]rpcnet.Method{s.method("unary", rpcnet.Unary, func(ctx context.Context, p peer) error {
+	r := s.rig([]rpcnet.Method{s.method("unary", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		call := rpcnet.ServerCallFrom(ctx)
 		if got := len(call.Header()["k"]); got != values {
 			return rpcnet.Errorf(rpcnet.CodeDataLoss, "%d values came", got)
@@ -158,11 +159,11 @@ var _ = register("LargestMetadataIsTaken", func(s *suite) {
 		call.SetTrailer("k", h["k"]...)
 		e := rpcnet.NewError(rpcnet.CodeAborted, strings.Repeat("m", 100_000))
 		for i := range 100 {
-			e = e.WithDetail(&rpcnet.Detail{Name: fmt.Sprint(i), Data: make([]byte, 1000)})
+			e = e.WithDetail(&codegen.Detail{Name: fmt.Sprint(i), Data: make([]byte, 1000)})
 		}
 		return e
-	}), s.method("bidi", rpcnet.Bidi, echo)}, nil)
-	other := r.open(s.ctx(), "bidi", rpcnet.Bidi)
+	}), s.method("bidi", codegen.ShapeBidi, echo)}, nil)
+	other := r.open(s.ctx(), "bidi", codegen.ShapeBidi)
 	ctx, call := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{Header: rpcnet.Header{"k": h["k"]}})
 	_, err := r.unary(ctx, "unary", pattern(100_000))
 	s.wantCode(err, rpcnet.CodeAborted)
@@ -176,7 +177,7 @@ var _ = register("LargestMetadataIsTaken", func(s *suite) {
 })
 
 var _ = register("CallRecord", func(s *suite) {
-	r := s.rig([]rpcnet.Method{s.method("unary", rpcnet.Unary, func(ctx context.Context, p peer) error {
+	r := s.rig([]rpcnet.Method{s.method("unary", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		call := rpcnet.ServerCallFrom(ctx)
 		if call.Spec().Procedure != "unary" {
 			return rpcnet.NewError(rpcnet.CodeInternal, call.Spec().Procedure)
@@ -207,7 +208,7 @@ var _ = register("CallRecord", func(s *suite) {
 		want string
 	}{{s.ctx(), "attempt 1 priority 2"}, {ctx, "attempt 3 priority -5"}, {func() context.Context { ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{}); return ctx }(), "attempt 1 priority 2"}} {
 		out := r.target()
-		if err := c.Unary(x.ctx, r.spec("unary", rpcnet.Unary), r.wrap(nil), out); err != nil || string(r.bytes(out)) != x.want {
+		if err := c.Unary(x.ctx, r.spec("unary", codegen.ShapeUnary), r.wrap(nil), out); err != nil || string(r.bytes(out)) != x.want {
 			s.Errorf("%q, %v, want %q", r.bytes(out), err, x.want)
 		}
 	}
@@ -225,7 +226,7 @@ var _ = register("CallRecord", func(s *suite) {
 		if outer == ctx {
 			want = "attempt 3 priority 9"
 		}
-		if err := c.Unary(outer, r.spec("unary", rpcnet.Unary), r.wrap(nil), out); err != nil || string(r.bytes(out)) != want {
+		if err := c.Unary(outer, r.spec("unary", codegen.ShapeUnary), r.wrap(nil), out); err != nil || string(r.bytes(out)) != want {
 			s.Errorf("%q, %v, want %q", r.bytes(out), err, want)
 		}
 	}
@@ -234,13 +235,13 @@ var _ = register("CallRecord", func(s *suite) {
 // A handler's context has no values of its caller's, so a handler does not pass
 // them on by accident.
 var _ = register("NothingOfTheCallerIsForwarded", func(s *suite) {
-	far := s.rig([]rpcnet.Method{s.method("far", rpcnet.Unary, func(ctx context.Context, p peer) error {
+	far := s.rig([]rpcnet.Method{s.method("far", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		if h := rpcnet.ServerCallFrom(ctx).Header(); len(h) > 0 {
 			return rpcnet.Errorf(rpcnet.CodeInternal, "forwarded %v", h)
 		}
 		return p.send(nil)
 	})}, nil)
-	near := s.rig([]rpcnet.Method{s.method("near", rpcnet.Unary, func(ctx context.Context, p peer) error {
+	near := s.rig([]rpcnet.Method{s.method("near", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		m, err := far.unary(ctx, "far", nil)
 		if err != nil {
 			return rpcnet.NewError(rpcnet.CodeInternal, err.Error())
@@ -300,7 +301,7 @@ var _ = register("InterceptorsAroundAllShapes", func(s *suite) {
 	}
 	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{server("outer"), server("inner")}})
 	srv.Register(s.shapes()...)
-	srv.Register(s.method("who", rpcnet.Unary, func(ctx context.Context, p peer) error {
+	srv.Register(s.method("who", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		return p.send(fmt.Appendf(nil, "%v %s", ctx.Value(ctxKey{}), rpcnet.ServerCallFrom(ctx).Header().Get("token")))
 	}))
 	srv.Handle("raw", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
@@ -319,8 +320,8 @@ var _ = register("InterceptorsAroundAllShapes", func(s *suite) {
 	if out, err := rpcnet.CallRaw(s.ctx(), r.client, "raw", []byte("x")); err != nil || string(out) != "x" {
 		s.Errorf("%q, %v", out, err)
 	}
-	for _, name := range []string{"upload", "bidi"} {
-		shape := map[string]rpcnet.Shape{"upload": rpcnet.Upload, "bidi": rpcnet.Bidi}[name]
+	for _, name := range []string{"clientstream", "bidi"} {
+		shape := map[string]codegen.Shape{"clientstream": codegen.ShapeClientStream, "bidi": codegen.ShapeBidi}[name]
 		c := r.open(s.ctx(), name, shape)
 		for range 3 {
 			if err := c.send([]byte("x")); err != nil {
@@ -339,7 +340,7 @@ var _ = register("InterceptorsAroundAllShapes", func(s *suite) {
 			}
 		}
 	}
-	f := r.open(s.ctx(), "feed", rpcnet.Feed)
+	f := r.open(s.ctx(), "serverstream", codegen.ShapeServerStream)
 	if err := f.send([]byte{2, 0, 0, 0, 1, 0, 0, 0}); err != nil {
 		s.Fatal(err)
 	}
@@ -350,7 +351,7 @@ var _ = register("InterceptorsAroundAllShapes", func(s *suite) {
 	}
 	s.wantEnd(f.peer)
 	var want []string
-	for _, c := range []string{"who: 0 in, 1 out", "raw: 1 in, 1 out", "upload: 3 in, 1 out", "bidi: 3 in, 3 out", "feed: 1 in, 2 out"} {
+	for _, c := range []string{"who: 0 in, 1 out", "raw: 1 in, 1 out", "clientstream: 3 in, 1 out", "bidi: 3 in, 3 out", "serverstream: 1 in, 2 out"} {
 		name, _, _ := strings.Cut(c, ":")
 		want = append(want, "first "+name, "second "+name, "inner "+c+", <nil>", "outer "+c+", <nil>")
 	}

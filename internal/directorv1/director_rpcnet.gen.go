@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -26,9 +27,9 @@ const (
 var directorSchema = schema.Lazy(DirectorDescriptor)
 
 var (
-	directorGetWorkerSpec = &rpcnet.Spec{
+	directorGetWorkerSpec = &codegen.Spec{
 		Procedure:      DirectorGetWorkerProcedure,
-		Shape:          rpcnet.Unary,
+		Shape:          codegen.ShapeUnary,
 		Timeout:        5000000000, // 5s
 		MaxMessageSize: 262144,
 		Request:        stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorSchema("GetWorkerRequest")),

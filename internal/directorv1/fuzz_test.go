@@ -5,12 +5,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
 // decode decodes b as a message of the contract.
-func decode[T any](m rpcnet.Message, b []byte) (*T, error) {
+func decode[T any](m codegen.Message, b []byte) (*T, error) {
 	v := new(T)
 	var d cbor.Decoder
 	d.Reset(b, cbor.Limits{})
@@ -18,7 +18,7 @@ func decode[T any](m rpcnet.Message, b []byte) (*T, error) {
 	return v, d.Finish()
 }
 
-func fuzz[T any](f *testing.F, m rpcnet.Message, seed *T, check func(t *testing.T, v *T)) {
+func fuzz[T any](f *testing.F, m codegen.Message, seed *T, check func(t *testing.T, v *T)) {
 	b, err := m.Append(nil, seed)
 	if err != nil {
 		f.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 // A ConnAttempt is the part of an [Attempt] that does not depend on who has chosen
@@ -42,7 +43,7 @@ func (a *ConnAttempt) Open(ctx context.Context, spec *rpcnet.Spec, number int) (
 	if err != nil {
 		return nil, err
 	}
-	a.unary, a.stream = spec.Shape == rpcnet.Unary, s
+	a.unary, a.stream = spec.Shape == codegen.ShapeUnary, s
 	a.client.Tell(ctx, Event{Kind: Connected, Worker: a.worker.Node, Addr: a.worker.Addr})
 	return s, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 // A Config says how a client makes its calls. The zero value has the defaults,
@@ -105,8 +106,8 @@ func (c *Client) NewStream(ctx context.Context, spec *rpcnet.Spec) (rpcnet.Clien
 	if CanResume(spec) {
 		return c.newResumable(ctx, spec, o), nil
 	}
-	o.Idempotent = o.Idempotent || spec.Idempotency != rpcnet.MayHaveSideEffects
-	if c.cfg.HedgeAfter > 0 && o.Idempotent && spec.Shape == rpcnet.Unary {
+	o.Idempotent = o.Idempotent || spec.Idempotency != codegen.IdempotencyUnknown
+	if c.cfg.HedgeAfter > 0 && o.Idempotent && spec.Shape == codegen.ShapeUnary {
 		return c.newHedged(ctx, spec, o), nil
 	}
 	return c.newRetried(ctx, spec, o), nil

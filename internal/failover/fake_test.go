@@ -15,6 +15,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
@@ -190,8 +192,8 @@ func (a *fakeAttempt) End(err error) {
 // countSpec is a resumable stream: requests and responses are numbers, the
 // first request is the number to begin with.
 var countSpec = &rpcnet.Spec{
-	Procedure: "count", Shape: rpcnet.Bidi,
-	Resume: &rpcnet.Resume{
+	Procedure: "count", Shape: codegen.ShapeBidi,
+	Resume: &codegen.Resume{
 		Sequence: func(res any) uint64 { return number(bytesOf(res)) },
 		From:     func(_ any, next uint64) any { return bytes(next) },
 	},
@@ -208,7 +210,7 @@ func bytesOf(res any) []byte {
 }
 
 // askSpec is an idempotent unary call.
-var askSpec = &rpcnet.Spec{Procedure: "ask", Idempotency: rpcnet.NoSideEffects}
+var askSpec = &rpcnet.Spec{Procedure: "ask", Idempotency: codegen.IdempotencyNoSideEffects}
 
 func bytes(n uint64) []byte  { return binary.BigEndian.AppendUint64(nil, n) }
 func number(b []byte) uint64 { return binary.BigEndian.Uint64(b) }
@@ -266,7 +268,7 @@ func count(ctx context.Context, t *testing.T, c rpcnet.Transport) (n uint64, too
 	begin := time.Now()
 	s := open(ctx, t, c, countSpec)
 	defer s.Close()
-	if err := rpcnet.SendOne(s, bytes(1)); err != nil {
+	if err := codegen.SendOne(s, bytes(1)); err != nil {
 		return 0, time.Since(begin), err
 	}
 	for {
@@ -293,8 +295,8 @@ func ask(ctx context.Context, c rpcnet.Transport, spec *rpcnet.Spec) (answer str
 	}
 	defer s.Close()
 	var b []byte
-	if err = rpcnet.SendOne(s, []byte{}); err == nil {
-		err = rpcnet.RecvOne(s, &b)
+	if err = codegen.SendOne(s, []byte{}); err == nil {
+		err = stub.RecvOne(s, &b)
 	}
 	return string(b), time.Since(begin), err
 }

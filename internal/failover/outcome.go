@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 // The causes of errors of this package.
@@ -36,13 +37,13 @@ const MovedDetail = "cluster.v1.Moved"
 // MovedError ends a stream that moves. last is the last sequence sent.
 func MovedError(last uint64) error {
 	return rpcnet.NewError(rpcnet.CodeUnavailable, "worker is draining: the stream moves").
-		WithDetail(&rpcnet.Detail{Name: MovedDetail, Data: binary.AppendUvarint(nil, last)})
+		WithDetail(&codegen.Detail{Name: MovedDetail, Data: binary.AppendUvarint(nil, last)})
 }
 
 // MovedAt reports whether err is the end of a stream that moves, and the last
 // sequence its worker sent.
 func MovedAt(err error) (last uint64, ok bool) {
-	var d *rpcnet.Detail
+	var d *codegen.Detail
 	if errors.As(err, &d) && d.Name == MovedDetail {
 		last, n := binary.Uvarint(d.Data)
 		return last, n > 0
@@ -61,12 +62,12 @@ const FullDetail = "cluster.v1.Full"
 
 // FullError refuses a call for want of room.
 func FullError(message string) error {
-	return rpcnet.NewError(rpcnet.CodeResourceExhausted, message).WithDetail(&rpcnet.Detail{Name: FullDetail}).WithUnprocessed()
+	return rpcnet.NewError(rpcnet.CodeResourceExhausted, message).WithDetail(&codegen.Detail{Name: FullDetail}).WithUnprocessed()
 }
 
 // isFull reports whether err refuses a call for want of room.
 func isFull(err error) bool {
-	var d *rpcnet.Detail
+	var d *codegen.Detail
 	return errors.As(err, &d) && d.Name == FullDetail
 }
 

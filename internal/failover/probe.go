@@ -5,11 +5,12 @@ import (
 	"errors"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 // ProbeSpec is what a caller asks with whether a silent worker lives: bytes in,
 // the same bytes out, where frames are read.
-var ProbeSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Probe", Idempotency: rpcnet.NoSideEffects, Inline: true, MaxMessageSize: 64}
+var ProbeSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Probe", Idempotency: codegen.IdempotencyNoSideEffects, Inline: true, MaxMessageSize: 64}
 
 // ServeProbe serves [ProbeSpec].
 func ServeProbe(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {

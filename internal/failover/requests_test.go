@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
@@ -18,8 +19,8 @@ type receipt struct{ seq, requests uint64 }
 func (r *receipt) AcknowledgedRequests() uint64 { return r.requests }
 
 var talkSpec = &rpcnet.Spec{
-	Procedure: "talk", Shape: rpcnet.Bidi,
-	Response: rpcnet.Message{
+	Procedure: "talk", Shape: codegen.ShapeBidi,
+	Response: codegen.Message{
 		Append: func(dst []byte, msg any) ([]byte, error) {
 			r := msg.(*receipt)
 			return cbor.Buffer(dst).AppendUint(r.seq<<32 | r.requests), nil
@@ -29,7 +30,7 @@ var talkSpec = &rpcnet.Spec{
 			*msg.(*receipt) = receipt{v >> 32, v & 0xffffffff}
 		},
 	},
-	Resume: &rpcnet.Resume{
+	Resume: &codegen.Resume{
 		Sequence: func(res any) uint64 { return res.(*receipt).seq },
 		From:     func(_ any, next uint64) any { return bytes(1000 + next) },
 	},

@@ -50,7 +50,9 @@ type resuming struct {
 }
 
 // CanResume reports whether a procedure's streams can be resumed.
-func CanResume(spec *rpcnet.Spec) bool { return spec.Resume != nil && spec.Shape&rpcnet.Feed != 0 }
+func CanResume(spec *rpcnet.Spec) bool {
+	return spec.Resume != nil && spec.Shape.ServerStreams()
+}
 
 // newResumable starts such a stream. A worker is chosen when the first request is
 // sent.

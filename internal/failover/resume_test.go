@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
@@ -244,7 +245,7 @@ func FuzzMoved(f *testing.F) {
 	f.Add([]byte{1})
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		last, ok := failover.MovedAt(rpcnet.NewError(rpcnet.CodeUnavailable, "").WithDetail(&rpcnet.Detail{Name: failover.MovedDetail, Data: data}))
+		last, ok := failover.MovedAt(rpcnet.NewError(rpcnet.CodeUnavailable, "").WithDetail(&codegen.Detail{Name: failover.MovedDetail, Data: data}))
 		if again, ok2 := failover.MovedAt(failover.MovedError(last)); ok && (!ok2 || again != last) {
 			t.Errorf("%x: %d became %d, %v", data, last, again, ok2)
 		}

@@ -40,7 +40,7 @@ func (c *Client) newRetried(ctx context.Context, spec *rpcnet.Spec, o rpcnet.Cal
 // ask keeps one request of any size. Of several it keeps what can be sent again at
 // once.
 func (p *retrying) ask(_ any, b []byte) (limit int) {
-	if p.stream.spec.Shape&rpcnet.Upload == 0 {
+	if !p.stream.spec.Shape.ClientStreams() {
 		return math.MaxInt
 	}
 	return keepMost - len(b)

@@ -9,15 +9,16 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
 // The calls that the scenarios are played with.
 var (
 	onceSpec   = &rpcnet.Spec{Procedure: "once"}
-	againSpec  = &rpcnet.Spec{Procedure: "again", Idempotency: rpcnet.NoSideEffects}
-	streamSpec = &rpcnet.Spec{Procedure: "stream", Shape: rpcnet.Feed}
-	resumeSpec = &rpcnet.Spec{Procedure: "resume", Shape: rpcnet.Feed, Resume: countSpec.Resume}
+	againSpec  = &rpcnet.Spec{Procedure: "again", Idempotency: codegen.IdempotencyNoSideEffects}
+	streamSpec = &rpcnet.Spec{Procedure: "stream", Shape: codegen.ShapeServerStream}
+	resumeSpec = &rpcnet.Spec{Procedure: "resume", Shape: codegen.ShapeServerStream, Resume: countSpec.Resume}
 )
 
 // TestScenarios plays what can end an attempt on the first worker, a, with each kind
@@ -92,7 +93,7 @@ func playing(name string, last int, err error) *fakeWorker {
 				return err
 			}
 			n, last := number(req), uint64(last)
-			if spec.Shape == rpcnet.Unary {
+			if spec.Shape == codegen.ShapeUnary {
 				last = min(last, 1)
 			}
 			for ; n <= last; n++ {
@@ -117,7 +118,7 @@ func play(t *testing.T, f *fakeCluster, spec *rpcnet.Spec) string {
 	s := open(ctx, t, f, spec)
 	defer s.Close()
 	var n uint64
-	err := rpcnet.SendOne(s, bytes(1))
+	err := codegen.SendOne(s, bytes(1))
 	for err == nil {
 		var b []byte
 		if err = s.Recv(&b); err == nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 // A lostStream is a try whose connection is lost after the first request.
@@ -80,8 +81,8 @@ func TestRequestsGoOnWhileTheTryIsLost(t *testing.T) {
 // the call.
 func TestRequestThatCannotBeSentIsAnErrorAndNotSentLater(t *testing.T) {
 	var got []string
-	spec := &rpcnet.Spec{Procedure: "upload", Shape: rpcnet.Upload}
-	resumable := &rpcnet.Spec{Procedure: "upload", Shape: rpcnet.Bidi, Resume: countSpec.Resume}
+	spec := &rpcnet.Spec{Procedure: "upload", Shape: codegen.ShapeClientStream}
+	resumable := &rpcnet.Spec{Procedure: "upload", Shape: codegen.ShapeBidi, Resume: countSpec.Resume}
 	upload := rpcnet.Method{Spec: spec, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 		got = nil
 		for {
@@ -124,14 +125,14 @@ func TestRequestThatCannotBeSentIsAnErrorAndNotSentLater(t *testing.T) {
 
 // A worker that takes over is told what was accepted, if the method wants it.
 func TestWhatWasAcceptedGoesWithTheNextTry(t *testing.T) {
-	spec := &rpcnet.Spec{Procedure: "story", Shape: rpcnet.Feed, Resume: &rpcnet.Resume{
+	spec := &rpcnet.Spec{Procedure: "story", Shape: codegen.ShapeServerStream, Resume: &codegen.Resume{
 		Sequence: func(res any) uint64 { return uint64(len(bytesOf(res))) },
 		From:     func(req any, _ uint64) any { return req },
 		Accepted: func(req, res any) any { return append(req.([]byte), bytesOf(res)[len(bytesOf(res))-1]) },
 	}}
 	var asked []string
 	tell := func(fail int) rpcnet.Method {
-		return rpcnet.Method{Spec: &rpcnet.Spec{Procedure: "story", Shape: rpcnet.Feed}, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		return rpcnet.Method{Spec: &rpcnet.Spec{Procedure: "story", Shape: codegen.ShapeServerStream}, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 			var b []byte
 			if err := s.Recv(&b); err != nil {
 				return err
@@ -152,7 +153,7 @@ func TestWhatWasAcceptedGoesWithTheNextTry(t *testing.T) {
 	bubble(t, func(t *testing.T, c *fakeCluster) {
 		s := open(t.Context(), t, c, spec)
 		defer s.Close()
-		if err := rpcnet.SendOne(s, []byte("?")); err != nil {
+		if err := codegen.SendOne(s, []byte("?")); err != nil {
 			t.Fatal(err)
 		}
 		var last []byte

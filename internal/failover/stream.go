@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
@@ -100,7 +101,7 @@ func (s *Stream) init(ctx context.Context, c *Client, p policy, spec *rpcnet.Spe
 	s.search.pick = balance.PickRequest{Selector: c.Narrow(o.Selector), AffinityKey: o.AffinityKey, LastWorker: o.LastWorker}
 	s.opened = make(chan struct{})
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	if spec.Shape != rpcnet.Unary {
+	if spec.Shape != codegen.ShapeUnary {
 		context.AfterFunc(s.ctx, s.release) // a caller that forgets Close does not count for ever
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 // This file is how a stream finds out that its worker is silent, and gives the
@@ -49,7 +50,7 @@ type wait struct {
 
 // waitsOn reports whether one wait lasts from the opening of an attempt to its
 // first response: a unary call has nothing else to wait for.
-func (s *Stream) waitsOn() bool { return s.spec.Shape == rpcnet.Unary }
+func (s *Stream) waitsOn() bool { return s.spec.Shape == codegen.ShapeUnary }
 
 // startWait starts a wait. The caller holds mu.
 func (s *Stream) startWait() {

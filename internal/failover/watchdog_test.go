@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
@@ -238,7 +239,7 @@ func TestAnswerThatComesWhileItsWorkerIsGivenUpIsTheAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T, c *fakeCluster) {
 		s := open(t.Context(), t, c, askSpec)
 		defer s.Close()
-		if err := rpcnet.SendOne(s, []byte{}); err != nil {
+		if err := codegen.SendOne(s, []byte{}); err != nil {
 			t.Fatal(err)
 		}
 		var b []byte

@@ -41,30 +41,30 @@ var clientMethods = map[string]*template.Template{
 }
 ` + responseParts),
 
-	"Upload": parse(methodHead + `{
+	"ClientStream": parse(methodHead + `{
 	{{- template "response" .}}
-	if err := {{.Stub}}.CallUpload(ctx, c.c, {{.Spec}}, in, {{template "target" .}}); err != nil {
+	if err := {{.Stub}}.CallClientStream(ctx, c.c, {{.Spec}}, in, {{template "target" .}}); err != nil {
 		return nil, err
 	}
 	return res, nil
 }
-` + streamHead + `(ctx {{.Context}}.Context) (*{{.Stub}}.UploadStream[{{.RequestElem}}, {{.ResponseElem}}], error) {
-	return {{.Stub}}.OpenUpload[{{.RequestElem}}](ctx, c.c, {{.Spec}}, {{.NewResponse}})
+` + streamHead + `(ctx {{.Context}}.Context) (*{{.Stub}}.ClientStreamCall[{{.RequestElem}}, {{.ResponseElem}}], error) {
+	return {{.Stub}}.OpenClientStream[{{.RequestElem}}](ctx, c.c, {{.Spec}}, {{.NewResponse}})
 }
 ` + responseParts),
 
-	"Feed": parse(methodHead + `{
-	return {{.Stub}}.CallFeed(ctx, c.c, {{.Spec}}, req, {{.NewResponse}})
+	"ServerStream": parse(methodHead + `{
+	return {{.Stub}}.CallServerStream(ctx, c.c, {{.Spec}}, req, {{.NewResponse}})
 }
-` + streamHead + `(ctx {{.Context}}.Context, req {{.RequestElem}}) (*{{.Stub}}.FeedStream[{{.ResponseElem}}], error) {
-	return {{.Stub}}.OpenFeed(ctx, c.c, {{.Spec}}, req, {{.NewResponse}})
+` + streamHead + `(ctx {{.Context}}.Context, req {{.RequestElem}}) (*{{.Stub}}.ServerStreamCall[{{.ResponseElem}}], error) {
+	return {{.Stub}}.OpenServerStream(ctx, c.c, {{.Spec}}, req, {{.NewResponse}})
 }
 `),
 
 	"Bidi": parse(methodHead + `{
 	return {{.Stub}}.CallBidi(ctx, c.c, {{.Spec}}, in, {{.NewResponse}})
 }
-` + streamHead + `(ctx {{.Context}}.Context) (*{{.Stub}}.BidiStream[{{.RequestElem}}, {{.ResponseElem}}], error) {
+` + streamHead + `(ctx {{.Context}}.Context) (*{{.Stub}}.BidiCall[{{.RequestElem}}, {{.ResponseElem}}], error) {
 	return {{.Stub}}.OpenBidi[{{.RequestElem}}](ctx, c.c, {{.Spec}}, {{.NewResponse}})
 }
 `),

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
@@ -30,7 +31,7 @@ func specOf(t testing.TB, call func(rpcnet.Transport)) *rpcnet.Spec {
 	return r.spec
 }
 
-func mustAppend(t testing.TB, m rpcnet.Message, msg any) []byte {
+func mustAppend(t testing.TB, m codegen.Message, msg any) []byte {
 	t.Helper()
 	b, err := m.Append(nil, msg)
 	if err != nil {
@@ -39,7 +40,7 @@ func mustAppend(t testing.TB, m rpcnet.Message, msg any) []byte {
 	return b
 }
 
-func decode(m rpcnet.Message, b []byte, msg any) error {
+func decode(m codegen.Message, b []byte, msg any) error {
 	var d cbor.Decoder
 	d.Reset(b, cbor.Limits{})
 	m.Decode(&d, msg)
@@ -48,7 +49,7 @@ func decode(m rpcnet.Message, b []byte, msg any) error {
 
 // roundTrip encodes msg, a pointer, and decodes it into a new value that must
 // equal want.
-func roundTrip(t *testing.T, m rpcnet.Message, msg, want any) []byte {
+func roundTrip(t *testing.T, m codegen.Message, msg, want any) []byte {
 	t.Helper()
 	b := mustAppend(t, m, msg)
 	got := reflect.New(reflect.TypeOf(want).Elem()).Interface()

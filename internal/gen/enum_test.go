@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/enums"
 )
 
-func ticketMessage(t *testing.T) rpcnet.Message {
+func ticketMessage(t *testing.T) codegen.Message {
 	t.Helper()
 	return specOf(t, func(tr rpcnet.Transport) { enums.NewEnumsClient(tr).Echo(t.Context(), &enums.Ticket{}) }).Request
 }

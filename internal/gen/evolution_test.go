@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/evo"
 )
 
 // messages returns the codec of each message of the contract, by type.
-func messages(t *testing.T) map[reflect.Type]rpcnet.Message {
+func messages(t *testing.T) map[reflect.Type]codegen.Message {
 	t.Helper()
-	out := map[reflect.Type]rpcnet.Message{}
+	out := map[reflect.Type]codegen.Message{}
 	client := reflect.TypeFor[*evo.SClient]()
 	for i := range client.NumMethod() {
 		m := client.Method(i)

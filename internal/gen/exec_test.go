@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/kinds"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/shared"
@@ -145,7 +146,7 @@ func checkOutcome(t *testing.T, name string, err error) {
 	var notFound kinds.NotFound
 	var overloaded *kinds.Overloaded
 	var unknown *kinds.UnknownFailure
-	var detail *rpcnet.Detail
+	var detail *codegen.Detail
 	ok := false
 	switch name {
 	case "":
@@ -389,7 +390,7 @@ func TestJSONIsAnEncodingOfEveryMethod(t *testing.T) {
 	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Logger: slog.New(slog.DiscardHandler)})
 	kinds.RegisterKinds(srv, echo{})
 	onTransports(t, srv, func(t *testing.T, tr rpcnet.Transport) {
-		c := kinds.NewKindsClient(rpcnet.NewClient(tr, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Encoding: rpcnet.JSON}}))
+		c := kinds.NewKindsClient(rpcnet.NewClient(tr, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Encoding: codegen.EncodingJSON}}))
 		in := full()
 		got, err := c.Unary(t.Context(), in)
 		if err != nil || !reflect.DeepEqual(got, in) {

@@ -169,7 +169,7 @@ func TestDescriptorTellsWhatTheContractSays(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	put, err := s.Method("Put")
-	if err != nil || put.Shape != "upload" || put.Request != "Tick" || put.Response != "Count" || put.Route != "id" || put.Doc != "Upload takes many and gives one." {
+	if err != nil || put.Shape != "clientstream" || put.Request != "Tick" || put.Response != "Count" || put.Route != "id" || put.Doc != "Upload takes many and gives one." {
 		t.Errorf("%+v, %v", put, err)
 	}
 	if _, err := s.Method("Upload"); err == nil || !strings.Contains(err.Error(), `no method "Upload"; it has Unary, Feed, Put`) {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/kinds"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/shared"
@@ -179,8 +180,8 @@ func TestSpecsCarryTheDirectives(t *testing.T) {
 	c := func(tr rpcnet.Transport) *kinds.KindsClient { return kinds.NewKindsClient(tr) }
 	ctx := t.Context()
 	unary := allSpec(t)
-	if unary.Procedure != "/kinds.v1.Kinds/Unary" || kinds.KindsUnaryProcedure != "/kinds.v1.Kinds/Unary" || unary.Shape != rpcnet.Unary ||
-		unary.Idempotency != rpcnet.NoSideEffects || unary.Timeout != 2*time.Second || unary.Inline ||
+	if unary.Procedure != "/kinds.v1.Kinds/Unary" || kinds.KindsUnaryProcedure != "/kinds.v1.Kinds/Unary" || unary.Shape != codegen.ShapeUnary ||
+		unary.Idempotency != codegen.IdempotencyNoSideEffects || unary.Timeout != 2*time.Second || unary.Inline ||
 		unary.Doc != "Unary takes one and gives one." || unary.Errors == nil || unary.Errors.Name != "kinds.v1.Failure" {
 		t.Errorf("%+v", unary)
 	}
@@ -194,7 +195,7 @@ func TestSpecsCarryTheDirectives(t *testing.T) {
 		for range c(tr).Feed(ctx, &kinds.FeedRequest{}) {
 		}
 	})
-	if feed.Shape != rpcnet.Feed || feed.MaxMessageSize != 1<<20 || feed.Idempotency != rpcnet.Idempotent {
+	if feed.Shape != codegen.ShapeServerStream || feed.MaxMessageSize != 1<<20 || feed.Idempotency != codegen.IdempotencyIdempotent {
 		t.Errorf("%+v", feed)
 	}
 	if got := feed.Resume.Sequence(&kinds.Tick{Seq: 7}); got != 7 {
@@ -213,7 +214,7 @@ func TestSpecsCarryTheDirectives(t *testing.T) {
 		t.Errorf("accepted: %+v", from)
 	}
 	upload := specOf(t, func(tr rpcnet.Transport) { c(tr).UploadStream(ctx) })
-	if upload.Procedure != "/kinds.v1.Kinds/Put" || upload.Shape != rpcnet.Upload || upload.Route(&kinds.Tick{ID: -5}) != "-5" {
+	if upload.Procedure != "/kinds.v1.Kinds/Put" || upload.Shape != codegen.ShapeClientStream || upload.Route(&kinds.Tick{ID: -5}) != "-5" {
 		t.Errorf("%+v", upload)
 	}
 	bidi := specOf(t, func(tr rpcnet.Transport) { c(tr).BidiStream(ctx) })
@@ -230,7 +231,7 @@ func TestSpecsCarryTheDirectives(t *testing.T) {
 	if len(first.Texts) != 2 || first.Texts[0].Text != "a" || first.Texts[1].Text != "b" {
 		t.Errorf("accepted: %+v", first)
 	}
-	if bidi.Shape != rpcnet.Bidi || bidi.Resume.From(&kinds.Empty{}, 3).(*kinds.Empty).ResumeFrom != 3 {
+	if bidi.Shape != codegen.ShapeBidi || bidi.Resume.From(&kinds.Empty{}, 3).(*kinds.Empty).ResumeFrom != 3 {
 		t.Errorf("%+v", bidi)
 	}
 	inline := specOf(t, func(tr rpcnet.Transport) { c(tr).Union(ctx, kinds.AnswerNothing{}) })
@@ -238,7 +239,7 @@ func TestSpecsCarryTheDirectives(t *testing.T) {
 		t.Errorf("%+v", inline)
 	}
 	pb := specOf(t, func(tr rpcnet.Transport) { c(tr).Proto(ctx, nil) })
-	if pb.Request.Encoding != rpcnet.Proto || pb.Response.Encoding != rpcnet.Proto {
+	if pb.Request.Encoding != codegen.EncodingProto || pb.Response.Encoding != codegen.EncodingProto {
 		t.Errorf("%+v", pb)
 	}
 	second := specOf(t, func(tr rpcnet.Transport) { kinds.NewSecondClient(tr).Count(ctx, &kinds.Count{}) })

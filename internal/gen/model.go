@@ -52,9 +52,9 @@ func (m *method) shape() string {
 	case m.reqStream && m.resStream:
 		return "Bidi"
 	case m.reqStream:
-		return "Upload"
+		return "ClientStream"
 	case m.resStream:
-		return "Feed"
+		return "ServerStream"
 	}
 	return "Unary"
 }

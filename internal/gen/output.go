@@ -137,6 +137,7 @@ func (o *output) imp(path, name string) string {
 // import.
 
 func (o *output) Rpcnet() string   { return o.imp(rootPath, "rpcnet") }
+func (o *output) Codegen() string  { return o.imp(codegenPath, "codegen") }
 func (o *output) Stub() string     { return o.imp(stubPath, "stub") }
 func (o *output) Cbor() string     { return o.imp(cborPath, "cbor") }
 func (o *output) Schema() string   { return o.imp(schemaPath, "schema") }

@@ -16,7 +16,7 @@ func TestDescriptorsAreFoundInGeneratedFiles(t *testing.T) {
 		t.Fatalf("%v, %v", ss, err)
 	}
 	m, err := ss["greeting.v1.Greeting"].Method("Count")
-	if err != nil || m.Shape != "feed" || m.Doc != "Count greets as often as it is asked to." {
+	if err != nil || m.Shape != "serverstream" || m.Doc != "Count greets as often as it is asked to." {
 		t.Errorf("%+v, %v", m, err)
 	}
 	for _, bad := range []string{"const XDescriptor = `{", "const XDescriptor = `{}`"} {

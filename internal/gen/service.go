@@ -99,11 +99,11 @@ func (s *service) specName(m *method) string { return lowerFirst(s.name) + m.nam
 var specsTemplate = parse(`
 var (
 	{{- range .Methods}}
-	{{.Spec}} = &{{.Rpcnet}}.Spec{
+	{{.Spec}} = &{{.Codegen}}.Spec{
 		Procedure: {{.Procedure}},
-		Shape: {{.Rpcnet}}.{{.Shape}},
+		Shape: {{.Codegen}}.Shape{{.Shape}},
 		{{- if .Idempotency}}
-		Idempotency: {{.Rpcnet}}.{{.Idempotency}},
+		Idempotency: {{.Codegen}}.Idempotency{{.Idempotency}},
 		{{- end}}
 		{{- if .Timeout}}
 		Timeout: {{.Timeout.Nanoseconds}}, // {{.Timeout}}
@@ -131,7 +131,7 @@ var (
 		},
 		{{- end}}
 		{{- if .Resume}}
-		Resume: &{{.Rpcnet}}.Resume{
+		Resume: &{{.Codegen}}.Resume{
 			{{- .Resume}}
 		},
 		{{- end}}
@@ -143,7 +143,7 @@ var (
 )
 `)
 
-// codecOf returns the expression of the codec of a message, a rpcnet.Message.
+// codecOf returns the expression of the codec of a message, a codegen.Message.
 func (w *serviceWriter) codecOf(m message) string {
 	// kind is the function of package stub that makes the codec of two
 	// functions.
@@ -188,7 +188,7 @@ func (w *serviceWriter) DecodeError() string { return w.decodeFn(w.s.errors.obj.
 // errorUnionTemplate writes how the typed errors of a service travel.
 var errorUnionTemplate = parse(`
 // {{.Lower}}Errors carries the variants of [{{.ErrorType}}].
-var {{.Lower}}Errors = &{{.Rpcnet}}.ErrorUnion{
+var {{.Lower}}Errors = &{{.Codegen}}.ErrorUnion{
 	Name: {{quote .ErrorWire}},
 	Append: func(b []byte, err error) ([]byte, bool) {
 		var u {{.ErrorType}}

@@ -11,3 +11,10 @@ var Node any
 // a failover.Config of it. Package director, whose clients take the same
 // configuration, asserts it to the function it is.
 var Calls any
+
+// A Receiver is the receiving side of a call.
+type Receiver interface{ Recv(msg any) error }
+
+// RecvOne is set by package rpcnet: it receives the single response of a call, and
+// the end after it. Package stub makes it available to generated code.
+var RecvOne func(s Receiver, res any) error

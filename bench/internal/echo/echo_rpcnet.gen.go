@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -30,23 +31,23 @@ const (
 var echoSchema = schema.Lazy(EchoDescriptor)
 
 var (
-	echoUnarySpec = &rpcnet.Spec{
+	echoUnarySpec = &codegen.Spec{
 		Procedure: EchoUnaryProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
 		Response:  stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
 		Doc:       "Unary returns its request.",
 	}
-	echoFeedSpec = &rpcnet.Spec{
+	echoFeedSpec = &codegen.Spec{
 		Procedure: EchoFeedProcedure,
-		Shape:     rpcnet.Feed,
+		Shape:     codegen.ShapeServerStream,
 		Request:   stub.StructMessage(appendFeedRequestCBOR, decodeFeedRequestCBOR, echoSchema("FeedRequest")),
 		Response:  stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
 		Doc:       "Feed sends messages of one size for some time.",
 	}
-	echoTalkSpec = &rpcnet.Spec{
+	echoTalkSpec = &codegen.Spec{
 		Procedure: EchoTalkProcedure,
-		Shape:     rpcnet.Bidi,
+		Shape:     codegen.ShapeBidi,
 		Request:   stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
 		Response:  stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
 		Doc:       "Talk returns each message.",
@@ -76,13 +77,13 @@ func (c *EchoClient) Unary(ctx context.Context, req *Payload) (*Payload, error) 
 
 // Feed sends messages of one size for some time.
 func (c *EchoClient) Feed(ctx context.Context, req *FeedRequest) iter.Seq2[*Payload, error] {
-	return stub.CallFeed(ctx, c.c, echoFeedSpec, req, stub.NewPointer[Payload])
+	return stub.CallServerStream(ctx, c.c, echoFeedSpec, req, stub.NewPointer[Payload])
 }
 
 // FeedStream is [EchoClient.Feed] with an explicit handle. Close it when
 // done.
-func (c *EchoClient) FeedStream(ctx context.Context, req *FeedRequest) (*stub.FeedStream[*Payload], error) {
-	return stub.OpenFeed(ctx, c.c, echoFeedSpec, req, stub.NewPointer[Payload])
+func (c *EchoClient) FeedStream(ctx context.Context, req *FeedRequest) (*stub.ServerStreamCall[*Payload], error) {
+	return stub.OpenServerStream(ctx, c.c, echoFeedSpec, req, stub.NewPointer[Payload])
 }
 
 // Talk returns each message.
@@ -92,7 +93,7 @@ func (c *EchoClient) Talk(ctx context.Context, in iter.Seq2[*Payload, error]) it
 
 // TalkStream is [EchoClient.Talk] with an explicit handle. Close it when
 // done.
-func (c *EchoClient) TalkStream(ctx context.Context) (*stub.BidiStream[*Payload, *Payload], error) {
+func (c *EchoClient) TalkStream(ctx context.Context) (*stub.BidiCall[*Payload, *Payload], error) {
 	return stub.OpenBidi[*Payload](ctx, c.c, echoTalkSpec, stub.NewPointer[Payload])
 }
 
@@ -101,7 +102,7 @@ func (c *EchoClient) TalkStream(ctx context.Context) (*stub.BidiStream[*Payload,
 func RegisterEcho(srv *rpcnet.Server, impl Echo) {
 	srv.Register(
 		rpcnet.Method{Spec: echoUnarySpec, Handler: stub.HandleUnary(impl.Unary, stub.NewPointer[Payload])},
-		rpcnet.Method{Spec: echoFeedSpec, Handler: stub.HandleFeed(impl.Feed, stub.NewPointer[FeedRequest])},
+		rpcnet.Method{Spec: echoFeedSpec, Handler: stub.HandleServerStream(impl.Feed, stub.NewPointer[FeedRequest])},
 		rpcnet.Method{Spec: echoTalkSpec, Handler: stub.HandleBidi(impl.Talk, stub.NewPointer[Payload])},
 	)
 }
@@ -168,7 +169,7 @@ const EchoDescriptor = `{"version":1,
 "doc":"Echo sends back what it gets.",
 "methods":[
 {"name":"Unary","shape":"unary","doc":"Unary returns its request.","request":"Payload","response":"Payload"},
-{"name":"Feed","shape":"feed","doc":"Feed sends messages of one size for some time.","request":"FeedRequest","response":"Payload"},
+{"name":"Feed","shape":"serverstream","doc":"Feed sends messages of one size for some time.","request":"FeedRequest","response":"Payload"},
 {"name":"Talk","shape":"bidi","doc":"Talk returns each message.","request":"Payload","response":"Payload"}],
 "types":{
 "FeedRequest":{"kind":"struct","doc":"FeedRequest says what Feed sends.","fields":[{"name":"size","type":"int64","doc":"Size of each message in bytes, at least 8."},{"name":"duration","type":"duration","doc":"Duration of the stream."},{"name":"interval","type":"duration","doc":"Interval between messages; 0: as fast as they go. A paced message begins\nwith the time it was sent."}]},

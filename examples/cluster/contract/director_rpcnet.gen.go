@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -27,9 +28,9 @@ const (
 var directorRegistrySchema = schema.Lazy(DirectorRegistryDescriptor)
 
 var (
-	directorRegistryGetWorkerSpec = &rpcnet.Spec{
+	directorRegistryGetWorkerSpec = &codegen.Spec{
 		Procedure: DirectorRegistryGetWorkerProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Timeout:   5000000000, // 5s
 		Request:   stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorRegistrySchema("GetWorkerRequest")),
 		Response:  stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorRegistrySchema("GetWorkerResponse")),
@@ -95,7 +96,7 @@ func (f *DirectorRegistryFuncs) GetWorker(ctx context.Context, req *GetWorkerReq
 }
 
 // directorRegistryErrors carries the variants of [DirectorError].
-var directorRegistryErrors = &rpcnet.ErrorUnion{
+var directorRegistryErrors = &codegen.ErrorUnion{
 	Name: "DirectorError",
 	Append: func(b []byte, err error) ([]byte, bool) {
 		var u DirectorError

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -29,13 +30,13 @@ const (
 var inferenceSchema = schema.Lazy(InferenceDescriptor)
 
 var (
-	inferenceGenerateSpec = &rpcnet.Spec{
+	inferenceGenerateSpec = &codegen.Spec{
 		Procedure: InferenceGenerateProcedure,
-		Shape:     rpcnet.Bidi,
+		Shape:     codegen.ShapeBidi,
 		Request:   stub.StructMessage(appendInferenceRequestCBOR, decodeInferenceRequestCBOR, inferenceSchema("InferenceRequest")),
 		Response:  stub.UnionMessage(AppendInferenceResponseCBOR, DecodeInferenceResponseCBOR, inferenceSchema("InferenceResponse")),
 		Errors:    inferenceErrors,
-		Resume: &rpcnet.Resume{
+		Resume: &codegen.Resume{
 			Sequence: func(res any) uint64 {
 				if u, ok := res.(*InferenceResponse); ok && u != nil {
 					res = *u
@@ -99,7 +100,7 @@ func (c *InferenceClient) Generate(ctx context.Context, in iter.Seq2[*InferenceR
 
 // GenerateStream is [InferenceClient.Generate] with an explicit handle. Close it when
 // done.
-func (c *InferenceClient) GenerateStream(ctx context.Context) (*stub.BidiStream[*InferenceRequest, InferenceResponse], error) {
+func (c *InferenceClient) GenerateStream(ctx context.Context) (*stub.BidiCall[*InferenceRequest, InferenceResponse], error) {
 	return stub.OpenBidi[*InferenceRequest](ctx, c.c, inferenceGenerateSpec, stub.NewUnion[InferenceResponse])
 }
 
@@ -139,7 +140,7 @@ func (f *InferenceFuncs) Generate(ctx context.Context, in iter.Seq2[*InferenceRe
 }
 
 // inferenceErrors carries the variants of [InferenceError].
-var inferenceErrors = &rpcnet.ErrorUnion{
+var inferenceErrors = &codegen.ErrorUnion{
 	Name: "InferenceError",
 	Append: func(b []byte, err error) ([]byte, bool) {
 		var u InferenceError

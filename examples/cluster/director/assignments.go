@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 // logAssignments is in front of every call: it says what clients ask for and
@@ -62,7 +63,7 @@ func (a *assignment) Send(msg any) error {
 
 // view fills the struct that to points to with the fields of a message by
 // their names. What the message lacks stays empty.
-func view(m rpcnet.Message, msg, to any) {
+func view(m codegen.Message, msg, to any) {
 	b, err := m.Append(nil, msg)
 	if err == nil {
 		b, err = m.JSON.AppendJSON(nil, b)

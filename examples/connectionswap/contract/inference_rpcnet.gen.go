@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -27,12 +28,12 @@ const (
 var inferenceSchema = schema.Lazy(InferenceDescriptor)
 
 var (
-	inferenceGenerateSpec = &rpcnet.Spec{
+	inferenceGenerateSpec = &codegen.Spec{
 		Procedure: InferenceGenerateProcedure,
-		Shape:     rpcnet.Feed,
+		Shape:     codegen.ShapeServerStream,
 		Request:   stub.StructMessage(appendGenerateRequestCBOR, decodeGenerateRequestCBOR, inferenceSchema("GenerateRequest")),
 		Response:  stub.StructMessage(appendTokenCBOR, decodeTokenCBOR, inferenceSchema("Token")),
-		Resume: &rpcnet.Resume{
+		Resume: &codegen.Resume{
 			Sequence: func(res any) uint64 {
 				if res, ok := res.(*Token); ok && res != nil {
 					return uint64(res.Sequence)
@@ -67,20 +68,20 @@ func NewInferenceClient(t rpcnet.Transport) *InferenceClient {
 
 // Generate streams tokens.
 func (c *InferenceClient) Generate(ctx context.Context, req *GenerateRequest) iter.Seq2[*Token, error] {
-	return stub.CallFeed(ctx, c.c, inferenceGenerateSpec, req, stub.NewPointer[Token])
+	return stub.CallServerStream(ctx, c.c, inferenceGenerateSpec, req, stub.NewPointer[Token])
 }
 
 // GenerateStream is [InferenceClient.Generate] with an explicit handle. Close it when
 // done.
-func (c *InferenceClient) GenerateStream(ctx context.Context, req *GenerateRequest) (*stub.FeedStream[*Token], error) {
-	return stub.OpenFeed(ctx, c.c, inferenceGenerateSpec, req, stub.NewPointer[Token])
+func (c *InferenceClient) GenerateStream(ctx context.Context, req *GenerateRequest) (*stub.ServerStreamCall[*Token], error) {
+	return stub.OpenServerStream(ctx, c.c, inferenceGenerateSpec, req, stub.NewPointer[Token])
 }
 
 // RegisterInference serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterInference(srv *rpcnet.Server, impl Inference) {
 	srv.Register(
-		rpcnet.Method{Spec: inferenceGenerateSpec, Handler: stub.HandleFeed(impl.Generate, stub.NewPointer[GenerateRequest])},
+		rpcnet.Method{Spec: inferenceGenerateSpec, Handler: stub.HandleServerStream(impl.Generate, stub.NewPointer[GenerateRequest])},
 	)
 }
 
@@ -117,7 +118,7 @@ const InferenceDescriptor = `{"version":1,
 "service":"swap.v1.Inference",
 "doc":"Inference is the work of a worker.",
 "methods":[
-{"name":"Generate","shape":"feed","doc":"Generate streams tokens.","request":"GenerateRequest","response":"Token","resume_from":"resume_from"}],
+{"name":"Generate","shape":"serverstream","doc":"Generate streams tokens.","request":"GenerateRequest","response":"Token","resume_from":"resume_from"}],
 "types":{
 "GenerateRequest":{"kind":"struct","doc":"GenerateRequest asks for tokens ResumeFrom to Last.","fields":[{"name":"last","type":"uint64"},{"name":"resume_from","type":"uint64"},{"name":"interval_millis","type":"uint64","doc":"IntervalMillis is the pace."}]},
 "Token":{"kind":"struct","doc":"Token is one token. The first has sequence 1.","fields":[{"name":"text","type":"string"},{"name":"worker","type":"string"},{"name":"sequence","type":"uint64"}]}}}`

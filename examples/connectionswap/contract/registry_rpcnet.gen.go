@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -27,18 +28,18 @@ const (
 var registrySchema = schema.Lazy(RegistryDescriptor)
 
 var (
-	registryRegisterSpec = &rpcnet.Spec{
+	registryRegisterSpec = &codegen.Spec{
 		Procedure:   RegistryRegisterProcedure,
-		Shape:       rpcnet.Unary,
-		Idempotency: rpcnet.Idempotent,
+		Shape:       codegen.ShapeUnary,
+		Idempotency: codegen.IdempotencyIdempotent,
 		Timeout:     2000000000, // 2s
 		Request:     stub.StructMessage(appendRegisterRequestCBOR, decodeRegisterRequestCBOR, registrySchema("RegisterRequest")),
 		Response:    stub.StructMessage(appendRegisterResponseCBOR, decodeRegisterResponseCBOR, registrySchema("RegisterResponse")),
 		Doc:         "Register adds a worker, or says that it is still there.",
 	}
-	registryGetWorkerSpec = &rpcnet.Spec{
+	registryGetWorkerSpec = &codegen.Spec{
 		Procedure: RegistryGetWorkerProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Timeout:   2000000000, // 2s
 		Request:   stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, registrySchema("GetWorkerRequest")),
 		Response:  stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, registrySchema("GetWorkerResponse")),
@@ -155,10 +156,10 @@ const (
 var healthSchema = schema.Lazy(HealthDescriptor)
 
 var (
-	healthPingSpec = &rpcnet.Spec{
+	healthPingSpec = &codegen.Spec{
 		Procedure:   HealthPingProcedure,
-		Shape:       rpcnet.Unary,
-		Idempotency: rpcnet.NoSideEffects,
+		Shape:       codegen.ShapeUnary,
+		Idempotency: codegen.IdempotencyNoSideEffects,
 		Timeout:     1000000000, // 1s
 		Request:     stub.StructMessage(appendPingRequestCBOR, decodePingRequestCBOR, healthSchema("PingRequest")),
 		Response:    stub.StructMessage(appendPingResponseCBOR, decodePingResponseCBOR, healthSchema("PingResponse")),

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/workers"
 )
@@ -29,8 +30,8 @@ const pace = 20 * time.Millisecond
 // seed of the text, the first token that is wanted and the last. A response has
 // the number of the token and the token.
 var generateSpec = &rpcnet.Spec{
-	Procedure: "generate", Shape: rpcnet.Feed,
-	Resume: &rpcnet.Resume{
+	Procedure: "generate", Shape: codegen.ShapeServerStream,
+	Resume: &codegen.Resume{
 		Sequence: func(res any) uint64 {
 			b, ok := res.([]byte)
 			if !ok {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/contexts"
 )
 
@@ -107,7 +108,7 @@ func patient(ctx context.Context) (context.Context, context.CancelFunc) {
 // work returns what callers do again and again, by name.
 func (s *soak) work() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
-		"unary": s.unary, "feed": s.feed, "upload": s.upload, "bidi": s.bidi, "cancel": s.cancel, "abandon": s.abandon, "dial": s.dial,
+		"unary": s.unary, "serverstream": s.serverStream, "clientstream": s.clientStream, "bidi": s.bidi, "cancel": s.cancel, "abandon": s.abandon, "dial": s.dial,
 	}
 }
 
@@ -129,15 +130,15 @@ func (s *soak) unary(ctx context.Context) error {
 }
 
 // open starts a stream of bytes on one of the connections.
-func (s *soak) open(ctx context.Context, procedure string, shape rpcnet.Shape) (rpcnet.ClientStream, error) {
+func (s *soak) open(ctx context.Context, procedure string, shape codegen.Shape) (rpcnet.ClientStream, error) {
 	return s.conn().NewStream(ctx, &rpcnet.Spec{Procedure: procedure, Shape: shape})
 }
 
-// feed receives a stream and checks that each message comes once and in order.
-func (s *soak) feed(ctx context.Context) error {
+// serverStream receives a stream and checks that each message comes once and in order.
+func (s *soak) serverStream(ctx context.Context) error {
 	ctx, cancel := patient(ctx)
 	defer cancel()
-	st, err := s.open(ctx, "count", rpcnet.Feed)
+	st, err := s.open(ctx, "count", codegen.ShapeServerStream)
 	if err != nil {
 		return err
 	}
@@ -161,11 +162,11 @@ func (s *soak) feed(ctx context.Context) error {
 	}
 }
 
-// upload sends a stream and checks the sum that comes back.
-func (s *soak) upload(ctx context.Context) error {
+// clientStream sends a stream and checks the sum that comes back.
+func (s *soak) clientStream(ctx context.Context) error {
 	ctx, cancel := patient(ctx)
 	defer cancel()
-	st, err := s.open(ctx, "sum", rpcnet.Bidi)
+	st, err := s.open(ctx, "sum", codegen.ShapeBidi)
 	if err != nil {
 		return err
 	}
@@ -204,7 +205,7 @@ func (s *soak) upload(ctx context.Context) error {
 func (s *soak) bidi(ctx context.Context) error {
 	ctx, cancel := patient(ctx)
 	defer cancel()
-	st, err := s.open(ctx, "talk", rpcnet.Bidi)
+	st, err := s.open(ctx, "talk", codegen.ShapeBidi)
 	if err != nil {
 		return err
 	}
@@ -261,7 +262,7 @@ func (s *soak) cancel(ctx context.Context) error {
 func (s *soak) abandon(ctx context.Context) error {
 	ctx, cancel := patient(ctx)
 	defer cancel()
-	st, err := s.open(ctx, "talk", rpcnet.Bidi)
+	st, err := s.open(ctx, "talk", codegen.ShapeBidi)
 	if err != nil {
 		return err
 	}

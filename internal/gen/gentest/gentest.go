@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
@@ -153,7 +154,7 @@ type Tally struct{ Values, Taken, TooDeep, TooDear int }
 // Fits says what is wrong with codec m of messages such as v, a pointer, for
 // the value of v: it says of an encoding that it fits the limits and the decoder
 // does not take it, or it says that it does not and the decoder would.
-func (t *Tally) Fits(m rpcnet.Message, v any) error {
+func (t *Tally) Fits(m codegen.Message, v any) error {
 	msg := v
 	if e := reflect.ValueOf(v).Elem(); e.Kind() == reflect.Interface {
 		msg = e.Interface()

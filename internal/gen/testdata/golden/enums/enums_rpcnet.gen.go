@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -27,9 +28,9 @@ const (
 var enumsSchema = schema.Lazy(EnumsDescriptor)
 
 var (
-	enumsEchoSpec = &rpcnet.Spec{
+	enumsEchoSpec = &codegen.Spec{
 		Procedure: EnumsEchoProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendTicketCBOR, decodeTicketCBOR, enumsSchema("Ticket")),
 		Response:  stub.StructMessage(appendTicketCBOR, decodeTicketCBOR, enumsSchema("Ticket")),
 	}

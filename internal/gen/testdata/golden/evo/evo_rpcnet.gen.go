@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -35,63 +36,63 @@ const (
 var sSchema = schema.Lazy(SDescriptor)
 
 var (
-	sV1Spec = &rpcnet.Spec{
+	sV1Spec = &codegen.Spec{
 		Procedure: SV1Procedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendV1CBOR, decodeV1CBOR, sSchema("V1")),
 		Response:  stub.StructMessage(appendKV1CBOR, decodeKV1CBOR, sSchema("KV1")),
 	}
-	sAddSpec = &rpcnet.Spec{
+	sAddSpec = &codegen.Spec{
 		Procedure: SAddProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendAddCBOR, decodeAddCBOR, sSchema("Add")),
 		Response:  stub.StructMessage(appendKAddCBOR, decodeKAddCBOR, sSchema("KAdd")),
 	}
-	sRemSpec = &rpcnet.Spec{
+	sRemSpec = &codegen.Spec{
 		Procedure: SRemProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendRemCBOR, decodeRemCBOR, sSchema("Rem")),
 		Response:  stub.StructMessage(appendKRemCBOR, decodeKRemCBOR, sSchema("KRem")),
 	}
-	sRenSpec = &rpcnet.Spec{
+	sRenSpec = &codegen.Spec{
 		Procedure: SRenProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendRenCBOR, decodeRenCBOR, sSchema("Ren")),
 		Response:  stub.StructMessage(appendKRenCBOR, decodeKRenCBOR, sSchema("KRen")),
 	}
-	sKeptSpec = &rpcnet.Spec{
+	sKeptSpec = &codegen.Spec{
 		Procedure: SKeptProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendKeptCBOR, decodeKeptCBOR, sSchema("Kept")),
 		Response:  stub.StructMessage(appendV1CBOR, decodeV1CBOR, sSchema("V1")),
 	}
-	sReoSpec = &rpcnet.Spec{
+	sReoSpec = &codegen.Spec{
 		Procedure: SReoProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendReoCBOR, decodeReoCBOR, sSchema("Reo")),
 		Response:  stub.StructMessage(appendKReoCBOR, decodeKReoCBOR, sSchema("KReo")),
 	}
-	sStrSpec = &rpcnet.Spec{
+	sStrSpec = &codegen.Spec{
 		Procedure: SStrProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendStrCBOR, decodeStrCBOR, sSchema("Str")),
 		Response:  stub.StructMessage(appendKStrCBOR, decodeKStrCBOR, sSchema("KStr")),
 	}
-	sWidSpec = &rpcnet.Spec{
+	sWidSpec = &codegen.Spec{
 		Procedure: SWidProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendWidCBOR, decodeWidCBOR, sSchema("Wid")),
 		Response:  stub.StructMessage(appendKWidCBOR, decodeKWidCBOR, sSchema("KWid")),
 	}
-	sFltSpec = &rpcnet.Spec{
+	sFltSpec = &codegen.Spec{
 		Procedure: SFltProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendFltCBOR, decodeFltCBOR, sSchema("Flt")),
 		Response:  stub.StructMessage(appendKFltCBOR, decodeKFltCBOR, sSchema("KFlt")),
 	}
-	sOptSpec = &rpcnet.Spec{
+	sOptSpec = &codegen.Spec{
 		Procedure: SOptProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendOptCBOR, decodeOptCBOR, sSchema("Opt")),
 		Response:  stub.StructMessage(appendKOptCBOR, decodeKOptCBOR, sSchema("KOpt")),
 	}

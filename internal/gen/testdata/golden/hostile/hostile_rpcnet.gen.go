@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -27,15 +28,15 @@ const (
 var sSchema = schema.Lazy(SDescriptor)
 
 var (
-	sMSpec = &rpcnet.Spec{
+	sMSpec = &codegen.Spec{
 		Procedure: SMProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema("H")),
 		Response:  stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema("H")),
 	}
-	sWideSpec = &rpcnet.Spec{
+	sWideSpec = &codegen.Spec{
 		Procedure: SWideProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendWideCBOR, decodeWideCBOR, sSchema("Wide")),
 		Response:  stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema("H")),
 	}

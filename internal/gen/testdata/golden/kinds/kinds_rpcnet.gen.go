@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/protobuf"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
@@ -44,10 +45,10 @@ const (
 var kindsSchema = schema.Lazy(KindsDescriptor)
 
 var (
-	kindsUnarySpec = &rpcnet.Spec{
+	kindsUnarySpec = &codegen.Spec{
 		Procedure:   KindsUnaryProcedure,
-		Shape:       rpcnet.Unary,
-		Idempotency: rpcnet.NoSideEffects,
+		Shape:       codegen.ShapeUnary,
+		Idempotency: codegen.IdempotencyNoSideEffects,
 		Timeout:     2000000000, // 2s
 		Request:     stub.StructMessage(appendAllCBOR, decodeAllCBOR, kindsSchema("All")),
 		Response:    stub.StructMessage(appendAllCBOR, decodeAllCBOR, kindsSchema("All")),
@@ -60,16 +61,16 @@ var (
 		},
 		Doc: "Unary takes one and gives one.",
 	}
-	kindsFeedSpec = &rpcnet.Spec{
+	kindsFeedSpec = &codegen.Spec{
 		Procedure:      KindsFeedProcedure,
-		Shape:          rpcnet.Feed,
-		Idempotency:    rpcnet.Idempotent,
+		Shape:          codegen.ShapeServerStream,
+		Idempotency:    codegen.IdempotencyIdempotent,
 		Limits:         cbor.Limits{Depth: 32, Budget: 8388608},
 		MaxMessageSize: 1048576,
 		Request:        stub.StructMessage(appendFeedRequestCBOR, decodeFeedRequestCBOR, kindsSchema("FeedRequest")),
 		Response:       stub.StructMessage(appendTickCBOR, decodeTickCBOR, kindsSchema("Tick")),
 		Errors:         kindsErrors,
-		Resume: &rpcnet.Resume{
+		Resume: &codegen.Resume{
 			Sequence: func(res any) uint64 {
 				if res, ok := res.(*Tick); ok && res != nil {
 					return uint64(res.Seq)
@@ -99,9 +100,9 @@ var (
 		},
 		Doc: "Feed takes one and gives many.",
 	}
-	kindsUploadSpec = &rpcnet.Spec{
+	kindsUploadSpec = &codegen.Spec{
 		Procedure: KindsUploadProcedure,
-		Shape:     rpcnet.Upload,
+		Shape:     codegen.ShapeClientStream,
 		Request:   stub.StructMessage(appendTickCBOR, decodeTickCBOR, kindsSchema("Tick")),
 		Response:  stub.StructMessage(appendCountCBOR, decodeCountCBOR, kindsSchema("Count")),
 		Errors:    kindsErrors,
@@ -113,13 +114,13 @@ var (
 		},
 		Doc: "Upload takes many and gives one.",
 	}
-	kindsBidiSpec = &rpcnet.Spec{
+	kindsBidiSpec = &codegen.Spec{
 		Procedure: KindsBidiProcedure,
-		Shape:     rpcnet.Bidi,
+		Shape:     codegen.ShapeBidi,
 		Request:   stub.StructMessage(appendEmptyCBOR, decodeEmptyCBOR, kindsSchema("Empty")),
 		Response:  stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema("Answer")),
 		Errors:    kindsErrors,
-		Resume: &rpcnet.Resume{
+		Resume: &codegen.Resume{
 			Sequence: func(res any) uint64 {
 				if u, ok := res.(*Answer); ok && u != nil {
 					res = *u
@@ -171,38 +172,38 @@ var (
 		},
 		Doc: "Bidi takes many and gives many.",
 	}
-	kindsUnionSpec = &rpcnet.Spec{
+	kindsUnionSpec = &codegen.Spec{
 		Procedure: KindsUnionProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Inline:    true,
 		Request:   stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema("Answer")),
 		Response:  stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema("Answer")),
 		Errors:    kindsErrors,
 	}
-	kindsForeignSpec = &rpcnet.Spec{
+	kindsForeignSpec = &codegen.Spec{
 		Procedure: KindsForeignProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.UnionMessage(shared.AppendEventCBOR, shared.DecodeEventCBOR, kindsSchema("shared.Event")),
 		Response:  stub.StructMessage(appendSharedPageNodeCBOR, decodeSharedPageNodeCBOR, kindsSchema("shared.Page[Node]")),
 		Errors:    kindsErrors,
 	}
-	kindsProtoSpec = &rpcnet.Spec{
+	kindsProtoSpec = &codegen.Spec{
 		Procedure: KindsProtoProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   protobuf.Message[*wrapperspb.StringValue](),
 		Response:  protobuf.Message[*wrapperspb.Int64Value](),
 		Errors:    kindsErrors,
 	}
-	kindsProtoFeedSpec = &rpcnet.Spec{
+	kindsProtoFeedSpec = &codegen.Spec{
 		Procedure: KindsProtoFeedProcedure,
-		Shape:     rpcnet.Feed,
+		Shape:     codegen.ShapeServerStream,
 		Request:   protobuf.Message[*wrapperspb.StringValue](),
 		Response:  protobuf.Message[*wrapperspb.Int64Value](),
 		Errors:    kindsErrors,
 	}
-	kindsRawSpec = &rpcnet.Spec{
+	kindsRawSpec = &codegen.Spec{
 		Procedure: KindsRawProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(cbor.Buffer.AppendRawMessage, (*cbor.Decoder).DecodeRawMessage, kindsSchema("raw")),
 		Response:  stub.StructMessage(cbor.Buffer.AppendRawMessage, (*cbor.Decoder).DecodeRawMessage, kindsSchema("raw")),
 		Errors:    kindsErrors,
@@ -232,19 +233,19 @@ func (c *KindsClient) Unary(ctx context.Context, req *All) (*All, error) {
 
 // Feed takes one and gives many.
 func (c *KindsClient) Feed(ctx context.Context, req *FeedRequest) iter.Seq2[*Tick, error] {
-	return stub.CallFeed(ctx, c.c, kindsFeedSpec, req, stub.NewPointer[Tick])
+	return stub.CallServerStream(ctx, c.c, kindsFeedSpec, req, stub.NewPointer[Tick])
 }
 
 // FeedStream is [KindsClient.Feed] with an explicit handle. Close it when
 // done.
-func (c *KindsClient) FeedStream(ctx context.Context, req *FeedRequest) (*stub.FeedStream[*Tick], error) {
-	return stub.OpenFeed(ctx, c.c, kindsFeedSpec, req, stub.NewPointer[Tick])
+func (c *KindsClient) FeedStream(ctx context.Context, req *FeedRequest) (*stub.ServerStreamCall[*Tick], error) {
+	return stub.OpenServerStream(ctx, c.c, kindsFeedSpec, req, stub.NewPointer[Tick])
 }
 
 // Upload takes many and gives one.
 func (c *KindsClient) Upload(ctx context.Context, in iter.Seq2[*Tick, error]) (*Count, error) {
 	res := new(Count)
-	if err := stub.CallUpload(ctx, c.c, kindsUploadSpec, in, res); err != nil {
+	if err := stub.CallClientStream(ctx, c.c, kindsUploadSpec, in, res); err != nil {
 		return nil, err
 	}
 	return res, nil
@@ -252,8 +253,8 @@ func (c *KindsClient) Upload(ctx context.Context, in iter.Seq2[*Tick, error]) (*
 
 // UploadStream is [KindsClient.Upload] with an explicit handle. Close it when
 // done.
-func (c *KindsClient) UploadStream(ctx context.Context) (*stub.UploadStream[*Tick, *Count], error) {
-	return stub.OpenUpload[*Tick](ctx, c.c, kindsUploadSpec, stub.NewPointer[Count])
+func (c *KindsClient) UploadStream(ctx context.Context) (*stub.ClientStreamCall[*Tick, *Count], error) {
+	return stub.OpenClientStream[*Tick](ctx, c.c, kindsUploadSpec, stub.NewPointer[Count])
 }
 
 // Bidi takes many and gives many.
@@ -263,7 +264,7 @@ func (c *KindsClient) Bidi(ctx context.Context, in iter.Seq2[*Empty, error]) ite
 
 // BidiStream is [KindsClient.Bidi] with an explicit handle. Close it when
 // done.
-func (c *KindsClient) BidiStream(ctx context.Context) (*stub.BidiStream[*Empty, Answer], error) {
+func (c *KindsClient) BidiStream(ctx context.Context) (*stub.BidiCall[*Empty, Answer], error) {
 	return stub.OpenBidi[*Empty](ctx, c.c, kindsBidiSpec, stub.NewUnion[Answer])
 }
 
@@ -296,13 +297,13 @@ func (c *KindsClient) Proto(ctx context.Context, req *wrapperspb.StringValue) (*
 
 // ProtoFeed calls [Kinds.ProtoFeed].
 func (c *KindsClient) ProtoFeed(ctx context.Context, req *wrapperspb.StringValue) iter.Seq2[*wrapperspb.Int64Value, error] {
-	return stub.CallFeed(ctx, c.c, kindsProtoFeedSpec, req, stub.NewPointer[wrapperspb.Int64Value])
+	return stub.CallServerStream(ctx, c.c, kindsProtoFeedSpec, req, stub.NewPointer[wrapperspb.Int64Value])
 }
 
 // ProtoFeedStream is [KindsClient.ProtoFeed] with an explicit handle. Close it when
 // done.
-func (c *KindsClient) ProtoFeedStream(ctx context.Context, req *wrapperspb.StringValue) (*stub.FeedStream[*wrapperspb.Int64Value], error) {
-	return stub.OpenFeed(ctx, c.c, kindsProtoFeedSpec, req, stub.NewPointer[wrapperspb.Int64Value])
+func (c *KindsClient) ProtoFeedStream(ctx context.Context, req *wrapperspb.StringValue) (*stub.ServerStreamCall[*wrapperspb.Int64Value], error) {
+	return stub.OpenServerStream(ctx, c.c, kindsProtoFeedSpec, req, stub.NewPointer[wrapperspb.Int64Value])
 }
 
 // Raw calls [Kinds.Raw].
@@ -319,13 +320,13 @@ func (c *KindsClient) Raw(ctx context.Context, req *cbor.Raw) (*cbor.Raw, error)
 func RegisterKinds(srv *rpcnet.Server, impl Kinds) {
 	srv.Register(
 		rpcnet.Method{Spec: kindsUnarySpec, Handler: stub.HandleUnary(impl.Unary, stub.NewPointer[All])},
-		rpcnet.Method{Spec: kindsFeedSpec, Handler: stub.HandleFeed(impl.Feed, stub.NewPointer[FeedRequest])},
-		rpcnet.Method{Spec: kindsUploadSpec, Handler: stub.HandleUpload(impl.Upload, stub.NewPointer[Tick])},
+		rpcnet.Method{Spec: kindsFeedSpec, Handler: stub.HandleServerStream(impl.Feed, stub.NewPointer[FeedRequest])},
+		rpcnet.Method{Spec: kindsUploadSpec, Handler: stub.HandleClientStream(impl.Upload, stub.NewPointer[Tick])},
 		rpcnet.Method{Spec: kindsBidiSpec, Handler: stub.HandleBidi(impl.Bidi, stub.NewPointer[Empty])},
 		rpcnet.Method{Spec: kindsUnionSpec, Handler: stub.HandleUnary(impl.Union, stub.NewUnion[Answer])},
 		rpcnet.Method{Spec: kindsForeignSpec, Handler: stub.HandleUnary(impl.Foreign, stub.NewUnion[shared.Event])},
 		rpcnet.Method{Spec: kindsProtoSpec, Handler: stub.HandleUnary(impl.Proto, stub.NewPointer[wrapperspb.StringValue])},
-		rpcnet.Method{Spec: kindsProtoFeedSpec, Handler: stub.HandleFeed(impl.ProtoFeed, stub.NewPointer[wrapperspb.StringValue])},
+		rpcnet.Method{Spec: kindsProtoFeedSpec, Handler: stub.HandleServerStream(impl.ProtoFeed, stub.NewPointer[wrapperspb.StringValue])},
 		rpcnet.Method{Spec: kindsRawSpec, Handler: stub.HandleUnary(impl.Raw, stub.NewPointer[cbor.Raw])},
 	)
 }
@@ -470,7 +471,7 @@ func (f *KindsFuncs) Raw(ctx context.Context, req *cbor.Raw) (*cbor.Raw, error) 
 }
 
 // kindsErrors carries the variants of [Failure].
-var kindsErrors = &rpcnet.ErrorUnion{
+var kindsErrors = &codegen.ErrorUnion{
 	Name: "kinds.v1.Failure",
 	Append: func(b []byte, err error) ([]byte, bool) {
 		var u Failure
@@ -502,13 +503,13 @@ const KindsDescriptor = `{"version":1,
 "errors_name":"kinds.v1.Failure",
 "methods":[
 {"name":"Unary","shape":"unary","doc":"Unary takes one and gives one.","request":"All","response":"All","idempotency":"nosideeffects","timeout":"2s","route":"name"},
-{"name":"Feed","shape":"feed","doc":"Feed takes one and gives many.","request":"FeedRequest","response":"Tick","idempotency":"idempotent","max_size":1048576,"depth":32,"budget":8388608,"resume_from":"since"},
-{"name":"Put","shape":"upload","doc":"Upload takes many and gives one.","request":"Tick","response":"Count","route":"id"},
+{"name":"Feed","shape":"serverstream","doc":"Feed takes one and gives many.","request":"FeedRequest","response":"Tick","idempotency":"idempotent","max_size":1048576,"depth":32,"budget":8388608,"resume_from":"since"},
+{"name":"Put","shape":"clientstream","doc":"Upload takes many and gives one.","request":"Tick","response":"Count","route":"id"},
 {"name":"Bidi","shape":"bidi","doc":"Bidi takes many and gives many.","request":"Empty","response":"Answer","resume_from":"resume_from"},
 {"name":"Union","shape":"unary","request":"Answer","response":"Answer"},
 {"name":"Foreign","shape":"unary","request":"shared.Event","response":"shared.Page[Node]"},
 {"name":"Proto","shape":"unary","request":"protobuf google.golang.org/protobuf/types/known/wrapperspb.StringValue","response":"protobuf google.golang.org/protobuf/types/known/wrapperspb.Int64Value"},
-{"name":"ProtoFeed","shape":"feed","request":"protobuf google.golang.org/protobuf/types/known/wrapperspb.StringValue","response":"protobuf google.golang.org/protobuf/types/known/wrapperspb.Int64Value"},
+{"name":"ProtoFeed","shape":"serverstream","request":"protobuf google.golang.org/protobuf/types/known/wrapperspb.StringValue","response":"protobuf google.golang.org/protobuf/types/known/wrapperspb.Int64Value"},
 {"name":"Raw","shape":"unary","request":"raw","response":"raw"}],
 "types":{
 "All":{"kind":"struct","doc":"All has a field of each kind.","fields":[{"name":"by","type":"string"},{"name":"i8","type":"int8"},{"name":"big","type":"?text"},{"name":"i16","type":"int16","omit_empty":true},{"name":"int","type":"int","doc":"the platform's"},{"name":"map","type":"map[string]string","max":100},{"name":"opt","type":"string","omit_empty":true},{"name":"ptr","type":"?string"},{"name":"raw","type":"raw"},{"name":"url","type":"binary"},{"name":"addr","type":"text"},{"name":"bool","type":"bool"},{"name":"last","type":"shared.Event"},{"name":"mood","type":"Mood"},{"name":"name","type":"string","max":1000},{"name":"node","type":"?Node"},{"name":"page","type":"shared.Page[shared.Page[string]]"},{"name":"time","type":"time"},{"name":"uint","type":"uint"},{"name":"array","type":"[3]int16"},{"name":"bytes","type":"bytes","max":100},{"name":"chain","type":"[][]Node"},{"name":"fixed","type":"[4]byte"},{"name":"flags","type":"[]uint8"},{"name":"int32","type":"int32"},{"name":"int64","type":"int64"},{"name":"level","type":"map[string]string"},{"name":"proto","type":"?protobuf"},{"name":"uint8","type":"uint8"},{"name":"union","type":"Answer"},{"name":"floats","type":"[]float32"},{"name":"nested","type":"[][]int"},{"name":"origin","type":"string","doc":"Origin is promoted from an unexported struct."},{"name":"uint16","type":"uint16"},{"name":"uint32","type":"uint32"},{"name":"uint64","type":"uint64"},{"name":"unions","type":"[]Answer"},{"name":"by_name","type":"map[string]shared.Event"},{"name":"float32","type":"float32"},{"name":"float64","type":"float64"},{"name":"int_map","type":"map[int8][]string"},{"name":"opt_ptr","type":"?Node","omit_empty":true},{"name":"ptr_int","type":"?int64"},{"name":"strings","type":"[]string","max":10},{"name":"duration","type":"duration"},{"name":"opt_list","type":"[]Point","omit_empty":true},{"name":"opt_time","type":"time","omit_empty":true},{"name":"packed32","type":"[]float32","max":1000,"packed":true},{"name":"packed64","type":"[]float64","packed":true},{"name":"packed_b","type":"[]int8","packed":true},{"name":"packed_i","type":"[]int16","packed":true},{"name":"packed_u","type":"[]uint64","packed":true},{"name":"priority","type":"shared.Priority"},{"name":"uint_map","type":"map[uint32]Node"},{"name":"addr_port","type":"?text"},{"name":"opt_point","type":"Point","omit_empty":true},{"name":"created_at","type":"time"}]},

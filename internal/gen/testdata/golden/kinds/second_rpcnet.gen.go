@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -27,9 +28,9 @@ const (
 var secondSchema = schema.Lazy(SecondDescriptor)
 
 var (
-	secondCountSpec = &rpcnet.Spec{
+	secondCountSpec = &codegen.Spec{
 		Procedure: SecondCountProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendCountCBOR, decodeCountCBOR, secondSchema("Count")),
 		Response:  stub.StructMessage(appendTickCBOR, decodeTickCBOR, secondSchema("Tick")),
 	}
@@ -117,9 +118,9 @@ const (
 var thirdSchema = schema.Lazy(ThirdDescriptor)
 
 var (
-	thirdCountSpec = &rpcnet.Spec{
+	thirdCountSpec = &codegen.Spec{
 		Procedure: ThirdCountProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendNothingCBOR, decodeNothingCBOR, thirdSchema("Nothing")),
 		Response:  stub.StructMessage(appendCountCBOR, decodeCountCBOR, thirdSchema("Count")),
 		Errors:    thirdErrors,
@@ -183,7 +184,7 @@ func (f *ThirdFuncs) Count(ctx context.Context, req *Nothing) (*Count, error) {
 }
 
 // thirdErrors carries the variants of [Failure].
-var thirdErrors = &rpcnet.ErrorUnion{
+var thirdErrors = &codegen.ErrorUnion{
 	Name: "kinds.v1.Failure",
 	Append: func(b []byte, err error) ([]byte, bool) {
 		var u Failure

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	cbor2 "github.com/rpcnet-go/rpcnet/codegen/cbor"
 	schema2 "github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -29,9 +30,9 @@ const (
 var errorsSchema = schema2.Lazy(ErrorsDescriptor)
 
 var (
-	errorsIterSpec = &rpcnet.Spec{
+	errorsIterSpec = &codegen.Spec{
 		Procedure: ErrorsIterProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendCborCBOR, decodeCborCBOR, errorsSchema("Cbor")),
 		Response:  stub.StructMessage(appendDTCBOR, decodeDTCBOR, errorsSchema("d.T")),
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -27,9 +28,9 @@ const (
 var sSchema = schema.Lazy(SDescriptor)
 
 var (
-	sMSpec = &rpcnet.Spec{
+	sMSpec = &codegen.Spec{
 		Procedure: SMProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendValueCBOR, decodeValueCBOR, sSchema("Value")),
 		Response:  stub.StructMessage(appendValueCBOR, decodeValueCBOR, sSchema("Value")),
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -26,9 +27,9 @@ const (
 var allSchema = schema.Lazy(AllDescriptor)
 
 var (
-	allGetSpec = &rpcnet.Spec{
+	allGetSpec = &codegen.Spec{
 		Procedure: AllGetProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendBothCBOR, decodeBothCBOR, allSchema("Both")),
 		Response:  stub.StructMessage(appendBothCBOR, decodeBothCBOR, allSchema("Both")),
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -31,23 +32,23 @@ const (
 var unixSchema = schema.Lazy(UnixDescriptor)
 
 var (
-	unixGetSpec = &rpcnet.Spec{
+	unixGetSpec = &codegen.Spec{
 		Procedure: UnixGetProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema("Both")),
 		Response:  stub.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema("Both")),
 		Errors:    unixErrors,
 	}
-	unixTurnSpec = &rpcnet.Spec{
+	unixTurnSpec = &codegen.Spec{
 		Procedure: UnixTurnProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.UnionMessage(AppendTreeCBOR, DecodeTreeCBOR, unixSchema("Tree")),
 		Response:  stub.UnionMessage(AppendTreeCBOR, DecodeTreeCBOR, unixSchema("Tree")),
 		Errors:    unixErrors,
 	}
-	unixSendSpec = &rpcnet.Spec{
+	unixSendSpec = &codegen.Spec{
 		Procedure: UnixSendProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendBranch_UnixonlyCBOR, decodeBranch_UnixonlyCBOR, unixSchema("Branch")),
 		Response:  stub.StructMessage(appendPackage_UnixonlyCBOR, decodePackage_UnixonlyCBOR, unixSchema("Package")),
 		Errors:    unixErrors,
@@ -159,7 +160,7 @@ func (f *UnixFuncs) Send(ctx context.Context, req *Branch) (*Package, error) {
 }
 
 // unixErrors carries the variants of [Failure].
-var unixErrors = &rpcnet.ErrorUnion{
+var unixErrors = &codegen.ErrorUnion{
 	Name: "Failure",
 	Append: func(b []byte, err error) ([]byte, bool) {
 		var u Failure

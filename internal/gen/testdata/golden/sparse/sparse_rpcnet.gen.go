@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
@@ -29,27 +30,27 @@ const (
 var sparseSchema = schema.Lazy(SparseDescriptor)
 
 var (
-	sparseRowsSpec = &rpcnet.Spec{
+	sparseRowsSpec = &codegen.Spec{
 		Procedure: SparseRowsProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendTableCBOR, decodeTableCBOR, sparseSchema("Table")),
 		Response:  stub.StructMessage(appendTableCBOR, decodeTableCBOR, sparseSchema("Table")),
 	}
-	sparseTreeSpec = &rpcnet.Spec{
+	sparseTreeSpec = &codegen.Spec{
 		Procedure: SparseTreeProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema("Tree")),
 		Response:  stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema("Tree")),
 	}
-	sparseShapeSpec = &rpcnet.Spec{
+	sparseShapeSpec = &codegen.Spec{
 		Procedure: SparseShapeProcedure,
-		Shape:     rpcnet.Unary,
+		Shape:     codegen.ShapeUnary,
 		Request:   stub.UnionMessage(AppendShapeCBOR, DecodeShapeCBOR, sparseSchema("Shape")),
 		Response:  stub.UnionMessage(AppendShapeCBOR, DecodeShapeCBOR, sparseSchema("Shape")),
 	}
-	sparseNarrowSpec = &rpcnet.Spec{
+	sparseNarrowSpec = &codegen.Spec{
 		Procedure:      SparseNarrowProcedure,
-		Shape:          rpcnet.Unary,
+		Shape:          codegen.ShapeUnary,
 		Limits:         cbor.Limits{Depth: 8, Budget: 65536},
 		MaxMessageSize: 1048576,
 		Request:        stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema("Tree")),
