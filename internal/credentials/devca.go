@@ -16,26 +16,29 @@ import (
 	"time"
 )
 
-// DevHosts are the names of a certificate that is asked for without any: those
-// of the machine as seen from itself.
+// DevHosts are the names in a certificate that is issued without any: those of the
+// machine as seen from itself.
 var DevHosts = []string{"localhost", "127.0.0.1", "::1"}
 
+// How long certificates for development are valid. They renew themselves in no way:
+// a year is long enough to forget them, and short enough to be noticed.
 const (
 	devCALife   = 10 * 365 * 24 * time.Hour
 	devLeafLife = 365 * 24 * time.Hour
 	devBackdate = time.Hour // against clocks that are a little behind
 )
 
-// A DevCA is a certificate authority for laptops and tests: ECDSA P-256, ten
-// years. Its key lies in memory, or in a file, without protection. It is safe
-// for concurrent use.
+// A DevCA is a certificate authority for laptops and tests: ECDSA P-256, valid for ten
+// years. Its key lies in memory, or in a file, without protection: anyone who reads
+// it can be any node. It is immutable and safe for concurrent use.
 type DevCA struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	pem  []byte
+	pem  []byte // cert
 }
 
-// NewDevCA makes a new authority.
+// NewDevCA makes a new authority with a new key. It can sign the certificates of
+// nodes, and none of other authorities (path length 0).
 func NewDevCA() (*DevCA, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -63,8 +66,9 @@ func NewDevCA() (*DevCA, error) {
 	return &DevCA{cert: cert, key: key, pem: encode("CERTIFICATE", der)}, nil
 }
 
-// ParseDevCA returns the authority whose certificate and key, in PEM, are
-// given. The errors speak of certName and keyName.
+// ParseDevCA returns the authority with the given certificate and key in PEM. It fails
+// if they do not belong together, if the certificate is not that of an authority, or
+// if it has expired. The errors call the parts certName and keyName.
 func ParseDevCA(cert, key []byte, certName, keyName string) (*DevCA, error) {
 	certs, err := parseCertificates(cert)
 	if err != nil {
@@ -90,29 +94,30 @@ func ParseDevCA(cert, key []byte, certName, keyName string) (*DevCA, error) {
 	return ca, nil
 }
 
-// CertPEM returns the certificate of the authority.
+// CertPEM returns the certificate of the authority in PEM. It must not be changed.
 func (ca *DevCA) CertPEM() []byte { return ca.pem }
 
-// KeyPEM returns the private key of the authority.
+// KeyPEM returns the private key of the authority in PEM (PKCS #8).
 func (ca *DevCA) KeyPEM() ([]byte, error) { return encodeKey(ca.key) }
 
-// A Leaf says what a certificate is to be. The zero value is the node's of
-// [DevCA.Issue].
+// A Leaf says what a certificate contains. The zero value is the certificate of a node
+// on this machine.
 type Leaf struct {
 	// Hosts are DNS names, IP addresses and SPIFFE ids (spiffe://...). Default
 	// [DevHosts].
 	Hosts []string
-	// NotBefore and NotAfter bound its validity. Default: from an hour ago, for
-	// a year from now.
+	// NotBefore and NotAfter limit its validity. Default: from an hour ago until a
+	// year from now.
 	NotBefore, NotAfter time.Time
-	// Usages are what it may be used for. Default: as server and as client.
+	// Usages are its extended key usages. Default: server and client authentication.
 	Usages []x509.ExtKeyUsage
-	// CommonName of the subject. Default "rpcnet node".
+	// CommonName is that of the subject. Default "rpcnet node".
 	CommonName string
 }
 
-// Issue makes a key and a certificate for it, and returns them with the
-// authority's certificate: all that a node needs.
+// Issue makes a key and a certificate for it, and returns them with the authority's
+// certificate: all that a node needs. It fails if one of l.Hosts is not a name that a
+// certificate can carry.
 func (ca *DevCA) Issue(l Leaf) (Bundle, error) {
 	now := time.Now()
 	template := &x509.Certificate{
@@ -123,6 +128,7 @@ func (ca *DevCA) Issue(l Leaf) (Bundle, error) {
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
+	// Usually both usages: a node of a cluster is a server and a client.
 	if l.CommonName != "" {
 		template.Subject.CommonName = l.CommonName
 	}
@@ -135,7 +141,7 @@ func (ca *DevCA) Issue(l Leaf) (Bundle, error) {
 	if l.Usages != nil {
 		template.ExtKeyUsage = l.Usages
 	}
-	if l.Hosts == nil {
+	if l.Hosts == nil { // an empty list is a certificate without names, for tests
 		l.Hosts = DevHosts
 	}
 	for _, h := range l.Hosts {
@@ -158,13 +164,16 @@ func (ca *DevCA) Issue(l Leaf) (Bundle, error) {
 	return Bundle{Cert: encode("CERTIFICATE", der), Key: keyPEM, CA: ca.pem}, nil
 }
 
-// addHost enters h where verification looks for names of its kind.
+// addHost adds h to the names of its kind: addresses, URIs and DNS names stand in
+// fields of their own, and verification looks in the one that fits. It refuses what no
+// verification would find, such as a name with a port.
 func addHost(c *x509.Certificate, h string) error {
 	if ip := net.ParseIP(h); ip != nil {
 		c.IPAddresses = append(c.IPAddresses, ip)
 		return nil
 	}
 	if strings.HasPrefix(h, "spiffe://") {
+		// The trust domain is required (the SPIFFE-ID standard, section 2).
 		u, err := url.Parse(h)
 		if err != nil || u.Host == "" {
 			return fmt.Errorf("host %q: not a SPIFFE id, such as spiffe://example.org/worker", h)
@@ -175,6 +184,8 @@ func addHost(c *x509.Certificate, h string) error {
 	if h == "" {
 		return errors.New("an empty host: want a DNS name, an IP address or a SPIFFE id")
 	}
+	// x509.CreateCertificate accepts any text here. '*' is for wildcards, '_' occurs in
+	// the names of services.
 	for _, r := range h {
 		switch {
 		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '.', r == '_', r == '*':
@@ -186,19 +197,21 @@ func addHost(c *x509.Certificate, h string) error {
 	return nil
 }
 
-// serial returns a number of 127 random bits, as RFC 5280 (4.1.2.2) wants:
-// positive, unique, at most 20 octets.
+// serial returns a number of 127 random bits. RFC 5280 (section 4.1.2.2) demands a
+// positive, unique number of at most 20 octets.
 func serial() *big.Int {
 	b := make([]byte, 16)
-	rand.Read(b)
-	b[0] &= 0x7f
+	rand.Read(b) // never fails
+	b[0] &= 0x7f // the sign
 	return new(big.Int).SetBytes(b)
 }
 
+// encode returns one PEM block.
 func encode(typ string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: typ, Bytes: der})
 }
 
+// encodeKey returns a private key in PEM (PKCS #8).
 func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {

@@ -14,18 +14,20 @@ const (
 	// DefaultPoll is how often [OpenFiles] looks at the files.
 	DefaultPoll = 5 * time.Second
 
-	expiryWarning = 14 * 24 * time.Hour // the last days of a certificate, in which we warn
-	expiryEvery   = 24 * time.Hour      // between two such warnings
+	// expiryWarning is how long before its end a certificate is warned of: time to
+	// repair a renewal that has stopped. expiryEvery is the time between two warnings.
+	expiryWarning = 14 * 24 * time.Hour
+	expiryEvery   = 24 * time.Hour
 )
 
 // A Source is the TLS material of a node, renewed while the node runs. Its
-// configurations look the material up at each handshake, so that new files take
-// effect on the next connection without a restart; connections that stand are
-// not touched. It is safe for concurrent use.
+// configurations take the current material at each handshake, so that new files take
+// effect on the next connection without a restart. Established connections stay as
+// they are. A Source is safe for concurrent use.
 //
-// One goroutine, started by the constructor and ended by Close, polls the files
-// and warns of expiry. The current material is swapped as a whole, atomically:
-// no handshake sees a certificate of one set and authorities of another.
+// One goroutine, started by the constructor and ended by Close, polls the files and
+// warns of expiry. The current material is replaced as a whole, atomically: no
+// handshake sees a certificate of one set and the authorities of another.
 type Source struct {
 	files   Files // for a Source in memory: what errors call its parts
 	log     *slog.Logger
@@ -35,29 +37,31 @@ type Source struct {
 
 	refused atomic.Pointer[string] // why what the files hold is not in use; nil if it is
 
-	// Of the goroutine alone, once it runs.
-	seen Bundle    // what the files held when they were last taken over; zero since a refusal
-	told *material // whose expiry has been told
-	loud *material // of which was told that it expires and its successor is refused
+	// The goroutine's alone, once it runs.
+	seen Bundle    // what the files held when they were last taken over; zero after a refusal
+	told *material // its expiry has been logged
+	loud *material // that it expires while its successor is refused has been logged
 }
 
-// NewSource returns a Source of the material in b, which never changes. The
-// caller closes it. A nil logger is [slog.Default].
+// NewSource returns a Source of the material in b, which never changes. The Source
+// still warns of expiry. The caller closes it. A nil logger is [slog.Default].
 func NewSource(b Bundle, log *slog.Logger) (*Source, error) {
 	return newSource(b, Files{Cert: "(in memory)", Key: "(in memory)", CA: "(in memory)"}, 0, log)
 }
 
-// OpenFiles returns a Source of the material in f and looks every poll (0 is
-// [DefaultPoll]) whether the files have changed. It compares their content:
-// times and sizes mislead on network file systems and where a directory is
-// swapped by a symbolic link.
+// OpenFiles returns a Source of the material in f, and looks every poll (0 means
+// [DefaultPoll]) whether the files have changed. It compares their content: times and
+// sizes mislead on network file systems, and where a directory is replaced by a
+// symbolic link, as Kubernetes does with secrets.
 //
-// A set is checked before it is taken over: it must load, fit together, be valid
-// now, and be accepted by its own authorities for whatever the one in use is. One
-// that is not leaves the old one in use, is logged once, and is looked at again
-// every time, since what is wrong may pass: a certificate becomes valid, the
-// file of the authorities is written last. The caller closes the Source. A nil
-// logger is [slog.Default].
+// A new set is checked before it replaces the current one. It must load, fit
+// together, be valid now, and be accepted by its own authorities for each use for
+// which the current one is. A bad set leaves the current one in use and is logged
+// once. It is checked again at every look, since the problem can pass: a certificate
+// becomes valid, or the file of the authorities is written last.
+//
+// At start a bad set is an error. The caller closes the Source. A nil logger is
+// [slog.Default].
 func OpenFiles(f Files, poll time.Duration, log *slog.Logger) (*Source, error) {
 	b, err := f.read()
 	if err != nil {
@@ -78,6 +82,7 @@ func newSource(b Bundle, f Files, poll time.Duration, log *slog.Logger) (*Source
 		log = slog.Default()
 	}
 	ctx, stop := context.WithCancel(context.Background())
+	// The first material is taken without a comparison: there is none to be worse than.
 	s := &Source{files: f, log: log, stop: stop, seen: b}
 	s.current.Store(m)
 	s.warnOfExpiry(m)
@@ -85,7 +90,7 @@ func newSource(b Bundle, f Files, poll time.Duration, log *slog.Logger) (*Source
 	return s, nil
 }
 
-// Close stops the watching. The configurations made stay usable with the
+// Close ends the goroutine. Configurations that were made before stay usable, with the
 // material of that moment. It is idempotent and never fails.
 func (s *Source) Close() error {
 	s.stop()
@@ -97,6 +102,7 @@ func (s *Source) Close() error {
 // caller must not change it.
 func (s *Source) Chain() []*x509.Certificate { return s.current.Load().chain }
 
+// run polls the files and warns of expiry: once a day, and at the moment it happens.
 func (s *Source) run(ctx context.Context, poll time.Duration) {
 	var look <-chan time.Time // never, for a Source in memory
 	if poll > 0 {
@@ -109,6 +115,7 @@ func (s *Source) run(ctx context.Context, poll time.Duration) {
 	expiry := time.NewTimer(0)
 	defer expiry.Stop()
 	for {
+		// The timer is set anew each time, since the material can change.
 		m := s.current.Load()
 		left := time.Until(m.cert.Leaf.NotAfter)
 		switch {
@@ -130,7 +137,7 @@ func (s *Source) run(ctx context.Context, poll time.Duration) {
 	}
 }
 
-// Refused returns why what the files hold now is not in use, "" if it is.
+// Refused returns why what the files hold now is not in use, "" if it is in use.
 func (s *Source) Refused() string {
 	if r := s.refused.Load(); r != nil {
 		return *r
@@ -138,12 +145,13 @@ func (s *Source) Refused() string {
 	return ""
 }
 
-// look takes over what the files hold now, if it has changed and is good.
+// look takes over what the files hold now if it has changed and is good.
 func (s *Source) look() {
 	b, err := s.files.read()
 	if err == nil && b.equal(s.seen) {
 		return
 	}
+	// Three steps that may refuse the files: reading, parsing, comparing.
 	var m *material
 	if err == nil {
 		m, err = b.parse(s.files, time.Now())
@@ -152,7 +160,7 @@ func (s *Source) look() {
 		err = m.succeeds(s.current.Load(), s.files)
 	}
 	if err != nil {
-		s.seen = Bundle{} // whatever is there next is looked at, the same again too
+		s.seen = Bundle{} // so that the next look checks again, even the same content
 		s.refuse(err.Error())
 		return
 	}
@@ -163,9 +171,10 @@ func (s *Source) look() {
 	s.warnOfExpiry(m)
 }
 
-// refuse notes why the files are not taken over, and tells it once. When it is so
-// at a second look too, and the certificate in use is about to end, it tells that
-// once, louder: at the first, a renewal may be half done.
+// refuse notes why the files are not taken over, and logs it once. If the reason is
+// the same at the next look and the certificate in use is about to end, it logs that
+// once as an error. The first look is no reason for alarm: it can fall into the middle
+// of a renewal.
 func (s *Source) refuse(why string) {
 	if s.Refused() != why {
 		s.refused.Store(&why)
@@ -180,6 +189,7 @@ func (s *Source) refuse(why string) {
 	}
 }
 
+// warnOfExpiry logs that a certificate has expired or will soon.
 func (s *Source) warnOfExpiry(m *material) {
 	leaf := m.cert.Leaf
 	left := time.Until(leaf.NotAfter)
@@ -196,9 +206,8 @@ func (s *Source) warnOfExpiry(m *material) {
 	}
 }
 
-// Warn logs, one line each, what peers with the same authorities will not accept
-// of the certificate in use, and what to change. serving says that others are to
-// dial who uses it.
+// Warn logs, one line each, what peers with the same authorities will not accept of
+// the certificate in use, and what to change. serving says that others dial this node.
 func (s *Source) Warn(serving bool) {
 	for _, problem := range s.current.Load().problems(serving, s.files) {
 		s.log.Warn(problem, "cert", s.files.Cert, "for", For(s.Chain()[0]))

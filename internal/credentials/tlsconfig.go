@@ -6,14 +6,13 @@ import (
 	"time"
 )
 
-// config is what both directions have in common: TLS 1.3, and sessions that are
-// never resumed. Resumption would save one signature per reconnect, and would
-// keep a peer's identity, and the authority that vouched for it, alive past
-// their removal from the files, for up to seven days.
+// config returns what both directions have in common: TLS 1.3, and sessions that are
+// never resumed. Resumption would save one signature per reconnect. It would also
+// keep a peer's identity, and the authority behind it, alive for up to seven days
+// after they were removed from the files.
 //
-// Both directions verify the peer themselves (see verify), in VerifyConnection,
-// because crypto/tls does it before it asks anybody whether there is too much to
-// verify.
+// Both directions verify the peer themselves (see verify), in VerifyConnection:
+// crypto/tls would verify before any limit could be checked.
 func (m *material) config(alpn []string) *tls.Config {
 	return &tls.Config{
 		MinVersion:                  tls.VersionTLS13,
@@ -25,8 +24,10 @@ func (m *material) config(alpn []string) *tls.Config {
 }
 
 // ServerConfig returns the configuration of a listener that speaks the given
-// protocols. Clients must show a certificate for client authentication that one
-// of the authorities signed, and agree on one of the protocols if any are given.
+// protocols. Clients must show a certificate for client authentication that one of
+// the authorities signed. If protocols are given, they must agree on one. One
+// configuration serves for any number of connections: each takes the current
+// material.
 func (s *Source) ServerConfig(alpn []string) *tls.Config {
 	return s.ServerConfigFor(alpn, nil, nil)
 }
@@ -55,10 +56,9 @@ func (s *Source) ServerConfigFor(alpn []string, hello func(*tls.ClientHelloInfo)
 	return c
 }
 
-// ClientConfig returns the configuration of one dial to the host called
-// serverName, a DNS name or an IP address, which the server's certificate must
-// carry. Make a new one for each dial: the authorities are those of the moment
-// it is made.
+// ClientConfig returns the configuration of one dial to the host called serverName, a
+// DNS name or an IP address, which the server's certificate must carry. Make a new one
+// for each dial: it keeps the authorities of the moment it is made.
 func (s *Source) ClientConfig(serverName string, alpn []string) *tls.Config {
 	return s.ClientConfigFor(Want{Names: []string{serverName}}, alpn, nil)
 }

@@ -32,7 +32,8 @@ const (
 // certificates and 16 KiB of everything else.
 const MaxHandshake = maxChainBytes + 16<<10
 
-// checkSize bounds the certificates that a peer shows, leaf first.
+// checkSize returns an error if a peer shows more than is verified: see the limits
+// above. The certificates are given leaf first.
 func checkSize(chain []*x509.Certificate) error {
 	if len(chain) == 0 {
 		return fmt.Errorf("the peer shows no certificate")
@@ -54,7 +55,8 @@ func checkSize(chain []*x509.Certificate) error {
 	return checkNames(chain[0])
 }
 
-// checkNames bounds the names that a peer's own certificate carries.
+// checkNames returns an error if a peer's own certificate carries more or longer names
+// than are compared and logged.
 func checkNames(leaf *x509.Certificate) error {
 	n := len(leaf.DNSNames) + len(leaf.IPAddresses) + len(leaf.URIs) + len(leaf.EmailAddresses)
 	if n > maxNames {
@@ -73,11 +75,11 @@ func checkNames(leaf *x509.Certificate) error {
 	return nil
 }
 
-// verify checks the certificates that a peer shows, as crypto/tls does, against
-// the authorities in roots: that they are not too many, that there is a chain
-// from the first to an authority, that all of the chain is valid now and the
-// first for usage; and, if want is not nil, that the first is for whom it says.
-// It returns the chain.
+// verify checks the certificates that a peer shows against the authorities in roots,
+// as crypto/tls does. There must not be too many of them. There must be a chain from
+// the first to an authority, all of it valid at the time now, and the first for
+// usage. If want is not nil, the first must carry what it says. verify returns the
+// chain.
 func verify(shown []*x509.Certificate, roots *x509.CertPool, usage x509.ExtKeyUsage, want *Want, now time.Time) ([]*x509.Certificate, error) {
 	if err := checkSize(shown); err != nil {
 		return nil, err
@@ -98,8 +100,8 @@ func verify(shown []*x509.Certificate, roots *x509.CertPool, usage x509.ExtKeyUs
 	return chains[0], nil
 }
 
-// agreed refuses a peer that has left out the negotiation of a protocol, which
-// crypto/tls lets pass.
+// agreed returns an error if the peer has not negotiated a protocol (ALPN), which
+// crypto/tls accepts: RFC 7301 leaves it to the application.
 func agreed(alpn []string, cs *tls.ConnectionState) error {
 	if len(alpn) > 0 && cs.NegotiatedProtocol == "" {
 		return fmt.Errorf("the peer negotiates no application protocol, want one of %q", alpn)

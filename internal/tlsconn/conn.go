@@ -22,14 +22,15 @@ type Conn struct {
 // newConn returns a Conn over c, without TLS yet.
 func newConn(c net.Conn) *Conn { return &Conn{raw: newGathered(c)} }
 
-// proved notes the chain of the peer's certificate.
+// proved notes the chain of the peer's certificate. The handshake calls it.
 func (c *Conn) proved(chain []*x509.Certificate) { c.chain = chain }
 
 // Chain returns the chain of the peer's certificate, from its own to one of an
 // authority. It must not be changed.
 func (c *Conn) Chain() []*x509.Certificate { return c.chain }
 
-// Write writes p, and waits while the peer does not read.
+// Write writes p, and waits while the peer does not read. A large p leaves in few
+// system calls.
 func (c *Conn) Write(p []byte) (int, error) {
 	if len(p) <= gatherFrom {
 		return c.Conn.Write(p)
@@ -42,9 +43,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteSome writes a and b as far as the connection takes them at once. If a rest
-// stays, done is false, and Flush must be called before anything else is written.
-// It keeps nothing of a and b.
+// WriteSome writes a and then b, as far as the connection takes them without
+// waiting. If a rest stays, done is false, and Flush must be called before anything
+// else is written. The rest is kept encrypted: a and b are the caller's again.
 func (c *Conn) WriteSome(a, b []byte) (done bool, err error) {
 	mode := some
 	if len(a)+len(b) > gatherFrom {
@@ -69,19 +70,19 @@ func (c *Conn) Flush() error {
 	return err
 }
 
-// BeforeRead has f run, within Read, whenever what has come is used up and the
-// next read may wait. It must be called before the reads it is to see.
+// BeforeRead sets a function that Read calls whenever everything that has come is
+// used up and the next read may wait. Set it before the first Read.
 func (c *Conn) BeforeRead(f func()) { c.raw.before = f }
 
-// Received returns how many bytes have come so far, encrypted ones.
+// Received returns how many encrypted bytes have come so far.
 func (c *Conn) Received() uint64 { return c.raw.received.Load() }
 
-// Sent returns how many encrypted bytes the system has taken so far, and how many
-// of them the peer's system has acknowledged. Where the system does not tell that
-// it counts what it has taken. A write under way counts as far as it has come.
+// Sent returns how many encrypted bytes the system has taken so far, and how many of
+// them the peer's system has acknowledged. Where the system does not report that,
+// both are what it has taken. A write under way counts as far as it has come.
 func (c *Conn) Sent() (taken, acknowledged uint64) {
 	g := c.raw
-	taken = g.taken.Load() // first: what is taken meanwhile may wait as well
+	taken = g.taken.Load() // first, so that what is taken meanwhile does not seem acknowledged
 	if g.sock == nil {
 		return taken, taken
 	}
@@ -92,9 +93,10 @@ func (c *Conn) Sent() (taken, acknowledged uint64) {
 	return taken, taken - min(waits, taken)
 }
 
-// SetReadDeadline sets the deadline of reads only. After a time-out reads go
-// on where they stopped.
+// SetReadDeadline sets the deadline of reads only. After a time-out, reads continue
+// where they stopped, and nothing is lost.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.raw.SetReadDeadline(t) }
 
-// Close closes the connection at once, without waiting for a write under way.
+// Close closes the connection at once. It does not wait for a write under way, and
+// sends no close_notify, which would wait for room.
 func (c *Conn) Close() error { return c.raw.Close() }

@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// Descriptor returns -1: there are no numbers to go by.
+// Descriptor returns -1: handles of this system have no numbers that say how many
+// are in use.
 func Descriptor(net.Conn) int { return -1 }
 
 // MaxDescriptors returns a number that is never reached.
 func MaxDescriptors() int { return math.MaxInt32 }
 
-// awaitBytes does not wait: whoever reads does.
+// awaitBytes returns true at once. The first read of the handshake waits instead.
 func awaitBytes(net.Conn, time.Duration) bool { return true }
 
-// Unread returns false: it is not known whether something has come.
+// Unread returns false: this system does not report whether something has come.
 func Unread(net.Conn) bool { return false }

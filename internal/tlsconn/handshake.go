@@ -14,10 +14,11 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
-// HandshakeTimeout bounds a TLS handshake.
+// HandshakeTimeout limits a TLS handshake, on either side.
 const HandshakeTimeout = 10 * time.Second
 
-// ErrProtocol says that a client wants none of the protocols that are served.
+// ErrProtocol is wrapped by the error of [Accept] if the client offers none of the
+// protocols (ALPN) that are served.
 var ErrProtocol = errors.New("no common protocol")
 
 // Accept runs the server's side of a handshake on c for one of the protocols
@@ -25,12 +26,13 @@ var ErrProtocol = errors.New("no common protocol")
 // hello, if not nil, is called when the client has said what it wants. The
 // handshake takes at most [HandshakeTimeout].
 func Accept(ctx context.Context, c net.Conn, source *credentials.Source, alpn []string, hello func()) (*Conn, error) {
-	if !awaitBytes(c, HandshakeTimeout) { // nothing is made for who says nothing
+	if !awaitBytes(c, HandshakeTimeout) { // a silent connection gets no TLS state
 		c.Close()
 		return nil, errSilent
 	}
 	tune(c)
 	conn := newConn(c)
+	// The client's list is noted for the error: crypto/tls does not keep it.
 	var wanted []string
 	conn.Conn = tls.Server(conn.raw, source.ServerConfigFor(alpn, func(h *tls.ClientHelloInfo) {
 		wanted = h.SupportedProtos
@@ -42,6 +44,7 @@ func Accept(ctx context.Context, c net.Conn, source *credentials.Source, alpn []
 	defer cancel()
 	if err := conn.HandshakeContext(ctx); err != nil {
 		c.Close()
+		// crypto/tls reports a wrong protocol with a text of its own: say both lists.
 		served := func(p string) bool { return slices.Contains(alpn, p) }
 		if len(wanted) > 0 && !slices.ContainsFunc(wanted, served) {
 			wanted = wanted[:min(len(wanted), maxWanted)]
@@ -49,22 +52,26 @@ func Accept(ctx context.Context, c net.Conn, source *credentials.Source, alpn []
 		}
 		return nil, cutError{err}
 	}
-	conn.raw.handshakeDone()
+	conn.raw.handshakeDone() // from here on the session limits what the peer sends
 	return conn, nil
 }
 
-// A cutError is an error whose text may be a peer's: a certificate that is for
-// other names is told with all of them.
+// A cutError is an error whose text can come from a peer: the error about a
+// certificate for other names lists all of them. Error cuts the text to a length for
+// logs; the error inside is whole.
 type cutError struct{ error }
 
+// Error returns the text, cut.
 func (e cutError) Error() string { return loglimit.Cut(e.error.Error()) }
+
+// Unwrap returns the whole error, for [errors.Is] and [errors.As].
 func (e cutError) Unwrap() error { return e.error }
 
-// errSilent is how a handshake ends that does not begin. It is io.EOF as well:
-// so do port scans and health checks.
+// errSilent is the error of a handshake in which the peer sends nothing. It wraps
+// io.EOF, as the errors of port scans and health checks do.
 var errSilent = fmt.Errorf("the peer says nothing: %w", io.EOF)
 
-// maxWanted is how many of the protocols that a client wants an error tells.
+// maxWanted is how many of the protocols that a client offers an error lists.
 const maxWanted = 8
 
 // Dial connects to addr, a host and a port, for one of the protocols alpn, with
@@ -83,7 +90,7 @@ func Dial(ctx context.Context, addr string, source *credentials.Source, want cre
 	defer cancel()
 	if err := conn.HandshakeContext(hctx); err != nil {
 		c.Close()
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil { // hctx ended, not the caller's
 			err = fmt.Errorf("no TLS handshake within %v", HandshakeTimeout)
 		}
 		return nil, cutError{err}
@@ -92,7 +99,8 @@ func Dial(ctx context.Context, addr string, source *credentials.Source, want cre
 	return conn, nil
 }
 
-// tune leaves liveness to the session's own PING.
+// tune turns TCP keepalive off: the session's own PING finds a dead peer sooner, and
+// measures the peer's process and not only its system.
 func tune(c net.Conn) {
 	if t, ok := c.(*net.TCPConn); ok {
 		t.SetKeepAlive(false)

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// pipeBuffer is how many bytes a pipe holds before a writer waits.
+// pipeBuffer is how many bytes each direction holds before a writer waits. It is of
+// the order of a socket's buffers.
 const pipeBuffer = 256 << 10
 
 // PipeEnd is one end of a connection inside the process, with the methods of a
@@ -16,37 +17,42 @@ const pipeBuffer = 256 << 10
 // must not read at the same time, nor write. Close is safe at any time.
 type PipeEnd struct {
 	in, out *pipeHalf
-	rest    []byte // of WriteSome
+	rest    []byte // what WriteSome left; the writer's alone
 }
 
 // Pipe returns the two ends of a connection inside the process.
 func Pipe() (a, b *PipeEnd) {
+	// What one writes the other reads.
 	ab, ba := newPipeHalf(), newPipeHalf()
 	return &PipeEnd{in: ba, out: ab}, &PipeEnd{in: ab, out: ba}
 }
 
+// A pipeHalf is one direction: a buffer with room for pipeBuffer unread bytes. cond
+// is signalled after every change, for the reader and for the writer.
 type pipeHalf struct {
 	mu          sync.Mutex
-	cond        sync.Cond
+	cond        sync.Cond // of mu
 	b           []byte
-	r           int // b[r:] is unread
-	closed      bool
-	interrupted bool
+	r           int  // b[r:] is unread
+	closed      bool // by either end
+	interrupted bool // reads fail, until it is taken back
 }
 
+// newPipeHalf returns an empty direction.
 func newPipeHalf() *pipeHalf {
 	h := &pipeHalf{}
 	h.cond.L = &h.mu
 	return h
 }
 
-// Read waits for bytes. It returns io.EOF when the other end has closed and
-// everything has been read.
+// Read waits for bytes. It returns io.EOF when either end has closed and everything
+// has been read, and os.ErrDeadlineExceeded while reads are interrupted.
 func (p *PipeEnd) Read(b []byte) (int, error) {
 	h := p.in
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for h.r == len(h.b) {
+		// What was written before the end is read before the end is reported.
 		switch {
 		case h.closed:
 			return 0, io.EOF
@@ -56,21 +62,23 @@ func (p *PipeEnd) Read(b []byte) (int, error) {
 		h.cond.Wait()
 	}
 	n := copy(b, h.b[h.r:])
-	if h.r += n; h.r == len(h.b) {
+	if h.r += n; h.r == len(h.b) { // all is read: start over at the front
 		h.b, h.r = h.b[:0], 0
 	}
 	h.cond.Broadcast()
 	return n, nil
 }
 
-// Write waits for room.
+// Write writes b, and waits for room. After Close of either end it fails with
+// net.ErrClosed.
 func (p *PipeEnd) Write(b []byte) (int, error) { return p.out.put(b, true) }
 
-// WriteSome writes a and b as far as there is room. If a rest stays, done is
-// false, and Flush must be called before anything else is written.
+// WriteSome writes a and then b, as far as there is room without waiting. If a rest
+// stays, done is false, and Flush must be called before anything else is written.
+// The rest is copied: a and b are the caller's again.
 func (p *PipeEnd) WriteSome(a, b []byte) (done bool, err error) {
 	for _, s := range [...][]byte{a, b} {
-		n := 0
+		n := 0 // of s; nothing overtakes a rest
 		if len(p.rest) == 0 {
 			if n, err = p.out.put(s, false); err != nil {
 				return false, err
@@ -81,15 +89,14 @@ func (p *PipeEnd) WriteSome(a, b []byte) (done bool, err error) {
 	return len(p.rest) == 0, nil
 }
 
-// Flush writes what WriteSome left.
+// Flush writes what WriteSome left, and waits for room.
 func (p *PipeEnd) Flush() error {
 	_, err := p.out.put(p.rest, true)
-	p.rest = nil
+	p.rest = nil // also after an error: the pipe is closed then
 	return err
 }
 
-// put appends b, and waits for room or returns how much of it there was room
-// for.
+// put appends b. It waits for room, or else returns how much of b there was room for.
 func (h *pipeHalf) put(b []byte, wait bool) (done int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -97,6 +104,7 @@ func (h *pipeHalf) put(b []byte, wait bool) (done int, err error) {
 		if h.closed {
 			return done, net.ErrClosed
 		}
+		// Only unread bytes count, not the length of the buffer.
 		room := pipeBuffer - (len(h.b) - h.r)
 		if room <= 0 {
 			if !wait {
@@ -106,6 +114,8 @@ func (h *pipeHalf) put(b []byte, wait bool) (done int, err error) {
 			continue
 		}
 		n := min(room, len(b)-done)
+		// Move the unread bytes to the front rather than let the buffer grow: so it
+		// stays below twice pipeBuffer.
 		if h.r > 0 && len(h.b)+n > cap(h.b) {
 			h.b = h.b[:copy(h.b, h.b[h.r:])]
 			h.r = 0
@@ -117,8 +127,8 @@ func (h *pipeHalf) put(b []byte, wait bool) (done int, err error) {
 	return done, nil
 }
 
-// SetReadDeadline interrupts reads with a time in the past, and lets them go
-// on with the zero time. Other times are not supported: nothing uses them.
+// SetReadDeadline interrupts reads if t is not zero, and lets them continue if it is.
+// A time in the future interrupts at once as well: a session sets none.
 func (p *PipeEnd) SetReadDeadline(t time.Time) error {
 	h := p.in
 	h.mu.Lock()
@@ -128,7 +138,8 @@ func (p *PipeEnd) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// Close closes both directions.
+// Close closes both directions: reads return what was written before, and then
+// io.EOF; writes fail. It is idempotent and never fails.
 func (p *PipeEnd) Close() error {
 	for _, h := range [...]*pipeHalf{p.in, p.out} {
 		h.mu.Lock()

@@ -6,9 +6,10 @@ import (
 	"net/netip"
 )
 
-// Bind opens TCP and UDP on the same port of addr. With port 0 it looks for
-// one that both have free. The zone of an IPv6 address is kept, also where the
-// system does not tell it with the address that was bound.
+// Bind listens on TCP and UDP at the same port of addr. With port 0 it tries ports
+// that the system chooses for TCP until UDP has the same one free, 32 at most. The
+// listener's Addr keeps the zone of an IPv6 address, also where the system does not
+// report it with the bound address. Errors are those of the net package.
 func Bind(addr string) (net.Listener, *net.UDPConn, error) {
 	const tries = 32
 	for i := 1; ; i++ {
@@ -23,8 +24,11 @@ func Bind(addr string) (net.Listener, *net.UDPConn, error) {
 		}
 		u, err := net.ListenUDP("udp", &net.UDPAddr{IP: a.IP, Port: a.Port, Zone: a.Zone})
 		if err == nil {
+			// The address is copied: the one of the system lacks the zone.
 			return listener{l, &a}, u, nil
 		}
+		// UDP has the port in use. A fixed port stays in use; of port 0 the next try
+		// brings another one.
 		l.Close()
 		if port != "0" || i == tries {
 			return nil, nil, err
@@ -32,13 +36,15 @@ func Bind(addr string) (net.Listener, *net.UDPConn, error) {
 	}
 }
 
-// A listener is one whose address is known better than the system tells it.
+// A listener reports an address of its own in place of the system's.
 type listener struct {
 	net.Listener
 	addr net.Addr
 }
 
+// Addr returns the bound address with its zone.
 func (l listener) Addr() net.Addr { return l.addr }
 
-// Unmap returns an address with an IPv4 address in its short form.
+// Unmap returns a with an IPv4-mapped IPv6 address (::ffff:1.2.3.4), as sockets for
+// both families report IPv4 peers, as plain IPv4, so that addresses compare equal.
 func Unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
