@@ -42,6 +42,7 @@ type printer struct {
 // rel returns a path relative to the working directory, unless that is longer to
 // read.
 func (p *printer) rel(path string) string {
+	// A path far away is easier to read as a whole.
 	if r, err := filepath.Rel(p.wd, path); err == nil && !strings.HasPrefix(r, filepath.Join("..", "..")) {
 		return r
 	}
@@ -66,6 +67,7 @@ func (p *printer) problem(x problem) {
 		}
 		return
 	}
+	// Editors read file:line:column: message.
 	at := x.File
 	if x.Line > 0 {
 		at = fmt.Sprintf("%s:%d", at, x.Line)
@@ -78,9 +80,13 @@ func (p *printer) problem(x problem) {
 
 // run executes the command line and returns the exit status. The text of -h
 // describes the flags.
+// run is main with its parts as parameters, for tests. It returns the exit
+// status.
 func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("rpcnet-gen", flag.ContinueOnError)
 	flags.SetOutput(stderr)
+	// The text has what the flags mean, so that they have no descriptions
+	// of their own.
 	flags.Usage = func() { fmt.Fprint(flags.Output(), help) }
 	check := flags.Bool("check", false, "")
 	dir := flags.String("C", "", "")
@@ -112,6 +118,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	for _, d := range res.Diags {
 		out.problem(problem{d.Pos.Filename, d.Pos.Line, d.Pos.Column, d.Msg})
 	}
+	// Without valid definitions there is nothing to compare or to write.
 	if len(res.Diags) > 0 {
 		return exitWrong
 	}
@@ -123,11 +130,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		for _, b := range breaks {
 			out.problem(problem{b.Pos.Filename, b.Pos.Line, b.Pos.Column, b.String()})
+			// A warning is shown, and changes nothing.
 			if !b.Warning {
 				status = exitWrong
 			}
 		}
 	}
+	// Breaks and stale files are both reported.
 	if *check {
 		wrong, err := gen.Check(res)
 		if err != nil {
@@ -142,6 +151,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if status != exitOK {
 		return status // nothing is written, so that the break cannot be overlooked
 	}
+	// What was written before an error is reported as well.
 	done, err := gen.Write(res)
 	for _, c := range done {
 		if !*asJSON {

@@ -40,6 +40,9 @@ const (
 
 // appendHead appends the shortest head with major type and argument v (RFC 8949,
 // section 3).
+//
+// The argument of a head is in its first byte if it is below 24, else in the 1,
+// 2, 4 or 8 bytes behind it, of which deterministic encoding wants the fewest.
 func appendHead(b []byte, major byte, v uint64) []byte {
 	switch {
 	case v < 24:
@@ -63,6 +66,7 @@ func (b Buffer) AppendUint(v uint64) Buffer {
 }
 
 // AppendInt appends an integer.
+// A negative number n is sent as -1-n, which is ^n.
 func (b Buffer) AppendInt(v int64) Buffer {
 	if v < 0 {
 		return appendHead(b, majNint, uint64(^v))
@@ -89,6 +93,8 @@ func (b Buffer) AppendString(s string) Buffer {
 
 // AppendText appends s as text; ok reports whether it is UTF-8, without which
 // the result must not be sent.
+//
+// It appends s before it looks at it, since nearly all text is UTF-8.
 func (b Buffer) AppendText(s string) (_ Buffer, ok bool) {
 	return append(appendTextHead(b, len(s)), s...), validText(s)
 }
@@ -101,6 +107,8 @@ func validText(s string) bool { return isASCII(s) || utf8.ValidString(s) }
 func isASCII(s string) bool {
 	const high = 0x8080808080808080
 	p := unsafe.Slice(unsafe.StringData(s), len(s))
+	// The words may begin anywhere: there is no need to reach an address
+	// that is a multiple of eight.
 	if len(p) >= 8 {
 		or := binary.LittleEndian.Uint64(p[len(p)-8:])
 		for ; len(p) > 8; p = p[8:] {
@@ -146,7 +154,11 @@ func (b Buffer) AppendBool(v bool) Buffer {
 
 // AppendFloat64 appends a float in the shortest form that keeps its value; any
 // NaN becomes 0xf97e00.
+//
+// What makes it shorter are zeros at the end of the mantissa, which a test of
+// some bits finds before anything is converted.
 func (b Buffer) AppendFloat64(f float64) Buffer {
+	// A NaN is the only value that is not equal to itself.
 	v := math.Float64bits(f)
 	// A float32 has 29 bits of mantissa less.
 	if v&(1<<29-1) == 0 || f != f {
@@ -170,6 +182,9 @@ func (b Buffer) AppendFloat32(f float32) Buffer {
 }
 
 // toHalf returns f as an IEEE 754 binary16 if that keeps its value.
+//
+// A binary16 has one bit of sign, 5 of exponent, with a bias of 15, and 10 of
+// mantissa.
 func toHalf(f float32) (_ uint16, ok bool) {
 	v := math.Float32bits(f)
 	sign := uint16(v>>16) & 0x8000
@@ -181,8 +196,11 @@ func toHalf(f float32) (_ uint16, ok bool) {
 		return sign | 0x7c00, true
 	case v<<1 == 0:
 		return sign, true
+	// Too large, too small, or with a mantissa that has more than 10 bits.
 	case exp > 15 || exp < -24 || mant&(1<<13-1) != 0:
 		return 0, false
+	// A normal number: the exponent has another bias, and the mantissa
+	// fewer bits.
 	case exp >= -14:
 		return sign | uint16(exp+15)<<10 | uint16(mant>>13), true
 	}
@@ -198,9 +216,12 @@ func toHalf(f float32) (_ uint16, ok bool) {
 // fromHalf returns the value of an IEEE 754 binary16.
 func fromHalf(h uint16) float32 {
 	sign, exp, mant := uint32(h&0x8000)<<16, uint32(h>>10&31), uint32(h&1023)
+	// A normal number, of exponents 1 to 30: unsigned arithmetic makes 0 a
+	// large number.
 	if exp-1 < 30 {
 		return math.Float32frombits(sign | (exp+112)<<23 | mant<<13)
 	}
+	// Infinity or NaN.
 	if exp == 31 {
 		return math.Float32frombits(sign | 0xff<<23 | mant<<13)
 	}
@@ -214,6 +235,7 @@ var errYear = errors.New("a time needs a year from 0 to 9999")
 // the offset of the zone. The monotonic reading is dropped; an offset that is
 // not whole minutes below a day becomes UTC.
 func (b Buffer) AppendTime(t time.Time) (Buffer, error) {
+	// RFC 3339 has offsets of whole minutes below a day.
 	if _, off := t.Zone(); off%60 != 0 || off <= -24*3600 || off >= 24*3600 {
 		t = t.UTC()
 	}
@@ -223,6 +245,8 @@ func (b Buffer) AppendTime(t time.Time) (Buffer, error) {
 	b = append(b, majTag, 0, 0) // tag 0, and a head of one or two bytes
 	start := len(b)
 	b = t.AppendFormat(b, time.RFC3339Nano)
+	// The text has 20 to 35 bytes: room for two bytes of a head was left,
+	// of which one may be too many.
 	n := len(b) - start
 	if n < 24 {
 		b[start-2] = majText | byte(n)

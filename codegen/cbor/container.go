@@ -12,6 +12,8 @@ import (
 
 // Map enters a map and returns the number of its entries.
 func (d *Decoder) Map() int {
+	// The short way: a struct has fewer than 24 fields, as a rule, and its
+	// length is in the first byte. An entry has two bytes at least.
 	if d.pos < len(d.buf) {
 		if n := int(d.buf[d.pos]) - majMap; uint(n) < 24 && n <= (len(d.buf)-d.pos-1)/2 && d.depth > 0 {
 			d.pos++
@@ -33,6 +35,8 @@ func (d *Decoder) mapHead() int {
 		d.wrong("map", at)
 		return 0
 	}
+	// A length is compared with what is there before anything is done with
+	// it.
 	if n > uint64(d.remaining())/2 {
 		d.Fail(errShort)
 		return 0
@@ -81,6 +85,7 @@ func (d *Decoder) Leave() { d.depth++ }
 // Union enters a union and returns the name of its variant, which is part of
 // the message. Leave closes it.
 func (d *Decoder) Union() string {
+	// After an error the number is 0, and the error stays the first.
 	if n := d.Map(); n != 1 {
 		if d.err == nil {
 			d.Fail(fmt.Errorf("a union is a map with one entry, got %d", n))
@@ -101,6 +106,7 @@ func (d *Decoder) Tag() uint64 {
 		d.wrong("tag", at)
 		return 0
 	}
+	// Tags count as a level: they may be nested as well.
 	d.enter(1)
 	return v
 }
@@ -108,6 +114,7 @@ func (d *Decoder) Tag() uint64 {
 // LeaveMap leaves a map that was declared with want entries and has got. Fewer
 // means that a key came twice: the second value has taken the place of the first.
 func (d *Decoder) LeaveMap(got, want int) {
+	// After an error the map is short without a key that came twice.
 	if got != want && d.err == nil {
 		d.Fail(errDupKey)
 	}
@@ -129,6 +136,7 @@ func New[T any](d *Decoder) *T {
 // has room for few of them: the code that calls it grows it with [Extend] as
 // they arrive, so that a length alone never takes memory.
 func Slice[T any](d *Decoder, n int) []T {
+	// Elements of no size take no memory, however many there are.
 	size := unsafe.Sizeof(*new(T))
 	if size > 0 {
 		n = min(n, max(1, firstChunk/int(size)))
@@ -142,6 +150,8 @@ func Slice[T any](d *Decoder, n int) []T {
 // Extend returns s with one more element, zero, within the budget. n is the
 // length it will have in the end. After an error the result has one element.
 func Extend[T any](d *Decoder, s []T, n int) []T {
+	// The short way is in the caller: there is room, and it has been
+	// charged.
 	if len(s) < cap(s) {
 		return s[:len(s)+1]
 	}
@@ -150,8 +160,11 @@ func Extend[T any](d *Decoder, s []T, n int) []T {
 
 // extend doubles the slice, up to n elements.
 func extend[T any](d *Decoder, s []T, n int) []T {
+	// Doubling costs at most twice the elements that are there, whatever n
+	// says.
 	size := max(len(s)+1, min(n, 2*len(s)))
 	if !d.Charge(size-len(s), unsafe.Sizeof(*new(T))) {
+		// The caller writes into the last element.
 		return make([]T, 1)
 	}
 	grown := make([]T, len(s)+1, size)
@@ -165,6 +178,7 @@ func MakeMap[M ~map[K]V, K comparable, V any](d *Decoder, n int) M {
 	if n == 0 || !d.Charge(n, size) {
 		return nil
 	}
+	// A map grows by itself, and what it may grow to has been charged.
 	return make(M, min(n, 64))
 }
 
@@ -178,6 +192,7 @@ func SortedText[M ~map[K]V, K ~string, V any](dst []K, m M) []K {
 	for k := range m {
 		dst = append(dst, k)
 	}
+	// SortFunc sorts up to 12 elements by insertion.
 	if len(dst) > 12 {
 		slices.SortFunc(dst, func(a, b K) int {
 			return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
@@ -206,6 +221,8 @@ func SortedInts[M ~map[K]V, K integer, V any](dst []K, m M) []K {
 	for k := range m {
 		dst = append(dst, k)
 	}
+	// Unsigned integers and negative ones are different major types: all of
+	// the first come before any of the second, which are sent as -1-n.
 	slices.SortFunc(dst, func(a, b K) int {
 		switch {
 		case a < 0 && b < 0:

@@ -12,6 +12,9 @@ import (
 // error every read returns a zero value and the cursor stands at the end, so
 // that loops end by themselves. The zero value is an empty message. It is not
 // safe for concurrent use.
+//
+// Most methods have two parts: a short one for what nearly all messages have,
+// which the compiler puts into generated code, and a full one behind it.
 type Decoder struct {
 	buf    []byte
 	pos    int
@@ -23,6 +26,8 @@ type Decoder struct {
 // Reset points d at message b, which must not change while d reads. Only
 // [Decoder.View], [Decoder.ViewBytes], [Decoder.Raw], [Decoder.Union] and
 // [Decoder.Rest] return parts of b.
+//
+// A decoder is made once and used for many messages: it takes no memory itself.
 func (d *Decoder) Reset(b []byte, l Limits) {
 	// Field by field: a copy of the whole has the garbage collector look at it.
 	d.buf, d.pos, d.depth, d.budget = b, 0, l.depth(), l.budget(len(b))
@@ -54,6 +59,7 @@ func (d *Decoder) Fail(err error) {
 // In adds a name to the path of the error, if there is one. A long name is cut.
 func (d *Decoder) In(name string) {
 	if d.err != nil {
+		// The name may be one of the message, and of any length.
 		const long = 64
 		d.err = &pathError{strings.ToValidUTF8(strings.Clone(name[:min(len(name), long)]), ""), d.err}
 	}
@@ -77,6 +83,8 @@ func (d *Decoder) InField(keys []string, k int) {
 // Charge takes n times size bytes from the budget; false is the error
 // [ErrBudget].
 func (d *Decoder) Charge(n int, size uintptr) bool {
+	// n is a length of the message, and size that of a type: their product
+	// may have more than 64 bits.
 	hi, lo := bits.Mul64(uint64(n), uint64(size))
 	if hi != 0 || lo > uint64(d.budget) {
 		d.Fail(ErrBudget)
@@ -116,6 +124,8 @@ func (d *Decoder) head() (major byte, v uint64, ok bool) {
 func (d *Decoder) headSlow(major, c byte) (byte, uint64, bool) {
 	p := d.buf[d.pos+1:]
 	switch c {
+	// The argument is in the next 1, 2, 4 or 8 bytes, with the most
+	// significant first.
 	case 24:
 		if len(p) >= 1 {
 			d.pos += 2
@@ -149,6 +159,7 @@ func (d *Decoder) headSlow(major, c byte) (byte, uint64, bool) {
 
 // wrong records that the item at offset at is not what was wanted.
 func (d *Decoder) wrong(want string, at int) {
+	// The offset in the error is that of the item.
 	d.pos = at
 	d.Fail(fmt.Errorf("want %s, got %s", want, d.Peek()))
 }

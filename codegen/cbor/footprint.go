@@ -19,6 +19,11 @@ import (
 
 // A Footprint says what decoding the messages of one type may cost. It is safe
 // for concurrent use.
+//
+// Two numbers are computed once for each type: how many levels a value of it
+// can have, and what its most expensive part costs. If a message of its length
+// cannot be over the limits by these, which is so for nearly all, there is
+// nothing more to do. Else the value is walked.
 type Footprint struct {
 	once  sync.Once
 	typ   reflect.Type
@@ -41,6 +46,7 @@ func FootprintOf[T any]() *Footprint { return &Footprint{typ: reflect.TypeFor[T]
 func (f *Footprint) Check(v any, encoded []byte, l Limits) error {
 	f.once.Do(f.measure)
 	n, depth := len(encoded), l.depth()
+	// A level has one byte at least.
 	if f.levels > depth && n > depth && !withinDepth(encoded, depth) {
 		return ErrDepth
 	}
@@ -53,6 +59,7 @@ func (f *Footprint) Check(v any, encoded []byte, l Limits) error {
 	if f.worst == 0 || 2*f.worst <= budget/int64(max(n, 1)) {
 		return nil
 	}
+	// A union comes as its variant, a struct as a pointer.
 	x := reflect.ValueOf(v)
 	if f.typ.Kind() != reflect.Interface {
 		x = x.Elem()
@@ -75,6 +82,7 @@ func (f *Footprint) measure() {
 			return
 		}
 		seen[s] = true
+		// Every shape within the type, once.
 		f.worst = max(f.worst, s.size)
 		visit(s.elem)
 		for _, p := range s.parts {
@@ -94,6 +102,8 @@ func levelsOf(t reflect.Type, known map[reflect.Type]int) int {
 	if n, ok := known[t]; ok {
 		return n
 	}
+	// Until it is known, a type has no limit: that of one that contains
+	// itself stays so.
 	known[t] = anyDepth
 	n := 0
 	switch {
@@ -101,6 +111,7 @@ func levelsOf(t reflect.Type, known map[reflect.Type]int) int {
 		n = 1 // a tag
 	case t == rawType, t.Kind() == reflect.Interface: // which may be a variant that is not known
 		n = anyDepth
+	// Text or bytes: no level.
 	case isSpecial(t):
 	case t.Kind() == reflect.Pointer:
 		n = levelsOf(t.Elem(), known)
@@ -189,6 +200,7 @@ func shapeLocked(t reflect.Type) *shape {
 	s := &shape{}
 	shapes.of[t] = s // before what is in it: types may be recursive
 	switch {
+	// What it costs is known only of a value: see protocost.
 	case isProto(t):
 		s.kind, s.size = aProto, unknownCost
 	case isSpecial(t), !s.fill(t):
@@ -204,6 +216,8 @@ func isSpecial(t reflect.Type) bool {
 	if t.Kind() == reflect.Interface || t.PkgPath() == "" {
 		return false
 	}
+	// Methods may have a pointer receiver: values are addressable where
+	// they are decoded.
 	p := reflect.PointerTo(t)
 	return t == timeType || t == rawType || isProto(t) ||
 		p.Implements(textMarshaler) && p.Implements(textUnmarshaler) ||
@@ -230,6 +244,8 @@ func (s *shape) fill(t reflect.Type) bool {
 			return false
 		}
 		s.kind, s.size, s.elem = aSlice, sizeOf(t.Elem()), shapeLocked(t.Elem())
+	// An array is a part of what is around it, and costs only what its
+	// elements point to.
 	case reflect.Array:
 		s.kind, s.elem = anArray, shapeLocked(t.Elem())
 		return s.elem != nil
@@ -266,6 +282,7 @@ func (s *shape) fill(t reflect.Type) bool {
 
 // sent reports whether a field, or some of an embedded struct, is sent.
 func sent(f reflect.StructField) bool {
+	// As the generator reads tags.
 	rpc, ok := f.Tag.Lookup("rpc")
 	if !ok {
 		rpc = f.Tag.Get("json")
@@ -293,6 +310,7 @@ func (s *shape) costOf(v reflect.Value) (cost int64) {
 		}
 	case aSlice, anArray:
 		cost = int64(v.Len()) * s.size
+		// Elements that cost nothing themselves are not looked at.
 		for i := 0; s.elem != nil && i < v.Len(); i++ {
 			cost += s.elem.costOf(v.Index(i))
 		}
@@ -301,6 +319,8 @@ func (s *shape) costOf(v reflect.Value) (cost int64) {
 		if s.elem == nil {
 			break
 		}
+		// Keys are text and integers, whose bytes are counted
+		// elsewhere.
 		for i := v.MapRange(); i.Next(); {
 			cost += s.elem.costOf(i.Value())
 		}
@@ -311,6 +331,8 @@ func (s *shape) costOf(v reflect.Value) (cost int64) {
 	case aUnion:
 		cost = s.variant(v)
 	case aProto:
+		// A proto.Message is a pointer: a value that has no address is
+		// copied.
 		p := reflect.New(v.Type())
 		if v.CanAddr() {
 			p = v.Addr()
@@ -339,6 +361,8 @@ func (s *shape) variant(v reflect.Value) int64 {
 		}
 	}
 	shapes.Lock()
+	// A variant that was not registered: the one for unknown ones, or of a
+	// type that has more.
 	in := shapeLocked(v.Type())
 	shapes.Unlock()
 	return sizeOf(v.Type()) + in.costOf(v)
@@ -360,6 +384,7 @@ func withinDepth(b []byte, depth int) bool {
 			open = open[:len(open)-1]
 		}
 		left--
+		// An encoder has written it: no length is wrong.
 		major, n, ok := d.head()
 		if !ok {
 			return true // not for its depth

@@ -2,6 +2,9 @@ package cbor
 
 // Limits bound what one message may cost to decode. The zero value means the
 // defaults.
+//
+// They bound memory and stack, and not time: decoding takes time in proportion
+// to the length of the message, which is limited before.
 type Limits struct {
 	// Depth is how deep arrays, maps and tags may nest. 0 is 64; the most is
 	// [MaxDepth], which is also what a negative number means.
@@ -28,7 +31,10 @@ func (l Limits) BudgetFor(n int) int64 { return l.budget(n) }
 const MaxDepth = 10_000
 
 const (
-	defaultDepth  = 64
+	// A level of nesting is a call of a generated function, on the stack of the
+	// goroutine that decodes.
+	defaultDepth = 64
+	// The constant part lets small messages have a few large parts.
 	defaultBudget = 16 << 20
 	budgetFactor  = 32
 )

@@ -7,6 +7,8 @@ import (
 
 // AppendTextAppender appends the text form of v.
 func (b Buffer) AppendTextAppender(v encoding.TextAppender) (Buffer, error) {
+	// The length of the text is known when it is there: one byte of head is
+	// reserved, which is enough for text of fewer than 24 bytes.
 	start := len(b)
 	b = append(b, 0)
 	out, err := v.AppendText(b)
@@ -52,6 +54,7 @@ func (b Buffer) AppendBinaryMarshaler(v encoding.BinaryMarshaler) (Buffer, error
 // wrap puts the head of a string in front of what follows b[start], a byte
 // kept free for it.
 func wrap(b []byte, start int, major byte) ([]byte, error) {
+	// The method is the user's: it must have appended.
 	n := len(b) - start - 1
 	if n < 0 {
 		return b, errors.New("an append method returned less than it was given")
@@ -63,6 +66,7 @@ func wrap(b []byte, start int, major byte) ([]byte, error) {
 		b[start] = major | byte(n)
 		return b, nil
 	}
+	// A longer head moves the text behind it.
 	var space [9]byte
 	head := appendHead(space[:0], major, uint64(n))
 	b = append(b, head[1:]...)

@@ -23,6 +23,8 @@ func (d *Decoder) Uint64() uint64 {
 func (d *Decoder) uint64() uint64 {
 	at := d.pos
 	major, v, ok := d.head()
+	// A negative number is of the right kind, and does not fit; anything
+	// else is of the wrong kind.
 	if ok && major != majUint {
 		if major == majNint {
 			d.Fail(fmt.Errorf("%w: it is negative", errRange))
@@ -41,6 +43,7 @@ func (d *Decoder) UintN(n int) uint64 {
 		return uint64(d.buf[d.pos-1])
 	}
 	v := d.uint64()
+	// There are bits above the n that fit.
 	if n < 64 && v>>n != 0 {
 		d.Fail(fmt.Errorf("%w: %d does not fit into uint%d", errRange, v, n))
 		return 0
@@ -64,6 +67,7 @@ func (d *Decoder) int64() int64 {
 	if !ok {
 		return 0
 	}
+	// The first two major types are the integers.
 	if major > majNint {
 		d.wrong("integer", at)
 		return 0
@@ -85,6 +89,7 @@ func (d *Decoder) IntN(n int) int64 {
 		return int64(d.buf[d.pos-1])
 	}
 	v := d.int64()
+	// Shifting to the left and back extends the sign of the n lowest bits.
 	if s := 64 - n; v<<s>>s != v {
 		d.Fail(fmt.Errorf("%w: %d does not fit into int%d", errRange, v, n))
 		return 0
@@ -141,11 +146,13 @@ func (d *Decoder) Float64() float64 {
 	case c == byteFloat16 && len(p) >= 3:
 		d.pos += 3
 		return float64(fromHalf(binary.BigEndian.Uint16(p[1:])))
+	// A float, but not all of it is there.
 	case c == byteFloat16, c == byteFloat32, c == byteFloat64:
 		d.Fail(errShort)
 		return 0
 	case c < majBytes: // other languages write 2.0 as 2
 		v := d.Int64()
+		// A float64 has all integers up to here.
 		const exact = 1 << 53
 		if v < -exact || v > exact {
 			d.Fail(fmt.Errorf("%w: %d is not exact as a float", errRange, v))
@@ -160,6 +167,7 @@ func (d *Decoder) Float64() float64 {
 // Float32 reads a float as [Decoder.Float64] does and rounds it; one that is
 // too large is an error.
 func (d *Decoder) Float32() float32 {
+	// The two widths that need no rounding.
 	if p := d.buf[d.pos:]; len(p) >= 3 {
 		switch {
 		case p[0] == byteFloat32 && len(p) >= 5:
@@ -172,6 +180,7 @@ func (d *Decoder) Float32() float32 {
 	}
 	f := d.Float64()
 	n := float32(f)
+	// An infinity that was sent is one, and not a number that is too large.
 	if math.IsInf(float64(n), 0) && !math.IsInf(f, 0) {
 		d.Fail(fmt.Errorf("%w: %g does not fit into float32", errRange, f))
 		return 0

@@ -31,6 +31,8 @@ func (d *Decoder) Peek() Kind {
 	if d.pos >= len(d.buf) {
 		return kindNone
 	}
+	// The first seven major types are kinds, in the same order. The last
+	// has booleans, null, floats and other values.
 	switch c := d.buf[d.pos]; {
 	case c < majSimple:
 		return KindUint + Kind(c>>5)
@@ -47,10 +49,13 @@ func (d *Decoder) Peek() Kind {
 // Skip passes over one item of any kind. It does not recurse: a message of a
 // peer chooses how deep items nest, and must not choose how deep the stack is.
 func (d *Decoder) Skip() {
+	// The stack of what is open is on the stack of the function for
+	// messages of the default depth.
 	var space [defaultDepth]int
 	open := space[:0] // items left in each array, map and tag that is open
 	left := 1
 	for d.err == nil {
+		// The item that was open is complete.
 		for left == 0 {
 			if len(open) == 0 {
 				return
@@ -60,6 +65,7 @@ func (d *Decoder) Skip() {
 		}
 		left--
 		at := d.pos
+		// Of simple values and floats, n is all there is.
 		major, n, ok := d.head()
 		if !ok {
 			return
@@ -76,6 +82,8 @@ func (d *Decoder) Skip() {
 			}
 			d.pos += int(n)
 		case majArray, majMap, majTag:
+			// Each item has one byte at least, each entry of a map
+			// two.
 			most := uint64(d.remaining())
 			if major == majTag {
 				n = 1
@@ -97,6 +105,7 @@ func (d *Decoder) Skip() {
 			open = append(open, left)
 			left = int(n)
 		case majSimple:
+			// RFC 8949, section 3.3: values below 32 have one byte.
 			if d.buf[at] == majSimple|24 && n < 32 {
 				d.Fail(errSimple)
 			}
@@ -136,9 +145,13 @@ func (d *Decoder) RawCopy() Raw {
 
 // AppendRaw appends r, which must be exactly one well-formed item.
 func (b Buffer) AppendRaw(r Raw) (Buffer, error) {
+	// The zero value of a field is null, as that of any other optional
+	// field.
 	if len(r) == 0 {
 		return b.AppendNil(), nil
 	}
+	// What a program puts into a Raw is checked: else the message could
+	// have no end, or two.
 	var d Decoder
 	d.Reset(r, Limits{Depth: MaxDepth})
 	d.Skip()

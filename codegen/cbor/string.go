@@ -29,6 +29,8 @@ func (d *Decoder) span(want byte) []byte {
 		d.Fail(errShort)
 		return nil
 	}
+	// The capacity ends here as well, so that appending to a part of the
+	// message does not write over the rest of it.
 	p := d.buf[d.pos : d.pos+int(n) : d.pos+int(n)]
 	d.pos += int(n)
 	return p
@@ -41,6 +43,7 @@ func (d *Decoder) Text() string {
 		d.Fail(errUTF8)
 		return ""
 	}
+	// As Charge does, without its multiplication.
 	if d.budget -= int64(len(p)); d.budget < 0 {
 		d.Fail(ErrBudget)
 		return ""
@@ -54,6 +57,7 @@ func (d *Decoder) text() []byte {
 	if len(b) < 2 {
 		return d.span(majText)
 	}
+	// A length below 24 is in the first byte, one below 256 in the second.
 	head, n := 1, int(b[0])-majText
 	if n == 24 {
 		head, n = 2, int(b[1])
@@ -133,6 +137,8 @@ func (d *Decoder) BytesAtMost(limit int) []byte {
 // stringAtMost checks the length of the next string before it is copied.
 func (d *Decoder) stringAtMost(major byte, limit int) {
 	at := *d
+	// The string is read twice, once for its length. An error is left for
+	// the second time.
 	if p := d.span(major); d.err == nil {
 		n := len(p)
 		*d = at
@@ -160,6 +166,8 @@ func (d *Decoder) unmarshal(p []byte, f func([]byte) error) {
 	if d.err != nil || !d.Charge(len(p), 1) {
 		return
 	}
+	// The method is the user's, and the content of the message a peer's:
+	// its panic must end the call and not the program.
 	defer func() {
 		if r := recover(); r != nil {
 			d.Fail(fmt.Errorf("panic: %v", r))
@@ -173,6 +181,7 @@ func (d *Decoder) unmarshal(p []byte, f func([]byte) error) {
 // Time reads RFC 3339 text with tag 0, or without, or seconds since 1970 with
 // tag 1 (RFC 8949, sections 3.4.1 and 3.4.2).
 func (d *Decoder) Time() time.Time {
+	// Without a tag it is text.
 	tag := uint64(0)
 	if d.Peek() == KindTag {
 		tag = d.Tag()
@@ -191,11 +200,13 @@ func (d *Decoder) Time() time.Time {
 		}
 		return t
 	case 1:
+		// Whole seconds are exact.
 		if d.Peek() != KindFloat {
 			return time.Unix(d.Int64(), 0).UTC()
 		}
 		f := d.Float64()
 		sec, frac := math.Modf(f)
+		// NaN fails every comparison, so that it is refused here too.
 		if !(math.Abs(sec) < 1<<53) {
 			d.Fail(errRange)
 			return time.Time{}

@@ -20,6 +20,10 @@ const (
 )
 
 // arrayTag returns the tag of a little-endian typed array of T.
+//
+// It is found by arithmetic, since T may be a named type: of the kinds of
+// numbers only floats have halves, and only unsigned ones are large when 1 is
+// taken from 0.
 func arrayTag[T Number]() byte {
 	var zero T
 	log := byte(0)
@@ -55,6 +59,7 @@ func AppendNumbers[T Number](b Buffer, v []T) Buffer {
 // Numbers reads a typed array of T into a new slice; ok is false, and nothing
 // read, if something else comes. An array of another type is an error.
 func Numbers[T Number](d *Decoder) (v []T, ok bool) {
+	// A list that is not packed: the caller reads it.
 	if d.Peek() != KindTag {
 		return nil, false
 	}
@@ -65,10 +70,13 @@ func Numbers[T Number](d *Decoder) (v []T, ok bool) {
 	}
 	p := d.span(majBytes)
 	d.Leave()
+	// Half an element at the end is an error, and not dropped.
 	if len(p)%size != 0 {
 		d.Fail(fmt.Errorf("typed array of %d bytes does not hold elements of %d", len(p), size))
 		return nil, true
 	}
+	// Elements take as much as their bytes. An empty array is nil, as a
+	// list is.
 	if len(p) == 0 || !d.Charge(len(p), 1) {
 		return nil, true
 	}
@@ -89,6 +97,8 @@ func rawNumbers[T Number](v []T) []byte {
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
 // swap reverses the bytes of each element.
+//
+// It is for machines with the most significant byte first.
 func swap(b []byte, size int) {
 	for ; len(b) >= size; b = b[size:] {
 		for i := range size / 2 {

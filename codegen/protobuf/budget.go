@@ -22,6 +22,8 @@ import (
 
 // A plan says what the parts of a message cost in memory, beside the bytes of
 // its strings.
+//
+// There is one for each type of message, made when the first value of it comes.
 type plan struct {
 	desc protoreflect.MessageDescriptor // nil for an entry of a map
 	size uintptr                        // of the Go struct
@@ -75,6 +77,7 @@ func planLocked(m protoreflect.Message) *plan {
 		return p
 	}
 	p := &plan{desc: m.Descriptor(), size: sizeOf(m), high: map[protowire.Number]*field{}, name: map[string]*field{}}
+	// These four hold JSON of any form.
 	switch p.desc.FullName() {
 	case "google.protobuf.Value", "google.protobuf.ListValue", "google.protobuf.Struct", "google.protobuf.Any":
 		p.any = true
@@ -85,12 +88,14 @@ func planLocked(m protoreflect.Message) *plan {
 		fd := p.desc.Fields().Get(i)
 		f := fieldLocked(fd, m.NewField(fd))
 		p.add(fd.Number(), f)
+		// protojson reads both forms of a name.
 		p.name[fd.JSONName()], p.name[fd.TextName()] = f, f
 	}
 	return p
 }
 
 func (p *plan) add(num protowire.Number, f *field) {
+	// Numbers go up to 2^29: only small ones are indices.
 	if num >= 64 {
 		p.high[num] = f
 		return
@@ -112,6 +117,7 @@ func sizeOf(m protoreflect.Message) uintptr {
 func fieldLocked(fd protoreflect.FieldDescriptor, empty protoreflect.Value) *field {
 	f := &field{packed: protowire.BytesType}
 	switch {
+	// An entry is a message with a key and a value on the wire.
 	case fd.IsMap():
 		// As cbor.MakeMap counts; a message as the value is made for each entry.
 		f.cost = 2 * (valueSize(fd.MapKey()) + valueSize(fd.MapValue()) + 1)
@@ -132,6 +138,7 @@ func fieldLocked(fd protoreflect.FieldDescriptor, empty protoreflect.Value) *fie
 	case fd.Message() != nil:
 		f.cost = valueSize(fd) // in case it is a variant of a oneof
 		f.nested = planLocked(empty.Message())
+	// A scalar that can be absent is a pointer to a value.
 	case fd.HasPresence():
 		f.cost = max(valueSize(fd), 8)
 	}
@@ -182,6 +189,7 @@ func (p *plan) field(num protowire.Number) *field {
 	} else {
 		f = p.high[num]
 	}
+	// An extension is known only if its package is linked.
 	if f != nil || p.desc == nil || !p.desc.ExtensionRanges().Has(num) {
 		return f
 	}
@@ -232,6 +240,7 @@ func (p *plan) measure() (worst int64, deep bool) {
 			if in == nil {
 				return
 			}
+			// A plan that is being visited contains itself.
 			if over, met := done[in]; met {
 				p.deep = p.deep || !over
 				return
@@ -271,6 +280,8 @@ func (p *plan) chargeAll(d *cbor.Decoder, b []byte) {
 // charge takes what a message costs from the budget of d: b is its wire form,
 // or begins with it if it is a group. It returns what follows the group.
 func (p *plan) charge(d *cbor.Decoder, b []byte, group protowire.Number, depth int) (rest []byte) {
+	// charge goes as deep as the message does, so that the limit comes
+	// first.
 	if depth > maxDepth {
 		d.Fail(errDepth)
 	}
@@ -281,6 +292,7 @@ func (p *plan) charge(d *cbor.Decoder, b []byte, group protowire.Number, depth i
 			return nil
 		}
 		b = b[n:]
+		// A group ends with its number.
 		if typ == protowire.EndGroupType && num == group {
 			return b
 		}
@@ -289,6 +301,7 @@ func (p *plan) charge(d *cbor.Decoder, b []byte, group protowire.Number, depth i
 		if f != nil {
 			nested = f.nested
 		}
+		// An occurrence is one element, but for a packed list.
 		count := 1
 		switch typ {
 		case protowire.StartGroupType:

@@ -18,6 +18,8 @@ const (
 
 // checkJSON fails if the message in JSON would take more memory than the zero
 // [cbor.Limits] allow for its length.
+//
+// It reads the tokens without making anything of them.
 func checkJSON(text []byte, p *plan) error {
 	r := jsonReader{dec: json.NewDecoder(bytes.NewReader(text))}
 	r.dec.UseNumber()

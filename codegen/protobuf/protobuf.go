@@ -38,6 +38,7 @@ var (
 func Message[M proto.Message]() codegen.Message {
 	return codegen.Message{
 		Append: func(dst []byte, msg any) ([]byte, error) {
+			// A nil pointer in an interface is not valid.
 			m, ok := msg.(M)
 			if !ok || !m.ProtoReflect().IsValid() {
 				return dst, fmt.Errorf("message is %T, want a non-nil %T", msg, m)
@@ -62,15 +63,20 @@ func Message[M proto.Message]() codegen.Message {
 
 // AppendField appends m as a byte string.
 func AppendField(b cbor.Buffer, m proto.Message) (cbor.Buffer, error) {
+	// The head of a byte string comes first, so that the size is computed
+	// before.
 	size := marshal.Size(m)
 	b = b.AppendBytesHead(size)
 	start := len(b)
 	var err error
 	b, err = marshal.MarshalAppend(b, m)
+	// Then the head is wrong, and so is everything after it.
 	if err == nil && len(b)-start != size {
 		err = fmt.Errorf("protobuf message changed while it was encoded")
 	}
 	if err == nil {
+		// The depth is limited whatever the budget; that is checked
+		// with the whole message.
 		err = fits(m, b[start:], cbor.Limits{Budget: -1})
 	}
 	return b, err
@@ -94,6 +100,7 @@ func fits(m proto.Message, p []byte, l cbor.Limits) error {
 // The cost of a field, for what holds it.
 func init() {
 	protocost.Of = func(m any) int64 {
+		// The cost is computed from the encoding, as a receiver does.
 		b, err := marshal.Marshal(m.(proto.Message))
 		if err != nil {
 			return 0 // the encoder says so
@@ -114,6 +121,7 @@ func DecodeField(d *cbor.Decoder, m proto.Message) {
 }
 
 func decode(d *cbor.Decoder, p []byte, m proto.Message) {
+	// Before anything is allocated.
 	planOf(m.ProtoReflect()).chargeAll(d, p)
 	if d.Err() != nil {
 		return
@@ -126,6 +134,7 @@ func decode(d *cbor.Decoder, p []byte, m proto.Message) {
 // transcoder converts between protobuf and protobuf's JSON form.
 type transcoder[M proto.Message] struct{}
 
+// empty returns a new message: M is a pointer, whose zero value is nil.
 func (transcoder[M]) empty() M {
 	var m M
 	return m.ProtoReflect().Type().New().Interface().(M)
@@ -141,6 +150,7 @@ func (t transcoder[M]) AppendJSON(dst, p []byte) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
+	// What one side writes the other can read.
 	return out, checkJSON(out[len(dst):], planOf(m.ProtoReflect()))
 }
 

@@ -27,6 +27,7 @@ func (m *Message) AppendCBOR(dst, json []byte) ([]byte, error) {
 			return dst, err
 		}
 	}
+	// The text is copied once: what is read of it are parts of a string.
 	r := reader{scanner{src: string(json)}}
 	out, err := r.value(dst, n, &path{name: n.ref}, 0)
 	if err == nil && !r.end() {
@@ -38,9 +39,14 @@ func (m *Message) AppendCBOR(dst, json []byte) ([]byte, error) {
 	return out, nil
 }
 
+// A reader turns JSON into CBOR in one pass. Containers are written without
+// their heads, which are put in front when the number of their parts is known.
 type reader struct{ scanner }
 
 // A path is where a value stands; it becomes text only for errors.
+//
+// Paths are a list on the stack of calls, so that a message without an error
+// costs nothing for them.
 type path struct {
 	up   *path
 	name string
@@ -67,7 +73,10 @@ func (r *reader) wrong(n *node, p *path) error {
 	case c == '[':
 		got = "an array"
 	default:
+		// What came is shown as it is written, but not all of a long
+		// text.
 		start := r.pos
+		// It is not even JSON.
 		if _, err := r.skipScalar(); err != nil {
 			return p.errorf("%v", err)
 		}
@@ -99,6 +108,7 @@ func (n *node) describe() string {
 	case kindList, kindArray:
 		return "an array (" + n.ref + ")"
 	}
+	// All names of an enumeration are listed.
 	if len(n.values) > 0 {
 		var names []string
 		for _, v := range n.values {
@@ -124,6 +134,8 @@ func (r *reader) skipScalar() (string, error) {
 	return r.number()
 }
 
+// value reads a value of the type n at path p and appends its CBOR to b. depth
+// counts the containers around it.
 func (r *reader) value(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer, error) {
 	if depth > maxDepth {
 		return b, p.errorf("%v", errDepth)
@@ -132,6 +144,7 @@ func (r *reader) value(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer,
 		return b.AppendNil(), nil
 	}
 	switch n.kind {
+	// Null has been read above.
 	case kindOptional:
 		return r.value(b, n.elem, p, depth)
 	case kindBool:
@@ -146,6 +159,7 @@ func (r *reader) value(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer,
 	case kindFloat:
 		f, err := r.float(n, p)
 		return b.AppendFloat64(f), err
+	// A list has any number of items, an array a fixed one.
 	case kindList:
 		return r.list(b, n, p, depth, -1)
 	case kindArray:
@@ -171,6 +185,7 @@ func (r *reader) stringValue(b cbor.Buffer, n *node, p *path) (cbor.Buffer, erro
 	if err != nil {
 		return b, p.errorf("%v", err)
 	}
+	// wrong goes back to the value, to show it in the error.
 	wrong := func() (cbor.Buffer, error) {
 		r.pos = start
 		return b, r.wrong(n, p)
@@ -198,6 +213,7 @@ func (r *reader) stringValue(b cbor.Buffer, n *node, p *path) (cbor.Buffer, erro
 		}
 		return b.AppendInt(int64(d)), nil
 	}
+	// An enumeration of texts takes the name of a constant for its value.
 	if v, ok := n.constant(s); ok {
 		s = v
 	}
@@ -224,6 +240,9 @@ func (r *reader) integer(b cbor.Buffer, n *node, p *path) (cbor.Buffer, error) {
 	var err error
 	if r.peek() == '"' {
 		s, err = r.text()
+		// A name is replaced by its number. Other strings are taken for
+		// 64-bit integers only, which JSON in browsers cannot write as
+		// a number.
 		if v, ok := n.constant(s); ok {
 			s = v
 		} else if n.bits != 64 {
@@ -237,6 +256,7 @@ func (r *reader) integer(b cbor.Buffer, n *node, p *path) (cbor.Buffer, error) {
 	if err != nil {
 		return b, p.errorf("%v", err)
 	}
+	// Parsing with the size of the type finds what does not fit.
 	if n.kind == kindUint {
 		u, err := strconv.ParseUint(s, 10, n.bits)
 		if err != nil {
@@ -251,8 +271,10 @@ func (r *reader) integer(b cbor.Buffer, n *node, p *path) (cbor.Buffer, error) {
 	return b.AppendInt(i), nil
 }
 
+// notNumbers are the floats that JSON has no number for.
 var notNumbers = map[string]float64{"NaN": math.NaN(), "Infinity": math.Inf(1), "-Infinity": math.Inf(-1)}
 
+// float reads a float, or the name of one that is not a number.
 func (r *reader) float(n *node, p *path) (float64, error) {
 	start := r.pos
 	c := r.peek()
@@ -294,6 +316,7 @@ func (r *reader) list(b cbor.Buffer, n *node, p *path, depth, want int) (cbor.Bu
 	if want >= 0 && count != want {
 		return b, p.errorf("want %d items, got %d", want, count)
 	}
+	// The head has one to nine bytes: what was written moves by so many.
 	return insert(b, start, cbor.Buffer(nil).AppendArray(count)), nil
 }
 
@@ -320,6 +343,8 @@ func (r *reader) any(b cbor.Buffer, p *path, depth int) (cbor.Buffer, error) {
 	if err != nil {
 		return b, p.errorf("%v", err)
 	}
+	// An integer stays one if 64 bits can hold it; anything else is a
+	// float.
 	if u, err := strconv.ParseUint(s, 10, 64); err == nil {
 		return b.AppendUint(u), nil
 	}
@@ -334,6 +359,9 @@ func (r *reader) any(b cbor.Buffer, p *path, depth int) (cbor.Buffer, error) {
 }
 
 // Values under raw: any JSON.
+//
+// They are nodes that a descriptor could not have: a list of anything, and a
+// map to anything.
 var (
 	anyValue = &node{ref: "raw", kind: kindRaw}
 	anyMap   = &node{ref: "raw", kind: kindMap, key: &node{kind: kindString}, elem: anyValue}

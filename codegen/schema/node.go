@@ -32,6 +32,10 @@ const (
 )
 
 // A node is a resolved reference.
+//
+// Nodes of one schema are shared by all that refer to the type, and refer to
+// one another: the types may be recursive. They are not changed once they are
+// resolved.
 type node struct {
 	ref    string
 	kind   kind
@@ -45,6 +49,9 @@ type node struct {
 }
 
 // An entry is a field or a variant.
+//
+// Of a union it has only a name and a type; the key is that of a map with text
+// for its keys.
 type entry struct {
 	name   string
 	key    []byte // encoded
@@ -58,6 +65,8 @@ func (n *node) nullable() bool {
 	return n.kind == kindOptional || n.kind == kindUnion || n.kind == kindRaw
 }
 
+// field returns the field or the variant with a name, or nil. Structs have few
+// fields: a search is as quick as a map.
 func (n *node) field(name string) *entry {
 	for _, f := range n.fields {
 		if f.name == name {
@@ -82,6 +91,7 @@ func (n *node) packs() bool {
 	return false
 }
 
+// names lists the fields or the variants, for errors.
 func (n *node) names() string {
 	var names []string
 	for _, f := range n.fields {
@@ -93,6 +103,8 @@ func (n *node) names() string {
 	return strings.Join(names, ", ")
 }
 
+// scalars are the types without parts, by their reference. int and uint have 64
+// bits: what a sender has, a receiver of 32 bits may have to refuse.
 var scalars = map[string]node{
 	"bool": {kind: kindBool},
 	"int":  {kind: kindInt, bits: 64}, "int8": {kind: kindInt, bits: 8}, "int16": {kind: kindInt, bits: 16},
@@ -114,6 +126,8 @@ const maxRef = 64
 // is [Parse].
 func (s *Schema) node(ref string) (*node, error) {
 	n, err := s.outline(ref, 0)
+	// Structs are resolved from a list and not by recursion, since a
+	// descriptor chooses how many of them lead to one another.
 	for err == nil && len(s.open) > 0 {
 		last := len(s.open) - 1
 		next := s.open[last]
@@ -121,6 +135,7 @@ func (s *Schema) node(ref string) (*node, error) {
 		err = s.resolveFields(next)
 	}
 	if err != nil {
+		// What is left open refers to the type that failed.
 		s.open = nil
 		return nil, err
 	}
@@ -133,18 +148,24 @@ func (s *Schema) outline(ref string, depth int) (*node, error) {
 	if n := s.nodes[ref]; n != nil {
 		return n, nil
 	}
+	// The depth counts within one reference, and starts anew in each field.
 	if depth > maxRef {
 		return nil, fmt.Errorf("type %.80s... nests too deep: a reference nests at most %d levels", ref, maxRef)
 	}
 	n := &node{ref: ref}
+	// It is there before it is resolved: what is within may refer to it.
 	s.nodes[ref] = n
 	if err := s.resolve(n, depth); err != nil {
+		// Else the next one to ask would get a node that is not
+		// complete.
 		delete(s.nodes, ref)
 		return nil, err
 	}
 	return n, nil
 }
 
+// resolve fills in a node. Named types come first: a name cannot be that of a
+// scalar, since generated ones are exported or have a package.
 func (s *Schema) resolve(n *node, depth int) (err error) {
 	ref := n.ref
 	if t := s.Types[ref]; t != nil {
@@ -156,6 +177,7 @@ func (s *Schema) resolve(n *node, depth int) (err error) {
 		return nil
 	}
 	switch {
+	// The name of the message behind it is for people.
 	case strings.HasPrefix(ref, "protobuf"):
 		n.kind = kindProtobuf
 		return nil
@@ -164,6 +186,8 @@ func (s *Schema) resolve(n *node, depth int) (err error) {
 		n.elem, err = s.outline(ref[1:], depth+1)
 		return err
 	case strings.HasPrefix(ref, "map["):
+		// The key is a scalar or an enumeration, and has no bracket in
+		// its name.
 		k, v, _ := strings.Cut(ref[len("map["):], "]")
 		n.kind = kindMap
 		if n.key, err = s.outline(k, depth+1); err != nil {
@@ -179,6 +203,7 @@ func (s *Schema) resolve(n *node, depth int) (err error) {
 		n.elem, err = s.outline(ref[2:], depth+1)
 		return err
 	case strings.HasPrefix(ref, "["):
+		// [N]T, and [N]byte for a byte string of a fixed length.
 		size, elem, _ := strings.Cut(ref[1:], "]")
 		if n.length, err = strconv.Atoi(size); err != nil || n.length < 0 {
 			return fmt.Errorf("type %q: bad length", ref)
@@ -194,6 +219,7 @@ func (s *Schema) resolve(n *node, depth int) (err error) {
 	return fmt.Errorf("no type %q", ref)
 }
 
+// resolveNamed fills in the node of a named type. Fields are resolved later.
 func (s *Schema) resolveNamed(n *node, t *Type) error {
 	switch t.Kind {
 	case "enum":
@@ -201,6 +227,7 @@ func (s *Schema) resolveNamed(n *node, t *Type) error {
 		if !ok {
 			return fmt.Errorf("enum %s: no type %q", n.ref, t.Base)
 		}
+		// An enumeration is its base with names for some values.
 		base.ref, base.values = n.ref, t.Values
 		if base.kind == kindInt || base.kind == kindUint {
 			base.byText = constantNames(t.Values)
@@ -239,6 +266,8 @@ func (s *Schema) resolveFields(n *node) error {
 	}
 	for _, f := range fields {
 		e := &entry{name: f.Name, key: cbor.Buffer(nil).AppendString(f.Name), packed: f.Packed, max: f.Max}
+		// Keys are compared in their encoded form, when messages are
+		// read and when they are sorted.
 		if f.Key > 0 {
 			e.key = cbor.Buffer(nil).AppendUint(uint64(f.Key))
 		}
@@ -246,6 +275,8 @@ func (s *Schema) resolveFields(n *node) error {
 		if e.node, err = s.outline(f.Type, 0); err != nil {
 			return fmt.Errorf("%s.%s: %w", n.ref, f.Name, err)
 		}
+		// An encoder for this would not exist: it is found now, and not
+		// in the middle of a message.
 		if e.packed && !e.node.packs() {
 			return fmt.Errorf("%s.%s: packed wants a list of numbers, got %s", n.ref, f.Name, f.Type)
 		}

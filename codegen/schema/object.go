@@ -23,6 +23,8 @@ func (r *reader) object(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer
 	}
 	start := len(b)
 	var spans []span
+	// The names of JSON are the names of fields, the keys of a map, or the
+	// one variant of a union.
 	for first := true; !r.take('}'); first = false {
 		if !first && !r.take(',') {
 			return b, p.errorf("%v", r.syntax("a comma or a brace"))
@@ -40,6 +42,7 @@ func (r *reader) object(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer
 			return b, err
 		}
 		s.value = len(b)
+		// A name of a peer may be long: errors show the beginning.
 		here := &path{p, "." + name}
 		if len(name) > maxShown {
 			here.name = "." + short([]byte(name))
@@ -48,6 +51,8 @@ func (r *reader) object(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer
 			b = b[:s.start] // null for a field means that it is not there
 			continue
 		}
+		// Length and packing are those of the field, and not of its
+		// type.
 		if b, err = r.value(b, e.node, here, depth+1); err != nil {
 			return b, err
 		}
@@ -72,6 +77,7 @@ func (r *reader) object(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer
 func sortEntries(b []byte, start int, spans []span) (name string, twice bool) {
 	key := func(s span) []byte { return b[s.start:s.value] }
 	byKey := func(x, y span) int { return bytes.Compare(key(x), key(y)) }
+	// What AppendJSON has written is in this order already.
 	if !slices.IsSortedFunc(spans, byKey) {
 		old := bytes.Clone(b[start:])
 		slices.SortFunc(spans, byKey)
@@ -84,6 +90,7 @@ func sortEntries(b []byte, start int, spans []span) (name string, twice bool) {
 		}
 		copy(b[start:], sorted)
 	}
+	// Two entries with one key are side by side now.
 	for i := 1; i < len(spans); i++ {
 		if byKey(spans[i-1], spans[i]) == 0 {
 			return spans[i].name, true
@@ -106,7 +113,10 @@ func (n *node) appendKey(b cbor.Buffer, name string, p *path) (cbor.Buffer, *ent
 		}
 		return append(b, f.key...), f, nil
 	}
+	// A key of a map is text in JSON, whatever it is in CBOR.
 	k := n.key
+	// An enumeration as a key has the name of its constant, or the number
+	// as text.
 	if v, ok := k.constant(name); ok {
 		name = v
 	}

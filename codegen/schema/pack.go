@@ -5,8 +5,13 @@ import (
 )
 
 // finish applies the options of a field to its value, which is b[at:].
+//
+// The value has been written as if there were none. It is changed afterwards,
+// which is simpler than to carry the options through every kind of value.
 func (e *entry) finish(b cbor.Buffer, at int, p *path) (cbor.Buffer, error) {
 	if e.max > 0 {
+		// The limit of the contract, in bytes or elements, as generated
+		// encoders apply it.
 		if n := length(b[at:]); n > e.max {
 			return b, p.errorf("longer than the contract allows: %d, at most %d", n, e.max)
 		}
@@ -14,6 +19,7 @@ func (e *entry) finish(b cbor.Buffer, at int, p *path) (cbor.Buffer, error) {
 	if !e.packed {
 		return b, nil
 	}
+	// The descriptor has been checked: the list is one of numbers.
 	elem := e.node.elem
 	switch {
 	case elem.kind == kindFloat && elem.bits == 32:
@@ -37,8 +43,13 @@ func (e *entry) finish(b cbor.Buffer, at int, p *path) (cbor.Buffer, error) {
 }
 
 // pack turns the array b[at:], which this package wrote, into a typed array.
+//
+// The elements have been checked against their type when they were read, so
+// that a conversion to T loses nothing.
 func pack[T cbor.Number](b cbor.Buffer, at int, read func(*cbor.Decoder) T) (cbor.Buffer, error) {
 	var d cbor.Decoder
+	// What is read was written a moment ago, within the limits of the JSON:
+	// it needs none of its own.
 	d.Reset(b[at:], cbor.Limits{Budget: -1})
 	vs := make([]T, d.Array())
 	for i := range vs {

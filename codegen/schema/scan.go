@@ -14,14 +14,20 @@ var (
 	errDepth = fmt.Errorf("nested too deep: JSON nests at most %d levels, whatever the options", maxDepth)
 )
 
+// errLength is the error for a byte string that must have a length.
 func errLength(want, got int) error { return fmt.Errorf("want %d bytes, got %d", want, got) }
 
 // A scanner reads JSON (RFC 8259).
+//
+// It is strict, as the standard is: no comments, no comma at the end, no number
+// such as 01. It never goes back by more than one token, and keeps nothing but
+// its place.
 type scanner struct {
 	src string
 	pos int
 }
 
+// space passes over the four characters that may stand between tokens.
 func (s *scanner) space() {
 	for s.pos < len(s.src) {
 		switch s.src[s.pos] {
@@ -57,6 +63,7 @@ func (s *scanner) take(c byte) bool {
 	return true
 }
 
+// literal takes a word if it comes next.
 func (s *scanner) literal(word string) bool {
 	s.space()
 	if strings.HasPrefix(s.src[s.pos:], word) {
@@ -76,9 +83,13 @@ func (s *scanner) syntax(want string) error {
 }
 
 // number returns the text of a number.
+//
+// It stays text, since only who wants the number knows how it is to be read:
+// 2^63 is exact as an integer and not as a float.
 func (s *scanner) number() (string, error) {
 	s.space()
 	start := s.pos
+	// digits passes over digits, and reports whether there are any.
 	digits := func() bool {
 		at := s.pos
 		for s.pos < len(s.src) && s.src[s.pos] >= '0' && s.src[s.pos] <= '9' {
@@ -86,6 +97,7 @@ func (s *scanner) number() (string, error) {
 		}
 		return s.pos > at
 	}
+	// next passes over one of the characters, if it comes.
 	next := func(cs string) bool {
 		if s.pos < len(s.src) && strings.IndexByte(cs, s.src[s.pos]) >= 0 {
 			s.pos++
@@ -94,6 +106,7 @@ func (s *scanner) number() (string, error) {
 		return false
 	}
 	next("-")
+	// A number begins with 0 only if nothing but a fraction follows.
 	zero := s.pos < len(s.src) && s.src[s.pos] == '0'
 	first := s.pos
 	if !digits() || zero && s.pos > first+1 || next(".") && !digits() {
@@ -111,6 +124,8 @@ func (s *scanner) number() (string, error) {
 }
 
 // text returns the value of a string.
+//
+// Most strings have no escape, and are a part of the input: nothing is copied.
 func (s *scanner) text() (string, error) {
 	if !s.take('"') {
 		return "", s.syntax("a string")
@@ -127,6 +142,7 @@ func (s *scanner) text() (string, error) {
 			return t, nil
 		case c == '\\':
 			return s.escaped(start)
+		// Control characters must be escaped.
 		case c < ' ':
 			return "", s.syntax("the end of a string")
 		}
@@ -158,6 +174,7 @@ func (s *scanner) escaped(start int) (string, error) {
 			break
 		}
 		c = s.src[s.pos+1]
+		// The escapes of one letter, and below what they stand for.
 		if i := strings.IndexByte(`"\/bfnrt`, c); i >= 0 {
 			b = append(b, "\"\\/\b\f\n\r\t"[i])
 			s.pos += 2
@@ -183,6 +200,8 @@ func (s *scanner) unicode() (rune, bool) {
 		v, err := strconv.ParseUint(s.src[s.pos+2:s.pos+6], 16, 16)
 		return rune(v), err == nil
 	}
+	// A character beyond 16 bits has two escapes, a high and a low
+	// surrogate.
 	r, ok := four()
 	if !ok {
 		return 0, false
@@ -193,6 +212,7 @@ func (s *scanner) unicode() (rune, bool) {
 	}
 	at := s.pos
 	s.pos += 6
+	// DecodeRune returns the replacement character for what is no pair.
 	low, ok := four()
 	if r = utf16.DecodeRune(r, low); !ok || r == utf8.RuneError {
 		s.pos = at

@@ -23,6 +23,12 @@ import (
 
 // A Schema is a parsed descriptor: one service with its messages. It must not
 // be changed once used.
+//
+// An example, with one method and one message:
+//
+//	{"version":1, "service":"greeting.v1.Greeting",
+//	 "methods":[{"name":"Hello", "shape":"unary", "request":"Note", "response":"Note"}],
+//	 "types":{"Note":{"kind":"struct", "fields":[{"name":"text", "type":"string"}]}}}
 type Schema struct {
 	Version    int              `json:"version"`
 	Service    string           `json:"service"`
@@ -92,12 +98,18 @@ func Parse(descriptor string) (*Schema, error) {
 	if err := json.Unmarshal([]byte(descriptor), s); err != nil {
 		return nil, fmt.Errorf("schema: %w", err)
 	}
+	// A descriptor of another version may mean something else by the same
+	// words.
 	if s.Version != 1 {
 		return nil, fmt.Errorf("schema: descriptor of version %d; this program reads version 1", s.Version)
 	}
 	s.nodes = map[string]*node{}
+	// Everything is resolved now, so that an error is one of the descriptor
+	// and not of the first call that meets it. Types that no method uses
+	// are checked as well.
 	refs := []string{}
 	for _, m := range s.Methods {
+		// JSON has null for any pointer.
 		if m == nil {
 			return nil, fmt.Errorf("schema: service %s: a method is null", s.Service)
 		}
@@ -131,6 +143,8 @@ func (s *Schema) Method(name string) (*Method, error) {
 func (s *Schema) Message(ref string) (*Message, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// A Schema that was put together by a program is resolved as it is
+	// used.
 	if s.nodes == nil { // not from Parse
 		s.nodes = map[string]*node{}
 	}
@@ -139,6 +153,8 @@ func (s *Schema) Message(ref string) (*Message, error) {
 		clear(s.nodes) // some may refer to what was not resolved
 		return nil, err
 	}
+	// The node is complete, and is not changed any more: the message needs
+	// no lock.
 	return &Message{node: func() (*node, error) { return n, nil }}, nil
 }
 
@@ -146,6 +162,8 @@ func (s *Schema) Message(ref string) (*Message, error) {
 // The descriptor is parsed when the first of them is used, since generated code
 // calls Lazy when the program starts. An unknown type fails when it is used.
 func Lazy(descriptor string) func(ref string) *Message {
+	// Parsing is not cheap, and most programs never convert a message to
+	// JSON.
 	load := sync.OnceValues(func() (*Schema, error) { return Parse(descriptor) })
 	return func(ref string) *Message {
 		return &Message{node: sync.OnceValues(func() (*node, error) {
@@ -171,6 +189,8 @@ type Message struct {
 
 // WithInt64Strings returns a copy of m that writes 64-bit integers as strings,
 // for readers such as browsers whose numbers end at 2^53.
+//
+// Reading accepts both forms in any case.
 func (m *Message) WithInt64Strings() *Message {
 	c := *m
 	c.int64String = true

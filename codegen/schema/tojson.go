@@ -33,6 +33,8 @@ func (m *Message) AppendJSON(dst, encoded []byte) ([]byte, error) {
 	return w.b, w.finish(n.ref)
 }
 
+// A writer turns CBOR into JSON in one pass. Its decoder has a sticky error:
+// after one, nothing that is written matters, and only the loops must end.
 type writer struct {
 	b           []byte
 	d           cbor.Decoder
@@ -45,8 +47,13 @@ type writer struct {
 type piece struct{ start, end int }
 
 // finish returns the error, if there is one, with where it is.
+//
+// The path has been put together from the inside out, while the containers
+// around the error were left.
 func (w *writer) finish(root string) error {
 	err := w.d.Finish()
+	// The limit is that of JSON, so that the hint at an option for CBOR
+	// would be wrong.
 	if errors.Is(err, cbor.ErrDepth) {
 		err = fmt.Errorf("%w: JSON nests at most %d levels, whatever the options", err, maxDepth)
 	}
@@ -79,6 +86,7 @@ func (w *writer) string(s string) { w.b = append(w.b, s...) }
 // error of the decoder.
 func (w *writer) value(n *node) {
 	d := &w.d
+	// Null stands for everything that is not there, of whatever type.
 	if d.Nil() {
 		w.string("null")
 		return
@@ -102,6 +110,7 @@ func (w *writer) value(n *node) {
 		})
 	case kindStruct:
 		w.entries(d.Map(), func() *node { return w.field(n) })
+	// A map with one entry, whose name says what the value is.
 	case kindUnion:
 		w.union(n)
 	case kindRaw, kindProtobuf:
@@ -133,6 +142,7 @@ func (w *writer) union(n *node) {
 	start := len(w.b)
 	w.text(name)
 	end := len(w.b)
+	// The index is in front of what has been put into the path within.
 	if w.d.Err() != nil {
 		return
 	}
@@ -151,10 +161,14 @@ func (w *writer) union(n *node) {
 }
 
 // numbered reads the number of a field and writes its name.
+//
+// The name of a field that is unknown is its number as text.
 func (w *writer) numbered(n *node) *node {
 	k := w.d.Uint64()
 	var space [9]byte
 	key := cbor.Buffer(space[:0]).AppendUint(k)
+	// The shortest form of the number is what encoded keys have: the
+	// message may have a longer one.
 	for _, f := range n.fields {
 		if string(f.key) == string(key) {
 			w.text(f.name)
@@ -168,6 +182,7 @@ func (w *writer) numbered(n *node) *node {
 // items writes an array that has been entered.
 func (w *writer) items(n int, elem *node) {
 	w.byte('[')
+	// The length is that of the message: an error ends the loop.
 	for i := 0; i < n && w.d.Err() == nil; i++ {
 		if i > 0 {
 			w.byte(',')
@@ -189,6 +204,7 @@ func (w *writer) items(n int, elem *node) {
 // type of its value, nil if it is not known. The same name twice is an error,
 // also of fields that are not known.
 func (w *writer) entries(n int, key func() *node) {
+	// The names of this object are behind those of the objects around it.
 	mark := len(w.names)
 	w.byte('{')
 	for i := range n {
@@ -225,6 +241,7 @@ func (w *writer) unique(names []piece) {
 	compare := func(x, y piece) int {
 		return cmp.Or(cmp.Compare(x.end-x.start, y.end-y.start), bytes.Compare(w.b[x.start:x.end], w.b[y.start:y.end]))
 	}
+	// Names may come in any order: sorted, the same ones are side by side.
 	if !slices.IsSortedFunc(names, compare) {
 		slices.SortFunc(names, compare)
 	}
@@ -237,6 +254,9 @@ func (w *writer) unique(names []piece) {
 }
 
 // any writes an item of which nothing is known.
+//
+// Its JSON says less than one with a descriptor: there is no difference between
+// bytes and text, and none between a number and a duration.
 func (w *writer) any() {
 	d := &w.d
 	switch d.Peek() {
@@ -278,9 +298,12 @@ func (w *writer) typedArray(elem *node) {
 		numbers(w, func(v time.Duration) { w.text(v.String()) })
 		return
 	}
+	// The tag is read on a copy, since Numbers wants to read it itself.
 	probe := w.d
 	tag := probe.Tag()
 	switch tag {
+	// The tags of RFC 8746, little endian, as Numbers writes them. Elements
+	// have the form that the same numbers have in a list.
 	case 69:
 		numbers(w, func(v uint16) { w.uint(elem, uint64(v)) })
 	case 70:
@@ -300,6 +323,7 @@ func (w *writer) typedArray(elem *node) {
 	case 86:
 		numbers(w, func(v float64) { w.float(v, 64) })
 	default:
+		// Any other tag is left out.
 		w.d.Tag()
 		w.any()
 		w.d.Leave()

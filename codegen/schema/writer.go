@@ -36,16 +36,19 @@ func (w *writer) scalar(n *node) {
 		w.base64(p)
 	case kindTime:
 		w.time(d.Time())
+	// Go's form of a duration, which time.ParseDuration reads.
 	case kindDuration:
 		w.text(time.Duration(d.Int64()).String())
 	}
 }
 
+// int writes a signed integer of the type n.
 func (w *writer) int(n *node, v int64) {
 	var space [20]byte
 	w.number(n, strconv.AppendInt(space[:0], v, 10))
 }
 
+// uint writes an unsigned integer of the type n.
 func (w *writer) uint(n *node, v uint64) {
 	var space [20]byte
 	w.number(n, strconv.AppendUint(space[:0], v, 10))
@@ -68,6 +71,7 @@ func (w *writer) number(n *node, digits []byte) {
 	}
 }
 
+// float writes a float in the shortest form that its size keeps apart.
 func (w *writer) float(f float64, bits int) {
 	switch {
 	case math.IsNaN(f):
@@ -81,12 +85,14 @@ func (w *writer) float(f float64, bits int) {
 	}
 }
 
+// time writes a time as encoding/json does, in the zone that it was sent with.
 func (w *writer) time(t time.Time) {
 	w.byte('"')
 	w.b = t.AppendFormat(w.b, time.RFC3339Nano)
 	w.byte('"')
 }
 
+// base64 writes bytes in standard base64.
 func (w *writer) base64(p []byte) {
 	w.byte('"')
 	w.b = base64.StdEncoding.AppendEncode(w.b, p)
@@ -102,6 +108,7 @@ func (w *writer) key(n *node) {
 	case cbor.KindText:
 		w.text(d.View())
 		return
+	// CBOR has two kinds of integers: this one and the negative ones.
 	case cbor.KindUint:
 		digits = strconv.AppendUint(space[:0], d.Uint64(), 10)
 	case cbor.KindNint:
@@ -112,6 +119,7 @@ func (w *writer) key(n *node) {
 		}
 		return
 	}
+	// The key of an enumeration has a name as a value has.
 	if n != nil {
 		if name, ok := n.byText[string(digits)]; ok {
 			w.text(name)
@@ -129,6 +137,8 @@ const hex = "0123456789abcdef"
 func (w *writer) text(s string) {
 	w.byte('"')
 	start := 0
+	// Everything but quotes, backslashes and control characters stands for
+	// itself.
 	for i := range len(s) {
 		c := s[i]
 		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf || c >= utf8.RuneSelf {
