@@ -19,31 +19,47 @@
 // hashicorp/memberlist, an implementation of SWIM with Lifeguard, finds out who
 // lives. It runs on the endpoint's one port: see cluster/internal/gossip for
 // packets, streams and keys. memberlist knows less than an operator wants to,
-// and has some traps; this package is what goes around it:
+// and has some traps. This package surrounds it with parts that each have a file:
 //
-//   - memberlist's name of a node is "name@boot", so that a restart is a new
-//     member, the old one is gone at once when the new one shows up at its
-//     address, and no number has to survive a restart;
-//   - left and failed look alike to memberlist: a node that leaves says so in
-//     its meta and in a packet that only it can seal;
-//   - memberlist joins once: seeds, failed members and nodes that show up are
-//     dialled here, and views that differ are exchanged (heal.go);
-//   - a split is told from a crash by a detector of its own (partition.go);
-//   - evidence of those who route, which is faster than gossip, becomes part of
-//     the view (evidence.go).
+//   - cluster/internal/members holds the table of members. It decides what a node
+//     holds of another, which events that makes, and when a loss is a partition. It
+//     is pure: it has neither clock nor network, and scenario files as tests.
+//   - view (view.go) steps the table, does what it asks for, and keeps the last
+//     events for those who watch.
+//   - delegate (delegate.go) is what memberlist calls back. Left and failed look
+//     alike to memberlist, so a node that leaves says so in its meta and in a packet
+//     that only it can seal (endpoint.go).
+//   - prober (prober.go) asks members and addresses who is there, for the table.
+//   - healer (healer.go) exchanges state where views differ, and dials failed
+//     members; seeder (seeds.go) does so with the seeds. memberlist joins once.
+//   - reachability (reachability.go) warns of addresses that others cannot reach.
+//   - announcement (self.go) is what the node says of itself, toldNames (names.go)
+//     what others say their certificates carry.
+//   - lifecycle (lifecycle.go) is where the node stands between Join and the end.
 //
-// # Goroutines and locks
+// memberlist's name of a node is "name@boot". So a restart is a new member, the old
+// one is gone at once when the new one shows up at its address, and no number has to
+// survive a restart.
 //
-// memberlist has six goroutines of its own. A Node has one, run, which takes
-// what memberlist told from the inbox and ticks every 100 ms; what may block
-// (dials, exchanges of state) runs on short-lived goroutines that Close waits
-// for.
+// # Goroutines
 //
-// memberlist calls back under its own lock, in the order of its decisions.
-// Callbacks only append to the inbox, a leaf lock. Whoever then holds the
-// node's lock, mu, applies the inbox to the table of members and hands the
-// events to the feed of the subscribers, so that the order of events is the order
-// of decisions. Nothing that may block is called under mu: logs are written
-// after it is released, subscribers take from the feed (feed.go), and
-// Metrics must be quick. The healer's lock comes before mu.
+// memberlist has six goroutines of its own. A Node has one, run (tick.go), which
+// takes what memberlist told from the inbox and ticks every 100 ms. What may block
+// (dials, exchanges of state) runs on goroutines that lifecycle counts, and that
+// Close waits for. Only Config.Partition.OnMinority runs on one that Close does not
+// wait for, since it may call Close.
+//
+// # Locks
+//
+// memberlist calls back under its own lock, in the order of its decisions. The
+// callbacks only append to the inbox. The next goroutine that holds the view's lock
+// gives the table what is in the inbox, so that the order of events is the order of
+// decisions. Nothing that may block is called under the view's lock: the log is
+// written after it is released, subscribers take from the feed, and Metrics must be
+// quick.
+//
+// The order of locks: seeder's or healer's, then the view's, then the prober's, then
+// the leaves (inbox, lifecycle, reachability, toldNames, workerSources, and the
+// transport's). announcement's and those of lifecycle for Leave come before all of
+// them.
 package cluster

@@ -75,8 +75,8 @@ func (e endpoint) extension() rpcnet.Extension {
 }
 
 // logRefusal logs why a gossip connection was refused, if it was. What only a
-// change of the configuration mends is a warning; what this node has dialled
-// itself is told where it dialled.
+// change of the configuration mends is a warning. What this node has dialled
+// itself is logged where it dialled.
 func (e endpoint) logRefusal(conn net.Conn, peer rpcnet.Peer, err error) {
 	if err == nil || errors.Is(err, gossip.ErrSelf) {
 		return

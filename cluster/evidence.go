@@ -7,7 +7,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster/internal/members"
 )
 
-// Whoever routes knows sooner than gossip when a member does not answer. These
+// A node that routes calls knows sooner than gossip when a member does not answer. These
 // methods feed that knowledge into this node's view, where it shows as the same
 // events that gossip causes, each once. They change this node's view alone:
 // nothing of it is gossiped, and the other members judge for themselves.

@@ -45,10 +45,10 @@ func (t *toldNames) set(who, was, addr, name string) {
 	t.at[addr][who] = name
 }
 
-// wanted returns whom a certificate must be for that answers at an address, where
-// the node of that id is looked for, or any with the id "": the address; what the
-// node and the configuration say; and what others there say of themselves, which
-// must not crowd those out, at most maxWantedNames of them.
+// wanted returns the names of which the certificate at an address must carry one, when
+// the node of that id is looked for, or any node with the id "". They are the address,
+// what the node and the configuration say, and what others there say of themselves: at
+// most maxWantedNames of these, so that they do not crowd out the rest.
 func (t *toldNames) wanted(id, addr string) []string {
 	host, _, _ := net.SplitHostPort(addr)
 	names := []string{host}

@@ -156,7 +156,7 @@ func (n *Node) Endpoint() *rpcnet.Endpoint { return n.ep }
 
 // Joined returns a channel that is closed when the node has joined: when another
 // member is in the view or, with Config.ExpectNodes, as many as that; at once if
-// the node has no seeds (its own address is none) and expects nobody. It stays
+// the node has no seeds (its own address is none) and expects no others. It stays
 // closed.
 func (n *Node) Joined() <-chan struct{} { return n.life.joined }
 
@@ -279,7 +279,7 @@ func (n *Node) RemoveTags(keys ...string) error {
 	})
 }
 
-// Close stops the node without a word: to the others it has crashed. It
+// Close stops the node without announcing it: the others see a crash. It
 // returns when nothing of the node uses the endpoint any more, which is then free
 // to join again; a probe that was under way sleeps on for a moment. It is
 // idempotent and never fails.
@@ -289,7 +289,7 @@ func (n *Node) Close() error {
 }
 
 // Leave takes the node out of the cluster in good order: it announces that it
-// will leave, so that nobody gives it new work; lets what runs on it finish, as
+// will leave, so that it gets no new work; lets what runs on it finish, as
 // long as ctx allows; tells all members that it has left, which they see as
 // KindNodeLeft; goes on gossiping for LeaveDelay; and stops. A second call, or one
 // after Close, does nothing. The endpoint stays open.

@@ -87,7 +87,7 @@ func (r *reachability) compareRoute(seed string) {
 
 // elsewhere is called when a node that is not in the view has said that it is at
 // another address than the other end of its connection: it may be right, behind
-// address translation or with several networks. Whoever answers there decides.
+// address translation or with several networks. The node that answers there decides.
 func (r *reachability) elsewhere(id string, addr netip.AddrPort, end string) {
 	r.n.prober.look(addr.String(), func(got string, err error) {
 		switch {

@@ -70,14 +70,14 @@ func newSeeder(n *Node, seeds []*seed) *seeder {
 	return &seeder{n: n, seeds: seeds, wait: firstRetry, next: time.Now().Add(firstRetry)}
 }
 
-// promised reports whether a seed is of the configuration: the file of members alone is no
-// promise of a cluster.
+// promised reports whether the configuration names a seed. If only the file of members
+// does, the cluster may be gone, and this node may be its first again.
 func promised(seeds []*seed) bool {
 	return slices.ContainsFunc(seeds, func(s *seed) bool { return !s.remembered })
 }
 
-// warnOfNoName tells that the cluster has no name of its own, which matters when
-// seeds are given: a wrong one may be of another cluster without a name.
+// warnOfNoName logs that the cluster has no name of its own. With seeds it is a
+// warning, since a wrong seed can belong to another cluster without a name.
 func (r *seeder) warnOfNoName() {
 	level := slog.LevelInfo
 	if len(r.seeds) > 0 {
@@ -195,9 +195,9 @@ func (r *seeder) waiting() (names []string) {
 
 // trySeeds looks the seeds up and exchanges state with the nodes behind them,
 // each on a goroutine of its own, but not with those that it is busy with. With
-// strangers it does so only with addresses that no member has. What it returns
-// gets nil for each node that has answered, an error for whatever failed, and is
-// closed in the end.
+// strangers it does so only with addresses that no member has. The channel that it
+// returns gets nil for each node that has answered and an error for each failure, and
+// is closed in the end.
 func (r *seeder) trySeeds(strangers bool) <-chan error {
 	r.mu.Lock()
 	var free []*seed
@@ -330,7 +330,8 @@ func (r *seeder) noteLookUp(s *seed, addrs []string, own bool, err error) {
 	}
 }
 
-// resolve looks a name up, within lookupTimeout whatever Config.Discovery.Resolve does.
+// resolve looks a name up. It returns after lookupTimeout even if
+// Config.Discovery.Resolve does not.
 func resolve(ctx context.Context, cfg *Config, host string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
@@ -364,7 +365,7 @@ func (r *seeder) withoutMembers(addrs []string) []string {
 
 // tryAgain tries the seeds again: soon, and then every SeedInterval, while none
 // of them is in the view; else every islandFactor times as long those addresses
-// that no member has: a part of the cluster that this node does not know may be
+// that no member has, since a part of the cluster that this node does not know can be
 // there. The run goroutine calls it at every tick.
 func (r *seeder) tryAgain(now time.Time) {
 	if len(r.seeds) == 0 || now.Sub(r.looked) < firstRetry {

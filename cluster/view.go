@@ -268,11 +268,10 @@ type subscriber struct {
 
 // Watch returns the members as they are, one KindNodeJoined each with Initial set
 // sorted by name, and then every change, in order. Each range over it is a
-// subscription of its own, from the moment the range begins; it ends when ctx
-// does, when the loop is left, or after the last event of a node that has
-// stopped. A loop that does not come to read holds up nobody and costs nothing:
-// when it has fallen 1 024 events behind it gets a KindResync with the present members
-// instead of what it missed.
+// subscription of its own, from the moment the range begins. It ends when ctx does,
+// when the loop is left, or after the last event of a node that has stopped. A slow
+// loop delays only itself: when it has fallen 1 024 events behind it gets a KindResync
+// with the present members instead of what it missed.
 func (n *Node) Watch(ctx context.Context) iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		s := n.view.subscribe()

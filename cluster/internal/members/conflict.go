@@ -10,12 +10,13 @@ import (
 // node that answers there does, and is asked.
 
 const (
-	// maxConflicts is with how many others of its name a newcomer is compared, and
-	// maxComparing how many comparisons may be without an answer.
+	// maxConflicts is with how many others of its name a newcomer is compared.
+	// maxComparing bounds the comparisons without an answer: a liar can invent members
+	// of any name.
 	maxConflicts = 4
 	maxComparing = 4096
-	// maxQuestions is how many addresses may be asked or wait. More are dropped: a
-	// member that is doubtful is asked for again when it answers a probe.
+	// maxQuestions bounds the addresses that are asked or wait. More are dropped: a
+	// doubtful member is asked for again when it answers a probe.
 	maxQuestions = 4096
 	// askInterval is the least time between two questions to one address, unless the
 	// first has found a member that was not shown.
@@ -25,9 +26,9 @@ const (
 	maxTries = 3
 )
 
-// doubtful reports whether a listed member may be shown only when it has answered at
-// its address itself: another holds the address, or answered there last; or names are
-// bound to certificates and its has not been seen.
+// doubtful reports whether a listed member must answer at its address before it is
+// shown. It must if another member holds the address or answered there last, if it was
+// evicted, or if names are bound to certificates and its own has not been seen.
 func (t *Table) doubtful(r *record, proved bool) bool {
 	if t.isSelf(r) {
 		return false
@@ -49,7 +50,9 @@ func (t *Table) held(r *record, addr string) bool {
 	return false
 }
 
-// supersede fails the other members at an address where r has answered.
+// supersede fails the other members at an address where r has answered: one process
+// answers at one address. A member that wished to leave has left. This node itself is
+// never superseded, since it knows that it runs.
 func (t *Table) supersede(r *record, addr string, now time.Time) {
 	for _, o := range t.find(func(o *record) bool {
 		return o != r && o.Addr == addr && o.State.Present() && !t.isSelf(o)
@@ -74,9 +77,10 @@ func (t *Table) vacate(r *record) {
 	}
 }
 
-// settle draws the conclusion from the member having answered at an address: another
-// that was thought to be there is not, and this one is shown. It reports whether it
-// was not present before.
+// settle concludes from the answer of a member at an address that no other is there, and
+// shows this one. It ignores a member that gossip does not place there: the answer to a
+// stale question proves nothing about where the member is now. It reports whether the
+// member was not present before.
 func (t *Table) settle(addr, id string, now time.Time) bool {
 	r := t.records[id]
 	if r == nil || !r.listed || r.final() || t.evicted[id] || addr == t.cfg.Addr {
@@ -124,6 +128,8 @@ func (t *Table) compare(r *record) {
 	}
 }
 
+// Both were asked a moment ago. That one of them has left meanwhile changes nothing of
+// what was found.
 func (in Compared) apply(t *Table, now time.Time) {
 	if t.comparing > 0 {
 		t.comparing--
@@ -133,7 +139,9 @@ func (in Compared) apply(t *Table, now time.Time) {
 	}
 }
 
-// A question is who answers at an address.
+// A question is who answers at an address. There is one for each address, however many
+// members claim it, so that a liar who invents members at an address makes this node
+// dial it once per askInterval.
 type question struct {
 	pending bool      // waits or is being asked
 	again   bool      // there is a reason to know since it was last asked
@@ -154,12 +162,15 @@ func (t *Table) ask(addr string) {
 	}
 }
 
+// The reasons to ask that came while the question waited its turn are answered with it.
 func (in Identifying) apply(t *Table, _ time.Time) {
 	if q := t.questions[in.Addr]; q != nil {
 		q.again = false
 	}
 }
 
+// An address that does not answer is asked up to maxTries times, since a node that is
+// just starting may be heard of before it listens.
 func (in Identified) apply(t *Table, now time.Time) {
 	q := t.questions[in.Addr]
 	if q == nil || !q.pending {
@@ -178,7 +189,7 @@ func (in Identified) apply(t *Table, now time.Time) {
 	q.again = again
 }
 
-// askAgain asks what is due.
+// askAgain asks what is due, and forgets the questions that have no reason any more.
 func (t *Table) askAgain(now time.Time) {
 	var due []string
 	for addr, q := range t.questions {
@@ -197,6 +208,9 @@ func (t *Table) askAgain(now time.Time) {
 	}
 }
 
+// Another node that answers where one was looked for has replaced it. A refusal alone
+// fails no present member: the process may be starting. It counts against one that is
+// gone already, as a sign of a crash rather than of a partition.
 func (in Dialed) apply(t *Table, now time.Time) {
 	for _, r := range t.find(func(r *record) bool { return r.Addr == in.Addr && !t.isSelf(r) }) {
 		switch {

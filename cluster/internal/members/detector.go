@@ -81,7 +81,8 @@ func newDetector(cfg *Config) detector {
 	return detector{cfg: cfg, voters: map[string]*voter{}}
 }
 
-// stableFor is how long the picture must rest.
+// stableFor is how long the picture must rest before a partition of n nodes is named or
+// has healed: larger clusters take longer to agree.
 func (d *detector) stableFor(n int) time.Duration {
 	switch {
 	case d.cfg.PartitionStable > 0:
@@ -149,7 +150,7 @@ func (d *detector) observe(now time.Time, l look) []Event {
 			}
 			return nil
 		}
-		// A picture that has changed for good is told again.
+		// A picture that has changed for good is reported again.
 		if side := d.side(self, expected); rested && (side != d.named.Side || !slices.Equal(lost, d.named.Lost)) {
 			d.named = d.picture(side)
 			return []Event{d.event(KindPartitionDetected, health)}
@@ -158,6 +159,7 @@ func (d *detector) observe(now time.Time, l look) []Event {
 	return nil
 }
 
+// threshold is how many of the expected names must be lost at once.
 func (d *detector) threshold(expected int) int {
 	return max(minLoss, (expected+lossFraction-1)/lossFraction)
 }
@@ -245,6 +247,7 @@ func (d *detector) lossWithinWindow(v *voter, now time.Time) time.Time {
 	return time.Time{}
 }
 
+// firstLoss returns when the first of the names lost within the window was lost.
 func (d *detector) firstLoss(now time.Time) time.Time {
 	first := now
 	for _, v := range d.voters {
@@ -280,6 +283,7 @@ func (d *detector) side(self string, expected int) string {
 	return SideMinority
 }
 
+// picture returns what is known of the partition now.
 func (d *detector) picture(side string) Partition {
 	p := Partition{Side: side, Since: d.since}
 	var here, gone []map[string]string
@@ -346,6 +350,7 @@ func (d *detector) healed(now time.Time, health int) []Event {
 	return []Event{e}
 }
 
+// event returns an event about the picture that was named last.
 func (d *detector) event(kind Kind, health int) Event {
 	p := d.named
 	return Event{Kind: kind, Partition: &p, Health: health}

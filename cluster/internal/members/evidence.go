@@ -11,12 +11,15 @@ import (
 // maxPings is how many suspects are asked again at a time.
 const maxPings = 8
 
+// The evidence of those who route suspects a member until they take it back.
 func (in Evidence) apply(t *Table, now time.Time) {
 	if r := t.records[in.ID]; r != nil && r.State.Present() {
 		t.suspect(r, sourceRouting, in.Cause, in.Phi, now)
 	}
 }
 
+// A failed member that gossip holds alive is taken back at once, unless another holds
+// its address by now.
 func (in Cleared) apply(t *Table, now time.Time) {
 	switch r := t.records[in.ID]; {
 	case r == nil || r.unannounced || r.final():
@@ -31,12 +34,14 @@ func (in Cleared) apply(t *Table, now time.Time) {
 	}
 }
 
+// An unreachable member fails without the others' word, and without being verified.
 func (in Unreachable) apply(t *Table, now time.Time) {
 	if r := t.records[in.ID]; r != nil && r.State.Present() && !t.isSelf(r) {
 		t.markFailed(r, in.Cause, now)
 	}
 }
 
+// The id is kept even if no member has it: gossip of it may be on its way already.
 func (in Evicted) apply(t *Table, now time.Time) {
 	if in.ID == t.cfg.Self {
 		return
@@ -74,6 +79,7 @@ func (t *Table) answered(r *record, proved bool, now time.Time) {
 	t.consider(r, proved, now)
 }
 
+// A member that gossip has listed again while it was verified has refuted the verdict.
 func (in Verified) apply(t *Table, now time.Time) {
 	r := t.records[in.ID]
 	if r == nil || !r.verifying {
@@ -93,7 +99,8 @@ func (t *Table) fail(r *record, cause string, now time.Time) {
 	t.change(r, StateFailed, now, Event{Kind: KindNodeFailed, Cause: cause})
 }
 
-// markFailed fails a member by this node's own evidence, whatever gossip holds of it.
+// markFailed fails a member by this node's own evidence, even if gossip holds it alive.
+// What gossip finds later makes no second event.
 func (t *Table) markFailed(r *record, cause string, now time.Time) {
 	r.failed = true
 	r.refused = r.refused || cause == CauseRefused
@@ -154,7 +161,8 @@ func (t *Table) clearSuspicions(now time.Time) {
 	}
 }
 
-// forget drops members that are gone for good.
+// forget drops members that are gone for good: those of which a newer boot is present or
+// that will not come back after rememberGone, the others after ReconnectFor.
 func (t *Table) forget(now time.Time) {
 	newest := t.newest()
 	for _, r := range t.find(func(r *record) bool {
@@ -171,8 +179,8 @@ func (t *Table) forget(now time.Time) {
 	}
 }
 
-// forgetOldest drops a part of the members that are gone, those that have been for
-// the longest time.
+// forgetOldest drops a sixteenth of the table, the members that are gone longest. Those
+// that gossip lists stay: it bounds them itself.
 func (t *Table) forgetOldest() {
 	gone := t.find(func(r *record) bool { return !r.State.Present() && !r.listed })
 	slices.SortStableFunc(gone, func(a, b *record) int { return a.goneSince.Compare(b.goneSince) })

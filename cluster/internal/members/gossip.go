@@ -7,6 +7,8 @@ import (
 
 // What gossip says of members, and what they say of themselves.
 
+// A new member is shown, unless there is doubt about it. One that had failed or left
+// must answer first. One that is being verified has refuted the verdict.
 func (in Alive) apply(t *Table, now time.Time) {
 	r := t.records[in.ID]
 	if r == nil {
@@ -71,12 +73,14 @@ func (t *Table) place(r *record, addr, serverName string) {
 	r.Addr, r.ServerName, r.claim = addr, serverName, claim{}
 }
 
+// An update of a member that is not present is kept without an event.
 func (in Updated) apply(t *Table, now time.Time) {
 	if r := t.records[in.ID]; r != nil {
 		t.update(r, in, now)
 	}
 }
 
+// update takes something newer of a listed member, and makes an event if it shows.
 func (t *Table) update(r *record, in Updated, now time.Time) {
 	was, leaving := r.Member, r.leaving || r.leftConfirmed
 	t.take(r, in)
@@ -89,6 +93,8 @@ func (t *Table) update(r *record, in Updated, now time.Time) {
 	}
 }
 
+// A member that wished to leave has left. Any other is verified first. This node is
+// never verified: memberlist buries it only when it leaves.
 func (in Dead) apply(t *Table, now time.Time) {
 	r := t.records[in.ID]
 	if r == nil || !r.listed {
@@ -108,6 +114,7 @@ func (in Dead) apply(t *Table, now time.Time) {
 	}
 }
 
+// What a member says itself is final. An unannounced one that has left is never shown.
 func (in Announced) apply(t *Table, now time.Time) {
 	r := t.records[in.ID]
 	if r == nil {
@@ -158,7 +165,8 @@ func (t *Table) change(r *record, s State, now time.Time, e Event) {
 	t.changeFrom(r.Member, r, s, now, e)
 }
 
-// changeFrom is change for a member of which more has changed than its state.
+// changeFrom is change for a member of which more than its state has changed since was.
+// Every change of a shown member passes here: it is the one place that makes its event.
 func (t *Table) changeFrom(was Member, r *record, s State, now time.Time, e Event) {
 	gone := r.State.Present() && !s.Present()
 	if r.State != s {
@@ -197,7 +205,8 @@ func (t *Table) countJoined() {
 	}
 }
 
-// hash hashes an id (FNV-1a). Sums of it are the digest.
+// hash hashes an id with FNV-1a, whose constants these are. The digest is a sum of it, so
+// that it does not depend on the order and takes one addition for each change.
 func hash(id string) uint64 {
 	const offset, prime = 14695981039346656037, 1099511628211
 	h := uint64(offset)

@@ -58,34 +58,39 @@ func SplitID(id string) (name, boot string, ok bool) {
 	return id[:i], id[i+1:], true
 }
 
-// A record is what the table keeps of one member beside what it shows. Its state
-// follows from what gossip says (listed), from this node's own evidence (suspectedBy,
-// failed) and from what the member said of itself (leftConfirmed, hasLeft) or gossip
-// says that it said (leaving):
+// A record is what the table keeps of one member beside what it shows. Its states, and
+// what moves it between them:
 //
-//	           Alive, no doubt              evidence
-//	  (new) ----------------------> alive <----------> suspect
-//	    |                            |  evidence taken    |
-//	    | Alive, doubtful            |  back: Recovered   |
-//	    v        it answers at       |                    |
-//	unannounced  its address         +---- says it leaves-+---> leaving
-//	    |------------------------->  |                    |        |
-//	                                 |    Dead, verified; |        | Dead, or says
-//	         it answers, twice if    v    refused         v        v that it has left
-//	         only this node failed  failed <--------------+       left
-//	         it: Recovered           |                             |
-//	               alive <-----------+-----------------------------+
-//	                                   refuted, unless it said itself that it has left
+//	(new)          -(gossip lists it)-> alive
+//	(new)          -(gossip lists it, and there is doubt)-> unannounced
+//	unannounced    -(it answers at its address)-> alive
+//	alive          -(evidence against it)-> suspect
+//	suspect        -(evidence taken back, or it answers)-> alive
+//	alive, suspect -(it says that it will leave, or gossip says so)-> leaving
+//	leaving        -(a newer word takes back what gossip said)-> alive
+//	alive, suspect -(gossip buries it, and it does not answer)-> failed
+//	present        -(its address refuses, it was evicted)-> failed
+//	alive, suspect -(another boot answers at its address)-> failed
+//	leaving        -(gossip buries it, another boot answers)-> left
+//	present        -(it says that it has left)-> left
+//	failed         -(gossip lists it, and it answers)-> alive
+//	left           -(it refutes what gossip said, and it answers)-> alive
+//	failed, left   -(time)-> (forgotten)
 //
-// A row of this table that comes earlier decides:
+// Present means alive, suspect or leaving. A member answers at its address, or to a
+// probe: twice, if only this node failed it. One that said itself that it has left, or
+// was evicted, is never present again.
 //
-//	unannounced                          failed, and no event is made for it
-//	failed by this node's own evidence   failed, whatever gossip still says
-//	not listed, leaving or confirmed     left
-//	not listed, verified                 failed
-//	leaving or confirmed                 leaving
-//	suspectedBy any source               suspect
-//	else                                 alive
+// The state follows from the fields, by the first line that holds:
+//
+//	unannounced                           failed, and no event is made for it
+//	hasLeft                               left, or failed if it had failed before
+//	failed                                failed, whatever gossip says
+//	not listed, leaving or leftConfirmed  left
+//	not listed, and verified              failed
+//	leaving or leftConfirmed              leaving
+//	suspectedBy any source                suspect
+//	else                                  alive
 type record struct {
 	Member
 	listed        bool   // memberlist holds it alive

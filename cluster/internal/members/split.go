@@ -47,7 +47,9 @@ func (t *Table) Describe(now time.Time) string {
 	return fmt.Sprintf("%s, health %d, everybody probed %d times", t.split.detector.describe(now), t.own.health, t.split.probes)
 }
 
-// judgeSplit drives the detector, and probes everybody while it suspects a partition.
+// judgeSplit shows the detector what this node sees, emits what it finds, and has
+// everybody probed once a second while it suspects a partition. When it is calm again,
+// what the probes found is forgotten.
 func (t *Table) judgeSplit(failedProbes int, now time.Time) {
 	s := &t.split
 	for _, e := range s.detector.observe(now, look{t.name, t.sights(), t.own.health, failedProbes, s.probes}) {
@@ -81,6 +83,7 @@ func (t *Table) decide(p Partition) {
 	t.do(AskMinority{p, t.split.verdicts})
 }
 
+// An answer to a picture that has changed meanwhile is dropped.
 func (in MinorityDecided) apply(t *Table, _ time.Time) {
 	if in.Which == t.split.verdicts {
 		t.split.assigns = in.GoOn
@@ -106,6 +109,8 @@ func (t *Table) probeAll() {
 	t.do(ProbeAll{ms})
 }
 
+// A member that is present is not failed by a refusal here: gossip's verdict, which is
+// verified, or a caller's does that. One that is gone has crashed if its address refuses.
 func (in Probed) apply(t *Table, now time.Time) {
 	t.split.silent[in.ID] = !in.Answered
 	r := t.records[in.ID]

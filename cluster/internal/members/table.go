@@ -63,7 +63,7 @@ type Table struct {
 	effects   []Effect // of the Step under way
 }
 
-// New returns the table of a node that knows nobody yet.
+// New returns the table of a node that knows no member yet.
 func New(cfg Config) *Table {
 	name, _, _ := SplitID(cfg.Self)
 	return &Table{

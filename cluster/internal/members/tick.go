@@ -12,7 +12,8 @@ const (
 	unwellFor = 5 * time.Second
 )
 
-// A condition is what the table knows of this node itself.
+// A condition is what the table knows of this node itself: whether it can trust what it
+// hears, or does not hear.
 type condition struct {
 	health   int // as last reported
 	unwell   time.Time
@@ -20,6 +21,8 @@ type condition struct {
 	degraded bool
 }
 
+// The order matters: failed probes count for the picture of this tick, and what the
+// detector finds comes before the questions that are due.
 func (in Tick) apply(t *Table, now time.Time) {
 	if in.Late {
 		t.own.paused = now
