@@ -200,6 +200,10 @@ func (m *model) effect(e Effect) {
 		if e.Older.Name != e.Newer.Name || e.Older.Boot >= e.Newer.Boot {
 			m.fail("%+v is not one name and two boots in order", e)
 		}
+	case Ping:
+		if id := e.Member.ID(); !m.seen[id].State.Present() || !m.listed[id] {
+			m.fail("%s is pinged and not in the view", id)
+		}
 	case ProbeAll:
 		m.probing = true
 	}
@@ -255,6 +259,8 @@ func (m *model) event(e Event) {
 		m.fail("%s was %+v, not %+v", id, was, e.Was)
 	case !slices.Contains(after[e.Kind], e.Member.State):
 		m.fail("%s is %d after event %d", id, e.Member.State, e.Kind)
+	case known && was.State == e.Member.State && was.Since != e.Member.Since, e.Member.State != was.State && !e.Member.Since.Equal(m.now):
+		m.fail("%s is %d since %v, and was %d since %v", id, e.Member.State, e.Member.Since, was.State, was.Since)
 	case e.Kind == KindNodeUpdated && reflect.DeepEqual(e.Was, e.Member):
 		m.fail("nothing of %s is new", id)
 	case id == fuzzSelf && (e.Member.State == StateSuspect || e.Member.State == StateFailed):
