@@ -29,9 +29,9 @@ type Config struct {
 	Credentials rpcnet.Credentials
 	// Endpoint, if not nil, dials in place of Credentials.
 	Endpoint *rpcnet.Endpoint
-	// Roles say whose certificate may be a director's, and whose a worker's; others
-	// get no call. Default: as certificates say (rpcnet.Roles). With Endpoint, its
-	// own rules count instead.
+	// Roles say which certificates can be a director's, and which a worker's. Servers
+	// with others get no call. Default: as certificates say (rpcnet.Roles). With
+	// Endpoint, its own rules count instead.
 	Roles rpcnet.Roles
 	// AskTimeout is how long a director may take to answer before the next one
 	// is asked, or an alternate is used. Default 500 ms.
@@ -63,9 +63,9 @@ const maxReports = 128
 var callsOf = hook.Calls.(func(*workers.ClientConfig) failover.Config)
 
 // Dial returns a client of the directors at the given addresses. It connects in
-// the background: calls wait for a director as long as [Config.AskTimeout] and
-// the patience of their kind allow. Close the client when done. The error says
-// what is wrong with cfg, which is copied; ctx bounds reading the credentials.
+// the background. A call waits for a director as long as [Config.AskTimeout], and a
+// resumable stream as long as ResumeTimeout. cfg is copied. ctx bounds reading the
+// credentials. Close the client when done. The error says what is wrong with cfg.
 func Dial(ctx context.Context, cfg *Config, addrs ...string) (*Client, error) {
 	if len(addrs) == 0 {
 		return nil, errors.New("director: no address of a director")
@@ -81,6 +81,7 @@ func Dial(ctx context.Context, cfg *Config, addrs ...string) (*Client, error) {
 	if c.cfg.Logger == nil {
 		c.cfg.Logger = slog.Default()
 	}
+	// Directors and workers are dialled alike, but for the role that they must have.
 	to := func(role rpcnet.Role) func(context.Context, failover.Worker) (*rpcnet.Conn, error) {
 		return func(ctx context.Context, to failover.Worker) (*rpcnet.Conn, error) {
 			host, _, _ := net.SplitHostPort(to.Addr)
@@ -101,7 +102,7 @@ func Dial(ctx context.Context, cfg *Config, addrs ...string) (*Client, error) {
 		}
 		c.directors = append(c.directors, conn)
 	}
-	c.current = rand.IntN(len(addrs))
+	c.current = rand.IntN(len(addrs)) // so that clients spread over the directors
 	return c, nil
 }
 

@@ -32,6 +32,8 @@
 //     that it knows from earlier answers.
 //   - If the worker of an idempotent unary call does not answer within 0.5 s, the
 //     client probes it, and leaves it if the probe fails.
+//   - If HedgeAfter is set, a slow idempotent unary call is made a second time, on an
+//     alternate that the director has named with the worker.
 //
 // Goroutines: a director has none. A client has those of its connections, one for
 // each director while it connects, and one for each probe of a silent worker.

@@ -8,11 +8,10 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
 )
 
-// Known workers are those a client has heard of. They are what it has when no
-// director names one, and so none is forgotten because it failed or was not
-// heard of for long: it is only the later choice.
-
-// A known worker was named by a director.
+// A known worker was named by a director. The client calls known workers while no
+// director names one. So none is forgotten because it failed, or because no director
+// has named it for long: it only comes later in the order in which they are chosen
+// ([Client.alternate]). The client's mu guards them.
 type known struct {
 	directorv1.Worker
 	at     time.Time // it was named, or did well
@@ -28,7 +27,7 @@ const (
 	maxFailed = 8
 )
 
-// learn remembers who has answered and which workers there are.
+// learn notes which director has answered and which workers it has named.
 func (c *Client) learn(director int, res *directorv1.GetWorkerResponse) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -46,7 +45,7 @@ func (c *Client) learn(director int, res *directorv1.GetWorkerResponse) {
 func (c *Client) did(w *directorv1.Worker, well bool) {
 	k, ok := c.known[w.Name]
 	if !ok || k.Boot != w.Boot {
-		return
+		return // a later life of it is known, of which this says nothing
 	}
 	now := time.Now()
 	switch {
@@ -54,6 +53,7 @@ func (c *Client) did(w *directorv1.Worker, well bool) {
 		k.failed = now
 		c.known[w.Name] = k
 		c.forget(maxFailed, func(k known) time.Time { return k.failed })
+	// What is known already is not written again by each call that does well.
 	case !k.failed.IsZero() || now.Sub(k.at) > knownFor/2:
 		k.at, k.failed = now, time.Time{}
 		c.known[w.Name] = k
@@ -80,9 +80,10 @@ func (c *Client) forget(most int, by func(known) time.Time) {
 	}
 }
 
-// alternate returns a worker heard of that is not excluded: any of those that
-// are as good as others, then the one heard of last, then, if failed ones are
-// allowed, the one whose failure is the longest ago.
+// alternate returns a known worker that is not excluded. It takes a random one of
+// those that a director has named lately, or that have done well lately; then the one
+// that was named last; then, if failed ones are allowed, the one that failed the
+// longest ago. It returns false if there is none.
 func (c *Client) alternate(exclude []string, allowFailed bool) (directorv1.Worker, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -9,70 +9,57 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
-// reconnect puts a question to the directors that have not answered, in the order
-// in which they can be reached, as long as one may take to answer, until the
-// matter is settled or all have answered.
+// A reached director can be asked over conn.
+type reached struct {
+	director int // its place in Client.directors
+	conn     *rpcnet.Conn
+}
+
+// reconnect puts the question to the directors that have not answered, in the order
+// in which they can be reached, until the matter is settled or all have answered. It
+// lasts at most as long as one director may take to answer. It returns why the last
+// one could not be reached, nil if that is not known.
 //
-// It returns why the last one could not be reached, nil if that is not known.
-//
-// The client's own connections to directors come back at their own pace, which
-// is up to 2 s after the director. So each director is dialled too, once for all
-// calls that wait.
-func (c *Client) reconnect(ctx context.Context, answers []answer, put func(director int, conn *rpcnet.Conn) answer) (failure error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.AskTimeout)
+// The client's own connection to a director comes back up to 2 s after the director,
+// because it dials with pauses. So each director is dialled too, once for all calls
+// that wait: what comes first counts. The two goroutines for each director end before
+// reconnect returns.
+func (q *question) reconnect() (failure error) {
+	c := q.client
+	ctx, cancel := context.WithTimeout(q.ctx, c.cfg.AskTimeout)
 	var work sync.WaitGroup
 	defer work.Wait()
 	defer cancel()
-	type director struct {
-		i    int
-		conn *rpcnet.Conn
-	}
-	reached := make(chan director)
+	found := make(chan reached)
 	failures := make(chan error, len(c.directors))
 	for i, own := range c.directors {
-		if answers[i] != noAnswer {
+		if q.answers[i] != noAnswer {
 			continue
 		}
-		tell := func(conn *rpcnet.Conn) {
+		offer := func(conn *rpcnet.Conn) {
 			select {
-			case reached <- director{i, conn}:
+			case found <- reached{i, conn}:
 			case <-ctx.Done():
 			}
 		}
 		work.Go(func() {
-			for {
-				ready, changed := own.Ready()
-				if ready {
-					tell(own)
-					return
-				}
-				select {
-				case <-changed:
-				case <-ctx.Done():
-					return
-				}
+			if awaitReady(ctx, own) {
+				offer(own)
 			}
 		})
 		work.Go(func() {
-			var l failover.Lease
-			conn, err := l.Take(ctx, c.again, failover.Worker{Addr: own.Addr()}, true)
-			if err == nil {
-				tell(conn)
-				<-ctx.Done() // it is in use
-			}
-			if err != nil && ctx.Err() == nil {
+			if err := c.dialAgain(ctx, own.Addr(), offer); err != nil && ctx.Err() == nil {
 				failures <- err
 			}
-			l.Return(err != nil)
 		})
 	}
-	for slices.Contains(answers, noAnswer) {
+	for slices.Contains(q.answers, noAnswer) {
 		select {
-		case d := <-reached:
-			if answers[d.i] != noAnswer {
+		case d := <-found:
+			if q.answers[d.director] != noAnswer {
 				continue // it was reached before, in the other way
 			}
-			if answers[d.i] = put(d.i, d.conn); answers[d.i] == settled {
+			if q.put(d.director, d.conn) == settled {
 				return nil
 			}
 		case failure = <-failures:
@@ -81,4 +68,33 @@ func (c *Client) reconnect(ctx context.Context, answers []answer, put func(direc
 		}
 	}
 	return failure
+}
+
+// awaitReady waits until conn takes calls. It returns false if ctx ends first.
+func awaitReady(ctx context.Context, conn *rpcnet.Conn) bool {
+	for {
+		ready, changed := conn.Ready()
+		if ready {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// dialAgain dials the director at addr, together with all calls that do so at this
+// time, and offers the connection until ctx ends. The error says why there is none.
+func (c *Client) dialAgain(ctx context.Context, addr string, offer func(*rpcnet.Conn)) error {
+	var l failover.Lease
+	conn, err := l.Take(ctx, c.again, failover.Worker{Addr: addr}, true)
+	defer func() { l.Return(err != nil) }()
+	if err != nil {
+		return err
+	}
+	offer(conn)
+	<-ctx.Done() // until then it is in use, and not closed
+	return nil
 }

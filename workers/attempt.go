@@ -26,6 +26,8 @@ func (p picker) Pick(ctx context.Context, c *failover.Client, req *balance.PickR
 	return a, nil
 }
 
+// pick chooses a worker under the registry's lock, so that no other call of this
+// process chooses by the same numbers.
 func (p picker) pick(c *failover.Client, req *balance.PickRequest) (*attempt, error) {
 	r := p.registry
 	r.mu.Lock()
@@ -42,7 +44,8 @@ func (p picker) pick(c *failover.Client, req *balance.PickRequest) (*attempt, er
 }
 
 // An attempt is an attempt of a call on a worker of the registry. It counts as in
-// flight from the choice to its end.
+// flight from the choice to its end. The registry's mu guards worker; the other fields
+// do not change.
 type attempt struct {
 	failover.ConnAttempt
 	registry *Registry
@@ -86,6 +89,8 @@ func (a *attempt) End(err error) {
 		report.InFlight, report.Yours = report.InFlight-1, report.Yours-1
 		r.table.pool.ApplyPiggybacked(now, w, report)
 	}
+	// The outcome counts for the ejection of workers that fail, and the time of a unary
+	// call for strategies that go by latency. That of a stream says nothing of speed.
 	switch failover.Judge(err) {
 	case failover.Fine:
 		w.Health.Success(now)
@@ -103,7 +108,9 @@ func (a *attempt) End(err error) {
 	}
 }
 
-// piggybacked returns the load that came with the end of a unary call.
+// piggybacked returns the load that came with the end of a unary call. It is newer
+// than the last report on the control stream. It returns false if there is none, or
+// one that cannot be right: this call was still in it.
 func (a *attempt) piggybacked(err error) (r load.Report, ok bool) {
 	if err != nil {
 		return r, false

@@ -34,6 +34,8 @@ func (c *Client) CallAll(ctx context.Context, procedure string, data []byte, sel
 			yield(Result{Err: err})
 			return
 		}
+		// One goroutine hands out slots, one runs for each call, and all of them end
+		// before the sequence does: by the order of the defers, they are cancelled first.
 		ctx, cancel := context.WithCancel(ctx)
 		results := make(chan Result)
 		slots := make(chan struct{}, callAllAtOnce)
@@ -71,13 +73,15 @@ func (c *Client) CallAll(ctx context.Context, procedure string, data []byte, sel
 	}
 }
 
-// target is a worker and how it was when it was chosen: the entry belongs to
-// the registry's lock.
+// A target is a worker, and the member that it was when it was chosen. The registry's
+// mu guards the entry.
 type target struct {
 	entry  *worker
 	member cluster.Member
 }
 
+// matching returns the workers that a selector matches and that can be reached. Full
+// and draining ones are among them: all are asked, not the best.
 func (c *Client) matching(selector string) ([]target, error) {
 	r := c.registry
 	r.mu.Lock()
@@ -96,7 +100,8 @@ func (c *Client) matching(selector string) ([]target, error) {
 	return ts, nil
 }
 
-// callOn makes one call on one worker and counts it.
+// callOn makes one call on one worker and counts it. The call waits in the worker's
+// queue if it must, because no other worker can answer for this one.
 func (c *Client) callOn(ctx context.Context, w target, procedure string, data []byte) (out []byte, err error) {
 	r := c.registry
 	r.mu.Lock()

@@ -31,7 +31,7 @@ type ClientConfig struct {
 	// DialTimeout bounds connecting to a worker. Default 2 s.
 	DialTimeout time.Duration
 	// Dial says how to connect to workers. VerifyPeer replaces the check that the
-	// certificate of who answers may be a worker's, ServerNames the names that the
+	// certificate is one of a worker, ServerNames the names that the
 	// worker has announced, Target the worker itself. FailFast is always set.
 	Dial rpcnet.DialConfig
 	// Retryable reports after which errors another worker may do better, beside
@@ -113,7 +113,7 @@ func (k EventKind) String() string {
 // works over it; each call goes to the worker that the registry chooses.
 //
 // A call that no handler saw, because the worker refused it or could not be
-// reached, is made again on another worker. One that a handler may have seen
+// reached, is made again on another worker. A call that a handler can have seen
 // is made again only if its procedure is idempotent (or the caller says so:
 // rpcnet.CallOptions.Idempotent), nothing of the answer has arrived, and the budget allows:
 // 10 tokens, and one more for every 10 calls that succeed. The worker of an

@@ -61,7 +61,7 @@
 // changes. Calls wait in the queue on the goroutines of their handlers. Its mu guards
 // the ledger and the streams.
 //
-// A Client has no goroutine but those of hedged calls, which end before the call does.
-// Its mu guards the budget of retries and hedges. It is never held together with the
-// registry's mu.
+// A Client has no goroutine but those of dials, of hedged calls, which end before the
+// call does, and of probes of silent workers. Its locks are those of package
+// internal/failover. None of them is held together with the registry's mu.
 package workers

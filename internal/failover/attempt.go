@@ -43,12 +43,13 @@ func (a *ConnAttempt) Open(ctx context.Context, spec *rpcnet.Spec, number int) (
 	if err != nil {
 		return nil, err
 	}
+	// The fields are read only after the stream knows this attempt as open.
 	a.unary, a.stream = spec.Shape == codegen.ShapeUnary, s
 	a.client.Tell(ctx, Event{Kind: Connected, Worker: a.worker.Node, Addr: a.worker.Addr})
 	return s, nil
 }
 
-// Connect returns the connection to the worker.
+// Connect returns the connection to the worker, which Done gives back.
 func (a *ConnAttempt) Connect(ctx context.Context) (*rpcnet.Conn, error) {
 	return a.lease.Take(ctx, a.client.conns, a.worker, a.waitInQueue)
 }

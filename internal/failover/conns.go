@@ -15,7 +15,7 @@ type Conns struct {
 	dial func(ctx context.Context, to Worker) (*rpcnet.Conn, error)
 	ctx  context.Context // of dials
 	stop context.CancelFunc
-	work sync.WaitGroup // dials
+	work sync.WaitGroup // dials, probes and what closes connections
 
 	mu    sync.Mutex
 	conns map[Worker]*pooled
@@ -85,7 +85,8 @@ func NewConns(timeout time.Duration, dial func(ctx context.Context, to Worker) (
 }
 
 // A Lease is one call's use of a connection: the connection is not closed
-// while the call runs, unless its worker is gone. The zero value is ready.
+// while the call runs, unless its worker is gone. The zero value is ready. mu guards
+// p, because a watchdog asks with Probe while the call ends with Return.
 type Lease struct {
 	conns *Conns
 
@@ -107,13 +108,13 @@ func (l *Lease) Take(ctx context.Context, c *Conns, to Worker, waitInQueue bool)
 		return nil, errConnsClosed
 	}
 	p := c.pooled(to)
-	p.refs++
+	p.refs++ // from here on p is not closed, even if its dial fails the call
 	c.mu.Unlock()
 	l.mu.Lock()
 	l.conns, l.p = c, p
 	l.mu.Unlock()
 	select {
-	case <-p.done:
+	case <-p.done: // nearly always; it costs no timer
 		return p.conn, p.err
 	default:
 	}
@@ -175,7 +176,7 @@ func (c *Conns) probe(p *pooled) *probe {
 		c.work.Go(func() {
 			ctx, cancel := context.WithTimeout(c.ctx, probeTimeout)
 			defer cancel()
-			q.err = Ping(ctx, p.conn)
+			q.err = Ping(ctx, p.conn) // p.conn is set: the caller has waited for p.done
 			c.mu.Lock()
 			p.probe = nil
 			c.mu.Unlock()
@@ -226,6 +227,7 @@ func (l *Lease) Return(failed bool) {
 	}
 	c.mu.Lock()
 	p.refs--
+	// Close what was discarded while calls used it, now that the last one ends.
 	if failed && !p.ready() {
 		c.discard(p)
 	}
@@ -261,6 +263,7 @@ func (c *Conns) make(p *pooled) {
 		}
 	}
 	p.conn = conn
+	// It was discarded while it was dialled, and no call waits for it any more.
 	gone := p.gone && p.refs == 0
 	close(p.done)
 	c.mu.Unlock()
@@ -269,7 +272,9 @@ func (c *Conns) make(p *pooled) {
 	}
 }
 
-// reap closes connections that were not used for long. The caller holds mu.
+// reap closes connections that were not used for long. It runs when a connection is
+// made, so that a client whose workers change does not collect the old ones. The
+// caller holds mu.
 func (c *Conns) reap() {
 	for _, p := range c.conns {
 		if p.conn != nil && p.refs == 0 && time.Since(p.used) > idleAfter {
@@ -292,6 +297,8 @@ func (c *Conns) Close() {
 	c.work.Wait()
 }
 
+// forget discards the connections that match, and closes those that no call uses, or
+// all of them at once. It closes without mu, because that can take a while.
 func (c *Conns) forget(atOnce bool, match func(Worker) bool) {
 	var conns []*rpcnet.Conn
 	c.mu.Lock()

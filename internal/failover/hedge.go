@@ -131,6 +131,8 @@ func (h *hedgedStream) Recv(msg any) error {
 	if into.Kind() != reflect.Pointer || into.IsNil() {
 		return rpcnet.Errorf(rpcnet.CodeInternal, "%s: Recv into %T, want a pointer", h.spec.Procedure, msg)
 	}
+	// Each stream receives into a variable of its own, since both can be decoding at the
+	// same time. The buffer holds all there can be: no goroutine blocks on it.
 	answers := make(chan answer, 2)
 	receive := func(s *Stream) {
 		v := reflect.New(into.Type().Elem())
@@ -161,12 +163,13 @@ func (h *hedgedStream) Recv(msg any) error {
 			if a.err != nil && running > 0 {
 				continue // the other may still answer
 			}
+			// The loser must end before msg and the request belong to the caller again.
 			h.Close()
 			for ; running > 0; running-- {
 				<-answers // it ends because it is closed
 			}
 			if a.err != nil {
-				return failure
+				return failure // what the call would have come to without a hedge
 			}
 			into.Elem().Set(a.value.Elem())
 			return nil
@@ -181,6 +184,7 @@ func (h *hedgedStream) hedge() *Stream {
 	if on == nil || !h.client.mayHedge() {
 		return nil
 	}
+	// Should the alternate fail, the picker chooses, but never the first worker.
 	s := h.stream(h.opts)
 	s.search.exclude(on.Worker().Node, excludedFailed, 0)
 	if a, ok := on.(Alternator); ok {

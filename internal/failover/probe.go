@@ -8,8 +8,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
-// ProbeSpec is what a caller asks with whether a silent worker lives: bytes in,
-// the same bytes out, where frames are read.
+// ProbeSpec is the procedure with which a caller asks whether a silent worker lives. It
+// answers with the bytes that it is sent. Its handler runs where frames are read
+// (Inline), so a worker whose handlers are all busy answers too.
 var ProbeSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Probe", Idempotency: codegen.IdempotencyNoSideEffects, Inline: true, MaxMessageSize: 64}
 
 // ServeProbe serves [ProbeSpec].

@@ -118,6 +118,9 @@ func (r *requests) acknowledged(msg any) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// The worker counts from the first request of its own attempt, which is there again
+	// (1), and after which it was sent those from base on. It cannot acknowledge more than
+	// it was sent: the loop ends with rest.
 	for n := a.AcknowledgedRequests(); r.acked-r.base+1 < n && len(r.rest) > 0; r.acked++ {
 		r.size -= len(r.rest[0])
 		r.rest = r.rest[1:]
@@ -196,5 +199,5 @@ func copyOf(spec *rpcnet.Spec, msg any, b []byte) any {
 			return c
 		}
 	}
-	return spec.Resume.From(msg, 1)
+	return spec.Resume.From(msg, 1) // which makes a new request, by its contract
 }

@@ -70,8 +70,10 @@ func (c *Client) newResumable(ctx context.Context, spec *rpcnet.Spec, o rpcnet.C
 	return &call.Stream
 }
 
+// now returns the instant for stall, which knows no clock.
 func (p *resuming) now() time.Duration { return time.Since(p.origin) }
 
+// ask keeps the first request as the value that Resume.From takes.
 func (p *resuming) ask(msg any, b []byte) (limit int) {
 	p.first = copyOf(p.stream.spec, msg, b)
 	return resumeKeep
@@ -85,6 +87,8 @@ func (p *resuming) choose(last error) (Attempt, error) {
 			return nil, contextError(s.ctx)
 		}
 		s.search.excluded.expire(p.over)
+		// If no worker is left, the least bad ones come back: those that failed the
+		// stream longest ago, then the full ones' queues, then all after a pause.
 		a, err := s.search.worker(s.ctx, s.client)
 		if errors.Is(err, ErrNoWorker) && (p.expireOlder() || s.search.queue() || p.waitForWorker(err)) {
 			continue
@@ -178,7 +182,8 @@ type randSource struct{}
 
 func (randSource) Uint64() uint64 { return rand.Uint64() }
 
-// open opens the stream and asks for what comes next.
+// open opens the stream and asks for what comes next. The first attempt sends the
+// caller's request as it is, and so does one before any message was accepted.
 func (p *resuming) open(a Attempt, head []byte) (rpcnet.ClientStream, []byte, error) {
 	s := p.stream
 	if next := p.cursor.Next(); next > 1 && p.first != nil {
@@ -196,12 +201,16 @@ func (p *resuming) open(a Attempt, head []byte) (rpcnet.ClientStream, []byte, er
 	return cur, head, nil
 }
 
+// running reports the second and later attempts.
 func (p *resuming) running(a Attempt) {
 	if s := p.stream; p.cursor.Attempt() > 0 {
 		s.client.Tell(s.ctx, Event{Kind: Resumed, Worker: a.Worker().Node, Next: p.cursor.Next()})
 	}
 }
 
+// received accepts the next message of the sequence and the clean end after the last.
+// A message that was accepted before is dropped. What leaves a gap fails the attempt:
+// the worker, or the way to it, has lost something.
 func (p *resuming) received(msg any, err error) error {
 	s := p.stream
 	switch err {
@@ -232,6 +241,9 @@ func (p *resuming) received(msg any, err error) error {
 	return err
 }
 
+// failed begins the next attempt of the cursor and excludes the worker. What counts
+// toward [MaxResumes] is only an attempt that a handler saw and that brought nothing:
+// that is what a request does which kills its workers.
 func (p *resuming) failed(a Attempt, err error) error {
 	s, worker := p.stream, a.Worker().Node
 	var e *rpcnet.Error
@@ -291,10 +303,12 @@ func (p *resuming) watch(time.Time) bool {
 	return true
 }
 
+// watchAgain doubles the time between two probes, up to probeEvery.
 func (p *resuming) watchAgain(_ time.Time, silent time.Duration) {
 	p.timer.Reset(min(silent, probeEvery))
 }
 
+// unwatch stops the timer. A check that runs already finds no wait and does nothing.
 func (p *resuming) unwatch() { p.timer.Stop() }
 
 // mayGiveUp always allows it: a stream that is resumed repeats nothing.

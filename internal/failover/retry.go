@@ -26,7 +26,8 @@ type retrying struct {
 	place      watched
 }
 
-// newRetried starts such a call. A worker is chosen when the first request is sent.
+// newRetried starts such a call, with one allocation for the stream and its policy. A
+// worker is chosen when the first request is sent.
 func (c *Client) newRetried(ctx context.Context, spec *rpcnet.Spec, o rpcnet.CallOptions) *Stream {
 	call := new(struct {
 		Stream
@@ -46,6 +47,8 @@ func (p *retrying) ask(_ any, b []byte) (limit int) {
 	return keepMost - len(b)
 }
 
+// choose never waits: a caller that wants to wait for a worker sets a deadline and
+// calls again. If no worker is left, the last failure says more than that.
 func (p *retrying) choose(last error) (Attempt, error) {
 	for {
 		a, err := p.stream.search.worker(p.stream.ctx, p.stream.client)
@@ -61,14 +64,18 @@ func (p *retrying) choose(last error) (Attempt, error) {
 	}
 }
 
+// open sends the same request each time.
 func (p *retrying) open(a Attempt, head []byte) (rpcnet.ClientStream, []byte, error) {
 	cur, err := a.Open(p.stream.ctx, p.stream.raw, p.attempts)
 	p.attempts++
 	return cur, head, err
 }
 
+// running does nothing: only resumable streams report that they go on.
 func (p *retrying) running(Attempt) {}
 
+// received takes all that comes. The end of a stream without responses is an answer
+// too.
 func (p *retrying) received(_ any, err error) error {
 	if err == nil || err == io.EOF {
 		p.stream.requests.drop() // from here on the call stays where it is
@@ -77,12 +84,17 @@ func (p *retrying) received(_ any, err error) error {
 	return err
 }
 
+// failed lets the call be made again if nothing of the answer has come and it is safe.
+// It is safe without limit if no handler saw the attempt, which costs the cluster
+// little. Otherwise it costs a token of the budget.
 func (p *retrying) failed(a Attempt, err error) error {
 	s := p.stream
 	var e *rpcnet.Error
 	if !s.requests.whole() || s.ctx.Err() != nil || !errors.As(err, &e) || p.attempts >= maxAttempts {
 		return err
 	}
+	// A worker that was full or slow is asked again when no other is left, and then the
+	// call waits in its queue.
 	kind := excludedFailed
 	_, moved := MovedAt(err)
 	switch {
@@ -115,10 +127,13 @@ func (p *retrying) watch(now time.Time) bool {
 	return true
 }
 
+// watchAgain has the worker asked again after the longest time: it lives.
 func (p *retrying) watchAgain(now time.Time, _ time.Duration) {
 	p.stream.client.watchdog.add(p, now, true)
 }
 
+// unwatch costs a lock and two links.
 func (p *retrying) unwatch() { p.stream.client.watchdog.remove(p) }
 
+// mayGiveUp takes a token, since the call is then made a second time.
 func (p *retrying) mayGiveUp() bool { return p.stream.client.takeRetry() }
