@@ -40,6 +40,7 @@ func (c *checker) check() {
 		}
 		return // nothing after this can be trusted
 	}
+	// Files with such names are reported and read all the same.
 	for _, name := range c.pkg.misnamed {
 		c.report(nameDiag(name))
 	}
@@ -126,6 +127,9 @@ func (c *checker) service(d *decl) {
 
 // serviceLiteral returns the interface of a service as it is written, nil if it
 // cannot be one.
+//
+// The first thing that is wrong is reported: each makes the others hard to
+// judge.
 func (c *checker) serviceLiteral(d *decl) *ast.InterfaceType {
 	name, pos := d.spec.Name.Name, d.spec.Name.Pos()
 	it, ok := d.obj.Type().Underlying().(*types.Interface)
@@ -137,10 +141,12 @@ func (c *checker) serviceLiteral(d *decl) *ast.InterfaceType {
 		c.errorf(pos, "//rpcnet:service %s: a service cannot have type parameters", name)
 	case !d.obj.Exported():
 		c.errorf(pos, "//rpcnet:service %s: the interface must be exported", name)
+	// type S other: the methods are written elsewhere.
 	case !isLiteral:
 		c.errorf(pos, "//rpcnet:service %s: write the interface out, so that its methods can carry directives", name)
 	case it.NumMethods() == 0 && len(literal.Methods.List) == 0:
 		c.errorf(pos, "//rpcnet:service %s: no methods", name)
+	// A service is called, a union is sent.
 	case has(d.ds, "union"):
 		c.errorf(pos, "//rpcnet:service %s: it cannot be a union as well", name)
 	// All is well.
@@ -168,6 +174,8 @@ func (c *checker) wireNames(s *service) {
 
 // names reports names that two services share on the wire, and generated names
 // that are not free.
+//
+// It comes last, since a service or a union with an error claims no names.
 func (c *checker) names() {
 	byWire := map[string]*service{}
 	for _, s := range c.services {

@@ -31,6 +31,9 @@ func New{{.Name}}Client(t {{.Rpcnet}}.Transport) *{{.Name}}Client {
 `)
 
 // clientMethods are the templates of a client's methods, by their shape.
+//
+// Unary and client-streaming methods return a response, the two others a
+// sequence that makes the call when it is ranged over.
 var clientMethods = map[string]*template.Template{
 	"Unary": parse(methodHead + `{
 	{{- template "response" .}}

@@ -34,6 +34,8 @@ type spot struct {
 }
 
 // at returns the place of the first part that has one.
+//
+// What is gone has no place: the caller then names what it was part of.
 func (c *comparison) at(parts ...string) place {
 	for _, p := range parts {
 		if at, ok := c.places[p]; ok {
@@ -55,6 +57,8 @@ func (c *comparison) warn(at place, where, format string, a ...any) {
 func (c *comparison) changed(s spot) { c.report(s.at, s.where, "was %s, is %s", s.old, s.now) }
 
 // service compares the methods and the error union of the service.
+//
+// Methods that are new are not looked at.
 func (c *comparison) service() {
 	name := c.old.Service
 	for _, old := range c.old.Methods {
@@ -104,6 +108,8 @@ func (c *comparison) method(where string, old, now *schema.Method) {
 const defaultMaxSize = 4 << 20
 
 // limit reports a limit of a method that has shrunk. 0 is one that is not set.
+//
+// A limit that has grown refuses nothing.
 func (c *comparison) limit(at place, where, name string, text func(int64) string, old, now, byDefault int64) {
 	was, is := cmp.Or(old, byDefault), cmp.Or(now, byDefault)
 	if is >= was {
@@ -196,6 +202,9 @@ func (c *comparison) warnOfNames(s spot) {
 }
 
 // plain compares references to types without a name.
+//
+// Containers are compared by what they hold, so that a list of numbers that are
+// wider now is a warning, as a single one is. The report has the whole type.
 func (c *comparison) plain(s spot, old, now string) {
 	oh, oe := splitRef(old)
 	nh, ne := splitRef(now)
@@ -218,6 +227,8 @@ func (c *comparison) plain(s spot, old, now string) {
 
 // splitRef returns the outer part of a reference, "[]", "[4]" or "map[int]",
 // and what it holds.
+//
+// Of "[]map[int]T" they are "[]" and "map[int]T".
 func splitRef(ref string) (head, elem string) {
 	if !strings.HasPrefix(ref, "[") && !strings.HasPrefix(ref, "map[") {
 		return "", ref
@@ -250,6 +261,9 @@ func goType(ref string) string {
 }
 
 // wider reports whether all values of old are values of now on the wire.
+//
+// int and uint are compared with 64 bits. A float64 is read from a float32, and
+// from an integer that it can hold.
 func wider(old, now string) bool {
 	// The number is the size in bits: negative for unsigned integers, above
 	// 100 for floats.
@@ -277,6 +291,9 @@ func wider(old, now string) bool {
 }
 
 // named compares two structs, two unions or two enumerations, once.
+//
+// Types are compared by what they are and not by their names, which are not
+// sent: a struct may have another name now.
 func (c *comparison) named(name, nowName string, old, now *schema.Type) {
 	pair := name + "\x00" + nowName
 	if c.seen[pair] {
@@ -293,6 +310,8 @@ func (c *comparison) named(name, nowName string, old, now *schema.Type) {
 	}
 }
 
+// fields compares the fields of two structs. The order does not matter, and
+// what is new is fine.
 func (c *comparison) fields(name string, old, now *schema.Type) {
 	for _, f := range old.Fields {
 		// A field is found by what is its key: the number, or the name
@@ -313,6 +332,8 @@ func (c *comparison) fields(name string, old, now *schema.Type) {
 	}
 }
 
+// variants compares the variants of two unions. A new one arrives at older
+// programs as an unknown variant, which is a case that they have.
 func (c *comparison) variants(name string, old, now *schema.Type) {
 	for _, v := range old.Variants {
 		i := slices.IndexFunc(now.Variants, func(n schema.Field) bool { return n.Name == v.Name })

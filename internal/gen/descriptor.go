@@ -17,6 +17,9 @@ import (
 
 // A describer makes the descriptors of the services of a file, one after the
 // other.
+//
+// It follows the types from the methods on, and describes each that has a name
+// once.
 type describer struct {
 	c       *checker
 	refs    refNames
@@ -26,6 +29,9 @@ type describer struct {
 }
 
 // place records where a part of the contract is, and its type if it has one.
+//
+// Places are for -breaking: the descriptor itself has no positions, since it is
+// part of a program.
 func (d *describer) place(part string, pos token.Pos, t types.Type) {
 	p := place{pos: d.c.fset.Position(pos)}
 	if t != nil {
@@ -208,6 +214,9 @@ func (d *describer) keyRef(t types.Type) string {
 
 // enum describes a type that has constants. It returns its reference, or "" if
 // it has none.
+//
+// Constants of any sort make an enumeration: whether they are meant as one, Go
+// does not say.
 func (d *describer) enum(n *types.Named, base *types.Basic) string {
 	values := d.enumValues(n, base)
 	if len(values) == 0 {

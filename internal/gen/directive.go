@@ -87,6 +87,9 @@ func hasDirective(f *ast.File) bool {
 
 // directives returns the directives of comments on something that allows the
 // given ones, and reports all others.
+//
+// What is wrong is reported at the directive itself. An unknown one gets a hint
+// at one that resembles it.
 func (r *reporter) directives(allowed []string, groups ...*ast.CommentGroup) (out []directive) {
 	all := rawDirectives(groups, func(pos token.Pos, text, name string) {
 		if name == "" {
@@ -112,6 +115,7 @@ func (r *reporter) directives(allowed []string, groups ...*ast.CommentGroup) (ou
 	return out
 }
 
+// find returns the directive with a name. There is at most one.
 func find(ds []directive, name string) (directive, bool) {
 	i := slices.IndexFunc(ds, func(d directive) bool { return d.name == name })
 	if i < 0 {
@@ -120,6 +124,7 @@ func find(ds []directive, name string) (directive, bool) {
 	return ds[i], true
 }
 
+// has reports whether there is a directive with a name.
 func has(ds []directive, name string) bool {
 	_, ok := find(ds, name)
 	return ok

@@ -50,6 +50,10 @@ func optionNames() string { return strings.Join(methodOptions, "=, ") + "=" }
 
 // limits reads the options of a method's limits. They may be spread over several
 // directives, but each is given once.
+//
+// An example is //rpcnet:limits timeout=2s maxsize=16MiB depth=100
+// budget=64MiB. A value that is wrong is reported and then used: nothing is
+// generated after an error.
 func (mc *methodCheck) limits(d directive) {
 	m := mc.m
 	for _, opt := range strings.Fields(d.arg) {
@@ -84,6 +88,8 @@ func (mc *methodCheck) limits(d directive) {
 }
 
 // size reads the value of an option that is a number of bytes.
+//
+// It returns 0 after an error.
 func (mc *methodCheck) size(d directive, key, value string) int64 {
 	n, ok := parseSize(value)
 	if !ok {
@@ -117,6 +123,8 @@ func parseSize(s string) (int64, bool) {
 }
 
 // sizeText writes a number of bytes as parseSize reads it.
+//
+// Sizes in messages have the form that a directive takes.
 func sizeText(n int64) string {
 	for _, u := range sizeUnits {
 		if n%u.size == 0 {

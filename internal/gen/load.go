@@ -186,6 +186,9 @@ func (l *loader) parse(r *listed) *pkg {
 }
 
 // Import implements types.Importer for the packages that contracts import.
+//
+// In this order: export data, which is quick; the source, if there is none or
+// it cannot be read.
 func (l *loader) Import(path string) (*types.Package, error) {
 	if path == "unsafe" {
 		return types.Unsafe, nil
@@ -215,6 +218,8 @@ func (l *loader) Import(path string) (*types.Package, error) {
 
 // mappedImporter applies the import map of a package, for what the standard
 // library vendors.
+//
+// In the standard library, golang.org/x/net is vendor/golang.org/x/net.
 type mappedImporter struct {
 	l *loader
 	m map[string]string
@@ -230,6 +235,8 @@ func (i mappedImporter) Import(path string) (*types.Package, error) {
 // check type-checks a package from its source, without function bodies: one
 // that is to be generated, or one that does not compile because it waits for
 // generation itself.
+//
+// Errors are collected and not fatal: the checker decides which of them matter.
 func (l *loader) check(path string) *pkg {
 	r := l.byPath[path]
 	p := l.parse(r)

@@ -84,6 +84,9 @@ func (mc *methodCheck) result(i int) token.Pos { return fieldPos(mc.written.Resu
 
 // fieldPos returns where the type of the i-th field of a list is written. One
 // type may stand for several fields, as in (a, b int).
+//
+// An error about a type is shown at the type, and not at the name of the
+// method.
 func fieldPos(fl *ast.FieldList, i int) token.Pos {
 	if fl == nil {
 		return token.NoPos
@@ -100,13 +103,17 @@ func fieldPos(fl *ast.FieldList, i int) token.Pos {
 
 // request checks the parameters and returns the type of the request, or of one
 // request of a sequence.
+//
+// The parameters are a context and one message, or a sequence of messages.
 func (mc *methodCheck) request() (_ types.Type, ok bool) {
 	sig := mc.fn.Type().(*types.Signature)
 	ps := sig.Params()
 	switch {
+	// Another package could not call the method, and a client has to.
 	case !mc.fn.Exported():
 		mc.bad(mc.id.Pos(), "method must be exported")
 		return nil, false
+	// A list as the last parameter is a field like any other.
 	case sig.Variadic():
 		mc.bad(mc.param(ps.Len()-1), "variadic parameters cannot travel; use a slice field in the request")
 		return nil, false
@@ -132,6 +139,7 @@ func (mc *methodCheck) request() (_ types.Type, ok bool) {
 	case 1:
 		mc.bad(mc.id.Pos(), "no request parameter: use an empty struct, so that fields can be added later")
 		return nil, false
+	// The context, and one request.
 	case 2:
 	default:
 		mc.bad(mc.param(2), "%d request parameters: put them into one struct", ps.Len()-1)
@@ -144,10 +152,13 @@ func (mc *methodCheck) request() (_ types.Type, ok bool) {
 
 // response checks the results and returns the type of the response, or of one
 // response of a sequence.
+//
+// The results are one message and an error, or a sequence alone.
 func (mc *methodCheck) response() (_ types.Type, ok bool) {
 	rs := mc.fn.Type().(*types.Signature).Results()
 	last := rs.Len() - 1
 	switch {
+	// Each case says what to write in place of what is there.
 	case rs.Len() == 0:
 		mc.bad(mc.id.Pos(), "no results; %s", shapes)
 		return nil, false
@@ -195,6 +206,7 @@ func (mc *methodCheck) element(ch *types.Chan) string {
 func (mc *methodCheck) sequence(t types.Type, p token.Pos, what string) (_ types.Type, stream, ok bool) {
 	name, args := iterSeq(t)
 	switch {
+	// It is no sequence.
 	case name == "":
 		return t, false, true
 	// iter.Seq2[T] does not compile, but go/types still gives it a type.
@@ -242,8 +254,10 @@ func (mc *methodCheck) message(what string, t types.Type, written *ast.FieldList
 			return message{}, false
 		case un == nil:
 			return bad(" is an interface that is not marked //rpcnet:union")
+		// Typed errors travel in the status of a call.
 		case un.isError:
 			return bad(" is an error union: return it as the error instead")
+		// An interface can be nil by itself.
 		case pointer:
 			return bad(" points to a union: write %s", mc.str(n))
 		}
@@ -269,6 +283,7 @@ func (mc *methodCheck) message(what string, t types.Type, written *ast.FieldList
 		mc.walker.walk(n, in)
 		return message{n, structMessage, nil}, true
 	}
+	// cbor.Raw is a slice: a message of any type, which a proxy passes on.
 	if special(n) == specialRaw {
 		if !pointer {
 			return bad(": write *%s", mc.str(t))
@@ -300,16 +315,19 @@ func (mc *methodCheck) writtenAt(t types.Type, fl *ast.FieldList) token.Pos {
 	return pos
 }
 
+// isUnsigned reports whether t is an unsigned integer, with or without a name.
 func isUnsigned(t types.Type) bool {
 	b, ok := t.Underlying().(*types.Basic)
 	return ok && b.Info()&types.IsUnsigned != 0
 }
 
+// isContext reports whether t is context.Context.
 func isContext(t types.Type) bool {
 	n, ok := types.Unalias(t).(*types.Named)
 	return ok && n.Obj().Pkg() != nil && n.Obj().Pkg().Path() == "context" && n.Obj().Name() == "Context"
 }
 
+// isError reports whether t is the type error itself.
 func isError(t types.Type) bool { return types.Identical(t, types.Universe.Lookup("error").Type()) }
 
 // iterSeq recognises iter.Seq and iter.Seq2 by identity, so that import names

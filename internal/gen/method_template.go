@@ -7,6 +7,10 @@ import (
 )
 
 // A methodView is what templates see of a method.
+//
+// It has the parts of a method as templates use them: names, types, and whole
+// expressions. Asking for an expression adds the imports that it needs, so that
+// a template asks only for what it writes.
 type methodView struct {
 	*serviceWriter
 	m *method
@@ -51,6 +55,7 @@ func (v *methodView) ResponseType() string { return v.typ(v.m.res.typ) }
 func (v *methodView) RequestElem() string  { return v.elem(v.m.req) }
 func (v *methodView) ResponseElem() string { return v.elem(v.m.res) }
 
+// elem is the type of one message: *M for a struct, U for a union.
 func (v *methodView) elem(m message) string {
 	if m.kind == unionMessage {
 		return v.typ(m.typ)
@@ -63,6 +68,8 @@ func (v *methodView) elem(m message) string {
 func (v *methodView) NewRequest() string  { return v.newMessage(v.m.req) }
 func (v *methodView) NewResponse() string { return v.newMessage(v.m.res) }
 
+// newMessage is the function of package stub that allocates a message and
+// receives into it.
 func (v *methodView) newMessage(m message) string {
 	if m.kind == unionMessage {
 		return fmt.Sprintf("%s.NewUnion[%s]", v.Stub(), v.typ(m.typ))
@@ -77,6 +84,9 @@ func (v *methodView) StreamsResponses() bool { return v.m.resStream }
 
 // Params, ParamTypes and Args are the parameters with their names, without, and
 // the names alone.
+//
+// For a unary method they are "ctx context.Context, req *Req",
+// "context.Context, *Req" and "ctx, req".
 func (v *methodView) Params() string {
 	return fmt.Sprintf("ctx %s.Context, %s %s", v.Context(), v.Arg(), v.paramType())
 }
@@ -95,6 +105,7 @@ func (v *methodView) Arg() string {
 	return "req"
 }
 
+// paramType is the type of the second parameter.
 func (v *methodView) paramType() string {
 	if v.m.reqStream {
 		return v.seq(v.RequestElem())
@@ -103,6 +114,9 @@ func (v *methodView) paramType() string {
 }
 
 // Results are the results of the method.
+//
+// Of a method with one response they are "(*Res, error)", of one with many
+// "iter.Seq2[*Res, error]".
 func (v *methodView) Results() string {
 	if v.m.resStream {
 		return v.seq(v.ResponseElem())

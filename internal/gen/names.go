@@ -28,6 +28,8 @@ func newClaims(s *source) *claims {
 // The position is that of the declaration for which the name is generated. It
 // is reported where it can be mended: at the name that the user chose.
 func (c *claims) claim(name, of string, pos token.Pos) {
+	// The package was read without what is generated, so that what it has
+	// is written by hand.
 	if o := c.pkg.types.Scope().Lookup(name); o != nil {
 		c.errorf(o.Pos(), "%s is the name of what is generated for %s at %s: rename it", name, of, c.short(pos))
 	}
@@ -43,6 +45,9 @@ func (c *claims) claim(name, of string, pos token.Pos) {
 }
 
 // service claims the names of what is generated for a service.
+//
+// Fields and methods of what is generated need no claim: they are in a type of
+// their own.
 func (c *claims) service(s *service) {
 	lower := lowerFirst(s.name)
 	// Exported names of a service, and the variables with its name in small

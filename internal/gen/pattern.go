@@ -21,6 +21,8 @@ type pattern struct {
 }
 
 // patterns returns the patterns for packages of main modules.
+//
+// They are regular expressions over absolute paths with slashes.
 func (o Options) patterns() (out []pattern, err error) {
 	for _, s := range o.Patterns {
 		path, err := o.path(s)
@@ -48,6 +50,9 @@ func (o Options) patterns() (out []pattern, err error) {
 }
 
 // path returns a pattern as an absolute path, or "".
+//
+// It is empty for what is not in a main module, such as std: there are no
+// contracts of this repository in it.
 func (o Options) path(pattern string) (string, error) {
 	base, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -79,6 +84,9 @@ func (o Options) path(pattern string) (string, error) {
 
 // matches reports whether the pattern stands for a folder: not if it is in
 // another module, now or by a go.mod among files.
+//
+// files are those of the revision: a go.mod that was there made the folder
+// another module, as one that is there now does.
 func (p pattern) matches(dir string, files []string) bool {
 	if !p.re.MatchString(filepath.ToSlash(dir)) {
 		return false

@@ -3,6 +3,9 @@ package gen
 import "go/types"
 
 // A recursion finds out which types can contain themselves.
+//
+// An example is type Node struct{ Next *Node }: a value that is its own Next
+// has no end. Most types are not recursive, and their functions do not count.
 type recursion struct {
 	unions *unionSet
 	known  map[string]bool // by type, as text

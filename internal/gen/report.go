@@ -28,10 +28,13 @@ type reporter struct {
 }
 
 // errorf reports an error at a position of the source.
+//
+// The message says what is wrong, and what would be right.
 func (r *reporter) errorf(p token.Pos, format string, a ...any) {
 	r.report(Diag{r.fset.Position(p), fmt.Sprintf(format, a...)})
 }
 
+// report adds d if nothing like it has been reported.
 func (r *reporter) report(d Diag) {
 	if r.quiet > 0 {
 		return
@@ -51,12 +54,14 @@ func (r *reporter) short(p token.Pos) string {
 	return pos.String()
 }
 
+// sortDiags sorts by position, so that a reader goes through a file once.
 func sortDiags(ds []Diag) {
 	slices.SortStableFunc(ds, func(a, b Diag) int {
 		return cmp.Or(comparePositions(a.Pos, b.Pos), cmp.Compare(a.Msg, b.Msg))
 	})
 }
 
+// comparePositions orders positions by file, line and column.
 func comparePositions(a, b token.Position) int {
 	return cmp.Or(cmp.Compare(a.Filename, b.Filename), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 }

@@ -52,6 +52,8 @@ func (v *resumeView) AcceptedVariant() *variantView {
 }
 
 // Keep is what appends a response, the expression kept, to the field.
+//
+// It is the argument of the template "keep".
 func (v *resumeView) Keep(kept string) keepView {
 	return keepView{v.AcceptedField(), kept, v.r.acceptedPtr}
 }
@@ -67,6 +69,10 @@ type keepView struct {
 
 // resumeTemplate writes the functions of a rpcnet.Resume. A response may come as
 // a pointer to the union, which is what a client receives into, or as a variant.
+//
+// Sequence returns the number of a response, From a copy of the request that asks
+// for what comes after a number, and Accepted adds a response to the request that
+// it is given.
 var resumeTemplate = parse(`
 	Sequence: func(res any) uint64 {
 		{{- if .SequenceField}}

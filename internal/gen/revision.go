@@ -43,6 +43,8 @@ func descriptors(src []byte) (services, error) {
 
 // unread returns the services of the generated files of a folder that have a
 // definition which was not read, since it is for other platforms.
+//
+// Without them a run on Linux would find a service for Windows gone.
 func unread(dir string, read []File) (services, error) {
 	names, err := generatedFiles(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -72,12 +74,16 @@ func unread(dir string, read []File) (services, error) {
 
 // atRevision returns the services that the generated files of a folder had at
 // a revision, and their files.
+//
+// The generated files are what is compared, and not the definitions: nothing of
+// an old revision has to compile.
 func atRevision(dir, rev string) (services, map[string]string, error) {
 	files, err := filesAt(dir, rev, false)
 	if err != nil {
 		return nil, nil, err
 	}
 	all, names := services{}, map[string]string{}
+	// Other files of the folder are listed too.
 	for _, name := range files {
 		if !isGen(name) {
 			continue
@@ -103,6 +109,8 @@ func atRevision(dir, rev string) (services, map[string]string, error) {
 
 // foldersAt returns the folders that the patterns match and that had generated
 // files at a revision.
+//
+// They may be gone by now, with everything in them.
 func foldersAt(o Options, rev string) (map[string]bool, error) {
 	patterns, err := o.patterns()
 	if err != nil {
@@ -172,6 +180,8 @@ func git(dir string, args ...string) ([]byte, error) {
 	out, err := cmd.Output()
 	if err != nil {
 		var exit *exec.ExitError
+		// git says what is wrong, such as a revision that does not
+		// exist.
 		if errors.As(err, &exit) {
 			return nil, fmt.Errorf("git %s: %s", args[0], strings.TrimSpace(stderr.String()))
 		}

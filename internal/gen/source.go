@@ -47,6 +47,9 @@ type declaredType struct {
 
 // declaredTypes yields the type declarations of a file. The comment in front of
 // a group, type ( ... ), belongs to none of the types in it.
+//
+// It is the one walk over declarations: that of the package itself and that of
+// packages whose unions it uses.
 func declaredTypes(f *ast.File) iter.Seq[declaredType] {
 	return func(yield func(declaredType) bool) {
 		for _, d := range f.Decls {
@@ -131,6 +134,9 @@ func (s *source) read(f *ast.File) {
 }
 
 // attachment says what a directive is attached to.
+//
+// A name can be that of a method, a service or a type: for it the answer is a
+// type.
 func attachment(name string) string {
 	if slices.Contains(methodDirectives, name) && name != "name" {
 		return "a method of a service"
@@ -138,12 +144,16 @@ func attachment(name string) string {
 	return "a type"
 }
 
+// isService reports whether d is marked as a service. Then //rpcnet:errors
+// names its error union, and does not make it one.
 func (d *decl) isService() bool { return has(d.ds, "service") }
 
 // isUnion reports whether d is marked as a union or an error union.
 func (d *decl) isUnion() bool { return !d.isService() && (has(d.ds, "union") || has(d.ds, "errors")) }
 
 // decl returns the declaration of a type of the package, or nil.
+//
+// There are few in a package: a search is quick enough.
 func (s *source) decl(obj *types.TypeName) *decl {
 	i := slices.IndexFunc(s.decls, func(d *decl) bool { return d.obj == obj })
 	if i < 0 {
@@ -166,6 +176,9 @@ func (s *source) fieldDoc(at token.Pos) string {
 			}
 			for _, f := range st.Fields.List {
 				text := cmp.Or(docText(f.Doc.Text()), docText(f.Comment.Text()))
+				// Several fields may share a comment. An
+				// embedded field has no name here, and is
+				// described by its type.
 				for _, n := range f.Names {
 					s.comments[n.Pos()] = text
 				}

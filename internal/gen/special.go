@@ -49,6 +49,9 @@ func special(t types.Type) specialKind {
 
 // embeddedForm returns the type that gives struct n its wire form, if n embeds
 // it: the methods of a time.Time, say, are also those of a struct around it.
+//
+// An example is a struct with an embedded time.Time and a field Zone: its
+// MarshalText is that of the time, without the zone.
 func embeddedForm(n *types.Named) string {
 	st, ok := n.Underlying().(*types.Struct)
 	if !ok {
@@ -72,6 +75,8 @@ func typeName(n *types.Named) string {
 	return n.Obj().Pkg().Path() + "." + n.Obj().Name()
 }
 
+// isDuration reports whether t is time.Duration: an integer in CBOR, and text
+// in JSON.
 func isDuration(t types.Type) bool {
 	n, ok := types.Unalias(t).(*types.Named)
 	return ok && typeName(n) == "time.Duration"
@@ -137,6 +142,9 @@ func isByte(t types.Type) bool {
 }
 
 // isNumber reports whether t can be an element of a typed array of RFC 8746.
+//
+// Of the kinds of integers, int and uint have no fixed size, and uint8 is a
+// byte.
 func isNumber(t types.Type) bool {
 	b, ok := t.Underlying().(*types.Basic)
 	if !ok || special(t) != "" {

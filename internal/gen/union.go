@@ -51,6 +51,8 @@ func (us *unionSet) add(d *decl) {
 }
 
 // marksFit checks the directives of a union.
+//
+// It reports at most one thing that makes the union unusable.
 func (us *unionSet) marksFit(d *decl, mark string) bool {
 	name := d.obj.Name()
 	m, _ := find(d.ds, mark)
@@ -79,11 +81,14 @@ func (us *unionSet) isSealedInterface(d *decl, mark string) bool {
 	name, pos := d.obj.Name(), d.spec.Name.Pos()
 	it, ok := d.obj.Type().Underlying().(*types.Interface)
 	switch {
+	// Only an interface has variants.
 	case !ok:
 		us.errorf(pos, "//rpcnet:%s %s: want an interface, got %s", mark, name, kindOf(d.obj.Type()))
 	// A codec is generated for a type and not for a family of them.
 	case d.spec.TypeParams != nil:
 		us.errorf(pos, "//rpcnet:%s %s: a union cannot have type parameters", mark, name)
+	// An alias has the methods of what it stands for, and would be marked
+	// twice.
 	case d.obj.IsAlias():
 		us.errorf(pos, "//rpcnet:%s %s: it is an alias: mark the type itself", mark, name)
 	// The marker method is what makes the list of variants complete.
@@ -93,6 +98,7 @@ func (us *unionSet) isSealedInterface(d *decl, mark string) bool {
 	// its name.
 	case isLocalName(name):
 		us.errorf(pos, "//rpcnet:%s %s: it has the name of a variable in generated code: rename it", mark, name)
+	// Handlers return it as an error, and callers find it with errors.As.
 	case mark == "errors" && !types.Implements(it, errorInterface):
 		us.errorf(pos, "//rpcnet:errors %s: must embed error", name)
 	default:
@@ -103,6 +109,7 @@ func (us *unionSet) isSealedInterface(d *decl, mark string) bool {
 
 var errorInterface = types.Universe.Lookup("error").Type().Underlying().(*types.Interface)
 
+// sealed reports whether an interface has an unexported method.
 func sealed(it *types.Interface) bool {
 	for i := range it.NumMethods() {
 		if !it.Method(i).Exported() {
@@ -138,6 +145,8 @@ func (us *unionSet) hasMarkersOnly(d *decl, mark string) bool {
 
 // checkVariants reports a union without variants, two with one name on the wire,
 // and one that is not compiled on every platform that the union is.
+//
+// The union is used all the same: its variants are known.
 func (us *unionSet) checkVariants(u *union, mark string) {
 	name := u.obj.Name()
 	if len(u.variants) == 0 {
@@ -264,6 +273,7 @@ func (us *unionSet) foreign(obj *types.TypeName) *union {
 
 // errorUnion resolves //rpcnet:errors TYPE on a service.
 func (us *unionSet) errorUnion(d directive) *union {
+	// On a service the directive names a type, on a type it names nothing.
 	if d.arg == "" {
 		us.errorf(d.pos, "//rpcnet:errors on a service needs the name of an error union")
 		return nil
@@ -279,6 +289,7 @@ func (us *unionSet) errorUnion(d directive) *union {
 		us.errorf(d.pos, "//rpcnet:errors %s: no such type in package %s%s", d.arg, us.pkg.name, didYouMean(d.arg, names))
 		return nil
 	}
+	// What is wrong with it has been reported.
 	if us.broken[tn] {
 		return nil
 	}

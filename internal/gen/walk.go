@@ -6,6 +6,8 @@ import (
 )
 
 // A site says where a type is used, for error messages.
+//
+// The path is built while types are walked, and used for errors only.
 type site struct {
 	pos  token.Pos
 	path string
@@ -134,6 +136,8 @@ func (w *walker) named(n *types.Named, s site) {
 }
 
 // canUse reports a named type that generated code of this package cannot name.
+//
+// What is generated is part of this package, and obeys the rules of Go.
 func (w *walker) canUse(n *types.Named, s site) bool {
 	p := n.Obj().Pkg()
 	local := p == nil || p == w.pkg.types

@@ -61,6 +61,8 @@ func exists(name string) bool {
 }
 
 // A Change is what is, or was, to be done to a file.
+//
+// One of Check is a problem, one of Write is news.
 type Change struct {
 	Name string
 	What string // "wrote", "removed"; of Check: "missing", "stale", "orphan"
@@ -128,11 +130,15 @@ func replace(name string, src []byte) (err error) {
 }
 
 // Check compares the files on disk with res and changes nothing.
+//
+// It is for CI: a file that is missing, that differs, or that has lost its
+// definition is a mistake there.
 func Check(res *Result) ([]Change, error) {
 	var wrong []Change
 	for _, f := range res.Files {
 		old, err := os.ReadFile(f.Name)
 		switch {
+		// A file that cannot be read is no reason to call it missing.
 		case errors.Is(err, fs.ErrNotExist):
 			wrong = append(wrong, Change{Name: f.Name, What: "missing"})
 		case err != nil:
@@ -148,6 +154,8 @@ func Check(res *Result) ([]Change, error) {
 }
 
 // Message says what is wrong and what to do.
+//
+// It is for people. The name and the line stand in front of it.
 func (c Change) Message() string {
 	if c.What == "orphan" {
 		return "orphan: there is no " + filepath.Base(defName(c.Name)) + " with a service or a union; run go generate, or delete it"
