@@ -6,8 +6,9 @@ import (
 )
 
 // Large messages come in buffers of sizes that are powers of two, which are
-// used again. Whoever holds one may keep it instead; nobody may use it after
-// putBig.
+// used again. Each buffer has one owner: who got it from getBig. The owner may keep
+// it for ever, or give it back with putBig and not use it after that. All sessions
+// share the pools, so a burst on one leaves memory to others.
 
 const (
 	minBigBits = 15 // 32 KiB
@@ -22,8 +23,8 @@ func bigClass(n int) int { return max(bits.Len(uint(n-1)), minBigBits) }
 // bigCap is the capacity of a buffer for n bytes.
 func bigCap(n int) int { return 1 << bigClass(n) }
 
-// getBig returns a buffer of length n and capacity bigCap(n), with whatever
-// bytes it had.
+// getBig returns a buffer of length n and capacity bigCap(n). Its bytes are those of
+// the last use: the caller overwrites all of them. Safe for concurrent use.
 func getBig(n int) []byte {
 	class := bigClass(n)
 	if class > maxBigBits {
@@ -35,7 +36,8 @@ func getBig(n int) []byte {
 	return make([]byte, n, 1<<class)
 }
 
-// putBig gives a buffer back. Only buffers of getBig's sizes are kept.
+// putBig gives a buffer back. Only buffers of getBig's sizes are kept; others, nil
+// among them, are left to the garbage collector. Safe for concurrent use.
 func putBig(b []byte) {
 	class := bits.Len(uint(cap(b))) - 1
 	if class < minBigBits || class > maxBigBits || cap(b) != 1<<class {

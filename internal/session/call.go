@@ -18,21 +18,32 @@ import (
 
 // A Request is what an OPEN frame says of a call, without its messages.
 type Request struct {
-	Procedure  string
-	Encoding   byte
-	Attempt    uint8
-	Priority   int8
-	Timeout    uint64    // caller: microseconds left; 0: none
-	Deadline   time.Time // when the caller stops waiting; zero: never
-	Metadata   []byte    // encoded
-	MaxReceive int       // most bytes of one message from the peer; 0: 1 GiB
-	LimitSetBy string    // the option or the directive that sets MaxReceive, for errors
+	Procedure string
+	Encoding  byte
+	Attempt   uint8
+	Priority  int8
+	// Timeout is what the caller tells the server of its deadline. Units:
+	// microseconds; 0: there is none. A server has Deadline alone.
+	Timeout uint64
+	// Deadline is when the caller stops waiting, by the clock of this side. Zero:
+	// never.
+	Deadline time.Time
+	// Metadata is encoded, as [wire.AppendMetadata] does.
+	Metadata []byte
+	// MaxReceive is the size limit of each message from the peer. Units: bytes.
+	// Default: 1 GiB.
+	MaxReceive int
+	// LimitSetBy names the option or the directive that sets MaxReceive, for errors.
+	LimitSetBy string
 }
 
 // Call makes a unary call and waits for its end: the stream it returns has all
 // that came, waits for nothing, and must be released. done interrupts. With
 // prompt the call reacts to done at once; without, a call that is alone on its
 // session may take a tick of 10 ms to notice, and is faster.
+//
+// Errors: *[Error], with Unprocessed set if no handler has seen the call, or one
+// that [IsInterrupted] knows. Call keeps nothing of r and msg.
 func (s *Session) Call(r *Request, msg []byte, done <-chan struct{}, prompt bool) (*Stream, error) {
 	st := s.streams.get()
 	st.pooled = true
@@ -43,14 +54,17 @@ func (s *Session) Call(r *Request, msg []byte, done <-chan struct{}, prompt bool
 	}
 	st.wait.endOnly = true // nothing comes before the OPEN: no lock
 	mode := flushNow
-	if n > 1 {
-		mode = flushYield // others are about to send too
+	if n > 1 { // others are about to send too: one write for all
+		mode = flushYield
 	}
-	alone := n == 1 && !prompt && len(msg) < bulk // a large request needs credit: the reader goroutine must read
+	// A call that is alone reads its own response. It must not if it has to notice
+	// done at once, or if its request is large: that may wait for credit, which only
+	// a reader brings.
+	alone := n == 1 && !prompt && len(msg) < bulk
 	if !alone {
 		s.reading.want()
 	}
-	if err = st.sendRequest(msg, done, mode); err == nil || err == io.EOF {
+	if err = st.sendRequest(msg, done, mode); err == nil || err == io.EOF { // EOF: STATUS has come already
 		if alone {
 			s.readAlone(st)
 		}
@@ -67,7 +81,9 @@ func (s *Session) Call(r *Request, msg []byte, done <-chan struct{}, prompt bool
 }
 
 // NewStream makes a stream for a call of any shape. Nothing is sent before the
-// first Send, CloseSend or Open. It must be ended with Release or Abandon.
+// first Send, CloseSend or Open. It must be ended with Release or Abandon. It waits
+// while the peer allows no more streams; done interrupts. Errors: as those of
+// [Session.Call].
 func (s *Session) NewStream(r *Request, done <-chan struct{}) (*Stream, error) {
 	st := newStream()
 	if _, err := s.admit(st, r, done); err != nil {
@@ -78,7 +94,8 @@ func (s *Session) NewStream(r *Request, done <-chan struct{}) (*Stream, error) {
 }
 
 // admit gives st an id, waiting for one if the peer's limit of streams is
-// reached. It returns the number of calls in flight with this one.
+// reached, and makes it known to the reader. It returns the number of calls in
+// flight with this one.
 func (s *Session) admit(st *Stream, r *Request, done <-chan struct{}) (int64, error) {
 	id, err := s.ids.take(done)
 	if err != nil {
@@ -96,14 +113,18 @@ func (s *Session) admit(st *Stream, r *Request, done <-chan struct{}) (int64, er
 		return 0, errDraining
 	}
 	cell.Store(st)
-	if s.Err() != nil { // after Store: cut looks at all cells after Err tells
+	// After Store: cut looks at all cells after Err tells. So either cut has seen
+	// the stream, or this has seen the end.
+	if s.Err() != nil {
 		st.sessionFailed(s)
 	}
 	return n, nil
 }
 
 // sendRequest sends the request of a unary call: OPEN with the message and the
-// end of sending, or with its first part.
+// end of sending, or OPEN with its first part and DATA with the others. It is the
+// only one that sends on the stream, so no lock is needed to see that OPEN comes
+// first.
 func (st *Stream) sendRequest(msg []byte, done <-chan struct{}, mode flushMode) error {
 	out := &st.s.out
 	n := min(len(msg), part)
@@ -119,7 +140,8 @@ func (st *Stream) sendRequest(msg []byte, done <-chan struct{}, mode flushMode) 
 }
 
 // openLocked appends the OPEN frame with the first message or its first part.
-// sender.mu is held.
+// sender.mu is held: procedure numbers must be sent in the order in which they are
+// given. The caller of openLocked takes the writing role.
 func (st *Stream) openLocked(msg []byte, hasMessage bool, flags uint64) {
 	out := &st.s.out
 	number, known := out.numbers.of(st.Procedure)
@@ -139,7 +161,9 @@ func (st *Stream) openLocked(msg []byte, hasMessage bool, flags uint64) {
 	st.out.opened.Store(true)
 }
 
-// onOpen starts a stream on a server.
+// onOpen starts a stream on a server. What breaks the protocol ends the session; a
+// call that the server cannot take ends with a STATUS that says that no handler has
+// seen it, so that its caller may make it elsewhere.
 func (s *Session) onOpen(h wire.Header, p []byte) error {
 	if !s.server {
 		return errors.New("OPEN from a server")
@@ -159,12 +183,13 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 	if err != nil {
 		return s.refuseName(err)
 	}
-	if o.HasMessage {
+	if o.HasMessage { // its credit comes back also if the call is refused
 		s.spent(int64(len(o.Message) + wire.FrameCost))
 	}
 	if h.Has(wire.FlagMore) && (h.Has(wire.FlagEnd) || !o.HasMessage) {
 		return errors.New("OPEN with contradicting flags")
 	}
+	// Counted from here on, so that a drain that begins meanwhile waits for it.
 	if _, ok := s.life.begin(); !ok {
 		s.answer(h.ID(), statusOf(errServerDraining))
 		return nil
@@ -181,6 +206,8 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 }
 
 // accept makes the stream of an OPEN, or returns why the server does not take it.
+// The stream is not in its cell yet, so only the reader knows it; it is locked all
+// the same, because a timer of its last call can still know a pooled one.
 func (s *Session) accept(h wire.Header, cell *cell, name string, o *wire.Open) (*Stream, *Error) {
 	if e := s.admitOpen(len(o.Metadata)); e != nil {
 		return nil, e
@@ -197,7 +224,7 @@ func (s *Session) accept(h wire.Header, cell *cell, name string, o *wire.Open) (
 	if len(o.Metadata) > 0 {
 		st.Metadata = append([]byte(nil), o.Metadata...)
 	}
-	if o.Deadline != 0 {
+	if o.Deadline != 0 { // counts from the read that brought the frame, by one clock reading for all frames
 		st.Deadline = s.in.now.Add(time.Duration(min(o.Deadline, math.MaxInt64/1000)) * time.Microsecond)
 	}
 	st.inline = info.Inline && end // else the handler waits for what only the reader brings
@@ -207,7 +234,7 @@ func (s *Session) accept(h wire.Header, cell *cell, name string, o *wire.Open) (
 		e = s.firstMessage(st, o.Message, more)
 	}
 	if e != nil {
-		st.owner = nil
+		st.owner = nil // it is not used again: it is rare, and may have a large queue
 	}
 	st.mu.Unlock()
 	if e != nil {
@@ -236,47 +263,16 @@ func (s *Session) admitOpen(metadata int) *Error {
 	return nil
 }
 
-// firstMessage takes the message in an OPEN frame. st is locked.
-func (s *Session) firstMessage(st *Stream, p []byte, more bool) *Error {
-	n := len(p)
-	cost := int64(n + wire.FrameCost)
-	st.in.window.spend(cost) // the next frame is measured by it: a new window has room for one
-	large := more || n >= bulk
-	held := int64(n) + perMessage
-	if large {
-		held = st.in.part.charge(n, more)
-	}
-	if e := s.admitBytes(st, n, held, large); e != nil {
-		c := *e
-		c.Unprocessed = n <= st.MaxReceive // another server may have room, and none takes more
-		return &c
-	}
-	switch {
-	case !large:
-		s.mem.unread.Add(st.in.queue.push(p))
-	case more:
-		s.mem.parting.Add(held)
-		copy(st.in.part.extend(n, held, true), p)
-		st.in.part.cost = cost
-	default:
-		b := growPart(nil, n, false)
-		copy(b, p)
-		st.in.queue.pushBig(bigMessage{b, cost, held})
-		s.mem.unread.Add(held)
-	}
-	return nil
-}
-
-// start runs the handler of a stream: on the reader if it is inline, else on a
-// goroutine of the pool.
+// start makes a stream known and runs its handler: on the reader if it is inline,
+// else on a goroutine of the pool.
 func (s *Session) start(st *Stream) {
 	s.mem.running.Add(1)
 	st.cell.Store(st)
-	if s.Err() != nil { // after Store: cut looks at all cells after Err tells
+	if s.Err() != nil { // after Store, as in admit
 		st.sessionFailed(s)
 	}
 	if st.inline {
-		if !s.in.cork.in {
+		if !s.in.cork.in { // the answers to all OPENs of this read share one write
 			s.in.cork.put()
 		}
 		st.serve()
@@ -290,7 +286,8 @@ func (st *Stream) serve() { st.s.cfg.Handler.Serve(st) }
 
 // Finish ends a served stream: with a last message if there is one, and the
 // status, empty for success. It waits for credit for the message, until the
-// deadline. The stream must not be used after it.
+// deadline of the call, and keeps nothing of msg and status. It must be called
+// once. The stream must not be used after it.
 func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte) {
 	if st.inline && hasMessage {
 		if len(msg) <= part && st.finish(msg, true, status, false) {
@@ -308,6 +305,8 @@ func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte) {
 		}
 		msg = msg[part:]
 	}
+	// Most often there is credit, and finish takes it in one critical section with
+	// the end of the stream. If not, it is waited for here, without Stream.mu.
 	reserved := !hasMessage
 	for !st.finish(msg, hasMessage, status, reserved) {
 		st.finishInTime()
@@ -332,14 +331,15 @@ func (st *Stream) sendPart(p []byte) error {
 }
 
 // finish is Finish if there is credit for the message or it is reserved; if
-// not, it does nothing and returns false.
+// not, it does nothing and returns false. Stream.mu and sender.mu are held together,
+// so that the stream ends for the reader and for the peer at the same moment.
 func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bool) bool {
 	s := st.s
 	if st.expiry != nil {
 		st.expiry.Stop()
 	}
 	st.mu.Lock()
-	if st.end.done {
+	if st.end.done { // the caller has gone, or the server has cut the call
 		st.finishCutLocked()
 		return true
 	}
@@ -381,7 +381,8 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 }
 
 // toPool ends the use of what Recv returned last, and gives a pooled stream
-// back. finish has disowned it.
+// back. finish has disowned it, so that a reader or a timer that still knows it
+// leaves it alone.
 func (st *Stream) toPool() {
 	st.recv.dropLast()
 	if st.pooled {
@@ -391,7 +392,7 @@ func (st *Stream) toPool() {
 
 // onStatus takes the end of a call, and wakes its caller. The id is free from now
 // on if the caller has given the call up or the stream is not pooled; else Release
-// frees it.
+// frees it, since the caller reads status and response in the stream until then.
 func (s *Session) onStatus(h wire.Header, p []byte) error {
 	if s.server {
 		return errors.New("STATUS from a caller")
@@ -405,7 +406,7 @@ func (s *Session) onStatus(h wire.Header, p []byte) error {
 		return fmt.Errorf("STATUS for stream %d, which is not open", h.ID())
 	}
 	s.life.over()
-	if !st.out.done.Load() {
+	if !st.out.done.Load() { // the server has ended first: sending ends, and the status says why
 		s.out.stop(&st.out, io.EOF)
 	}
 	if st.in.part.coming {
@@ -423,7 +424,7 @@ func (s *Session) onStatus(h wire.Header, p []byte) error {
 	if !pooled || ended {
 		cell.Store(nil)
 	}
-	if st.wait.waiting && st.wait.endOnly {
+	if st.wait.waiting && st.wait.endOnly { // its next call is worth waiting for: see cork
 		st.wait.counted = true
 		s.woken.n.Add(1)
 	}
@@ -438,7 +439,8 @@ func (s *Session) onStatus(h wire.Header, p []byte) error {
 	return nil
 }
 
-// waitEnd waits for the end of the call, and takes what came.
+// waitEnd waits for the end of a unary call, and takes what came. A call that read for
+// itself has its end already.
 func (st *Stream) waitEnd(done <-chan struct{}) error {
 	for {
 		st.mu.Lock()
@@ -463,7 +465,7 @@ func (st *Stream) waitEnd(done <-chan struct{}) error {
 	}
 }
 
-// over reports whether a call has ended.
+// over reports whether a call has ended: by STATUS, or because this side gave up.
 func (st *Stream) over() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -8,17 +8,19 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
-// A Conn is an ordered, encrypted stream of bytes between two endpoints. Reads
-// and writes may run at the same time, neither with itself.
+// A Conn is an ordered, encrypted stream of bytes between two endpoints.
+// Concurrency: one Read and one Write may run at the same time; Close and
+// SetReadDeadline may run at any time.
 type Conn interface {
 	io.ReadWriteCloser
 	// SetReadDeadline with a time in the past makes a blocked Read return an
-	// error whose Timeout method says true; Read works again after
+	// error that is [os.ErrDeadlineExceeded]. Read works again after
 	// SetReadDeadline with the zero time, and has lost nothing.
 	SetReadDeadline(time.Time) error
 }
 
-// A foresighted Conn says, from within Read, when the next read may wait.
+// A foresighted Conn says, from within Read, when the next read may wait. The reader
+// then writes what it has held back: see [cork].
 type foresighted interface{ BeforeRead(func()) }
 
 // A someWriter is a Conn that can write without waiting.
@@ -30,7 +32,8 @@ type someWriter interface {
 	Flush() error
 }
 
-// A measuredConn is a Conn that counts the bytes that move on it.
+// A measuredConn is a Conn that counts the bytes that move on it, so that a slow
+// link can be distinguished from a dead one.
 type measuredConn interface {
 	// Received returns how many bytes have come.
 	Received() uint64
@@ -41,27 +44,50 @@ type measuredConn interface {
 
 // A Config configures a session. It must not be changed while in use.
 type Config struct {
-	MaxStreams       int             // served at a time; 0: 10 000
-	StreamWindow     int             // bytes taken on a new stream; 0: 256 KiB
-	MaxStreamWindow  int             // to which a window grows with use; 0: 1 MiB
-	SessionWindow    int             // bytes in flight on the session; 0: 4 MiB
-	SessionBuffer    int             // most by which the windows of all streams grow together, and most of unfinished messages; 0: 64 MiB
-	KeepaliveIdle    time.Duration   // PING after so long without a frame; 0: 3 s; negative: never
-	KeepaliveTimeout time.Duration   // dead after so long without a frame; 0: 10 s
-	WriteTimeout     time.Duration   // a peer that takes nothing of what waits for so long is gone; 0: 10 s
-	Encodings        uint64          // bit set announced to the peer
-	Account          *budget.Account // of [Charge], which the session owns; nil: none
-	Handler          Handler         // nil on the caller's side
-	Pool             *Pool           // runs handlers; required with Handler
-	Ended            func(*Session)  // nil, or runs once when the session has ended; must not block
-	// Identity is what the peer is told: of a server who it is, of a caller which
+	// MaxStreams is how many streams a server serves at a time. Default: 10 000.
+	MaxStreams int
+	// StreamWindow is how many bytes may wait on a new stream. Default: 256 KiB.
+	StreamWindow int
+	// MaxStreamWindow is how large a window grows with use. Default: 1 MiB.
+	MaxStreamWindow int
+	// SessionWindow is how many bytes the peer may have in flight. Default: 4 MiB.
+	SessionWindow int
+	// SessionBuffer is how many bytes the windows of all streams may grow together,
+	// and how many bytes of unfinished messages may wait. Default: 64 MiB.
+	SessionBuffer int
+
+	// KeepaliveIdle is how long nothing must have come before a PING is sent.
+	// Default: 3 s. A negative value turns keepalive off.
+	KeepaliveIdle time.Duration
+	// KeepaliveTimeout is how long nothing must have come before the peer is given
+	// up. Default: 10 s.
+	KeepaliveTimeout time.Duration
+	// WriteTimeout is how long a write may make no progress before the peer is
+	// given up. Default: 10 s.
+	WriteTimeout time.Duration
+
+	// Encodings is the bit set of encodings that is announced to the peer.
+	Encodings uint64
+	// Account is what [Charge] returned for the peer. The session owns it. nil:
+	// the memory of the peer is not counted.
+	Account *budget.Account
+	// Handler serves the streams of a server. nil makes a caller's session.
+	Handler Handler
+	// Pool runs handlers. It is required with Handler.
+	Pool *Pool
+	// Ended, if not nil, runs once when the session has ended. It must not block.
+	Ended func(*Session)
+
+	// Identity is what the peer learns: of a server who it is, of a caller which
 	// server it wants.
 	Identity wire.Identity
-	// CheckPeer judges what the peer has said of its identity. Its error refuses the
-	// session. nil: nothing is refused.
+	// CheckPeer, if not nil, judges what the peer has said of its identity. Its
+	// error refuses the session, and its text is sent to the peer.
 	CheckPeer func(wire.Identity) error
 }
 
+// withDefaults returns c with defaults for zero fields, and with sizes within the
+// limits of the protocol.
 func (c Config) withDefaults() Config {
 	def := func(v *int, d int) {
 		if *v <= 0 {
@@ -110,11 +136,16 @@ type Handler interface {
 // A ProcedureInfo is what the reader must know of a procedure before its handler
 // runs.
 type ProcedureInfo struct {
-	MaxReceive int    // most bytes of one request
-	LimitSetBy string // the option or the directive that sets MaxReceive, for errors
-	Entry      any    // the handler's own, which the Stream keeps
-	Inline     bool   // the handler never blocks and runs on the reader
-	// Private says that nothing uses the Stream after Finish, so that it may be
-	// used again, if the whole of the request came with OPEN.
+	// MaxReceive is the size limit of a request. Units: bytes. 0 means 1 GiB.
+	MaxReceive int
+	// LimitSetBy names the option or the directive that sets MaxReceive, for errors.
+	LimitSetBy string
+	// Entry is the handler's own. The Stream keeps it.
+	Entry any
+	// Inline says that the handler never blocks. It runs on the reader if the whole
+	// of the request came with OPEN, and saves waking a goroutine.
+	Inline bool
+	// Private says that nothing uses the Stream after Finish. It is used again for
+	// another call if the whole of the request came with OPEN.
 	Private bool
 }

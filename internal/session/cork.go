@@ -29,15 +29,19 @@ const (
 //
 // It belongs to the holder of the reading role.
 type cork struct {
-	in  bool // the reader has the writing role
-	out *sender
+	// in: the reader has the writing role, and must pull the cork before it waits.
+	in bool
+	// always: the end of each record pulls the cork. It is set on a server, and if the
+	// connection does not say when a read may wait.
+	always bool
 
-	life   *lifetime
-	woken  *wakeups
-	always bool // the end of each record pulls the cork: see enough
+	out   *sender
+	life  *lifetime
+	woken *wakeups
 }
 
-// put takes the writing role for the reader if it is free.
+// put takes the writing role for the reader if it is free. If not, the goroutine that
+// has it writes what the frames cause.
 func (c *cork) put() { c.in = c.out.tryLead() }
 
 // enough reports whether the buffer holds as many calls as are worth a write
@@ -65,7 +69,8 @@ func (c *cork) pull() {
 	c.out.flush(mode)
 }
 
-// wakeups counts callers and handlers that were woken and do not run yet.
+// wakeups counts callers and handlers that were woken and do not run yet. It is a
+// hint: nothing goes wrong if it is not exact.
 type wakeups struct{ n atomic.Int64 }
 
 // letRun lets them run, so that their next calls and their answers are in the

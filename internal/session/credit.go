@@ -22,21 +22,37 @@ var errCredit = fmt.Errorf("more credit than %d bytes", int64(maxCredit))
 
 // A sending is the send side of one stream. It is part of the [Stream].
 type sending struct {
-	// Of the goroutine that sends.
-	lastLead int64 // when a message last found nobody writing
-	joined   bool  // a message since then found another that writes
+	// These two belong to the goroutine that sends.
 
-	turned atomic.Bool // a message has been received since flushMode last looked
-	done   atomic.Bool // nothing more is to be sent
-	opened atomic.Bool // OPEN is in the write buffer or further; set under sender.mu
+	// lastLead is when a message last found no goroutine writing, in nanotime.
+	lastLead int64
+	// joined: a message since then found one that writes.
+	joined bool
 
-	// Guarded by sender.mu.
-	credit int64         // bytes that the peer takes on the stream
-	err    error         // why nothing more can be sent; io.EOF: the peer has ended the stream
-	wake   chan struct{} // has a token when a wait may be over; made at the first wait
-	want   int64         // while waits: the cost that is waited for
-	room   int           // while waits: how small the write buffer must be
-	waits  bool          // it is in sender.waiters
+	// Any goroutine reads these three.
+
+	// turned: a message has been received since flushMode last looked.
+	turned atomic.Bool
+	// done: nothing more is to be sent.
+	done atomic.Bool
+	// opened: OPEN is in the write buffer or further. It is set under sender.mu.
+	opened atomic.Bool
+
+	// sender.mu guards the rest.
+
+	// credit is how many bytes the peer takes on the stream.
+	credit int64
+	// err is why nothing more can be sent; io.EOF: the peer has ended the stream.
+	err error
+	// wake has a token when a wait is over, or seems to be. It is made at the first
+	// wait, since most streams never wait.
+	wake chan struct{}
+	// want is the cost that is waited for, and room how small the write buffer must be,
+	// while waits is set.
+	want int64
+	room int
+	// waits: it is in sender.waiters.
+	waits bool
 }
 
 // reset prepares p for a call. No other goroutine uses it.
@@ -71,8 +87,8 @@ func (o *sender) lostLocked(p *sending) error {
 	return unprocessed(lost(o.err))
 }
 
-// reserve waits until a frame with n message bytes may be appended for p, and
-// takes the credit. It returns with mu held if err is nil, so that the frame is
+// reserve waits until there is credit and room for a frame with n message bytes of p,
+// and takes the credit. It returns with mu held if err is nil, so that the frame is
 // appended in the order in which credit was taken. If done is closed first it
 // fails with errInterrupted.
 //
@@ -109,7 +125,8 @@ func (o *sender) reserve(p *sending, n int, done <-chan struct{}) error {
 	}
 }
 
-// takeLocked takes the credit for a frame of a cost, or reports false.
+// takeLocked takes the credit for a frame of a cost from the stream and from the
+// session, or reports false and takes nothing.
 func (o *sender) takeLocked(p *sending, cost int64) bool {
 	if p.credit < cost || o.credit < cost {
 		return false
@@ -126,8 +143,9 @@ func (o *sender) takeForLastLocked(p *sending, n int) bool {
 	return o.err != nil || len(o.buf) <= roomSmall && o.takeLocked(p, int64(n+wire.FrameCost))
 }
 
-// waitLocked waits until p may be able to go on. If done is closed first it
-// returns errInterrupted. mu is held before, not after.
+// waitLocked waits until p has reason to look again. If done is closed first it
+// returns errInterrupted. turn says that p need not wait for those before it. mu is
+// held before, not after.
 func (o *sender) waitLocked(p *sending, cost int64, room int, turn bool, done <-chan struct{}) error {
 	p.want, p.room = cost, room
 	if p.wake == nil {
@@ -182,7 +200,8 @@ func (p *sending) signal() {
 	}
 }
 
-// leaveLocked takes p out of the line of waiters and reports whether it was there.
+// leaveLocked takes p out of the line of waiters and reports whether it was there. If
+// not, it has been woken, and what it was woken for is another's: see wakeLocked.
 func (o *sender) leaveLocked(p *sending) bool {
 	if !p.waits {
 		return false
@@ -192,7 +211,9 @@ func (o *sender) leaveLocked(p *sending) bool {
 	return true
 }
 
-// addCredit lets a stream send n bytes more, or the session if p is nil.
+// addCredit lets a stream send n bytes more, or the session if p is nil. It fails if
+// the peer has given more than maxCredit: a sum that overflows would be a way to
+// make the session stop.
 func (o *sender) addCredit(p *sending, n int64) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -207,7 +228,7 @@ func (o *sender) addCredit(p *sending, n int64) error {
 	return nil
 }
 
-// stop makes every later send on p fail with err.
+// stop makes every later send on p fail with err, and the one that waits.
 func (o *sender) stop(p *sending, err error) {
 	o.mu.Lock()
 	o.stopLocked(p, err)

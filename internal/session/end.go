@@ -11,7 +11,8 @@ import (
 // what is left of it after its end.
 
 // Status returns the outcome of a call whose Recv has returned io.EOF, or that
-// Call has returned. It keeps nothing of the stream.
+// Call has returned: no lock is needed, since nothing comes after STATUS. The result
+// keeps nothing of the stream. It fails if the server's STATUS cannot be parsed.
 func (st *Stream) Status() (wire.Status, error) {
 	if len(st.end.status) == 0 {
 		return wire.Status{}, nil
@@ -22,13 +23,14 @@ func (st *Stream) Status() (wire.Status, error) {
 }
 
 // Release ends the use of a stream that has its status, and of the message that
-// Recv returned last. It must not run at the same time as Recv.
+// Recv returned last. It must not run at the same time as Recv. A pooled stream
+// serves another call from here on: the caller must not use it again.
 func (st *Stream) Release() {
 	s, id, pooled := st.s, st.id, st.pooled
 	st.mu.Lock()
 	st.end.done = true
 	n := st.forgetLocked()
-	if pooled {
+	if pooled { // of others onStatus has emptied the cell and freed the id
 		st.cell.Store(nil)
 		st.disownLocked()
 	}
@@ -38,7 +40,7 @@ func (st *Stream) Release() {
 	}
 	st.recv.dropLast()
 	if pooled {
-		s.ids.put(id)
+		s.ids.put(id) // after the cell is empty: the next call with the id fills it
 		s.streams.put(st)
 	}
 }
@@ -51,13 +53,16 @@ func (st *Stream) reason() byte {
 	return wire.CodeCanceled
 }
 
-// Abandon gives the call up: the peer is told with code, and receiving and
+// Abandon gives the call up: RESET tells the peer, with code, and receiving and
 // sending fail with err from now on. After the end of the call it only forgets
 // what was not received. Safe from any goroutine, more than once.
+//
+// The id stays in use until STATUS comes, if the peer knows of the call: until then
+// its frames may still be on their way, and its handler may still run.
 func (st *Stream) Abandon(code byte, err error) {
 	s := st.s
 	st.mu.Lock()
-	if st.owner != s || st.end.done {
+	if st.owner != s || st.end.done { // it was given up before, or the session has ended
 		st.mu.Unlock()
 		return
 	}
@@ -74,7 +79,7 @@ func (st *Stream) Abandon(code byte, err error) {
 		free, lead = st.sendResetLocked(code, err)
 	}
 	id, cell, pooled := st.id, st.cell, st.pooled
-	st.unlockWake()
+	st.unlockWake() // from here on the reader may end the stream, and it may be another call's
 	if lead {
 		s.out.flush(flushNow)
 	}
@@ -105,7 +110,8 @@ func (st *Stream) sendResetLocked(code byte, err error) (free, lead bool) {
 }
 
 // onReset ends a stream whose caller has gone. The caller's clock and this one
-// seldom agree on which of them notices the deadline first: the code says.
+// seldom agree on which of them notices the deadline first: the code says whether it
+// was the deadline. A call without a deadline cannot have met one.
 func (s *Session) onReset(h wire.Header, p []byte) error {
 	if !s.server {
 		return errors.New("RESET from a server")
@@ -120,9 +126,9 @@ func (s *Session) onReset(h wire.Header, p []byte) error {
 	return nil
 }
 
-// OnCancel names who is told when the caller goes. It returns why, if that
-// has happened. Of a pooled stream it takes the request, so that the first Recv
-// need not lock again.
+// OnCancel sets the [Canceler] of a served stream. If the call was cancelled before,
+// it returns why, and c is not called for that. Of a pooled stream it takes the
+// request, so that the first Recv need not lock again.
 func (st *Stream) OnCancel(c Canceler) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -133,7 +139,8 @@ func (st *Stream) OnCancel(c Canceler) error {
 	return st.end.canceled
 }
 
-// finishInTime sees to it that Finish does not wait beyond the deadline.
+// finishInTime makes sure that Finish does not wait beyond the deadline. It is called
+// before Finish waits, and so not for most calls: a timer costs more than they do.
 func (st *Stream) finishInTime() {
 	if st.expiry == nil && !st.Deadline.IsZero() {
 		st.ExpireAt(st.Deadline)
@@ -142,8 +149,8 @@ func (st *Stream) finishInTime() {
 
 // ExpireAt has what a served stream waits for end at t, when its caller stops
 // waiting: the handler is cancelled, and the stream's methods return
-// [ErrExpired]. A pooled stream need not be told: it waits for nothing but to
-// finish.
+// [ErrExpired]. It is for the handler's goroutine, once. A pooled stream does
+// without: it waits for nothing but to finish.
 func (st *Stream) ExpireAt(t time.Time) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -151,8 +158,9 @@ func (st *Stream) ExpireAt(t time.Time) {
 	st.expiry = time.AfterFunc(time.Until(t), func() { st.expire(serial) })
 }
 
-// expire ends what the call waits for that had the stream when the timer was
-// set. The stream itself ends when its handler does.
+// expire ends what a call waits for, if the stream is still that of the call whose
+// timer it was. It runs on the goroutine of the timer. The stream itself ends when
+// its handler does, which then has no need to be quick.
 func (st *Stream) expire(serial uint32) {
 	st.mu.Lock()
 	if st.serial != serial || st.end.done || !st.cancelLocked(errExpired) || st.end.done { // done again: mu was free meanwhile
@@ -167,12 +175,13 @@ func (st *Stream) expire(serial uint32) {
 }
 
 // CutAll ends every served stream at once with an outcome; the handlers'
-// contexts end with cause.
+// contexts end with cause. It does not wait for the handlers. Safe for concurrent
+// use.
 func (s *Session) CutAll(code byte, message string, cause error) {
 	status := statusOf(&Error{Code: code, Message: message})
 	s.table.each(func(st *Stream) {
 		st.mu.Lock()
-		if st.owner != s {
+		if st.owner != s { // it has ended meanwhile
 			st.mu.Unlock()
 			return
 		}
@@ -239,7 +248,8 @@ func (st *Stream) finishCutLocked() {
 	}
 }
 
-// answer sends STATUS for a stream that has no Stream.
+// answer sends STATUS for an id whose cell is empty: the caller may use the id again
+// as soon as it has come.
 func (s *Session) answer(id uint32, status []byte) {
 	s.out.control(wire.MakeHeader(wire.TypeStatus, 0, id, len(status)), status)
 }

@@ -9,10 +9,15 @@ import (
 
 // An Error is a failure that this side found, in the terms of a status.
 type Error struct {
-	Code        byte // one of wire's
-	Message     string
-	Unprocessed bool  // no handler has seen the call
-	Cause       error // stays in this process
+	// Code is one of package wire's.
+	Code byte
+	// Message travels if the error becomes a STATUS.
+	Message string
+	// Unprocessed says that no handler has seen the call: it can be made again
+	// anywhere.
+	Unprocessed bool
+	// Cause stays in this process.
+	Cause error
 }
 
 // Error returns the message and the cause.
@@ -62,7 +67,8 @@ func lost(cause error) error {
 	return &Error{Code: wire.CodeUnavailable, Message: "connection lost", Cause: cause}
 }
 
-// unprocessed says of an error that no handler has seen the call.
+// unprocessed says of an error that no handler has seen the call. It changes a copy:
+// most of them are shared.
 func unprocessed(err error) error {
 	var e *Error
 	if errors.As(err, &e) {
@@ -92,7 +98,7 @@ func noMemory(err error) *Error {
 	return &Error{Code: wire.CodeResourceExhausted, Message: err.Error()}
 }
 
-// goAwayError is what the payload of a GOAWAY frame says.
+// goAwayError is what the payload of a GOAWAY frame says. A frame has at most 1 KiB.
 func goAwayError(p []byte) error {
 	if len(p) == 0 {
 		return errors.New("GOAWAY without a reason")

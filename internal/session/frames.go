@@ -11,7 +11,8 @@ import (
 // This file is what frames do that are neither messages nor the beginning or the end
 // of a call. All of it runs on the holder of the reading role.
 
-// stream returns the stream of a frame, locked, or nil if it has ended.
+// stream returns the stream of a frame, locked, or nil if it has ended. While it is
+// locked it cannot become another call's.
 func (s *Session) stream(id uint32) *Stream {
 	cell := s.table.at(id)
 	if cell == nil {
@@ -29,7 +30,8 @@ func (s *Session) stream(id uint32) *Stream {
 	return st
 }
 
-// onHeader takes the metadata that comes before the first message.
+// onHeader takes the metadata that comes before the first message. A second HEADER
+// is dropped.
 func (s *Session) onHeader(h wire.Header, p []byte) error {
 	if s.server {
 		return errors.New("HEADER from a caller")
@@ -50,7 +52,8 @@ func (s *Session) onHeader(h wire.Header, p []byte) error {
 	return nil
 }
 
-// onEnd takes the end of what a caller sends.
+// onEnd takes the end of what a caller sends. That of a stream that has ended is
+// dropped: the caller may not know yet.
 func (s *Session) onEnd(h wire.Header) error {
 	if !s.server {
 		return errors.New("END from a server")
@@ -68,7 +71,7 @@ func (s *Session) onEnd(h wire.Header) error {
 	return nil
 }
 
-// onCredit lets this side send more.
+// onCredit lets this side send more, on a stream or, with id 0, on the session.
 func (s *Session) onCredit(h wire.Header, p []byte) error {
 	if len(p) != 4 {
 		return fmt.Errorf("CREDIT frame of %d bytes, want 4", len(p))
@@ -85,7 +88,8 @@ func (s *Session) onCredit(h wire.Header, p []byte) error {
 	return s.out.addCredit(&st.out, n)
 }
 
-// onGoAway notes that the peer wants no new streams, or ends the session.
+// onGoAway notes that the peer wants no new streams, or, if the reason is any other
+// than a drain, ends the session with what the peer said.
 func (s *Session) onGoAway(p []byte) error {
 	s.life.peerLeaves()
 	if len(p) > 0 && p[0] != wire.ReasonDrain {

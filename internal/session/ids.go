@@ -11,22 +11,32 @@ import (
 var errEnded = errors.New("the session has ended")
 
 // ids hands out the ids of a caller's streams: 1 to the limit that the peer has
-// announced. Whoever finds none free waits, and is served in the order of coming.
+// announced. Callers that find none free wait, and are woken in the order of coming.
 // All methods are safe for concurrent use.
 //
-// An id that is freed goes to whoever calls take first, not to the waiter that
-// was woken for it: a waiter looks again, and waits again at the end of the
-// line if it finds none. That is seldom, and keeps free and take short.
+// An id that is freed goes to the first caller of take, which need not be the waiter
+// that was woken for it: a waiter looks again, and waits again at the end of the
+// line if it finds none. That is seldom, and keeps put and take short.
+//
+// Invariant, while mu is not held: an id from 1 to last is either in free, or in use
+// by one stream.
 type ids struct {
-	limit uint32          // the highest id
-	ended <-chan struct{} // closed when the session has ended
+	// limit is the highest id. ended is closed when the session has ended. Both do not
+	// change.
+	limit uint32
+	ended <-chan struct{}
 
-	mu      sync.Mutex
-	last    uint32          // the highest id that was ever handed out
-	free    []uint32        // those up to last that are not in use; the last is used first
-	waiters []chan struct{} // each is closed to wake its owner
+	mu sync.Mutex
+	// last is the highest id that was ever handed out.
+	last uint32
+	// free are those up to last that are not in use. The last is used first, so that
+	// few chunks of the table are in use.
+	free []uint32
+	// waiters are closed to wake their owners, and taken out by who closes them.
+	waiters []chan struct{}
 
-	waiting atomic.Int64 // callers that wait, for statistics
+	// waiting is how many callers wait, for statistics.
+	waiting atomic.Int64
 }
 
 // take returns a free id, or waits for one. It fails with errQueued when done is
@@ -40,7 +50,7 @@ func (x *ids) take(done <-chan struct{}) (uint32, error) {
 			return 0, errEnded
 		default:
 		}
-		if n := len(x.free); n > 0 { // first: a place in the table that is in use costs nothing
+		if n := len(x.free); n > 0 { // first: its cell in the table exists
 			id := x.free[n-1]
 			x.free = x.free[:n-1]
 			x.mu.Unlock()
@@ -81,7 +91,8 @@ func (x *ids) wait(wake chan struct{}, done <-chan struct{}) bool {
 	return false
 }
 
-// put gives an id back. Nothing may be sent with it any more.
+// put gives an id back. Nothing must be sent with it any more, and its cell must be
+// empty: the next call may use it at once.
 func (x *ids) put(id uint32) {
 	x.mu.Lock()
 	x.free = append(x.free, id)

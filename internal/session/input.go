@@ -24,11 +24,16 @@ const (
 // other methods go on, because in the midst of a frame it cannot. Nothing is lost
 // by a time-out.
 type input struct {
-	conn     Conn
-	b        []byte
-	s, e     int          // b[s:e] has come and was not taken
-	now      time.Time    // the clock at the last read of the connection, which serves as the time of all frames that it brought
-	lastRead atomic.Int64 // the same for the tick
+	conn Conn
+	// b[s:e] has come and was not taken.
+	b    []byte
+	s, e int
+	// now is the clock at the last read of the connection. It serves as the time of all
+	// frames that the read brought: a clock reading for each would cost more than it
+	// tells.
+	now time.Time
+	// lastRead is now for the tick, in Unix nanoseconds. Any goroutine may read it.
+	lastRead atomic.Int64
 }
 
 // A connError is a failure of the connection in the midst of a frame, so that it is
@@ -91,7 +96,8 @@ func (in *input) replace(b []byte) {
 	in.s, in.b = 0, b
 }
 
-// whole reports whether a whole frame has come behind so many bytes.
+// whole reports whether a whole frame has come behind so many bytes. If so, handling it
+// needs no read.
 func (in *input) whole(ahead int) bool {
 	n := in.e - in.s - ahead
 	return n >= wire.HeaderLen && n >= wire.HeaderLen+wire.ParseHeader(in.b[in.s+ahead:]).Len()
@@ -159,7 +165,7 @@ func (in *input) into(dst []byte) error {
 	}
 }
 
-// skip drops n bytes. It fails with a *connError.
+// skip drops n bytes, without making room for them. It fails with a *connError.
 func (in *input) skip(n int) error {
 	for n > 0 {
 		if in.s == in.e {

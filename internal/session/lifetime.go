@@ -17,15 +17,21 @@ type lifetime struct {
 	inflight atomic.Int64
 	draining atomic.Bool
 
-	drained chan struct{} // closed when this side drains
-	away    chan struct{} // closed when the peer has said GOAWAY
-	idle    chan struct{} // closed when a draining session has no stream left, and at the end
-	ended   chan struct{} // closed at the end
-	err     error         // why it ended; written before ended is closed, read after it
+	// drained is closed when this side drains.
+	drained chan struct{}
+	// away is closed when the peer has said GOAWAY.
+	away chan struct{}
+	// idle is closed when a draining session has no stream left, and at the end.
+	idle chan struct{}
+	// ended is closed at the end. err is why: it is written before ended is closed, and
+	// read after it.
+	ended chan struct{}
+	err   error
 
 	drainOnce, awayOnce, idleOnce, endOnce sync.Once
 }
 
+// init prepares l for a session that begins.
 func (l *lifetime) init() {
 	l.drained, l.away = make(chan struct{}), make(chan struct{})
 	l.idle, l.ended = make(chan struct{}), make(chan struct{})

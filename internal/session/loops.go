@@ -51,7 +51,7 @@ func (o *sender) flush(mode flushMode) {
 }
 
 // writeSomeLocked writes the buffer, and reports whether the connection has taken all
-// of it. mu is held before and after, not during.
+// of it. mu is held before and after, not during: others append to the next buffer.
 func (o *sender) writeSomeLocked() (done bool) {
 	b := o.takeBufferLocked()
 	done = o.writeSome(b, nil)
@@ -70,7 +70,8 @@ func (o *sender) writeSome(a, b []byte) (done bool) {
 	return done
 }
 
-// takeBufferLocked takes the buffer to write it, and unlocks mu.
+// takeBufferLocked takes the buffer to write it, and unlocks mu. The caller has the
+// writing role, so that buffers are written in the order in which they were taken.
 func (o *sender) takeBufferLocked() []byte {
 	b := o.buf
 	o.calls = 0
@@ -81,7 +82,8 @@ func (o *sender) takeBufferLocked() []byte {
 	return b
 }
 
-// keepBufferLocked keeps a buffer that was written for the next round.
+// keepBufferLocked keeps a buffer that was written for the next round, unless it has
+// grown for more than a peer that reads makes wait.
 func (o *sender) keepBufferLocked(b []byte) {
 	if cap(b) <= keepBuffer {
 		o.spare = b
@@ -115,7 +117,8 @@ func (o *sender) writeLoop() {
 	}
 }
 
-// writeWaiting runs a write that may wait for the peer; the tick watches it.
+// writeWaiting runs a write that may wait for the peer. While it runs, writes is odd,
+// and the tick ends the session if nothing moves for too long ([stallWatch]).
 func (o *sender) writeWaiting(write func() error) {
 	o.writes.Add(1)
 	err := write()
@@ -133,7 +136,7 @@ var (
 	errReaderExit = errors.New("an inline handler ended the goroutine that reads")
 )
 
-// readLoop is the reader goroutine. On a server it reads until the end. On a
+// readLoop is the reader goroutine, and ends with the session. On a server it reads until the end. On a
 // caller's side it shares the reading role with lone callers: it parks when
 // nothing is in flight, and reads again when there is more than one call, or
 // after a pause, so that an idle session still hears its peer.
@@ -149,9 +152,9 @@ func (s *Session) readLoop() {
 			s.reading.role.unlock()
 			return
 		}
-		s.reading.parked.Store(true)
+		s.reading.parked.Store(true) // before the role is free: readAlone wants both
 		s.reading.role.unlock()
-		s.tick.hurry()
+		s.tick.hurry()                  // lone callers are to be watched
 		if s.life.inflight.Load() > 0 { // a call that came between errRole and parked has woken nobody
 			s.reading.want()
 		}
@@ -161,7 +164,8 @@ func (s *Session) readLoop() {
 
 // readAlone reads the connection on behalf of st, the only call in flight, until it
 // ends. If another goroutine reads, or the tick finds that it takes long, the
-// reader goroutine does.
+// reader goroutine does. It leaves other calls that came meanwhile to the reader
+// goroutine too.
 func (s *Session) readAlone(st *Stream) {
 	if !s.reading.parked.Load() || !s.reading.role.tryLock() {
 		s.reading.want()
@@ -183,18 +187,20 @@ func (s *Session) readAlone(st *Stream) {
 // read takes frames from the connection and acts on them, until the connection fails or,
 // on a caller's side, the role is to be given up: by a lone caller when its
 // call has ended or the tick interrupts it, by the reader goroutine (lone nil)
-// when the last call in flight has ended.
+// when the last call in flight has ended. The caller has the reading role. When
+// it returns nothing is held back any more.
 func (s *Session) read(lone *Stream) error {
 	err := s.readFrames(lone)
 	s.in.cork.pull()
 	return err
 }
 
+// readFrames is read, but for what is held back.
 func (s *Session) readFrames(lone *Stream) error {
 	in := &s.in
 	ended := false // a call has ended since the role was taken
 	for {
-		if !in.whole(0) { // the next read may wait
+		if !in.whole(0) { // the next read may wait: the frames that came together are used up
 			if lone != nil && lone.over() || lone == nil && ended && !s.server && s.life.inflight.Load() == 0 {
 				return errRole
 			}
@@ -211,7 +217,7 @@ func (s *Session) readFrames(lone *Stream) error {
 			if lone != nil {
 				return errRole
 			}
-			continue
+			continue // meant for a lone caller that has just ended
 		}
 		if err = h.Check(); err == nil {
 			err = s.handle(h, lone == nil)
@@ -268,14 +274,17 @@ func (s *Session) handle(h wire.Header, mayCork bool) (err error) {
 	return nil // PONG: that it has come is enough; or an unknown frame that may be ignored
 }
 
-// spent counts message bytes that have come, and gives the session's credit back.
+// spent counts message bytes that have come, and gives the session's credit back: for
+// all of them, those that are dropped too, or the session's credit would shrink.
 func (s *Session) spent(cost int64) {
 	if n := s.in.window.spend(cost); n > 0 {
 		s.out.giveCredit(0, n)
 	}
 }
 
-// onData takes a message, or a part of one, whose header has been read.
+// onData takes a message, or a part of one, whose header has been read. In this order:
+// the session's credit, the state of the stream, the stream's credit, the size limit
+// and the memory. Nothing of the payload is kept before all of them agree.
 func (s *Session) onData(h wire.Header) error {
 	n := h.Len()
 	cost := int64(n + wire.FrameCost)
@@ -317,14 +326,47 @@ func (s *Session) onData(h wire.Header) error {
 	return nil
 }
 
-// admitBytes checks the size of a message that grows by n bytes, and counts
-// the memory it takes. st is locked.
+// firstMessage takes the message in an OPEN frame, or returns why it cannot be taken.
+// It is onData for a stream that has nothing yet. st is locked.
+func (s *Session) firstMessage(st *Stream, p []byte, more bool) *Error {
+	n := len(p)
+	cost := int64(n + wire.FrameCost)
+	st.in.window.spend(cost) // the next frame is measured by it: a new window has room for one
+	large := more || n >= bulk
+	held := int64(n) + perMessage
+	if large {
+		held = st.in.part.charge(n, more)
+	}
+	if e := s.admitBytes(st, n, held, large); e != nil {
+		c := *e
+		c.Unprocessed = n <= st.MaxReceive // another server may have room, and none takes more
+		return &c
+	}
+	switch {
+	case !large:
+		s.mem.unread.Add(st.in.queue.push(p))
+	case more:
+		s.mem.parting.Add(held)
+		copy(st.in.part.extend(n, held, true), p)
+		st.in.part.cost = cost
+	default:
+		b := growPart(nil, n, false)
+		copy(b, p)
+		st.in.queue.pushBig(bigMessage{b, cost, held})
+		s.mem.unread.Add(held)
+	}
+	return nil
+}
+
+// admitBytes checks the size of a message that grows by n bytes, and counts held
+// bytes of memory for it. It returns why the message cannot be taken, and counts
+// nothing then. st is locked.
 func (s *Session) admitBytes(st *Stream, n int, held int64, large bool) *Error {
 	size := len(st.in.part.b) + n
 	switch {
 	case size > st.MaxReceive:
 		return tooLarge(size, st.MaxReceive, st.LimitSetBy)
-	case st.wait.endOnly && !st.in.queue.empty():
+	case st.wait.endOnly && !st.in.queue.empty(): // its receiver would not look before the end
 		return &Error{Code: wire.CodeInternal, Message: "more than one response to a unary call"}
 	case large && !s.mem.roomForParts(held, st.MaxReceive):
 		return errParting
@@ -336,9 +378,9 @@ func (s *Session) admitBytes(st *Stream, n int, held int64, large bool) *Error {
 	return nil
 }
 
-// onPart takes n bytes of a large message, p if they have been read, for which
-// held has been counted. st is locked. The message grows with the bytes that
-// come.
+// onPart takes n bytes of a large message, for which held bytes have been counted.
+// They are in p if they have been read; if not, it reads them into the message, which
+// copies nothing. st is locked before, not after.
 func (s *Session) onPart(st *Stream, p []byte, n int, held int64, more, end bool) error {
 	s.mem.parting.Add(held)
 	dst := st.in.part.extend(n, held, more)
@@ -346,7 +388,9 @@ func (s *Session) onPart(st *Stream, p []byte, n int, held int64, more, end bool
 		copy(dst, p)
 	} else {
 		id := st.id
-		st.mu.Unlock() // reading may wait
+		// Reading may wait, and so may not hold mu. The reader alone changes part
+		// meanwhile, unless the stream ends: then dst is garbage that only it knows.
+		st.mu.Unlock()
 		if err := s.in.into(dst); err != nil {
 			return err
 		}
@@ -371,7 +415,7 @@ func (s *Session) onPart(st *Stream, p []byte, n int, held int64, more, end bool
 }
 
 // creditPart unlocks st. If the receiver waits for the message that comes, its
-// parts are credited as they come, so that it may be larger than the window.
+// parts are credited as they come, so that it can be larger than the window.
 func (s *Session) creditPart(st *Stream) {
 	defer st.mu.Unlock()
 	n := st.in.part.cost
@@ -385,8 +429,9 @@ func (s *Session) creditPart(st *Stream) {
 	st.grantLocked(n)
 }
 
-// reject ends a stream whose message cannot be taken, and skips n bytes of it.
-// st is locked.
+// reject ends a stream whose message cannot be taken because of e, and skips n bytes
+// of it. st is locked before, not after. The session goes on: a message that is too
+// large is a mistake of one call.
 func (s *Session) reject(st *Stream, e *Error, n int) error {
 	if s.server {
 		st.cutLocked(statusOf(e), e)

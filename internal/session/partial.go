@@ -5,10 +5,14 @@ package session
 //
 // Its memory grows with what has come, never with what the peer says will come.
 type partial struct {
-	b      []byte // what has come; a part that is being read counts already
-	cost   int64  // credit of the parts that was not returned
-	held   int64  // bytes that count as buffered: the room of b, and perMessage
-	coming bool   // a part has come, and the last has not
+	// b is what has come. A part that is being read counts already.
+	b []byte
+	// cost is the credit of the parts that was not returned.
+	cost int64
+	// held is how many bytes count as buffered: the room of b, and perMessage.
+	held int64
+	// coming: a part has come, and the last has not. If not, all else is zero.
+	coming bool
 }
 
 // charge returns how many bytes more count as buffered when a part of n bytes comes:
@@ -43,8 +47,8 @@ func (p *partial) drop() (held int64) {
 
 // partRoom is the room that a large message of size bytes so far, which has some
 // already, is to have: if more follow four times as much while it is little, so
-// that little is copied. Whoever sends smaller parts than this package does gets
-// no more than twice their size.
+// that little is copied. A peer that sends smaller parts than this package does gets
+// no more than twice their size, or it could make much memory wait for few bytes.
 func partRoom(have, size int, more bool) int {
 	room := size
 	switch {
@@ -64,7 +68,8 @@ func partRoom(have, size int, more bool) int {
 	return room
 }
 
-// growPart returns b, which holds a large message so far, with size bytes.
+// growPart returns b, which holds a large message so far, with size bytes. It gives b
+// back if it takes another buffer.
 func growPart(b []byte, size int, more bool) []byte {
 	if size <= cap(b) {
 		return b[:size]

@@ -14,16 +14,18 @@ const (
 	// perMessage is what a message or a part counts as buffered beside its
 	// bytes: its length in the queue, so that empty messages count too.
 	perMessage = 4
-	// keepQueue is how large the queue of a stream may be that waits. A larger one
+	// keepQueue is the largest queue that a stream keeps while it waits. A larger one
 	// is of the sizes of large messages and goes back to where those come from.
 	keepQueue = 4 << 10
 )
 
 // A bigMessage is a message that came in parts or does not fit a queue well.
 type bigMessage struct {
-	b    []byte
-	cost int64 // credit still to return when it is taken
-	held int64 // bytes that count as buffered
+	b []byte
+	// cost is the credit still to return when it is taken.
+	cost int64
+	// held is how many bytes count as buffered.
+	held int64
 }
 
 // A queue has messages that have come whole and were not taken: small ones one
@@ -31,10 +33,14 @@ type bigMessage struct {
 // no allocation each. It is guarded by Stream.mu; the receiver swaps the whole of
 // it with what it has used up ([cursor]).
 type queue struct {
-	b    []byte       // length uint32, bytes; or bigMark for the next of bigs
-	bigs []bigMessage // large messages, in order
+	// b has, for each message, its length as a uint32 and its bytes, or bigMark for
+	// the next of bigs.
+	b []byte
+	// bigs has the large messages, in order.
+	bigs []bigMessage
 }
 
+// empty reports whether there is no message.
 func (q *queue) empty() bool { return len(q.b) == 0 }
 
 // push adds a message, which it copies, and returns how many bytes count as
@@ -52,7 +58,8 @@ func (q *queue) pushBig(m bigMessage) {
 	q.b = binary.LittleEndian.AppendUint32(q.b, bigMark)
 }
 
-// grow makes room for n bytes more.
+// grow makes room for n bytes more. Small queues grow as append does. Larger ones come
+// from the buffers of large messages, so that bursts use the same memory again.
 func (q *queue) grow(n int) {
 	need := len(q.b) + n
 	if need <= cap(q.b) || need <= keepQueue {
@@ -78,12 +85,16 @@ func (q *queue) clear() { q.b, q.bigs = q.b[:0], nil }
 // A cursor is what the receiver of a stream has taken from the queue and walks
 // through. It belongs to the goroutine that receives.
 type cursor struct {
-	b         []byte // messages as in a queue
-	at        int    // where the next one begins
-	bigs      []bigMessage
-	last      []byte // the large message that Recv returned last
-	credit    int64  // consumed and not yet returned to the peer
-	creditMin int64  // how much of it is worth a frame
+	// b and bigs are as in a queue; at is where the next message begins in b.
+	b    []byte
+	at   int
+	bigs []bigMessage
+	// last is the large message that Recv returned last. Its memory is used again at
+	// the next Recv.
+	last []byte
+	// credit was consumed and not yet returned to the peer; creditMin is how much of it
+	// is worth a frame.
+	credit, creditMin int64
 }
 
 // reset prepares c for a call whose window is size bytes.
@@ -95,7 +106,8 @@ func (c *cursor) reset(size int64) {
 // more reports whether c has another message.
 func (c *cursor) more() bool { return c.at < len(c.b) }
 
-// swap takes all messages of q and leaves it what c has used up.
+// swap takes all messages of q and leaves it the memory of those that c has used up.
+// Stream.mu is held.
 func (c *cursor) swap(q *queue) {
 	c.b, q.b = q.b, c.b[:0]
 	c.at = 0
@@ -128,7 +140,7 @@ func (c *cursor) dropLast() {
 }
 
 // dropMemory gives up the memory that a burst of messages needed in a queue and its
-// cursor. Both must be used up.
+// cursor. Both must be used up. Stream.mu is held.
 func dropMemory(q *queue, c *cursor) {
 	if cap(q.b) > keepQueue {
 		putBig(q.b)

@@ -8,14 +8,25 @@ import "sync/atomic"
 //
 // The role is held by one goroutine at a time; what is read with it belongs to the
 // holder ([receiver]). The reader goroutine parks, without the role, when no call is
-// in flight, and is woken by whoever needs it to read. On a server it never parks.
+// in flight, and is woken by a caller that needs it to read, by the tick, or by the
+// end of the session. On a server it never parks.
+//
+// Invariant: while a call is in flight, the reader goroutine is not parked, or the
+// call reads for itself, or its caller is about to call want.
 type reading struct {
-	role   role
-	parked atomic.Bool   // the reader goroutine waits for wake
-	wake   chan struct{} // a token wakes the reader goroutine
-	lone   atomic.Uint64 // counts beginnings and ends of calls that read for themselves; odd during one
+	// role is held while the connection is read.
+	role role
+	// parked: the reader goroutine waits for wake, or is about to. Who clears it owes
+	// it a token.
+	parked atomic.Bool
+	// wake has room for one token, which wakes the reader goroutine.
+	wake chan struct{}
+	// lone counts beginnings and ends of calls that read for themselves; it is odd
+	// during one.
+	lone atomic.Uint64
 }
 
+// init prepares r. The reader goroutine does not run yet.
 func (r *reading) init() { r.role, r.wake = make(role, 1), make(chan struct{}, 1) }
 
 // want makes sure that the reader goroutine reads, or is about to.
@@ -25,7 +36,7 @@ func (r *reading) want() {
 	}
 }
 
-// unpark wakes the reader goroutine.
+// unpark wakes the reader goroutine, which looks why.
 func (r *reading) unpark() {
 	select {
 	case r.wake <- struct{}{}:
@@ -33,14 +44,15 @@ func (r *reading) unpark() {
 	}
 }
 
-// A role is held by one goroutine at a time. It is not a mutex because whoever
-// waits for it waits long: for a frame, which in a synctest bubble may need time
-// to pass.
+// A role is held by one goroutine at a time. It is not a mutex because a goroutine
+// that waits for it waits long: for a frame, which in a synctest bubble needs time
+// to pass, and time does not pass there while a goroutine waits for a mutex.
 type role chan struct{}
 
 func (r role) lock()   { r <- struct{}{} }
 func (r role) unlock() { <-r }
 
+// tryLock takes the role if it is free, and reports whether it was.
 func (r role) tryLock() bool {
 	select {
 	case r <- struct{}{}:

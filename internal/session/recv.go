@@ -5,6 +5,8 @@ import "io"
 // Recv returns the next message, which is valid until the next Recv. io.EOF
 // says that no more come: on the caller's side [Stream.Status] has the outcome.
 // It waits; done interrupts. Not safe for concurrent use with itself.
+//
+// Errors: *[Error], one that [IsInterrupted] knows, or what Abandon was given.
 func (st *Stream) Recv(done <-chan struct{}) ([]byte, error) {
 	for {
 		if st.recv.more() {
@@ -16,14 +18,14 @@ func (st *Stream) Recv(done <-chan struct{}) ([]byte, error) {
 	}
 }
 
-// RecvOwned is Recv of a stream that waits for nothing; the message is the
-// caller's to keep.
+// RecvOwned is Recv of a stream that waits for nothing, as [Session.Call] returns it.
+// The message is the caller's to keep.
 func (st *Stream) RecvOwned() ([]byte, error) {
 	msg, err := st.Recv(nil)
 	if err != nil {
 		return nil, err
 	}
-	if st.recv.last != nil { // a large message has memory of its own
+	if st.recv.last != nil { // a large message has memory of its own: it changes owner
 		st.recv.last = nil
 		return msg, nil
 	}
@@ -41,7 +43,8 @@ func (st *Stream) next() []byte {
 	return msg
 }
 
-// giveBack gives the credit of what has been taken back to the peer.
+// giveBack gives the credit of what has been taken back to the peer. The window may
+// grow, and with it what is worth a frame.
 func (st *Stream) giveBack() {
 	n := st.recv.credit
 	st.recv.credit = 0
@@ -55,7 +58,7 @@ func (st *Stream) giveBack() {
 }
 
 // grantLocked lets the peer send n bytes more, or more than that if the window
-// grows.
+// grows. sender.mu is taken under Stream.mu here.
 func (st *Stream) grantLocked(n int64) {
 	s := st.s
 	n = st.in.window.grant(n, nanotime(), int64(s.cfg.MaxStreamWindow), &s.mem)
@@ -104,9 +107,9 @@ func (st *Stream) swap() (ready bool, err error) {
 	return ready, err
 }
 
-// creditPartLocked gives the credit of the large message that comes back, if one
-// does, since it is the next that the receiver waits for: it may be larger than
-// the window.
+// creditPartLocked gives back the credit of the large message whose parts come, if one
+// does: it is the next that the receiver waits for, and it can be larger than the
+// window. The window does not grow by it.
 func (st *Stream) creditPartLocked() {
 	n := st.in.part.cost
 	st.in.part.cost = 0
@@ -114,7 +117,8 @@ func (st *Stream) creditPartLocked() {
 	st.s.out.giveCredit(st.id, n) // under mu: later the id may be another call's
 }
 
-// takeAllLocked moves what has come into the cursor, which is used up.
+// takeAllLocked moves what has come into the cursor, which is used up. The bytes count
+// as buffered until the next swap: the receiver takes them without a lock.
 func (st *Stream) takeAllLocked() {
 	held := st.in.queue.held()
 	st.recv.swap(&st.in.queue)
@@ -123,7 +127,7 @@ func (st *Stream) takeAllLocked() {
 	st.s.mem.unread.Add(-held)
 }
 
-// waitFor waits until it is woken, or done is closed.
+// waitFor waits until it is woken, or done is closed. waiting was set before.
 func (st *Stream) waitFor(done <-chan struct{}) error {
 	select {
 	case <-st.wait.wake:
@@ -161,7 +165,8 @@ func (st *Stream) unlockMessage() {
 	st.unlockWake()
 }
 
-// Header returns the metadata that came before the first message, encoded.
+// Header returns the metadata that came before the first message, encoded. nil: none
+// has come. The caller must not change it. Safe for concurrent use.
 func (st *Stream) Header() []byte {
 	st.mu.Lock()
 	defer st.mu.Unlock()

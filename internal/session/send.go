@@ -7,16 +7,21 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
+// errSendClosed is a mistake of who sends.
 var errSendClosed = errors.New("send after the end of sending")
 
 // Send sends one message, and with end nothing after it. It waits for credit
-// and keeps nothing of msg; done interrupts. io.EOF says that the peer has
-// ended the stream. Not safe for concurrent use with itself.
+// and keeps nothing of msg; done interrupts. Not safe for concurrent use with itself.
+//
+// Errors: io.EOF if the peer has ended the stream, *[Error], one that [IsInterrupted]
+// knows, or what Abandon was given. A message that was begun and not sent whole ends
+// the sending side.
 func (st *Stream) Send(msg []byte, end bool, done <-chan struct{}) error {
 	return st.send(msg, end, done, flushStream)
 }
 
-// send sends msg in parts, so that frames of other streams come between them.
+// send sends msg in parts, so that frames of other streams come between them. mode says
+// who writes.
 func (st *Stream) send(msg []byte, end bool, done <-chan struct{}, mode flushMode) error {
 	out := &st.s.out
 	if st.out.done.Load() {
@@ -56,10 +61,12 @@ func (st *Stream) flagsOf(more, end bool) uint64 {
 	return 0
 }
 
-// CloseSend says that nothing follows.
+// CloseSend says that nothing follows. It does not wait. The second time it does
+// nothing.
 func (st *Stream) CloseSend() error { return st.signal(true) }
 
-// Open opens the stream if nothing has been sent on it.
+// Open opens the stream if nothing has been sent on it, so that a caller that receives
+// first has a handler to receive from. It does not wait. Safe for use beside Send.
 func (st *Stream) Open() error {
 	if st.out.opened.Load() {
 		return nil
@@ -96,7 +103,8 @@ func (st *Stream) signal(end bool) error {
 	return err
 }
 
-// SendHeader sends metadata ahead of the first message. It does not wait.
+// SendHeader sends metadata, encoded, ahead of the first message. It does not wait,
+// and keeps nothing of metadata. After the end of the call it does nothing.
 func (st *Stream) SendHeader(metadata []byte) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

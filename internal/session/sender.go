@@ -41,10 +41,10 @@ var errNotReading = errors.New("the peer does not read what it asked for")
 //
 // # Who writes
 //
-// Whoever appends to an idle sender gets the role from leadLocked, and must call
-// flush or give the role to the writer goroutine. Whoever appends while another
-// has the role does nothing more: the holder looks at the buffer again before it
-// gives the role back. So nothing stays in the buffer while writing is false.
+// A goroutine that appends to an idle sender gets the role from leadLocked, and must
+// call flush. A goroutine that appends while another has the role does nothing more:
+// the holder looks at the buffer again before it gives the role back. So nothing
+// stays in the buffer while writing is false.
 //
 // # Credit
 //
@@ -59,26 +59,48 @@ var errNotReading = errors.New("the peer does not read what it asked for")
 // mu guards what stands below it here and in each [sending]. It is the last lock
 // that a goroutine takes, and it is not held while the connection is written.
 type sender struct {
-	conn    Conn
-	some    someWriter      // conn, if it can write without waiting; nil: the writer goroutine writes all
-	account *budget.Account // nil: none
-	fail    func(error)     // ends the session; must not be called with mu held
-	ended   <-chan struct{} // closed when the session has ended
-	kick    chan struct{}   // gives the writing role to the writer goroutine
-	writes  atomic.Uint64   // beginnings and ends of writes that may wait; odd during one
+	// These do not change after init.
 
-	head [wire.HeaderLen]byte // for the holder of the writing role
+	conn Conn
+	// some is conn, if it can write without waiting. nil: the writer goroutine writes
+	// all.
+	some someWriter
+	// account is that of the peer, or nil.
+	account *budget.Account
+	// fail ends the session. It takes mu.
+	fail func(error)
+	// ended is closed when the session has ended.
+	ended <-chan struct{}
+	// kick gives the writing role to the writer goroutine. It has room for one token,
+	// which only the holder of the role puts there.
+	kick chan struct{}
 
-	mu      sync.Mutex
-	buf     []byte     // frames that wait to be written
-	spare   []byte     // the buffer of the last round, for the next
-	writing bool       // some goroutine has the writing role
-	err     error      // why nothing can be sent any more
-	credit  int64      // bytes of messages that the peer takes on the session
-	waiters []*sending // streams that wait for credit or room, in the order of coming
-	calls   int64      // OPEN and STATUS frames in buf
-	counted int64      // bytes of the account for buf, for what is being written, and for spare
-	settled bool       // the session has ended: nothing is counted any more
+	// writes counts beginnings and ends of writes that may wait; it is odd during one.
+	writes atomic.Uint64
+	// head belongs to the holder of the writing role.
+	head [wire.HeaderLen]byte
+
+	mu sync.Mutex
+	// buf has the frames that wait to be written.
+	buf []byte
+	// spare is the buffer of the last round, for the next. nil while it is written.
+	spare []byte
+	// writing: some goroutine has the writing role.
+	writing bool
+	// err is why nothing can be sent any more. It is that of the session.
+	err error
+	// credit is how many bytes of messages the peer takes on the session.
+	credit int64
+	// waiters are the streams that wait for credit or room, in the order of coming.
+	waiters []*sending
+	// calls is how many OPEN and STATUS frames are in buf.
+	calls int64
+	// counted is how many bytes of the account there are for buf, for what is being
+	// written and for spare.
+	counted int64
+	// settled: the session has ended, and nothing is counted any more.
+	settled bool
+	// numbers are those of the procedures that the peer knows. Caller only.
 	numbers procedureNumbers
 }
 
@@ -97,7 +119,8 @@ func (o *sender) leadLocked() bool {
 	return lead
 }
 
-// leadUnlock unlocks mu, and writes if no other goroutine does.
+// leadUnlock unlocks mu, and writes what the caller has appended, if no other
+// goroutine does.
 func (o *sender) leadUnlock(mode flushMode) {
 	lead := o.leadLocked()
 	o.mu.Unlock()
@@ -135,8 +158,9 @@ func (o *sender) controlLocked(h wire.Header, p []byte) (lead bool) {
 	return o.leadLocked()
 }
 
-// roomForControlLocked reports whether a frame that needs no credit may be
-// appended. It ends the session of a peer that makes us owe it too much.
+// roomForControlLocked reports whether a frame that needs no credit can be
+// appended. It ends the session of a peer that makes us owe it too much: such a peer
+// asks and does not read the answers.
 func (o *sender) roomForControlLocked() bool {
 	if o.err != nil {
 		return false
@@ -186,8 +210,9 @@ func (o *sender) statusLocked(id uint32, msg []byte, hasMessage bool, status []b
 }
 
 // dataLocked sends a DATA frame, for which credit has been taken. A large one goes to the
-// connection straight from p if nobody else writes; others go through the buffer.
-// mu is held before, not after.
+// connection straight from p if no other goroutine writes, which saves a copy; others
+// go through the buffer. st.joined is the sending goroutine's. mu is held before, not
+// after.
 func (o *sender) dataLocked(st *sending, h wire.Header, p []byte, mode flushMode) {
 	if len(p) >= bulk && o.some != nil && !o.writing && len(o.buf) == 0 {
 		o.writing = true
@@ -232,7 +257,8 @@ func (o *sender) countBuffersLocked() {
 	o.counted += n
 }
 
-// uncountBuffersLocked gives back what countBuffersLocked has taken.
+// uncountBuffersLocked gives back what countBuffersLocked has taken, when the buffers
+// are gone.
 func (o *sender) uncountBuffersLocked() {
 	if o.counted > 0 {
 		o.account.Give(o.account.Budget().Unsent, o.counted)
@@ -240,7 +266,8 @@ func (o *sender) uncountBuffersLocked() {
 	}
 }
 
-// dropBuffers frees the write buffers of an idle session.
+// dropBuffers frees the write buffers of an idle session. The tick calls it. If a
+// goroutine writes, the session is not idle, and the buffers stay.
 func (o *sender) dropBuffers() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -250,7 +277,8 @@ func (o *sender) dropBuffers() {
 	}
 }
 
-// settle gives back what the sender of a session that has ended has of the account.
+// settle gives back what the sender of a session that has ended has of the account. It
+// must be called before the account is closed.
 func (o *sender) settle() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -258,7 +286,8 @@ func (o *sender) settle() {
 	o.uncountBuffersLocked()
 }
 
-// unsent reports whether frames wait to be written or are being written.
+// unsent reports whether frames wait to be written or are being written, to the
+// system: what the system has taken is sent.
 func (o *sender) unsent() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

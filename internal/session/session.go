@@ -20,9 +20,9 @@
 // run on the goroutines of a [Pool]. Everything else runs on the goroutines of
 // the callers:
 //
-//   - whoever appends a frame to an idle sender has the writing role and writes,
-//     after it has let others run once if more calls are in flight, so that many
-//     frames share one write; the writer goroutine takes over when that would
+//   - a goroutine that appends a frame to an idle sender has the writing role and
+//     writes, after it has let others run once if more calls are in flight, so that
+//     many frames share one write; the writer goroutine takes over when that would
 //     mean to wait for the peer ([sender]); while the reader handles frames that
 //     came together it has the role itself, so that what they cause shares one
 //     write too ([cork]);
@@ -50,37 +50,53 @@ import (
 // A Session is one multiplexed session over one connection. All methods are safe for
 // concurrent use.
 type Session struct {
-	// Immutable after New.
+	// conn, cfg, server and peer do not change after New.
 	conn   Conn
 	cfg    Config
 	server bool
-	peer   wire.Settings
+	// peer is what the peer has announced.
+	peer wire.Settings
 
-	life    lifetime   // has no lock
-	ids     ids        // has its own lock
-	table   table      // has no lock
-	streams streamPool // has no lock
-	mem     memory     // has no lock
-	tick    ticker     // has its own lock
+	// life is safe for concurrent use, without a lock.
+	life lifetime
+	// ids has its own lock. A server does not use it.
+	ids ids
+	// table is safe for concurrent use, without a lock.
+	table table
+	// streams is safe for concurrent use.
+	streams streamPool
+	// mem is safe for concurrent use, but for what only the reader may do.
+	mem memory
+	// tick has its own lock.
+	tick ticker
 
-	out     sender   // has its own lock
-	in      receiver // belongs to the holder of the reading role
-	reading reading  // has no lock
-	woken   wakeups  // has no lock
+	// out has its own lock.
+	out sender
+	// in belongs to the holder of the reading role.
+	in receiver
+	// reading is safe for concurrent use, without a lock.
+	reading reading
+	// woken is safe for concurrent use.
+	woken wakeups
 }
 
 // A receiver is what the reader of a session needs. It belongs to the holder of the
 // reading role.
 type receiver struct {
+	// input has the bytes that have come.
 	input
+	// window counts them, and says when credit is due.
 	window sessionWindow
-	names  procedureNames
-	cork   cork
+	// names are the procedures that a caller has numbered. Server only.
+	names procedureNames
+	// cork holds back what the frames that came together cause to be sent.
+	cork cork
 }
 
 // New starts a session on a connection and waits until the peer has said its
-// SETTINGS. It owns the connection, also when it fails. timeout bounds the wait.
-// before, if not nil, runs with the session before the first stream.
+// SETTINGS. It owns the connection and cfg.Account, also when it fails. timeout
+// bounds the wait. before, if not nil, runs with the session before the first
+// stream.
 func New(conn Conn, cfg Config, timeout time.Duration, before func(*Session)) (*Session, error) {
 	s := &Session{conn: conn, cfg: cfg.withDefaults(), server: cfg.Handler != nil}
 	s.life.init()
@@ -147,7 +163,8 @@ func (s *Session) init() {
 	s.tick.start(s)
 }
 
-// readSettings reads the first frame of the peer.
+// readSettings reads the first frame of the peer: SETTINGS, or GOAWAY if the peer
+// refuses this side.
 func (s *Session) readSettings() error {
 	h, err := s.in.header()
 	if err == nil {
@@ -169,7 +186,8 @@ func (s *Session) readSettings() error {
 	return s.peer.Parse(p)
 }
 
-// Refuse tells a peer on a new connection that it is not welcome, and why.
+// Refuse tells a peer on a new connection that it is not welcome, and why. The caller
+// closes the connection. At most 512 bytes of why are sent.
 func Refuse(conn Conn, why string) {
 	conn.Write(goAwayFrame(wire.ReasonRefused, why))
 }
@@ -187,7 +205,8 @@ func goAwayFrame(reason byte, text string) []byte {
 	return append(wire.MakeHeader(wire.TypeGoAway, 0, 0, len(p)).Append(nil), p...)
 }
 
-// goAway sends GOAWAY, before the connection closes if that is next.
+// goAway sends GOAWAY. It is written before goAway returns if that needs no waiting,
+// because the connection closes next if the reason is not a drain.
 func (s *Session) goAway(reason byte, text string) {
 	p := goAwayPayload(reason, text)
 	s.out.now(wire.MakeHeader(wire.TypeGoAway, 0, 0, len(p)), p)
@@ -200,39 +219,45 @@ func (s *Session) protocolError(err error) error {
 	return fmt.Errorf("the peer broke the protocol: %w", err)
 }
 
-// Closed is closed when the session has ended; [Session.Err] says why.
+// Closed returns a channel that is closed when the session has ended; [Session.Err]
+// says why.
 func (s *Session) Closed() <-chan struct{} { return s.life.ended }
 
-// GoingAway is closed when the peer wants no new calls on this session.
+// GoingAway returns a channel that is closed when the peer wants no new calls on this
+// session. Calls under way go on.
 func (s *Session) GoingAway() <-chan struct{} { return s.life.away }
 
-// Drained is closed when this side drains: handlers should come to an end.
+// Drained returns a channel that is closed when this side begins to drain: handlers
+// should come to an end.
 func (s *Session) Drained() <-chan struct{} { return s.life.drained }
 
 // Err returns why the session ended, or nil while it lives.
 func (s *Session) Err() error { return s.life.Err() }
 
-// Encodings returns the bit set of the encodings the peer speaks.
+// Encodings returns the bit set of the encodings the peer has announced.
 func (s *Session) Encodings() uint64 { return s.peer.Encodings }
 
-// InFlight returns the number of streams that have not ended.
+// InFlight returns the number of streams that have not ended. Handlers of streams that
+// have ended do not count.
 func (s *Session) InFlight() int { return int(s.life.inflight.Load()) }
 
 // Queued returns the number of callers that wait because the peer's limit of
 // streams is reached.
 func (s *Session) Queued() int { return int(s.ids.waiting.Load()) }
 
-// Buffered returns the bytes that have come and not been consumed.
+// Buffered returns how many bytes have come and were not consumed, and what their
+// memory takes beyond them.
 func (s *Session) Buffered() int64 { return s.mem.buffered.Load() }
 
 // Unread returns how many of the buffered bytes are whole messages that no
 // receiver has begun to take.
 func (s *Session) Unread() int64 { return s.mem.unread.Load() }
 
-// Blocked returns how many senders wait: for credit of the peer, or for the connection.
+// Blocked returns how many senders wait: for credit of the peer, or for room in the
+// write buffer.
 func (s *Session) Blocked() int { return s.out.blocked() }
 
-// Close ends the session at once. Streams in flight fail.
+// Close ends the session at once. Streams in flight fail. It waits for no handler.
 func (s *Session) Close() { s.fail(ErrClosed) }
 
 // Drain says GOAWAY, refuses new streams, and tells handlers. It returns a
@@ -242,11 +267,12 @@ func (s *Session) Drain() <-chan struct{} {
 	return s.life.idle
 }
 
-// fail ends the session: everything that waits on it is woken with err.
+// fail ends the session: everything that waits on it is woken with err. The first
+// reason counts. It must not be called with a lock held: cut takes them all.
 func (s *Session) fail(err error) { s.life.end(err, s.cut) }
 
-// cut is the rest of fail, when Err tells already. Whoever begins something looks
-// at Err after it can be found here, so that nothing is left waiting.
+// cut is the rest of fail, when Err tells already. A goroutine that begins something
+// looks at Err after cut can find it, so that nothing is left waiting.
 func (s *Session) cut() {
 	s.tick.stop()
 	err := s.Err()

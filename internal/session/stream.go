@@ -27,8 +27,8 @@ func Interrupted() error { return errInterrupted }
 
 // A Stream is one side of one call.
 //
-// One goroutine may receive and one may send at a time; Cancel and the reader
-// may run at any time.
+// Concurrency: one goroutine may receive and one may send at a time. Abandon, the
+// session's reader and a timer may do what they do at any time.
 //
 // # States
 //
@@ -52,46 +52,70 @@ func Interrupted() error { return errInterrupted }
 // # Pooled streams
 //
 // A stream of a unary call is used again after its end, for another call and, on
-// another id, perhaps while the reader still looks at it. So whoever finds a
-// stream through a cell or a timer looks at owner, id or serial under mu before it
+// another id, perhaps while the reader still looks at it. So a goroutine that finds
+// a stream through a cell or a timer looks at owner, id or serial under mu before it
 // does anything ([Session.stream]). owner is nil in the pool.
 type Stream struct {
-	s    *Session // of the goroutine that uses the stream
+	// s, id and cell are set before the call begins, and read by the goroutines that
+	// use the stream for the call.
+	s    *Session
 	id   uint32
 	cell *cell
 
-	Request             // what OPEN says; on the caller's side set by who opens
-	Entry   any         // server: of the procedure's info
-	expiry  *time.Timer // server: see ExpireAt; the handler's
-	pooled  bool        // goes back to the session's pool at its end
-	inline  bool        // server: the handler runs on the reader
+	// Request is what OPEN says of the call.
+	Request
+	// Entry is [ProcedureInfo.Entry], on a server.
+	Entry any
 
-	// Guarded by mu, which is taken before sender.mu.
-	mu     sync.Mutex
-	owner  *Session // s, or nil in the pool
-	serial uint32   // which call has a pooled stream
+	// expiry is the timer of ExpireAt, if there is one. It belongs to the handler.
+	expiry *time.Timer
+	// pooled: the stream goes back to the session's pool at its end.
+	pooled bool
+	// inline: the handler runs on the reader.
+	inline bool
+
+	// mu guards what stands below it here, but for wait.wake, recv and out. It is
+	// taken before sender.mu.
+	mu sync.Mutex
+	// owner is s, or nil in the pool.
+	owner *Session
+	// serial counts the calls that a pooled stream has served.
+	serial uint32
 	end    ending
 	in     arrivals
 	wait   waiter
 
-	recv cursor  // the receiver's
-	out  sending // the sender's; part of it guarded by sender.mu
+	// recv belongs to the goroutine that receives.
+	recv cursor
+	// out belongs to the goroutine that sends, but for what sender.mu guards.
+	out sending
 }
 
-// An ending is what is known of the end of a stream.
+// An ending is what is known of the end of a stream. It is guarded by Stream.mu.
 type ending struct {
-	noMore    bool   // nothing more comes, after what is in the queue
-	done      bool   // this side is done: what still comes is dropped
-	hasStatus bool   // caller: STATUS has come
-	owes      bool   // server: the caller has gone, and STATUS is sent when the handler ends
-	err       error  // why this side gave up, or the session ended
-	status    []byte // caller: the payload of STATUS
+	// noMore: nothing more comes, after what is in the queue.
+	noMore bool
+	// done: this side is done, and what still comes is dropped.
+	done bool
+	// hasStatus: STATUS has come. Caller only.
+	hasStatus bool
+	// owes: the caller has gone, and STATUS is sent when the handler ends. Server only.
+	owes bool
+	// err is why this side gave up, or why the session ended. Receiving fails with it
+	// when the queue is empty.
+	err error
+	// status is the payload of STATUS. It is not changed after hasStatus. Caller only.
+	status []byte
 
-	canceler Canceler // server: who is told of the end of the call
-	canceled error    // server: why the call was cancelled; nil: it was not
+	// canceler hears of the end of the call before the handler's stream shows it.
+	// Server only.
+	canceler Canceler
+	// canceled is why the call was cancelled, or nil. The first reason stays.
+	canceled error
 }
 
-// Arrivals are what has come on a stream and was not taken.
+// Arrivals are what has come on a stream and was not taken. They are guarded by
+// Stream.mu.
 type arrivals struct {
 	queue  queue
 	part   partial
@@ -101,19 +125,31 @@ type arrivals struct {
 	beside int64  // bytes of header and status that count as buffered
 }
 
-// A waiter is how the receiver of a stream waits.
+// A waiter is how the receiver of a stream waits. It is guarded by Stream.mu.
+//
+// The receiver sets waiting and waits for a token. Who clears waiting owes it the
+// token, so there is never more than one.
 type waiter struct {
-	wake    chan struct{} // has room for one token: one for each wait
-	waiting bool          // the receiver waits for wake
-	endOnly bool          // a unary call: the receiver is woken at the end only
-	counted bool          // it was woken and counts in the session's wakeups
+	// wake has room for one token.
+	wake chan struct{}
+	// waiting: the receiver waits for wake.
+	waiting bool
+	// endOnly: it is a unary call, whose receiver is woken at the end only.
+	endOnly bool
+	// counted: the receiver was woken and counts in the session's wakeups. It takes
+	// itself out when it runs.
+	counted bool
 }
 
-// A Canceler is told when the caller of a served stream has gone, its time is
-// over, or the server cuts it: before the methods of the stream tell. It must
-// not block.
-type Canceler interface{ Cancel(cause error) }
+// A Canceler learns that the caller of a served stream has gone, that its time is
+// over, or that the server cuts it, before the methods of the stream show it.
+type Canceler interface {
+	// Cancel runs with no lock held, on any goroutine, perhaps more than once with
+	// different causes: the first counts. It must not block.
+	Cancel(cause error)
+}
 
+// newStream returns a stream that resetLocked has not prepared yet.
 func newStream() *Stream { return &Stream{wait: waiter{wake: make(chan struct{}, 1)}} }
 
 // A streamPool has streams that are used again. There is one pool for each session
@@ -129,7 +165,8 @@ func (p *streamPool) get() *Stream {
 
 func (p *streamPool) put(st *Stream) { p.p.Put(st) }
 
-// resetLocked prepares a stream for a call on s, and locks it.
+// resetLocked prepares a stream for a call on s, and locks it. Memory of the call
+// before is used again: that of the queue, the cursor and the status.
 func (st *Stream) resetLocked(s *Session, id uint32, c *cell, r *Request) {
 	st.mu.Lock()
 	st.s, st.id, st.cell = s, id, c
@@ -150,8 +187,8 @@ func (st *Stream) resetLocked(s *Session, id uint32, c *cell, r *Request) {
 	st.out.reset(s.server, int64(s.peer.StreamWindow))
 }
 
-// recycle gives a pooled stream of the caller's side back. A reader may still know
-// it, and finds out by its owner.
+// recycle gives a pooled stream of the caller's side back, and does nothing to
+// others. The reader may still know it, and finds out by its owner.
 func (st *Stream) recycle() {
 	if !st.pooled {
 		return
@@ -166,7 +203,8 @@ func (st *Stream) recycle() {
 // requests have come and Recv does not wait.
 func (st *Stream) Pooled() bool { return st.pooled }
 
-// disownLocked drops what a stream in the pool need not keep.
+// disownLocked drops what a stream in the pool need not keep: large buffers, and what
+// would keep others' memory alive. From now on it has no owner.
 func (st *Stream) disownLocked() {
 	if cap(st.in.queue.b) > bulk || cap(st.recv.b) > bulk {
 		st.in.queue.b, st.recv.b = nil, nil
@@ -178,8 +216,9 @@ func (st *Stream) disownLocked() {
 	st.Request, st.end.canceler, st.recv.bigs, st.in.header = Request{}, nil, nil, nil
 }
 
-// forgetLocked empties what a stream that ends has received and not taken, and returns how many
-// buffered bytes that were. What Recv returned last stays readable.
+// forgetLocked empties what a stream that ends has received and not taken, and returns
+// how many buffered bytes that were: the caller releases them. What Recv returned
+// last stays readable.
 func (st *Stream) forgetLocked() (held int64) {
 	mem := &st.s.mem
 	unread := st.in.queue.held()
@@ -192,7 +231,8 @@ func (st *Stream) forgetLocked() (held int64) {
 }
 
 // dropPartLocked makes st forget the large message that comes, and returns how
-// many bytes it counted as buffered.
+// many bytes it counted as buffered. Its memory is not used again, since the reader can
+// be filling it.
 func (st *Stream) dropPartLocked() (held int64) {
 	if !st.in.part.coming {
 		return 0
@@ -231,9 +271,9 @@ func (st *Stream) holdBesideLocked(p []byte) error {
 	return nil
 }
 
-// cancelLocked tells the handler of a served stream that it need not go on. mu
-// is free meanwhile, since the handler may receive: cancelLocked reports false if
-// the stream has become another call's.
+// cancelLocked tells the canceler of a served stream why the call ends. mu is free
+// meanwhile, since the handler may receive: cancelLocked reports false if the stream
+// has become another call's.
 func (st *Stream) cancelLocked(cause error) (same bool) {
 	if st.end.canceled == nil {
 		st.end.canceled = cause
@@ -248,7 +288,8 @@ func (st *Stream) cancelLocked(cause error) (same bool) {
 	return st.owner == owner && st.serial == serial
 }
 
-// sessionFailed ends all that a stream of s does, after s has ended.
+// sessionFailed ends all that a stream of s does, after s has ended. What has come is
+// still received; a call whose STATUS has come is not touched by the end.
 func (st *Stream) sessionFailed(s *Session) {
 	st.mu.Lock()
 	err := s.Err()

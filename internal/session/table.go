@@ -11,6 +11,7 @@ import "sync/atomic"
 // another call meanwhile: [Session.stream] does.
 type table struct{ chunks []atomic.Pointer[chunk] }
 
+// chunkSize is how many cells are made at a time: half a kilobyte of them.
 const chunkSize = 64
 
 type (
@@ -51,7 +52,7 @@ func (t *table) make(id uint32) *cell {
 	return &place.Load()[i%chunkSize]
 }
 
-// each calls f with every stream. One that has ended meanwhile may be another
+// each calls f with every stream. If one has ended meanwhile, it can be another
 // session's: f must lock it and look at its owner.
 func (t *table) each(f func(*Stream)) {
 	for i := range t.chunks {

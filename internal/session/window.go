@@ -15,9 +15,12 @@ const quickUse = 10 * time.Millisecond
 //
 //	allowance + what has come and was not granted again == size
 type window struct {
-	size      int64 // how much may wait on the stream
-	allowance int64 // bytes that the peer may still send
-	lastGrant int64 // when credit was last given, in nanotime
+	// size is how much may wait on the stream.
+	size int64
+	// allowance is how many bytes the peer may still send.
+	allowance int64
+	// lastGrant is when credit was last given, in nanotime.
+	lastGrant int64
 }
 
 // reset makes a window as large as a new stream's.
@@ -60,8 +63,10 @@ func (w *window) shrink(first int64, mem *memory) {
 // by the windows of the streams and by [memory.hold]. It belongs to the holder of
 // the reading role.
 type sessionWindow struct {
+	// size is how many bytes the peer may have in flight.
 	size int64
-	owed int64 // credit not yet returned
+	// owed is the credit that was not returned yet.
+	owed int64
 }
 
 // spend counts cost bytes that have come and returns the credit to give now, often
