@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"errors"
+	"io"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -87,5 +88,42 @@ func TestTheHandlerIsCancelledFirst(t *testing.T) {
 				st.Abandon(1, errors.New("done"))
 			})
 		}
+	}
+}
+
+// A caller that gives up after the server has ended the call, but before it has
+// received all, gets an error: what is left of the stream must not look whole.
+func TestACallThatIsGivenUpWithMessagesLeftDoesNotEndWell(t *testing.T) {
+	t.Parallel()
+	enough := errors.New("enough")
+	for name, c := range map[string]struct {
+		messages []string
+		want     error // of Recv after the last message that it returns
+	}{
+		"a message is left":        {[]string{"a"}, enough},
+		"an empty message is left": {[]string{""}, enough},
+		"nothing is left":          {nil, io.EOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, p := against(t, session.Config{KeepaliveIdle: -1}, wire.Settings{Version: 1}, false)
+			st, err := s.NewStream(&session.Request{Procedure: "feed"}, nil)
+			if err == nil {
+				err = st.Open()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.last(wire.TypeOpen)
+			for _, m := range c.messages {
+				p.send(wire.TypeData, 0, 1, []byte(m))
+			}
+			p.send(wire.TypeStatus, 0, 1, nil)
+			p.sync()
+			st.Abandon(wire.CodeCanceled, enough)
+			if m, err := st.Recv(nil); err != c.want {
+				t.Errorf("Recv = %q, %v, want %v", m, err, c.want)
+			}
+		})
 	}
 }

@@ -55,7 +55,8 @@ func (st *Stream) reason() byte {
 
 // Abandon gives the call up: RESET tells the peer, with code, and receiving and
 // sending fail with err from now on. After the end of the call it only forgets
-// what was not received. Safe from any goroutine, more than once.
+// what was not received, and receiving fails with err if there was something.
+// Safe from any goroutine, more than once.
 //
 // The id stays in use until STATUS comes, if the peer knows of the call: until then
 // its frames may still be on their way, and its handler may still run.
@@ -68,8 +69,8 @@ func (st *Stream) Abandon(code byte, err error) {
 	}
 	st.end.done = true
 	over := st.end.hasStatus
-	if st.end.err == nil && !over {
-		st.end.err = err
+	if st.end.err == nil && (!over || !st.in.queue.empty()) {
+		st.end.err = err // also when messages are dropped here, or the rest would look whole
 	}
 	if n := st.forgetLocked(); n > 0 {
 		defer s.mem.release(n)
