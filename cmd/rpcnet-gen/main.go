@@ -30,6 +30,7 @@ const (
 	exitCannot = 2 // the command could not run
 )
 
+// main ends the program with the status of run.
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // A printer writes problems, each on a line.
@@ -50,6 +51,8 @@ func (p *printer) rel(path string) string {
 }
 
 // A problem is one line of -json. Line and Column are 0 if they are unknown.
+//
+// The names are part of the interface with editors.
 type problem struct {
 	File    string `json:"file"`
 	Line    int    `json:"line,omitempty"`
@@ -58,6 +61,7 @@ type problem struct {
 }
 
 // problem prints a problem as "file:line:column: message" or as JSON.
+// problem prints x, with its file relative to the working directory.
 func (p *printer) problem(x problem) {
 	x.File = p.rel(x.File)
 	if p.json {
@@ -99,6 +103,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		return exitCannot
 	}
+	// cannot reports why the program could not run.
 	cannot := func(err error) int {
 		fmt.Fprintln(stderr, "rpcnet-gen:", err)
 		return exitCannot
@@ -108,9 +113,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return cannot(err)
 	}
 	out := &printer{out: stderr, json: *asJSON, wd: wd}
+	// JSON goes to standard output, where an editor reads it; lines for
+	// people go to standard error.
 	if *asJSON {
 		out.out = stdout
 	}
+	// Everything is read and generated in memory before anything is
+	// written.
 	res, err := gen.Generate(gen.Options{Dir: *dir, Tags: *tags, Patterns: flags.Args()})
 	if err != nil {
 		return cannot(err)
@@ -161,6 +170,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return cannot(err)
 	}
+	// A user who runs it for the first time learns what it looks for.
 	if len(res.Files) == 0 && len(done) == 0 && !*asJSON {
 		fmt.Fprintln(stdout, "no contracts: they are files named *.rpc.go; see rpcnet-gen -h")
 	}

@@ -10,6 +10,10 @@ var errSimple = errors.New("simple value in two bytes where one does")
 
 // Fields drives the decoding of one struct. It guesses that keys come in the
 // order in which encoders write them, and searches when they do not.
+//
+// It has one bit for each field that has been seen, since a key that comes
+// twice is an error: which of the two values counts would differ between
+// readers. The zero value is ready for one struct.
 type Fields struct {
 	next int      // the field that is expected
 	seen uint64   // the first 64 fields, one bit each
@@ -96,6 +100,7 @@ func (f *Fields) search(d *Decoder, keys []string) int {
 // first marks field i of n as seen. It reports whether it is so for the first
 // time.
 func (f *Fields) first(i, n int) bool {
+	// The fields from the 65th on have their bits in more.
 	word := &f.seen
 	if i >= 64 {
 		if f.more == nil {
@@ -112,6 +117,9 @@ func (f *Fields) first(i, n int) bool {
 }
 
 // takeKey takes k, an encoded key, if it comes next.
+//
+// Keys are compared as they are encoded. One in a longer form than the shortest
+// is another key, and thus unknown.
 func takeKey(d *Decoder, k string) bool {
 	e := d.pos + len(k)
 	if e > len(d.buf) || string(d.buf[d.pos:e]) != k {

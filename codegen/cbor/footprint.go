@@ -98,6 +98,8 @@ const anyDepth = MaxDepth + 1
 // levelsOf returns how many levels a value of type t has at most. known holds
 // what is known of other types: that one that is being looked at may contain
 // itself.
+//
+// A level is an array, a map or a tag, as a decoder counts them.
 func levelsOf(t reflect.Type, known map[reflect.Type]int) int {
 	if n, ok := known[t]; ok {
 		return n
@@ -132,6 +134,9 @@ func levelsOf(t reflect.Type, known map[reflect.Type]int) int {
 
 // A shape says what the value of a type costs a decoder beside the bytes of
 // strings. The nil shape costs nothing.
+//
+// Shapes of recursive types refer to themselves. They are shared by all types
+// that contain the type, and not changed once they are made.
 type shape struct {
 	kind  shapeKind
 	size  int64  // of what a pointer points to, an element, an entry
@@ -139,6 +144,7 @@ type shape struct {
 	parts []part // fields of a struct, or variants of a union
 }
 
+// A shapeKind says how the value of a shape is walked.
 type shapeKind uint8
 
 const (
@@ -193,6 +199,9 @@ var (
 
 // shapeLocked returns the shape of t. shapes is locked. What types are special
 // is what the generator takes for it.
+//
+// The sizes are those of Go on a machine of 64 bits, which is what decoders
+// charge.
 func shapeLocked(t reflect.Type) *shape {
 	if s, ok := shapes.of[t]; ok {
 		return s
@@ -235,6 +244,9 @@ func isProto(t reflect.Type) bool {
 }
 
 // fill fills in s for any other type; false if it costs nothing.
+//
+// What costs nothing beside its bytes has no shape: numbers, text, bytes, and
+// structs of these.
 func (s *shape) fill(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -281,6 +293,9 @@ func (s *shape) fill(t reflect.Type) bool {
 }
 
 // sent reports whether a field, or some of an embedded struct, is sent.
+//
+// It reads tags as the generator does, since both must agree on what a message
+// is.
 func sent(f reflect.StructField) bool {
 	// As the generator reads tags.
 	rpc, ok := f.Tag.Lookup("rpc")
@@ -345,6 +360,8 @@ func (s *shape) costOf(v reflect.Value) (cost int64) {
 }
 
 // variant returns what a variant costs: v is it, or an interface with it.
+//
+// The interface itself is part of what is around it.
 func (s *shape) variant(v reflect.Value) int64 {
 	if v.Kind() == reflect.Interface {
 		v = v.Elem()
@@ -370,6 +387,9 @@ func (s *shape) variant(v reflect.Value) int64 {
 
 // withinDepth reports whether b, an encoded item, nests at most depth levels of
 // arrays, maps and tags.
+//
+// It is Skip without its checks: an encoder has written what it reads. It ends
+// at the first level that is too deep.
 func withinDepth(b []byte, depth int) bool {
 	var d Decoder
 	d.Reset(b, Limits{Depth: depth})

@@ -6,6 +6,9 @@ import (
 )
 
 // AppendTextAppender appends the text form of v.
+//
+// It is for types with AppendText, which writes into the message without an
+// allocation.
 func (b Buffer) AppendTextAppender(v encoding.TextAppender) (Buffer, error) {
 	// The length of the text is known when it is there: one byte of head is
 	// reserved, which is enough for text of fewer than 24 bytes.
@@ -19,6 +22,8 @@ func (b Buffer) AppendTextAppender(v encoding.TextAppender) (Buffer, error) {
 }
 
 // AppendTextMarshaler appends the text form of v.
+//
+// It is for types that have MarshalText alone. The text is copied.
 func (b Buffer) AppendTextMarshaler(v encoding.TextMarshaler) (Buffer, error) {
 	p, err := v.MarshalText()
 	if err != nil {
@@ -32,6 +37,8 @@ func (b Buffer) AppendTextMarshaler(v encoding.TextMarshaler) (Buffer, error) {
 }
 
 // AppendBinaryAppender appends the binary form of v as a byte string.
+//
+// It is for types with AppendBinary.
 func (b Buffer) AppendBinaryAppender(v encoding.BinaryAppender) (Buffer, error) {
 	start := len(b)
 	b = append(b, 0)
@@ -43,6 +50,8 @@ func (b Buffer) AppendBinaryAppender(v encoding.BinaryAppender) (Buffer, error) 
 }
 
 // AppendBinaryMarshaler appends the binary form of v as a byte string.
+//
+// It is for types that have MarshalBinary alone.
 func (b Buffer) AppendBinaryMarshaler(v encoding.BinaryMarshaler) (Buffer, error) {
 	p, err := v.MarshalBinary()
 	if err != nil {

@@ -11,6 +11,9 @@ import (
 
 // Uint64 reads an unsigned integer. Numbers below 24 are in their first byte:
 // the compiler puts that case into the caller.
+//
+// A negative integer is an error that says so, since it is of the right kind
+// and does not fit.
 func (d *Decoder) Uint64() uint64 {
 	if d.pos < len(d.buf) && d.buf[d.pos] < 24 {
 		d.pos++
@@ -37,6 +40,8 @@ func (d *Decoder) uint64() uint64 {
 }
 
 // UintN reads an unsigned integer of at most n bits, 8 to 64.
+//
+// The error names the type that the number does not fit into.
 func (d *Decoder) UintN(n int) uint64 {
 	if d.pos < len(d.buf) && d.buf[d.pos] < 24 { // n is 8 at least
 		d.pos++
@@ -121,6 +126,7 @@ func (d *Decoder) Bool() bool {
 		d.Fail(errShort)
 		return false
 	}
+	// 0 and 1 are integers, and not booleans.
 	if c := d.buf[d.pos]; c == byteFalse || c == byteTrue {
 		d.pos++
 		return c == byteTrue
@@ -130,6 +136,10 @@ func (d *Decoder) Bool() bool {
 }
 
 // Float64 reads a float of any width, or an integer that it can hold.
+//
+// Deterministic encoding has the shortest form that keeps a value: a float64
+// comes as a float16 if that is exact. Other languages send integers for
+// floats, which are taken if they are exact, up to 2^53 on either side of 0.
 func (d *Decoder) Float64() float64 {
 	p := d.buf[d.pos:]
 	if len(p) == 0 {

@@ -71,6 +71,8 @@ func (d *Decoder) Skip() {
 			return
 		}
 		switch major {
+		// Text is checked also where it is not used: a proxy must not
+		// pass on what its receiver refuses.
 		case majBytes, majText:
 			if n > uint64(d.remaining()) {
 				d.Fail(errShort)
@@ -102,6 +104,8 @@ func (d *Decoder) Skip() {
 				d.Fail(ErrDepth)
 				return
 			}
+			// The items of this one come first, then those that are
+			// left of the one around it.
 			open = append(open, left)
 			left = int(n)
 		case majSimple:
@@ -114,6 +118,8 @@ func (d *Decoder) Skip() {
 }
 
 // Rest takes everything that is left, which is part of the message.
+//
+// It is for messages of another encoding, which a decoder carries to their own.
 func (d *Decoder) Rest() []byte {
 	p := d.buf[d.pos:]
 	d.pos = len(d.buf)
@@ -125,6 +131,8 @@ func (d *Decoder) Rest() []byte {
 type Raw []byte
 
 // Raw reads one item without decoding it. The result is part of the message.
+//
+// The item is checked as a whole, so that it can be sent on as it is.
 func (d *Decoder) Raw() Raw {
 	at := d.pos
 	d.Skip()

@@ -12,6 +12,8 @@ import (
 // This file reads text, byte strings, and what has one of them as its form.
 
 // view returns p as a string that shares its memory.
+//
+// It must not be kept longer than p stays as it is.
 func view(p []byte) string { return unsafe.String(unsafe.SliceData(p), len(p)) }
 
 // span takes a text or a byte string.
@@ -37,6 +39,9 @@ func (d *Decoder) span(want byte) []byte {
 }
 
 // Text reads text and copies it.
+//
+// The copy is charged. Text in a message is UTF-8 by RFC 8949, section 3.1, and
+// Go strings in JSON must be, so that other bytes are refused and not replaced.
 func (d *Decoder) Text() string {
 	p := d.text()
 	if !validText(view(p)) {
@@ -72,6 +77,8 @@ func (d *Decoder) text() []byte {
 }
 
 // View reads text without copying it: the result is part of the message.
+//
+// It is for names that are compared and dropped, such as those of variants.
 func (d *Decoder) View() string {
 	p := d.text()
 	s := view(p)
@@ -104,6 +111,8 @@ func (d *Decoder) Bytes() []byte {
 func (d *Decoder) ViewBytes() []byte { return d.span(majBytes) }
 
 // BytesInto reads a byte string that has exactly the length of dst.
+//
+// It is for arrays, whose length is part of their type. Nothing is allocated.
 func (d *Decoder) BytesInto(dst []byte) {
 	p := d.span(majBytes)
 	if len(p) != len(dst) && d.err == nil {
@@ -114,6 +123,9 @@ func (d *Decoder) BytesInto(dst []byte) {
 }
 
 // AtMost fails if n, a length, is above limit. It returns n.
+//
+// The limit is that of the contract, max= in a tag, and the error says so by
+// ErrTooLong.
 func (d *Decoder) AtMost(n, limit int) int {
 	if n > limit && d.err == nil {
 		d.Fail(fmt.Errorf("%w: %d, at most %d", ErrTooLong, n, limit))
@@ -162,6 +174,8 @@ func (d *Decoder) UnmarshalBinary(v encoding.BinaryUnmarshaler) {
 	d.unmarshal(d.span(majBytes), v.UnmarshalBinary)
 }
 
+// unmarshal calls f, a method of the program, with p. What it takes in memory
+// is not known: as much as the bytes is charged.
 func (d *Decoder) unmarshal(p []byte, f func([]byte) error) {
 	if d.err != nil || !d.Charge(len(p), 1) {
 		return
@@ -180,6 +194,8 @@ func (d *Decoder) unmarshal(p []byte, f func([]byte) error) {
 
 // Time reads RFC 3339 text with tag 0, or without, or seconds since 1970 with
 // tag 1 (RFC 8949, sections 3.4.1 and 3.4.2).
+//
+// The result of text has the zone that was sent; that of seconds is in UTC.
 func (d *Decoder) Time() time.Time {
 	// Without a tag it is text.
 	tag := uint64(0)

@@ -58,6 +58,9 @@ func AppendNumbers[T Number](b Buffer, v []T) Buffer {
 
 // Numbers reads a typed array of T into a new slice; ok is false, and nothing
 // read, if something else comes. An array of another type is an error.
+//
+// One copy is all it takes on a machine with the order of the message, which
+// nearly all have.
 func Numbers[T Number](d *Decoder) (v []T, ok bool) {
 	// A list that is not packed: the caller reads it.
 	if d.Peek() != KindTag {
@@ -89,6 +92,8 @@ func Numbers[T Number](d *Decoder) (v []T, ok bool) {
 }
 
 // rawNumbers returns the memory of v.
+//
+// The result shares the memory of v, so that a copy into it sets the numbers.
 func rawNumbers[T Number](v []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), len(v)*int(unsafe.Sizeof(*new(T))))
 }

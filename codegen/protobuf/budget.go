@@ -39,6 +39,9 @@ type plan struct {
 
 // A field says what each occurrence of it costs, or each element of a packed
 // list.
+//
+// Both forms of a list of numbers are taken, packed or not, whatever the
+// definition says: parsers must accept both.
 type field struct {
 	cost   uintptr
 	list   bool
@@ -60,6 +63,8 @@ var plans = struct {
 }{of: map[protoreflect.MessageType]*plan{}, extensions: map[protoreflect.ExtensionType]*field{}}
 
 // planOf returns the plan of messages such as m.
+//
+// The map is read by every message and written once for each type.
 func planOf(m protoreflect.Message) *plan {
 	plans.RLock()
 	p := plans.of[m.Type()]
@@ -72,6 +77,8 @@ func planOf(m protoreflect.Message) *plan {
 	return planLocked(m)
 }
 
+// planLocked is planOf with plans locked. A plan is in the map before its
+// fields are known, since types may be recursive.
 func planLocked(m protoreflect.Message) *plan {
 	if p := plans.of[m.Type()]; p != nil {
 		return p
@@ -94,6 +101,7 @@ func planLocked(m protoreflect.Message) *plan {
 	return p
 }
 
+// add adds the field with a number.
 func (p *plan) add(num protowire.Number, f *field) {
 	// Numbers go up to 2^29: only small ones are indices.
 	if num >= 64 {
@@ -114,6 +122,9 @@ func sizeOf(m protoreflect.Message) uintptr {
 }
 
 // fieldLocked returns what field fd costs; empty is a value of it.
+//
+// The costs are upper bounds: of a field that is set twice the second value
+// takes the place of the first.
 func fieldLocked(fd protoreflect.FieldDescriptor, empty protoreflect.Value) *field {
 	f := &field{packed: protowire.BytesType}
 	switch {
@@ -127,6 +138,7 @@ func fieldLocked(fd protoreflect.FieldDescriptor, empty protoreflect.Value) *fie
 			f.cost += value.size
 			f.nested.add(mapValue, &field{nested: value})
 		}
+	// A message in a list is a pointer, and what it points to.
 	case fd.IsList():
 		f.list = true
 		f.cost = 2 * valueSize(fd) // a slice that grows has room for twice its elements
@@ -184,6 +196,7 @@ func (p *plan) field(num protowire.Number) *field {
 		return nil
 	}
 	var f *field
+	// Most fields have small numbers.
 	if int(num) < len(p.low) {
 		f = p.low[num]
 	} else {
@@ -193,6 +206,8 @@ func (p *plan) field(num protowire.Number) *field {
 	if f != nil || p.desc == nil || !p.desc.ExtensionRanges().Has(num) {
 		return f
 	}
+	// The program may know it only when the plan was made already, so that
+	// extensions are not part of the plan.
 	x, err := protoregistry.GlobalTypes.FindExtensionByNumber(p.desc.FullName(), num)
 	if err != nil {
 		return nil
@@ -230,6 +245,9 @@ func extension(x protoreflect.ExtensionType) *field {
 
 // measure returns the most that one part of a message costs, and whether it may
 // be of any depth.
+//
+// It is computed once. A message whose length times the worst cost is within
+// the budget needs no look inside.
 func (p *plan) measure() (worst int64, deep bool) {
 	p.once.Do(func() {
 		plans.RLock()
@@ -279,6 +297,9 @@ func (p *plan) chargeAll(d *cbor.Decoder, b []byte) {
 
 // charge takes what a message costs from the budget of d: b is its wire form,
 // or begins with it if it is a group. It returns what follows the group.
+//
+// It reads the wire form as protobuf does: a number and a type, then the value.
+// Unknown fields cost their bytes, which are charged already.
 func (p *plan) charge(d *cbor.Decoder, b []byte, group protowire.Number, depth int) (rest []byte) {
 	// charge goes as deep as the message does, so that the limit comes
 	// first.
@@ -287,6 +308,7 @@ func (p *plan) charge(d *cbor.Decoder, b []byte, group protowire.Number, depth i
 	}
 	for len(b) > 0 && d.Err() == nil {
 		num, typ, n := protowire.ConsumeTag(b)
+		// ConsumeTag has its errors as negative lengths.
 		if n < 0 {
 			d.Fail(protowire.ParseError(n))
 			return nil
@@ -304,6 +326,8 @@ func (p *plan) charge(d *cbor.Decoder, b []byte, group protowire.Number, depth i
 		// An occurrence is one element, but for a packed list.
 		count := 1
 		switch typ {
+		// A group is a message without a length: it ends with a tag of
+		// its own.
 		case protowire.StartGroupType:
 			b = nested.charge(d, b, num, depth+1)
 		case protowire.BytesType:
@@ -340,6 +364,7 @@ func (p *plan) charge(d *cbor.Decoder, b []byte, group protowire.Number, depth i
 // occurrence.
 func (f *field) elements(v []byte) int {
 	switch f.packed {
+	// Each varint ends with a byte below 0x80.
 	case protowire.VarintType:
 		n := 0
 		for _, c := range v {

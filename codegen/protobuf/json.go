@@ -22,6 +22,7 @@ const (
 // It reads the tokens without making anything of them.
 func checkJSON(text []byte, p *plan) error {
 	r := jsonReader{dec: json.NewDecoder(bytes.NewReader(text))}
+	// A number stays text: its value does not matter here.
 	r.dec.UseNumber()
 	r.d.Reset(text, cbor.Limits{})
 	r.d.Charge(len(text), 1)
@@ -33,6 +34,9 @@ func checkJSON(text []byte, p *plan) error {
 }
 
 // A jsonReader charges the values of a message in JSON.
+//
+// It knows the names of fields only as far as plans do: the value of an unknown
+// one is refused later, by protojson.
 type jsonReader struct {
 	dec *json.Decoder
 	d   cbor.Decoder // the budget, and the first error
@@ -44,6 +48,7 @@ func (r *jsonReader) token() json.Token {
 		return nil
 	}
 	t, err := r.dec.Token()
+	// The text ends within the message.
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
@@ -71,6 +76,8 @@ func (r *jsonReader) message(p *plan, t json.Token, depth int) {
 	if depth > maxDepth {
 		r.d.Fail(errDepth)
 	}
+	// Also a message with a form of its own, such as a Timestamp, which is
+	// a string.
 	if p.any || t != json.Delim('{') {
 		r.any(t, depth)
 		return
@@ -84,6 +91,7 @@ func (r *jsonReader) field(f *field, depth int) {
 	switch {
 	case f != nil && f.list && t == json.Delim('['):
 		r.members(t, func(string) { r.value(f, r.token(), depth) })
+	// A map: it has a plan without a descriptor, for its entries.
 	case f != nil && f.nested != nil && f.nested.desc == nil && t == json.Delim('{'):
 		r.members(t, func(string) {
 			r.d.Charge(1, f.cost)
@@ -99,6 +107,7 @@ func (r *jsonReader) value(f *field, t json.Token, depth int) {
 	if f != nil {
 		r.d.Charge(1, f.cost)
 	}
+	// A scalar costs what its field does.
 	_, opens := t.(json.Delim)
 	switch {
 	case f != nil && f.nested != nil && f.nested.desc != nil:
@@ -113,6 +122,7 @@ func (r *jsonReader) any(t json.Token, depth int) {
 	if depth > maxDepth {
 		r.d.Fail(errDepth)
 	}
+	// A string, a number, a word, or null after an error.
 	if _, opens := t.(json.Delim); !opens {
 		r.d.Charge(1, anyScalar)
 		return

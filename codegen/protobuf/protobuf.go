@@ -35,6 +35,10 @@ var (
 )
 
 // Message returns the codec of messages of type M, such as *pb.Point.
+//
+// The message is encoded with its own marshaler. Decoding charges the budget
+// first, see plan. Its JSON is that of protobuf, with the names of the .proto
+// file.
 func Message[M proto.Message]() codegen.Message {
 	return codegen.Message{
 		Append: func(dst []byte, msg any) ([]byte, error) {
@@ -62,6 +66,9 @@ func Message[M proto.Message]() codegen.Message {
 }
 
 // AppendField appends m as a byte string.
+//
+// Encoding fails for a message that is changed meanwhile, and for one that is
+// too deep for any receiver.
 func AppendField(b cbor.Buffer, m proto.Message) (cbor.Buffer, error) {
 	// The head of a byte string comes first, so that the size is computed
 	// before.
@@ -84,6 +91,9 @@ func AppendField(b cbor.Buffer, m proto.Message) (cbor.Buffer, error) {
 
 // fits says whether a decoder with limits l takes p, the wire form of m. The
 // form is read only if what is known of its type leaves that open.
+//
+// Most messages are too short to be over a limit, which their length and two
+// numbers of the type tell.
 func fits(m proto.Message, p []byte, l cbor.Limits) error {
 	plan := planOf(m.ProtoReflect())
 	worst, deep := plan.measure()
@@ -99,6 +109,8 @@ func fits(m proto.Message, p []byte, l cbor.Limits) error {
 
 // The cost of a field, for what holds it.
 func init() {
+	// Package cbor must not depend on protobuf, and computes costs: so the
+	// function is put there when this package is linked.
 	protocost.Of = func(m any) int64 {
 		// The cost is computed from the encoding, as a receiver does.
 		b, err := marshal.Marshal(m.(proto.Message))
@@ -114,6 +126,8 @@ func init() {
 }
 
 // DecodeField reads a byte string into m.
+//
+// The message must be empty: protobuf merges what it reads into what is there.
 func DecodeField(d *cbor.Decoder, m proto.Message) {
 	if p := d.ViewBytes(); d.Err() == nil {
 		decode(d, p, m)
@@ -158,6 +172,7 @@ func (t transcoder[M]) AppendJSON(dst, p []byte) ([]byte, error) {
 // messages it stands where CBOR stands for others.
 func (t transcoder[M]) AppendCBOR(dst, json []byte) ([]byte, error) {
 	m := t.empty()
+	// protojson has no budget: the text is looked at before.
 	if err := checkJSON(json, planOf(m.ProtoReflect())); err != nil {
 		return dst, err
 	}

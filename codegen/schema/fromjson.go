@@ -64,6 +64,9 @@ func (p *path) errorf(format string, a ...any) error {
 }
 
 // wrong is the error for a value of another kind than wanted.
+//
+// It has what is wanted and what came, so that a reader need not look up the
+// contract.
 func (r *reader) wrong(n *node, p *path) error {
 	got := "nothing"
 	switch c := r.peek(); {
@@ -89,6 +92,9 @@ func (r *reader) wrong(n *node, p *path) error {
 }
 
 // describe says what n wants, for people.
+//
+// It is the type as the contract has it, or what JSON has for it if that is not
+// the same.
 func (n *node) describe() string {
 	switch n.kind {
 	case kindBytes:
@@ -124,6 +130,8 @@ func (n *node) describe() string {
 }
 
 // skipScalar passes over a string, a number or a word.
+//
+// It is used for errors only.
 func (r *reader) skipScalar() (string, error) {
 	switch c := r.peek(); {
 	case c == '"':
@@ -137,9 +145,12 @@ func (r *reader) skipScalar() (string, error) {
 // value reads a value of the type n at path p and appends its CBOR to b. depth
 // counts the containers around it.
 func (r *reader) value(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer, error) {
+	// Each level is a call: the limit keeps the stack small.
 	if depth > maxDepth {
 		return b, p.errorf("%v", errDepth)
 	}
+	// Null for any other type is an error, but for a field of a struct,
+	// which is then left out.
 	if n.nullable() && r.literal("null") {
 		return b.AppendNil(), nil
 	}
@@ -156,6 +167,8 @@ func (r *reader) value(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer,
 		}
 	case kindInt, kindUint:
 		return r.integer(b, n, p)
+	// The shortest form that keeps the value: which of the two sizes the
+	// type has does not matter in CBOR.
 	case kindFloat:
 		f, err := r.float(n, p)
 		return b.AppendFloat64(f), err
@@ -168,6 +181,7 @@ func (r *reader) value(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer,
 		return r.object(b, n, p, depth)
 	case kindRaw:
 		return r.any(b, p, depth)
+	// A message within a message would need its descriptor.
 	case kindProtobuf:
 		return b, p.errorf("protobuf messages have no JSON form here")
 	default:
@@ -179,6 +193,8 @@ func (r *reader) value(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer,
 }
 
 // stringValue reads a value that JSON has as a string.
+//
+// An error shows the string: what is wrong with base64 or a time is best seen.
 func (r *reader) stringValue(b cbor.Buffer, n *node, p *path) (cbor.Buffer, error) {
 	start := r.pos
 	s, err := r.text()
@@ -221,6 +237,8 @@ func (r *reader) stringValue(b cbor.Buffer, n *node, p *path) (cbor.Buffer, erro
 }
 
 // constant returns the value of an enumeration constant.
+//
+// Names are compared exactly: there is no other form of them.
 func (n *node) constant(name string) (string, bool) {
 	i := slices.IndexFunc(n.values, func(v Value) bool { return v.Name == name })
 	if i < 0 {
@@ -230,6 +248,10 @@ func (n *node) constant(name string) (string, bool) {
 }
 
 // integer reads a number, a string with one, or the name of a constant.
+//
+// A number with a fraction, or with an exponent, is none, even if it is 1.0: an
+// encoder that writes such a thing has a float where the contract has an
+// integer.
 func (r *reader) integer(b cbor.Buffer, n *node, p *path) (cbor.Buffer, error) {
 	start := r.pos
 	wrong := func() (cbor.Buffer, error) {
@@ -280,6 +302,7 @@ func (r *reader) float(n *node, p *path) (float64, error) {
 	c := r.peek()
 	if c == '"' {
 		s, err := r.text()
+		// The three names are the only strings.
 		if f, ok := notNumbers[s]; ok && err == nil {
 			return f, nil
 		}
@@ -297,6 +320,9 @@ func (r *reader) float(n *node, p *path) (float64, error) {
 }
 
 // list reads an array of want items, of any number if want is negative.
+//
+// Elements are written as they come. The head of the array needs their number,
+// and is inserted at the end.
 func (r *reader) list(b cbor.Buffer, n *node, p *path, depth, want int) (cbor.Buffer, error) {
 	if !r.take('[') {
 		return b, r.wrong(n, p)
@@ -305,6 +331,7 @@ func (r *reader) list(b cbor.Buffer, n *node, p *path, depth, want int) (cbor.Bu
 	count := 0
 	var err error
 	for !r.take(']') {
+		// A comma stands between two items, and nowhere else.
 		if count > 0 && !r.take(',') {
 			return b, p.errorf("%v", r.syntax("a comma or a bracket"))
 		}
@@ -324,6 +351,9 @@ func (r *reader) list(b cbor.Buffer, n *node, p *path, depth, want int) (cbor.Bu
 func insert(b cbor.Buffer, at int, head []byte) cbor.Buffer { return slices.Insert(b, at, head...) }
 
 // any reads a value without a type.
+//
+// Objects become maps with text for their keys, in the order of deterministic
+// encoding.
 func (r *reader) any(b cbor.Buffer, p *path, depth int) (cbor.Buffer, error) {
 	switch c := r.peek(); {
 	case c == '{':

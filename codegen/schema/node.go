@@ -9,6 +9,9 @@ import (
 )
 
 // A kind is how a value is converted.
+//
+// Several types of Go can have one kind: text is a string, or a type with
+// MarshalText.
 type kind uint8
 
 const (
@@ -61,6 +64,8 @@ type entry struct {
 }
 
 // nullable reports whether null is a value of n.
+//
+// Null for anything else means that a field is not there.
 func (n *node) nullable() bool {
 	return n.kind == kindOptional || n.kind == kindUnion || n.kind == kindRaw
 }
@@ -120,6 +125,8 @@ var scalars = map[string]node{
 // maxRef bounds how deep a single reference such as [][]?T nests, since a
 // descriptor may come from a peer. How many named types lead to one another is
 // bounded by the descriptor alone.
+//
+// Each level is a call of outline.
 const maxRef = 64
 
 // node resolves a reference and all that it leads to. The caller holds s.mu, or
@@ -144,6 +151,8 @@ func (s *Schema) node(ref string) (*node, error) {
 
 // outline resolves a reference up to the fields of its structs and unions, which
 // it adds to s.open.
+//
+// A reference that was resolved before is the same node.
 func (s *Schema) outline(ref string, depth int) (*node, error) {
 	if n := s.nodes[ref]; n != nil {
 		return n, nil
@@ -247,6 +256,9 @@ func (s *Schema) resolveNamed(n *node, t *Type) error {
 
 // constantNames returns the names of constants by their value. Of several with
 // one value the first is written; all are read.
+//
+// The order is that of the descriptor, which is that of the source among
+// constants of one value.
 func constantNames(values []Value) map[string]string {
 	names := map[string]string{}
 	for _, v := range values {

@@ -17,6 +17,9 @@ type span struct {
 
 // object reads a map, a struct or a union. The head of the map is put in front
 // of its entries at the end, when their number is known.
+//
+// The order of members in JSON is free, that of CBOR is not: entries are
+// written as they come, and sorted at the end if they must be.
 func (r *reader) object(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer, error) {
 	if !r.take('{') {
 		return b, r.wrong(n, p)
@@ -62,6 +65,7 @@ func (r *reader) object(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer
 		s.end = len(b)
 		spans = append(spans, s)
 	}
+	// Null for a union is read by value.
 	if n.kind == kindUnion && len(spans) != 1 {
 		return b, p.errorf("a union wants exactly one of %s", n.names())
 	}
@@ -101,10 +105,16 @@ func sortEntries(b []byte, start int, spans []span) (name string, twice bool) {
 
 // appendKey appends the key for a member of an object and returns what its
 // value must be.
+//
+// Fields and variants have theirs encoded already. The keys of a map are
+// checked against its type.
 func (n *node) appendKey(b cbor.Buffer, name string, p *path) (cbor.Buffer, *entry, error) {
 	if n.kind != kindMap {
 		f := n.field(name)
 		if f == nil {
+			// A name that is unknown is a mistake here: JSON is
+			// written by hand. CBOR of a newer peer is another
+			// matter.
 			what := "no field"
 			if n.kind == kindUnion {
 				what = "no variant"
@@ -133,6 +143,7 @@ func (n *node) appendKey(b cbor.Buffer, name string, p *path) (cbor.Buffer, *ent
 			return b, nil, p.errorf("key %.80q: want %s", name, k.describe())
 		}
 		b = b.AppendUint(u)
+	// Text.
 	default:
 		b = b.AppendString(name)
 	}

@@ -22,6 +22,8 @@ func (e *entry) finish(b cbor.Buffer, at int, p *path) (cbor.Buffer, error) {
 	// The descriptor has been checked: the list is one of numbers.
 	elem := e.node.elem
 	switch {
+	// The type of the elements decides on the tag of the array, and on the
+	// size of each.
 	case elem.kind == kindFloat && elem.bits == 32:
 		return pack(b, at, func(d *cbor.Decoder) float32 { return d.Float32() })
 	case elem.kind == kindFloat:
@@ -59,6 +61,9 @@ func pack[T cbor.Number](b cbor.Buffer, at int, read func(*cbor.Decoder) T) (cbo
 }
 
 // length returns the length of a string, an array or a map.
+//
+// It is the number that max= in a tag limits: bytes of a string, elements of a
+// list, entries of a map. Of anything else it is 0.
 func length(encoded []byte) int {
 	var d cbor.Decoder
 	d.Reset(encoded, cbor.Limits{Budget: -1})

@@ -40,6 +40,8 @@ func (s *scanner) space() {
 }
 
 // peek returns the first byte of the next token, 0 also at the end.
+//
+// No token begins with the byte 0, so that it can stand for the end.
 func (s *scanner) peek() byte {
 	s.space()
 	if s.pos >= len(s.src) {
@@ -55,6 +57,8 @@ func (s *scanner) end() bool {
 }
 
 // take takes c if it comes next.
+//
+// It reports whether it has.
 func (s *scanner) take(c byte) bool {
 	if s.peek() != c {
 		return false
@@ -74,6 +78,9 @@ func (s *scanner) literal(word string) bool {
 }
 
 // syntax returns the error for what comes next.
+//
+// It shows the letter that is wrong, with its place in bytes from the
+// beginning.
 func (s *scanner) syntax(want string) error {
 	if s.end() {
 		return fmt.Errorf("JSON ends where %s should come", want)
@@ -152,6 +159,8 @@ func (s *scanner) text() (string, error) {
 }
 
 // escaped is text from the first backslash on.
+//
+// start is where the string begins. From here on it is copied.
 func (s *scanner) escaped(start int) (string, error) {
 	b := []byte(s.src[start:s.pos])
 	for s.pos < len(s.src) {
@@ -192,6 +201,9 @@ func (s *scanner) escaped(start int) (string, error) {
 
 // unicode reads \uXXXX, and a second one for a surrogate pair. A surrogate
 // alone is an error: it has no UTF-8 form.
+//
+// A single surrogate is refused: encoding/json would replace it, and the text
+// would not be what was sent.
 func (s *scanner) unicode() (rune, bool) {
 	four := func() (rune, bool) {
 		if s.pos+6 > len(s.src) || s.src[s.pos:s.pos+2] != `\u` {

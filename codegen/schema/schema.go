@@ -128,6 +128,8 @@ func Parse(descriptor string) (*Schema, error) {
 }
 
 // Method returns the method with the given name.
+//
+// The error lists the methods that there are.
 func (s *Schema) Method(name string) (*Method, error) {
 	var names []string
 	for _, m := range s.Methods {
@@ -140,6 +142,9 @@ func (s *Schema) Method(name string) (*Method, error) {
 }
 
 // Message returns the transcoder of a type, by its reference.
+//
+// The reference is one of a method or a field, such as "HelloRequest" or
+// "[]string". It is safe for concurrent use.
 func (s *Schema) Message(ref string) (*Message, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

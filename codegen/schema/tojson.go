@@ -19,6 +19,8 @@ import (
 // say what would be right. Of the zero Message it writes any item: byte strings
 // become base64, tags are dropped.
 func (m *Message) AppendJSON(dst, encoded []byte) ([]byte, error) {
+	// The limits are the defaults, since JSON is for people and bridges;
+	// its depth is fixed by them.
 	w := writer{b: dst, int64String: m.int64String}
 	w.d.Reset(encoded, cbor.Limits{})
 	if m.node == nil {
@@ -64,6 +66,8 @@ func (w *writer) finish(root string) error {
 }
 
 // in puts a member, as JSON has its name, in front of the path to an error.
+//
+// The name may be long, and comes from a peer: it is cut.
 func (w *writer) in(name []byte) {
 	w.path = "." + short(name[1:len(name)-1]) + w.path
 }
@@ -72,6 +76,8 @@ func (w *writer) in(name []byte) {
 const maxShown = 64
 
 // short returns the beginning of a name, for people.
+//
+// The cut may be within a letter, which is left out then.
 func short(name []byte) string {
 	if len(name) > maxShown {
 		return strings.ToValidUTF8(string(name[:maxShown]), "") + "..."
@@ -79,11 +85,15 @@ func short(name []byte) string {
 	return string(name)
 }
 
+// byte and string append to the output as it is.
 func (w *writer) byte(c byte)     { w.b = append(w.b, c) }
 func (w *writer) string(s string) { w.b = append(w.b, s...) }
 
 // value writes the next item, which n describes. An item of another kind is an
 // error of the decoder.
+//
+// Null is written for every type: a field that is not there, a nil pointer, a
+// nil union.
 func (w *writer) value(n *node) {
 	d := &w.d
 	// Null stands for everything that is not there, of whatever type.
@@ -122,6 +132,9 @@ func (w *writer) value(n *node) {
 
 // field reads the key of a field and writes its name. It returns the type of
 // its value, nil if the field is unknown.
+//
+// A field of a newer peer is unknown, and written with the name, or the number,
+// that it was sent with.
 func (w *writer) field(n *node) *node {
 	if w.d.Peek() == cbor.KindUint {
 		return w.numbered(n)
@@ -136,6 +149,8 @@ func (w *writer) field(n *node) *node {
 
 // union writes an object with one member, the variant. One that is unknown is
 // written as it is.
+//
+// As in CBOR, the name of the member is that of the variant.
 func (w *writer) union(n *node) {
 	name := w.d.Union()
 	w.byte('{')
@@ -180,6 +195,8 @@ func (w *writer) numbered(n *node) *node {
 }
 
 // items writes an array that has been entered.
+//
+// n is its length, and elem the type of its elements; nil if it is unknown.
 func (w *writer) items(n int, elem *node) {
 	w.byte('[')
 	// The length is that of the message: an error ends the loop.
@@ -211,7 +228,10 @@ func (w *writer) entries(n int, key func() *node) {
 		if i > 0 {
 			w.byte(',')
 		}
+		// The name is remembered as a part of the output, since that
+		// may move.
 		name := piece{start: len(w.b)}
+		// A key of an unknown kind is an error: JSON could not have it.
 		elem := key()
 		name.end = len(w.b)
 		if w.d.Err() != nil {
@@ -237,6 +257,10 @@ func (w *writer) entries(n int, key func() *node) {
 
 // unique fails if an object has a name twice. What an encoder writes is in the
 // order it looks for, but for numbered fields.
+//
+// CBOR has rules against a key that comes twice. A decoder of generated code
+// finds one among the fields it knows; here all are looked at, since a reader
+// of JSON would take one or the other.
 func (w *writer) unique(names []piece) {
 	compare := func(x, y piece) int {
 		return cmp.Or(cmp.Compare(x.end-x.start, y.end-y.start), bytes.Compare(w.b[x.start:x.end], w.b[y.start:y.end]))
@@ -275,6 +299,7 @@ func (w *writer) any() {
 			w.key(nil)
 			return nil
 		})
+	// A typed array, or an item with a tag that means nothing here.
 	case cbor.KindTag:
 		w.typedArray(nil)
 	case cbor.KindBool:
@@ -289,6 +314,9 @@ func (w *writer) any() {
 
 // typedArray writes what a typed array holds (RFC 8746); of any other tagged
 // item, the item. The elements are of type elem; nil if it is unknown.
+//
+// The tag of an array says what its elements are, so that this works without a
+// descriptor, too.
 func (w *writer) typedArray(elem *node) {
 	wide := elem // of a number with 64 bits
 	switch {
@@ -330,6 +358,7 @@ func (w *writer) typedArray(elem *node) {
 	}
 }
 
+// numbers writes the elements of a typed array, each by write.
 func numbers[T cbor.Number](w *writer, write func(T)) {
 	vs, _ := cbor.Numbers[T](&w.d)
 	w.byte('[')

@@ -24,10 +24,12 @@ func (w *writer) scalar(n *node) {
 		w.uint(n, d.UintN(n.bits))
 	case kindFloat:
 		w.float(d.Float64(), n.bits)
+	// The decoder has checked that it is UTF-8.
 	case kindString:
 		w.text(d.View())
 	case kindBytes:
 		w.base64(d.Bytes())
+	// The length is part of the type.
 	case kindFixedBytes:
 		p := d.Bytes()
 		if len(p) != n.length && d.Err() == nil {
@@ -56,11 +58,15 @@ func (w *writer) uint(n *node, v uint64) {
 
 // number writes an integer: by the name of its constant, if n is an enum that
 // has one for it, so that a constant of a newer peer is a number.
+//
+// digits is the number in decimal, which is also what names are looked up by:
+// one map does for signed and unsigned integers.
 func (w *writer) number(n *node, digits []byte) {
 	if name, ok := n.byText[string(digits)]; ok {
 		w.text(name)
 		return
 	}
+	// Numbers of JavaScript are exact up to 2^53 only.
 	quote := n.bits == 64 && w.int64String
 	if quote {
 		w.byte('"')
@@ -74,6 +80,8 @@ func (w *writer) number(n *node, digits []byte) {
 // float writes a float in the shortest form that its size keeps apart.
 func (w *writer) float(f float64, bits int) {
 	switch {
+	// JSON has no such numbers. Protobuf has the same names for them in its
+	// JSON.
 	case math.IsNaN(f):
 		w.string(`"NaN"`)
 	case math.IsInf(f, 1):
@@ -101,6 +109,8 @@ func (w *writer) base64(p []byte) {
 
 // key writes the key of a map, of type n, as text. n is nil if the type is
 // unknown.
+//
+// JSON has text only, so that an integer is written with quotes around it.
 func (w *writer) key(n *node) {
 	var space [20]byte
 	var digits []byte
@@ -134,6 +144,9 @@ func (w *writer) key(n *node) {
 const hex = "0123456789abcdef"
 
 // text writes a JSON string. s is UTF-8.
+//
+// Other letters than ASCII stand for themselves, as JSON allows it; < and & do
+// too, since this is no HTML.
 func (w *writer) text(s string) {
 	w.byte('"')
 	start := 0
@@ -145,6 +158,7 @@ func (w *writer) text(s string) {
 			continue
 		}
 		w.string(s[start:i])
+		// What lies between two escapes is written at once.
 		start = i + 1
 		switch c {
 		case '"', '\\':

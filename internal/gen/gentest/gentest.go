@@ -22,14 +22,18 @@ import (
 // A recorder notes the specs of the calls that are made with it.
 type recorder struct{ specs []*rpcnet.Spec }
 
+// NewStream notes the spec. It fails, so that nothing is sent.
 func (r *recorder) NewStream(_ context.Context, spec *rpcnet.Spec) (rpcnet.ClientStream, error) {
 	r.specs = append(r.specs, spec)
 	return nil, errors.New("gentest: no calls are made")
 }
 
+// Close does nothing.
 func (r *recorder) Close() error { return nil }
 
 // Specs returns the specs of the calls that f makes.
+//
+// Generated code keeps its specs to itself; a call shows them.
 func Specs(f func(rpcnet.Transport)) []*rpcnet.Spec {
 	var r recorder
 	f(&r)
@@ -46,11 +50,15 @@ type Filler struct {
 }
 
 // Fill sets v.
+//
+// How large the value gets is random as well.
 func (r *Filler) Fill(v reflect.Value) {
 	r.room = 1 << r.IntN(13)
 	r.fill(v)
 }
 
+// fill sets v as far as there is room. Types with a form of their own get a
+// value that has one.
 func (r *Filler) fill(v reflect.Value) {
 	switch v.Type() {
 	case reflect.TypeFor[time.Time]():
@@ -70,10 +78,14 @@ func (r *Filler) fill(v reflect.Value) {
 		v.Set(reflect.ValueOf(url.URL{Scheme: "https", Host: "example.com"}))
 		return
 	}
+	// n is the size of everything: a length, a number, or whether there is
+	// anything at all.
 	n := r.IntN(4)
 	if r.IntN(20) == 0 {
 		n = r.room
 	}
+	// Each part takes some of the room, so that recursive types come to an
+	// end.
 	if n = max(0, min(n, r.room)); n > 0 {
 		r.room--
 	}
