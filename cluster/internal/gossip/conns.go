@@ -16,7 +16,11 @@ const (
 
 // A connSet holds what a transport has open: its connections, its goroutines, and
 // what exchanges under way may take together. Its methods are safe for concurrent
-// use.
+// use. No method blocks but close.
+//
+// A connection is counted in pending from accept until its hello is done, and in
+// states from the beginning of an exchange until it is closed. Both limits are in all
+// and for each certificate: one with many connections leaves room for the others.
 //
 // A set is open, and then closed for good: nothing can be added to a closed one.
 type connSet struct {
@@ -37,7 +41,8 @@ func newConnSet() connSet {
 	}
 }
 
-// add adds a connection. It fails with errClosed if the set is closed.
+// add adds a connection, so that close closes it. It fails with errClosed if the set is
+// closed: the caller closes the connection then.
 func (s *connSet) add(c *conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +53,8 @@ func (s *connSet) add(c *conn) error {
 	return nil
 }
 
-// remove takes a connection out, with what it has taken of states.
+// remove takes a connection out and gives back what it has taken of states. A
+// second call does nothing.
 func (s *connSet) remove(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,7 +63,7 @@ func (s *connSet) remove(c *conn) {
 	c.states = 0
 }
 
-// identify notes which node is at the other end of a connection.
+// identify notes which node is at the other end of a connection, for drop.
 func (s *connSet) identify(c *conn, id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,13 +78,16 @@ func (s *connSet) begin(who string) bool {
 	return s.pending.Take(who, 1)
 }
 
+// end is the reverse of begin.
 func (s *connSet) end(who string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending.Give(who, 1)
 }
 
-// takeStates takes room for the nodes of an exchange on c until c is closed.
+// takeStates takes room for the nodes of an exchange on c until c is closed. It fails
+// with errStreamOverrun if there is none, and with net.ErrClosed if c was closed
+// meanwhile: nothing would give the room back.
 func (s *connSet) takeStates(c *conn, nodes int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +101,7 @@ func (s *connSet) takeStates(c *conn, nodes int) error {
 	return nil
 }
 
-// run runs f on a goroutine, unless the set is closed.
+// run runs f on a goroutine that close waits for, unless the set is closed.
 func (s *connSet) run(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,7 +110,8 @@ func (s *connSet) run(f func()) {
 	}
 }
 
-// drop closes the connections of a node.
+// drop closes the connections of a node. They leave the set when memberlist, or the
+// code that opened them, closes them in turn.
 func (s *connSet) drop(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,14 +148,16 @@ func (s *connSet) closed() bool {
 	}
 }
 
-// inUse returns how many hellos are awaited, and how many nodes are in exchanges.
+// inUse returns how many hellos are awaited, and how many nodes are in exchanges, for
+// metrics.
 func (s *connSet) inUse() (hellos, states int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.pending.InUse(), s.states.InUse()
 }
 
-// A conn is an open stream. Close takes it out of the transport's set.
+// A conn is a stream that memberlist, or this package, reads and writes: a connection
+// whose reads pass the guard. Close takes it out of the transport's set.
 type conn struct {
 	net.Conn
 	t      *Transport
@@ -155,6 +167,7 @@ type conn struct {
 	guard  guard  // of what memberlist reads
 }
 
+// newConn returns a conn over raw. It is not in the set yet.
 func newConn(t *Transport, raw net.Conn, who string) *conn {
 	c := &conn{Conn: raw, t: t, who: who}
 	c.guard = guard{r: raw, admit: c.admitStates, screen: c.screenState}
@@ -174,10 +187,14 @@ func (c *conn) admitStates(nodes int) error {
 	return err
 }
 
+// errStreamOverrun ends an exchange that has no room. memberlist at the other end tries
+// again with its next exchange.
 var errStreamOverrun = errors.New("gossip: too many nodes in exchanges at once: the other end tries again")
 
 // screenState decides whether memberlist sees one node of an exchange.
 func (c *conn) screenState(m message) (keep bool, err error) {
+	// Over a stream a node passes on everything it knows, so that a message is
+	// screened as in a packet: the word of one member about another.
 	p, state := c.t.keys.peer(c.id), m["State"]
 	if p == nil { // dropped meanwhile
 		return false, net.ErrClosed
@@ -188,7 +205,7 @@ func (c *conn) screenState(m message) (keep bool, err error) {
 	switch refused := c.t.screener.screenNews(p, m, "Name", state.number == 0, time.Now()); refused {
 	case "":
 		return true, nil
-	case GossipAhead, GossipFlood:
+	case GossipAhead, GossipFlood: // may be hearsay: the rest of the exchange is good
 		c.t.cfg.Observer.Refused(refused)
 		return false, nil
 	}
@@ -199,7 +216,8 @@ func (c *conn) screenState(m message) (keep bool, err error) {
 // and left.
 const maxNodeState = 3
 
-// Read reads what follows the hello.
+// Read reads what follows the hello, through the guard. What the guard refuses ends the
+// stream and is counted.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.guard.Read(p)
 	var bad *streamError

@@ -16,7 +16,7 @@ import (
 // fetchTimeout limits an attempt to learn the key of a node in the background.
 const fetchTimeout = 2 * time.Second
 
-// DialTimeout implements memberlist.Transport.
+// DialTimeout implements memberlist.Transport. Any node may answer.
 func (t *Transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
 	return t.DialAddressTimeout(memberlist.Address{Addr: addr}, timeout)
 }
@@ -31,7 +31,9 @@ func (t *Transport) DialAddressTimeout(a memberlist.Address, timeout time.Durati
 	return c, nil
 }
 
-// Identify dials an address, exchanges keys and returns who answers there.
+// Identify dials an address, exchanges keys and returns the id of the node that
+// answers there. It takes at most timeout. The errors are those of the dial, ErrSelf
+// and *ClaimError.
 func (t *Transport) Identify(addr string, timeout time.Duration) (id string, err error) {
 	c, h, err := t.dial(memberlist.Address{Addr: addr}, timeout, kindKey)
 	if err != nil {
@@ -40,12 +42,13 @@ func (t *Transport) Identify(addr string, timeout time.Duration) (id string, err
 	return h.id, c.Close()
 }
 
-// dial opens a connection, learns the key of the node that answers, and notes how
-// that ended.
+// dial opens a connection, says hello, learns the key of the node that answers, and
+// notes how that ended. kind is that of the hello.
 func (t *Transport) dial(a memberlist.Address, timeout time.Duration, kind byte) (*conn, hello, error) {
 	if timeout <= 0 {
 		return nil, hello{}, context.DeadlineExceeded
 	}
+	// The form in which dials are noted.
 	a.Addr = t.local(a.Addr)
 	c, h, err := t.connect(a, timeout, kind)
 	t.dials.note(a.Addr, h.id, err)
@@ -53,20 +56,24 @@ func (t *Transport) dial(a memberlist.Address, timeout time.Duration, kind byte)
 	return c, h, err
 }
 
+// nodeKey is the key of a context's value for DialedNode.
 type nodeKey struct{}
 
-// DialedNode returns the id of the node that a dial with ctx is for, "" if whoever
-// is at the address is right.
+// DialedNode returns the id of the node that a dial with ctx is for, "" if any node at
+// the address will do. The Endpoint uses it to choose the name that the certificate
+// must carry.
 func DialedNode(ctx context.Context) string {
 	id, _ := ctx.Value(nodeKey{}).(string)
 	return id
 }
 
-// connect is dial without the note. It fails if a names another node than the one
-// that answers.
+// connect is dial without the note. It fails if a names another node than the one that
+// answers; the key of that other node is learned nevertheless. It ends early when the
+// transport is shut down.
 func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind byte) (_ *conn, _ hello, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	// Shutdown ends the dial, and closes what it has opened once that is in the set.
 	stop := context.AfterFunc(contexts.Until(t.conns.done), cancel)
 	defer stop()
 	raw, verify, err := t.cfg.Endpoint.Dial(context.WithValue(ctx, nodeKey{}, a.Name), a.Addr)
@@ -75,6 +82,7 @@ func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind by
 	}
 	c := newConn(t, raw, "")
 	defer func() {
+		// All returns below set it.
 		if err != nil {
 			c.Close()
 		}
@@ -82,6 +90,7 @@ func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind by
 	if err := t.conns.add(c); err != nil {
 		return nil, hello{}, err
 	}
+	// For the hello in both directions.
 	deadline, _ := ctx.Deadline()
 	if err := c.SetDeadline(deadline); err != nil {
 		return nil, hello{}, err
@@ -91,10 +100,13 @@ func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind by
 	}
 	h, err := readHello(c.Conn)
 	if err != nil {
+		// The accepting side of a connection to oneself closes without an answer,
+		// and has noted it.
 		if t.dials.isSelf(c.LocalAddr()) {
 			return nil, h, ErrSelf
 		}
 		t.cfg.Observer.Refused(HelloMalformed)
+		// The other side says nothing to strangers: name what the operator can check.
 		if errors.Is(err, io.EOF) {
 			err = fmt.Errorf("%s closed the connection after the hello: it belongs to another cluster or refuses this node; its log says which", a.Addr)
 		}
@@ -105,6 +117,8 @@ func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind by
 		return nil, h, err
 	}
 	t.compareEnds(h, c)
+	// A newer boot answers at the address of an older one. The caller learns it from
+	// the error, and the view from Contact.
 	if a.Name != "" && a.Name != h.id {
 		t.cfg.Observer.Refused(HelloOther)
 		t.contact(h)
@@ -122,10 +136,12 @@ func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind by
 	return c, h, nil
 }
 
-// fetchKey learns the key of a node in the background, at most once a second
-// for one address.
+// fetchKey learns the key of a node in the background, so that the next packet to it
+// can be sealed: at most once in fetchInterval for one address. Packets are lost until
+// then, as UDP may lose any.
 func (t *Transport) fetchKey(a memberlist.Address) {
 	a.Addr = t.local(a.Addr)
+	// There is no key for packets to oneself, which memberlist does not send.
 	if a.Name == t.me.id || a.Addr == t.cfg.Advertise.String() {
 		return
 	}

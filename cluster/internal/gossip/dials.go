@@ -20,8 +20,9 @@ const (
 // or a key. A newcomer to a cluster of 1 000 nodes that asks each is done in 3 s.
 var hearsayRate = Rate{PerSecond: 200, Burst: 400}
 
-// A dialLog keeps how the last dials ended, and limits those that others cause. Its
-// methods are safe for concurrent use.
+// A dialLog keeps how the last dials ended, and limits those that others cause. Each
+// of its maps is emptied when it is full: what it held is learned again, at worst by a
+// dial too many. Its methods are safe for concurrent use.
 type dialLog struct {
 	hearsay Bucket // connections because of what others say; a lock of its own
 
@@ -47,7 +48,8 @@ func put[V any](m map[string]V, key string, v V, limit int) {
 	m[key] = v
 }
 
-// note notes how a dial has ended: the node id answered, or err is why none did.
+// note notes how a dial has ended: either the node id answered, or err says why none
+// did. After a failure, answeredAt still returns the node of the last success.
 func (l *dialLog) note(addr, id string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,6 +85,7 @@ func (l *dialLog) mayFetch(addr string, now time.Time) bool {
 		put(l.fetched, addr, now, maxDials)
 	}
 	l.mu.Unlock()
+	// In this order: what comes too soon takes nothing from the limit.
 	return !recent && l.hearsay.Take(1, now)
 }
 

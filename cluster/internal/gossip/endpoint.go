@@ -6,20 +6,29 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
-// An Endpoint is what the transport needs of the one port it shares.
+// An Endpoint is what the transport needs of the one port that it shares with calls:
+// dialling, and the socket for packets.
 type Endpoint = hook.Sockets
 
-// ALPN is the protocol name of gossip streams.
+// ALPN is the protocol name of gossip streams in the TLS handshake (RFC 7301). The
+// version in it is that of the hello.
 const ALPN = "rpcnet-gossip/1"
 
-// An Observer counts what happens. Its methods must not block.
+// An Observer counts what happens. Its methods are called for every packet, from several
+// goroutines: they must be quick and must not call back into the transport.
 type Observer interface {
+	// Packet is called for each packet sent ("out") and accepted ("in"), with its
+	// size on the wire. kind is "gossip" or "control".
 	Packet(direction, kind string, bytes int)
+	// Stream is called for each stream opened. kind is "state" or "key".
 	Stream(direction, kind string)
+	// Refused is called for each packet, stream or message that was not accepted or
+	// not sent.
 	Refused(reason string)
 }
 
-// The reasons for [Observer.Refused].
+// The reasons for [Observer.Refused]. They are the values of a label of the metrics
+// and stand in docs/security.md: do not change them.
 const (
 	PacketShort         = "packet_short"          // shorter than a sealed packet
 	PacketKind          = "packet_kind"           // of a kind this version does not know
@@ -48,5 +57,6 @@ const (
 	AliveRefused        = "alive_refused"         // gossip about a node that was evicted, has moved, or has no room
 )
 
-// helloTimeout is how long an accepted connection may take to say who it is.
+// helloTimeout is how long an accepted connection may take to say hello. A dialled one
+// has the time of its caller.
 const helloTimeout = 5 * time.Second

@@ -6,21 +6,26 @@ import (
 	"io"
 )
 
-// memberlist takes memory for as many nodes as the header of an exchange claims
-// before it has read one: 150 MiB a stream, 128 streams at a time, for a few
-// bytes from anyone with a certificate. So the beginning of each stream is read
-// here first, and the rest is no longer than what the beginning says.
+// memberlist allocates memory for as many nodes as the header of an exchange claims
+// before it has read one: 150 MiB a stream, 128 streams at a time, for a few bytes
+// from anyone with a certificate. So the beginning of each stream is read here first,
+// and the rest is no longer than what the beginning says.
 //
-// A stream is a label if this node was dialled, a type, and a message: of an
-// exchange a map of three entries and then the nodes, each a message. The form is
-// the one that memberlist writes; what it could read beside that is refused.
+// A stream is a label if this node was dialled, then a type, then a message. That of
+// an exchange is a map of three entries, followed by the nodes, each a message:
+//
+//	[label] type message                     ping, ack, error
+//	[label] type header node node node ...   exchange (push/pull)
+//
+// The form is the one that memberlist writes. What it could read in addition is
+// refused.
 
 const (
 	// maxStates is the most nodes of one exchange: as many as have keys here.
 	maxStates = maxPeers
-	// maxStatesAtOnce is the most nodes of all exchanges under way, which take a
-	// KiB each at most; those of one certificate, and those that were dialled from
-	// here, may have maxStates.
+	// maxStatesAtOnce is the most nodes of all exchanges under way, each of which
+	// takes a KiB at most: 80 MiB. The exchanges of one certificate may have maxStates
+	// together, and so may those that were dialled from here.
 	maxStatesAtOnce = 4 * maxStates
 	// maxState is more than one node takes: a name of 128 bytes, an address, 512
 	// bytes of meta, numbers and their keys.
@@ -29,12 +34,16 @@ const (
 	maxMessage = 4 << 10
 )
 
-// A guard reads a stream for memberlist. Not safe for concurrent use.
+// A guard reads a stream for memberlist. It looks at the beginning, and then in an
+// exchange at one node at a time, before memberlist sees a byte of it. It is not safe
+// for concurrent use, as a reader.
+//
+// beginning -> (nodes ->)* rest: an error in any state ends the stream for good.
 type guard struct {
 	r io.Reader
-	// admit is asked about an exchange of so many nodes before one is read, screen
-	// about each node: one that it does not keep reaches memberlist as one of no
-	// state, which it ignores. Nil: everything is welcome.
+	// admit is called with the number of nodes in an exchange before one is read, and
+	// screen with each node. A node that screen does not keep reaches memberlist as
+	// one of no known state, which memberlist ignores. Nil accepts everything.
 	admit  func(nodes int) error
 	screen func(m message) (keep bool, err error)
 
@@ -45,6 +54,7 @@ type guard struct {
 	err    error  // what was wrong with it
 }
 
+// Read returns the bytes of the stream as they came, but for nodes that are not kept.
 func (g *guard) Read(p []byte) (int, error) {
 	if !g.seen {
 		g.seen = true
@@ -63,6 +73,8 @@ func (g *guard) Read(p []byte) (int, error) {
 	case len(p) == 0:
 		return 0, nil
 	}
+	// At least one byte is asked for, also if none may follow: the end of the stream
+	// is to be seen as such, and a byte too much as an error.
 	n, err := g.r.Read(p[:max(1, min(len(p), g.left))])
 	if n > g.left {
 		return 0, errStreamLong
@@ -73,12 +85,14 @@ func (g *guard) Read(p []byte) (int, error) {
 
 var errStreamLong = &streamError{"longer than what it announced"}
 
-// A streamError says what is wrong with a stream.
+// A streamError says what is wrong with a stream. Its text contains nothing of the
+// peer's but numbers.
 type streamError struct{ what string }
 
 func (e *streamError) Error() string { return "gossip: a stream from a member: " + e.what }
 
-// begin reads the beginning of the stream and looks at it.
+// begin reads the beginning of the stream: label, type and, of an exchange, the header.
+// It stays in head for memberlist.
 func (g *guard) begin() error {
 	g.left = maxMessage
 	kind, err := g.next()
@@ -109,11 +123,11 @@ func (g *guard) begin() error {
 	return &streamError{fmt.Sprintf("a message of type %d, which no node sends on a stream", kind)}
 }
 
-// nobody is a node of an exchange that memberlist ignores: one of no state that it
-// knows.
-const nobody = "\x81\xa5State\xcc\xff"
+// ignored is a node of an exchange as memberlist ignores it: {State: 255}, which is no
+// state that it knows.
+const ignored = "\x81\xa5State\xcc\xff"
 
-// state reads one node of an exchange.
+// state reads one node of an exchange into head, or replaces it if it is not kept.
 func (g *guard) state() error {
 	g.head, g.left = nil, maxState
 	m, err := readMessage(g)
@@ -129,14 +143,16 @@ func (g *guard) state() error {
 	}
 	keep, err := g.screen(m)
 	if !keep {
-		g.head = []byte(nobody)
+		g.head = []byte(ignored)
 	}
 	return err
 }
 
 var errState = &streamError{"a node of an exchange has an unknown form"}
 
-// header reads the header of an exchange and returns how many nodes follow.
+// header reads the header of an exchange and returns how many nodes follow. Its three
+// fields are the number of nodes, the length of the user state, which must be 0, and
+// whether the sender joins.
 func (g *guard) header() (nodes int, err error) {
 	m, err := readMessage(g)
 	if errors.Is(err, errForm) {
@@ -158,6 +174,7 @@ func (g *guard) header() (nodes int, err error) {
 
 var errHeader = &streamError{"the header of an exchange has an unknown form"}
 
+// next reads one byte.
 func (g *guard) next() (byte, error) {
 	p, err := g.take(1)
 	if err != nil {
@@ -166,7 +183,9 @@ func (g *guard) next() (byte, error) {
 	return p[0], nil
 }
 
-// take reads n bytes, fewer than 2 KiB, of those that may follow.
+// take reads n bytes, fewer than 2 KiB, of those that may follow. It implements source.
+// The bytes are appended to head. When that grows and moves, what take returned before
+// still holds them: nothing is written there any more.
 func (g *guard) take(n int) ([]byte, error) {
 	if n > g.left {
 		return nil, errStreamLong

@@ -15,6 +15,15 @@ import (
 // sender has a certificate; with Config.NamesBound also that this certificate may
 // carry the name. Only then may it replace a key under which packets have opened:
 // otherwise any member could take the name of another that runs.
+//
+// What is known of a key, from least to most:
+//
+//	invented   gossip told it, by the word of one node    (peer.source is set)
+//	heard      a packet has opened under it               (peer.heard)
+//	proved     it came in a hello, under a certificate    (peer.proved)
+//
+// Invariants while mu is free: every peer in shorts is in peers; invented[s] is the
+// number of peers whose source is s; no evicted id is in peers.
 type keyTable struct {
 	self       string    // this node's id
 	namesBound bool      // see Config.NamesBound
@@ -31,6 +40,7 @@ type keyTable struct {
 	full       time.Time         // when there was last no room
 }
 
+// newKeyTable returns an empty table of the node called self.
 func newKeyTable(self string, namesBound bool) keyTable {
 	return keyTable{
 		self: self, namesBound: namesBound, start: time.Now(),
@@ -45,8 +55,9 @@ func newKeyTable(self string, namesBound bool) keyTable {
 }
 
 const (
-	// maxPeers bounds the table of keys: a member that invents names must not
-	// be able to fill the memory. Well above any cluster memberlist can carry.
+	// maxPeers is the most keys in the table: a member that invents names must not
+	// fill the memory. It is well above the size of any cluster that memberlist can
+	// carry.
 	maxPeers = 20_000
 	// fullFor is how long hearsay is refused at once after a search for room in
 	// a full table has found none: the search looks at all of it.
@@ -54,15 +65,12 @@ const (
 	// guestFor is how long a node that has said hello may take to come into the
 	// view before its key is worth no more than one by hearsay.
 	guestFor = 30 * time.Second
-	// maxInvented is how many keys may be known by the word of one node alone: a
-	// share of the table, so that one cannot fill it with nodes that are not.
+	// maxInvented is how many keys can be known by the word of one node alone: a share
+	// of the table, so that one node cannot fill it with nodes that do not exist.
 	maxInvented = maxPeers / 4
 )
 
-// learn installs the public key of a node as gossip tells it, with the address
-// that gossip gives it. It installs nothing over a key that is there: names are
-// new at every boot, so that a key never changes rightly. Nor does an address:
-// the error says that gossip tells another one than before.
+// learn implements Transport.Learn.
 func (k *keyTable) learn(id string, key [KeySize]byte, addr netip.AddrPort) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -78,6 +86,8 @@ func (k *keyTable) learn(id string, key [KeySize]byte, addr netip.AddrPort) erro
 		}
 		p = k.peers[id]
 	}
+	// The first address that gossip gives stays: a packet is sent nowhere else on a
+	// member's request (screenPing).
 	if !p.home.IsValid() {
 		p.home = addr
 	}
@@ -87,19 +97,22 @@ func (k *keyTable) learn(id string, key [KeySize]byte, addr netip.AddrPort) erro
 	return nil
 }
 
-// prove installs the public key that a node gave in its hello.
+// prove installs the public key that a node gave in its hello, and the address that it
+// advertises.
 func (k *keyTable) prove(h hello) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.install(h.id, h.key, h.addr, true)
 }
 
-// install adds or replaces a peer. The caller holds mu.
+// install adds a peer, or replaces its key. proved says that the key came in a hello. An
+// error says why the key is not taken. The caller holds mu.
 func (k *keyTable) install(id string, key [KeySize]byte, addr netip.AddrPort, proved bool) error {
 	if k.evicted[id] {
 		return fmt.Errorf("gossip: %s was evicted", id)
 	}
 	old := k.peers[id]
+	// Known: only more certain.
 	if old != nil && old.key == key {
 		if proved {
 			old.proved.Store(true)
@@ -111,6 +124,9 @@ func (k *keyTable) install(id string, key [KeySize]byte, addr netip.AddrPort, pr
 		}
 		return nil
 	}
+	// A key is replaced only by a hello, and only if the one that is there is known by
+	// hearsay alone. With NamesBound the certificate decides, even if packets have
+	// opened under the old key.
 	switch {
 	case old == nil && len(k.peers) >= maxPeers && !k.makeRoom(proved):
 		return fmt.Errorf("gossip: more than %d nodes", maxPeers)
@@ -124,6 +140,7 @@ func (k *keyTable) install(id string, key [KeySize]byte, addr netip.AddrPort, pr
 		p.home = old.home
 		k.drop(old)
 	}
+	// By whose word the key is known was noted when the message was screened.
 	if source := k.brought[id]; source != 0 && !proved {
 		p.source = source
 		k.invented[source]++
@@ -134,10 +151,10 @@ func (k *keyTable) install(id string, key [KeySize]byte, addr netip.AddrPort, pr
 	return nil
 }
 
-// newPeer returns a peer that seals with no counter and opens no packet that
-// was used before, even if the same node was dropped meanwhile: its counter
-// begins at the nanoseconds since the transport was made, which is more than
-// any earlier one can have reached, and its window where that of the earlier
+// newPeer returns a peer that seals with no counter, and opens no packet, that was used
+// before, even if the same node was dropped meanwhile. Its counter begins at the
+// nanoseconds since the transport was made: no earlier one can have reached that, since
+// no node sends a packet in each nanosecond. Its window begins where that of the earlier
 // one ended. The caller holds mu.
 func (k *keyTable) newPeer(id string, key [KeySize]byte) *peer {
 	p := newPeer(id, key)
@@ -150,16 +167,18 @@ func (k *keyTable) newPeer(id string, key [KeySize]byte) *peer {
 	return p
 }
 
-// broughtBy notes that a node, which is not known, is about to be learned by the
-// word of p. The caller holds mu.
+// broughtBy notes that a node that is not known is about to be learned by the word of p.
+// The caller holds mu.
 func (k *keyTable) broughtBy(id string, p *peer) {
-	if len(k.brought) >= maxPeers { // of nodes that memberlist did not take
+	// Memberlist did not take these nodes.
+	if len(k.brought) >= maxPeers {
 		clear(k.brought)
 	}
 	k.brought[id] = p.short
 }
 
-// noteHeard notes that a packet of p has opened: it is there.
+// noteHeard notes that a packet of p has opened: the node exists. It takes the lock for
+// the first packet only.
 func (k *keyTable) noteHeard(p *peer) {
 	if p.heard.CompareAndSwap(false, true) {
 		k.mu.Lock()
@@ -168,7 +187,8 @@ func (k *keyTable) noteHeard(p *peer) {
 	}
 }
 
-// vouchFor ends that p is known by the word of another alone. The caller holds mu.
+// vouchFor notes that p is not known by the word of another alone any more. The caller
+// holds mu.
 func (k *keyTable) vouchFor(p *peer) {
 	if p.source == 0 {
 		return
@@ -179,7 +199,7 @@ func (k *keyTable) vouchFor(p *peer) {
 	p.source = 0
 }
 
-// drop takes a peer out of the table. The caller holds mu.
+// drop takes a peer out of the table, and keeps its last counter. The caller holds mu.
 func (k *keyTable) drop(p *peer) {
 	k.vouchFor(p)
 	delete(k.peers, p.id)
@@ -187,7 +207,7 @@ func (k *keyTable) drop(p *peer) {
 	k.tombstones.bury(p)
 }
 
-// The ranks of those who make room, the first to go first.
+// The ranks of peers in a full table. The lowest makes room first.
 const (
 	rankUnknown = iota // not in the view, and not proved or proved long ago
 	rankHearsay        // in the view, but nothing of its own was ever heard
@@ -195,6 +215,7 @@ const (
 	rankStays
 )
 
+// rank returns the rank of a peer. The caller holds the mu of the keyTable.
 func (p *peer) rank(now time.Time) int {
 	proved, present := p.proved.Load(), p.present.Load()
 	switch {
@@ -208,17 +229,20 @@ func (p *peer) rank(now time.Time) int {
 	return rankStays
 }
 
-// makeRoom drops whoever must make room in a full table for one that has proved
-// itself or not, and reports whether there was anybody: many of those who are
-// worth nothing, or else, for one that is proved, the one of the lowest rank that
-// was heard of longest ago. The caller holds mu.
+// makeRoom makes room in a full table, and reports whether there is room now. It drops
+// up to a sixteenth of the table of the lowest rank, so that the next searches have
+// room at once. If none has that rank, a proved newcomer takes the place of the peer
+// of the lowest rank that was heard of longest ago; one by hearsay gets none. The
+// caller holds mu.
 func (k *keyTable) makeRoom(proved bool) bool {
 	now := time.Now()
+	// A search of the whole table has just failed.
 	if !proved && now.Sub(k.full) < fullFor {
 		return false
 	}
 	var least *peer
 	lowest, dropped := rankStays, 0
+	// In random order, which is fair enough.
 	for _, p := range k.peers {
 		switch rank := p.rank(now); {
 		case rank == rankUnknown:
@@ -241,8 +265,7 @@ func (k *keyTable) makeRoom(proved bool) bool {
 	return true
 }
 
-// setPresent says whether a node is in the view. Packets and hellos of nodes
-// that are not lead to calls of Config.Contact.
+// setPresent implements Transport.SetPresent.
 func (k *keyTable) setPresent(id string, present bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -256,18 +279,22 @@ func (k *keyTable) setPresent(id string, present bool) {
 	}
 }
 
-// forget drops the keys of a node that is gone.
+// forget implements Transport.Forget.
 func (k *keyTable) forget(id string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.remove(id)
+}
+
+// remove drops the key of a node and that it was in the view. The caller holds mu.
+func (k *keyTable) remove(id string) {
 	if p := k.peers[id]; p != nil {
 		k.drop(p)
 	}
 	delete(k.inView, id)
 }
 
-// sweep drops the keys of nodes that are not in the view, that keep says nothing
-// for, and that have not said hello for a time: they only knocked.
+// sweep implements Transport.Sweep.
 func (k *keyTable) sweep(after time.Duration, keep func(id string) bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -282,9 +309,9 @@ func (k *keyTable) sweep(after time.Duration, keep func(id string) bool) {
 // node need not be known.
 func (k *keyTable) evict(id string) {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.evicted[id] = true
-	k.mu.Unlock()
-	k.forget(id)
+	k.remove(id)
 }
 
 // isEvicted reports whether a node was evicted.
@@ -351,7 +378,8 @@ func (s *tombstones) bury(p *peer) {
 	p.window.mu.Lock()
 	top := p.window.top
 	p.window.mu.Unlock()
-	if top == 0 { // nothing that could be replayed
+	// No packet of it has opened: there is none that could be replayed.
+	if top == 0 {
 		return
 	}
 	if _, ok := s.top[p.short]; !ok {

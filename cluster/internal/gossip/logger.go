@@ -8,33 +8,38 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
-// Hooks are told what memberlist writes to its log and nowhere else.
+// Hooks are called for what memberlist reports in its log and nowhere else. They are
+// called on memberlist's goroutines, and must not block.
 type Hooks struct {
-	// ProbeFailed: this node's own probe of a member failed, directly, through
-	// others and over a stream.
+	// ProbeFailed is called when this node's own probe of a member has failed:
+	// directly, through others and over a stream.
 	ProbeFailed func(id string)
-	// PacketsLost: a member answered over a stream and not by packets.
+	// PacketsLost is called when a member has answered over a stream, and not by
+	// packets.
 	PacketsLost func(id string)
-	// Quiet reports whether the node leaves or has stopped, when nothing that
-	// memberlist fails at matters any more.
+	// Quiet reports whether the node leaves or has stopped. Failures of memberlist
+	// are then of no interest.
 	Quiet func() bool
 }
 
-// NewLogger returns a logger for memberlist, which knows only the standard
-// library's log and writes its levels into the text. Its lines go to l at
-// Debug, warnings and errors at Info unless the node is quiet: most of them are the ordinary noise of
-// members that come and go, and what matters is told by events. Since peers can
-// cause most of them, they go through l's limit.
+// NewLogger returns a logger for memberlist, which knows only the standard library's
+// log and writes its levels into the text. Its lines go to l at Debug, warnings and
+// errors at Info unless the node is quiet: most of them are the ordinary noise of
+// members that come and go, and events report what matters. Peers can cause most of
+// the lines: they go through l's limit.
 func NewLogger(l *loglimit.Limiter, h Hooks) *log.Logger {
 	return log.New(&logWriter{l, h}, "", 0)
 }
 
+// A logWriter turns the lines of the standard library's log into those of slog.
 type logWriter struct {
 	log   *loglimit.Limiter
 	hooks Hooks
 }
 
-// Write takes one line.
+// Write takes one line, of the form "[LEVEL] memberlist: text". Two texts are reports
+// that memberlist gives nowhere else. If a version of memberlist changes them, the
+// tests of this package fail.
 func (w *logWriter) Write(b []byte) (int, error) {
 	line := strings.TrimSuffix(string(b), "\n")
 	level, text := slog.LevelDebug, line
@@ -61,8 +66,8 @@ func (w *logWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// kindOf returns the first words of a line, up to the first that may be of a
-// peer: all before a digit, a quote or a punctuation mark.
+// kindOf returns the first words of a line, by which the limit tells lines apart: all
+// before a digit, a quote or a punctuation mark, where the texts of peers begin.
 func kindOf(line string) string {
 	if i := strings.IndexAny(line, "0123456789'\":(@["); i >= 0 {
 		return line[:i]
@@ -70,6 +75,7 @@ func kindOf(line string) string {
 	return line[:min(len(line), 64)]
 }
 
+// between returns what stands in s between before, its beginning, and after.
 func between(s, before, after string) (string, bool) {
 	if !strings.HasPrefix(s, before) {
 		return "", false

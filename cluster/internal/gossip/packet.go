@@ -10,8 +10,8 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// WriteTo implements memberlist.Transport. Without the name of a node there is
-// no key, so that it finds the node by its address.
+// WriteTo implements memberlist.Transport. There is no key without the id of a node, so
+// that the node is looked up by its address.
 func (t *Transport) WriteTo(b []byte, addr string) (time.Time, error) {
 	a := memberlist.Address{Addr: addr}
 	if to, err := netip.ParseAddrPort(addr); err == nil {
@@ -20,25 +20,30 @@ func (t *Transport) WriteTo(b []byte, addr string) (time.Time, error) {
 	return t.WriteToAddress(b, a)
 }
 
-// WriteToAddress implements memberlist.NodeAwareTransport. It never waits. Its
-// only error is a *net.OpError: memberlist takes any other for a reason not to
-// count the probe, and a node that cannot be reached would never be found dead
-// (state.go: failedRemote).
+// WriteToAddress implements memberlist.NodeAwareTransport. It never waits: one blocked
+// call stops all failure detection. Its only error is a *net.OpError. Memberlist does
+// not count a probe that fails with any other (state.go: failedRemote), and a node that
+// cannot be reached would never be found dead.
 func (t *Transport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
 	return time.Now(), t.send(kindGossip, b, a)
 }
 
-// SendControl sends a control packet to a node, if its key is known.
+// SendControl sends a control packet to a node, if its key is known. It never waits. nil
+// does not mean that the packet arrives.
 func (t *Transport) SendControl(id, addr string, msg []byte) error {
 	return t.send(kindControl, msg, memberlist.Address{Name: id, Addr: addr})
 }
 
+// send seals b for a node and queues it. Without a key the packet is lost, and the key
+// is fetched for the next one. An address that is none is the only error: everything
+// else is as if the network had lost the packet.
 func (t *Transport) send(kind byte, b []byte, a memberlist.Address) error {
 	to, err := netip.ParseAddrPort(a.Addr)
 	if err != nil {
 		t.cfg.Observer.Refused(SendFailed)
 		return &net.OpError{Op: "write", Net: "udp", Err: err}
 	}
+	// Memberlist knows the address without the zone.
 	to = t.Local(to)
 	p := t.keys.peer(a.Name)
 	if p == nil {
@@ -55,6 +60,7 @@ func (t *Transport) send(kind byte, b []byte, a memberlist.Address) error {
 	return nil
 }
 
+// kindName returns the name of a kind of packets for the Observer.
 func kindName(kind byte) string {
 	if kind == kindControl {
 		return "control"
@@ -62,9 +68,14 @@ func kindName(kind byte) string {
 	return "gossip"
 }
 
-// HandlePacket takes a datagram from the endpoint's reading goroutine. It does
-// not block and does not keep b.
+// HandlePacket takes a datagram from the endpoint's reading goroutine. It does not block
+// and does not keep b. What it refuses is counted and never answered: a forger learns
+// nothing.
+//
+// The way of a packet: unseal (which node sent it?), screen (may memberlist see it?),
+// contact (is the node in the view?), and then memberlist or Config.Control.
 func (t *Transport) HandlePacket(b []byte, from netip.AddrPort) {
+	// Memberlist measures round trips with it.
 	now := time.Now()
 	p, msg, refused := t.unseal(b)
 	if refused != "" {
@@ -74,6 +85,8 @@ func (t *Transport) HandlePacket(b []byte, from netip.AddrPort) {
 	kind := b[0]
 	t.keys.noteHeard(p)
 	t.cfg.Observer.Packet("in", kindName(kind), len(b))
+	// From here on the sender is known: what is wrong is its own doing, and each has
+	// a limit of its own.
 	switch {
 	case kind == kindGossip:
 		msg, refused = t.screener.screen(p, msg, now)
@@ -90,15 +103,18 @@ func (t *Transport) HandlePacket(b []byte, from netip.AddrPort) {
 		t.cfg.Contact(p.id, from)
 	}
 	if kind == kindControl {
-		// What counts as said by the node itself is not for a key by hearsay.
+		// A control packet counts as said by the node itself. If names are bound to
+		// certificates, a key by hearsay does not prove that.
 		if p.proved.Load() || !t.cfg.NamesBound {
 			t.cfg.Control(p.id, msg)
 		}
 		return
 	}
+	// Every message of it was taken out.
 	if msg == nil {
 		return
 	}
+	// A full channel drops: the reading goroutine must not wait.
 	select {
 	case <-t.conns.done:
 	case t.packets <- &memberlist.Packet{Buf: msg, From: net.UDPAddrFromAddrPort(from), Timestamp: now}:
@@ -107,8 +123,9 @@ func (t *Transport) HandlePacket(b []byte, from netip.AddrPort) {
 	}
 }
 
-// unseal returns who has sealed a packet and its content, or a reason for
-// [Observer.Refused].
+// unseal returns the node that has sealed a packet and its content, or a reason for
+// [Observer.Refused]. The cheap checks come first: a packet of an unknown sender costs
+// one look into a map, and only a packet of a known one a decryption.
 func (t *Transport) unseal(b []byte) (p *peer, msg []byte, refused string) {
 	switch {
 	case len(b) < Overhead:

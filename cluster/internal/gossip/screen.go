@@ -7,17 +7,16 @@ import (
 	"time"
 )
 
-// memberlist believes what it reads: it unpacks 40 MiB from a packet, pings
-// whatever address a packet names, and takes an incarnation that no refutation
-// can beat. So each packet that has opened is looked at here first, and what
-// nodes of this package never send does not reach memberlist; nor does more than
-// a member can have to say. What is read of an exchange on a stream is looked at
-// in the same way (guard.go).
+// memberlist believes what it reads: it unpacks 40 MiB from a packet, pings any address
+// that a packet names, and takes an incarnation that no refutation can beat. So each
+// packet that has opened is screened first. What nodes of this package never send does
+// not reach memberlist, nor does more than a member can have to say. An exchange on a
+// stream is screened in the same way (guard.go).
 //
-// A packet is the cluster's label, a checksum or none, and one message or a
-// compound of messages. A message in a compound that is refused is taken out of
-// it, since it may be hearsay that an honest member passes on; all else that is
-// wrong with a packet is its sender's doing, and the packet is dropped.
+// A packet is the cluster's label, possibly a checksum, and one message or a compound
+// of messages. If a message of a compound is refused as hearsay that an honest member
+// can pass on (GossipAhead, GossipFlood), it alone is taken out. Everything else that
+// is wrong with a packet is its sender's doing, and the packet is dropped.
 
 // The types of memberlist's messages that nodes of this package send in packets
 // or on streams, and the mark before a label. Beside them memberlist knows
@@ -49,7 +48,7 @@ const (
 	maxControl = 64
 	// maxPayload is the most of an ack's payload, which is 8 bytes.
 	maxPayload = 64
-	// indirectCost is what a ping on behalf of another costs, in messages: a
+	// indirectCost is what a ping on behalf of another node costs, in messages: a
 	// packet, a goroutine and a timer.
 	indirectCost = 16
 )
@@ -65,11 +64,12 @@ var (
 	newsRate = Rate{PerSecond: 100, Burst: 5000}
 )
 
-// Incarnations begin at 1 and grow by one with each change of tags and each
-// refutation, up to 2³²-1, where memberlist starts again at 0 and is heard no
-// more. A node that is accused takes the accuser's incarnation plus one, so that
-// whoever may name any can end it. Therefore what is said of a boot at age t has
-// at most incarnationsAtOnce + incarnationsPerSecond·t, which ends after 8 years.
+// Incarnations begin at 1 and grow by one with each change of tags and each refutation,
+// up to 2³²-1. Then memberlist starts again at 0, which the others ignore. A node that
+// is accused takes the accuser's incarnation plus one, so that a member that could name
+// any incarnation could end any node. Therefore what is said of a boot of age t has at
+// most the incarnation incarnationsAtOnce + incarnationsPerSecond·t. That limit reaches
+// 2³²-1 after 8 years.
 const (
 	incarnationsAtOnce    = 1 << 20
 	incarnationsPerSecond = 16
@@ -90,8 +90,9 @@ type screener struct {
 	started  func(id string) time.Time // see Config.Started
 }
 
-// screen returns what memberlist may see of a packet from p, nil if nothing, or a
-// reason for [Observer.Refused].
+// screen returns what memberlist sees of a packet from p, nil if that is nothing, or a
+// reason for [Observer.Refused]. It returns b itself if all of it is good, which is
+// the usual case and costs no copy.
 func (s *screener) screen(p *peer, b []byte, now time.Time) (_ []byte, refused string) {
 	if len(b) > maxOpened {
 		return nil, PacketMalformed
@@ -102,7 +103,7 @@ func (s *screener) screen(p *peer, b []byte, now time.Time) (_ []byte, refused s
 	}
 	body := b[len(label):]
 	if len(body) >= 5 && body[0] == typeChecksum {
-		body = body[5:] // memberlist compares it
+		body = body[5:] // memberlist verifies it; join leaves it out
 	}
 	parts, ok := split(body)
 	if !ok {
@@ -111,6 +112,7 @@ func (s *screener) screen(p *peer, b []byte, now time.Time) (_ []byte, refused s
 	if !p.work.Take(len(parts), now) {
 		return nil, PacketFlood
 	}
+	// Overwrites parts, each after it was read.
 	kept := parts[:0]
 	for _, part := range parts {
 		switch refused := s.screenMessage(p, part, now); refused {
@@ -131,8 +133,9 @@ func (s *screener) screen(p *peer, b []byte, now time.Time) (_ []byte, refused s
 	return join(label, kept), ""
 }
 
-// split returns the messages of a packet without label and checksum, each at
-// least a byte.
+// split returns the messages of a packet without label and checksum, each at least one
+// byte. A compound is a type, a number of messages (1 byte), their lengths (2 bytes
+// each) and the messages. They refer to b.
 func split(b []byte) (parts [][]byte, ok bool) {
 	if len(b) == 0 {
 		return nil, false
@@ -143,6 +146,7 @@ func split(b []byte) (parts [][]byte, ok bool) {
 	if len(b) < 2 || int(b[1]) > maxParts || len(b) < 2+2*int(b[1]) {
 		return nil, false
 	}
+	// Each length is checked against what is left, before anything refers to it.
 	sizes, rest := b[2:2+2*int(b[1])], b[2+2*int(b[1]):]
 	for ; len(sizes) > 0; sizes = sizes[2:] {
 		n := int(binary.BigEndian.Uint16(sizes))
@@ -166,7 +170,7 @@ func join(label string, parts [][]byte) []byte {
 	return b
 }
 
-// screenMessage looks at one message of a packet from p.
+// screenMessage screens one message of a packet from p.
 func (s *screener) screenMessage(p *peer, b []byte, now time.Time) (refused string) {
 	m, err := readMessage(&memory{b[1:]})
 	if err != nil {
@@ -193,9 +197,8 @@ func (s *screener) screenMessage(p *peer, b []byte, now time.Time) (refused stri
 	return PacketMalformed
 }
 
-// screenPing looks at a ping. It is answered, and passed on, to nobody but nodes
-// at their own addresses: a node must not be made to send to an address that
-// whoever asks chooses.
+// screenPing screens a ping. It is answered, and passed on, only to nodes at their own
+// addresses: otherwise a member could make this node send to any address it chooses.
 func (s *screener) screenPing(p *peer, kind byte, m message, now time.Time) (refused string) {
 	if _, ok := m.id("Node"); !ok || string(m["SourceNode"].text) != p.id {
 		return PacketMalformed
@@ -205,6 +208,7 @@ func (s *screener) screenPing(p *peer, kind byte, m message, now time.Time) (ref
 	if !p.isAt(m.addrPort("SourceAddr", "SourcePort")) {
 		return PacketElsewhere
 	}
+	// Memberlist answers at the address that was checked.
 	if kind == typePing {
 		return ""
 	}
@@ -217,7 +221,7 @@ func (s *screener) screenPing(p *peer, kind byte, m message, now time.Time) (ref
 	return ""
 }
 
-// addrPort returns the address in two fields; the zero value if there is none.
+// addrPort returns the address in two fields; the zero value if they hold none.
 func (m message) addrPort(ip, port string) netip.AddrPort {
 	a, _ := netip.AddrFromSlice(m[ip].text)
 	n := m[port].number
@@ -231,8 +235,9 @@ func (m message) addrPort(ip, port string) netip.AddrPort {
 // The caller holds the mu of the keyTable.
 func (p *peer) isAt(a netip.AddrPort) bool { return a.IsValid() && (a == p.addr || a == p.home) }
 
-// screenNews looks at what p says of a node, which the field named by idField
-// names: that it lives, or that it is suspected or gone.
+// screenNews screens what p says of the node in the field idField: that it is alive, or
+// that it is suspected or gone. What agrees with the view is no news and costs nothing:
+// members repeat it all the time.
 func (s *screener) screenNews(p *peer, m message, idField string, alive bool, now time.Time) (refused string) {
 	id, ok := m.id(idField)
 	if !ok || m["Incarnation"].kind != valueNumber {
@@ -244,6 +249,7 @@ func (s *screener) screenNews(p *peer, m message, idField string, alive bool, no
 	if m["Incarnation"].number > s.maxIncarnation(id, now) {
 		return GossipAhead
 	}
+	// Memberlist refutes it.
 	if id == s.self {
 		return ""
 	}
@@ -257,6 +263,8 @@ func (s *screener) screenNews(p *peer, m message, idField string, alive bool, no
 		return GossipFlood
 	}
 	if alive && about == nil {
+		// memberlist will ask for the key of this node next (Learn): note by whose
+		// word.
 		if s.keys.invented[p.short] >= maxInvented {
 			return GossipFlood
 		}
@@ -265,7 +273,8 @@ func (s *screener) screenNews(p *peer, m message, idField string, alive bool, no
 	return ""
 }
 
-// maxIncarnation returns the highest incarnation that may be said of a node now.
+// maxIncarnation returns the highest incarnation that is accepted for a node now. The
+// boot in its id tells its age; of an id without a time it is 0.
 func (s *screener) maxIncarnation(id string, now time.Time) uint64 {
 	age := time.Duration(0)
 	if started := s.started(id); !started.IsZero() {

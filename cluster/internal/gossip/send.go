@@ -8,9 +8,13 @@ import (
 // sendQueue is how many sealed packets wait to be written at most.
 const sendQueue = 1024
 
-// A sender writes sealed packets to the socket from a goroutine of its own, which
-// runs while there are packets: memberlist probes from one goroutine, which must
-// never wait for a socket. Its methods are safe for concurrent use.
+// A sender writes sealed packets to the socket from a goroutine of its own, which runs
+// while there are packets: memberlist probes from one goroutine, which must never wait
+// for a socket. Its methods are safe for concurrent use.
+//
+// Invariant: if the queue is not empty and the set of connections is open, writing is
+// set, and the goroutine runs or is about to. Many idle nodes in one process so have
+// no goroutine each.
 type sender struct {
 	endpoint Endpoint
 	observer Observer
@@ -20,10 +24,11 @@ type sender struct {
 	writing atomic.Bool // the goroutine runs, or is about to
 }
 
+// An outPacket is a sealed packet that waits.
 type outPacket struct {
 	b    []byte
 	to   netip.AddrPort
-	kind byte
+	kind byte // for the Observer
 }
 
 // send queues a packet, or drops and counts it if the queue is full.

@@ -25,9 +25,8 @@ type Config struct {
 	// NamesBound says that the check of a name against a certificate, which
 	// HandleStream and Endpoint.Dial bring along, binds names to certificates.
 	NamesBound bool
-	// Started returns when a boot began, as its id tells; it may be wrong, and is
-	// the zero time if the id tells nothing. It must not block. Default: nothing
-	// is told.
+	// Started returns when a boot began, as its id says. The time can be wrong, and
+	// is zero if the id says nothing. It must not block. Default: the zero time.
 	Started func(id string) time.Time
 	// Contact is called, without locks, when a node that is not in the view has
 	// proved itself with a hello or a packet. It must not block.
