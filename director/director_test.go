@@ -229,7 +229,7 @@ func serving(t testing.TB, ws []*process) *process {
 			return w
 		}
 	}
-	t.Error("nobody serves the stream")
+	t.Error("no worker serves the stream")
 	return ws[0]
 }
 
@@ -251,7 +251,7 @@ func TestStreamsGoOnThroughDeathsOfWorkersAndDirectors(t *testing.T) {
 		case 100:
 			d1.kill()
 		case 200:
-			d2.kill() // from here the client has nobody to ask
+			d2.kill() // from here the client has no director to ask
 		case 300:
 			serving(t, ws).kill()
 		}
@@ -414,7 +414,7 @@ func TestCallsThatDoNotWaitFailClearly(t *testing.T) {
 	c := dial(t, director.Config{ClientConfig: noWait}, d.addr)
 	ctx := with(t, rpcnet.CallOptions{Selector: "gpu=h100"})
 	if _, err := c.CallWorker(ctx, "name", nil, ""); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable || !errors.Is(err, workers.ErrNoWorker) {
-		t.Errorf("nobody matches: %v", err)
+		t.Errorf("no worker matches: %v", err)
 	}
 	if _, err := c.CallWorker(t.Context(), "name", nil, "zone in"); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
 		t.Errorf("a bad selector: %v", err)

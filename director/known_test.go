@@ -91,7 +91,7 @@ func scriptedFor(t *testing.T, cfg workers.ClientConfig, names ...string) (*scri
 	return d, c
 }
 
-func TestNobodyIsForgottenWhileNoDirectorAnswers(t *testing.T) {
+func TestNoWorkerIsForgottenWhileNoDirectorAnswers(t *testing.T) {
 	t.Parallel()
 	d, c := scripted(t, "a", "b")
 	ctx := with(t, rpcnet.CallOptions{Idempotent: true})
@@ -124,10 +124,10 @@ func TestCallsGoOnWithADirectorThatKnowsNoWorkerYet(t *testing.T) {
 	}
 }
 
-func TestWishThatADirectorCannotBeToldSaysWhichFieldIsTooLong(t *testing.T) {
+func TestFieldThatIsTooLongForADirectorIsNamed(t *testing.T) {
 	t.Parallel()
 	_, c := scripted(t, "a")
-	for _, wish := range []struct {
+	for _, long := range []struct {
 		ctx         context.Context
 		field, most string
 	}{
@@ -135,9 +135,9 @@ func TestWishThatADirectorCannotBeToldSaysWhichFieldIsTooLong(t *testing.T) {
 		{with(t, rpcnet.CallOptions{LastWorker: strings.Repeat("h", 257)}), "Hint", "256"},
 		{with(t, rpcnet.CallOptions{Selector: strings.Repeat("s", 4097)}), "Selector", "4096"},
 	} {
-		_, err := c.CallWorker(wish.ctx, "name", nil, "")
-		if rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument || !strings.Contains(err.Error(), wish.field) || !strings.Contains(err.Error(), wish.most) {
-			t.Errorf("%s: %v", wish.field, err)
+		_, err := c.CallWorker(long.ctx, "name", nil, "")
+		if rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument || !strings.Contains(err.Error(), long.field) || !strings.Contains(err.Error(), long.most) {
+			t.Errorf("%s: %v", long.field, err)
 		}
 	}
 }
@@ -171,7 +171,7 @@ func TestDirectorThatIsBackIsAskedAtOnce(t *testing.T) {
 	})
 	d.proxy.Cut()
 	within(t, "the client connects again", func() bool { return d.proxy.Connections() == 2*before })
-	for range 3 { // the client knows nobody who matches, and must ask
+	for range 3 { // the client knows no worker that matches, and must ask
 		ctx := with(t, rpcnet.CallOptions{Selector: "gpu"})
 		if _, err := c.CallWorker(ctx, "name", nil, ""); err != nil {
 			t.Error(err)

@@ -106,7 +106,7 @@ func TestResumableStreamOutlivesItsWorkers(t *testing.T) {
 		if n == 50 || n == 150 {
 			w := serving()
 			if w == nil {
-				t.Error("nobody serves the stream")
+				t.Error("no worker serves the stream")
 				return
 			}
 			delete(pool, w.name)
@@ -149,7 +149,7 @@ func TestDrainMovesResumableStreamsWithoutAnyErrorOrPause(t *testing.T) {
 					return
 				}
 			}
-			t.Error("nobody serves the stream")
+			t.Error("no worker serves the stream")
 		}
 	})
 	if err != nil {

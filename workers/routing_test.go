@@ -373,7 +373,7 @@ func TestUnknownSelectorAndNobodyMatchingAreClearErrors(t *testing.T) {
 	}
 	_, err := d.client.CallWorker(t.Context(), "compute", nil, "gpu=h100")
 	if !errors.Is(err, workers.ErrNoWorker) || rpcnet.CodeOf(err) != rpcnet.CodeUnavailable {
-		t.Errorf("nobody matches: %v", err)
+		t.Errorf("no worker matches: %v", err)
 	}
 	if _, err := d.registry.Assign(balance.PickRequest{Exclude: []string{"worker-a"}}); !errors.Is(err, workers.ErrNoWorker) {
 		t.Errorf("all excluded: %v", err)
@@ -454,10 +454,10 @@ func TestHedgedCallIsAnsweredByTheSecondWorker(t *testing.T) {
 			t.Fatalf("%q, %v", out, err)
 		}
 	}
-	within(t, "the slow try was given up", func() bool { return slow.calls.Load() > 0 && slow.worker.InFlight() == 0 })
+	within(t, "the slow attempt was given up", func() bool { return slow.calls.Load() > 0 && slow.worker.InFlight() == 0 })
 }
 
-func TestCallsOfAKeyOrAHintStayOnTheirWorker(t *testing.T) {
+func TestCallsOfAKeyOrALastWorkerStayOnTheirWorker(t *testing.T) {
 	t.Parallel()
 	h := start(t, "director")
 	// On a machine that starves the test nobody is late.

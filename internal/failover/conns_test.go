@@ -43,7 +43,7 @@ func call(t *testing.T, conns *failover.Conns, key failover.Worker) error {
 	return err
 }
 
-// A connection that was lost tries again at a pace of its own; a call does not
+// A connection that was lost dials again with pauses of its own; a call does not
 // wait for that.
 func TestCallAfterAnOutageFindsAConnection(t *testing.T) {
 	t.Parallel()
@@ -54,7 +54,7 @@ func TestCallAfterAnOutageFindsAConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := last.Load()
-	// The outage: it passes while nobody calls.
+	// The outage: it passes while no call is made.
 	proxy.Refuse(true)
 	proxy.Cut()
 	for {

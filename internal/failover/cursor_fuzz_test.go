@@ -23,7 +23,7 @@ func isContinuation(prefix, token uint64) bool { return token-prefix*63641362238
 
 func extend(prefix, token uint64) uint64 { return (prefix ^ token) * 0x9e3779b97f4a7c15 }
 
-// A worker generates from what the client had accepted when the try began. It
+// A worker generates from what the client had accepted when the attempt began. It
 // goes on as a zombie when the client has given it up.
 type worker struct {
 	attempt int
@@ -38,7 +38,7 @@ type outcome struct{ lost, twice, broken, stuck bool }
 
 // stream runs one stream of up to 64 messages under random faults: crashes that
 // lose frames under way or do not, partitions that leave a zombie, frames of
-// several tries arriving in any order among them, duplicated frames, lost
+// several attempts arriving in any order among them, duplicated frames, lost
 // frames, a lost tail before the end.
 func stream(r *rand.Rand) (o outcome) {
 	var c failover.Cursor
@@ -105,7 +105,7 @@ func stream(r *rand.Rand) (o outcome) {
 			continue
 		}
 		i := r.IntN(len(under))
-		if step > 300 || r.IntN(50) > 0 { // nearly always in order within a try
+		if step > 300 || r.IntN(50) > 0 { // nearly always in order within an attempt
 			for j := range under {
 				if under[j].attempt == under[i].attempt {
 					i = j

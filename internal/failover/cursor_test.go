@@ -10,7 +10,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
-func TestOnlyTheNextMessageOfThePresentTryIsAccepted(t *testing.T) {
+func TestOnlyTheNextMessageOfThePresentAttemptIsAccepted(t *testing.T) {
 	t.Parallel()
 	var c failover.Cursor
 	steps := []struct {
@@ -45,7 +45,7 @@ func TestEndBeforeTheLastMessageIsAGap(t *testing.T) {
 		t.Error("a cut tail looks like an end")
 	}
 	if c.End(1, 1) != failover.Drop {
-		t.Error("the end of another try counts")
+		t.Error("the end of another attempt counts")
 	}
 	if c.End(0, 1) != failover.Accept || c.End(0, 0) != failover.Accept {
 		t.Error("the end is refused")
@@ -146,19 +146,19 @@ func TestBackoffGrowsToTwoSecondsWithJitter(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 1))
 	if failover.Backoff(1, r) != 0 {
-		t.Error("the first try waits")
+		t.Error("the first attempt waits")
 	}
 	for n, most := range map[int]time.Duration{2: 200 * ms, 3: 400 * ms, 5: 1600 * ms, 6: 2 * time.Second, 60: 2 * time.Second} {
 		longest, shortest := time.Duration(0), most
 		for range 1000 {
 			d := failover.Backoff(n, r)
 			if d <= most/2 || d > most {
-				t.Fatalf("try %d waits %v, want %v to %v", n, d, most/2, most)
+				t.Fatalf("attempt %d waits %v, want %v to %v", n, d, most/2, most)
 			}
 			longest, shortest = max(longest, d), min(shortest, d)
 		}
 		if longest < most*9/10 || shortest > most*6/10 {
-			t.Errorf("try %d: 1000 waits were from %v to %v of %v", n, shortest, longest, most)
+			t.Errorf("attempt %d: 1000 waits were from %v to %v of %v", n, shortest, longest, most)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // A receipt answers a request and acknowledges all that came before it in the
-// try.
+// attempt.
 type receipt struct{ seq, requests uint64 }
 
 func (r *receipt) AcknowledgedRequests() uint64 { return r.requests }
@@ -40,10 +40,10 @@ var talkSpec = &rpcnet.Spec{
 // again, as Resume.From makes it, and those without a receipt, however often the
 // stream was resumed before.
 func TestAcknowledgedRequestsAreNotSentAgain(t *testing.T) {
-	var tries [][]uint64
+	var attempts [][]uint64
 	talk := rpcnet.Method{Spec: talkSpec, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
-		tries = append(tries, nil)
-		try := &tries[len(tries)-1]
+		attempts = append(attempts, nil)
+		attempt := &attempts[len(attempts)-1]
 		for seq := uint64(1); ; seq++ {
 			var req []byte
 			if err := s.Recv(&req); err == io.EOF {
@@ -52,14 +52,14 @@ func TestAcknowledgedRequestsAreNotSentAgain(t *testing.T) {
 				return err
 			}
 			n := number(req)
-			if *try = append(*try, n); len(*try) > 5 {
+			if *attempt = append(*attempt, n); len(*attempt) > 5 {
 				return errFailed
 			}
 			if n > 1000 {
 				seq = n - 1000 - 1 // nothing to answer
 				continue
 			}
-			if err := s.Send(&receipt{seq, uint64(len(*try))}); err != nil {
+			if err := s.Send(&receipt{seq, uint64(len(*attempt))}); err != nil {
 				return err
 			}
 		}
@@ -81,8 +81,8 @@ func TestAcknowledgedRequestsAreNotSentAgain(t *testing.T) {
 			t.Error(err)
 		}
 		want := [][]uint64{{1, 2, 3, 4, 5, 6}, {1006, 6, 7, 8, 9, 10}, {1010, 10, 11, 12, 13, 14}, {1014, 14}}
-		if !slices.EqualFunc(tries, want, slices.Equal) {
-			t.Errorf("the workers were sent %v, want %v", tries, want)
+		if !slices.EqualFunc(attempts, want, slices.Equal) {
+			t.Errorf("the workers were sent %v, want %v", attempts, want)
 		}
 	}, &fakeWorker{name: "a", methods: []rpcnet.Method{talk}}, &fakeWorker{name: "b", methods: []rpcnet.Method{talk}})
 }
@@ -105,7 +105,7 @@ func TestCutTailIsSeenAlsoWhenTheCallerKeepsARecord(t *testing.T) {
 					t.Errorf("%d numbers, want 7: %v", n, err)
 				}
 				if call != nil && call.Attempts() != 2 {
-					t.Errorf("the caller's record has %d tries", call.Attempts())
+					t.Errorf("the caller's record has %d attempts", call.Attempts())
 				}
 			}, &fakeWorker{name: "a", serve: cut}, &fakeWorker{name: "b", serve: upTo(7, 0, nil)})
 		})

@@ -30,7 +30,7 @@ func TestStreamThatEverybodyRefusesPausesLongerEachTimeAndEnds(t *testing.T) {
 				n, took, err := count(t.Context(), t, c)
 				wantCode(t, err, rpcnet.CodeOf(refusal))
 				if n != 0 || took < c.timeout || took > c.timeout+time.Second {
-					t.Errorf("%d numbers, ended after %v, want the patience of %v", n, took, c.timeout)
+					t.Errorf("%d numbers, ended after %v, want the time-out of %v", n, took, c.timeout)
 				}
 				if calls := c.calls(); calls < 20 || calls > 40 {
 					t.Errorf("%d calls in %v, want about 10 rounds of 3", calls, took)
@@ -41,7 +41,7 @@ func TestStreamThatEverybodyRefusesPausesLongerEachTimeAndEnds(t *testing.T) {
 						pauses = append(pauses, e.Pause)
 					}
 				}
-				for i := range len(pauses) - 2 { // the last one ends with patience
+				for i := range len(pauses) - 2 { // the last one ends with the time-out
 					if pauses[i+1] < pauses[i]/2 {
 						t.Errorf("pauses of %v do not grow", pauses)
 					}
@@ -95,8 +95,8 @@ func TestRefusalsOfDrainingWorkersCostNothing(t *testing.T) {
 }
 
 // The worker fails before every second number and has no room for 7 s after
-// that: more than the patience in all, and less each time.
-func TestPatienceIsMeasuredFromTheLastMessage(t *testing.T) {
+// that: more than ResumeTimeout in all, and less each time.
+func TestResumeTimeoutIsMeasuredFromTheLastMessage(t *testing.T) {
 	var until time.Time
 	failed := map[uint64]bool{}
 	w := &fakeWorker{name: "a", refuse: func() error {
@@ -215,7 +215,7 @@ func TestStreamThatADrainingWorkerDoesNotTakeHasMoved(t *testing.T) {
 
 // TestAWorkerThatRepeatsAndMovesDoesNotKeepAStreamForEver: messages that the
 // client has already, and the end of a stream that moves, are no progress; the
-// caller has the error when patience is at its end.
+// caller has the error when ResumeTimeout has passed.
 func TestAWorkerThatRepeatsAndMovesDoesNotKeepAStreamForEver(t *testing.T) {
 	var calls atomic.Int32
 	liar := &fakeWorker{name: "a", serve: func(_ context.Context, first uint64, s rpcnet.ServerStream) error {

@@ -10,7 +10,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
-// A lostStream is a try whose connection is lost after the first request.
+// A lostStream is an attempt whose connection is lost after the first request.
 type lostStream struct {
 	sent int
 	lost chan struct{}
@@ -49,8 +49,8 @@ func gather(_ context.Context, first uint64, s rpcnet.ServerStream) error {
 	}
 }
 
-// Whoever sends need not know that the worker has changed.
-func TestRequestsGoOnWhileTheTryIsLost(t *testing.T) {
+// The sender need not know that the worker has changed.
+func TestRequestsGoOnWhileTheAttemptIsLost(t *testing.T) {
 	bubble(t, func(t *testing.T, c *fakeCluster) {
 		s := open(t.Context(), t, c, countSpec)
 		defer s.Close()
@@ -77,7 +77,7 @@ func TestRequestsGoOnWhileTheTryIsLost(t *testing.T) {
 		&fakeWorker{name: "b", serve: gather})
 }
 
-// A request that cannot be sent is told to whoever sends it, and is no part of
+// A request that cannot be sent is an error of Send, and no part of
 // the call.
 func TestRequestThatCannotBeSentIsAnErrorAndNotSentLater(t *testing.T) {
 	var got []string
@@ -124,7 +124,7 @@ func TestRequestThatCannotBeSentIsAnErrorAndNotSentLater(t *testing.T) {
 }
 
 // A worker that takes over is told what was accepted, if the method wants it.
-func TestWhatWasAcceptedGoesWithTheNextTry(t *testing.T) {
+func TestWhatWasAcceptedGoesWithTheNextAttempt(t *testing.T) {
 	spec := &rpcnet.Spec{Procedure: "story", Shape: codegen.ShapeServerStream, Resume: &codegen.Resume{
 		Sequence: func(res any) uint64 { return uint64(len(bytesOf(res))) },
 		From:     func(req any, _ uint64) any { return req },
@@ -170,4 +170,39 @@ func TestWhatWasAcceptedGoesWithTheNextTry(t *testing.T) {
 			t.Errorf("%q, asked %q", last, asked)
 		}
 	}, &fakeWorker{name: "a", methods: []rpcnet.Method{tell(3)}}, &fakeWorker{name: "b", methods: []rpcnet.Method{tell(-1)}})
+}
+
+// An empty request is a request too, and goes with each attempt.
+func TestEmptyRequestIsSentAgain(t *testing.T) {
+	for _, spec := range []*rpcnet.Spec{againSpec, resumeSpec} {
+		t.Run(spec.Procedure, func(t *testing.T) {
+			var requests [2]int
+			counting := func(name string, n int, end error) *fakeWorker {
+				return &fakeWorker{name: name, methods: []rpcnet.Method{{Spec: spec, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+					var b []byte
+					for s.Recv(&b) == nil {
+						requests[n]++
+					}
+					if end != nil {
+						return end
+					}
+					return s.Send(bytes(1))
+				}}}}
+			}
+			bubble(t, func(t *testing.T, c *fakeCluster) {
+				s := open(t.Context(), t, c, spec)
+				defer s.Close()
+				var b []byte
+				if err := codegen.SendOne(s, []byte(nil)); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Recv(&b); err != nil || number(b) != 1 {
+					t.Errorf("%v, %v", b, err)
+				}
+				if requests != [2]int{1, 1} {
+					t.Errorf("the workers had %v requests, want one each", requests)
+				}
+			}, counting("a", 0, errFailed), counting("b", 1, nil))
+		})
+	}
 }

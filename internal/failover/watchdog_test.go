@@ -88,8 +88,8 @@ func TestWorkerThatLivesAndIsSlowIsAskedAtGrowingIntervals(t *testing.T) {
 	}, a)
 }
 
-// Nobody else is there, so the stream has nothing to gain from another try.
-func TestOnlyWorkerMayBeFrozenForAsLongAsPatience(t *testing.T) {
+// No other worker is there, so the stream has nothing to gain from another attempt.
+func TestOnlyWorkerMayBeFrozenForAsLongAsResumeTimeout(t *testing.T) {
 	a := &fakeWorker{name: "a"}
 	thaw := make(chan struct{})
 	a.serve = func(ctx context.Context, first uint64, s rpcnet.ServerStream) error {
@@ -144,7 +144,7 @@ func (s *scripted) Close() error {
 	s.once.Do(func() {
 		select {
 		case s.in <- 2:
-		default: // nobody waits
+		default: // no Recv waits
 		}
 		close(s.done)
 	})
@@ -232,7 +232,7 @@ func TestCallWaitsForASilentWorkerWhenNobodyElseIsThereOrTheBudgetIsEmpty(t *tes
 	})
 }
 
-// An answer comes at the moment its try is given up: it is the answer.
+// An answer comes at the moment its attempt is given up: it is the answer.
 func TestAnswerThatComesWhileItsWorkerIsGivenUpIsTheAnswer(t *testing.T) {
 	a := &fakeWorker{name: "a", stream: func() rpcnet.ClientStream { return newScripted(false) }}
 	a.frozen.Store(true)
