@@ -15,6 +15,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster/internal/members"
 )
 
+// backgroundCtx is for the log, which takes a context that nothing here has.
 var backgroundCtx = context.Background()
 
 // An inbox takes what memberlist's callbacks tell, until the view takes it. They run
@@ -30,6 +31,8 @@ type inbox struct {
 	recent []time.Time // of the last failed probes
 }
 
+// put queues an input and wakes the run goroutine. It never blocks: memberlist holds its
+// lock meanwhile.
 func (b *inbox) put(in members.Input) {
 	b.mu.Lock()
 	b.queue = append(b.queue, in)
@@ -45,6 +48,8 @@ func (b *inbox) poke() {
 	}
 }
 
+// take returns what is queued, in order. The caller holds the view's mu until it has
+// stepped the table with it, so that no other goroutine overtakes.
 func (b *inbox) take() []members.Input {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -59,12 +64,16 @@ func (b *inbox) len() int {
 	return len(b.queue)
 }
 
+// maxRecentFailures is how many failed probes are remembered: more than the detector of
+// partitions needs to see that this node is cut off.
+const maxRecentFailures = 16
+
 // probeFailed notes that a probe failed.
 func (b *inbox) probeFailed(id string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.failed = append(b.failed, id)
-	if len(b.recent) >= 16 {
+	if len(b.recent) >= maxRecentFailures {
 		b.recent = b.recent[1:]
 	}
 	b.recent = append(b.recent, now)
@@ -94,7 +103,8 @@ var (
 	_ memberlist.PingDelegate  = delegate{}
 )
 
-// NodeMeta implements memberlist.Delegate.
+// NodeMeta implements memberlist.Delegate. Its limit is that of gossip.MaxMeta, which
+// the tags were checked against when they were set: memberlist panics above it.
 func (d delegate) NodeMeta(int) []byte { return d.n.self.meta() }
 
 // NotifyMsg implements memberlist.Delegate: user messages are not used.
@@ -109,7 +119,8 @@ func (delegate) LocalState(bool) []byte { return nil }
 // MergeRemoteState implements memberlist.Delegate.
 func (delegate) MergeRemoteState([]byte, bool) {}
 
-// NotifyJoin implements memberlist.EventDelegate.
+// NotifyJoin implements memberlist.EventDelegate. memberlist calls it for a new member
+// and for one that it held dead and that has refuted it.
 func (d delegate) NotifyJoin(l *memberlist.Node) {
 	if in, ok := d.alive(l); ok {
 		in.Proved = d.n.proved(l.Name)
@@ -117,7 +128,8 @@ func (d delegate) NotifyJoin(l *memberlist.Node) {
 	}
 }
 
-// NotifyUpdate implements memberlist.EventDelegate.
+// NotifyUpdate implements memberlist.EventDelegate. memberlist calls it when the meta of
+// a living member changes.
 func (d delegate) NotifyUpdate(l *memberlist.Node) {
 	if in, ok := d.alive(l); ok {
 		d.n.inbox.put(members.Updated(in))
@@ -144,7 +156,8 @@ func (d delegate) addrPort(ip net.IP, port uint16) netip.AddrPort {
 }
 
 // NotifyAlive implements memberlist.AliveDelegate: the gate for everything that
-// gossip says of living nodes, and the place where their keys are learned.
+// gossip says of living nodes, and the place where their keys are learned. What it
+// refuses memberlist neither keeps nor passes on.
 func (d delegate) NotifyAlive(l *memberlist.Node) error {
 	refuse := func(reason string, err error) error {
 		d.n.cfg.Metrics.Refused(reason)
@@ -175,7 +188,9 @@ func (d delegate) AckPayload() []byte {
 	return binary.BigEndian.AppendUint64(nil, d.n.view.digest.Load())
 }
 
-// NotifyPingComplete implements memberlist.PingDelegate.
+// NotifyPingComplete implements memberlist.PingDelegate. The payload is the other's
+// AckPayload. Views differ for a moment after each change, so that only those that
+// differ for longer are exchanged.
 func (d delegate) NotifyPingComplete(l *memberlist.Node, rtt time.Duration, payload []byte) {
 	d.n.cfg.Metrics.Probe(rtt, true)
 	d.n.inbox.put(d.n.prober.answered(l.Name))
@@ -185,7 +200,7 @@ func (d delegate) NotifyPingComplete(l *memberlist.Node, rtt time.Duration, payl
 	}
 }
 
-// hooks are called for what memberlist only logs.
+// hooks are called for what memberlist writes to its log and has no callback for.
 func (d delegate) hooks() gossip.Hooks {
 	n := d.n
 	return gossip.Hooks{
@@ -202,7 +217,8 @@ func (d delegate) hooks() gossip.Hooks {
 	}
 }
 
-// listConfig is memberlist's configuration.
+// listConfig is memberlist's configuration. Encryption is the transport's, and the label
+// keeps clusters of one certificate authority apart.
 func (d delegate) listConfig() *memberlist.Config {
 	n := d.n
 	c := memberlist.DefaultLANConfig()

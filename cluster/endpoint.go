@@ -15,7 +15,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
-// An endpoint stands between the node's rpcnet.Endpoint and gossip's transport.
+// An endpoint stands between the node's rpcnet.Endpoint and gossip's transport: gossip
+// dials and sends by it, and what arrives for gossip on the one port passes through it.
 type endpoint struct{ n *Node }
 
 // transport returns gossip's transport for the node.
@@ -33,7 +34,8 @@ func (e endpoint) transport(ctx context.Context) (*gossip.Transport, error) {
 	})
 }
 
-// Dial implements gossip.Endpoint.
+// Dial implements gossip.Endpoint. The certificate must be of a node, and carry the
+// address or one of the names that are known for it.
 func (e endpoint) Dial(ctx context.Context, addr string) (net.Conn, func(string) error, error) {
 	isNode := func(peer rpcnet.Peer) error { return e.n.ep.AllowServer(peer, rpcnet.RoleNode) }
 	conn, peer, err := e.n.ep.DialProtocol(ctx, addr, gossip.ALPN,
@@ -46,7 +48,8 @@ func (e endpoint) WritePacket(b []byte, to netip.AddrPort) (int, error) {
 	return e.n.ep.WritePacket(b, to)
 }
 
-// verifier returns the check of a name against a certificate.
+// verifier returns the check of a node's name against its certificate, as the
+// configuration makes it. The transport calls it when the hello has told the name.
 func (e endpoint) verifier(peer rpcnet.Peer) func(id string) error {
 	return func(id string) error {
 		name, _, _ := members.SplitID(id)
@@ -54,7 +57,8 @@ func (e endpoint) verifier(peer rpcnet.Peer) func(id string) error {
 	}
 }
 
-// extension is what the node adds to its endpoint.
+// extension is what the node adds to its endpoint: the admin service, gossip's streams
+// and packets, its identity for sessions, and Leave when the endpoint is drained.
 func (e endpoint) extension() rpcnet.Extension {
 	n := e.n
 	name, boot, _ := members.SplitID(n.id)
@@ -96,7 +100,8 @@ const (
 	controlLeft    byte = 'L'
 )
 
-// control takes the content of a control packet.
+// control takes the content of a control packet. Later versions may add bytes: what is
+// not known is ignored.
 func (e endpoint) control(from string, msg []byte) {
 	if len(msg) == 0 {
 		return
@@ -116,7 +121,8 @@ func (e endpoint) sendControl(msg byte) {
 	}
 }
 
-// dialed takes how a gossip dial ended: evidence about who is where.
+// dialed takes how a gossip dial ended, as evidence about who is where. Only a refusal
+// and another node's answer prove something: a time-out may be this node's own.
 func (e endpoint) dialed(_, addr string, err error) {
 	in := members.Dialed{Addr: addr, Refused: refusedError(err)}
 	var other *gossip.OtherNodeError
@@ -128,4 +134,5 @@ func (e endpoint) dialed(_, addr string, err error) {
 	}
 }
 
+// refusedError reports whether nothing listens at the address that was dialled.
 func refusedError(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

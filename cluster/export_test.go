@@ -72,5 +72,5 @@ func ToldUpdate(n *Node, id string) bool {
 // OnLeave makes the node's Leave wait for f before it says that it has left.
 func OnLeave(n *Node, f func(context.Context)) { forWorkers{}.OnLeave(n, f) }
 
-// AnswersPackets is how a registry of the node asks a late worker.
-func AnswersPackets(n *Node, m Member) bool { return forWorkers{}.AnswersPackets(n, m) }
+// Ping is how a registry of the node asks a late worker.
+func Ping(n *Node, m Member) bool { return forWorkers{}.Ping(n, m) }

@@ -412,17 +412,17 @@ func TestALateWorkerIsAskedByPackets(t *testing.T) {
 	f := newField(t, 2, cluster.Config{})
 	asker, asked := f.nodes[0].Node, f.nodes[1].Node.Self()
 	eventually(t, func() error { // on a machine that starves the test, not the first one
-		if !cluster.AnswersPackets(asker, asked) {
+		if !cluster.Ping(asker, asked) {
 			return errors.New("it does not answer")
 		}
 		return nil
 	})
 	f.net.CutPackets(func(string, string) bool { return true })
-	if cluster.AnswersPackets(asker, asked) {
+	if cluster.Ping(asker, asked) {
 		t.Error("it answers although packets are cut")
 	}
 	asker.Close()
-	if cluster.AnswersPackets(asker, asked) {
+	if cluster.Ping(asker, asked) {
 		t.Error("it answers a node that has stopped")
 	}
 }

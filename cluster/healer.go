@@ -32,6 +32,8 @@ const (
 	// that showed up; maxContacts is how many are joined at once.
 	contactInterval = 5 * time.Second
 	maxContacts     = 4
+	// maxShown is how many nodes that showed up, or whose views differ, are remembered.
+	maxShown = 256
 	// Views of up to smallCluster nodes that differ for divergeSmall are
 	// exchanged, larger ones after divergeLarge.
 	smallCluster = 100
@@ -59,7 +61,7 @@ type healer struct {
 	nextSync  time.Time
 }
 
-// A divergence is a member whose view differs from this node's.
+// A divergence is a member whose view differs from this node's, and since when.
 type divergence struct {
 	addr  string
 	since time.Time
@@ -69,27 +71,31 @@ func newHealer(n *Node) *healer {
 	return &healer{n: n, contacts: map[string]string{}, contacted: map[string]time.Time{}, diverged: map[string]divergence{}}
 }
 
-// contact notes that a node which is not in the view has proved itself.
+// contact notes that a node which is not in the view has proved itself to the transport.
+// The run goroutine joins it before long. More than maxShown at a time are dropped: they
+// show up again.
 func (h *healer) contact(id, addr string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.contacts) < 256 {
+	if len(h.contacts) < maxShown {
 		h.contacts[id] = addr
 	}
 }
 
 // compared notes whether the view of a member that was probed agrees with this node's.
+// memberlist calls it for each probe that was answered, so that it must be quick.
 func (h *healer) compared(id, addr string, agrees bool, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if agrees {
 		delete(h.diverged, id)
-	} else if _, ok := h.diverged[id]; !ok && len(h.diverged) < 256 {
+	} else if _, ok := h.diverged[id]; !ok && len(h.diverged) < maxShown {
 		h.diverged[id] = divergence{addr, now}
 	}
 }
 
-// scheduleResync notes that the node has joined now.
+// scheduleResync notes that the node has joined now: what others told of while this node
+// was not known to them yet reaches it by two more exchanges.
 func (h *healer) scheduleResync(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -134,7 +140,9 @@ func (h *healer) heal(now time.Time) {
 // jitter returns a duration between half of d and d.
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
-// joinContacts joins nodes that showed up.
+// joinContacts exchanges state with nodes that showed up, each at most once in
+// contactInterval, and at most maxContacts at a time: a node that makes up others must
+// not keep this one busy.
 func (h *healer) joinContacts(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -214,7 +222,8 @@ func (h *healer) reconnect(now time.Time) {
 	})
 }
 
-// exchangeRandom exchanges state with k random members.
+// exchangeRandom exchanges state with k random members, one after another. An exchange
+// that fails is not repeated: another member is chosen the next time.
 func (h *healer) exchangeRandom(k int) {
 	ms := h.n.view.others()
 	rand.Shuffle(len(ms), func(i, j int) { ms[i], ms[j] = ms[j], ms[i] })
@@ -223,7 +232,9 @@ func (h *healer) exchangeRandom(k int) {
 	}
 }
 
-// compareViews exchanges state after joining, and with members whose view differs.
+// compareViews exchanges state after joining, and with a member whose view has differed
+// for longer than gossip needs to spread a change. One exchange at a time: it may make
+// the other views agree as well.
 func (h *healer) compareViews(now time.Time) {
 	h.mu.Lock()
 	if len(h.resyncs) > 0 && now.After(h.resyncs[0]) {

@@ -22,9 +22,9 @@ func (forWorkers) Metrics(n *Node) *Metrics { return n.cfg.Metrics }
 // leaves and before it tells that it has left.
 func (forWorkers) OnLeave(n *Node, f func(context.Context)) { n.life.onLeave(f) }
 
-// AnswersPackets reports whether the member answers a packet of gossip within
-// ProbeTimeout.
-func (forWorkers) AnswersPackets(n *Node, m Member) bool {
+// Ping reports whether the member answers a packet of gossip within ProbeTimeout. It
+// reports false once the node stops.
+func (forWorkers) Ping(n *Node, m Member) bool {
 	if !n.life.begin() {
 		return false
 	}

@@ -39,7 +39,8 @@ func newLifecycle(n *Node) *lifecycle {
 	return &lifecycle{n: n, joined: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
 }
 
-// join notes that the node has joined.
+// join notes that the node has joined: enough members are or were in the view. It is
+// idempotent, and does not block.
 func (l *lifecycle) join() { l.joinOnce.Do(func() { close(l.joined) }) }
 
 // hasJoined reports whether the node has joined.
@@ -48,6 +49,7 @@ func (l *lifecycle) hasJoined() bool { return closed(l.joined) }
 // stopping reports whether the node stops or has stopped.
 func (l *lifecycle) stopping() bool { return closed(l.stop) }
 
+// closed reports whether a channel on which nothing is sent is closed.
 func closed(c <-chan struct{}) bool {
 	select {
 	case <-c:
@@ -88,7 +90,9 @@ func (l *lifecycle) onLeave(f func(context.Context)) {
 	l.drains = append(l.drains, f)
 }
 
-// close is [Node.Close].
+// close is [Node.Close]. The order matters: no work may begin before the endpoint gives
+// up the node; memberlist's end makes dials fail that the work waits for; and the log
+// is complete before those who watch see the end.
 func (l *lifecycle) close() {
 	l.stopOnce.Do(func() {
 		l.mu.Lock()
@@ -109,7 +113,8 @@ func (l *lifecycle) close() {
 	<-l.stopped
 }
 
-// leave is [Node.Leave].
+// leave is [Node.Leave]. Members hear first that the node will leave, so that they send
+// it no new work, and then, when what runs on it has ended, that it has left.
 func (l *lifecycle) leave(ctx context.Context) error {
 	l.leaveMu.Lock()
 	defer l.leaveMu.Unlock()
@@ -140,6 +145,7 @@ func (l *lifecycle) announceLeft(ctx context.Context) error {
 	if l.stopping() {
 		return nil
 	}
+	// The fastest word: each member that packets reach knows at once.
 	endpoint{l.n}.sendControl(controlLeft)
 	// Left and failed look alike to memberlist's callbacks, so that the flag in
 	// the meta, which announceLeaving has spread, must be everywhere first.

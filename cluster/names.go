@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// maxWantedNames bounds the names that are good for one address because members
-// say so, who may say it as often as they like.
+// maxWantedNames bounds the names that are good for one address because members say so: a
+// member can invent others at any address.
 const maxWantedNames = 16
 
 // seedPrefix begins who has said a name when it is the configuration of a seed. No id

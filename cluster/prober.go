@@ -55,7 +55,8 @@ type pool struct {
 	queue       []func()
 }
 
-// work gives a piece of work to a pool, unless the node stops.
+// work gives a piece of work to a pool, unless the node stops. It does not block: the
+// caller may hold the view's mu.
 func (p *prober) work(in *pool, f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -68,6 +69,7 @@ func (p *prober) work(in *pool, f func()) {
 	}
 }
 
+// runPool works until there is no more, so that an idle node has no goroutine for it.
 func (p *prober) runPool(in *pool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,7 +108,8 @@ func (p *prober) answered(id string) members.Answered {
 	return members.Answered{ID: id, Proved: p.n.proved(id)}
 }
 
-// ping reports whether the member answers one of so many packets.
+// ping reports whether the member answers one of so many packets, each within
+// ProbeTimeout.
 func (p *prober) ping(m Member, tries int) bool {
 	addr, err := netip.ParseAddrPort(m.Addr)
 	if err != nil {
@@ -123,8 +126,8 @@ func (p *prober) ping(m Member, tries int) bool {
 	return false
 }
 
-// identify returns the id of the node that answers at an address, when the rate of
-// connections because of hearsay allows it.
+// identify returns the id of the node that answers at an address. It first waits until
+// the rate of connections because of hearsay allows one more.
 func (p *prober) identify(addr string, timeout time.Duration) (id string, err error) {
 	if !p.n.transport.Hearsay().Wait(p.n.life.stop) {
 		return "", errStopped
@@ -140,6 +143,8 @@ func (p *prober) look(addr string, f func(id string, err error)) {
 	}
 }
 
+// answerIdentify finds out who answers at an address. Any error means that nobody does:
+// the table asks again if that matters.
 func (p *prober) answerIdentify(e members.Identify) {
 	p.n.view.step(members.Identifying{Addr: e.Addr})
 	id, err := p.identify(e.Addr, p.n.cfg.Detection.StreamTimeout)
@@ -268,7 +273,9 @@ func (p *prober) awaitListed(id string, d time.Duration) {
 	}
 }
 
-// answerProbeAll asks every member of e, in the view or not, whether it is there.
+// answerProbeAll asks every member of e, in the view or not, whether it is there. It does
+// not wait for the rate of hearsay: the table asks at most once a second, and only
+// while it suspects a partition, when the answers are worth most.
 func (p *prober) answerProbeAll(e members.ProbeAll) {
 	limit := make(chan struct{}, probeAllAtOnce)
 	var all sync.WaitGroup
@@ -303,7 +310,7 @@ func (p *prober) probe(m Member) (ok, gone bool) {
 	return <-answered || ok, gone
 }
 
-// waiting returns how many checks of addresses wait.
+// waiting returns how many questions about addresses wait for their turn.
 func (p *prober) waiting() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

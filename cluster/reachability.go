@@ -36,7 +36,8 @@ type reachability struct {
 	unchecked   []Member             // newcomers whose family of addresses is to be checked
 }
 
-// first reports whether something has not been said.
+// first reports whether something has not been said. After maxWarned different things
+// nothing is new any more, since others choose the keys.
 func (r *reachability) first(key string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,7 +106,8 @@ func (r *reachability) elsewhere(id string, addr netip.AddrPort, end string) {
 	})
 }
 
-// newcomer notes a member that is new in the view. It does not block.
+// newcomer notes a member that is new in the view, to be checked by the run goroutine. It
+// does not block: the caller holds the view's mu.
 func (r *reachability) newcomer(m Member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -129,7 +131,8 @@ func (r *reachability) checkFamilies() {
 	}
 }
 
-// sendsTo reports whether the endpoint's socket can send to an address.
+// sendsTo reports whether the endpoint's socket can send to an address. A socket on an
+// unspecified IPv6 address takes both families, any other its own.
 func (r *reachability) sendsTo(addr string) bool {
 	to, err := netip.ParseAddrPort(addr)
 	bound, boundErr := netip.ParseAddrPort(r.n.ep.Addr().String())
@@ -158,7 +161,8 @@ func (r *reachability) answeredByStream(id string) {
 	}
 }
 
-// needsStream reports whether packets do not reach a member.
+// needsStream reports whether packets do not reach a member: it is of another family, or
+// has answered over a stream alone lately.
 func (r *reachability) needsStream(m Member) bool {
 	r.mu.Lock()
 	last, ok := r.byStream[m.ID()]
@@ -167,8 +171,8 @@ func (r *reachability) needsStream(m Member) bool {
 }
 
 // exchangeByStream exchanges state with those members that packets do not reach, so
-// that they hear what the others are told by packets. It waits for them, for
-// StreamTimeout at most, and no longer than ctx and the node last.
+// that they hear what others hear by packets. It returns when all have ended, after
+// StreamTimeout, or when ctx or the node ends.
 func (r *reachability) exchangeByStream(ctx context.Context) {
 	var all sync.WaitGroup
 	told := 0

@@ -28,7 +28,8 @@ type announcement struct {
 	serverName atomic.Pointer[string] // the name that others verify this node by
 }
 
-// change replaces the tags by what f makes of a copy of them.
+// change replaces the tags by what f makes of a copy of them. If these are not valid, or
+// too large, it changes nothing. Equal tags are not announced.
 func (a *announcement) change(f func(Tags) Tags) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -51,7 +52,8 @@ func (a *announcement) change(f func(Tags) Tags) error {
 	return a.spread()
 }
 
-// spread makes memberlist take and spread this node's meta. The caller holds mu.
+// spread makes memberlist take this node's meta by [delegate.NodeMeta], and spread it.
+// When it returns, this node's own view shows the change. The caller holds mu.
 func (a *announcement) spread() error {
 	if !a.n.life.begin() {
 		return errStopped
@@ -107,8 +109,8 @@ func (a *announcement) checkCertificate() (changed bool) {
 	return old == nil || *old != name
 }
 
-// followCertificate tells the others when the name changes that they verify this
-// node by, since its certificate was renewed.
+// followCertificate announces the name that others verify this node by if it has changed
+// because the certificate was renewed. The run goroutine calls it about once a second.
 func (a *announcement) followCertificate() {
 	if a.checkCertificate() {
 		a.mu.Lock()

@@ -33,9 +33,12 @@ func (n *Node) run() {
 		case <-tick.C:
 		}
 		now := time.Now()
+		// A node that did not run for a while, because its machine is busy or its
+		// process was stopped, finds its probes failed and its ticks late. It must not
+		// blame the others for either.
 		late := stall.Tick(now.Sub(start))
 		paused := stall.Holding(now.Sub(start))
-		n.view.drain()
+		n.view.drain() // answers that have come before the failures are judged
 		failed, lately := n.inbox.takeFailed(failedLately, now)
 		n.view.step(members.Tick{Health: n.list.GetHealthScore(), Failed: failed, FailedLately: lately, Paused: paused, Late: late > 0 && paused})
 		n.seeder.tryAgain(now)
@@ -49,6 +52,8 @@ func (n *Node) run() {
 		}
 		if now.Sub(minute) >= time.Minute {
 			minute = now
+			// The transport learns keys before the table hears of a node, and from those
+			// that the table refuses.
 			n.view.with(func(t *members.Table) {
 				n.transport.Sweep(forgetKeysAfter, func(id string) bool {
 					_, known := t.Get(id)
@@ -59,7 +64,8 @@ func (n *Node) run() {
 	}
 }
 
-// measure tells the metrics what is polled.
+// measure gives the metrics what no event brings: the lengths of queues, and how much
+// the node keeps because of others beside the most that it would.
 func (n *Node) measure() {
 	m := n.cfg.Metrics
 	m.QueueDepth("packets_out", n.transport.Queued())

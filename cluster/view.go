@@ -14,7 +14,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
-// maxMembers bounds the table of members.
+// maxMembers bounds the table of members, and what is kept for each of them elsewhere.
 const maxMembers = members.MaxMembers
 
 // A view is what the node sees of its cluster: the table of members, which decides,
@@ -199,6 +199,8 @@ func (v *view) others() []Member {
 	return slices.DeleteFunc(v.present(), func(m Member) bool { return m.ID() == v.n.id })
 }
 
+// publicMember, and publicEvent, give the table's words their public form. The numbers of
+// states and kinds are the same on both sides.
 func publicMember(m members.Member) Member {
 	return Member{
 		Name: m.Name, Boot: m.Boot, Addr: m.Addr, ServerName: m.ServerName, Tags: Tags(m.Tags),
@@ -302,6 +304,8 @@ func (n *Node) Watch(ctx context.Context) iter.Seq[Event] {
 	}
 }
 
+// subscribe returns a subscriber that begins with the members as they are now. The two
+// are taken together, so that no event is missed or comes twice.
 func (v *view) subscribe() *subscriber {
 	v.mu.Lock()
 	defer v.mu.Unlock()

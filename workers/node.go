@@ -14,6 +14,6 @@ var nodes = hook.Node.(interface {
 	Cluster(n *cluster.Node) string
 	Metrics(n *cluster.Node) *cluster.Metrics
 	OnLeave(n *cluster.Node, f func(context.Context))
-	AnswersPackets(n *cluster.Node, m cluster.Member) bool
+	Ping(n *cluster.Node, m cluster.Member) bool
 	AddWorkers(n *cluster.Node, f func() []cluster.WorkerSnapshot) (remove func())
 })

@@ -106,7 +106,7 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, config *RegistryConfig
 // they belong to it, and a late worker is asked by gossip too.
 func (r *Registry) attach(n *cluster.Node) {
 	r.cluster, r.health.tellPhi = nodes.Cluster(n), nodes.Metrics(n).Phi
-	r.health.packets = func(m cluster.Member) bool { return nodes.AnswersPackets(n, m) }
+	r.health.packets = func(m cluster.Member) bool { return nodes.Ping(n, m) }
 }
 
 // start begins to follow the node and to check deadlines.

@@ -40,6 +40,7 @@ type detector struct {
 	healthSince time.Time // since when health has been bad
 }
 
+// A detectorState is one of the three states of a detector.
 type detectorState uint8
 
 const (
@@ -57,7 +58,8 @@ type voter struct {
 	tags     map[string]string
 }
 
-// sight is what the node sees of one name: its best boot.
+// A sight is what the node sees of one name: of its newest boot that is present, or else
+// of its newest.
 type sight struct {
 	name    string
 	up      bool // present and answering, as far as is known
@@ -67,7 +69,7 @@ type sight struct {
 	tags    map[string]string
 }
 
-// thresholds of the detector.
+// The thresholds of the detector.
 const (
 	lossFraction  = 5 // a fifth lost at once is a partition or worse
 	minLoss       = 2
@@ -114,6 +116,7 @@ func (d *detector) observe(now time.Time, l look) []Event {
 	} else if d.healthSince.IsZero() {
 		d.healthSince = now
 	}
+	// Bad health alone may be a busy machine; with failed probes it is a cut.
 	cutOff := !d.healthSince.IsZero() && now.Sub(d.healthSince) >= badHealthFor && l.failed >= badProbes
 
 	if !slices.Equal(lost, d.lost) {
@@ -123,6 +126,8 @@ func (d *detector) observe(now time.Time, l look) []Event {
 
 	switch d.state {
 	case calm:
+		// Losses count together if they came within the window; this node's own deafness
+		// counts alone.
 		if expected < 2 || recent < d.threshold(expected) && !cutOff {
 			return nil
 		}
@@ -131,6 +136,9 @@ func (d *detector) observe(now time.Time, l look) []Event {
 		d.named = d.picture(SideUnknown)
 		return []Event{d.event(KindPartitionSuspected, health)}
 	case suspected:
+		// The losses may turn out to be crashes, which are no longer expected, or come
+		// back. Else the side is named when everybody was probed and the picture rests,
+		// or after a while even if it does not: those who route need to know.
 		if len(lost) < d.threshold(expected) && !cutOff {
 			if !rested {
 				return nil
@@ -144,6 +152,7 @@ func (d *detector) observe(now time.Time, l look) []Event {
 		d.named = d.picture(d.side(self, expected))
 		return []Event{d.event(KindPartitionDetected, health)}
 	case detected:
+		// A tenth may stay lost: a split often ends with a few crashes.
 		if len(lost)*healFraction <= expected {
 			if rested {
 				return d.healed(now, health)
@@ -164,7 +173,8 @@ func (d *detector) threshold(expected int) int {
 	return max(minLoss, (expected+lossFraction-1)/lossFraction)
 }
 
-// update brings the voters up to date.
+// update brings the voters up to date with what the node sees: who is in the baseline,
+// who on the way into it, and since when each does not answer.
 func (d *detector) update(now time.Time, self string, seen []sight) {
 	known := make(map[string]bool, len(seen))
 	for _, s := range seen {
@@ -172,6 +182,8 @@ func (d *detector) update(now time.Time, self string, seen []sight) {
 		v := d.voters[s.name]
 		switch {
 		case s.up || s.name == self:
+			// It answers. One that comes back after a loss has to be known anew before it
+			// counts, unless it counted already.
 			if v == nil {
 				v = &voter{upSince: now}
 				d.voters[s.name] = v
@@ -192,10 +204,12 @@ func (d *detector) update(now time.Time, self string, seen []sight) {
 			if now.Sub(v.upSince) >= d.cfg.PartitionBaseline {
 				v.expected, v.lostAt = true, now
 			}
-		case v == nil:
+		case v == nil: // not up when first seen: it never counted
 		case s.left || s.crashed || !v.expected:
+			// A farewell or a crash, or a newcomer that did not stay.
 			delete(d.voters, s.name)
 		case d.state == calm && !v.lostAt.IsZero() && now.Sub(v.lostAt) > d.cfg.ForgetAfter:
+			// A single loss is forgotten at last. One of a partition is not.
 			delete(d.voters, s.name)
 		default:
 			if v.lostAt.IsZero() {
@@ -208,6 +222,8 @@ func (d *detector) update(now time.Time, self string, seen []sight) {
 			}
 		}
 	}
+	// Names that the table has forgotten go too, unless a partition lasts in which they
+	// were lost: a side that forgot the other would consider itself the whole cluster.
 	for name, v := range d.voters {
 		lost := v.expected && !v.lostAt.IsZero()
 		if !known[name] && (d.state == calm || !lost) {
@@ -333,7 +349,7 @@ next:
 	return slices.Min(found)
 }
 
-// healed ends the partition.
+// healed ends the partition, and says which of those that were named as lost are back.
 func (d *detector) healed(now time.Time, health int) []Event {
 	p := d.picture(d.named.Side)
 	p.Duration = now.Sub(d.since)

@@ -3,10 +3,11 @@ package members
 // An Effect is something to do. All effects are in this file, but for [Event].
 type Effect interface{ effect() }
 
-// Joined says that enough members are in the view. It comes once.
+// Joined says that enough members are in the view, see [Config]. It comes once.
 type Joined struct{}
 
-// Listed says whether gossip holds a member alive.
+// Listed says that gossip has begun, or ceased, to hold a member alive. The member may be
+// shown later, or never: keep the keys of those that are listed, whatever is shown.
 type Listed struct {
 	ID    string
 	Alive bool
@@ -16,7 +17,8 @@ type Listed struct {
 // certificate carries in place of the address. Was is "" for a new one.
 type Moved struct{ ID, Was, Addr, ServerName string }
 
-// Forgotten says that the table does not know a member any more, which was at Addr.
+// Forgotten says that the table does not know a member any more, which was at Addr. It is
+// no longer present for a while, so that there is no event.
 type Forgotten struct{ ID, Addr string }
 
 // Identify asks which member answers at an address. Report [Identifying] when it is

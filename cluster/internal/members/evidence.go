@@ -8,7 +8,8 @@ import (
 // This node's own evidence: answers and silence of its probes, and what those who
 // route report.
 
-// maxPings is how many suspects are asked again at a time.
+// maxPings is how many suspects are asked again at a time, those first that were not for
+// the longest time.
 const maxPings = 8
 
 // The evidence of those who route suspects a member until they take it back.
@@ -108,7 +109,9 @@ func (t *Table) markFailed(r *record, cause string, now time.Time) {
 	t.fail(r, cause, now)
 }
 
-// suspect adds evidence against a present member; the first makes it suspect.
+// suspect adds evidence against a present member. The first makes an alive one suspect. A
+// leaving one stays leaving, since it gets no new work either, and the evidence is kept in
+// case that gossip takes its leaving back.
 func (t *Table) suspect(r *record, by source, cause string, phi float64, now time.Time) {
 	if t.isSelf(r) {
 		return

@@ -28,6 +28,7 @@ func (in Alive) apply(t *Table, now time.Time) {
 	}
 	t.take(r, Updated(in))
 	switch {
+	// It has left, or gossip still says so: a newer word has to take that back first.
 	case r.hasLeft, r.State == StateLeft && (r.leftConfirmed || r.leaving):
 	case r.unannounced:
 		t.consider(r, in.Proved, now)
@@ -184,7 +185,7 @@ func (t *Table) changeFrom(was Member, r *record, s State, now time.Time, e Even
 	}
 }
 
-// countJoined tells when enough members are in the view.
+// countJoined adds Joined to the effects when enough members are in the view at once.
 func (t *Table) countJoined() {
 	if t.joined {
 		return

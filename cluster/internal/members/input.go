@@ -4,7 +4,9 @@ import (
 	"time"
 )
 
-// An Input is one thing that has happened. All inputs are in this file.
+// An Input is one thing that has happened. All inputs are in this file. Those that name a
+// member by its id have no effect if the table does not know it, but for Alive and
+// Evicted.
 type Input interface {
 	apply(t *Table, now time.Time)
 }
@@ -21,7 +23,8 @@ type Alive struct {
 // Proved has no meaning.
 type Updated Alive
 
-// Dead reports that gossip does not hold a member alive any more: it failed or left.
+// Dead reports that gossip does not hold a member alive any more. memberlist does not say
+// whether it failed or left: the table does.
 type Dead struct{ ID string }
 
 // Announced reports what a member says of itself in a packet that only it can seal:

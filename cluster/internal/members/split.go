@@ -15,13 +15,13 @@ const (
 // A split is what the table knows of a partition: the detector's opinion, what was
 // found by probing everybody, and what follows for the assignment of work.
 type split struct {
-	detector detector
+	detector detector        // its opinion
 	asked    time.Time       // the last ProbeAll
 	probing  bool            // one is under way
 	probes   int             // complete ones since the detector was calm
 	silent   map[string]bool // by id: the last one found it silent, or not
-	verdicts int             // PartitionDetected and PartitionHealed so far
-	assigns  bool
+	verdicts int             // PartitionDetected and PartitionHealed so far, for AskMinority
+	assigns  bool            // this node may assign work
 }
 
 func newSplit(cfg *Config) split {

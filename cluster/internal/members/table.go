@@ -49,18 +49,18 @@ type Table struct {
 	cfg       Config
 	name      string // this node's
 	records   map[string]*record
-	evicted   map[string]bool
+	evicted   map[string]bool      // ids that are never shown, known or not
 	questions map[string]*question // by address
 	comparing int                  // Compares without an answer
-	joined    bool
-	digest    uint64
-	changed   time.Time // last change of what memberlist holds alive
-	lastLoss  time.Time // last time that a member left the view
-	second    time.Time // when what is due once a second was done last
-	minute    time.Time // likewise
-	own       condition
-	split     split
-	effects   []Effect // of the Step under way
+	joined    bool                 // enough members have been in the view
+	digest    uint64               // the sum of the hashes of the listed ids
+	changed   time.Time            // last change of what memberlist holds alive
+	lastLoss  time.Time            // last time that a member left the view
+	second    time.Time            // when what is due once a second was done last
+	minute    time.Time            // likewise
+	own       condition            // of this node itself
+	split     split                // what is known of a partition
+	effects   []Effect             // of the Step under way
 }
 
 // New returns the table of a node that knows no member yet.
@@ -84,8 +84,10 @@ func (t *Table) Step(in Input, now time.Time) []Effect {
 	return effects
 }
 
+// do adds an effect to those of the Step under way.
 func (t *Table) do(e Effect) { t.effects = append(t.effects, e) }
 
+// emit adds an event to the effects of the Step under way.
 func (t *Table) emit(e Event, now time.Time) {
 	e.Time = now
 	t.do(e)
@@ -201,8 +203,8 @@ func (t *Table) Listed() iter.Seq[Member] {
 	}
 }
 
-// Settled reports whether there is no need to exchange state with a member that
-// showed up: gossip holds it alive, or it is gone for good.
+// Settled reports whether there is no need to exchange state with a member that showed up:
+// gossip holds it alive, or it is gone for good, and shows up because it does not know.
 func (t *Table) Settled(id string) bool {
 	r := t.records[id]
 	return r != nil && (r.listed || r.final() || r.replaced)
@@ -218,8 +220,9 @@ func (t *Table) InDoubt(id string) bool {
 	return r != nil && !r.listed && r.State.Present()
 }
 
-// Reconnectable returns the failed members that may come back, sorted by id, and how
-// many members gossip holds alive.
+// Reconnectable returns the failed members that may come back, sorted by id, and how many
+// members gossip holds alive. A member of which a newer boot is present, or another boot
+// answers at its address, does not come back; one that gossip lists is reached by gossip.
 func (t *Table) Reconnectable() (failed []Member, alive int) {
 	newest := t.newest()
 	for _, r := range t.find(func(r *record) bool {
