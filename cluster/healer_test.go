@@ -146,8 +146,10 @@ func TestAPartitionEndsWhenTheLostAreKnownToBeGone(t *testing.T) {
 	}
 	f.net.Heal()
 	for _, h := range f.nodes[:3] {
-		if e := healed(t, h); len(e.Partition.Missing) != 2 {
-			t.Errorf("%s: %v", h.Node.Self().Name, e)
+		// If a slow machine finds one of them gone long before the other, the picture of the
+		// other alone is told in between.
+		if p := healed(t, h).Partition; len(p.Returned) > 0 || len(p.Missing) == 0 || p.Expected != 3 {
+			t.Errorf("%s: %v", h.Node.Self().Name, p)
 		}
 	}
 }
