@@ -49,7 +49,7 @@ type bucket struct {
 
 	mu      sync.Mutex
 	tokens  int
-	waiting list.List // of channels, which are closed when served; the last to come is in front
+	waiting list.List // of channels, closed when served; the last to come is in front
 }
 
 // take waits for a token and reports whether it got one before ctx ended.
@@ -60,6 +60,7 @@ func (b *bucket) take(ctx context.Context) bool {
 		b.mu.Unlock()
 		return true
 	}
+	// None left: wait for add to close turn.
 	turn := make(chan struct{})
 	place := b.waiting.PushFront(turn)
 	b.mu.Unlock()

@@ -5,7 +5,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/load"
 )
 
-// A group is a selector with the workers it chooses.
+// A group is a selector with the workers that match it and the picker that chooses
+// among them. All callers that ask with the same text share it, so that a rotation
+// serves them in turn.
 type group struct {
 	selector cluster.Selector
 	load     *load.Group
@@ -53,7 +55,7 @@ func (t *table) group(selector, caller string) (*group, error) {
 		gs.bySelector[selector] = g
 		gs.owned[caller]++
 	}
-	gs.uses++
+	gs.uses++ // a clock that orders uses
 	g.used = gs.uses
 	if g.stale {
 		g.stale = false
@@ -68,8 +70,9 @@ func (t *table) group(selector, caller string) (*group, error) {
 	return g, nil
 }
 
-// makeRoom forgets a group if need be: of the caller's own when it has its share,
-// otherwise of the caller that has most.
+// makeRoom forgets a group if there is no room for another: one of the caller's own if
+// it has its share, otherwise one of the caller that has most. This process itself (the
+// empty caller) has no share, since its selectors are in its program.
 func (gs *groups) makeRoom(caller string) {
 	owner := caller
 	switch {

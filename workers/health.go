@@ -58,7 +58,7 @@ func (h *healthCheck) checkAll() {
 	r := h.registry
 	r.mu.Lock()
 	now := r.now()
-	h.excuse(now)
+	h.excuse(now) // before any deadline is compared
 	r.repace()
 	tell := now-h.toldPhi >= tellPhiEvery
 	if tell {
@@ -68,11 +68,15 @@ func (h *healthCheck) checkAll() {
 		if tell && w.seen {
 			h.tellPhi(w.member.Name, w.monitor.Phi(now), false)
 		}
+		// A broken connection is worse than silence. After a long stall of this process
+		// heartbeats are still on their way through it.
 		if w.broken || h.stall.Holding(now) {
 			continue
 		}
 		was := w.monitor.State()
 		state := w.monitor.Check(now)
+		// A late worker is asked once, at the change. A suspected one is reported to the
+		// node, as evidence beside its own probes.
 		if state == phi.StateLate && was == phi.StateAlive && w.vouched < maxVouched {
 			conn := w.conn
 			r.work.Go(func() { h.ping(w, conn) })
@@ -127,7 +131,7 @@ func (h *healthCheck) ping(w *worker, conn *rpcnet.Conn) {
 			continue
 		}
 		r.mu.Lock()
-		if h.isLate(w) {
+		if h.isLate(w) { // still: a heartbeat may have come meanwhile
 			now := r.now()
 			w.vouched++
 			w.monitor.Touch(now)

@@ -10,6 +10,8 @@ import (
 // nodes is what package cluster lets this package do with a node, and users not:
 // register what a leaving node waits for, ask a member by a packet of gossip, and add
 // the workers to the node's view.
+//
+// Package cluster sets hook.Node when it is initialised, before this package is.
 var nodes = hook.Node.(interface {
 	Cluster(n *cluster.Node) string
 	Metrics(n *cluster.Node) *cluster.Metrics

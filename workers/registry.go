@@ -95,6 +95,7 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, config *RegistryConfig
 		cfg := dialConfig(ep, m.Addr, m.ServerName)
 		return ep.Dial(ctx, m.Addr, &cfg)
 	}
+	// Tests replace what the health check asks workers with.
 	r.health = healthCheck{registry: r, tellPhi: func(string, float64, bool) {}, probe: failover.Ping, stall: phi.NewStall(checkEvery)}
 	r.table = newTable(&r.cfg, selector, load.NewPool(randomID(), rand.New(rand.NewPCG(randomID(), randomID()))))
 	r.table.added, r.table.removed, r.table.gone = r.added, r.removed, r.gone
@@ -116,7 +117,8 @@ func (r *Registry) start() {
 }
 
 // Close ends the registry: its connections are closed, choices fail. It
-// returns when nothing of it runs any more.
+// returns when nothing of it runs any more. Close the clients over it before: their
+// connections are their own. The error is always nil.
 func (r *Registry) Close() error {
 	r.cancel()
 	r.work.Wait()
@@ -130,6 +132,7 @@ func (r *Registry) now() time.Duration { return time.Since(r.origin) }
 
 // follow applies the node's events.
 func (r *Registry) follow() {
+	// The first event is the whole view. After one that was missed it comes again.
 	for e := range r.node.Watch(r.ctx) {
 		r.mu.Lock()
 		switch e.Kind {
@@ -143,7 +146,7 @@ func (r *Registry) follow() {
 	r.cancel() // the node has stopped
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.table.retain(r.now(), nil)
+	r.table.retain(r.now(), nil) // without workers all choices fail
 }
 
 // resync replaces what is known by the node's whole view. The caller holds mu.
@@ -226,7 +229,7 @@ func (r *Registry) lost(w *worker, err error) {
 	r.table.setPhase(now, w)
 	leaving, m := w.left, w.member
 	r.mu.Unlock()
-	if had && !leaving {
+	if had && !leaving { // one that leaves closes its streams; that is no failure
 		r.lines.Log(slog.LevelInfo, "lost", "worker does not answer", "worker", m.Name, "addr", m.Addr, "err", err)
 		r.node.Suspect(m.Name, m.Boot, 0)
 	}
@@ -270,6 +273,7 @@ func (r *Registry) Assign(req balance.PickRequest) (Assignment, error) {
 	if w == nil {
 		return Assignment{}, r.none(g, &req)
 	}
+	// The ticket counts from here: the next choice sees it.
 	a := Assignment{Cluster: r.cluster, Worker: w.Owner.(*worker).member, Reason: pick.Reason, Score: pick.Score, Full: full,
 		Ticket: r.table.pool.Issue(now, w, full || req.WaitInQueue, req.Caller).Append(nil)}
 	for _, other := range g.load.Alternates(now, &req, w) {
@@ -310,6 +314,8 @@ func (r *Registry) ReportFailure(worker, boot, caller string) {
 	r.table.noteReady(now, w)
 }
 
+// errMinority refuses assignments on the smaller side of a partition: the larger side
+// has perhaps replaced the workers that are here.
 var errMinority = rpcnet.NewError(rpcnet.CodeUnavailable, "workers: this node is on the smaller side of a partition and assigns no work").WithUnprocessed()
 
 // none returns the error that explains why no worker can be chosen: what was asked

@@ -144,7 +144,7 @@ func (r *Registry) infos(exclude []string, want func(*worker) bool) []WorkerInfo
 // info returns what is known of w. excluded says that the caller does not want it.
 // The caller holds mu.
 func (r *Registry) info(w *worker, excluded bool) WorkerInfo {
-	now := r.now()
+	now := r.now() // one instant for all numbers
 	status := load.StatusOf(now, w.load, excluded)
 	rep := w.load.Report()
 	i := WorkerInfo{
@@ -164,7 +164,7 @@ func (r *Registry) info(w *worker, excluded bool) WorkerInfo {
 	if w.seen {
 		i.Heartbeats.Last = r.origin.Add(w.monitor.Beat())
 	}
-	if w.load.Known() {
+	if w.load.Known() { // otherwise the last report says nothing of the present
 		i.Load.ReportAge, i.Load.Estimate = w.load.Age(now), r.table.pool.Estimate(now, w.load)
 	}
 	return i
@@ -210,6 +210,7 @@ func (e Explanation) String() string {
 	fmt.Fprintf(&b, "strategy %s\n", e.Strategy)
 	for _, w := range e.Workers {
 		l := &w.Load
+		// The score of LeastConnections, which most strategies compare in some form.
 		score := l.Penalty
 		if l.Capacity > 0 {
 			score += (l.Estimate + 1) / l.Capacity

@@ -68,6 +68,15 @@ func lasting(err error) bool {
 // A reportClient keeps the control connection to one worker and reads its reports,
 // until the worker is gone. One goroutine of the registry runs it and owns its
 // fields. What it learns it hands to the registry, which locks.
+//
+//	        dial, hello           first report
+//	paused ------------> waiting --------------> reading
+//	  ^                     |                       |
+//	  +---- any error: Registry.lost, then judge ---+
+//
+// The pause is 0 after a connection that worked, so that a worker that restarts is seen
+// at once. It doubles from 20 ms to 1 s with each failure; to 10 s for an address at
+// which no worker has answered yet, and for failures that time does not mend.
 type reportClient struct {
 	registry *Registry
 	worker   *worker
@@ -79,7 +88,9 @@ type reportClient struct {
 	tried   bool          // the present address was dialled before
 }
 
-// run dials the worker again and again until ctx ends.
+// run dials the worker again and again until ctx ends. Between a failure and the next
+// dial it waits as [reportClient] describes; a new address ends the wait, and the
+// connection to the old one.
 func (c *reportClient) run(ctx context.Context) {
 	r, w := c.registry, c.worker
 	c.pause = firstRedial
@@ -134,7 +145,8 @@ func (c *reportClient) longestPause(err error) time.Duration {
 	return lastRedial
 }
 
-// read opens the control stream and reads it until it breaks. It returns why.
+// read opens the control stream and reads it until it breaks. It returns why. The worker
+// as the node knows it is m, which is compared with the boot that answers.
 func (c *reportClient) read(ctx context.Context, m cluster.Member) error {
 	r, w := c.registry, c.worker
 	ctx, cancel := context.WithCancel(ctx)
@@ -153,6 +165,8 @@ func (c *reportClient) read(ctx context.Context, m cluster.Member) error {
 		return err
 	}
 	defer conn.Close()
+	// The certificate has proven that a worker answers there, though perhaps of another
+	// boot: the worker's own hello says that.
 	r.mu.Lock()
 	w.conn, w.proven = conn, m.Addr
 	hello := r.hello(w)
@@ -203,7 +217,9 @@ func (c *reportClient) message(m cluster.Member, b []byte) error {
 }
 
 // judge tells the node and the log what err, the end of a control connection or of
-// the attempt to make one, says of the worker.
+// the attempt to make one, says of the worker. Two refused connections in a row, and
+// another boot at its address, are proof that the process has ended. Other errors can
+// be those of the network. The log gets a failure that lasts, once a minute.
 func (c *reportClient) judge(m cluster.Member, err error) {
 	r := c.registry
 	switch {
@@ -250,8 +266,8 @@ func (c *reportClient) wait(ctx context.Context) bool {
 	return true
 }
 
-// hello says who this registry is to a worker, and at which pace it wants reports.
-// The caller holds mu.
+// hello returns what tells a worker who this registry is, with the secret of its
+// tickets, and at which pace it wants reports. The caller holds mu.
 func (r *Registry) hello(w *worker) reportHello {
 	return reportHello{balancer: w.load.Balancer, key: [load.SecretSize]byte(w.load.Secret().Key()),
 		workers: len(r.table.workers), heartbeat: min(r.cfg.HealthCheckInterval, maxHeartbeat)}
@@ -267,6 +283,7 @@ func (r *Registry) repace() {
 		return
 	}
 	r.paced = now
+	// Collected under mu, sent without it.
 	hellos := map[*rpcnet.Conn]reportHello{}
 	for _, w := range r.table.workers {
 		if !w.broken {

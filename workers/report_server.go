@@ -54,7 +54,7 @@ var reportSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Watch", Shape: code
 // paceSpec is the procedure that changes the pace of the control stream.
 var paceSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Pace", Idempotency: codegen.IdempotencyIdempotent}
 
-// ticketHeader carries the ticket of a call.
+// ticketHeader carries the ticket of a call, in the encoding of load.Ticket.
 const ticketHeader = "rpcnet-ticket-bin"
 
 // loadTrailer carries a load.Report with the end of a unary call that its
@@ -116,14 +116,17 @@ func (h reportHello) pace() (heartbeat, gap time.Duration) {
 	return heartbeat, min(load.MinReportInterval(h.workers), heartbeat)
 }
 
-// A watcher is one balancer's stream of reports.
+// A reportStream is one balancer's stream of reports. A goroutine of the endpoint serves
+// it, and sleeps until wake has something or a heartbeat is due. wake has room for one:
+// changes that come before the goroutine looks are one change.
 type reportStream struct {
 	wake  chan struct{}
 	peer  string      // the balancer's identity
 	hello reportHello // the last one; guarded by the worker's mu
 }
 
-// servePace changes the pace of a balancer's streams.
+// servePace changes the pace of a balancer's streams. Only a peer with the same
+// identity, id and key can change it; for others nothing happens.
 func (w *Worker) servePace(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 	var b []byte
 	if err := s.Recv(&b); err != nil {
@@ -174,7 +177,8 @@ func callerID(ctx context.Context) string {
 }
 
 // enter begins a stream of reports, if there is room for it and the balancer's id
-// is its peer's.
+// is its peer's: the first peer that uses an id owns it while the ledger remembers it,
+// so that no other peer can claim its tickets.
 func (w *Worker) enter(v *reportStream) error {
 	secret, err := load.SecretOf(v.hello.key[:])
 	if err != nil {
@@ -240,7 +244,7 @@ func (w *Worker) serveReports(ctx context.Context, _ *rpcnet.Spec, s rpcnet.Serv
 		heartbeat, gap := v.hello.pace()
 		w.mu.Unlock()
 		r.Interval = heartbeat
-		snapshot = false
+		snapshot = false // from now on each report has only what is new
 		b = r.Append(append(b[:0], kindReport))
 		if err := s.Send(b); err != nil {
 			return err
@@ -250,7 +254,8 @@ func (w *Worker) serveReports(ctx context.Context, _ *rpcnet.Spec, s rpcnet.Serv
 		select {
 		case <-beat.C:
 		case <-v.wake:
-			// A change: wait out the gap, in which more may change.
+			// A change. What else changes within the gap goes into the same report, so
+			// that a busy worker sends at most one report per gap and balancer.
 			if wait := gap - time.Since(sent); wait > 0 {
 				beat.Reset(wait)
 				select {

@@ -9,7 +9,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 )
 
-// A membership is what a registry needs to know of a cluster. A [cluster.Node] is one.
+// A membership is what a registry needs of a cluster: who is there, and where to hand
+// evidence of what it finds out. A [cluster.Node] is one, and so is a [StaticMembers].
 type membership interface {
 	Watch(ctx context.Context) iter.Seq[cluster.Event]
 	Self() cluster.Member
@@ -49,7 +50,8 @@ func (s *StaticMembers) Set(ms ...cluster.Member) {
 	s.changed.signal()
 }
 
-// Watch yields the whole list now and whenever it changes.
+// Watch yields the whole list now and whenever it changes. Changes that come faster
+// than they are taken are one.
 func (s *StaticMembers) Watch(ctx context.Context) iter.Seq[cluster.Event] {
 	return func(yield func(cluster.Event) bool) {
 		for {

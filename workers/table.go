@@ -52,6 +52,11 @@ type worker struct {
 //
 // Of two lives of one name that are present at once one is the worker and the other
 // stands by: see [better].
+//
+// Invariants: each name has at most one worker; the lives that stand by are of names
+// that have a worker, which is better than they are; the pool holds exactly the
+// workers, so that the strategies see them; and the members of a group that is not
+// stale are the workers that match its selector.
 type table struct {
 	cfg      *RegistryConfig
 	selector cluster.Selector // of the members that are workers
@@ -68,6 +73,7 @@ type table struct {
 	gone    func(m cluster.Member, atOnce bool) // a life is over: its connections too
 }
 
+// newTable returns a table without workers. cfg stays the owner's.
 func newTable(cfg *RegistryConfig, selector cluster.Selector, pool *load.Pool) table {
 	return table{
 		cfg: cfg, selector: selector, zone: cfg.Zone, pool: pool,
@@ -114,6 +120,8 @@ func (t *table) update(now time.Duration, m cluster.Member) {
 		t.add(now, m)
 		return
 	}
+	// The same life, with other tags, another address or another state. Its load, its
+	// health and its control connection stay, unless the address is new.
 	moved := w.member.Addr != m.Addr
 	if !w.member.Tags.Equal(m.Tags) {
 		t.groups.invalidate()
@@ -125,10 +133,10 @@ func (t *table) update(now time.Duration, m cluster.Member) {
 	if moved {
 		select {
 		case w.readdr <- struct{}{}:
-		default:
+		default: // the reportClient has not looked yet, and will read the newest address
 		}
 	}
-	if w.left {
+	if w.left { // a life that stands by and stays is better
 		t.relieve(now, m.Name)
 	}
 }
@@ -143,7 +151,7 @@ func better(a, b cluster.Member) bool {
 }
 
 // add makes a life of a node a worker, or lets it stand by while a better life of
-// its name is there.
+// its name is there. A worker that is displaced by a better one stands by in turn.
 func (t *table) add(now time.Duration, m cluster.Member) {
 	if other := t.named(m.Name); other != nil {
 		if better(other.member, m) {
@@ -157,11 +165,12 @@ func (t *table) add(now time.Duration, m cluster.Member) {
 	t.added(t.enter(now, m))
 }
 
-// enter makes the record of a new worker.
+// enter makes the record of a new worker. It cannot be chosen before its first report.
 func (t *table) enter(now time.Duration, m cluster.Member) *worker {
 	w := &worker{id: m.ID(), member: m, load: &load.Candidate{Name: m.Name, Balancer: randomID()}, broken: true, since: now,
 		stop: func() {}, readdr: make(chan struct{}, 1)}
 	w.load.Owner = w
+	// The nominal interval until the first report says which one the worker keeps.
 	beat := cmp.Or(t.cfg.HealthCheckInterval, load.Heartbeat(len(t.workers)+1))
 	w.monitor, _ = phi.NewMonitor(t.cfg.Phi.detector(beat), now) // validate has checked the configuration
 	w.left = m.State == cluster.StateLeaving
@@ -173,7 +182,7 @@ func (t *table) enter(now time.Duration, m cluster.Member) *worker {
 	return w
 }
 
-// remove takes a worker out.
+// remove takes a worker out. Calls that run on it go on, until its connections end.
 func (t *table) remove(w *worker) {
 	w.left = true
 	w.load.Phase = load.PhaseGone
@@ -241,7 +250,7 @@ func (t *table) setPenalty(w *worker) {
 func (t *table) setPhase(now time.Duration, w *worker) {
 	phase := load.PhaseAlive
 	switch {
-	case w.left || w.broken:
+	case w.left || w.broken: // stronger evidence than any silence
 		phase = load.PhaseGone
 	case w.monitor.State() == phi.StateSuspect:
 		phase = load.PhaseSuspected

@@ -157,7 +157,8 @@ func newWorker(ep *rpcnet.Endpoint, boot string, config *WorkerConfig) (*Worker,
 }
 
 // Close takes the worker off the endpoint: its reports end, and calls are no
-// longer counted. Running calls go on.
+// longer counted. Running calls go on. Closing twice does nothing. The error is always
+// nil.
 func (w *Worker) Close() error {
 	w.once.Do(func() {
 		close(w.closed)
@@ -202,12 +203,14 @@ type place struct {
 // ticket.
 var errSuperseded = rpcnet.NewError(rpcnet.CodeAborted, "the caller has made the call again")
 
-// intercept counts a call, lets it wait, or refuses it. It runs before
-// anything is decoded.
+// intercept counts a call, lets it wait, or refuses it. It runs before anything is
+// decoded, so that a refusal costs little. A call passes here in this order: its ticket
+// is read, the ledger admits it or not, it waits for a place if it must, the handler
+// runs, and release gives the place to the next.
 func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 	return func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
 		call := load.Call{}
-		if sc := rpcnet.ServerCallFrom(ctx); sc != nil {
+		if sc := rpcnet.ServerCallFrom(ctx); sc != nil { // nil in process
 			call.Attempt, call.Peer = sc.Attempt(), sc.Peer().ID
 			if text := sc.Header().Get(ticketHeader); text != "" {
 				t, err := load.ParseTicket([]byte(text))
@@ -215,8 +218,9 @@ func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 			}
 		}
 		if deadline, ok := ctx.Deadline(); ok {
-			call.Left = max(time.Until(deadline), 1)
+			call.Left = max(time.Until(deadline), 1) // 0 means that there is none
 		}
+		// Only a call with a numbered ticket can be replaced by a later attempt.
 		p := &place{}
 		if call.Ticketed && call.Ticket.Number != 0 {
 			ctx, p.cancel = context.WithCancelCause(ctx)
@@ -244,8 +248,8 @@ func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 	}
 }
 
-// tellLoad sends the numbers along with the end of a call, so that a caller of
-// many short calls knows more than reports can tell.
+// tellLoad sends the worker's numbers with the end of a call to the balancer that made
+// it: one that makes many short calls knows more than reports at their pace can say.
 func (w *Worker) tellLoad(ctx context.Context, balancer uint64) {
 	w.mu.Lock()
 	r := w.ledger.Numbers(balancer)
@@ -276,7 +280,7 @@ func (w *Worker) admit(call load.Call, p *place) (*load.Entry, error) {
 }
 
 // refusal is what the caller of a refused call sees: no handler has seen it,
-// so it may go to another worker.
+// so it can go to another worker.
 func refusal(why load.Refusal) error {
 	switch why {
 	case load.RefusalDraining:
@@ -287,7 +291,8 @@ func refusal(why load.Refusal) error {
 	return failover.FullError("worker: " + why.String())
 }
 
-// wait lets a call wait for its place.
+// wait lets a call wait for its place: until release gives it one, the worker drains,
+// QueueWait is over, or the caller gives up.
 func (w *Worker) wait(ctx context.Context, p *place) error {
 	t := time.NewTimer(w.cfg.QueueWait)
 	defer t.Stop()
@@ -321,11 +326,11 @@ func (w *Worker) release(e *load.Entry) {
 // is in flight or ctx ends.
 func (w *Worker) drain(ctx context.Context) {
 	w.mu.Lock()
-	if w.ledger.State() != load.StateDraining {
+	if w.ledger.State() != load.StateDraining { // Leave and Shutdown may both come here
 		w.ledger.Drain()
 		close(w.draining)
 	}
-	idle := make(chan struct{})
+	idle := make(chan struct{}) // closed when nothing is in flight
 	if w.ledger.InFlight() == 0 {
 		close(idle)
 	} else if w.idle != nil {

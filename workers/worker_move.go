@@ -53,12 +53,15 @@ func (m *movable) move() {
 	m.cancel(errMoved)
 }
 
-// serveMovable serves a resumable stream.
+// serveMovable serves a resumable stream. Its end carries the last sequence that was
+// sent, in the trailer if the handler has come to its end, in the error's detail if the
+// stream moves: so the caller sees whether it has everything, and where to go on.
 func (w *Worker) serveMovable(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream, next rpcnet.ServerFunc) error {
 	m := &movable{ServerStream: s, resume: spec.Resume}
 	inner, cancel := context.WithCancelCause(ctx)
 	m.cancel = cancel
 	defer cancel(nil)
+	// Under one lock with moveStreams, so that no stream is missed by both.
 	w.mu.Lock()
 	w.streams[m] = struct{}{}
 	moving := w.moving

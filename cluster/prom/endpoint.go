@@ -6,19 +6,22 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 )
 
-// Endpoint returns a collector of what [rpcnet.Endpoint.Stats] tells, which it asks
-// at each scrape. One registerer serves one endpoint: several need registerers that
-// tell them apart ([prometheus.WrapRegistererWith]).
+// Endpoint returns a collector of the numbers of [rpcnet.Endpoint.Stats], which it reads
+// at each scrape. It is safe for concurrent use. One registerer serves one endpoint:
+// several need registerers that tell them apart ([prometheus.WrapRegistererWith]).
 //
 //	prometheus.MustRegister(prom.Endpoint(ep))
 func Endpoint(ep *rpcnet.Endpoint) prometheus.Collector { return endpoint{ep} }
 
+// endpoint is the collector of one endpoint.
 type endpoint struct{ ep *rpcnet.Endpoint }
 
+// endpointDesc describes a metric of an endpoint.
 func endpointDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(prometheus.BuildFQName("rpcnet", "endpoint", name), help, labels, nil)
 }
 
+// The metrics of an endpoint. Their names are part of the API: dashboards use them.
 var (
 	sessionsDesc    = endpointDesc("sessions", "Callers that are connected.")
 	streamsDesc     = endpointDesc("streams", "Calls of theirs that run here.")
@@ -47,6 +50,7 @@ func (endpoint) Describe(to chan<- *prometheus.Desc) {
 // Collect implements [prometheus.Collector].
 func (e endpoint) Collect(to chan<- prometheus.Metric) {
 	s := e.ep.Stats()
+	// All from one reading, so that the numbers of a scrape fit together.
 	tell := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, kind, v, labels...)
 	}
@@ -58,7 +62,7 @@ func (e endpoint) Collect(to chan<- prometheus.Metric) {
 		tell(refusedDesc, prometheus.CounterValue, float64(n), reason)
 	}
 	gauge(notAfterDesc, float64(s.CertificateNotAfter.Unix()))
-	waiting := 0.0
+	waiting := 0.0 // a gauge that is 1 while new certificate files are refused
 	if s.CertificateRefused != "" {
 		waiting = 1
 	}

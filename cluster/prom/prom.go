@@ -63,6 +63,7 @@ type collectors struct {
 // one node: two nodes of a process need registerers that tell them apart
 // ([prometheus.WrapRegistererWith]).
 func New(r prometheus.Registerer) (*cluster.Metrics, error) {
+	// Names and labels are part of the API: dashboards and alerts use them.
 	opts := func(name, help string) prometheus.Opts {
 		return prometheus.Opts{Namespace: "rpcnet", Subsystem: "cluster", Name: name, Help: help}
 	}
@@ -72,6 +73,7 @@ func New(r prometheus.Registerer) (*cluster.Metrics, error) {
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts(opts(name, help)), labels)
 	}
+	// Labels whose values are known are resolved once, off the path of probes.
 	probes := counter("probes_total", "Probes of members, by result.", "result")
 	m := &collectors{
 		probeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -93,7 +95,7 @@ func New(r prometheus.Registerer) (*cluster.Metrics, error) {
 		events:    counter("events_total", "Events of the node.", "kind", "cause"),
 		phi:       gauge("worker_phi", "Suspicion level of a watched worker's heartbeats.", "worker"),
 	}
-	var done []prometheus.Collector
+	var done []prometheus.Collector // registered so far
 	for _, c := range []prometheus.Collector{
 		m.probeSeconds, probes, m.fallbacks, m.health, m.packets, m.bytes, m.streams, m.refused, m.members, m.queues, m.kept, m.keptMost, m.events, m.phi,
 	} {
