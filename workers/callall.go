@@ -80,8 +80,9 @@ type target struct {
 	member cluster.Member
 }
 
-// matching returns the workers that a selector matches and that can be reached. Full
-// and draining ones are among them: all are asked, not the best.
+// matching returns the workers that a selector matches and that can be reached, but not
+// those that drain. Late, ejected, suspected and full ones are among them: all are
+// asked, not the best.
 func (c *Client) matching(selector string) ([]target, error) {
 	r := c.registry
 	r.mu.Lock()
