@@ -53,9 +53,15 @@ import (
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
-// Alternates is how many further workers a director names with each
-// assignment.
-const Alternates = 2
+// alternates is how many further workers a director names with each assignment, if
+// the request does not say.
+const alternates = 2
+
+// A DirectorConfig configures a [Director]. The zero value has every default.
+type DirectorConfig struct {
+	// Logger receives each assignment at level Debug. Default slog.Default.
+	Logger *slog.Logger
+}
 
 // A Director answers requests for workers from a registry. It is safe for
 // concurrent use.
@@ -64,13 +70,14 @@ type Director struct {
 	log      *slog.Logger
 }
 
-// New returns a director that chooses workers from registry. logger receives each
-// assignment at level Debug. Default: slog.Default.
-func New(registry *workers.Registry, logger *slog.Logger) *Director {
-	if logger == nil {
-		logger = slog.Default()
+// New returns a director that chooses workers from registry. A nil cfg has every
+// default.
+func New(registry *workers.Registry, cfg *DirectorConfig) *Director {
+	d := &Director{registry, slog.Default()}
+	if cfg != nil && cfg.Logger != nil {
+		d.log = cfg.Logger
 	}
-	return &Director{registry, logger}
+	return d
 }
 
 // Register makes srv serve requests for workers.
@@ -79,7 +86,8 @@ func (d *Director) Register(srv *rpcnet.Server) { directorv1.RegisterDirector(sr
 // A Request says which worker is wanted, and what has happened since the last one.
 type Request struct {
 	// PickRequest says which worker is wanted. Its Caller is the one that the ticket
-	// is for. Default: the peer of the call that is being served.
+	// is for. Default: the peer of the call that is being served. Default for
+	// Alternates: 2.
 	balance.PickRequest
 	// Failures are workers that have failed the caller since its last request.
 	Failures []Failure
@@ -104,7 +112,7 @@ func (d *Director) GetWorker(ctx context.Context, req Request) (workers.Assignme
 		d.registry.ReportFailure(f.Worker, f.Boot, req.Caller)
 	}
 	if req.Alternates == 0 {
-		req.Alternates = Alternates
+		req.Alternates = alternates
 	}
 	a, err := d.registry.Assign(req.PickRequest)
 	if errors.Is(err, workers.ErrNoWorker) && left(ctx) {

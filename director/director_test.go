@@ -107,7 +107,7 @@ func startDirector(t testing.TB, name, addr, seed string) *process {
 		if p.registry, err = workers.NewRegistry(p.node, &workers.RegistryConfig{Logger: quiet}); err != nil {
 			t.Fatal(err)
 		}
-		director.New(p.registry, quiet).Register(srv)
+		director.New(p.registry, &director.DirectorConfig{Logger: quiet}).Register(srv)
 	})
 }
 

@@ -44,7 +44,7 @@ func Example() {
 	}
 	defer registry.Close()
 	srv = rpcnet.NewServer(nil)
-	director.New(registry, quiet).Register(srv)
+	director.New(registry, &director.DirectorConfig{Logger: quiet}).Register(srv)
 	go front.Endpoint().Serve(ctx, srv)
 	if err := registry.WaitReady(ctx, 1); err != nil {
 		log.Fatal(err)
@@ -88,7 +88,7 @@ func ExampleDirector_GetWorker() {
 		log.Fatal(err)
 	}
 
-	d := director.New(registry, quiet)
+	d := director.New(registry, &director.DirectorConfig{Logger: quiet})
 	srv := rpcnet.NewServer(nil)
 	srv.Handle("which worker", func(ctx context.Context, selector []byte) ([]byte, error) {
 		a, err := d.GetWorker(ctx, director.Request{PickRequest: balance.PickRequest{Selector: string(selector)}})

@@ -87,7 +87,7 @@ func (f *fleet) calls(t *testing.T) time.Duration {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { r.Close() })
-		director.New(r, quiet).Register(srv)
+		director.New(r, &director.DirectorConfig{Logger: quiet}).Register(srv)
 	})
 	f.node(t, "worker", f.at(d), cluster.Tags{"role": "worker"}, func(n *cluster.Node, _ *rpcnet.Server) {
 		w, err := workers.NewWorker(n, &workers.WorkerConfig{Logger: quiet})

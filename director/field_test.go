@@ -78,10 +78,10 @@ func TestFieldACallerWhoHasGoneIsNotToldThatThereIsNoWorker(t *testing.T) {
 	d := startDirector(t, "director", "", "")
 	ctx, gone := context.WithCancel(t.Context())
 	gone()
-	if _, err := director.New(d.registry, quiet).GetWorker(ctx, director.Request{}); !errors.Is(err, context.Canceled) {
+	if _, err := director.New(d.registry, &director.DirectorConfig{Logger: quiet}).GetWorker(ctx, director.Request{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := director.New(d.registry, quiet).GetWorker(t.Context(), director.Request{}); !errors.Is(err, workers.ErrNoWorker) {
+	if _, err := director.New(d.registry, &director.DirectorConfig{Logger: quiet}).GetWorker(t.Context(), director.Request{}); !errors.Is(err, workers.ErrNoWorker) {
 		t.Errorf("one who waits is told %v", err)
 	}
 }

@@ -185,7 +185,7 @@ func TestAttack12AClientThatAsksAndDoesNotCall(t *testing.T) {
 		if p.registry, err = workers.NewRegistry(p.node, &workers.RegistryConfig{Logger: quiet, Strategy: balance.RoundRobin}); err != nil {
 			t.Fatal(err)
 		}
-		director.New(p.registry, quiet).Register(srv)
+		director.New(p.registry, &director.DirectorConfig{Logger: quiet}).Register(srv)
 	})
 	startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{})
 	startWorker(t, "worker-b", "", d.addr, workers.WorkerConfig{})

@@ -18,11 +18,6 @@ import (
 // errMoved is the cause of a handler's context when its stream moves.
 var errMoved = errors.New("workers: the stream moves to another worker")
 
-// MovedAt reports whether err is the end of a resumable stream whose worker
-// drains and hands it over, and the last sequence that was sent. Clients of
-// this package and of director see to it themselves.
-func MovedAt(err error) (last uint64, ok bool) { return failover.MovedAt(err) }
-
 // A movable is a resumable stream as its handler sees it: it notes the
 // sequences sent, and sends nothing more once the stream moves.
 type movable struct {
