@@ -1,4 +1,4 @@
-// Package codegen is what generated code imports, and nobody else: it describes
+// Package codegen is what generated code imports, and nothing else does: it describes
 // procedures and their messages to package rpcnet. Its subpackages have the codecs
 // and the helpers of generated code.
 package codegen
@@ -12,6 +12,10 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
+// GeneratedV2 is the format of generated files, which name it: one of another
+// format does not compile against this runtime, and says there what to do.
+const GeneratedV2 = true
+
 // DefaultMaxMessageSize is the limit of one message, in bytes, in either direction,
 // where neither the contract nor a config sets one.
 const DefaultMaxMessageSize = 4 << 20
@@ -24,7 +28,7 @@ type Spec struct {
 	Procedure string
 	// Shape says which sides of a call stream. Default [ShapeUnary].
 	Shape Shape
-	// Idempotency says whether a call may be made twice. Default
+	// Idempotency says whether a call can be made twice. Default
 	// [IdempotencyUnknown].
 	Idempotency Idempotency
 	// Timeout is the deadline of a call whose context has none. Default: no
@@ -75,7 +79,7 @@ func (s Shape) ClientStreams() bool { return s&ShapeClientStream != 0 }
 // ServerStreams reports whether the server sends many responses.
 func (s Shape) ServerStreams() bool { return s&ShapeServerStream != 0 }
 
-// An Idempotency says whether a call may be made twice. The names are those of
+// An Idempotency says whether a call can be made twice. The names are those of
 // protobuf's idempotency_level.
 type Idempotency uint8
 

@@ -246,7 +246,7 @@ func (b Buffer) AppendTime(t time.Time) (Buffer, error) {
 	start := len(b)
 	b = t.AppendFormat(b, time.RFC3339Nano)
 	// The text has 20 to 35 bytes: room for two bytes of a head was left,
-	// of which one may be too many.
+	// of which one can be too many.
 	n := len(b) - start
 	if n < 24 {
 		b[start-2] = majText | byte(n)

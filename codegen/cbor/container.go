@@ -106,7 +106,7 @@ func (d *Decoder) Tag() uint64 {
 		d.wrong("tag", at)
 		return 0
 	}
-	// Tags count as a level: they may be nested as well.
+	// Tags count as a level: they can be nested as well.
 	d.enter(1)
 	return v
 }
@@ -160,8 +160,8 @@ func Extend[T any](d *Decoder, s []T, n int) []T {
 
 // extend doubles the slice, up to n elements.
 func extend[T any](d *Decoder, s []T, n int) []T {
-	// Doubling costs at most twice the elements that are there, whatever n
-	// says.
+	// Doubling costs at most twice the elements that are there, however
+	// large n is.
 	size := max(len(s)+1, min(n, 2*len(s)))
 	if !d.Charge(size-len(s), unsafe.Sizeof(*new(T))) {
 		// The caller writes into the last element.

@@ -59,7 +59,7 @@ func (d *Decoder) Fail(err error) {
 // In adds a name to the path of the error, if there is one. A long name is cut.
 func (d *Decoder) In(name string) {
 	if d.err != nil {
-		// The name may be one of the message, and of any length.
+		// The name can be one of the message, and of any length.
 		const long = 64
 		d.err = &pathError{strings.ToValidUTF8(strings.Clone(name[:min(len(name), long)]), ""), d.err}
 	}

@@ -310,7 +310,7 @@ func sent(f reflect.StructField) bool {
 }
 
 // sizeOf returns the size of a value of type t on a machine of 64 bits, or
-// more: the receiver may be one.
+// more: the receiver can be one.
 func sizeOf(t reflect.Type) int64 { return int64(t.Size()) * (64 / bits.UintSize) }
 
 // costOf returns what v, of the type of s, costs.

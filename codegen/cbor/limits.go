@@ -26,7 +26,7 @@ func (l Limits) DepthLimit() int { return l.depth() }
 // BudgetFor returns how many bytes of memory l allows a message of n bytes.
 func (l Limits) BudgetFor(n int) int64 { return l.budget(n) }
 
-// MaxDepth is how deep a value may nest at most, whatever the limits. Encoders
+// MaxDepth is how deep a value may nest at most, under any limits. Encoders
 // refuse what is deeper, such as a value that contains itself.
 const MaxDepth = 10_000
 

@@ -21,7 +21,7 @@ const (
 
 // arrayTag returns the tag of a little-endian typed array of T.
 //
-// It is found by arithmetic, since T may be a named type: of the kinds of
+// It is found by arithmetic, since T can be a named type: of the kinds of
 // numbers only floats have halves, and only unsigned ones are large when 1 is
 // taken from 0.
 func arrayTag[T Number]() byte {

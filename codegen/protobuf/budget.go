@@ -40,8 +40,8 @@ type plan struct {
 // A field says what each occurrence of it costs, or each element of a packed
 // list.
 //
-// Both forms of a list of numbers are taken, packed or not, whatever the
-// definition says: parsers must accept both.
+// Both forms of a list of numbers are taken, packed or not: the
+// specification asks parsers for that.
 type field struct {
 	cost   uintptr
 	list   bool
@@ -78,7 +78,7 @@ func planOf(m protoreflect.Message) *plan {
 }
 
 // planLocked is planOf with plans locked. A plan is in the map before its
-// fields are known, since types may be recursive.
+// fields are known, since types can be recursive.
 func planLocked(m protoreflect.Message) *plan {
 	if p := plans.of[m.Type()]; p != nil {
 		return p

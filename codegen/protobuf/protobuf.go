@@ -82,7 +82,7 @@ func AppendField(b cbor.Buffer, m proto.Message) (cbor.Buffer, error) {
 		err = fmt.Errorf("protobuf message changed while it was encoded")
 	}
 	if err == nil {
-		// The depth is limited whatever the budget; that is checked
+		// The depth is limited under any budget; that is checked
 		// with the whole message.
 		err = fits(m, b[start:], cbor.Limits{Budget: -1})
 	}

@@ -37,7 +37,7 @@ const (
 // A node is a resolved reference.
 //
 // Nodes of one schema are shared by all that refer to the type, and refer to
-// one another: the types may be recursive. They are not changed once they are
+// one another: the types can be recursive. They are not changed once they are
 // resolved.
 type node struct {
 	ref    string

@@ -45,7 +45,7 @@ func (r *reader) object(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer
 			return b, err
 		}
 		s.value = len(b)
-		// A name of a peer may be long: errors show the beginning.
+		// A name of a peer can be long: errors show the beginning.
 		here := &path{p, "." + name}
 		if len(name) > maxShown {
 			here.name = "." + short([]byte(name))
@@ -123,7 +123,7 @@ func (n *node) appendKey(b cbor.Buffer, name string, p *path) (cbor.Buffer, *ent
 		}
 		return append(b, f.key...), f, nil
 	}
-	// A key of a map is text in JSON, whatever it is in CBOR.
+	// A key of a map is text in JSON, also where it is an integer in CBOR.
 	k := n.key
 	// An enumeration as a key has the name of its constant, or the number
 	// as text.

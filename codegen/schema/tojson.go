@@ -67,7 +67,7 @@ func (w *writer) finish(root string) error {
 
 // in puts a member, as JSON has its name, in front of the path to an error.
 //
-// The name may be long, and comes from a peer: it is cut.
+// The name can be long, and comes from a peer: it is cut.
 func (w *writer) in(name []byte) {
 	w.path = "." + short(name[1:len(name)-1]) + w.path
 }
@@ -77,7 +77,7 @@ const maxShown = 64
 
 // short returns the beginning of a name, for people.
 //
-// The cut may be within a letter, which is left out then.
+// The cut can be within a letter, which is left out then.
 func short(name []byte) string {
 	if len(name) > maxShown {
 		return strings.ToValidUTF8(string(name[:maxShown]), "") + "..."
@@ -96,7 +96,7 @@ func (w *writer) string(s string) { w.b = append(w.b, s...) }
 // nil union.
 func (w *writer) value(n *node) {
 	d := &w.d
-	// Null stands for everything that is not there, of whatever type.
+	// Null stands for everything that is not there, of any type.
 	if d.Nil() {
 		w.string("null")
 		return

@@ -13,7 +13,12 @@ import (
 )
 
 // StructMessage returns the [codegen.Message] of a struct T with its codec.
+//
+// A message that is not a non-nil *T is an error of the program: of encoding if
+// it is sent, Internal if it is received into.
 func StructMessage[T any](enc func(cbor.Buffer, *T) (cbor.Buffer, error), dec func(*cbor.Decoder, *T), json codegen.Transcoder) codegen.Message {
+	// What a type may cost is computed once, when its first message is
+	// sent.
 	footprint := cbor.FootprintOf[T]()
 	return codegen.Message{
 		Fits: footprint.Check,
@@ -30,6 +35,8 @@ func StructMessage[T any](enc func(cbor.Buffer, *T) (cbor.Buffer, error), dec fu
 				d.Fail(rpcnet.Errorf(rpcnet.CodeInternal, "message goes into %T, want a non-nil %T", msg, v))
 				return
 			}
+			// A decoder fills in what comes: what is left of a
+			// message before must not show through.
 			var zero T
 			*v = zero
 			dec(d, v)
@@ -40,6 +47,9 @@ func StructMessage[T any](enc func(cbor.Buffer, *T) (cbor.Buffer, error), dec fu
 
 // UnionMessage returns the [codegen.Message] of a union U, an interface, with its
 // codec.
+//
+// A message is sent as a variant, and received into a *U. Its variants, but for
+// unknown ones, were registered with cbor.RegisterVariants.
 func UnionMessage[U any](enc func(cbor.Buffer, U) (cbor.Buffer, error), dec func(*cbor.Decoder, *U), json codegen.Transcoder) codegen.Message {
 	footprint := cbor.FootprintOf[U]()
 	return codegen.Message{
@@ -67,7 +77,9 @@ func UnionMessage[U any](enc func(cbor.Buffer, U) (cbor.Buffer, error), dec func
 
 // HandleUnary returns the handler of a method with one request and one
 // response.
-func HandleUnary[Q, R any](f func(context.Context, Q) (R, error), next NewMessage[Q]) rpcnet.ServerFunc {
+//
+// next receives the request. The handler has the call's context.
+func HandleUnary[Q, R any](f func(context.Context, Q) (R, error), next newMessage[Q]) rpcnet.ServerFunc {
 	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 		req, err := recvRequest(s, next)
 		if err != nil {
@@ -83,21 +95,21 @@ func HandleUnary[Q, R any](f func(context.Context, Q) (R, error), next NewMessag
 
 // HandleServerStream returns the handler of a method with one request and many
 // responses.
-func HandleServerStream[Q, R any](f func(context.Context, Q) iter.Seq2[R, error], next NewMessage[Q]) rpcnet.ServerFunc {
+func HandleServerStream[Q, R any](f func(context.Context, Q) iter.Seq2[R, error], next newMessage[Q]) rpcnet.ServerFunc {
 	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 		req, err := recvRequest(s, next)
 		if err != nil {
 			return err
 		}
-		return SendAll(f(ctx, req), s.Send)
+		return sendAll(f(ctx, req), s.Send)
 	}
 }
 
 // HandleClientStream returns the handler of a method with many requests and one
 // response.
-func HandleClientStream[Q, R any](f func(context.Context, iter.Seq2[Q, error]) (R, error), next NewMessage[Q]) rpcnet.ServerFunc {
+func HandleClientStream[Q, R any](f func(context.Context, iter.Seq2[Q, error]) (R, error), next newMessage[Q]) rpcnet.ServerFunc {
 	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
-		res, err := f(ctx, ReceiveAll(s, next))
+		res, err := f(ctx, receiveAll(s, next))
 		if err != nil {
 			return err
 		}
@@ -106,13 +118,16 @@ func HandleClientStream[Q, R any](f func(context.Context, iter.Seq2[Q, error]) (
 }
 
 // HandleBidi returns the handler of a method that streams both ways.
-func HandleBidi[Q, R any](f func(context.Context, iter.Seq2[Q, error]) iter.Seq2[R, error], next NewMessage[Q]) rpcnet.ServerFunc {
+func HandleBidi[Q, R any](f func(context.Context, iter.Seq2[Q, error]) iter.Seq2[R, error], next newMessage[Q]) rpcnet.ServerFunc {
 	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
-		return SendAll(f(ctx, ReceiveAll(s, next)), s.Send)
+		return sendAll(f(ctx, receiveAll(s, next)), s.Send)
 	}
 }
 
 // sendResponse sends the single response of a call.
+//
+// A handler that returns neither a response nor an error is a mistake of the
+// program, which the error says.
 func sendResponse(s rpcnet.ServerStream, res any) error {
 	err := s.Send(res)
 	if v := reflect.ValueOf(res); err != nil && (!v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()) {
@@ -122,7 +137,10 @@ func sendResponse(s rpcnet.ServerStream, res any) error {
 }
 
 // recvRequest reads the single request of a call.
-func recvRequest[Q any](s rpcnet.ServerStream, next NewMessage[Q]) (Q, error) {
+//
+// The end without a request is an error here, while it is a clean one for a
+// sequence.
+func recvRequest[Q any](s rpcnet.ServerStream, next newMessage[Q]) (Q, error) {
 	req, err := next(s)
 	if err == io.EOF {
 		err = rpcnet.NewError(rpcnet.CodeInvalidArgument, "the call came without a request")

@@ -13,15 +13,18 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
-// A Receiver is the receiving side of either stream.
-type Receiver interface{ Recv(msg any) error }
+// A receiver is the receiving side of either stream.
+type receiver interface{ Recv(msg any) error }
 
-// A NewMessage receives one message of type E: [NewPointer] and [NewUnion] are
+// A newMessage receives one message of type E: [NewPointer] and [NewUnion] are
 // the two there are.
-type NewMessage[E any] func(r Receiver) (E, error)
+//
+// It is the one place in which *M and U differ: a struct is allocated and
+// received into, an interface is a variable that the decoder sets.
+type newMessage[E any] func(r receiver) (E, error)
 
 // NewPointer receives a struct M as *M.
-func NewPointer[M any](r Receiver) (*M, error) {
+func NewPointer[M any](r receiver) (*M, error) {
 	m := new(M)
 	if err := r.Recv(m); err != nil {
 		return nil, err
@@ -30,7 +33,7 @@ func NewPointer[M any](r Receiver) (*M, error) {
 }
 
 // NewUnion receives a union U.
-func NewUnion[U any](r Receiver) (U, error) {
+func NewUnion[U any](r receiver) (U, error) {
 	var u U
 	err := r.Recv(&u)
 	return u, err
@@ -39,9 +42,11 @@ func NewUnion[U any](r Receiver) (U, error) {
 // errUsed is what ranging over a sequence a second time yields.
 var errUsed = rpcnet.NewError(rpcnet.CodeFailedPrecondition, "the sequence has been ranged over before: a stream is single-use")
 
-// ReceiveAll yields the messages of a stream until its clean end. An error is
+// receiveAll yields the messages of a stream until its clean end. An error is
 // yielded once, last, with a zero message. The sequence is single-use.
-func ReceiveAll[E any](r Receiver, next NewMessage[E]) iter.Seq2[E, error] {
+func receiveAll[E any](r receiver, next newMessage[E]) iter.Seq2[E, error] {
+	// Two goroutines that range over it at the same time are kept apart as
+	// well.
 	var used atomic.Bool
 	return func(yield func(E, error) bool) {
 		var zero E
@@ -65,9 +70,9 @@ func ReceiveAll[E any](r Receiver, next NewMessage[E]) iter.Seq2[E, error] {
 	}
 }
 
-// SendAll sends the messages of seq until its end or its error, which it
+// sendAll sends the messages of seq until its end or its error, which it
 // returns.
-func SendAll[E any](seq iter.Seq2[E, error], send func(any) error) error {
+func sendAll[E any](seq iter.Seq2[E, error], send func(any) error) error {
 	for m, err := range seq {
 		if err != nil {
 			return err
@@ -90,7 +95,7 @@ func Fail[E any](err error) iter.Seq2[E, error] {
 // CallServerStream makes a call with one request and many responses. The call starts
 // when the sequence is ranged over, and leaving the loop cancels it. The
 // sequence is single-use.
-func CallServerStream[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, req any, next NewMessage[E]) iter.Seq2[E, error] {
+func CallServerStream[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, req any, next newMessage[E]) iter.Seq2[E, error] {
 	return streamed(ctx, c, spec, next, func(s rpcnet.ClientStream) (func() error, error) {
 		return nil, codegen.SendOne(s, req)
 	})
@@ -100,7 +105,7 @@ func CallServerStream[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet
 // goroutine that the call owns, as the body of an http.Request is: it ends when
 // the call does, at the next message at the latest. An error of in, or a
 // request that cannot be sent, ends the call and is what the loop sees.
-func CallBidi[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, in iter.Seq2[Q, error], next NewMessage[E]) iter.Seq2[E, error] {
+func CallBidi[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, in iter.Seq2[Q, error], next newMessage[E]) iter.Seq2[E, error] {
 	return streamed(ctx, c, spec, next, func(s rpcnet.ClientStream) (func() error, error) {
 		return pump(s, in), nil
 	})
@@ -108,7 +113,10 @@ func CallBidi[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec
 
 // streamed yields the responses of a call that start sends the requests of.
 // The function start returns, if any, reports why the requests failed.
-func streamed[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, next NewMessage[E],
+//
+// The stream is closed when the loop is left, for any reason: that cancels a
+// call that has not ended.
+func streamed[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, next newMessage[E],
 	start func(rpcnet.ClientStream) (func() error, error)) iter.Seq2[E, error] {
 	var used atomic.Bool
 	return func(yield func(E, error) bool) {
@@ -130,6 +138,8 @@ func streamed[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, n
 		}
 		for {
 			m, err := next(s)
+			// The requests may have failed: then the call was ended
+			// for that, and its own error says only so.
 			if err != nil && failed != nil {
 				if own := failed(); own != nil {
 					err = own
@@ -152,6 +162,9 @@ func streamed[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, n
 // CallClientStream makes a call with many requests and one response, which is
 // decoded into res. It returns when the server answers, even if in has more to
 // give; see [CallBidi] for who ranges over in.
+//
+// An error of the requests counts only if there is no response: a server may
+// answer before it has read them all.
 func CallClientStream[Q any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, in iter.Seq2[Q, error], res any) error {
 	s, err := c.NewStream(ctx, spec)
 	if err != nil {
@@ -159,7 +172,7 @@ func CallClientStream[Q any](ctx context.Context, c *rpcnet.Client, spec *rpcnet
 	}
 	defer s.Close()
 	failed := pump(s, in)
-	err = RecvOne(s, res)
+	err = hook.RecvOne(s, res)
 	if own := failed(); own != nil && err != nil {
 		return own
 	}
@@ -169,6 +182,9 @@ func CallClientStream[Q any](ctx context.Context, c *rpcnet.Client, spec *rpcnet
 // pump sends in over s from a goroutine that ends with the call. The function
 // it returns reports why the requests came to an end too soon, if they did: the
 // error of in itself, or of a request that cannot be sent.
+//
+// The goroutine is the only writer of own, and its end is not waited for: what
+// in does may take as long as it likes.
 func pump[Q any](s rpcnet.ClientStream, in iter.Seq2[Q, error]) (failed func() error) {
 	var mu sync.Mutex
 	var own error
@@ -190,6 +206,8 @@ func pump[Q any](s rpcnet.ClientStream, in iter.Seq2[Q, error]) (failed func() e
 				return
 			}
 			if err := s.Send(m); err != nil {
+				// An error of Send that is one of the call
+				// itself comes from Recv as well.
 				if err = unsent(err); err != nil {
 					fail(err) // nobody else ends the call
 				}
@@ -213,10 +231,12 @@ func unsent(err error) error {
 	switch {
 	case err == io.EOF:
 		return nil
+	// An error that is not one of a call is one of encoding.
 	case !ok:
 		return rpcnet.Errorf(rpcnet.CodeInvalidArgument, "request: %v", err).WithCause(err)
 	}
 	switch e.Code() {
+	// The connection, the caller or the time has ended the call.
 	case rpcnet.CodeUnavailable, rpcnet.CodeCanceled, rpcnet.CodeDeadlineExceeded:
 		return nil
 	}
@@ -226,12 +246,12 @@ func unsent(err error) error {
 // A ServerStreamCall is an explicit handle on a call with many responses.
 type ServerStreamCall[E any] struct {
 	s    rpcnet.ClientStream
-	next NewMessage[E]
+	next newMessage[E]
 }
 
 // OpenServerStream starts a call with one request and many responses. Close it when
 // done.
-func OpenServerStream[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, req any, next NewMessage[E]) (*ServerStreamCall[E], error) {
+func OpenServerStream[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, req any, next newMessage[E]) (*ServerStreamCall[E], error) {
 	s, err := c.NewStream(ctx, spec)
 	if err != nil {
 		return nil, err
@@ -248,7 +268,7 @@ func OpenServerStream[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet
 func (f *ServerStreamCall[E]) Recv() (E, error) { return f.next(f.s) }
 
 // All yields the responses left. Leaving the loop does not end the call.
-func (f *ServerStreamCall[E]) All() iter.Seq2[E, error] { return ReceiveAll(f.s, f.next) }
+func (f *ServerStreamCall[E]) All() iter.Seq2[E, error] { return receiveAll(f.s, f.next) }
 
 // Close gives the call up if it has not ended. Safe from any goroutine.
 func (f *ServerStreamCall[E]) Close() error { return f.s.Close() }
@@ -257,11 +277,11 @@ func (f *ServerStreamCall[E]) Close() error { return f.s.Close() }
 // response.
 type ClientStreamCall[Q, E any] struct {
 	s    rpcnet.ClientStream
-	next NewMessage[E]
+	next newMessage[E]
 }
 
 // OpenClientStream starts a call with many requests. Close it when done.
-func OpenClientStream[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, next NewMessage[E]) (*ClientStreamCall[Q, E], error) {
+func OpenClientStream[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, next newMessage[E]) (*ClientStreamCall[Q, E], error) {
 	s, err := c.NewStream(ctx, spec)
 	if err != nil {
 		return nil, err
@@ -282,14 +302,10 @@ func (u *ClientStreamCall[Q, E]) CloseAndRecv() (E, error) {
 	return u.next(one{u.s})
 }
 
-// RecvOne receives the single response of a call into res, a pointer, and the end
-// after it.
-func RecvOne(s Receiver, res any) error { return hook.RecvOne(s, res) }
-
 // one receives the single response of a call.
 type one struct{ s rpcnet.ClientStream }
 
-func (o one) Recv(msg any) error { return RecvOne(o.s, msg) }
+func (o one) Recv(msg any) error { return hook.RecvOne(o.s, msg) }
 
 // Close gives the call up if it has not ended. Safe from any goroutine.
 func (u *ClientStreamCall[Q, E]) Close() error { return u.s.Close() }
@@ -298,11 +314,11 @@ func (u *ClientStreamCall[Q, E]) Close() error { return u.s.Close() }
 // talk that does not fit two loops.
 type BidiCall[Q, E any] struct {
 	s    rpcnet.ClientStream
-	next NewMessage[E]
+	next newMessage[E]
 }
 
 // OpenBidi starts a call that streams both ways. Close it when done.
-func OpenBidi[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, next NewMessage[E]) (*BidiCall[Q, E], error) {
+func OpenBidi[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, next newMessage[E]) (*BidiCall[Q, E], error) {
 	s, err := c.NewStream(ctx, spec)
 	if err != nil {
 		return nil, err
@@ -322,7 +338,7 @@ func (b *BidiCall[Q, E]) CloseSend() error { return b.s.CloseSend() }
 func (b *BidiCall[Q, E]) Recv() (E, error) { return b.next(b.s) }
 
 // All yields the responses left. Leaving the loop does not end the call.
-func (b *BidiCall[Q, E]) All() iter.Seq2[E, error] { return ReceiveAll(b.s, b.next) }
+func (b *BidiCall[Q, E]) All() iter.Seq2[E, error] { return receiveAll(b.s, b.next) }
 
 // Close gives the call up if it has not ended. Safe from any goroutine.
 func (b *BidiCall[Q, E]) Close() error { return b.s.Close() }

@@ -7,7 +7,3 @@
 // U for a union U. The package has no goroutines but the one that sends the
 // request sequence of a call ([CallClientStream], [CallBidi]).
 package stub
-
-// GeneratedV2 is the format of generated files, which name it: one of another
-// format does not compile against this runtime, and says there what to do.
-const GeneratedV2 = true

@@ -16,8 +16,8 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen"
-	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
+	"github.com/rpcnet-go/rpcnet/internal/hook"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
@@ -296,7 +296,7 @@ func ask(ctx context.Context, c rpcnet.Transport, spec *rpcnet.Spec) (answer str
 	defer s.Close()
 	var b []byte
 	if err = codegen.SendOne(s, []byte{}); err == nil {
-		err = stub.RecvOne(s, &b)
+		err = hook.RecvOne(s, &b)
 	}
 	return string(b), time.Since(begin), err
 }

@@ -54,14 +54,14 @@ func (c *checker) check() {
 			c.report(e)
 		}
 	}
-	// A type may be named in a file above the one that declares it, so that
+	// A type can be named in a file above the one that declares it, so that
 	// all unions are known before the first is used.
 	for _, d := range c.decls {
 		if d.isUnion() {
 			c.unions.add(d)
 		}
 	}
-	// Variants may be used by another package's messages alone.
+	// Variants can be used by another package's messages alone.
 	for _, u := range c.unions.order {
 		for _, v := range u.variants {
 			c.walker.walk(v.obj.Type(), site{v.pos, v.obj.Name()})

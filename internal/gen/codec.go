@@ -30,7 +30,7 @@ type codecWriter struct {
 //	var _ = cbor.RegisterVariants[U](...)
 //	func DecodeUCBOR(d *cbor.Decoder, v *U)
 //
-// They are functions and not methods, so that a message may be of any package,
+// They are functions and not methods, so that a message can be of any package,
 // and an instantiated generic type.
 func (w *codecWriter) write() {
 	for len(w.queue) > 0 {
@@ -134,7 +134,7 @@ func (w *codecWriter) appendFunction(t types.Type, T, err string, body func(*enc
 		results = "(_ " + buffer + ", " + err + " error)"
 	}
 	// A type that cannot contain itself has an end by its declaration
-	// alone. A value of any other type may be its own part, by a pointer,
+	// alone. A value of any other type can be its own part, by a pointer,
 	// and would be encoded until the stack is full.
 	if !w.c.recursion.has(t) {
 		w.encodeFunction(fmt.Sprintf("func %s(b %s, v %s) %s", w.appendFn(t), buffer, T, results), false, body)

@@ -194,14 +194,14 @@ func (d *describer) ref(t types.Type) string {
 	case *types.Map:
 		return "map[" + d.keyRef(u.Key()) + "]" + d.ref(u.Elem())
 	case *types.Basic:
-		// Not the name of u, which may be that of an alias.
+		// Not the name of u, which can be that of an alias.
 		return types.Typ[u.Kind()].Name() // byte is uint8
 	}
 	return t.String()
 }
 
 // keyRef returns the reference to the type of a map's key, which is sent as the
-// text or the integer that it is, whatever methods it has.
+// text or the integer that it is, without a look at its methods.
 func (d *describer) keyRef(t types.Type) string {
 	base := t.Underlying().(*types.Basic)
 	if n, ok := types.Unalias(t).(*types.Named); ok && special(n) == "" && !isDuration(n) {

@@ -18,7 +18,7 @@ type directive struct {
 }
 
 // directiveRE also matches what was meant as a directive and is none, and what
-// may be plain text.
+// can be plain text.
 var directiveRE = regexp.MustCompile(`^//(\s*)((?i:rpcnet)):(\s*)(\S*)\s*(.*)$`)
 
 // mayHoldDirective matches every source that has a comment with a directive,

@@ -122,7 +122,7 @@ func (e *encoder) call(t types.Type, dst, value string) string {
 // value writes the statements that append the addressable expr of type t. where
 // names it in errors. packed says that a list is a typed array.
 func (e *encoder) value(t types.Type, expr, where string, packed bool) {
-	// The order matters: a type with a wire form of its own may be a
+	// The order matters: a type with a wire form of its own can be a
 	// struct, a slice or a number below it.
 	t = types.Unalias(t)
 	if call := e.special(t, expr); call != "" {

@@ -48,7 +48,7 @@ var methodOptions = []string{"timeout", "maxsize", "depth", "budget"}
 
 func optionNames() string { return strings.Join(methodOptions, "=, ") + "=" }
 
-// limits reads the options of a method's limits. They may be spread over several
+// limits reads the options of a method's limits. They can be spread over several
 // directives, but each is given once.
 //
 // An example is //rpcnet:limits timeout=2s maxsize=16MiB depth=100

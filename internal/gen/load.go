@@ -59,7 +59,7 @@ func load(o Options) ([]*pkg, *loader, error) {
 		return nil, nil, err
 	}
 	l := &loader{fset: token.NewFileSet(), byPath: map[string]*listed{}, done: map[string]*pkg{}}
-	// A definition file may be for another platform by its name, so that go
+	// A definition file can be for another platform by its name, so that go
 	// list leaves out its folder. It would be silence where an error
 	// belongs.
 	if l.unlisted, err = o.unlisted(roots); err != nil {
@@ -77,7 +77,7 @@ func load(o Options) ([]*pkg, *loader, error) {
 		}
 		keep = append(keep, r)
 		l.byPath[r.ImportPath] = r
-		// Imports of all files: a type in a definition file may be
+		// Imports of all files: a type in a definition file can be
 		// declared in another one.
 		for _, f := range l.parse(r).syntax {
 			for _, im := range f.Imports {
@@ -97,7 +97,7 @@ func load(o Options) ([]*pkg, *loader, error) {
 		}
 		for _, d := range deps {
 			// A root that another root imports is checked from its
-			// source: its export data may be stale, or missing.
+			// source: its export data can be stale, or missing.
 			if old := l.byPath[d.ImportPath]; old == nil || l.done[d.ImportPath] == nil {
 				l.byPath[d.ImportPath] = d
 			} else {
@@ -147,7 +147,7 @@ func (l *loader) concerned(r *listed) bool {
 }
 
 // parse parses the files of a package, once. Generated files are left out: they
-// may be a merge conflict, and what they declare is written anew.
+// can be a merge conflict, and what they declare is written anew.
 func (l *loader) parse(r *listed) *pkg {
 	if p := l.done[r.ImportPath]; p != nil {
 		return p

@@ -50,7 +50,7 @@ func (mc *methodCheck) bad(p token.Pos, format string, a ...any) {
 }
 
 // method returns the method, nil if its signature is wrong. Then its directives
-// are not looked at: what they name may be what is wrong.
+// are not looked at: what they name can be what is wrong.
 func (mc *methodCheck) method() *method {
 	req, ok := mc.request()
 	if !ok {
@@ -294,7 +294,7 @@ func (mc *methodCheck) message(what string, t types.Type, written *ast.FieldList
 }
 
 // writtenAt returns where t is written in a parameter or result list, else the
-// position of the method: it may be hidden by an alias.
+// position of the method: it can be hidden by an alias.
 func (mc *methodCheck) writtenAt(t types.Type, fl *ast.FieldList) token.Pos {
 	pos, found := mc.id.Pos(), false
 	if fl == nil {

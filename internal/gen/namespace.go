@@ -9,7 +9,7 @@ import (
 
 // A namespace gives the functions of codecs their names. The files of a package
 // share one, so that each codec exists once; a file with a build constraint has
-// its own, since the others may be compiled without it. A union has its
+// its own, since the others can be compiled without it. A union has its
 // functions in the file that declares it, and nowhere else.
 type namespace struct {
 	byType  map[string]string

@@ -18,7 +18,7 @@ type services = map[string]*schema.Schema
 
 // descriptors returns the descriptors in a generated file.
 //
-// A generated file is not parsed as Go: one of an old revision may be of an old
+// A generated file is not parsed as Go: one of an old revision can be of an old
 // form, or a merge conflict. The descriptor is a raw string, in which there is
 // no backquote.
 func descriptors(src []byte) (services, error) {
@@ -89,7 +89,7 @@ func atRevision(dir, rev string) (services, map[string]string, error) {
 			continue
 		}
 		// A path with ./ in front is relative to the folder where git
-		// runs, which may be one further up if the package's folder is
+		// runs, which can be one further up if the package's folder is
 		// gone.
 		from, path := existing(name)
 		src, err := git(from, "show", rev+":./"+path)
@@ -110,7 +110,7 @@ func atRevision(dir, rev string) (services, map[string]string, error) {
 // foldersAt returns the folders that the patterns match and that had generated
 // files at a revision.
 //
-// They may be gone by now, with everything in them.
+// They can be gone by now, with everything in them.
 func foldersAt(o Options, rev string) (map[string]bool, error) {
 	patterns, err := o.patterns()
 	if err != nil {

@@ -68,7 +68,7 @@ func (w *serviceWriter) Descriptor() string { return w.d.descriptor(w.s) }
 var constantsTemplate = parse(`
 // An error here means that this file is not of the format of the rpcnet module:
 // run go generate, or update the module if it is the older one.
-const _ = {{.Stub}}.GeneratedV2
+const _ = {{.Codegen}}.GeneratedV2
 
 // {{.Name}}Name is the wire name of [{{.Name}}].
 const {{.Name}}Name = {{quote .Wire}}

@@ -229,7 +229,7 @@ func (s *source) canName(t types.Type) bool {
 // mayImport reports whether a package may import another, which it may not if
 // that is internal elsewhere.
 func mayImport(from, path string) bool {
-	// The rule of the go command: what is below internal may be imported
+	// The rule of the go command: what is below internal can be imported
 	// below the parent of internal.
 	i := strings.LastIndex("/"+path+"/", "/internal/")
 	if i < 0 {

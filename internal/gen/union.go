@@ -170,7 +170,7 @@ func (us *unionSet) checkVariants(u *union, mark string) {
 }
 
 // hasVariant reports whether a type is a variant of a union of this package. It
-// may be one of a union with an error.
+// can be one of a union with an error.
 func (us *unionSet) hasVariant(obj *types.TypeName) bool {
 	for _, u := range us.order {
 		if slices.ContainsFunc(u.variants, func(v *variant) bool { return v.obj == obj }) {

@@ -15,7 +15,7 @@ import (
 
 // An error here means that this file is not of the format of the rpcnet module:
 // run go generate, or update the module if it is the older one.
-const _ = stub.GeneratedV2
+const _ = codegen.GeneratedV2
 
 // DirectorRegistryName is the wire name of [DirectorRegistry].
 const DirectorRegistryName = "cluster.v1.DirectorRegistry"

@@ -14,7 +14,7 @@ import (
 
 // An error here means that this file is not of the format of the rpcnet module:
 // run go generate, or update the module if it is the older one.
-const _ = stub.GeneratedV2
+const _ = codegen.GeneratedV2
 
 // RegistryName is the wire name of [Registry].
 const RegistryName = "swap.v1.Registry"
@@ -143,7 +143,7 @@ const RegistryDescriptor = `{"version":1,
 
 // An error here means that this file is not of the format of the rpcnet module:
 // run go generate, or update the module if it is the older one.
-const _ = stub.GeneratedV2
+const _ = codegen.GeneratedV2
 
 // HealthName is the wire name of [Health].
 const HealthName = "swap.v1.Health"

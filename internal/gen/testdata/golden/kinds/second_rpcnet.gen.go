@@ -15,7 +15,7 @@ import (
 
 // An error here means that this file is not of the format of the rpcnet module:
 // run go generate, or update the module if it is the older one.
-const _ = stub.GeneratedV2
+const _ = codegen.GeneratedV2
 
 // SecondName is the wire name of [Second].
 const SecondName = "kinds.Second"
@@ -105,7 +105,7 @@ const SecondDescriptor = `{"version":1,
 
 // An error here means that this file is not of the format of the rpcnet module:
 // run go generate, or update the module if it is the older one.
-const _ = stub.GeneratedV2
+const _ = codegen.GeneratedV2
 
 // ThirdName is the wire name of [Third].
 const ThirdName = "kinds.v1.Third"

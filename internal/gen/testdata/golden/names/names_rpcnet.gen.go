@@ -17,7 +17,7 @@ import (
 
 // An error here means that this file is not of the format of the rpcnet module:
 // run go generate, or update the module if it is the older one.
-const _ = stub.GeneratedV2
+const _ = codegen.GeneratedV2
 
 // ErrorsName is the wire name of [Errors].
 const ErrorsName = "rpcnet.Errors"
