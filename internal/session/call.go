@@ -161,9 +161,9 @@ func (st *Stream) openLocked(msg []byte, hasMessage bool, flags uint64) {
 	st.out.opened.Store(true)
 }
 
-// onOpen starts a stream on a server. What breaks the protocol ends the session; a
-// call that the server cannot take ends with a STATUS that says that no handler has
-// seen it, so that its caller may make it elsewhere.
+// onOpen starts a stream on a server. What breaks the protocol ends the session. A
+// call that the server does not take ends with STATUS at once, which says that no
+// handler has seen it if its caller can make it elsewhere.
 func (s *Session) onOpen(h wire.Header, p []byte) error {
 	if !s.server {
 		return errors.New("OPEN from a server")
@@ -191,7 +191,7 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 	}
 	// Counted from here on, so that a drain that begins meanwhile waits for it.
 	if _, ok := s.life.begin(); !ok {
-		s.answer(h.ID(), statusOf(errServerDraining))
+		s.answer(h.ID(), drainStatus)
 		return nil
 	}
 	st, e := s.accept(h, cell, name, &o)

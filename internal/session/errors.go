@@ -46,9 +46,8 @@ var (
 	errExpired  = &Error{Code: wire.CodeDeadlineExceeded, Message: "deadline exceeded"}
 	errFinished = errors.New("the handler has returned")
 
-	errDraining       = &Error{Code: wire.CodeUnavailable, Message: "the session is draining", Unprocessed: true}
-	errServerDraining = &Error{Code: wire.CodeUnavailable, Message: "the server is draining", Unprocessed: true}
-	errParting        = &Error{Code: wire.CodeResourceExhausted,
+	errDraining = &Error{Code: wire.CodeUnavailable, Message: "the session is draining", Unprocessed: true}
+	errParting  = &Error{Code: wire.CodeResourceExhausted,
 		Message: "the session's unfinished messages are more than one session may hold: see rpcnet.EndpointConfig.MemoryBudget"}
 )
 
@@ -58,8 +57,9 @@ var (
 	brokenStatus = statusOf(&Error{Code: wire.CodeInternal, Message: "the last response ends in its midst"})
 	// lateStatus is the end of a call whose time is over, also of one whose
 	// response found no room in time.
-	lateStatus = statusOf(errExpired)
-	exitStatus = statusOf(&Error{Code: wire.CodeInternal, Message: "the handler ended its goroutine"})
+	lateStatus  = statusOf(errExpired)
+	drainStatus = statusOf(&Error{Code: wire.CodeUnavailable, Message: "the server is draining", Unprocessed: true})
+	exitStatus  = statusOf(&Error{Code: wire.CodeInternal, Message: "the handler ended its goroutine"})
 )
 
 // lost is the error of everything under way when a session ends because of cause.

@@ -309,10 +309,12 @@ func TestPeersThatAskAndNeverReadAreGivenUp(t *testing.T) {
 	}
 }
 
-func heap() int64 {
-	var m runtime.MemStats
+// heap returns the size of the heap, with what is not collected yet.
+func heap() int64 { return int64(memStats().HeapInuse) }
+
+func memStats() (m runtime.MemStats) {
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapInuse)
+	return m
 }
 
 // 100 000 calls that are given up at once, by a peer that reads: every one gets

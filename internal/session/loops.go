@@ -136,10 +136,10 @@ var (
 	errReaderExit = errors.New("an inline handler ended the goroutine that reads")
 )
 
-// readLoop is the reader goroutine, and ends with the session. On a server it reads until the end. On a
-// caller's side it shares the reading role with lone callers: it parks when
-// nothing is in flight, and reads again when there is more than one call, or
-// after a pause, so that an idle session still hears its peer.
+// readLoop is the reader goroutine. On a server it reads until the end of the session.
+// On a caller's side it shares the reading role with lone callers: it parks when
+// nothing is in flight, and reads again when there is more than one call, or after a
+// pause, so that an idle session still hears its peer.
 func (s *Session) readLoop() {
 	defer s.fail(errReaderExit)
 	for {
@@ -184,11 +184,11 @@ func (s *Session) readAlone(st *Stream) {
 	}
 }
 
-// read takes frames from the connection and acts on them, until the connection fails or,
-// on a caller's side, the role is to be given up: by a lone caller when its
-// call has ended or the tick interrupts it, by the reader goroutine (lone nil)
-// when the last call in flight has ended. The caller has the reading role. When
-// it returns nothing is held back any more.
+// read takes frames from the connection and acts on them, until the connection fails
+// or, on a caller's side, the role is to be given up: by a lone caller when its call
+// has ended or the tick interrupts it, by the reader goroutine (lone nil) when the
+// last call in flight has ended. The caller has the reading role. When it returns
+// nothing is held back any more.
 func (s *Session) read(lone *Stream) error {
 	err := s.readFrames(lone)
 	s.in.cork.pull()
@@ -271,7 +271,7 @@ func (s *Session) handle(h wire.Header, mayCork bool) (err error) {
 	case wire.TypeSettings:
 		return errors.New("a second SETTINGS frame")
 	}
-	return nil // PONG: that it has come is enough; or an unknown frame that may be ignored
+	return nil // PONG: that it has come is enough; or an unknown frame that can be ignored
 }
 
 // spent counts message bytes that have come, and gives the session's credit back: for
@@ -388,15 +388,16 @@ func (s *Session) onPart(st *Stream, p []byte, n int, held int64, more, end bool
 		copy(dst, p)
 	} else {
 		id := st.id
-		// Reading may wait, and so may not hold mu. The reader alone changes part
-		// meanwhile, unless the stream ends: then dst is garbage that only it knows.
+		// Reading can wait, and so must not hold mu. The reader alone changes the
+		// message meanwhile, unless the stream ends: then dst is garbage that only the
+		// reader knows.
 		st.mu.Unlock()
 		if err := s.in.into(dst); err != nil {
 			return err
 		}
 		st.mu.Lock()
 		if st.owner != s || st.id != id || st.end.done {
-			st.mu.Unlock() // whoever ended it has released the bytes
+			st.mu.Unlock() // the goroutine that ended it has released the bytes
 			return nil
 		}
 	}
@@ -436,7 +437,7 @@ func (s *Session) reject(st *Stream, e *Error, n int) error {
 	if s.server {
 		st.cutLocked(statusOf(e), e)
 	} else {
-		st.end.err = e // whoever uses the stream tells the server
+		st.end.err = e // the goroutine that uses the stream tells the server
 		st.unlockWake()
 	}
 	return s.in.skip(n)

@@ -21,9 +21,7 @@ func live() int64 {
 	for range 3 {
 		runtime.GC()
 	}
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
+	return int64(memStats().HeapAlloc)
 }
 
 // What a peer makes this side hold it must have sent, or nearly: a message that
