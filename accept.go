@@ -118,10 +118,10 @@ func (ep *Endpoint) handshake(n *arrival) (run func()) {
 	}
 	peer := peerOf(lane)
 	chosen := lane.ConnectionState().NegotiatedProtocol
-	h := w.protocols[chosen] // for sessions none, and RoleClient
+	h := w.protocols[chosen] // for sessions none, and role.Client
 	err = ep.authorize(peer)
 	if err == nil {
-		err = ep.Allow(peer, h.role)
+		err = ep.cfg.Roles.check(peer, h.Role)
 	}
 	if err != nil {
 		ep.refused("authorization", "refused a connection", peer.Addr, err)
@@ -132,7 +132,7 @@ func (ep *Endpoint) handshake(n *arrival) (run func()) {
 		return nil
 	}
 	if chosen != protocol {
-		return func() { h.run(lane, peer) }
+		return func() { h.Run(lane, peer) }
 	}
 	account, err := ep.startSession(&peer)
 	if err != nil {

@@ -26,7 +26,7 @@ type EndpointConfig struct {
 	// them, to count them, or to refuse them with an error. They run after the
 	// check of the caller's role, and must not block: some of these procedures run
 	// where frames are read. Default none.
-	ControlInterceptors []ServerInterceptor
+	ControlInterceptors []func(next ServerFunc) ServerFunc
 
 	// MaxConcurrentStreams limits the calls that one session of a caller may have
 	// running here at a time. Further ones wait at the caller; the error of one
@@ -181,7 +181,7 @@ type ServerConfig struct {
 	// endpoint that serves, [slog.Default] in process.
 	Logger *slog.Logger
 	// Interceptors run around every call, the first outermost. Default none.
-	Interceptors []ServerInterceptor
+	Interceptors []func(next ServerFunc) ServerFunc
 	// MaxMessageSize limits one message in bytes, in either direction. Default
 	// 4 MiB. A negative number sets the limit to 1 GiB, the most there is.
 	MaxMessageSize int
@@ -196,7 +196,7 @@ type ServerConfig struct {
 // A ClientConfig is what goes with all calls of a [Client].
 type ClientConfig struct {
 	// Interceptors run around every call, the first outermost. Default none.
-	Interceptors []ClientInterceptor
+	Interceptors []func(next ClientFunc) ClientFunc
 	// Call are the defaults of all calls, below those of the context ([NewCall]).
 	Call CallOptions
 }

@@ -137,7 +137,7 @@ func newConn(ctx context.Context, addr string, cfg DialConfig, source *credentia
 
 // connect makes one attempt.
 func (c *Conn) connect(ctx context.Context) error {
-	lane, peer, err := dialLane(ctx, c.source, c.addr, &c.cfg, protocol)
+	lane, peer, err := dialTLS(ctx, c.source, c.addr, &c.cfg, protocol)
 	if err == nil {
 		var s *session.Session
 		s, err = c.begin(lane, peer)
@@ -164,8 +164,8 @@ func (c *Conn) begin(lane *tlsconn.Conn, peer Peer) (*session.Session, error) {
 	return session.New(lane, cfg, settingsTimeout, nil)
 }
 
-// dialLane opens a lane to addr, to a server that cfg agrees with.
-func dialLane(ctx context.Context, source *credentials.Source, addr string, cfg *DialConfig, alpn string) (*tlsconn.Conn, Peer, error) {
+// dialTLS opens a lane to addr, to a server that cfg agrees with.
+func dialTLS(ctx context.Context, source *credentials.Source, addr string, cfg *DialConfig, alpn string) (*tlsconn.Conn, Peer, error) {
 	want := credentials.Want{Names: cfg.ServerNames, Rule: cfg.VerifyPeer != nil}
 	if len(want.Names) == 0 {
 		host, _, err := net.SplitHostPort(addr)

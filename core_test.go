@@ -110,15 +110,15 @@ func TestDeclaredErrorsCross(t *testing.T) {
 	t.Parallel()
 	spec := func(name string) *rpcnet.Spec { return &rpcnet.Spec{Procedure: name, Errors: failures} }
 	srv := rpcnet.NewServer(nil)
-	srv.Register(rpcnet.Method{Spec: spec("fail"), Handler: func(context.Context, *rpcnet.Spec, rpcnet.ServerStream) error {
+	srv.Register(spec("fail"), func(context.Context, *rpcnet.Spec, rpcnet.ServerStream) error {
 		return fmt.Errorf("wrapped: %w", &tooBig{7})
-	}})
+	})
 	tr := rpcnet.InProcess(srv)
 	defer tr.Close()
 	relay := rpcnet.NewServer(nil)
-	relay.Register(rpcnet.Method{Spec: spec("relay"), Handler: func(ctx context.Context, _ *rpcnet.Spec, _ rpcnet.ServerStream) error {
+	relay.Register(spec("relay"), func(ctx context.Context, _ *rpcnet.Spec, _ rpcnet.ServerStream) error {
 		return rpcnet.NewClient(tr, nil).Unary(ctx, spec("fail"), []byte{}, new([]byte))
-	}})
+	})
 	through := rpcnet.InProcess(relay)
 	defer through.Close()
 	for name, c := range map[string]*rpcnet.Client{"fail": rpcnet.NewClient(tr, nil), "relay": rpcnet.NewClient(through, nil)} {
@@ -175,7 +175,8 @@ func TestEncodings(t *testing.T) {
 		return st.Send(&n)
 	}
 	srv := rpcnet.NewServer(nil)
-	srv.Register(rpcnet.Method{Spec: spec, Handler: next}, rpcnet.Method{Spec: feed, Handler: next})
+	srv.Register(spec, next)
+	srv.Register(feed, next)
 	tr := rpcnet.InProcess(srv)
 	defer tr.Close()
 	c := rpcnet.NewClient(tr, nil)
@@ -219,7 +220,7 @@ func TestTypedLoops(t *testing.T) {
 	feed := &rpcnet.Spec{Procedure: "feed", Shape: codegen.ShapeServerStream, Request: m, Response: m}
 	gone := make(chan error, 1)
 	srv := rpcnet.NewServer(nil)
-	srv.Register(rpcnet.Method{Spec: feed, Handler: func(ctx context.Context, _ *rpcnet.Spec, st rpcnet.ServerStream) error {
+	srv.Register(feed, func(ctx context.Context, _ *rpcnet.Spec, st rpcnet.ServerStream) error {
 		var n uint64
 		if err := st.Recv(&n); err != nil {
 			return err
@@ -231,7 +232,7 @@ func TestTypedLoops(t *testing.T) {
 			}
 		}
 		return nil
-	}})
+	})
 	tr := rpcnet.InProcess(srv)
 	defer tr.Close()
 	st, err := tr.NewStream(within(t), feed)

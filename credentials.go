@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
 // Credentials are what a node proves its identity with and accepts others by:
 // a certificate, its private key and the authorities of the cluster. They come
-// from [CertFiles] or [DevCA.Credentials], are loaded by [Listen] and [Dial],
+// from [CertFiles] or rpctest.DevCA, are loaded by [Listen] and [Dial],
 // which report what is wrong with them, and may be used for several endpoints.
 // The zero value is no credentials, which nothing accepts.
 type Credentials struct {
@@ -32,6 +33,10 @@ type Credentials struct {
 // then.
 func CertFiles(cert, key, ca string) Credentials {
 	return Credentials{files: credentials.Files{Cert: cert, Key: key, CA: ca}}
+}
+
+func init() {
+	hook.Credentials = func(b credentials.Bundle) Credentials { return Credentials{memory: &b} }
 }
 
 // String says where the credentials come from; it never shows a key.

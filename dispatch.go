@@ -10,6 +10,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
+	"github.com/rpcnet-go/rpcnet/internal/role"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
@@ -41,7 +42,7 @@ func (d *dispatcher) Serve(st *session.Stream) {
 		refuseUnknown(st)
 		return
 	}
-	if e.role != RoleClient && d.allow != nil {
+	if e.role != role.Client && d.allow != nil {
 		if err := d.allow(d.host.peer, e); err != nil {
 			refuseRole(st, err)
 			return
@@ -110,7 +111,7 @@ func (d *dispatcher) serveRaw(c *ServerCall) {
 }
 
 // callRaw runs a raw handler without a stream around it.
-func (d *dispatcher) callRaw(c *ServerCall, h RawHandler) (out []byte, err error) {
+func (d *dispatcher) callRaw(c *ServerCall, h rawHandler) (out []byte, err error) {
 	defer d.recovered(c, &err)
 	if err := checkEncoding(c.entry.spec, c.stream.encoding); err != nil {
 		return nil, err

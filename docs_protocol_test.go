@@ -19,7 +19,7 @@ func TestProtocolPageHasTheProcedures(t *testing.T) {
 		t.Fatal(err)
 	}
 	declared := regexp.MustCompile(`(\w+)\s*= &(?:rpcnet|codegen)\.Spec\{\s*Procedure:\s*"(/[^"]+)"`)
-	guarded := regexp.MustCompile(`Spec: (\w+),.*Role: rpcnet\.Role(\w+)`)
+	guarded := regexp.MustCompile(`Spec: (\w+),.*Role: role\.(\w+)`)
 	procedures, roles := map[string]string{}, map[string]string{}
 	for _, dir := range []string{"cluster", "workers", "director", "internal"} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -53,7 +53,7 @@ type Endpoint struct {
 	stop     context.CancelFunc // ends base: handshakes
 
 	mu          sync.Mutex
-	extensions  map[*Extension]bool
+	extensions  map[*extension]bool
 	sessions    map[*session.Session]*time.Timer // of callers, with what ends them at the expiry of the certificate
 	perPeer     map[string]int                   // sessions of callers, also those that begin, by Peer.key
 	refusals    map[string]uint64                // connections that became no session, by reason
@@ -83,7 +83,7 @@ func Listen(addr string, creds Credentials, config *EndpointConfig) (*Endpoint, 
 	ep := &Endpoint{
 		cfg: cfg, source: source, listener: l, udp: udp, system: NewServer(nil), control: cfg.around(),
 		budget:     budget.New(cfg.MemoryBudget, cfg.PeerMemory),
-		extensions: map[*Extension]bool{}, sessions: map[*session.Session]*time.Timer{}, perPeer: map[string]int{}, refusals: map[string]uint64{}, conns: map[*Conn]bool{},
+		extensions: map[*extension]bool{}, sessions: map[*session.Session]*time.Timer{}, perPeer: map[string]int{}, refusals: map[string]uint64{}, conns: map[*Conn]bool{},
 		lines: loglimit.New(cfg.Logger), packets: make(chan struct{}), gone: make(chan struct{}), drained: make(chan struct{}),
 	}
 	ep.arrivals = newAdmission(tlsconn.MaxDescriptors(), ep.budget, &ep.wg)

@@ -11,11 +11,12 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
 // devCredentials makes what "rpcnet certs" makes on disk.
 func devCredentials() rpcnet.Credentials {
-	ca, err := rpcnet.NewDevCA()
+	ca, err := rpctest.NewDevCA()
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -152,7 +153,7 @@ func ExampleNewServer() {
 			return next(ctx, spec, st)
 		}
 	}
-	t := rpcnet.InProcess(upper(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{logged, authenticated}}))
+	t := rpcnet.InProcess(upper(&rpcnet.ServerConfig{Interceptors: []func(rpcnet.ServerFunc) rpcnet.ServerFunc{logged, authenticated}}))
 	defer t.Close()
 
 	_, err := rpcnet.CallRaw(context.Background(), t, "upper", []byte("hello"))
@@ -176,7 +177,7 @@ func ExampleNewClient() {
 	}
 	t := rpcnet.InProcess(upper(nil))
 	defer t.Close()
-	client := rpcnet.NewClient(t, &rpcnet.ClientConfig{Interceptors: []rpcnet.ClientInterceptor{stamped}})
+	client := rpcnet.NewClient(t, &rpcnet.ClientConfig{Interceptors: []func(rpcnet.ClientFunc) rpcnet.ClientFunc{stamped}})
 	out, err := rpcnet.CallRaw(context.Background(), client, "upper", []byte("hello"))
 	fmt.Println(string(out), err)
 	// Output:

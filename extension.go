@@ -6,39 +6,65 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
+
+	"github.com/rpcnet-go/rpcnet/internal/hook"
+	"github.com/rpcnet-go/rpcnet/internal/role"
+	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
-// An Extension adds to an endpoint what a package such as cluster needs
-// beside calls: services of its own, a look at every call, other protocols on
-// the same port. See [Endpoint.Extend].
-type Extension struct {
-	// Methods are served on every session, besides those of a [Server].
-	Methods []Method
-	// Interceptor, if not nil, wraps every call of a Server, outermost, but
-	// not those of Methods.
-	Interceptor ServerInterceptor
-	// Protocols maps ALPN names to what runs a new connection of the protocol,
-	// in a goroutine of its own. The function owns conn. Both sides have shown
-	// certificates, Authorize has agreed, and the peer's certificate allows the
-	// role that ProtocolRoles names for the protocol, by default RoleClient.
-	Protocols     map[string]func(conn net.Conn, peer Peer)
-	ProtocolRoles map[string]Role
-	// Identity is the node that the endpoint is from now on. At most one
-	// extension has one. Sessions that are meant for another are refused.
-	Identity Target
-	// Packet, if not nil, receives each UDP datagram on the endpoint's port
-	// whose first byte is below 0x40. It runs on the reading goroutine, must
-	// not block, and must not keep b.
-	Packet func(b []byte, from netip.AddrPort)
-	// Drain, if not nil, runs first in [Endpoint.Shutdown], before callers are
-	// told to go elsewhere.
-	Drain func(ctx context.Context)
+// An extension is what a package of this module adds to an endpoint: see package
+// extend.
+type extension = hook.Extension[ServerFunc, Peer]
+
+// A bridge is what packages of this module may do with an endpoint and users may
+// not. Package extend calls its methods.
+type bridge struct{}
+
+func init() { hook.Endpoint = bridge{} }
+
+// Extend adds x until remove is called or the endpoint closes.
+func (bridge) Extend(ep *Endpoint, x extension) (remove func(), err error) { return ep.extend(x) }
+
+// Dial opens a TLS connection for another protocol.
+func (bridge) Dial(ctx context.Context, ep *Endpoint, addr, alpn string, config *DialConfig) (net.Conn, Peer, error) {
+	cfg := config.withDefaults(ep.cfg)
+	return dialTLS(ctx, ep.source, addr, &cfg, alpn)
 }
 
-// Extend adds x until remove is called or the endpoint closes. It fails if a
-// procedure or a protocol is taken, or a second Packet is given. It may be
-// called at any time from any goroutine, and so may remove, more than once.
-func (ep *Endpoint) Extend(x Extension) (remove func(), err error) {
+// WritePacket sends one UDP datagram from the endpoint's port.
+func (bridge) WritePacket(ep *Endpoint, b []byte, to netip.AddrPort) (int, error) {
+	if addr := ep.udp.LocalAddr().(*net.UDPAddr); addr.IP.To4() == nil && to.Addr().Is4() {
+		to = netip.AddrPortFrom(netip.AddrFrom16(to.Addr().As16()), to.Port())
+	}
+	return ep.udp.WriteToUDPAddrPort(b, to)
+}
+
+// Reserve counts what an extension keeps for a peer.
+func (bridge) Reserve(ep *Endpoint, peer Peer, what string, bytes int64) (release func(), err error) {
+	if bytes < 0 {
+		return nil, errors.New("rpcnet: Reserve of a negative number of bytes")
+	}
+	kind := ep.budget.Kind(what)
+	a := ep.budget.Open(peer.key())
+	defer a.Close()
+	if err := a.Take(kind, bytes); err != nil {
+		return nil, NewError(CodeResourceExhausted, err.Error()).WithUnprocessed()
+	}
+	return sync.OnceFunc(func() { a.Give(kind, bytes) }), nil
+}
+
+// Roles returns the endpoint's rules.
+func (bridge) Roles(ep *Endpoint) Roles { return ep.cfg.Roles }
+
+// Allow asks for a role.
+func (bridge) Allow(r Roles, p Peer, asked role.Role) error { return r.check(p, asked) }
+
+// AllowServer asks for a role of a server that was dialled.
+func (bridge) AllowServer(r Roles, p Peer, asked role.Role) error { return r.checkServer(p, asked) }
+
+// extend adds x until remove is called or the endpoint closes.
+func (ep *Endpoint) extend(x extension) (remove func(), err error) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	if ep.closed {
@@ -61,19 +87,19 @@ func (ep *Endpoint) Extend(x Extension) (remove func(), err error) {
 			}
 		}
 	}
-	if x.Identity != (Target{}) {
-		if err := x.Identity.validate(); err != nil {
+	if x.Identity != (wire.Identity{}) {
+		if err := Target(x.Identity).validate(); err != nil {
 			return nil, err
 		}
 		for e := range ep.extensions {
-			if e.Identity != (Target{}) {
-				return nil, fmt.Errorf("rpcnet: the endpoint is %s already", e.Identity)
+			if e.Identity != (wire.Identity{}) {
+				return nil, fmt.Errorf("rpcnet: the endpoint is %s already", Target(e.Identity))
 			}
 		}
 	}
 	var names []string
-	entries := make([]*entry, len(x.Methods))
-	for i, m := range x.Methods {
+	entries := make([]*entry, len(x.Procedures))
+	for i, m := range x.Procedures {
 		entries[i] = ep.system.entry(m.Spec, m.Handler)
 		entries[i].system, entries[i].role = true, m.Role
 		names = append(names, m.Spec.Procedure)
@@ -83,7 +109,7 @@ func (ep *Endpoint) Extend(x Extension) (remove func(), err error) {
 	}
 	ep.extensions[&x] = true
 	ep.wireExtensions()
-	if x.Identity != (Target{}) {
+	if x.Identity != (wire.Identity{}) {
 		ep.logRoles()
 	}
 	return func() {
@@ -100,14 +126,14 @@ func (ep *Endpoint) Extend(x Extension) (remove func(), err error) {
 // wireExtensions derives what the hot paths need from the extensions. mu is
 // held.
 func (ep *Endpoint) wireExtensions() {
-	w := &wired{protocols: map[string]protocolHandler{}, alpn: []string{protocol}}
+	w := &wired{protocols: map[string]hook.Protocol[Peer]{}, alpn: []string{protocol}}
 	for x := range ep.extensions {
-		for alpn, f := range x.Protocols {
-			w.protocols[alpn] = protocolHandler{x.ProtocolRoles[alpn], f}
+		for alpn, p := range x.Protocols {
+			w.protocols[alpn] = p
 			w.alpn = append(w.alpn, alpn)
 		}
-		if x.Identity != (Target{}) {
-			w.identity = x.Identity
+		if x.Identity != (wire.Identity{}) {
+			w.identity = Target(x.Identity)
 		}
 		if x.Packet != nil {
 			w.packet = x.Packet
@@ -128,31 +154,8 @@ func (ep *Endpoint) wireExtensions() {
 // wired is what the extensions of an endpoint come to.
 type wired struct {
 	alpn        []string
-	protocols   map[string]protocolHandler
+	protocols   map[string]hook.Protocol[Peer]
 	identity    Target
 	packet      func([]byte, netip.AddrPort)
 	interceptor ServerFunc // nil: none
-}
-
-// A protocolHandler runs the connections of one protocol.
-type protocolHandler struct {
-	role Role // that the peer must have
-	run  func(net.Conn, Peer)
-}
-
-// DialProtocol opens a mutually authenticated TLS 1.3 connection with the given
-// ALPN name to addr. The caller owns it. Of the config only ServerNames and
-// VerifyPeer have an effect.
-func (ep *Endpoint) DialProtocol(ctx context.Context, addr, alpn string, config *DialConfig) (net.Conn, Peer, error) {
-	cfg := config.withDefaults(ep.cfg)
-	return dialLane(ctx, ep.source, addr, &cfg, alpn)
-}
-
-// WritePacket sends one UDP datagram from the endpoint's port. It waits no
-// longer than the socket's buffer is full.
-func (ep *Endpoint) WritePacket(b []byte, to netip.AddrPort) (int, error) {
-	if addr := ep.udp.LocalAddr().(*net.UDPAddr); addr.IP.To4() == nil && to.Addr().Is4() {
-		to = netip.AddrPortFrom(netip.AddrFrom16(to.Addr().As16()), to.Port())
-	}
-	return ep.udp.WriteToUDPAddrPort(b, to)
 }

@@ -17,7 +17,7 @@ type endedCall struct {
 }
 
 // watchEnds is an interceptor that keeps what it sees.
-func watchEnds(mu *sync.Mutex, ends *[]endedCall) rpcnet.ServerInterceptor {
+func watchEnds(mu *sync.Mutex, ends *[]endedCall) func(rpcnet.ServerFunc) rpcnet.ServerFunc {
 	return func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 		return func(ctx context.Context, spec *rpcnet.Spec, st rpcnet.ServerStream) error {
 			err := next(ctx, spec, st)
@@ -36,7 +36,7 @@ func TestFieldADeadlineIsADeadline(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var ends []endedCall
-	srv := echoServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{watchEnds(&mu, &ends)}})
+	srv := echoServer(&rpcnet.ServerConfig{Interceptors: []func(rpcnet.ServerFunc) rpcnet.ServerFunc{watchEnds(&mu, &ends)}})
 	srv.Handle("derived", func(ctx context.Context, _ []byte) ([]byte, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -109,7 +109,7 @@ func TestACancelIsNoDeadline(t *testing.T) {
 	var mu sync.Mutex
 	var ends []endedCall
 	begun := make(chan struct{}, 2)
-	ep := rpctest.Serve(t, echoServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{watchEnds(&mu, &ends), func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
+	ep := rpctest.Serve(t, echoServer(&rpcnet.ServerConfig{Interceptors: []func(rpcnet.ServerFunc) rpcnet.ServerFunc{watchEnds(&mu, &ends), func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 		return func(ctx context.Context, spec *rpcnet.Spec, st rpcnet.ServerStream) error {
 			begun <- struct{}{}
 			return next(ctx, spec, st)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -55,7 +56,7 @@ func dialOnce(t *testing.T, ep *rpcnet.Endpoint) error {
 }
 
 func reserveMuch(t *testing.T, ep *rpcnet.Endpoint) error {
-	release, err := ep.Reserve(rpcnet.Peer{ID: "a"}, "cache", 8<<20)
+	release, err := extend.Reserve(ep, rpcnet.Peer{ID: "a"}, "cache", 8<<20)
 	if err == nil {
 		release()
 	}

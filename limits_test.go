@@ -161,7 +161,7 @@ func (c *limitCase) run(t *testing.T, shape codegen.Shape, overTLS bool) error {
 		served.Procedure = "/x.S/M"
 	}
 	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Logger: slog.New(slog.DiscardHandler), MaxMessageSize: c.server.MaxMessageSize, DecodeLimits: c.server.DecodeLimits})
-	srv.Register(rpcnet.Method{Spec: &served, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+	srv.Register(&served, func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 		if err := s.Recv(new(sheet)); err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func (c *limitCase) run(t *testing.T, shape codegen.Shape, overTLS bool) error {
 			return s.Send(rows(1))
 		}
 		return s.Send(c.answer)
-	}})
+	})
 	var tr rpcnet.Transport
 	if overTLS {
 		tr = rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)

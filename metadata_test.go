@@ -60,7 +60,7 @@ func TestMalformedMetadataOfARequestIsRefused(t *testing.T) {
 	}
 	defer ep.Close()
 	var seen atomic.Int64
-	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
+	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []func(rpcnet.ServerFunc) rpcnet.ServerFunc{func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 		return func(ctx context.Context, spec *rpcnet.Spec, st rpcnet.ServerStream) error {
 			seen.Add(1)
 			return next(ctx, spec, st)

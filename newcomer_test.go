@@ -107,7 +107,7 @@ func TestFieldNilResponseIsALoggedError(t *testing.T) {
 	var log lockedBuffer
 	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	spec := sheetSpec(codegen.ShapeUnary)
-	srv.Register(rpcnet.Method{Spec: spec, Handler: stub.HandleUnary(func(context.Context, *sheet) (*sheet, error) { return nil, nil }, stub.NewPointer[sheet])})
+	srv.Register(spec, stub.HandleUnary(func(context.Context, *sheet) (*sheet, error) { return nil, nil }, stub.NewPointer[sheet]))
 	p := rpcnet.InProcess(srv)
 	defer p.Close()
 	err := rpcnet.NewClient(p, nil).Unary(within(t), spec, rows(1), new(sheet))

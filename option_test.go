@@ -82,7 +82,7 @@ var optionTests = map[string]func(*testing.T){
 	"ClientConfig.Interceptors": func(t *testing.T) {
 		conn := rpctest.Dial(t, rpctest.Serve(t, echoServer(nil), nil).Addr().String(), nil)
 		var order []string
-		mark := func(name string) rpcnet.ClientInterceptor {
+		mark := func(name string) func(rpcnet.ClientFunc) rpcnet.ClientFunc {
 			return func(next rpcnet.ClientFunc) rpcnet.ClientFunc {
 				return func(ctx context.Context, spec *rpcnet.Spec) (rpcnet.ClientStream, error) {
 					order = append(order, name)
@@ -90,14 +90,14 @@ var optionTests = map[string]func(*testing.T){
 				}
 			}
 		}
-		c := rpcnet.NewClient(conn, &rpcnet.ClientConfig{Interceptors: []rpcnet.ClientInterceptor{mark("a"), mark("b"), mark("c")}})
+		c := rpcnet.NewClient(conn, &rpcnet.ClientConfig{Interceptors: []func(rpcnet.ClientFunc) rpcnet.ClientFunc{mark("a"), mark("b"), mark("c")}})
 		mustEcho(t, c, nil)
 		if got := strings.Join(order, ""); got != "abc" {
 			t.Errorf("order %q", got)
 		}
 	},
 	"ServerConfig.Interceptors": func(t *testing.T) {
-		srv := echoServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
+		srv := echoServer(&rpcnet.ServerConfig{Interceptors: []func(rpcnet.ServerFunc) rpcnet.ServerFunc{func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 			return func(context.Context, *rpcnet.Spec, rpcnet.ServerStream) error {
 				return rpcnet.NewError(rpcnet.CodePermissionDenied, "no")
 			}
@@ -131,13 +131,13 @@ var optionTests = map[string]func(*testing.T){
 		wantCode(t, err, rpcnet.CodeResourceExhausted)
 		// A procedure's own limit replaces the server's.
 		srv := rpcnet.NewServer(&rpcnet.ServerConfig{MaxMessageSize: 10})
-		srv.Register(rpcnet.Method{Spec: &rpcnet.Spec{Procedure: "big", MaxMessageSize: 1000}, Handler: func(_ context.Context, _ *rpcnet.Spec, st rpcnet.ServerStream) error {
+		srv.Register(&rpcnet.Spec{Procedure: "big", MaxMessageSize: 1000}, func(_ context.Context, _ *rpcnet.Spec, st rpcnet.ServerStream) error {
 			var m []byte
 			if err := st.Recv(&m); err != nil {
 				return err
 			}
 			return st.Send(m)
-		}})
+		})
 		own := rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
 		if out, err := rpcnet.CallRaw(within(t), own, "big", make([]byte, 1000)); err != nil || len(out) != 1000 {
 			t.Error(len(out), err)
@@ -171,7 +171,7 @@ var optionTests = map[string]func(*testing.T){
 			return st.Send(&n)
 		}
 		call := func(srv *rpcnet.Server, n int, l rpcnet.DecodeLimits) error {
-			srv.Register(rpcnet.Method{Spec: spec, Handler: h})
+			srv.Register(spec, h)
 			c := client(rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil), &rpcnet.CallOptions{DecodeLimits: l})
 			var out int
 			err := c.Unary(within(t), spec, &n, &out)

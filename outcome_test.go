@@ -49,10 +49,7 @@ func TestErrorsThatPanicCostTheirCallOnly(t *testing.T) {
 			var out logs
 			srv := echoServer(&rpcnet.ServerConfig{ErrorText: true, Logger: out.logger()})
 			method := func(procedure string, shape codegen.Shape, inline bool) {
-				srv.Register(rpcnet.Method{
-					Spec:    &rpcnet.Spec{Procedure: procedure, Shape: shape, Inline: inline, Errors: badUnion},
-					Handler: func(context.Context, *rpcnet.Spec, rpcnet.ServerStream) error { return fail },
-				})
+				srv.Register(&rpcnet.Spec{Procedure: procedure, Shape: shape, Inline: inline, Errors: badUnion}, func(context.Context, *rpcnet.Spec, rpcnet.ServerStream) error { return fail })
 			}
 			method("unary", codegen.ShapeUnary, false)
 			method("inline", codegen.ShapeUnary, true)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -117,7 +118,7 @@ func TestAttack01HangingFunctionsDoNotHoldClose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	remove, err := ep.Extend(rpcnet.Extension{Packet: func([]byte, netip.AddrPort) {
+	remove, err := extend.Endpoint(ep, extend.Extension{Packet: func([]byte, netip.AddrPort) {
 		in <- "packet"
 		<-hang
 	}})

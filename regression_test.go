@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -250,8 +251,8 @@ func TestExtensionsShareThePort(t *testing.T) {
 	intercepted.Add(1)
 	drained.Add(1)
 	var once sync.Once
-	remove, err := ep.Extend(rpcnet.Extension{
-		Methods: []rpcnet.Method{{Spec: &rpcnet.Spec{Procedure: "system"}, Handler: func(_ context.Context, _ *rpcnet.Spec, st rpcnet.ServerStream) error {
+	remove, err := extend.Endpoint(ep, extend.Extension{
+		Procedures: []extend.Procedure{{Spec: &rpcnet.Spec{Procedure: "system"}, Handler: func(_ context.Context, _ *rpcnet.Spec, st rpcnet.ServerStream) error {
 			return st.Send([]byte("of the extension"))
 		}}},
 		Interceptor: func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
@@ -263,20 +264,20 @@ func TestExtensionsShareThePort(t *testing.T) {
 				return next(ctx, spec, st)
 			}
 		},
-		Protocols: map[string]func(net.Conn, rpcnet.Peer){"gossip/1": gossip},
+		Protocols: map[string]extend.Protocol{"gossip/1": {Run: gossip}},
 		Packet:    func(b []byte, _ netip.AddrPort) { packets <- string(b) },
 		Drain:     func(context.Context) { drained.Done() },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, x := range map[string]rpcnet.Extension{
-		"our own protocol": {Protocols: map[string]func(net.Conn, rpcnet.Peer){"rpcnet/1": gossip}},
-		"a taken protocol": {Protocols: map[string]func(net.Conn, rpcnet.Peer){"gossip/1": gossip}},
+	for name, x := range map[string]extend.Extension{
+		"our own protocol": {Protocols: map[string]extend.Protocol{"rpcnet/1": {Run: gossip}}},
+		"a taken protocol": {Protocols: map[string]extend.Protocol{"gossip/1": {Run: gossip}}},
 		"second packets":   {Packet: func([]byte, netip.AddrPort) {}},
-		"a taken name":     {Methods: []rpcnet.Method{{Spec: &rpcnet.Spec{Procedure: "system"}}}},
+		"a taken name":     {Procedures: []extend.Procedure{{Spec: &rpcnet.Spec{Procedure: "system"}}}},
 	} {
-		if _, err := ep.Extend(x); err == nil {
+		if _, err := extend.Endpoint(ep, x); err == nil {
 			t.Errorf("%s can be added", name)
 		}
 	}
@@ -289,7 +290,7 @@ func TestExtensionsShareThePort(t *testing.T) {
 	c := rpcnet.NewClient(conn, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{WaitForReady: true}})
 	mustEcho(t, c, []byte("through"))
 	intercepted.Wait()
-	lane, peer, err := ep.DialProtocol(within(t), ep.Addr().String(), "gossip/1", nil)
+	lane, peer, err := extend.Dial(within(t), ep, ep.Addr().String(), "gossip/1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +300,7 @@ func TestExtensionsShareThePort(t *testing.T) {
 	lane.Close()
 	to := netip.MustParseAddrPort(ep.Addr().String())
 	eventually(t, "the packet arrives", func() bool {
-		if _, err := ep.WritePacket([]byte("\x01packet"), to); err != nil {
+		if _, err := extend.WritePacket(ep, []byte("\x01packet"), to); err != nil {
 			t.Fatal(err)
 		}
 		select {
@@ -309,18 +310,18 @@ func TestExtensionsShareThePort(t *testing.T) {
 			return false
 		}
 	})
-	late, err := ep.Extend(rpcnet.Extension{Protocols: map[string]func(net.Conn, rpcnet.Peer){"late/1": gossip}})
+	late, err := extend.Endpoint(ep, extend.Extension{Protocols: map[string]extend.Protocol{"late/1": {Run: gossip}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if lane, _, err := ep.DialProtocol(within(t), ep.Addr().String(), "late/1", nil); err != nil {
+	if lane, _, err := extend.Dial(within(t), ep, ep.Addr().String(), "late/1", nil); err != nil {
 		t.Error(err)
 	} else {
 		lane.Close()
 	}
 	late()
 	late()
-	if lane, _, err := ep.DialProtocol(within(t), ep.Addr().String(), "late/1", nil); err == nil {
+	if lane, _, err := extend.Dial(within(t), ep, ep.Addr().String(), "late/1", nil); err == nil {
 		t.Error("a protocol that was removed is still spoken")
 		lane.Close()
 	}

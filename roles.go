@@ -9,38 +9,8 @@ import (
 	"strings"
 
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
+	"github.com/rpcnet-go/rpcnet/internal/role"
 )
-
-// A Role is what the holder of a certificate may be. See [Roles].
-type Role uint8
-
-// The roles.
-const (
-	// RoleClient may make calls. It is the role that every procedure of a user's
-	// server asks for.
-	RoleClient Role = iota
-	// RoleNode may be a member of the cluster: gossip, and be gossiped about.
-	RoleNode
-	// RoleWorker is a node that may be given calls.
-	RoleWorker
-	// RoleDirector is a node that may choose among workers: it watches their load
-	// and gives them to callers.
-	RoleDirector
-	// RoleAdmin may read the cluster's state and change it.
-	RoleAdmin
-
-	roleCount
-)
-
-var roleNames = [roleCount]string{"client", "node", "worker", "director", "admin"}
-
-// String returns the role's name.
-func (r Role) String() string {
-	if r < roleCount {
-		return roleNames[r]
-	}
-	return fmt.Sprintf("role(%d)", uint8(r))
-}
 
 // Roles say who may be what. The zero value takes everything from the peer's
 // certificate:
@@ -62,19 +32,37 @@ type Roles struct {
 	Client, Node, Worker, Director, Admin PeerRule
 }
 
-// A PeerRule is a condition on a peer, made by [PeerPattern] or [PeerFunc]. The
-// zero value is no rule of its own: what [Roles] says of certificates.
+// A PeerRule is a condition on a peer. The zero value is no rule of its own: what
+// [Roles] says of certificates.
 type PeerRule struct {
-	text  string
-	check func(Peer) error
+	// Name is what logs and errors call the rule.
+	Name string
+	// Check returns nil for the peers that the rule allows; its error says why
+	// another one is refused. It runs on any goroutine, several at a time. If it
+	// panics, the peer is refused.
+	Check func(Peer) error
 }
 
 // String returns what the rule allows, for logs and errors.
 func (r PeerRule) String() string {
-	if r.check == nil {
+	if r.Check == nil {
 		return "by certificate"
 	}
-	return r.text
+	return r.Name
+}
+
+// Allow returns nil if the rule allows p, or if it has no Check, and otherwise an
+// error that says why not.
+func (r PeerRule) Allow(p Peer) (err error) {
+	if r.Check == nil {
+		return nil
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the rule %s panicked: %v", r.Name, v)
+		}
+	}()
+	return r.Check(p)
 }
 
 // PeerPattern allows a peer whose SPIFFE id, or one of whose DNS names, matches
@@ -88,27 +76,13 @@ func PeerPattern(patterns ...string) PeerRule {
 	if text == "" {
 		text = "nobody"
 	}
-	return PeerRule{text: text, check: func(p Peer) error {
+	return PeerRule{Name: text, Check: func(p Peer) error {
 		for _, pattern := range patterns {
 			if matchPeer(pattern, p) {
 				return nil
 			}
 		}
 		return fmt.Errorf("allowed is %s", text)
-	}}
-}
-
-// PeerFunc allows the peers for which check returns nil; its error says why
-// another one is refused. name is what logs and errors call the rule. check may
-// run on any goroutine, several at a time. One that panics allows nobody.
-func PeerFunc(name string, check func(Peer) error) PeerRule {
-	return PeerRule{text: name, check: func(p Peer) (err error) {
-		defer func() {
-			if r := recover(); r != nil {
-				err = fmt.Errorf("the rule %s panicked: %v", name, r)
-			}
-		}()
-		return check(p)
 	}}
 }
 
@@ -158,80 +132,72 @@ func matchText(pattern, s string, separator byte) bool {
 	return strings.Trim(pattern[i:], "*") == ""
 }
 
-// Allow returns nil if p may be what role says, and otherwise an error that
+// check returns nil if p may be what the role says, and otherwise an error that
 // says why not.
-func (r Roles) Allow(p Peer, role Role) error {
-	err := r.allow(p, role)
+func (r Roles) check(p Peer, asked role.Role) error {
+	err := r.allow(p, asked)
 	if err != nil {
-		return fmt.Errorf("the certificate of %q may not be used as %s: %w", loglimit.Cut(p.ID), role, err)
+		return fmt.Errorf("the certificate of %q may not be used as %s: %w", loglimit.Cut(p.ID), asked, err)
 	}
 	return nil
 }
 
-// AllowServer is [Roles.Allow] for a server that was dialled. When its certificate
-// carries no DNS name and no IP address, nothing but its SPIFFE id tells it from
-// others at that address. It must then say the role itself or meet a rule of r: a
-// rule for the role, or one for nodes when the role is a worker's or a director's.
-func (r Roles) AllowServer(p Peer, role Role) error {
-	if err := r.Allow(p, role); err != nil || len(p.Names) > 0 {
+// checkServer is check for a server that was dialled, whose certificate may carry
+// neither a DNS name nor an IP address: see extend.AllowServer.
+func (r Roles) checkServer(p Peer, asked role.Role) error {
+	if err := r.check(p, asked); err != nil || len(p.Names) > 0 {
 		return err
 	}
 	_, stated := statedRole(p)
-	member := role == RoleNode || role == RoleWorker || role == RoleDirector
-	if stated || r.rule(role).check != nil || member && r.Node.check != nil {
+	member := asked == role.Node || asked == role.Worker || asked == role.Director
+	if stated || r.rule(asked).Check != nil || member && r.Node.Check != nil {
 		return nil
 	}
 	id := loglimit.Cut(p.ID)
 	return fmt.Errorf("the certificate of %q carries no DNS name and no IP address, and no rule says that it may be used as %s: "+
-		"set one in rpcnet.Roles, for example rpcnet.PeerPattern(%q)", id, role, id)
+		"set one in rpcnet.Roles, for example rpcnet.PeerPattern(%q)", id, asked, id)
 }
 
-func (r Roles) allow(p Peer, role Role) error {
-	if role >= roleCount {
-		return fmt.Errorf("there is no role %d", uint8(role))
+// allow is check without the certificate's name in the error.
+func (r Roles) allow(p Peer, asked role.Role) error {
+	if asked >= role.Count {
+		return fmt.Errorf("there is no role %d", uint8(asked))
 	}
-	if role == RoleClient {
-		err := r.Client.allow(p)
-		if err != nil && (r.allow(p, RoleNode) == nil || r.allow(p, RoleAdmin) == nil) {
+	if asked == role.Client {
+		err := r.Client.Allow(p)
+		if err != nil && (r.allow(p, role.Node) == nil || r.allow(p, role.Admin) == nil) {
 			return nil
 		}
 		return err
 	}
-	member := role != RoleAdmin
+	member := asked != role.Admin
 	if member && !serverUsage(p) {
 		return fmt.Errorf("it is for clients alone (no extended key usage serverAuth)")
 	}
-	if role == RoleWorker || role == RoleDirector {
-		if err := r.allow(p, RoleNode); err != nil {
+	if asked == role.Worker || asked == role.Director {
+		if err := r.allow(p, role.Node); err != nil {
 			return err
 		}
 	}
-	if rule := r.rule(role); rule.check != nil {
-		return rule.allow(p)
+	if rule := r.rule(asked); rule.Check != nil {
+		return rule.Allow(p)
 	}
-	return byCertificate(p, role)
+	return byCertificate(p, asked)
 }
 
-func (r Roles) rule(role Role) PeerRule {
-	return [roleCount]PeerRule{r.Client, r.Node, r.Worker, r.Director, r.Admin}[role]
-}
-
-func (r PeerRule) allow(p Peer) error {
-	if r.check == nil {
-		return nil
-	}
-	return r.check(p)
+func (r Roles) rule(asked role.Role) PeerRule {
+	return [role.Count]PeerRule{r.Client, r.Node, r.Worker, r.Director, r.Admin}[asked]
 }
 
 // byCertificate is the rule of roles without one.
-func byCertificate(p Peer, role Role) error {
+func byCertificate(p Peer, asked role.Role) error {
 	stated, ok := statedRole(p)
 	switch {
 	case !ok && serverUsage(p):
 		return nil
 	case !ok:
 		return fmt.Errorf("it is for clients alone (no extended key usage serverAuth)")
-	case stated == role, stated == RoleNode && role != RoleAdmin, role == RoleNode && (stated == RoleWorker || stated == RoleDirector):
+	case stated == asked, stated == role.Node && asked != role.Admin, asked == role.Node && (stated == role.Worker || stated == role.Director):
 		return nil
 	}
 	return fmt.Errorf("its SPIFFE id says %s", stated)
@@ -240,7 +206,7 @@ func byCertificate(p Peer, role Role) error {
 // statedRole returns the role in a SPIFFE id of the form
 // spiffe://DOMAIN/rpcnet/ROLE/NAME. An id of that form with an unknown role is a
 // client's.
-func statedRole(p Peer) (role Role, ok bool) {
+func statedRole(p Peer) (stated role.Role, ok bool) {
 	u, err := url.Parse(p.ID)
 	if err != nil || u.Scheme != "spiffe" {
 		return 0, false
@@ -249,10 +215,10 @@ func statedRole(p Peer) (role Role, ok bool) {
 	if len(parts) < 3 || parts[1] != "rpcnet" {
 		return 0, false
 	}
-	if i := slices.Index(roleNames[:], parts[2]); i >= 0 {
-		return Role(i), true
+	if i := slices.Index(role.Names[:], parts[2]); i >= 0 {
+		return role.Role(i), true
 	}
-	return RoleClient, true
+	return role.Client, true
 }
 
 // serverUsage reports whether the certificate of p may be a server's, as
@@ -266,15 +232,15 @@ func serverUsage(p Peer) bool {
 		slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
-// LogValue tells the rules in force.
+// LogValue returns the rules in force.
 func (r Roles) LogValue() slog.Value {
-	attrs := make([]slog.Attr, roleCount)
-	for role := range roleCount {
-		text := r.rule(role).String()
-		if role == RoleClient && r.Client.check == nil {
+	attrs := make([]slog.Attr, role.Count)
+	for of := range role.Count {
+		text := r.rule(of).String()
+		if of == role.Client && r.Client.Check == nil {
 			text = "every certificate"
 		}
-		attrs[role] = slog.String(role.String(), text)
+		attrs[of] = slog.String(of.String(), text)
 	}
 	return slog.GroupValue(attrs...)
 }
@@ -283,9 +249,9 @@ func (r Roles) LogValue() slog.Value {
 // as one, given this node's own; "" if they may not.
 func (r Roles) openWorker(self Peer) string {
 	switch _, stated := statedRole(self); {
-	case r.Worker.check != nil && r.Worker.text == "**":
+	case r.Worker.Check != nil && r.Worker.Name == "**":
 		return `the rule of Roles.Worker is "**"`
-	case r.Worker.check != nil || r.Node.check != nil && r.Node.text != "**":
+	case r.Worker.Check != nil || r.Node.Check != nil && r.Node.Name != "**":
 		return ""
 	case !stated:
 		return "Roles.Worker is not set and this node's certificate states no role, so others need not either"
@@ -293,16 +259,9 @@ func (r Roles) openWorker(self Peer) string {
 	return ""
 }
 
-// Allow returns nil if p may be what role says by the endpoint's [Roles], and
-// otherwise an error that says why not.
-func (ep *Endpoint) Allow(p Peer, role Role) error { return ep.cfg.Roles.Allow(p, role) }
-
-// AllowServer is [Roles.AllowServer] with the endpoint's rules.
-func (ep *Endpoint) AllowServer(p Peer, role Role) error { return ep.cfg.Roles.AllowServer(p, role) }
-
 // allowCall decides whether a peer may call a procedure that asks for a role.
 func (ep *Endpoint) allowCall(p Peer, e *entry) error {
-	err := ep.Allow(p, e.role)
+	err := ep.cfg.Roles.check(p, e.role)
 	if err != nil {
 		ep.lines.Log(slog.LevelWarn, "role", "refused a call", "procedure", e.spec.Procedure, "addr", p.Addr, "err", err)
 	}
@@ -313,9 +272,9 @@ func (ep *Endpoint) allowCall(p Peer, e *entry) error {
 func (ep *Endpoint) logRoles() {
 	self := ep.Self()
 	var own []string
-	for role := range roleCount {
-		if ep.cfg.Roles.Allow(self, role) == nil {
-			own = append(own, role.String())
+	for of := range role.Count {
+		if ep.cfg.Roles.check(self, of) == nil {
+			own = append(own, of.String())
 		}
 	}
 	ep.cfg.Logger.Info("roles in force", "certificate", loglimit.Cut(self.ID), "may_be", strings.Join(own, ","), "roles", ep.cfg.Roles)

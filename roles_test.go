@@ -12,6 +12,8 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
+	"github.com/rpcnet-go/rpcnet/internal/role"
 	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 	"github.com/rpcnet-go/rpcnet/rpctest"
@@ -68,8 +70,8 @@ func TestRolesByCertificate(t *testing.T) {
 
 func rolesOf(r rpcnet.Roles, p rpcnet.Peer) string {
 	var b strings.Builder
-	for role, letter := range "cnwda" {
-		if r.Allow(p, rpcnet.Role(role)) != nil {
+	for of, letter := range "cnwda" {
+		if extend.Allow(r, p, role.Role(of)) != nil {
 			letter = '-'
 		}
 		b.WriteRune(letter)
@@ -99,8 +101,8 @@ func TestRulesOfRoles(t *testing.T) {
 		}, client, "c---a"},
 		{"clients that are not listed", rpcnet.Roles{Client: rpcnet.PeerPattern("friend")}, client, "-----"},
 		{"nodes are clients", rpcnet.Roles{Client: rpcnet.PeerPattern("friend")}, worker, "cnwda"},
-		{"a function", rpcnet.Roles{Worker: rpcnet.PeerFunc("nobody", func(rpcnet.Peer) error { return errors.New("no") })}, worker, "cn-da"},
-		{"a function that panics", rpcnet.Roles{Worker: rpcnet.PeerFunc("bad", func(rpcnet.Peer) error { panic("x") })}, worker, "cn-da"},
+		{"a function", rpcnet.Roles{Worker: rpcnet.PeerRule{Name: "nobody", Check: func(rpcnet.Peer) error { return errors.New("no") }}}, worker, "cn-da"},
+		{"a function that panics", rpcnet.Roles{Worker: rpcnet.PeerRule{Name: "bad", Check: func(rpcnet.Peer) error { panic("x") }}}, worker, "cn-da"},
 	} {
 		if got := rolesOf(test.roles, test.peer); got != test.may {
 			t.Errorf("%s: %s, want %s", test.what, got, test.may)
@@ -116,21 +118,21 @@ func TestAServerWithASPIFFEIdAloneNeedsARule(t *testing.T) {
 	for _, c := range []struct {
 		roles rpcnet.Roles
 		names []string
-		role  rpcnet.Role
+		role  role.Role
 		may   bool
 	}{
-		{rpcnet.Roles{}, []string{id}, rpcnet.RoleNode, false},
-		{rpcnet.Roles{}, []string{id}, rpcnet.RoleClient, false},
-		{rpcnet.Roles{}, []string{id, "a.example"}, rpcnet.RoleNode, true},
-		{rpcnet.Roles{}, []string{"spiffe://prod.example/rpcnet/worker/a"}, rpcnet.RoleWorker, true},
-		{rpcnet.Roles{}, []string{"spiffe://prod.example/rpcnet/worker/a"}, rpcnet.RoleDirector, false},
-		{rpcnet.Roles{Node: rule}, []string{id}, rpcnet.RoleWorker, true},
-		{rpcnet.Roles{Worker: rule}, []string{id}, rpcnet.RoleWorker, true},
-		{rpcnet.Roles{Worker: rule}, []string{id}, rpcnet.RoleNode, false},
-		{rpcnet.Roles{Node: rule}, []string{"spiffe://other.example/ns/x"}, rpcnet.RoleNode, false},
-		{rpcnet.Roles{Node: rule}, []string{id}, rpcnet.RoleAdmin, false},
+		{rpcnet.Roles{}, []string{id}, role.Node, false},
+		{rpcnet.Roles{}, []string{id}, role.Client, false},
+		{rpcnet.Roles{}, []string{id, "a.example"}, role.Node, true},
+		{rpcnet.Roles{}, []string{"spiffe://prod.example/rpcnet/worker/a"}, role.Worker, true},
+		{rpcnet.Roles{}, []string{"spiffe://prod.example/rpcnet/worker/a"}, role.Director, false},
+		{rpcnet.Roles{Node: rule}, []string{id}, role.Worker, true},
+		{rpcnet.Roles{Worker: rule}, []string{id}, role.Worker, true},
+		{rpcnet.Roles{Worker: rule}, []string{id}, role.Node, false},
+		{rpcnet.Roles{Node: rule}, []string{"spiffe://other.example/ns/x"}, role.Node, false},
+		{rpcnet.Roles{Node: rule}, []string{id}, role.Admin, false},
 	} {
-		err := c.roles.AllowServer(peerWith(t, ca, bothUsages, c.names...), c.role)
+		err := extend.AllowServer(c.roles, peerWith(t, ca, bothUsages, c.names...), c.role)
 		if (err == nil) != c.may {
 			t.Errorf("%q as %s under %v: %v, want allowed %v", c.names, c.role, c.roles, err, c.may)
 		}
@@ -163,7 +165,7 @@ func TestPatterns(t *testing.T) {
 	} {
 		p := peerWith(t, ca, bothUsages, test.name)
 		r := rpcnet.Roles{Admin: rpcnet.PeerPattern(test.pattern)}
-		if err := r.Allow(p, rpcnet.RoleAdmin); (err == nil) != test.fits {
+		if err := extend.Allow(r, p, role.Admin); (err == nil) != test.fits {
 			t.Errorf("%q and %q: %v", test.pattern, test.name, err)
 		}
 	}
@@ -204,15 +206,12 @@ func TestACallOfAProcedureWithARole(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	admin := rpcnet.Method{Spec: &rpcnet.Spec{Procedure: "admin"}, Role: rpcnet.RoleAdmin,
-		Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error { return s.Send([]byte("yes")) }}
-	system := admin
-	system.Spec = &rpcnet.Spec{Procedure: "system"}
-	if _, err := ep.Extend(rpcnet.Extension{Methods: []rpcnet.Method{system}}); err != nil {
+	yes := func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error { return s.Send([]byte("yes")) }
+	system := extend.Procedure{Spec: &rpcnet.Spec{Procedure: "system"}, Role: role.Admin, Handler: yes}
+	if _, err := extend.Endpoint(ep, extend.Extension{Procedures: []extend.Procedure{system}}); err != nil {
 		t.Fatal(err)
 	}
 	srv := echoServer(nil)
-	srv.Register(admin)
 	serving(ep, srv)
 	for _, test := range []struct {
 		leaf credentials.Leaf
@@ -226,21 +225,37 @@ func TestACallOfAProcedureWithARole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, procedure := range []string{"admin", "system"} {
-			_, err := rpcnet.CallRaw(within(t), conn, procedure, nil)
-			wantCode(t, err, test.code)
-		}
+		_, err = rpcnet.CallRaw(within(t), conn, "system", nil)
+		wantCode(t, err, test.code)
 		mustEcho(t, conn, []byte("a client may still call")) // the rest goes on
 		conn.Close()
 	}
 	if s := l.String(); !strings.Contains(s, "refused a call") || !strings.Contains(s, `of \"client\"`) {
 		t.Errorf("the log does not tell who was refused:\n%s", s)
 	}
-	// There are no certificates in process, and no roles.
-	local := rpcnet.InProcess(srv)
-	defer local.Close()
-	if _, err := rpcnet.CallRaw(within(t), local, "admin", nil); err != nil {
-		t.Error(err)
+}
+
+// A program restricts a procedure of its own with an interceptor that asks a rule.
+func TestAnInterceptorAsksARule(t *testing.T) {
+	t.Parallel()
+	rule := rpcnet.PeerPattern("spiffe://d/rpcnet/admin/*")
+	restricted := func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
+		return func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
+			if err := rule.Allow(rpcnet.ServerCallFrom(ctx).Peer()); err != nil {
+				return rpcnet.NewError(rpcnet.CodePermissionDenied, err.Error())
+			}
+			return next(ctx, spec, s)
+		}
+	}
+	ep := rpctest.Serve(t, echoServer(&rpcnet.ServerConfig{Interceptors: []func(rpcnet.ServerFunc) rpcnet.ServerFunc{restricted}}), nil)
+	for id, code := range map[string]rpcnet.Code{"spiffe://d/rpcnet/admin/ada": 0, "spiffe://d/rpcnet/client/bob": rpcnet.CodePermissionDenied} {
+		conn, err := rpcnet.Dial(within(t), ep.Addr().String(), rpctest.Credentials(t, id), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, err = rpcnet.CallRaw(within(t), conn, "echo", nil)
+		wantCode(t, err, code)
 	}
 }
 
@@ -253,9 +268,8 @@ func TestAProtocolWithARole(t *testing.T) {
 	}
 	defer ep.Close()
 	served := make(chan string, 2)
-	_, err = ep.Extend(rpcnet.Extension{
-		Protocols:     map[string]func(net.Conn, rpcnet.Peer){"gossip/1": func(c net.Conn, p rpcnet.Peer) { served <- p.ID; c.Close() }},
-		ProtocolRoles: map[string]rpcnet.Role{"gossip/1": rpcnet.RoleNode},
+	_, err = extend.Endpoint(ep, extend.Extension{
+		Protocols: map[string]extend.Protocol{"gossip/1": {Role: role.Node, Run: func(c net.Conn, p rpcnet.Peer) { served <- p.ID; c.Close() }}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -266,7 +280,7 @@ func TestAProtocolWithARole(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer other.Close()
-		c, _, err := other.DialProtocol(within(t), ep.Addr().String(), "gossip/1", nil)
+		c, _, err := extend.Dial(within(t), other, ep.Addr().String(), "gossip/1", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -309,7 +323,7 @@ func dialVerifiesItsPeer(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "not this one") {
 		t.Error(err)
 	}
-	if _, _, err := ep.DialProtocol(within(t), addr, "rpcnet/1", no); err == nil || !strings.Contains(err.Error(), "not this one") {
+	if _, _, err := extend.Dial(within(t), ep, addr, "rpcnet/1", no); err == nil || !strings.Contains(err.Error(), "not this one") {
 		t.Error(err)
 	}
 }
@@ -317,13 +331,13 @@ func dialVerifiesItsPeer(t *testing.T) {
 func sessionKnowsWhomItIsFor(t *testing.T) {
 	self := rpcnet.Target{Cluster: "blue", Node: "w1", Boot: "b7"}
 	ep := rpctest.Listen(t, nil)
-	if _, err := ep.Extend(rpcnet.Extension{Identity: rpcnet.Target{Cluster: strings.Repeat("x", 129)}}); err == nil {
+	if _, err := extend.Endpoint(ep, extend.Extension{Identity: wire.Identity{Cluster: strings.Repeat("x", 129)}}); err == nil {
 		t.Error("a name of 129 bytes was taken")
 	}
-	if _, err := ep.Extend(rpcnet.Extension{Identity: self}); err != nil {
+	if _, err := extend.Endpoint(ep, extend.Extension{Identity: wire.Identity(self)}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ep.Extend(rpcnet.Extension{Identity: self}); err == nil {
+	if _, err := extend.Endpoint(ep, extend.Extension{Identity: wire.Identity(self)}); err == nil {
 		t.Error("an endpoint has two identities")
 	}
 	serving(ep, echoServer(nil))
@@ -372,7 +386,7 @@ func TestANodeRefusesASessionForAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	if _, err := ep.Extend(rpcnet.Extension{Identity: rpcnet.Target{Cluster: "blue", Node: "w1", Boot: "b7"}}); err != nil {
+	if _, err := extend.Endpoint(ep, extend.Extension{Identity: wire.Identity{Cluster: "blue", Node: "w1", Boot: "b7"}}); err != nil {
 		t.Fatal(err)
 	}
 	lane, err := tlsconn.Dial(within(t), ep.Addr().String(), p.source, credentials.Want{Names: []string{"127.0.0.1"}}, []string{"rpcnet/1"})
@@ -395,7 +409,7 @@ func TestANodeRefusesASessionForAnother(t *testing.T) {
 // An operator sees the calls of extensions, and can refuse them.
 func controlCallsAreSeen(t *testing.T) {
 	var seen atomic.Value
-	ep := rpctest.Listen(t, &rpcnet.EndpointConfig{ControlInterceptors: []rpcnet.ServerInterceptor{func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
+	ep := rpctest.Listen(t, &rpcnet.EndpointConfig{ControlInterceptors: []func(rpcnet.ServerFunc) rpcnet.ServerFunc{func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 		return func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
 			seen.Store(rpcnet.ServerCallFrom(ctx).Peer().ID + " " + spec.Procedure)
 			if spec.Procedure == "private" {
@@ -405,7 +419,7 @@ func controlCallsAreSeen(t *testing.T) {
 		}
 	}}})
 	yes := func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error { return s.Send([]byte("yes")) }
-	if _, err := ep.Extend(rpcnet.Extension{Methods: []rpcnet.Method{
+	if _, err := extend.Endpoint(ep, extend.Extension{Procedures: []extend.Procedure{
 		{Spec: &rpcnet.Spec{Procedure: "open"}, Handler: yes}, {Spec: &rpcnet.Spec{Procedure: "private"}, Handler: yes},
 	}}); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
+	"github.com/rpcnet-go/rpcnet/internal/role"
 )
 
 // A Server holds procedures and what surrounds them: interceptors, limits, a
@@ -30,16 +31,15 @@ type entry struct {
 	server  *Server // whose config applies
 	spec    *Spec
 	handler ServerFunc // with the server's interceptors around it
-	raw     RawHandler // the short cut when nothing is around it; nil otherwise
-	system  bool       // of an Extension: outside its interceptors
-	role    Role       // that callers must have
+	raw     rawHandler // the short cut when nothing is around it; nil otherwise
+	system  bool       // of an extension: outside its interceptors
+	role    role.Role  // that callers must have
 	maxSize int
 	limits  messageLimits
 }
 
-// A RawHandler serves a unary call without a contract. in is valid until it
-// returns; the result is sent before it is used again, so it may be in itself.
-type RawHandler func(ctx context.Context, in []byte) ([]byte, error)
+// A rawHandler is what [Server.Handle] takes.
+type rawHandler = func(ctx context.Context, in []byte) ([]byte, error)
 
 // NewServer returns a server without procedures. A nil config means every
 // default; it is copied.
@@ -55,22 +55,19 @@ func NewServer(config *ServerConfig) *Server {
 	return s
 }
 
-// Register adds methods. It panics if a procedure has a name already taken,
-// empty, or longer than 255 bytes: these are mistakes in the program.
-func (s *Server) Register(ms ...Method) {
-	entries := make([]*entry, len(ms))
-	for i, m := range ms {
-		entries[i] = s.entry(m.Spec, m.Handler)
-		entries[i].role = m.Role
-	}
-	if err := s.add(entries...); err != nil {
+// Register serves a procedure with h. Generated code calls it. It panics if the
+// procedure has a name already taken, empty, or longer than 255 bytes: these are
+// mistakes in the program.
+func (s *Server) Register(spec *Spec, h ServerFunc) {
+	if err := s.add(s.entry(spec, h)); err != nil {
 		panic("rpcnet: " + err.Error())
 	}
 }
 
-// Handle serves a unary procedure of bytes. It panics as [Server.Register]
-// does.
-func (s *Server) Handle(procedure string, h RawHandler) {
+// Handle serves a unary procedure without a contract: bytes in, bytes out. in is
+// valid until h returns; the result is sent before in is used again, so it may be
+// in itself. It panics as [Server.Register] does.
+func (s *Server) Handle(procedure string, h func(ctx context.Context, in []byte) ([]byte, error)) {
 	e := s.entry(&Spec{Procedure: procedure}, func(ctx context.Context, _ *Spec, st ServerStream) error {
 		var in []byte
 		if err := st.Recv(&in); err != nil {
@@ -93,10 +90,7 @@ func (s *Server) Handle(procedure string, h RawHandler) {
 // HandleStream serves a procedure of bytes that streams both ways: Recv takes
 // *[]byte, Send []byte. It panics as [Server.Register] does.
 func (s *Server) HandleStream(procedure string, h func(ctx context.Context, st ServerStream) error) {
-	s.Register(Method{
-		Spec:    &Spec{Procedure: procedure, Shape: codegen.ShapeBidi},
-		Handler: func(ctx context.Context, _ *Spec, st ServerStream) error { return h(ctx, st) },
-	})
+	s.Register(&Spec{Procedure: procedure, Shape: codegen.ShapeBidi}, func(ctx context.Context, _ *Spec, st ServerStream) error { return h(ctx, st) })
 }
 
 // Specs yields what the server serves, sorted by name.

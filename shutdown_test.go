@@ -10,6 +10,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
@@ -220,7 +221,7 @@ func TestCloseCutsAtOnce(t *testing.T) {
 	wantCode(t, <-failed, rpcnet.CodeUnavailable)
 	_, err = rpcnet.CallRaw(within(t), conn, "echo", nil)
 	wantCode(t, err, rpcnet.CodeUnavailable) // what it dialled closed with it
-	if _, err := ep.Extend(rpcnet.Extension{}); err == nil {
+	if _, err := extend.Endpoint(ep, extend.Extension{}); err == nil {
 		t.Error("a closed endpoint is extended")
 	}
 }

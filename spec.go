@@ -7,13 +7,3 @@ import "github.com/rpcnet-go/rpcnet/codegen"
 // Without a contract, a Procedure name and a Shape are enough: the messages are
 // then bytes.
 type Spec = codegen.Spec
-
-// A Method binds a [Spec] to its handler.
-type Method struct {
-	Spec    *Spec
-	Handler ServerFunc
-	// Role is what a caller's certificate must allow ([Roles]); others are
-	// refused with CodePermissionDenied. Default RoleClient. It is not asked for
-	// calls in process.
-	Role Role
-}

@@ -42,15 +42,14 @@ type ServerStream interface {
 }
 
 type (
-	// A ClientFunc starts a call.
+	// A ClientFunc starts a call. An interceptor of a [Client] is a function from
+	// the next ClientFunc to another one, which is around every call, of any shape.
 	ClientFunc func(ctx context.Context, spec *Spec) (ClientStream, error)
 	// A ServerFunc serves a call. Its error is the call's outcome: an [*Error]
 	// crosses with code, message and details, a declared error variant as
 	// itself, any other error as CodeUnknown without its text.
+	//
+	// An interceptor of a [Server] is a function from the next ServerFunc to another
+	// one, which is around every call, of any shape, before anything is decoded.
 	ServerFunc func(ctx context.Context, spec *Spec, s ServerStream) error
-	// A ClientInterceptor wraps every call a [Client] makes, of any shape.
-	ClientInterceptor func(next ClientFunc) ClientFunc
-	// A ServerInterceptor wraps every call a [Server] serves, of any shape,
-	// before anything is decoded.
-	ServerInterceptor func(next ServerFunc) ServerFunc
 )

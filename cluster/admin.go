@@ -14,9 +14,11 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
 	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
+	"github.com/rpcnet-go/rpcnet/internal/role"
 )
 
-// The admin service is served by every node, to administrators (rpcnet.RoleAdmin):
+// The admin service is served by every node, to administrators (role.Admin):
 // it only reads. Messages are JSON in raw bytes, so that any
 // client can use it without a contract.
 var (
@@ -109,16 +111,16 @@ func (w *workerSources) all() (workers []WorkerSnapshot) {
 	return workers
 }
 
-func (n *Node) adminMethods() []rpcnet.Method {
-	return []rpcnet.Method{
-		{Spec: adminMembersSpec, Role: rpcnet.RoleAdmin, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+func (n *Node) adminProcedures() []extend.Procedure {
+	return []extend.Procedure{
+		{Spec: adminMembersSpec, Role: role.Admin, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 			var req []byte
 			if err := s.Recv(&req); err != nil {
 				return err
 			}
 			return sendJSON(s, n.Snapshot())
 		}},
-		{Spec: adminEventsSpec, Role: rpcnet.RoleAdmin, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		{Spec: adminEventsSpec, Role: role.Admin, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 			var req []byte
 			if err := s.Recv(&req); err != nil {
 				return err
@@ -189,7 +191,7 @@ func (n *Node) sendEvent(s rpcnet.ServerStream, peer rpcnet.Peer, e Event) error
 	if err != nil {
 		return err
 	}
-	release, err := n.ep.Reserve(peer, "events of a cluster", int64(len(b)))
+	release, err := extend.Reserve(n.ep, peer, "events of a cluster", int64(len(b)))
 	if err != nil {
 		return err
 	}
@@ -206,7 +208,7 @@ func sendJSON(s rpcnet.ServerStream, v any) error {
 }
 
 // Admin reads the cluster of the node at the other end of Transport. The caller
-// needs no node of its own, but a certificate of the role [rpcnet.RoleAdmin]. An
+// needs no node of its own, but a certificate of the role [role.Admin]. An
 // Admin is safe for concurrent use.
 type Admin struct {
 	Transport rpcnet.Transport // required

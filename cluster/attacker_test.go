@@ -18,6 +18,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 )
 
 // An attacker has a certificate of the authority and speaks the wire by hand, so
@@ -65,7 +66,7 @@ func (a *attacker) addr() netip.AddrPort { return a.udp.LocalAddr().(*net.UDPAdd
 
 // hello opens a stream of a kind; the keys follow from the victim's answer.
 func (a *attacker) hello(t testing.TB, kind byte) (net.Conn, error) {
-	conn, _, err := a.ep.DialProtocol(t.Context(), a.victim.addr, gossip.ALPN, nil)
+	conn, _, err := extend.Dial(t.Context(), a.ep, a.victim.addr, gossip.ALPN, nil)
 	if err != nil {
 		return nil, err
 	}

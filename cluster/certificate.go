@@ -18,7 +18,7 @@ import (
 // wants a certificate that carries the address, or that name. The name of a seed
 // counts for the addresses that it stands for. A certificate without DNS names and
 // addresses that nothing is known of yet, as that of a seed, must meet a rule
-// (rpcnet.Roles.AllowServer).
+// (extend.AllowServer).
 
 // ownName returns the name that others are to verify a node by whose certificate
 // is leaf, and that advertises addr, as Config.Advertise says; "" if the address

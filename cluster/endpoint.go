@@ -12,7 +12,10 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/members"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 	"github.com/rpcnet-go/rpcnet/internal/hook"
+	"github.com/rpcnet-go/rpcnet/internal/role"
+	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
 // An endpoint stands between the node's rpcnet.Endpoint and gossip's transport: gossip
@@ -37,15 +40,15 @@ func (e endpoint) transport(ctx context.Context) (*gossip.Transport, error) {
 // Dial implements gossip.Endpoint. The certificate must be of a node, and carry the
 // address or one of the names that are known for it.
 func (e endpoint) Dial(ctx context.Context, addr string) (net.Conn, func(string) error, error) {
-	isNode := func(peer rpcnet.Peer) error { return e.n.ep.AllowServer(peer, rpcnet.RoleNode) }
-	conn, peer, err := e.n.ep.DialProtocol(ctx, addr, gossip.ALPN,
+	isNode := func(peer rpcnet.Peer) error { return extend.AllowServer(extend.Roles(e.n.ep), peer, role.Node) }
+	conn, peer, err := extend.Dial(ctx, e.n.ep, addr, gossip.ALPN,
 		&rpcnet.DialConfig{ServerNames: e.n.names.wanted(gossip.DialedNode(ctx), addr), VerifyPeer: isNode})
 	return conn, e.verifier(peer), err
 }
 
 // WritePacket implements gossip.Endpoint.
 func (e endpoint) WritePacket(b []byte, to netip.AddrPort) (int, error) {
-	return e.n.ep.WritePacket(b, to)
+	return extend.WritePacket(e.n.ep, b, to)
 }
 
 // verifier returns the check of a node's name against its certificate, as the
@@ -59,19 +62,18 @@ func (e endpoint) verifier(peer rpcnet.Peer) func(id string) error {
 
 // extension is what the node adds to its endpoint: the admin service, gossip's streams
 // and packets, its identity for sessions, and Leave when the endpoint is drained.
-func (e endpoint) extension() rpcnet.Extension {
+func (e endpoint) extension() extend.Extension {
 	n := e.n
 	name, boot, _ := members.SplitID(n.id)
-	return rpcnet.Extension{
-		Methods: n.adminMethods(),
-		Protocols: map[string]func(net.Conn, rpcnet.Peer){
-			gossip.ALPN: func(conn net.Conn, peer rpcnet.Peer) {
+	return extend.Extension{
+		Procedures: n.adminProcedures(),
+		Protocols: map[string]extend.Protocol{
+			gossip.ALPN: {Role: role.Node, Run: func(conn net.Conn, peer rpcnet.Peer) {
 				e.logRefusal(conn, peer, n.transport.HandleStream(conn, peer.ID, e.verifier(peer)))
-			},
+			}},
 		},
-		ProtocolRoles: map[string]rpcnet.Role{gossip.ALPN: rpcnet.RoleNode},
-		Identity:      rpcnet.Target{Cluster: n.cfg.Cluster, Node: name, Boot: boot},
-		Packet:        n.transport.HandlePacket,
+		Identity: wire.Identity{Cluster: n.cfg.Cluster, Node: name, Boot: boot},
+		Packet:   n.transport.HandlePacket,
 		Drain: func(ctx context.Context) {
 			n.Leave(ctx)
 		},

@@ -20,6 +20,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
@@ -44,10 +45,10 @@ func newLiar(t testing.TB) *liar {
 		t.Fatal(err)
 	}
 	l.key = l.PublicKey()
-	remove, err := l.ep.Extend(rpcnet.Extension{
-		Protocols: map[string]func(net.Conn, rpcnet.Peer){
-			gossip.ALPN: func(c net.Conn, _ rpcnet.Peer) { l.HandleStream(c, "anyone", func(string) error { return nil }) },
-		},
+	remove, err := extend.Endpoint(l.ep, extend.Extension{
+		Protocols: map[string]extend.Protocol{gossip.ALPN: {Run: func(c net.Conn, _ rpcnet.Peer) {
+			l.HandleStream(c, "anyone", func(string) error { return nil })
+		}}},
 		Packet: l.HandlePacket,
 	})
 	if err != nil {
@@ -79,12 +80,12 @@ func (noObserver) Refused(string)             {}
 type liarEndpoint struct{ ep *rpcnet.Endpoint }
 
 func (e liarEndpoint) Dial(ctx context.Context, addr string) (net.Conn, func(string) error, error) {
-	c, _, err := e.ep.DialProtocol(ctx, addr, gossip.ALPN, nil)
+	c, _, err := extend.Dial(ctx, e.ep, addr, gossip.ALPN, nil)
 	return c, func(string) error { return nil }, err
 }
 
 func (e liarEndpoint) WritePacket(b []byte, to netip.AddrPort) (int, error) {
-	return e.ep.WritePacket(b, to)
+	return extend.WritePacket(e.ep, b, to)
 }
 
 // meets makes the liar and the nodes know each other's keys.
@@ -480,7 +481,7 @@ func TestAnEndpointThatShutsDownWhileANodeJoinsTakesItAlong(t *testing.T) {
 		go func() {
 			defer close(done)
 			for !joined.Load() { // until the endpoint carries the node
-				remove, err := ep.Extend(rpcnet.Extension{Packet: func([]byte, netip.AddrPort) {}})
+				remove, err := extend.Endpoint(ep, extend.Extension{Packet: func([]byte, netip.AddrPort) {}})
 				if err != nil {
 					break
 				}

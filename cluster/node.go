@@ -13,6 +13,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/members"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 	"github.com/rpcnet-go/rpcnet/internal/hook"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
@@ -138,7 +139,7 @@ func newNode(ctx context.Context, ep *rpcnet.Endpoint, config *Config) (*Node, e
 func (n *Node) start() (err error) {
 	n.life.leaveMu.Lock()
 	defer n.life.leaveMu.Unlock()
-	if n.life.remove, err = n.ep.Extend(endpoint{n}.extension()); err != nil {
+	if n.life.remove, err = extend.Endpoint(n.ep, endpoint{n}.extension()); err != nil {
 		n.list.Shutdown()
 		return fmt.Errorf("cluster: joining: %w", err)
 	}

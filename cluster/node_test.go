@@ -9,6 +9,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
 func TestNodesFindEachOtherThroughASeed(t *testing.T) {
@@ -165,7 +166,7 @@ func TestWaitForSeedFailsWhenNoSeedAnswers(t *testing.T) {
 func TestANodeOfAnotherAuthorityIsRefused(t *testing.T) {
 	t.Parallel()
 	a := start(t, "a")
-	other, err := rpcnet.NewDevCA()
+	other, err := rpctest.NewDevCA()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
 	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 )
 
 // The attacks on membership of docs/security.md, played with real connections and
@@ -375,7 +376,7 @@ func TestAttack11LinesOfTheLog(t *testing.T) {
 	a := newAttacker(t, ep, h, "attacker@1")
 	before, start := log.n.Load(), time.Now()
 	for i := range 100 { // hellos that are refused, and packets and gossip that are noted
-		conn, _, err := ep.DialProtocol(t.Context(), h.Node.Self().Addr, gossip.ALPN, nil)
+		conn, _, err := extend.Dial(t.Context(), ep, h.Node.Self().Addr, gossip.ALPN, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -450,7 +451,7 @@ func TestAttack01CloseDuringEachAttack(t *testing.T) {
 			return err
 		},
 		"hellos": func(t testing.TB, a *attacker, i int) error {
-			conn, _, err := a.ep.DialProtocol(t.Context(), a.victim.addr, gossip.ALPN, nil)
+			conn, _, err := extend.Dial(t.Context(), a.ep, a.victim.addr, gossip.ALPN, nil)
 			if err == nil {
 				t.Cleanup(func() { conn.Close() })
 			}

@@ -10,9 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/internal/gossip"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
+	"github.com/rpcnet-go/rpcnet/internal/role"
 )
 
 // An announcement is what the node says of itself in its meta: its tags, whether it
@@ -103,7 +104,7 @@ func (a *announcement) checkCertificate() (changed bool) {
 	case name != "" && name != host:
 		told(slog.LevelInfo, "this node's certificate does not carry the address that it advertises: others verify it by a name", "name", name)
 	}
-	if err := a.n.ep.AllowServer(self, rpcnet.RoleNode); err != nil {
+	if err := extend.AllowServer(extend.Roles(a.n.ep), self, role.Node); err != nil {
 		told(slog.LevelWarn, "other nodes with the rules of this one will refuse it", "err", err)
 	}
 	return old == nil || *old != name

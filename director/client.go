@@ -13,8 +13,10 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 	"github.com/rpcnet-go/rpcnet/internal/hook"
+	"github.com/rpcnet-go/rpcnet/internal/role"
 	"github.com/rpcnet-go/rpcnet/workers"
 )
 
@@ -82,20 +84,20 @@ func Dial(ctx context.Context, cfg *Config, addrs ...string) (*Client, error) {
 		c.cfg.Logger = slog.Default()
 	}
 	// Directors and workers are dialled alike, but for the role that they must have.
-	to := func(role rpcnet.Role) func(context.Context, failover.Worker) (*rpcnet.Conn, error) {
+	to := func(role role.Role) func(context.Context, failover.Worker) (*rpcnet.Conn, error) {
 		return func(ctx context.Context, to failover.Worker) (*rpcnet.Conn, error) {
 			host, _, _ := net.SplitHostPort(to.Addr)
 			return c.dial(ctx, to.Addr, role, rpcnet.DialConfig{ServerNames: []string{host, to.ServerName}, Target: to.Required()})
 		}
 	}
-	calls, err := failover.NewClient(callsOf(&c.cfg.ClientConfig), picker{c}, to(rpcnet.RoleWorker))
+	calls, err := failover.NewClient(callsOf(&c.cfg.ClientConfig), picker{c}, to(role.Worker))
 	if err != nil {
 		return nil, fmt.Errorf("director: Config: %w", err)
 	}
 	c.calls = calls
-	c.again = failover.NewConns(calls.Config().DialTimeout, to(rpcnet.RoleDirector))
+	c.again = failover.NewConns(calls.Config().DialTimeout, to(role.Director))
 	for _, addr := range addrs {
-		conn, err := c.dial(ctx, addr, rpcnet.RoleDirector, rpcnet.DialConfig{Lazy: true})
+		conn, err := c.dial(ctx, addr, role.Director, rpcnet.DialConfig{Lazy: true})
 		if err != nil {
 			c.Close()
 			return nil, fmt.Errorf("director: %w", err)
@@ -107,12 +109,12 @@ func Dial(ctx context.Context, cfg *Config, addrs ...string) (*Client, error) {
 }
 
 // dial connects to an address, where a peer must answer that has the role.
-func (c *Client) dial(ctx context.Context, addr string, role rpcnet.Role, own rpcnet.DialConfig) (*rpcnet.Conn, error) {
+func (c *Client) dial(ctx context.Context, addr string, role role.Role, own rpcnet.DialConfig) (*rpcnet.Conn, error) {
 	own.VerifyPeer = func(p rpcnet.Peer) error {
 		if c.cfg.Endpoint != nil {
-			return c.cfg.Endpoint.AllowServer(p, role)
+			return extend.AllowServer(extend.Roles(c.cfg.Endpoint), p, role)
 		}
-		return c.cfg.Roles.AllowServer(p, role)
+		return extend.AllowServer(c.cfg.Roles, p, role)
 	}
 	if c.cfg.Endpoint != nil {
 		return c.cfg.Endpoint.Dial(ctx, addr, failover.DialConfig(c.cfg.Dial, own))

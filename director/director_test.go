@@ -19,13 +19,14 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/internal/clustertest"
+	"github.com/rpcnet-go/rpcnet/rpctest"
 	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var authority = sync.OnceValue(func() *rpcnet.DevCA {
-	ca, err := rpcnet.NewDevCA()
+var authority = sync.OnceValue(func() *rpctest.DevCA {
+	ca, err := rpctest.NewDevCA()
 	if err != nil {
 		panic(err)
 	}
@@ -119,7 +120,7 @@ func startWorker(t testing.TB, name, addr, seed string, cfg workers.WorkerConfig
 		if p.worker, err = workers.NewWorker(p.node, &cfg); err != nil {
 			t.Fatal(err)
 		}
-		srv.Register(rpcnet.Method{Spec: countSpec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		srv.Register(countSpec, func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 			p.calls.Add(1)
 			var req []byte
 			if err := s.Recv(&req); err != nil {
@@ -136,7 +137,7 @@ func startWorker(t testing.TB, name, addr, seed string, cfg workers.WorkerConfig
 				}
 			}
 			return nil
-		}})
+		})
 		srv.Handle("name", func(context.Context, []byte) ([]byte, error) {
 			p.calls.Add(1)
 			return []byte(name), nil

@@ -11,6 +11,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/examples/greeting"
+	"github.com/rpcnet-go/rpcnet/rpctest"
 	"github.com/rpcnet-go/rpcnet/workers"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
@@ -111,12 +112,12 @@ func ExampleDirector_GetWorker() {
 // A pool is what the examples need around them: an authority and nodes.
 type pool struct {
 	ctx   context.Context
-	ca    *rpcnet.DevCA
+	ca    *rpctest.DevCA
 	nodes []io.Closer
 }
 
 func newPool(ctx context.Context) *pool {
-	ca, err := rpcnet.NewDevCA()
+	ca, err := rpctest.NewDevCA()
 	if err != nil {
 		log.Fatal(err)
 	}

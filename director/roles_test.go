@@ -11,21 +11,22 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
+	"github.com/rpcnet-go/rpcnet/rpctest"
 	"github.com/rpcnet-go/rpcnet/workers"
 )
 
 // A holder is who has a certificate in the table of roles.
 type holder struct {
 	name    string
-	creds   func(*rpcnet.DevCA) (rpcnet.Credentials, error)
+	creds   func(*rpctest.DevCA) (rpcnet.Credentials, error)
 	cluster string // that it wants to join
 	may     string // what it may, by the letters of trials
 }
 
 // stating makes a certificate for servers and clients whose SPIFFE id states a
 // role.
-func stating(role string) func(*rpcnet.DevCA) (rpcnet.Credentials, error) {
-	return func(ca *rpcnet.DevCA) (rpcnet.Credentials, error) {
+func stating(role string) func(*rpctest.DevCA) (rpcnet.Credentials, error) {
+	return func(ca *rpctest.DevCA) (rpcnet.Credentials, error) {
 		return ca.Credentials("spiffe://test/rpcnet/"+role+"/x", "localhost", "127.0.0.1", "::1")
 	}
 }
@@ -36,7 +37,7 @@ func stating(role string) func(*rpcnet.DevCA) (rpcnet.Credentials, error) {
 // load of workers, t be taken for a worker, d be taken for a director.
 func TestAttackRolesOfCertificates(t *testing.T) {
 	t.Parallel()
-	other, err := rpcnet.NewDevCA()
+	other, err := rpctest.NewDevCA()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,15 +45,15 @@ func TestAttackRolesOfCertificates(t *testing.T) {
 	worker := startWorker(t, "worker", "", seed.addr, workers.WorkerConfig{})
 	ready(t, seed, 1)
 	for _, h := range []holder{
-		{"stranger", func(*rpcnet.DevCA) (rpcnet.Credentials, error) { return other.Credentials() }, "", "------"},
-		{"client", func(ca *rpcnet.DevCA) (rpcnet.Credentials, error) { return ca.ClientCredentials("x") }, "", "c-----"},
+		{"stranger", func(*rpctest.DevCA) (rpcnet.Credentials, error) { return other.Credentials() }, "", "------"},
+		{"client", func(ca *rpctest.DevCA) (rpcnet.Credentials, error) { return ca.ClientCredentials("x") }, "", "c-----"},
 		{"client by its SPIFFE id", stating("client"), "", "c-----"},
 		{"worker", stating("worker"), "", "cj--t-"},
 		{"director", stating("director"), "", "cj-w-d"},
 		{"node", stating("node"), "", "cj-wtd"},
 		{"administrator", stating("admin"), "", "c-m---"},
 		{"node of another cluster", stating("node"), "another", "c--w-d"},
-		{"certificate for servers without a role", func(ca *rpcnet.DevCA) (rpcnet.Credentials, error) { return ca.Credentials() }, "", "cjmwtd"},
+		{"certificate for servers without a role", func(ca *rpctest.DevCA) (rpcnet.Credentials, error) { return ca.Credentials() }, "", "cjmwtd"},
 	} {
 		t.Run(h.name, func(t *testing.T) {
 			t.Parallel()

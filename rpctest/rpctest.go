@@ -23,7 +23,7 @@ import (
 )
 
 // authority is the one CA of a test binary.
-var authority = sync.OnceValues(rpcnet.NewDevCA)
+var authority = sync.OnceValues(NewDevCA)
 
 // Credentials returns credentials for hosts, by default those of the loopback
 // interface. All credentials of one test binary are signed by the same

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/rpctest"
 	"github.com/rpcnet-go/rpcnet/workers"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
@@ -18,7 +19,7 @@ func Example() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	quiet := slog.New(slog.DiscardHandler)
-	ca, err := rpcnet.NewDevCA()
+	ca, err := rpctest.NewDevCA()
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func Example() {
 }
 
 // exampleEndpoint returns an endpoint with a certificate of its own.
-func exampleEndpoint(ca *rpcnet.DevCA) *rpcnet.Endpoint {
+func exampleEndpoint(ca *rpctest.DevCA) *rpcnet.Endpoint {
 	creds, err := ca.Credentials()
 	if err != nil {
 		log.Fatal(err)
@@ -86,7 +87,7 @@ func exampleEndpoint(ca *rpcnet.DevCA) *rpcnet.Endpoint {
 // examplePool starts a worker without a cluster that answers "compute" with its name,
 // and returns it as a list, an endpoint that can call it, and what ends both.
 func examplePool(cfg *workers.WorkerConfig) (list *workers.StaticMembers, ep *rpcnet.Endpoint, stop func()) {
-	ca, err := rpcnet.NewDevCA()
+	ca, err := rpctest.NewDevCA()
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -158,7 +159,7 @@ func ExampleNewStaticRegistry() {
 // A worker that runs 8 calls at once, lets 4 wait for at most a second, and gives its
 // calls a minute to finish when it leaves.
 func ExampleNewWorker() {
-	ca, err := rpcnet.NewDevCA()
+	ca, err := rpctest.NewDevCA()
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -157,7 +157,7 @@ func TestALargeResponseDoesNotHoldUpHeartbeats(t *testing.T) {
 	const chunk, chunks = 1 << 20, 64
 	feed := &rpcnet.Spec{Procedure: "large", Shape: codegen.ShapeServerStream}
 	startWorker(t, "worker-a", d.history, workerOptions{serve: func(_ *testWorker, srv *rpcnet.Server) {
-		srv.Register(rpcnet.Method{Spec: feed, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		srv.Register(feed, func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 			b := make([]byte, chunk)
 			for range chunks {
 				if err := s.Send(b); err != nil {
@@ -165,7 +165,7 @@ func TestALargeResponseDoesNotHoldUpHeartbeats(t *testing.T) {
 				}
 			}
 			return nil
-		}})
+		})
 	}})
 	d.ready(t, 1)
 	s, err := d.client.NewStream(t.Context(), feed)

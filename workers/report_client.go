@@ -14,8 +14,10 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 	"github.com/rpcnet-go/rpcnet/internal/load"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
+	"github.com/rpcnet-go/rpcnet/internal/role"
 )
 
 // Pace of dialling a worker's control connection.
@@ -48,7 +50,7 @@ var errReplaced = errors.New("another boot answers at this address")
 func dialConfig(ep *rpcnet.Endpoint, addr, serverName string) rpcnet.DialConfig {
 	host, _, _ := net.SplitHostPort(addr)
 	verify := func(p rpcnet.Peer) error {
-		if err := ep.AllowServer(p, rpcnet.RoleWorker); err != nil {
+		if err := extend.AllowServer(extend.Roles(ep), p, role.Worker); err != nil {
 			return fmt.Errorf("%w: %w", errNotWorker, err)
 		}
 		return nil

@@ -23,7 +23,7 @@ var countSpec, numbers = clustertest.CountSpec, clustertest.Numbers
 // number is sent, and its error ends the stream.
 func counting(pace time.Duration, at func(w *testWorker, n uint64) error) func(*testWorker, *rpcnet.Server) {
 	return func(w *testWorker, srv *rpcnet.Server) {
-		srv.Register(rpcnet.Method{Spec: countSpec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		srv.Register(countSpec, func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 			w.calls.Add(1)
 			var req []byte
 			if err := s.Recv(&req); err != nil {
@@ -45,7 +45,7 @@ func counting(pace time.Duration, at func(w *testWorker, n uint64) error) func(*
 				}
 			}
 			return nil
-		}})
+		})
 	}
 }
 
@@ -224,7 +224,7 @@ func TestStreamThatAnInterceptorRefusesEndsAtOnce(t *testing.T) {
 	if _, err := workers.NewWorker(h.Node, &workers.WorkerConfig{Logger: quiet()}); err != nil {
 		t.Fatal(err)
 	}
-	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{func(rpcnet.ServerFunc) rpcnet.ServerFunc {
+	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []func(rpcnet.ServerFunc) rpcnet.ServerFunc{func(rpcnet.ServerFunc) rpcnet.ServerFunc {
 		return func(context.Context, *rpcnet.Spec, rpcnet.ServerStream) error {
 			refused.Add(1)
 			return rpcnet.NewError(rpcnet.CodeUnauthenticated, "no token").WithUnprocessed()
@@ -277,7 +277,7 @@ func TestMissingMessageIsAskedForAgain(t *testing.T) {
 	d := startRouting(t, workers.RegistryConfig{}, nil)
 	var skipped atomic.Bool
 	lossy := func(w *testWorker, srv *rpcnet.Server) {
-		srv.Register(rpcnet.Method{Spec: countSpec, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		srv.Register(countSpec, func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 			w.calls.Add(1)
 			var req []byte
 			if err := s.Recv(&req); err != nil {
@@ -295,7 +295,7 @@ func TestMissingMessageIsAskedForAgain(t *testing.T) {
 				}
 			}
 			return nil
-		}})
+		})
 	}
 	startWorker(t, "worker-a", d.history, workerOptions{serve: lossy})
 	startWorker(t, "worker-b", d.history, workerOptions{serve: lossy})
@@ -317,7 +317,7 @@ func TestRequestsAreSentAgainWhenATwoWayStreamIsResumed(t *testing.T) {
 	d := startRouting(t, workers.RegistryConfig{}, nil)
 	var broken atomic.Bool
 	serve := func(w *testWorker, srv *rpcnet.Server) {
-		srv.Register(rpcnet.Method{Spec: talkSpec, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		srv.Register(talkSpec, func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 			w.calls.Add(1)
 			next, at := uint64(1), uint64(1)
 			for first := true; ; first = false {
@@ -344,7 +344,7 @@ func TestRequestsAreSentAgainWhenATwoWayStreamIsResumed(t *testing.T) {
 					at++
 				}
 			}
-		}})
+		})
 	}
 	a := startWorker(t, "worker-a", d.history, workerOptions{serve: serve})
 	b := startWorker(t, "worker-b", d.history, workerOptions{serve: serve})

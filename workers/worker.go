@@ -13,8 +13,10 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 	"github.com/rpcnet-go/rpcnet/internal/load"
+	"github.com/rpcnet-go/rpcnet/internal/role"
 )
 
 // A WorkerConfig says how much a worker takes on. The zero value is a worker
@@ -141,10 +143,10 @@ func newWorker(ep *rpcnet.Endpoint, boot string, config *WorkerConfig) (*Worker,
 		draining: make(chan struct{}),
 	}
 	var err error
-	w.remove, err = ep.Extend(rpcnet.Extension{
-		Methods: []rpcnet.Method{
-			{Spec: reportSpec, Handler: w.serveReports, Role: rpcnet.RoleDirector},
-			{Spec: paceSpec, Handler: w.servePace, Role: rpcnet.RoleDirector},
+	w.remove, err = extend.Endpoint(ep, extend.Extension{
+		Procedures: []extend.Procedure{
+			{Spec: reportSpec, Handler: w.serveReports, Role: role.Director},
+			{Spec: paceSpec, Handler: w.servePace, Role: role.Director},
 			{Spec: failover.ProbeSpec, Handler: failover.ServeProbe},
 		},
 		Interceptor: w.intercept,

@@ -75,10 +75,8 @@ func (c *MessagesClient) Embed(ctx context.Context, req *Embed) (*Order, error) 
 // RegisterMessages serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterMessages(srv *rpcnet.Server, impl Messages) {
-	srv.Register(
-		rpcnet.Method{Spec: messagesRequestSpec, Handler: stub.HandleUnary(impl.Request, stub.NewPointer[Req])},
-		rpcnet.Method{Spec: messagesEmbedSpec, Handler: stub.HandleUnary(impl.Embed, stub.NewPointer[Embed])},
-	)
+	srv.Register(messagesRequestSpec, stub.HandleUnary(impl.Request, stub.NewPointer[Req]))
+	srv.Register(messagesEmbedSpec, stub.HandleUnary(impl.Embed, stub.NewPointer[Embed]))
 }
 
 // UnimplementedMessages fails every call with CodeUnimplemented. Embed it to

@@ -10,11 +10,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster/prom"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
+	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
 func TestAnEndpointsFiguresAreCollected(t *testing.T) {
 	t.Parallel()
-	ca, err := rpcnet.NewDevCA()
+	ca, err := rpctest.NewDevCA()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +34,7 @@ func TestAnEndpointsFiguresAreCollected(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	release, err := ep.Reserve(conn.Peer(), "watches", 1000)
+	release, err := extend.Reserve(ep, conn.Peer(), "watches", 1000)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/cluster/prom"
+	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
 // sample returns the value of a metric with these label values, and whether it
@@ -51,7 +52,7 @@ func sample(t *testing.T, g prometheus.Gatherer, name string, labels ...string) 
 
 func TestANodeFillsItsMetrics(t *testing.T) {
 	t.Parallel()
-	ca, err := rpcnet.NewDevCA()
+	ca, err := rpctest.NewDevCA()
 	if err != nil {
 		t.Fatal(err)
 	}

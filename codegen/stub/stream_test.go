@@ -104,11 +104,9 @@ func notes(running *atomic.Int64) *rpcnet.Server {
 		}
 	}
 	srv := rpcnet.NewServer(nil)
-	srv.Register(
-		rpcnet.Method{Spec: uploadSpec, Handler: stub.HandleClientStream(upload, stub.NewPointer[note])},
-		rpcnet.Method{Spec: bidiSpec, Handler: stub.HandleBidi(bidi, stub.NewPointer[note])},
-		rpcnet.Method{Spec: resumableSpec, Handler: stub.HandleBidi(bidi, stub.NewPointer[note])},
-	)
+	srv.Register(uploadSpec, stub.HandleClientStream(upload, stub.NewPointer[note]))
+	srv.Register(bidiSpec, stub.HandleBidi(bidi, stub.NewPointer[note]))
+	srv.Register(resumableSpec, stub.HandleBidi(bidi, stub.NewPointer[note]))
 	return srv
 }
 

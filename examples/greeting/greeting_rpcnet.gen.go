@@ -85,10 +85,8 @@ func (c *GreetingClient) CountStream(ctx context.Context, req *CountRequest) (*s
 // RegisterGreeting serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterGreeting(srv *rpcnet.Server, impl Greeting) {
-	srv.Register(
-		rpcnet.Method{Spec: greetingHelloSpec, Handler: stub.HandleUnary(impl.Hello, stub.NewPointer[HelloRequest])},
-		rpcnet.Method{Spec: greetingCountSpec, Handler: stub.HandleServerStream(impl.Count, stub.NewPointer[CountRequest])},
-	)
+	srv.Register(greetingHelloSpec, stub.HandleUnary(impl.Hello, stub.NewPointer[HelloRequest]))
+	srv.Register(greetingCountSpec, stub.HandleServerStream(impl.Count, stub.NewPointer[CountRequest]))
 }
 
 // UnimplementedGreeting fails every call with CodeUnimplemented. Embed it to

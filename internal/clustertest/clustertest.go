@@ -16,12 +16,13 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
 // CA returns the authority that signs all certificates of one test binary. It
 // makes it at the first call, because keys cost time.
-var CA = sync.OnceValue(func() *rpcnet.DevCA {
-	ca, err := rpcnet.NewDevCA()
+var CA = sync.OnceValue(func() *rpctest.DevCA {
+	ca, err := rpctest.NewDevCA()
 	if err != nil {
 		panic(err)
 	}

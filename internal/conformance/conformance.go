@@ -168,8 +168,14 @@ func (s *suite) caller(st rpcnet.ClientStream) *caller { return &caller{peer{s.a
 // A handler serves one stream.
 type handler func(ctx context.Context, p peer) error
 
-func (s *suite) method(name string, shape codegen.Shape, h handler) rpcnet.Method {
-	return rpcnet.Method{Spec: s.spec(name, shape), Handler: func(ctx context.Context, _ *rpcnet.Spec, st rpcnet.ServerStream) error {
+// A method is a procedure of a rig.
+type method struct {
+	spec    *rpcnet.Spec
+	handler rpcnet.ServerFunc
+}
+
+func (s *suite) method(name string, shape codegen.Shape, h handler) method {
+	return method{spec: s.spec(name, shape), handler: func(ctx context.Context, _ *rpcnet.Spec, st rpcnet.ServerStream) error {
 		return h(ctx, peer{s.api, st})
 	}}
 }
@@ -183,10 +189,17 @@ type rig struct {
 	client    *rpcnet.Client
 }
 
+// serve adds methods to a server.
+func serve(srv *rpcnet.Server, methods ...method) {
+	for _, m := range methods {
+		srv.Register(m.spec, m.handler)
+	}
+}
+
 // rig serves methods on a server with a config.
-func (s *suite) rig(methods []rpcnet.Method, cfg *rpcnet.ServerConfig) *rig {
+func (s *suite) rig(methods []method, cfg *rpcnet.ServerConfig) *rig {
 	srv := rpcnet.NewServer(cfg)
-	srv.Register(methods...)
+	serve(srv, methods...)
 	return s.rigFor(srv, nil)
 }
 

@@ -82,7 +82,7 @@ var _ = register("DrainWithCallsInFlight", func(s *suite) {
 // A drain that runs out of time ends the calls that are left, and both sides see it.
 var _ = register("DrainThatRunsOutOfTime", func(s *suite) {
 	g := newGate()
-	r := s.rig([]rpcnet.Method{s.method("hold", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
+	r := s.rig([]method{s.method("hold", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
 		g.entered <- ctx
 		return wait(ctx, p)
 	})}, nil)

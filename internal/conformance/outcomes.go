@@ -49,7 +49,7 @@ var _ = register("BadProcedureNamesHurtNobody", func(s *suite) {
 })
 
 var _ = register("EveryCodeCrosses", func(s *suite) {
-	r := s.rig([]rpcnet.Method{s.method("fail", codegen.ShapeBidi, func(_ context.Context, p peer) error {
+	r := s.rig([]method{s.method("fail", codegen.ShapeBidi, func(_ context.Context, p peer) error {
 		m, err := p.recv()
 		if err != nil {
 			return err
@@ -77,7 +77,7 @@ var _ = register("EveryCodeCrosses", func(s *suite) {
 
 // A handler's error is never a success, even if its code is OK.
 var _ = register("ErrorWithoutACodeIsNotSuccess", func(s *suite) {
-	r := s.rig([]rpcnet.Method{s.method("zero", codegen.ShapeBidi, func(context.Context, peer) error {
+	r := s.rig([]method{s.method("zero", codegen.ShapeBidi, func(context.Context, peer) error {
 		return rpcnet.NewError(0, "no code")
 	})}, nil)
 	_, err := r.unary(s.ctx(), "zero", nil)
@@ -87,7 +87,7 @@ var _ = register("ErrorWithoutACodeIsNotSuccess", func(s *suite) {
 })
 
 var _ = register("HandlerErrorIsNotData", func(s *suite) {
-	r := s.rig([]rpcnet.Method{s.method("two", codegen.ShapeServerStream, func(_ context.Context, p peer) error {
+	r := s.rig([]method{s.method("two", codegen.ShapeServerStream, func(_ context.Context, p peer) error {
 		for _, m := range []string{"one", "two"} {
 			if err := p.send([]byte(m)); err != nil {
 				return err
@@ -109,13 +109,13 @@ var _ = register("HandlerErrorIsNotData", func(s *suite) {
 
 var _ = register("PlainErrorsKeepTheirText", func(s *suite) {
 	secret := func(context.Context, peer) error { return fmt.Errorf("password %w", errors.New("hunter2")) }
-	hidden := s.rig([]rpcnet.Method{s.method("secret", codegen.ShapeUnary, secret)}, nil)
+	hidden := s.rig([]method{s.method("secret", codegen.ShapeUnary, secret)}, nil)
 	_, err := hidden.unary(s.ctx(), "secret", nil)
 	s.wantCode(err, rpcnet.CodeUnknown)
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		s.Errorf("the text of a plain error left the server: %v", err)
 	}
-	shown := s.rig([]rpcnet.Method{s.method("secret", codegen.ShapeUnary, secret)}, &rpcnet.ServerConfig{ErrorText: true})
+	shown := s.rig([]method{s.method("secret", codegen.ShapeUnary, secret)}, &rpcnet.ServerConfig{ErrorText: true})
 	_, err = shown.unary(s.ctx(), "secret", nil)
 	s.wantCode(err, rpcnet.CodeUnknown)
 	if err == nil || !strings.Contains(err.Error(), "password hunter2") {
@@ -128,7 +128,7 @@ var _ = register("ContextErrorsOfAHandlerCross", func(s *suite) {
 		err  error
 		code rpcnet.Code
 	}{{context.Canceled, rpcnet.CodeCanceled}, {context.DeadlineExceeded, rpcnet.CodeDeadlineExceeded}} {
-		r := s.rig([]rpcnet.Method{s.method("fail", codegen.ShapeUnary, func(context.Context, peer) error {
+		r := s.rig([]method{s.method("fail", codegen.ShapeUnary, func(context.Context, peer) error {
 			return fmt.Errorf("while asking another: %w", c.err)
 		})}, nil)
 		_, err := r.unary(s.ctx(), "fail", nil)
@@ -141,7 +141,7 @@ var _ = register("ContextErrorsOfAHandlerCross", func(s *suite) {
 
 var _ = register("DetailsCross", func(s *suite) {
 	local := errors.New("stays here")
-	r := s.rig([]rpcnet.Method{s.method("fail", codegen.ShapeUnary, func(context.Context, peer) error {
+	r := s.rig([]method{s.method("fail", codegen.ShapeUnary, func(context.Context, peer) error {
 		return rpcnet.NewError(rpcnet.CodeAborted, "conflict").WithDetail(&codegen.Detail{Name: "a.B", Data: []byte{1, 2}}).
 			WithDetail(local).WithDetail(&codegen.Detail{Name: "empty"}).WithCause(local)
 	})}, nil)
@@ -157,10 +157,10 @@ var _ = register("DetailsCross", func(s *suite) {
 })
 
 var _ = register("RemoteErrorsAreNotPassedOn", func(s *suite) {
-	inner := s.rig([]rpcnet.Method{s.method("fail", codegen.ShapeUnary, func(context.Context, peer) error {
+	inner := s.rig([]method{s.method("fail", codegen.ShapeUnary, func(context.Context, peer) error {
 		return rpcnet.NewError(rpcnet.CodeNotFound, "the inner secret")
 	})}, nil)
-	outer := s.rig([]rpcnet.Method{s.method("ask", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
+	outer := s.rig([]method{s.method("ask", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		_, err := inner.unary(ctx, "fail", nil)
 		return err
 	})}, nil)
@@ -281,7 +281,7 @@ var _ = register("PanicIsOneFailedCall", func(s *suite) {
 })
 
 var _ = register("WrongNumberOfMessages", func(s *suite) {
-	r := s.rig([]rpcnet.Method{
+	r := s.rig([]method{
 		s.method("none", codegen.ShapeUnary, func(context.Context, peer) error { return nil }),
 		s.method("two", codegen.ShapeUnary, func(_ context.Context, p peer) error {
 			if err := p.send(nil); err != nil {
@@ -317,7 +317,7 @@ var _ = register("WrongNumberOfMessages", func(s *suite) {
 
 var _ = register("RegistrationWhileServing", func(s *suite) {
 	g := newGate()
-	r := s.rig([]rpcnet.Method{s.method("hold", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
+	r := s.rig([]method{s.method("hold", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		g.hold(ctx)
 		return echoOnce(ctx, p)
 	})}, nil)
@@ -331,7 +331,7 @@ var _ = register("RegistrationWhileServing", func(s *suite) {
 		name := fmt.Sprintf("new %d", i)
 		_, err := r.unary(s.ctx(), name, nil)
 		s.wantCode(err, rpcnet.CodeUnimplemented)
-		r.server.Register(s.method(name, codegen.ShapeUnary, echoOnce))
+		serve(r.server, s.method(name, codegen.ShapeUnary, echoOnce))
 		if out, err := r.unary(s.ctx(), name, []byte(name)); err != nil || string(out) != name {
 			s.Fatalf("%s: %q, %v", name, out, err)
 		}

@@ -12,8 +12,8 @@ import (
 
 // shapes returns an echo in each shape: unary and bidi give back what they
 // take, serverstream splits its request in as many bytes, clientstream joins.
-func (s *suite) shapes() []rpcnet.Method {
-	return []rpcnet.Method{
+func (s *suite) shapes() []method {
+	return []method{
 		s.method("unary", codegen.ShapeUnary, echoOnce),
 		s.method("bidi", codegen.ShapeBidi, echo),
 		s.method("serverstream", codegen.ShapeServerStream, func(_ context.Context, p peer) error {
@@ -182,11 +182,11 @@ var _ = register("CallRaw", func(s *suite) {
 
 var _ = register("InlineHandlers", func(s *suite) {
 	m := s.method("inline", codegen.ShapeUnary, echoOnce)
-	m.Spec.Inline = true
+	m.spec.Inline = true
 	fails := s.method("fails", codegen.ShapeUnary, func(context.Context, peer) error {
 		return rpcnet.NewError(rpcnet.CodeNotFound, "nothing here")
 	})
-	fails.Spec.Inline = true
+	fails.spec.Inline = true
 	r := s.rig(append(s.shapes(), m, fails), nil)
 	for _, n := range sizes {
 		out, err := r.unary(s.ctx(), "inline", pattern(n))

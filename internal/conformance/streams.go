@@ -14,7 +14,7 @@ import (
 )
 
 var _ = register("ServerSpeaksFirst", func(s *suite) {
-	r := s.rig([]rpcnet.Method{s.method("greets", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
+	r := s.rig([]method{s.method("greets", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
 		for i := range 3 {
 			if err := p.send([]byte{byte(i)}); err != nil {
 				return err
@@ -38,7 +38,7 @@ var _ = register("ServerSpeaksFirst", func(s *suite) {
 
 var _ = register("ClientSpeaksFirstAndServerListensLate", func(s *suite) {
 	g := newGate()
-	r := s.rig([]rpcnet.Method{s.method("late", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
+	r := s.rig([]method{s.method("late", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
 		g.hold(ctx)
 		return echo(ctx, p)
 	})}, nil)
@@ -57,7 +57,7 @@ var _ = register("ClientSpeaksFirstAndServerListensLate", func(s *suite) {
 
 var _ = register("BothSidesStreamAtOnceWithFullWindows", func(s *suite) {
 	const messages, size = 100, 100_000 // 10 MB: more than all windows together
-	r := s.rig([]rpcnet.Method{s.method("both", codegen.ShapeBidi, func(_ context.Context, p peer) error {
+	r := s.rig([]method{s.method("both", codegen.ShapeBidi, func(_ context.Context, p peer) error {
 		sent := make(chan error, 1)
 		go func() {
 			for i := range messages {
@@ -102,7 +102,7 @@ var _ = register("BothSidesStreamAtOnceWithFullWindows", func(s *suite) {
 })
 
 var _ = register("HandlerEndsWhileTheCallerSends", func(s *suite) {
-	r := s.rig([]rpcnet.Method{
+	r := s.rig([]method{
 		s.method("enough", codegen.ShapeBidi, echoOnce),
 		s.method("no", codegen.ShapeBidi, func(_ context.Context, p peer) error {
 			if _, err := p.recv(); err != nil {
@@ -141,7 +141,7 @@ var _ = register("HandlerEndsWhileTheCallerSends", func(s *suite) {
 var _ = register("CloseByTheCallerCancelsTheHandler", func(s *suite) {
 	ended := make(chan error, 1)
 	causes := make(chan error, 1)
-	r := s.rig([]rpcnet.Method{s.method("talk", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
+	r := s.rig([]method{s.method("talk", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
 		if err := p.send([]byte("hello")); err != nil {
 			return err
 		}
@@ -248,7 +248,7 @@ var _ = register("ContextEndsInEveryPhase", func(s *suite) {
 		}
 		return err
 	}
-	r := s.rig([]rpcnet.Method{s.method("wait", codegen.ShapeBidi, h), s.method("deaf", codegen.ShapeUnary, h), s.method("unary", codegen.ShapeUnary, echoOnce)}, nil)
+	r := s.rig([]method{s.method("wait", codegen.ShapeBidi, h), s.method("deaf", codegen.ShapeUnary, h), s.method("unary", codegen.ShapeUnary, echoOnce)}, nil)
 	for _, e := range ends {
 		for phase, f := range s.phases() {
 			ctx, cancel := e.end(s.ctx())
@@ -276,7 +276,7 @@ var _ = register("ContextEndsInEveryPhase", func(s *suite) {
 var _ = register("ContextEndsBeforeTheCall", func(s *suite) {
 	called := false
 	h := func(context.Context, peer) error { called = true; return nil }
-	r := s.rig([]rpcnet.Method{s.method("never", codegen.ShapeBidi, h)}, nil)
+	r := s.rig([]method{s.method("never", codegen.ShapeBidi, h)}, nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := r.unary(ctx, "never", nil)
@@ -303,7 +303,7 @@ var _ = register("DeadlineReachesTheHandler", func(s *suite) {
 		}
 		return echoOnce(ctx, p)
 	}
-	r := s.rig([]rpcnet.Method{s.method("left", codegen.ShapeUnary, h)}, nil)
+	r := s.rig([]method{s.method("left", codegen.ShapeUnary, h)}, nil)
 	if _, err := r.unary(context.Background(), "left", nil); err != nil {
 		s.Fatal(err)
 	}
@@ -420,7 +420,7 @@ var _ = register("TenThousandConcurrentStreams", func(s *suite) {
 	}
 	const n = 10_000
 	g := newGate()
-	r := s.rig([]rpcnet.Method{s.method("hold", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
+	r := s.rig([]method{s.method("hold", codegen.ShapeBidi, func(ctx context.Context, p peer) error {
 		m, err := p.recv()
 		if err != nil {
 			return err

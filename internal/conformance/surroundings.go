@@ -35,7 +35,7 @@ func reflectHeader(ctx context.Context, p peer) error {
 }
 
 var _ = register("HeadersAndTrailers", func(s *suite) {
-	r := s.rig([]rpcnet.Method{s.method("unary", codegen.ShapeUnary, reflectHeader), s.method("serverstream", codegen.ShapeServerStream, reflectHeader)}, nil)
+	r := s.rig([]method{s.method("unary", codegen.ShapeUnary, reflectHeader), s.method("serverstream", codegen.ShapeServerStream, reflectHeader)}, nil)
 	r.server.Handle("raw", func(ctx context.Context, in []byte) ([]byte, error) {
 		rpcnet.ServerCallFrom(ctx).SetTrailer("t-raw", rpcnet.ServerCallFrom(ctx).Header().Get("one"))
 		return in, rpcnet.ServerCallFrom(ctx).SetHeader("h-raw", "yes")
@@ -83,7 +83,7 @@ var _ = register("HeadersAndTrailers", func(s *suite) {
 
 var _ = register("BadMetadataFailsItsCallOnly", func(s *suite) {
 	many := make([]string, 2000)
-	r := s.rig([]rpcnet.Method{
+	r := s.rig([]method{
 		s.method("unary", codegen.ShapeUnary, reflectHeader),
 		s.method("bidi", codegen.ShapeBidi, echo),
 		s.method("flood", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
@@ -148,7 +148,7 @@ var _ = register("LargestMetadataIsTaken", func(s *suite) {
 	for i := range h["k"] {
 		h["k"][i] = strings.Repeat("v", (maxMetadataSize-100)/values)
 	}
-	r := s.rig([]rpcnet.Method{s.method("unary", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
+	r := s.rig([]method{s.method("unary", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		call := rpcnet.ServerCallFrom(ctx)
 		if got := len(call.Header()["k"]); got != values {
 			return rpcnet.Errorf(rpcnet.CodeDataLoss, "%d values came", got)
@@ -177,7 +177,7 @@ var _ = register("LargestMetadataIsTaken", func(s *suite) {
 })
 
 var _ = register("CallRecord", func(s *suite) {
-	r := s.rig([]rpcnet.Method{s.method("unary", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
+	r := s.rig([]method{s.method("unary", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		call := rpcnet.ServerCallFrom(ctx)
 		if call.Spec().Procedure != "unary" {
 			return rpcnet.NewError(rpcnet.CodeInternal, call.Spec().Procedure)
@@ -219,7 +219,7 @@ var _ = register("CallRecord", func(s *suite) {
 			return next(ctx, spec)
 		}
 	}
-	c = rpcnet.NewClient(rpcnet.NewClient(r.transport, &rpcnet.ClientConfig{Interceptors: []rpcnet.ClientInterceptor{through}}), &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Attempt: 2}})
+	c = rpcnet.NewClient(rpcnet.NewClient(r.transport, &rpcnet.ClientConfig{Interceptors: []func(rpcnet.ClientFunc) rpcnet.ClientFunc{through}}), &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Attempt: 2}})
 	for _, outer := range []context.Context{s.ctx(), ctx} {
 		out := r.target()
 		want := "attempt 2 priority 9"
@@ -235,13 +235,13 @@ var _ = register("CallRecord", func(s *suite) {
 // A handler's context has no values of its caller's, so a handler does not pass
 // them on by accident.
 var _ = register("NothingOfTheCallerIsForwarded", func(s *suite) {
-	far := s.rig([]rpcnet.Method{s.method("far", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
+	far := s.rig([]method{s.method("far", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		if h := rpcnet.ServerCallFrom(ctx).Header(); len(h) > 0 {
 			return rpcnet.Errorf(rpcnet.CodeInternal, "forwarded %v", h)
 		}
 		return p.send(nil)
 	})}, nil)
-	near := s.rig([]rpcnet.Method{s.method("near", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
+	near := s.rig([]method{s.method("near", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		m, err := far.unary(ctx, "far", nil)
 		if err != nil {
 			return rpcnet.NewError(rpcnet.CodeInternal, err.Error())
@@ -277,7 +277,7 @@ var _ = register("InterceptorsAroundAllShapes", func(s *suite) {
 		defer mu.Unlock()
 		log = append(log, fmt.Sprintf(format, args...))
 	}
-	server := func(name string) rpcnet.ServerInterceptor {
+	server := func(name string) func(rpcnet.ServerFunc) rpcnet.ServerFunc {
 		return func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 			return func(ctx context.Context, spec *rpcnet.Spec, st rpcnet.ServerStream) error {
 				if rpcnet.ServerCallFrom(ctx).Header().Get("token") == "" {
@@ -290,7 +290,7 @@ var _ = register("InterceptorsAroundAllShapes", func(s *suite) {
 			}
 		}
 	}
-	client := func(name string) rpcnet.ClientInterceptor {
+	client := func(name string) func(rpcnet.ClientFunc) rpcnet.ClientFunc {
 		return func(next rpcnet.ClientFunc) rpcnet.ClientFunc {
 			return func(ctx context.Context, spec *rpcnet.Spec) (rpcnet.ClientStream, error) {
 				note("%s %s", name, spec.Procedure)
@@ -299,13 +299,12 @@ var _ = register("InterceptorsAroundAllShapes", func(s *suite) {
 			}
 		}
 	}
-	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{server("outer"), server("inner")}})
-	srv.Register(s.shapes()...)
-	srv.Register(s.method("who", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
+	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []func(rpcnet.ServerFunc) rpcnet.ServerFunc{server("outer"), server("inner")}})
+	serve(srv, append(s.shapes(), s.method("who", codegen.ShapeUnary, func(ctx context.Context, p peer) error {
 		return p.send(fmt.Appendf(nil, "%v %s", ctx.Value(ctxKey{}), rpcnet.ServerCallFrom(ctx).Header().Get("token")))
-	}))
+	}))...)
 	srv.Handle("raw", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
-	r := s.rigFor(srv, &rpcnet.ClientConfig{Interceptors: []rpcnet.ClientInterceptor{client("first"), client("second")}})
+	r := s.rigFor(srv, &rpcnet.ClientConfig{Interceptors: []func(rpcnet.ClientFunc) rpcnet.ClientFunc{client("first"), client("second")}})
 
 	_, err := rpcnet.CallRaw(s.ctx(), r.transport, "raw", nil) // not through the client
 	var e *rpcnet.Error

@@ -64,9 +64,7 @@ func (c *DirectorClient) GetWorker(ctx context.Context, req *GetWorkerRequest) (
 // RegisterDirector serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterDirector(srv *rpcnet.Server, impl Director) {
-	srv.Register(
-		rpcnet.Method{Spec: directorGetWorkerSpec, Handler: stub.HandleUnary(impl.GetWorker, stub.NewPointer[GetWorkerRequest])},
-	)
+	srv.Register(directorGetWorkerSpec, stub.HandleUnary(impl.GetWorker, stub.NewPointer[GetWorkerRequest]))
 }
 
 // UnimplementedDirector fails every call with CodeUnimplemented. Embed it to

@@ -102,11 +102,11 @@ func TestCallsThatAskAtTheSameTimeShareAProbe(t *testing.T) {
 	var probes atomic.Int32
 	release := make(chan struct{})
 	srv := rpcnet.NewServer(nil)
-	srv.Register(rpcnet.Method{Spec: &rpcnet.Spec{Procedure: failover.ProbeSpec.Procedure}, Handler: func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
+	srv.Register(&rpcnet.Spec{Procedure: failover.ProbeSpec.Procedure}, func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
 		probes.Add(1)
 		<-release
 		return failover.ServeProbe(ctx, spec, s)
-	}})
+	})
 	conns, _ := pool(t)
 	key := failover.Worker{Addr: rpctest.Serve(t, srv, nil).Addr().String()}
 	var l failover.Lease

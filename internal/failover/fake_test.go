@@ -35,7 +35,7 @@ type fakeWorker struct {
 	// answer answers a unary call.
 	answer func(ctx context.Context) ([]byte, error)
 	// methods are served too.
-	methods []rpcnet.Method
+	methods []method
 	frozen  atomic.Bool // probes have no answer
 	calls   atomic.Int32
 	probes  atomic.Int32
@@ -93,7 +93,7 @@ func bubbleOf(t *testing.T, cfg failover.Config, f func(t *testing.T, c *fakeClu
 func serve(c *fakeCluster) (stop func()) {
 	var trs []interface{ Close() error }
 	for _, w := range c.workers {
-		srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
+		srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []func(rpcnet.ServerFunc) rpcnet.ServerFunc{func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 			return func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
 				w.calls.Add(1)
 				if w.refuse != nil {
@@ -104,26 +104,27 @@ func serve(c *fakeCluster) (stop func()) {
 				return next(ctx, spec, s)
 			}
 		}}})
-		srv.Register(
-			rpcnet.Method{Spec: countSpec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
-				var req []byte
-				if err := s.Recv(&req); err != nil {
-					return err
-				}
-				return w.serve(ctx, number(req), s)
-			}},
-			rpcnet.Method{Spec: askSpec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
-				var req []byte
-				if err := s.Recv(&req); err != nil {
-					return err
-				}
-				out, err := w.answer(ctx)
-				if err != nil {
-					return err
-				}
-				return s.Send(out)
-			}})
-		srv.Register(w.methods...)
+		srv.Register(countSpec, func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+			var req []byte
+			if err := s.Recv(&req); err != nil {
+				return err
+			}
+			return w.serve(ctx, number(req), s)
+		})
+		srv.Register(askSpec, func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+			var req []byte
+			if err := s.Recv(&req); err != nil {
+				return err
+			}
+			out, err := w.answer(ctx)
+			if err != nil {
+				return err
+			}
+			return s.Send(out)
+		})
+		for _, m := range w.methods {
+			srv.Register(m.spec, m.handler)
+		}
 		tr := rpcnet.InProcess(srv)
 		trs = append(trs, tr)
 		w.tr = tr
@@ -187,6 +188,12 @@ func (a *fakeAttempt) End(err error) {
 	a.f.mu.Lock()
 	defer a.f.mu.Unlock()
 	a.w.ended = append(a.w.ended, err)
+}
+
+// A method is a procedure of a fakeWorker.
+type method struct {
+	spec    *rpcnet.Spec
+	handler rpcnet.ServerFunc
 }
 
 // countSpec is a resumable stream: requests and responses are numbers, the

@@ -41,7 +41,7 @@ var talkSpec = &rpcnet.Spec{
 // stream was resumed before.
 func TestAcknowledgedRequestsAreNotSentAgain(t *testing.T) {
 	var attempts [][]uint64
-	talk := rpcnet.Method{Spec: talkSpec, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+	talk := method{spec: talkSpec, handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 		attempts = append(attempts, nil)
 		attempt := &attempts[len(attempts)-1]
 		for seq := uint64(1); ; seq++ {
@@ -84,7 +84,7 @@ func TestAcknowledgedRequestsAreNotSentAgain(t *testing.T) {
 		if !slices.EqualFunc(attempts, want, slices.Equal) {
 			t.Errorf("the workers were sent %v, want %v", attempts, want)
 		}
-	}, &fakeWorker{name: "a", methods: []rpcnet.Method{talk}}, &fakeWorker{name: "b", methods: []rpcnet.Method{talk}})
+	}, &fakeWorker{name: "a", methods: []method{talk}}, &fakeWorker{name: "b", methods: []method{talk}})
 }
 
 // The first worker says at the end that it has sent more than has come.

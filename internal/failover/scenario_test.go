@@ -87,7 +87,7 @@ func playing(name string, last int, err error) *fakeWorker {
 		return nil
 	}}
 	for _, spec := range []*rpcnet.Spec{onceSpec, againSpec, streamSpec, resumeSpec} {
-		w.methods = append(w.methods, rpcnet.Method{Spec: spec, Handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+		w.methods = append(w.methods, method{spec: spec, handler: func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 			var req []byte
 			if err := s.Recv(&req); err != nil {
 				return err

@@ -83,7 +83,7 @@ func TestRequestThatCannotBeSentIsAnErrorAndNotSentLater(t *testing.T) {
 	var got []string
 	spec := &rpcnet.Spec{Procedure: "upload", Shape: codegen.ShapeClientStream}
 	resumable := &rpcnet.Spec{Procedure: "upload", Shape: codegen.ShapeBidi, Resume: countSpec.Resume}
-	upload := rpcnet.Method{Spec: spec, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+	upload := method{spec: spec, handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 		got = nil
 		for {
 			var b []byte
@@ -120,7 +120,7 @@ func TestRequestThatCannotBeSentIsAnErrorAndNotSentLater(t *testing.T) {
 			}
 			s.Close()
 		}
-	}, &fakeWorker{name: "a", methods: []rpcnet.Method{upload}})
+	}, &fakeWorker{name: "a", methods: []method{upload}})
 }
 
 // A worker that takes over is told what was accepted, if the method wants it.
@@ -131,8 +131,8 @@ func TestWhatWasAcceptedGoesWithTheNextAttempt(t *testing.T) {
 		Accepted: func(req, res any) any { return append(req.([]byte), bytesOf(res)[len(bytesOf(res))-1]) },
 	}}
 	var asked []string
-	tell := func(fail int) rpcnet.Method {
-		return rpcnet.Method{Spec: &rpcnet.Spec{Procedure: "story", Shape: codegen.ShapeServerStream}, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+	tell := func(fail int) method {
+		return method{spec: &rpcnet.Spec{Procedure: "story", Shape: codegen.ShapeServerStream}, handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 			var b []byte
 			if err := s.Recv(&b); err != nil {
 				return err
@@ -169,7 +169,7 @@ func TestWhatWasAcceptedGoesWithTheNextAttempt(t *testing.T) {
 		if string(last) != "abcde" || strings.Join(asked, " ") != "? ?abc" {
 			t.Errorf("%q, asked %q", last, asked)
 		}
-	}, &fakeWorker{name: "a", methods: []rpcnet.Method{tell(3)}}, &fakeWorker{name: "b", methods: []rpcnet.Method{tell(-1)}})
+	}, &fakeWorker{name: "a", methods: []method{tell(3)}}, &fakeWorker{name: "b", methods: []method{tell(-1)}})
 }
 
 // An empty request is a request too, and goes with each attempt.
@@ -178,7 +178,7 @@ func TestEmptyRequestIsSentAgain(t *testing.T) {
 		t.Run(spec.Procedure, func(t *testing.T) {
 			var requests [2]int
 			counting := func(name string, n int, end error) *fakeWorker {
-				return &fakeWorker{name: name, methods: []rpcnet.Method{{Spec: spec, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
+				return &fakeWorker{name: name, methods: []method{{spec: spec, handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 					var b []byte
 					for s.Recv(&b) == nil {
 						requests[n]++

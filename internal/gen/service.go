@@ -217,11 +217,9 @@ var registerTemplate = parse(`
 // Register{{.Name}} serves impl on srv. It panics if srv has one of the
 // procedures already.
 func Register{{.Name}}(srv *{{.Rpcnet}}.Server, impl {{.Name}}) {
-	srv.Register(
-		{{- range .Methods}}
-		{{.Rpcnet}}.Method{Spec: {{.Spec}}, Handler: {{.Stub}}.Handle{{.Shape}}(impl.{{.Method}}, {{.NewRequest}})},
-		{{- end}}
-	)
+	{{- range .Methods}}
+	srv.Register({{.Spec}}, {{.Stub}}.Handle{{.Shape}}(impl.{{.Method}}, {{.NewRequest}}))
+	{{- end}}
 }
 `)
 

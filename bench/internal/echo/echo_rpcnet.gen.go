@@ -100,11 +100,9 @@ func (c *EchoClient) TalkStream(ctx context.Context) (*stub.BidiCall[*Payload, *
 // RegisterEcho serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterEcho(srv *rpcnet.Server, impl Echo) {
-	srv.Register(
-		rpcnet.Method{Spec: echoUnarySpec, Handler: stub.HandleUnary(impl.Unary, stub.NewPointer[Payload])},
-		rpcnet.Method{Spec: echoFeedSpec, Handler: stub.HandleServerStream(impl.Feed, stub.NewPointer[FeedRequest])},
-		rpcnet.Method{Spec: echoTalkSpec, Handler: stub.HandleBidi(impl.Talk, stub.NewPointer[Payload])},
-	)
+	srv.Register(echoUnarySpec, stub.HandleUnary(impl.Unary, stub.NewPointer[Payload]))
+	srv.Register(echoFeedSpec, stub.HandleServerStream(impl.Feed, stub.NewPointer[FeedRequest]))
+	srv.Register(echoTalkSpec, stub.HandleBidi(impl.Talk, stub.NewPointer[Payload]))
 }
 
 // UnimplementedEcho fails every call with CodeUnimplemented. Embed it to

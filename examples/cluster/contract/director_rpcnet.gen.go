@@ -63,9 +63,7 @@ func (c *DirectorRegistryClient) GetWorker(ctx context.Context, req *GetWorkerRe
 // RegisterDirectorRegistry serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterDirectorRegistry(srv *rpcnet.Server, impl DirectorRegistry) {
-	srv.Register(
-		rpcnet.Method{Spec: directorRegistryGetWorkerSpec, Handler: stub.HandleUnary(impl.GetWorker, stub.NewPointer[GetWorkerRequest])},
-	)
+	srv.Register(directorRegistryGetWorkerSpec, stub.HandleUnary(impl.GetWorker, stub.NewPointer[GetWorkerRequest]))
 }
 
 // UnimplementedDirectorRegistry fails every call with CodeUnimplemented. Embed it to

@@ -107,9 +107,7 @@ func (c *InferenceClient) GenerateStream(ctx context.Context) (*stub.BidiCall[*I
 // RegisterInference serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterInference(srv *rpcnet.Server, impl Inference) {
-	srv.Register(
-		rpcnet.Method{Spec: inferenceGenerateSpec, Handler: stub.HandleBidi(impl.Generate, stub.NewPointer[InferenceRequest])},
-	)
+	srv.Register(inferenceGenerateSpec, stub.HandleBidi(impl.Generate, stub.NewPointer[InferenceRequest]))
 }
 
 // UnimplementedInference fails every call with CodeUnimplemented. Embed it to

@@ -12,7 +12,7 @@ import (
 
 // logAssignments is in front of every call: it says what clients ask for and
 // what they are given, in whichever contract.
-func logAssignments(log *slog.Logger) rpcnet.ServerInterceptor {
+func logAssignments(log *slog.Logger) func(rpcnet.ServerFunc) rpcnet.ServerFunc {
 	return func(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 		return func(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream) error {
 			if !strings.HasSuffix(spec.Procedure, "/GetWorker") {

@@ -72,7 +72,7 @@ func main() {
 
 // run serves until ctx ends, and then drains.
 func (w *worker) run(ctx context.Context, life func(context.Context) error) error {
-	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []rpcnet.ServerInterceptor{w.refuseWhenFailed}})
+	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []func(rpcnet.ServerFunc) rpcnet.ServerFunc{w.refuseWhenFailed}})
 	contract.RegisterInference(srv, &inference{worker: w})
 	srv.Handle("compute", compute)
 	served := make(chan error, 1)

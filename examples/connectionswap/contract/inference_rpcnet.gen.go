@@ -80,9 +80,7 @@ func (c *InferenceClient) GenerateStream(ctx context.Context, req *GenerateReque
 // RegisterInference serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterInference(srv *rpcnet.Server, impl Inference) {
-	srv.Register(
-		rpcnet.Method{Spec: inferenceGenerateSpec, Handler: stub.HandleServerStream(impl.Generate, stub.NewPointer[GenerateRequest])},
-	)
+	srv.Register(inferenceGenerateSpec, stub.HandleServerStream(impl.Generate, stub.NewPointer[GenerateRequest]))
 }
 
 // UnimplementedInference fails every call with CodeUnimplemented. Embed it to

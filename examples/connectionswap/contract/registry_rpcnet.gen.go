@@ -80,10 +80,8 @@ func (c *RegistryClient) GetWorker(ctx context.Context, req *GetWorkerRequest) (
 // RegisterRegistry serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterRegistry(srv *rpcnet.Server, impl Registry) {
-	srv.Register(
-		rpcnet.Method{Spec: registryRegisterSpec, Handler: stub.HandleUnary(impl.Register, stub.NewPointer[RegisterRequest])},
-		rpcnet.Method{Spec: registryGetWorkerSpec, Handler: stub.HandleUnary(impl.GetWorker, stub.NewPointer[GetWorkerRequest])},
-	)
+	srv.Register(registryRegisterSpec, stub.HandleUnary(impl.Register, stub.NewPointer[RegisterRequest]))
+	srv.Register(registryGetWorkerSpec, stub.HandleUnary(impl.GetWorker, stub.NewPointer[GetWorkerRequest]))
 }
 
 // UnimplementedRegistry fails every call with CodeUnimplemented. Embed it to
@@ -191,9 +189,7 @@ func (c *HealthClient) Ping(ctx context.Context, req *PingRequest) (*PingRespons
 // RegisterHealth serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterHealth(srv *rpcnet.Server, impl Health) {
-	srv.Register(
-		rpcnet.Method{Spec: healthPingSpec, Handler: stub.HandleUnary(impl.Ping, stub.NewPointer[PingRequest])},
-	)
+	srv.Register(healthPingSpec, stub.HandleUnary(impl.Ping, stub.NewPointer[PingRequest]))
 }
 
 // UnimplementedHealth fails every call with CodeUnimplemented. Embed it to

@@ -110,7 +110,7 @@ func child(role, name, addr, seeds, certs string) error {
 		if _, err := workers.NewWorker(node, &workers.WorkerConfig{Capacity: 32, DrainTimeout: 100 * time.Millisecond, Logger: log}); err != nil {
 			return err
 		}
-		srv.Register(rpcnet.Method{Spec: generateSpec, Handler: generate})
+		srv.Register(generateSpec, generate)
 		srv.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
 	}
 	served := make(chan error, 1)

@@ -16,10 +16,11 @@ import (
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/faults"
 	"github.com/rpcnet-go/rpcnet/internal/hook"
+	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
 var (
-	ca    = sync.OnceValues(rpcnet.NewDevCA)
+	ca    = sync.OnceValues(rpctest.NewDevCA)
 	quiet = slog.New(slog.DiscardHandler)
 )
 

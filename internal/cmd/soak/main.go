@@ -92,7 +92,7 @@ type soak struct {
 
 // newSoak starts the server and the proxy, and connects.
 func newSoak() (*soak, error) {
-	ca, err := rpcnet.NewDevCA()
+	ca, err := rpctest.NewDevCA()
 	if err != nil {
 		return nil, err
 	}

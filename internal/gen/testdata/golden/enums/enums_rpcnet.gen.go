@@ -60,9 +60,7 @@ func (c *EnumsClient) Echo(ctx context.Context, req *Ticket) (*Ticket, error) {
 // RegisterEnums serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterEnums(srv *rpcnet.Server, impl Enums) {
-	srv.Register(
-		rpcnet.Method{Spec: enumsEchoSpec, Handler: stub.HandleUnary(impl.Echo, stub.NewPointer[Ticket])},
-	)
+	srv.Register(enumsEchoSpec, stub.HandleUnary(impl.Echo, stub.NewPointer[Ticket]))
 }
 
 // UnimplementedEnums fails every call with CodeUnimplemented. Embed it to

@@ -203,18 +203,16 @@ func (c *SClient) Opt(ctx context.Context, req *Opt) (*KOpt, error) {
 // RegisterS serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterS(srv *rpcnet.Server, impl S) {
-	srv.Register(
-		rpcnet.Method{Spec: sV1Spec, Handler: stub.HandleUnary(impl.V1, stub.NewPointer[V1])},
-		rpcnet.Method{Spec: sAddSpec, Handler: stub.HandleUnary(impl.Add, stub.NewPointer[Add])},
-		rpcnet.Method{Spec: sRemSpec, Handler: stub.HandleUnary(impl.Rem, stub.NewPointer[Rem])},
-		rpcnet.Method{Spec: sRenSpec, Handler: stub.HandleUnary(impl.Ren, stub.NewPointer[Ren])},
-		rpcnet.Method{Spec: sKeptSpec, Handler: stub.HandleUnary(impl.Kept, stub.NewPointer[Kept])},
-		rpcnet.Method{Spec: sReoSpec, Handler: stub.HandleUnary(impl.Reo, stub.NewPointer[Reo])},
-		rpcnet.Method{Spec: sStrSpec, Handler: stub.HandleUnary(impl.Str, stub.NewPointer[Str])},
-		rpcnet.Method{Spec: sWidSpec, Handler: stub.HandleUnary(impl.Wid, stub.NewPointer[Wid])},
-		rpcnet.Method{Spec: sFltSpec, Handler: stub.HandleUnary(impl.Flt, stub.NewPointer[Flt])},
-		rpcnet.Method{Spec: sOptSpec, Handler: stub.HandleUnary(impl.Opt, stub.NewPointer[Opt])},
-	)
+	srv.Register(sV1Spec, stub.HandleUnary(impl.V1, stub.NewPointer[V1]))
+	srv.Register(sAddSpec, stub.HandleUnary(impl.Add, stub.NewPointer[Add]))
+	srv.Register(sRemSpec, stub.HandleUnary(impl.Rem, stub.NewPointer[Rem]))
+	srv.Register(sRenSpec, stub.HandleUnary(impl.Ren, stub.NewPointer[Ren]))
+	srv.Register(sKeptSpec, stub.HandleUnary(impl.Kept, stub.NewPointer[Kept]))
+	srv.Register(sReoSpec, stub.HandleUnary(impl.Reo, stub.NewPointer[Reo]))
+	srv.Register(sStrSpec, stub.HandleUnary(impl.Str, stub.NewPointer[Str]))
+	srv.Register(sWidSpec, stub.HandleUnary(impl.Wid, stub.NewPointer[Wid]))
+	srv.Register(sFltSpec, stub.HandleUnary(impl.Flt, stub.NewPointer[Flt]))
+	srv.Register(sOptSpec, stub.HandleUnary(impl.Opt, stub.NewPointer[Opt]))
 }
 
 // UnimplementedS fails every call with CodeUnimplemented. Embed it to

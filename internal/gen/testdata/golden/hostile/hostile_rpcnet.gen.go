@@ -75,10 +75,8 @@ func (c *SClient) Wide(ctx context.Context, req *Wide) (*H, error) {
 // RegisterS serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterS(srv *rpcnet.Server, impl S) {
-	srv.Register(
-		rpcnet.Method{Spec: sMSpec, Handler: stub.HandleUnary(impl.M, stub.NewPointer[H])},
-		rpcnet.Method{Spec: sWideSpec, Handler: stub.HandleUnary(impl.Wide, stub.NewPointer[Wide])},
-	)
+	srv.Register(sMSpec, stub.HandleUnary(impl.M, stub.NewPointer[H]))
+	srv.Register(sWideSpec, stub.HandleUnary(impl.Wide, stub.NewPointer[Wide]))
 }
 
 // UnimplementedS fails every call with CodeUnimplemented. Embed it to

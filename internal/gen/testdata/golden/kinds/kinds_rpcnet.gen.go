@@ -318,17 +318,15 @@ func (c *KindsClient) Raw(ctx context.Context, req *cbor.Raw) (*cbor.Raw, error)
 // RegisterKinds serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterKinds(srv *rpcnet.Server, impl Kinds) {
-	srv.Register(
-		rpcnet.Method{Spec: kindsUnarySpec, Handler: stub.HandleUnary(impl.Unary, stub.NewPointer[All])},
-		rpcnet.Method{Spec: kindsFeedSpec, Handler: stub.HandleServerStream(impl.Feed, stub.NewPointer[FeedRequest])},
-		rpcnet.Method{Spec: kindsUploadSpec, Handler: stub.HandleClientStream(impl.Upload, stub.NewPointer[Tick])},
-		rpcnet.Method{Spec: kindsBidiSpec, Handler: stub.HandleBidi(impl.Bidi, stub.NewPointer[Empty])},
-		rpcnet.Method{Spec: kindsUnionSpec, Handler: stub.HandleUnary(impl.Union, stub.NewUnion[Answer])},
-		rpcnet.Method{Spec: kindsForeignSpec, Handler: stub.HandleUnary(impl.Foreign, stub.NewUnion[shared.Event])},
-		rpcnet.Method{Spec: kindsProtoSpec, Handler: stub.HandleUnary(impl.Proto, stub.NewPointer[wrapperspb.StringValue])},
-		rpcnet.Method{Spec: kindsProtoFeedSpec, Handler: stub.HandleServerStream(impl.ProtoFeed, stub.NewPointer[wrapperspb.StringValue])},
-		rpcnet.Method{Spec: kindsRawSpec, Handler: stub.HandleUnary(impl.Raw, stub.NewPointer[cbor.Raw])},
-	)
+	srv.Register(kindsUnarySpec, stub.HandleUnary(impl.Unary, stub.NewPointer[All]))
+	srv.Register(kindsFeedSpec, stub.HandleServerStream(impl.Feed, stub.NewPointer[FeedRequest]))
+	srv.Register(kindsUploadSpec, stub.HandleClientStream(impl.Upload, stub.NewPointer[Tick]))
+	srv.Register(kindsBidiSpec, stub.HandleBidi(impl.Bidi, stub.NewPointer[Empty]))
+	srv.Register(kindsUnionSpec, stub.HandleUnary(impl.Union, stub.NewUnion[Answer]))
+	srv.Register(kindsForeignSpec, stub.HandleUnary(impl.Foreign, stub.NewUnion[shared.Event]))
+	srv.Register(kindsProtoSpec, stub.HandleUnary(impl.Proto, stub.NewPointer[wrapperspb.StringValue]))
+	srv.Register(kindsProtoFeedSpec, stub.HandleServerStream(impl.ProtoFeed, stub.NewPointer[wrapperspb.StringValue]))
+	srv.Register(kindsRawSpec, stub.HandleUnary(impl.Raw, stub.NewPointer[cbor.Raw]))
 }
 
 // UnimplementedKinds fails every call with CodeUnimplemented. Embed it to

@@ -60,9 +60,7 @@ func (c *SecondClient) Count(ctx context.Context, req *Count) (*Tick, error) {
 // RegisterSecond serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterSecond(srv *rpcnet.Server, impl Second) {
-	srv.Register(
-		rpcnet.Method{Spec: secondCountSpec, Handler: stub.HandleUnary(impl.Count, stub.NewPointer[Count])},
-	)
+	srv.Register(secondCountSpec, stub.HandleUnary(impl.Count, stub.NewPointer[Count]))
 }
 
 // UnimplementedSecond fails every call with CodeUnimplemented. Embed it to
@@ -151,9 +149,7 @@ func (c *ThirdClient) Count(ctx context.Context, req *Nothing) (*Count, error) {
 // RegisterThird serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterThird(srv *rpcnet.Server, impl Third) {
-	srv.Register(
-		rpcnet.Method{Spec: thirdCountSpec, Handler: stub.HandleUnary(impl.Count, stub.NewPointer[Nothing])},
-	)
+	srv.Register(thirdCountSpec, stub.HandleUnary(impl.Count, stub.NewPointer[Nothing]))
 }
 
 // UnimplementedThird fails every call with CodeUnimplemented. Embed it to

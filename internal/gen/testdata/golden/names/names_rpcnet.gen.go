@@ -62,9 +62,7 @@ func (c *ErrorsClient) Iter(ctx context.Context, req *Cbor) (*d2.T, error) {
 // RegisterErrors serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterErrors(srv *rpcnet.Server, impl Errors) {
-	srv.Register(
-		rpcnet.Method{Spec: errorsIterSpec, Handler: stub.HandleUnary(impl.Iter, stub.NewPointer[Cbor])},
-	)
+	srv.Register(errorsIterSpec, stub.HandleUnary(impl.Iter, stub.NewPointer[Cbor]))
 }
 
 // UnimplementedErrors fails every call with CodeUnimplemented. Embed it to

@@ -60,9 +60,7 @@ func (c *SClient) M(ctx context.Context, req *Value) (*Value, error) {
 // RegisterS serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterS(srv *rpcnet.Server, impl S) {
-	srv.Register(
-		rpcnet.Method{Spec: sMSpec, Handler: stub.HandleUnary(impl.M, stub.NewPointer[Value])},
-	)
+	srv.Register(sMSpec, stub.HandleUnary(impl.M, stub.NewPointer[Value]))
 }
 
 // UnimplementedS fails every call with CodeUnimplemented. Embed it to

@@ -59,9 +59,7 @@ func (c *AllClient) Get(ctx context.Context, req *Both) (*Both, error) {
 // RegisterAll serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterAll(srv *rpcnet.Server, impl All) {
-	srv.Register(
-		rpcnet.Method{Spec: allGetSpec, Handler: stub.HandleUnary(impl.Get, stub.NewPointer[Both])},
-	)
+	srv.Register(allGetSpec, stub.HandleUnary(impl.Get, stub.NewPointer[Both]))
 }
 
 // UnimplementedAll fails every call with CodeUnimplemented. Embed it to

@@ -97,11 +97,9 @@ func (c *UnixClient) Send(ctx context.Context, req *Branch) (*Package, error) {
 // RegisterUnix serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterUnix(srv *rpcnet.Server, impl Unix) {
-	srv.Register(
-		rpcnet.Method{Spec: unixGetSpec, Handler: stub.HandleUnary(impl.Get, stub.NewPointer[Both])},
-		rpcnet.Method{Spec: unixTurnSpec, Handler: stub.HandleUnary(impl.Turn, stub.NewUnion[Tree])},
-		rpcnet.Method{Spec: unixSendSpec, Handler: stub.HandleUnary(impl.Send, stub.NewPointer[Branch])},
-	)
+	srv.Register(unixGetSpec, stub.HandleUnary(impl.Get, stub.NewPointer[Both]))
+	srv.Register(unixTurnSpec, stub.HandleUnary(impl.Turn, stub.NewUnion[Tree]))
+	srv.Register(unixSendSpec, stub.HandleUnary(impl.Send, stub.NewPointer[Branch]))
 }
 
 // UnimplementedUnix fails every call with CodeUnimplemented. Embed it to

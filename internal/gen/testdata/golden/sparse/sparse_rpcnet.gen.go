@@ -109,12 +109,10 @@ func (c *SparseClient) Narrow(ctx context.Context, req *Tree) (*Tree, error) {
 // RegisterSparse serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterSparse(srv *rpcnet.Server, impl Sparse) {
-	srv.Register(
-		rpcnet.Method{Spec: sparseRowsSpec, Handler: stub.HandleUnary(impl.Rows, stub.NewPointer[Table])},
-		rpcnet.Method{Spec: sparseTreeSpec, Handler: stub.HandleUnary(impl.Tree, stub.NewPointer[Tree])},
-		rpcnet.Method{Spec: sparseShapeSpec, Handler: stub.HandleUnary(impl.Shape, stub.NewUnion[Shape])},
-		rpcnet.Method{Spec: sparseNarrowSpec, Handler: stub.HandleUnary(impl.Narrow, stub.NewPointer[Tree])},
-	)
+	srv.Register(sparseRowsSpec, stub.HandleUnary(impl.Rows, stub.NewPointer[Table]))
+	srv.Register(sparseTreeSpec, stub.HandleUnary(impl.Tree, stub.NewPointer[Tree]))
+	srv.Register(sparseShapeSpec, stub.HandleUnary(impl.Shape, stub.NewUnion[Shape]))
+	srv.Register(sparseNarrowSpec, stub.HandleUnary(impl.Narrow, stub.NewPointer[Tree]))
 }
 
 // UnimplementedSparse fails every call with CodeUnimplemented. Embed it to
