@@ -58,6 +58,7 @@ func (b *inbox) take() []members.Input {
 	return q
 }
 
+// len returns how many inputs wait, for the metrics.
 func (b *inbox) len() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

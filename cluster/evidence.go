@@ -54,6 +54,7 @@ func (n *Node) ReportReplaced(name, boot string) bool {
 	return n.reportGone(name, boot, members.CauseReplaced)
 }
 
+// reportGone reports that the member is gone beyond doubt, of that cause.
 func (n *Node) reportGone(name, boot, cause string) bool {
 	kinds := n.view.judge(members.Unreachable{ID: name + "@" + boot, Cause: cause})
 	return slices.Contains(kinds, members.KindNodeFailed)

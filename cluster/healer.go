@@ -67,6 +67,7 @@ type divergence struct {
 	since time.Time
 }
 
+// newHealer returns a healer that knows of nothing to heal.
 func newHealer(n *Node) *healer {
 	return &healer{n: n, contacts: map[string]string{}, contacted: map[string]time.Time{}, diverged: map[string]divergence{}}
 }
@@ -113,7 +114,8 @@ func (h *healer) exchange(id, addr string) error {
 		return errStopped
 	}
 	defer n.life.work.Done()
-	target := withoutZone(addr) // the transport knows it
+	// memberlist parses the address, and knows no zones; the transport knows the zone.
+	target := withoutZone(addr)
 	if id != "" {
 		target = id + "/" + target
 	}
@@ -187,6 +189,8 @@ func (h *healer) reconnect(now time.Time) {
 	h.n.view.with(func(t *members.Table) { lastLoss = t.LastLoss() })
 	h.mu.Lock()
 	newLoss, due := h.lastLoss != lastLoss, now.After(h.nextDial)
+	// A loss brings the next attempt forward: the others may be on the far side of a split
+	// that has just healed. Every node draws its own time, so that not all dial at once.
 	if newLoss || due {
 		interval := reconnectIdle
 		if now.Sub(lastLoss) < reconnectBusy {

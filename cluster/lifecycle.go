@@ -23,11 +23,11 @@ type lifecycle struct {
 	joined   chan struct{} // closed when enough members are in the view
 	stop     chan struct{} // closed to stop the run goroutine and all it started
 	stopped  chan struct{} // closed when nothing of the node runs any more
-	joinOnce sync.Once
-	stopOnce sync.Once
-	leaveMu  sync.Mutex // one Leave at a time; Join holds it until the node can leave
-	listMu   sync.Mutex // keeps list.Leave and list.Shutdown apart
-	remove   func()     // takes the node off the endpoint; immutable once leaveMu is free
+	joinOnce sync.Once     // guards the close of joined
+	stopOnce sync.Once     // guards close
+	leaveMu  sync.Mutex    // one Leave at a time; Join holds it until the node can leave
+	listMu   sync.Mutex    // keeps list.Leave and list.Shutdown apart
+	remove   func()        // takes the node off the endpoint; immutable once leaveMu is free
 
 	mu      sync.Mutex // guards what follows; a leaf
 	work    sync.WaitGroup
@@ -35,6 +35,8 @@ type lifecycle struct {
 	drains  []func(context.Context)
 }
 
+// newLifecycle returns the lifecycle of a node that has not started. Its remove is set
+// when the node is on the endpoint.
 func newLifecycle(n *Node) *lifecycle {
 	return &lifecycle{n: n, joined: make(chan struct{}), stop: make(chan struct{}), stopped: make(chan struct{})}
 }

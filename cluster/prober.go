@@ -44,6 +44,7 @@ type prober struct {
 	verifies   pool
 }
 
+// newProber returns a prober without work.
 func newProber(n *Node) *prober {
 	return &prober{n: n, identifies: pool{limit: maxIdentifies}, compares: pool{limit: maxCompares}, verifies: pool{limit: maxVerifies}}
 }
@@ -51,8 +52,9 @@ func newProber(n *Node) *prober {
 // A pool runs pieces of work on at most limit goroutines, the oldest first. They end
 // when there is no more. The prober's mu guards it.
 type pool struct {
-	limit, busy int
-	queue       []func()
+	limit int      // of goroutines
+	busy  int      // goroutines that run
+	queue []func() // what waits, the oldest first
 }
 
 // work gives a piece of work to a pool, unless the node stops. It does not block: the
@@ -64,6 +66,7 @@ func (p *prober) work(in *pool, f func()) {
 		return
 	}
 	in.queue = append(in.queue, f)
+	// The goroutines that run take what is in the queue: a new one only if there is room.
 	if in.busy < in.limit && p.n.life.spawn(func() { p.runPool(in) }) {
 		in.busy++
 	}
@@ -146,7 +149,7 @@ func (p *prober) look(addr string, f func(id string, err error)) {
 // answerIdentify finds out who answers at an address. Any error means that nobody does:
 // the table asks again if that matters.
 func (p *prober) answerIdentify(e members.Identify) {
-	p.n.view.step(members.Identifying{Addr: e.Addr})
+	p.n.view.step(members.Identifying(e))
 	id, err := p.identify(e.Addr, p.n.cfg.Detection.StreamTimeout)
 	if err != nil {
 		id = ""
@@ -205,6 +208,8 @@ func (p *prober) verify(m Member, unsure bool) (alive, refused bool, done func()
 	if unsure {
 		tries = unsureTries
 	}
+	// Both ways at once: a packet may be lost, or UDP dropped on the way, and a killed
+	// process is known by the refusal of the connection long before a time-out.
 	type answer struct{ alive, refused bool }
 	answers := make(chan answer, 2)
 	var both sync.WaitGroup

@@ -66,6 +66,7 @@ type seeder struct {
 	savedAt time.Time
 }
 
+// newSeeder returns a seeder whose first attempt is Join's, and the next soon after.
 func newSeeder(n *Node, seeds []*seed) *seeder {
 	return &seeder{n: n, seeds: seeds, wait: firstRetry, next: time.Now().Add(firstRetry)}
 }
@@ -212,6 +213,8 @@ func (r *seeder) trySeeds(strangers bool) <-chan error {
 	if len(free) == 0 {
 		close(results)
 	}
+	// The last to end closes results. Its room is for all that the others may send, so that
+	// nothing waits for a reader that has gone.
 	var left atomic.Int64
 	left.Store(int64(len(free)))
 	for _, s := range free {
@@ -372,6 +375,8 @@ func (r *seeder) tryAgain(now time.Time) {
 		return
 	}
 	r.looked = now
+	// The wait starts anew when the seeds come into the view or leave it: those that are
+	// gone are looked for as quickly as in the beginning.
 	inView := r.seedInView()
 	if inView != r.inView {
 		r.inView, r.wait = inView, firstRetry

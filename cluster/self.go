@@ -23,9 +23,9 @@ type announcement struct {
 	n           *Node
 	certificate *x509.Certificate // as seen last; Join's and then the run goroutine's
 
-	mu         sync.Mutex   // one change at a time; held while memberlist takes it
-	tags       atomic.Value // Tags
-	leaving    atomic.Bool
+	mu         sync.Mutex             // one change at a time; held while memberlist takes it
+	tags       atomic.Value           // Tags, which are replaced and never changed
+	leaving    atomic.Bool            // the node has said that it will leave
 	serverName atomic.Pointer[string] // the name that others verify this node by
 }
 
@@ -72,6 +72,7 @@ func (a *announcement) announceLeaving() error {
 	if a.leaving.Swap(true) {
 		return nil
 	}
+	// The packets are faster, the meta reaches those that miss them.
 	endpoint{a.n}.sendControl(controlLeaving)
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -33,6 +33,8 @@ type view struct {
 	selectors map[string]Selector    // parsed
 }
 
+// newView returns the view of a node that knows no member yet. first says that it has
+// joined at once.
 func newView(n *Node, first bool) *view {
 	c := &n.cfg
 	return &view{
@@ -95,7 +97,8 @@ func (v *view) stepLocked(in members.Input) (kinds []members.Kind) {
 	return kinds
 }
 
-// stepped makes known what steps have changed. The caller holds mu.
+// stepped gives the metrics and the log what steps have changed, once for all of them. The
+// caller holds mu, which is released while the log is written.
 func (v *view) stepped() {
 	v.count()
 	v.writeLog()
@@ -106,6 +109,7 @@ func (v *view) do(e members.Effect) {
 	n := v.n
 	switch e := e.(type) {
 	case members.Event:
+		// Whether packets reach a newcomer is looked at later: that may log.
 		if e.Kind == members.KindNodeJoined {
 			n.reach.newcomer(publicMember(e.Member))
 		}
@@ -135,7 +139,8 @@ func (v *view) askMinority(ask members.AskMinority) {
 	}()
 }
 
-// emit numbers an event and gives it to everybody. The caller holds mu.
+// emit numbers an event and gives it to the subscribers, the metrics and the log. The
+// caller holds mu.
 func (v *view) emit(e *Event) {
 	v.feed.add(e)
 	v.n.cfg.Metrics.Event(e.Kind, e.Cause)
@@ -229,6 +234,7 @@ type feed struct {
 	viewSeq uint64
 }
 
+// newFeed returns a feed without events.
 func newFeed() feed { return feed{changed: make(chan struct{})} }
 
 // add numbers an event and keeps it.

@@ -182,7 +182,9 @@ func (in Identified) apply(t *Table, now time.Time) {
 		q.again = q.again || q.tries < maxTries
 		return
 	}
-	again := q.again // since it was asked, not because of the answer
+	// settle may fail members at this address, whose end is a reason to ask who follows
+	// them there: the answer is the one just given, so that this reason does not count.
+	again := q.again
 	if t.settle(in.Addr, in.ID, now) && !again {
 		delete(t.questions, in.Addr) // the next to claim the address need not wait
 	}
@@ -193,6 +195,8 @@ func (in Identified) apply(t *Table, now time.Time) {
 func (t *Table) askAgain(now time.Time) {
 	var due []string
 	for addr, q := range t.questions {
+		// An answer is on its way, or the last is too fresh; there is a reason to ask
+		// again; or there is none, and the next claim is asked at once.
 		switch {
 		case q.pending || now.Sub(q.ended) < askInterval:
 		case q.again:

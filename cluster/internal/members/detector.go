@@ -37,7 +37,7 @@ type detector struct {
 	lost   []string  // the last picture
 	named  Partition // as last told
 
-	healthSince time.Time // since when health has been bad
+	healthSince time.Time // since when health has been bad; zero while it is not
 }
 
 // A detectorState is one of the three states of a detector.
@@ -79,6 +79,7 @@ const (
 	forcedStables = 3  // a picture that never rests is named after so many stable times
 )
 
+// newDetector returns a detector that is calm and expects no names yet.
 func newDetector(cfg *Config) detector {
 	return detector{cfg: cfg, voters: map[string]*voter{}}
 }

@@ -1,6 +1,8 @@
 package members
 
-// An Effect is something to do. All effects are in this file, but for [Event].
+// An Effect is something that the caller of [Table.Step] does, without waiting for it to
+// end. All effects are in this file, but for [Event]. Each that asks something names the
+// input that reports the answer; until that has come the table does not ask again.
 type Effect interface{ effect() }
 
 // Joined says that enough members are in the view, see [Config]. It comes once.

@@ -61,7 +61,9 @@ type Partition struct {
 	Duration time.Duration
 }
 
-// An Event is one change of the view. It is an [Effect]: give it to those who watch.
+// An Event is one change of the view. It is an [Effect]: give it to those who watch. There
+// is one for every change of a shown member, and none without a change, but for those
+// about this node and about partitions.
 type Event struct {
 	Time time.Time
 	Kind Kind

@@ -58,6 +58,8 @@ func (in Evicted) apply(t *Table, now time.Time) {
 	r.replaced = true // never taken back
 }
 
+// An answer is the strongest evidence there is: it clears what this node's own probes said.
+// What those who route said it does not clear, since they ask by other means.
 func (in Answered) apply(t *Table, now time.Time) {
 	if r := t.records[in.ID]; r != nil {
 		t.answered(r, in.Proved, now)
@@ -192,6 +194,7 @@ func (t *Table) forgetOldest() {
 	}
 }
 
+// drop forgets a member that is not present. Gossip of it makes a new record.
 func (t *Table) drop(r *record) {
 	delete(t.records, r.ID())
 	t.do(Forgotten{r.ID(), r.Addr})

@@ -12,6 +12,7 @@ import (
 func (in Alive) apply(t *Table, now time.Time) {
 	r := t.records[in.ID]
 	if r == nil {
+		// Its state is failed until it is shown, so that it counts nowhere.
 		if r = t.add(in, now); r == nil {
 			return
 		}
@@ -132,8 +133,8 @@ func (in Announced) apply(t *Table, now time.Time) {
 	}
 }
 
-// consider shows a member that is listed and not present, unless there is doubt
-// about it, which the answer at its address will settle.
+// consider shows a member that is listed and not present. If there is doubt about it, it
+// asks who answers at its address, and the answer settles that.
 func (t *Table) consider(r *record, proved bool, now time.Time) {
 	switch {
 	case t.doubtful(r, proved):
@@ -154,7 +155,8 @@ func (t *Table) announce(r *record, now time.Time) {
 	t.compare(r)
 }
 
-// revive takes a member back that had failed, or had left by hearsay.
+// revive takes a member back that had failed, or had left by hearsay. What was held
+// against it before is void.
 func (t *Table) revive(r *record, now time.Time) {
 	r.failed, r.replaced, r.refused, r.suspectedBy, r.answers = false, false, false, 0, 0
 	t.change(r, r.derive(), now, Event{Kind: KindNodeRecovered, Duration: now.Sub(r.goneSince)})

@@ -7,7 +7,8 @@ import (
 
 const (
 	// After fullProbes times, at most one a second, those that are not in the view are
-	// probed in every rareProbes-th [ProbeAll] only.
+	// probed in every rareProbes-th [ProbeAll] only: a split that has lasted a minute may
+	// last for days, and each of them costs a time-out.
 	fullProbes = 60
 	rareProbes = 30
 )
@@ -24,6 +25,7 @@ type split struct {
 	assigns  bool            // this node may assign work
 }
 
+// newSplit returns a calm split, in which this node assigns work.
 func newSplit(cfg *Config) split {
 	return split{detector: newDetector(cfg), silent: map[string]bool{}, assigns: true}
 }
@@ -124,6 +126,7 @@ func (in Probed) apply(t *Table, now time.Time) {
 	}
 }
 
+// What was found of members that are forgotten by now is dropped: their names may return.
 func (ProbedAll) apply(t *Table, _ time.Time) {
 	s := &t.split
 	for id := range s.silent {
@@ -162,7 +165,8 @@ func (t *Table) sights() []sight {
 }
 
 // heard reports whether a present member answers: as the last ProbeAll found it, or
-// else if nothing is held against it.
+// else if nothing is held against it. On the smaller side of a split, gossip takes long
+// to bury the many others, and would hide for as long how small the side is.
 func (t *Table) heard(r *record) bool {
 	if silent, probed := t.split.silent[r.ID()]; probed {
 		return !silent

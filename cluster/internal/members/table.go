@@ -43,8 +43,9 @@ type Config struct {
 	PartitionWindow, PartitionStable, PartitionBaseline time.Duration
 }
 
-// A Table is what a node holds of the members of its cluster. Only Step changes it.
-// Its methods must not be called at the same time.
+// A Table is what a node holds of the members of its cluster. Only Step changes it. Its
+// methods must not be called at the same time: the caller's lock guards it. What its
+// methods return may be kept, but for iterators, which must end before the next call.
 type Table struct {
 	cfg       Config
 	name      string // this node's
@@ -75,8 +76,8 @@ func New(cfg Config) *Table {
 	}
 }
 
-// Step takes one input and returns what is to be done about it, in order. The caller
-// owns the slice.
+// Step takes one input and returns what is to be done about it, in order. The caller owns
+// the slice. now must not go back.
 func (t *Table) Step(in Input, now time.Time) []Effect {
 	in.apply(t, now)
 	effects := t.effects
@@ -105,10 +106,14 @@ func (t *Table) find(match func(*record) bool) []*record {
 	return found
 }
 
+// byID orders records by name and boot. Effects for several members come in this order, so
+// that the same inputs always make the same effects.
 func byID(a, b *record) int {
 	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Boot, b.Boot))
 }
 
+// isSelf reports whether a record is this node's own. The names are compared first, since
+// an id is made by concatenation and this is asked often.
 func (t *Table) isSelf(r *record) bool { return r.Name == t.name && r.ID() == t.cfg.Self }
 
 // Shown returns the members that events have told of, in any order: those present,

@@ -40,6 +40,7 @@ func (in Tick) apply(t *Table, now time.Time) {
 		t.judgeSplit(in.FailedLately, now)
 	}
 	t.askAgain(now)
+	// What costs a walk through the table, or packets, is not done at every tick.
 	if now.Sub(t.second) >= time.Second {
 		t.second = now
 		t.clearSuspicions(now)
