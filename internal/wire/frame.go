@@ -91,6 +91,7 @@ const (
 	TypeGoAway   Type = 11
 )
 
+// typeNames are the names of the types, by number.
 var typeNames = [...]string{"0", "SETTINGS", "OPEN", "DATA", "END", "STATUS", "RESET", "HEADER", "CREDIT", "PING", "PONG", "GOAWAY"}
 
 // String returns the type's name in capitals.

@@ -24,11 +24,13 @@ func AppendMetadata(b []byte, m map[string][]string) []byte {
 	return b
 }
 
+// appendString appends the length of s and s.
 func appendString(b []byte, s string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))
 	return append(b, s...)
 }
 
+// Why metadata is refused that is cut, or that would cost much memory.
 var (
 	errMetadataShort = errors.New("metadata ends early")
 	errMetadataMany  = fmt.Errorf("metadata has over %d keys and values", MaxMetadataEntries)
@@ -53,6 +55,7 @@ func ParseMetadata(b []byte) (map[string][]string, error) {
 		if n, b, ok = uvarint(b); !ok {
 			return nil, errMetadataShort
 		}
+		// Twice is refused, not merged: the two sides could see different values.
 		if _, dup := m[k]; dup {
 			return nil, fmt.Errorf("metadata key %q is there twice", k)
 		}

@@ -21,15 +21,24 @@ import (
 //
 // The deadline is relative, so the clocks of the two sides need not agree.
 type Open struct {
-	Encoding   byte
-	Attempt    uint8
-	Priority   int8
-	Number     uint32
-	Name       []byte // nil: the number is known
-	Deadline   uint64 // microseconds left; 0: none
-	Metadata   []byte // encoded
+	// Encoding is that of the messages, at most 15.
+	Encoding byte
+	// Attempt is 0 for the first attempt of a call.
+	Attempt uint8
+	// Priority is what the caller chose, for servers that refuse calls under load.
+	Priority int8
+	// Number is that of the procedure on this session, or 0.
+	Number uint32
+	// Name is that of the procedure. nil: the peer knows it by the number.
+	Name []byte
+	// Deadline is how long the caller waits. Units: microseconds. 0: without end.
+	Deadline uint64
+	// Metadata is encoded, as [AppendMetadata] does.
+	Metadata []byte
+	// HasMessage says that the first message, or its first part, follows.
 	HasMessage bool
-	Message    []byte // parsed: points into the payload
+	// Message is set by Parse alone, and points into the payload.
+	Message []byte
 }
 
 // The flags of an OPEN payload. The low 4 bits are the encoding.
@@ -76,6 +85,7 @@ func (o *Open) Append(b []byte) []byte {
 	return b
 }
 
+// errOpenShort is why an OPEN is refused that has less than its flags say.
 var errOpenShort = errors.New("OPEN frame ends early")
 
 // Parse reads an OPEN payload into o and checks it against the limits. Name,

@@ -10,11 +10,16 @@ import (
 // Settings are what each side sends when a session starts. Zero fields are not
 // sent, and the receiver assumes the defaults of the protocol.
 type Settings struct {
-	Version       uint64
-	MaxStreams    uint64 // calls that the sender serves at a time
-	StreamWindow  uint64 // bytes that the sender takes on a new stream
-	SessionWindow uint64 // bytes that the sender takes on the session
-	Encodings     uint64 // bit set of the encodings that the sender speaks
+	// Version is the version of the layout that the sender speaks.
+	Version uint64
+	// MaxStreams is how many calls the sender serves at a time.
+	MaxStreams uint64
+	// StreamWindow is how many bytes the sender takes on a new stream, and
+	// SessionWindow on the session, before it gives credit for more.
+	StreamWindow  uint64
+	SessionWindow uint64
+	// Encodings is the bit set of the encodings that the sender speaks.
+	Encodings uint64
 	// Identity names the server if a server sends it. If a client sends it, it
 	// names the node that the client wants. Empty fields are not sent.
 	Identity Identity
@@ -87,6 +92,7 @@ func (s *Settings) Parse(b []byte) error {
 		return fmt.Errorf("%w %d: this side speaks %d", ErrVersion, s.Version, Version)
 	}
 	for len(b) > 0 {
+		// The value of a key from keyCluster on is the length of the text that follows.
 		var k, v uint64
 		if k, b, ok = uvarint(b); ok {
 			v, b, ok = uvarint(b)
@@ -107,6 +113,7 @@ func (s *Settings) Parse(b []byte) error {
 			if v < 1 || v > math.MaxInt32 {
 				return fmt.Errorf("SETTINGS frame with a limit of %d streams", v)
 			}
+			// A table of the streams has a place for each: the limit bounds it.
 			s.MaxStreams = min(v, MaxMaxStreams)
 		case keyStreamWindow, keySessionWindow:
 			if v < MinWindow || v > MaxWindow {

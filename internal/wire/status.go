@@ -27,10 +27,15 @@ const (
 //
 // Unknown keys are skipped.
 type Status struct {
-	Code        byte
-	Message     string
-	Details     []Detail
-	Trailer     map[string][]string
+	// Code is one of the constants of this package. 0 is success.
+	Code byte
+	// Message is for people. Invalid UTF-8 in it is replaced.
+	Message string
+	// Details are found by the types of their names on the other side.
+	Details []Detail
+	// Trailer is metadata that comes with the end of a call.
+	Trailer map[string][]string
+	// Unprocessed says that no handler has seen the call.
 	Unprocessed bool
 }
 
@@ -40,6 +45,7 @@ type Detail struct {
 	Data []byte
 }
 
+// The keys of the map.
 const (
 	statusCode = iota + 1
 	statusMessage
