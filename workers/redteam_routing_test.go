@@ -245,13 +245,15 @@ func TestAttack10ForeignHandsOnTheHeartbeat(t *testing.T) {
 			t.Errorf("%s watches under another's id: %v", id, err)
 		}
 	}
+	// The attackers ask for a heartbeat every 10 s: with it no report would come in all
+	// this time. A busy machine can be late by a second or two.
 	mean := time.Duration(0)
-	for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(3500 * time.Millisecond); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		w, _ := d.registry.Worker("worker-a")
 		mean = max(mean, w.Heartbeats.Mean, w.Load.ReportAge)
 	}
-	routingAttack(t, "10 others slow the heartbeats to a director", "1s between two", mean.Round(time.Millisecond))
-	if mean > time.Second {
+	routingAttack(t, "10 others slow the heartbeats to a director", "2.5s between two", mean.Round(time.Millisecond))
+	if mean > 2500*time.Millisecond {
 		t.Errorf("heartbeats come every %v", mean)
 	}
 }

@@ -9,16 +9,26 @@ import (
 // A kind is the kind of an event.
 type kind uint8
 
+// The kinds of events.
 const (
-	arrive        kind = iota // a caller asks its balancer for a worker
-	reach                     // a call arrives at its worker
-	finish                    // a call ends
-	fail                      // the failing worker fails a call
-	reportDue                 // a worker has a report to send
-	reportArrives             // the report arrives at its balancer
-	ended                     // a balancer hears how a call ended
-	join                      // the last worker starts
-	fault                     // something breaks
+	// arrive: a caller asks its balancer for a worker.
+	arrive kind = iota
+	// reach: a call arrives at its worker.
+	reach
+	// finish: a call ends.
+	finish
+	// fail: the failing worker fails a call.
+	fail
+	// reportDue: a worker has a report to send.
+	reportDue
+	// reportArrives: the report arrives at its balancer.
+	reportArrives
+	// ended: a balancer hears how a call ended.
+	ended
+	// join: the last worker starts.
+	join
+	// fault: something breaks.
+	fault
 )
 
 // An event is something that happens at a point of the virtual time. Only the
@@ -39,6 +49,7 @@ type event struct {
 // An agenda is a heap of the events to come, the earliest first.
 type agenda []event
 
+// Len, Less, Swap, Push and Pop are those of heap.Interface.
 func (a agenda) Len() int { return len(a) }
 
 // Less orders by time, and events of the same time in the order in which they
@@ -46,8 +57,14 @@ func (a agenda) Len() int { return len(a) }
 func (a agenda) Less(i, j int) bool {
 	return a[i].at < a[j].at || a[i].at == a[j].at && a[i].seq < a[j].seq
 }
+
+// Swap swaps two events.
 func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
-func (a *agenda) Push(x any)   { *a = append(*a, x.(event)) }
+
+// Push appends an event.
+func (a *agenda) Push(x any) { *a = append(*a, x.(event)) }
+
+// Pop removes the last event.
 func (a *agenda) Pop() any {
 	old := *a
 	e := old[len(old)-1]

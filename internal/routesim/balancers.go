@@ -40,6 +40,7 @@ type ours struct {
 // name returns the name of a worker.
 func name(worker int) string { return "worker-" + strconv.Itoa(worker) }
 
+// Up adds a worker to the pool. Its reports follow.
 func (o *ours) Up(_ time.Duration, i int) {
 	if o.byWorker[i] == nil {
 		o.byWorker[i] = &load.Candidate{Name: name(i), Owner: i}
@@ -48,6 +49,7 @@ func (o *ours) Up(_ time.Duration, i int) {
 	}
 }
 
+// Down removes a worker from the pool, with the tickets that were pending.
 func (o *ours) Down(_ time.Duration, i int) {
 	if w := o.byWorker[i]; w != nil {
 		delete(o.byWorker, i)
@@ -56,6 +58,7 @@ func (o *ours) Down(_ time.Duration, i int) {
 	}
 }
 
+// Report applies a report, as workers.Registry does.
 func (o *ours) Report(now time.Duration, i int, r load.Report, lost bool) {
 	switch w := o.byWorker[i]; {
 	case w == nil:
@@ -66,6 +69,8 @@ func (o *ours) Report(now time.Duration, i int, r load.Report, lost bool) {
 	}
 }
 
+// Choose picks a worker and counts the choice: by a ticket as a director, by its own
+// count as a client.
 func (o *ours) Choose(now time.Duration, r *Request) (int, load.Ticket) {
 	req := balance.PickRequest{Caller: caller}
 	for _, i := range r.Exclude {
@@ -98,6 +103,9 @@ func (o *ours) Choose(now time.Duration, r *Request) (int, load.Ticket) {
 // Secret returns the secret that signs the balancer's tickets for a worker.
 func (o *ours) Secret(i int) *load.Secret { return o.byWorker[i].Secret() }
 
+// Ended does what a registry does at the end of a call. A director hears of failures
+// only, each from another caller, and learns the rest from reports. A client sees how
+// each of its calls ends.
 func (o *ours) Ended(now time.Duration, _ int, r *Request, out Outcome) {
 	w, _ := r.Picked.(*load.Candidate) // nil if there was no worker
 	if w == nil {
@@ -158,16 +166,18 @@ var (
 type ruled struct {
 	env      *Env
 	score    func(*Env, int, int, int) float64
-	up       []int
-	assigned map[int]int
-	running  map[int]int
+	up       []int       // the workers that are there
+	assigned map[int]int // ever, since the worker has started
+	running  map[int]int // of these, those that have not ended
 }
 
+// Up adds a worker that has no calls.
 func (c *ruled) Up(_ time.Duration, i int) {
 	c.up = append(c.up, i)
 	c.assigned[i], c.running[i] = 0, 0
 }
 
+// Down removes a worker.
 func (c *ruled) Down(_ time.Duration, i int) {
 	for at, w := range c.up {
 		if w == i {
@@ -177,8 +187,11 @@ func (c *ruled) Down(_ time.Duration, i int) {
 	}
 }
 
+// Report does nothing: the rules know only what their balancer has done.
 func (c *ruled) Report(time.Duration, int, load.Report, bool) {}
 
+// Choose takes the lowest score, drawn among equals. It avoids the worker that has just
+// failed or refused the call, if there is another.
 func (c *ruled) Choose(_ time.Duration, r *Request) (int, load.Ticket) {
 	best, low, ties := -1, math.Inf(1), 0
 	for _, w := range c.up {
@@ -201,6 +214,7 @@ func (c *ruled) Choose(_ time.Duration, r *Request) (int, load.Ticket) {
 	return best, load.Ticket{}
 }
 
+// Ended counts a call of a worker less. One that has restarted meanwhile has none.
 func (c *ruled) Ended(_ time.Duration, i int, _ *Request, _ Outcome) {
 	if c.running[i] > 0 {
 		c.running[i]--

@@ -10,8 +10,12 @@ import (
 // fault breaks something at random and plans the next fault. There is none in the
 // last quarter of the run, so that the estimates can become exact again.
 func (s *sim) fault() {
+	// Drawn from a source of their own, so that all balancers see the same faults.
 	i, k := s.faults.IntN(len(s.workers)), s.faults.IntN(len(s.balancers))
 	w := s.workers[i]
+	// Each kind leaves a balancer with a wrong picture, which must mend itself: calls
+	// that are gone, claims that were lost, tickets of an unknown issuer, and calls that
+	// ended without an answer.
 	switch s.faults.IntN(4) {
 	case 0: // the worker crashes and starts again at once as a new process
 		s.crash(i)
@@ -40,6 +44,7 @@ func (s *sim) fault() {
 			s.end(i, oldest, Died)
 		}
 	}
+	// About 100 faults in the middle half.
 	if s.now < s.length()*3/4 {
 		s.push(event{at: s.now + time.Duration(s.faults.ExpFloat64()*float64(s.length())/200), kind: fault})
 	}
@@ -50,7 +55,7 @@ func (s *sim) crash(i int) {
 	w := s.workers[i]
 	running := w.running
 	w.up, w.running = false, nil
-	w.life++
+	w.life++ // voids the planned ends of its calls
 	for _, c := range s.balancers {
 		c.Down(s.now, i)
 	}
@@ -58,6 +63,7 @@ func (s *sim) crash(i int) {
 	for _, r := range running {
 		reqs = append(reqs, r)
 	}
+	// In a fixed order, since that of a map would make runs differ.
 	slices.SortFunc(reqs, func(a, b *Request) int { return int(a.arrived - b.arrived) })
 	for _, r := range reqs {
 		s.retry(i, r, Failed)

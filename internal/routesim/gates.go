@@ -29,8 +29,11 @@ func mean(seeds int, cfg Config, value func(Result) float64) float64 {
 // p99 returns the 99th percentile of the delays in milliseconds.
 func p99(r Result) float64 { return ms(r.P99) }
 
-// Gates are the bounds that docs/routing.md promises.
+// Gates are the bounds that docs/routing.md promises. Each compares the production code
+// with a rule that knows more (an oracle), or with rules that others use, on the same
+// workload.
 var Gates = []Gate{
+	// Choices that are good although three directors do not know of each other's.
 	{"p99 waiting of 10 workers at load 0.8 with 3 directors <= oracle + 100 ms, and below every other rule", func(seeds int) (string, bool) {
 		cfg := Config{Balancers: 3, New: Oracle}
 		oracle := mean(seeds, cfg, p99)
@@ -53,6 +56,7 @@ var Gates = []Gate{
 		}
 		return text, ok
 	}},
+	// A worker that joins is idle, and every balancer sees that at the same time.
 	{"a joiner's share of the assignments in its first 5 s <= 2.5 times fair", func(seeds int) (string, bool) {
 		cfg := Config{Equal: true, Load: 0.7, JoinAt: 100 * time.Second, Requests: 12000, New: Ours(balance.LeastConnections, true)}
 		fair := mean(seeds, cfg, func(r Result) float64 { return r.Joiner }) * float64(10)
@@ -60,6 +64,7 @@ var Gates = []Gate{
 		was := mean(seeds, cfg, func(r Result) float64 { return r.Joiner }) * float64(10)
 		return fmt.Sprintf("%.2f times fair; assignments never released %.2f", fair, was), fair > 0.5 && fair <= 2.5
 	}},
+	// A worker that fails fast looks idle. Only ejection keeps calls away from it.
 	{"a worker that fails each call after 5 ms gets <= 10 calls per balancer in 60 s", func(seeds int) (string, bool) {
 		cfg := Config{FailAt: 60 * time.Second, FailFor: 60 * time.Second, Requests: 8000, Balancers: 2}
 		hits := func(r Result) float64 { return float64(r.Failures) / 2 }
@@ -69,6 +74,7 @@ var Gates = []Gate{
 		client := mean(seeds, cfg, hits)
 		return fmt.Sprintf("%.1f through a director, %.1f from a cluster client", director, client), max(director, client) <= 10 && min(director, client) > 0
 	}},
+	// Nothing that is counted is forgotten, and nothing that is gone is counted.
 	{"after crashes of workers and directors, broken report streams and dying callers every estimate is exact: 0", func(seeds int) (string, bool) {
 		worst := 0.0
 		schedules := 10 * seeds
@@ -78,6 +84,7 @@ var Gates = []Gate{
 		}
 		return fmt.Sprintf("worst residue %g in %d fault schedules", worst, schedules), worst == 0
 	}},
+	// Tickets of callers that die expire, so that they do not make workers look full.
 	{"5 % dying callers change p99 by at most 20 % + 10 ms", func(seeds int) (string, bool) {
 		cfg := Config{Balancers: 2, New: Ours(balance.LeastConnections, true)}
 		none := mean(seeds, cfg, p99)
@@ -85,6 +92,7 @@ var Gates = []Gate{
 		some := mean(seeds, cfg, p99)
 		return fmt.Sprintf("%.0f ms without, %.0f ms with", none, some), some <= 1.2*none+10
 	}},
+	// Keeping sessions together must not cost more waiting than hashing them.
 	{"sessions: StickyUntilFull keeps >= 70 % on their worker at load 0.8 with p99 below consistent hashing's", func(seeds int) (string, bool) {
 		cfg := Config{Sticky: 400, New: Ours(balance.StickyUntilFull, true)}
 		same, wait := mean(seeds, cfg, func(r Result) float64 { return r.SameWorker }), mean(seeds, cfg, p99)
@@ -93,6 +101,7 @@ var Gates = []Gate{
 		return fmt.Sprintf("%.0f %% at %.0f ms; consistent hashing %.0f %% at %.0f ms", 100*same, wait, 100*sameHash, waitHash),
 			same >= 0.7 && wait < waitHash
 	}},
+	// Calls that are shorter than the gap between reports: their ends carry the load.
 	{"short calls made by 3 cluster clients: p99 waiting <= 50 ms", func(seeds int) (string, bool) {
 		cfg := Config{Calls: true, Balancers: 3, Connect: 200 * time.Microsecond, New: Ours(balance.LeastConnections, false)}
 		got := mean(seeds, cfg, p99)

@@ -1,22 +1,7 @@
-// Package routesim simulates balancers, workers and callers on a virtual clock.
-// The ledgers, reports, tickets, pools and strategies are the production code of
-// internal/load and workers/balance. Only the network and the work are simulated.
-// With the same seed all balancers see the same workload, so their results can be
-// compared. A run has one goroutine.
-//
-// The model:
-//
-//   - A worker runs up to its capacity of calls at once and queues the rest in
-//     order.
-//   - A stream has a number of tokens from a bounded Pareto distribution (1.3, 20 to
-//     4096). Each token takes 25 ms divided by the worker's speed.
-//   - Arrivals are a Poisson process.
-//   - A caller needs 1 ms + Exp(4 ms) to reach its worker, and a report 0.5 ms to
-//     reach its balancer.
-//   - The delay of a call is the time from its arrival until it runs.
 package routesim
 
 import (
+	"cmp"
 	"container/heap"
 	"math"
 	"math/rand/v2"
@@ -25,107 +10,6 @@ import (
 
 	"github.com/rpcnet-go/rpcnet/internal/load"
 )
-
-// A Config describes one run. Zero fields have the defaults named here. New is
-// required.
-type Config struct {
-	Workers   int           // default 10
-	Balancers int           // default 1
-	Load      float64       // arriving work, as a share of what the workers can do; default 0.8
-	Requests  int           // default 20 000
-	Seed      uint64        // of the workload and the faults
-	Calls     bool          // calls of 20 ms mean (log-normal, sigma 1.2) instead of streams
-	Equal     bool          // all workers with 8 places and speed 1; default: 4 to 16 places, speed 0.6 to 1.5
-	Burst     bool          // arrivals 2.2 times as fast in one second of five
-	Gap       time.Duration // least time between reports of changes; default [load.MinReportInterval]
-	Connect   time.Duration // mean of the random part of reaching a worker; default 4 ms
-
-	JoinAt  time.Duration // when the last worker joins; 0: at the start
-	FailAt  time.Duration // when the last worker begins to fail every call after 5 ms; 0: never
-	FailFor time.Duration // how long it fails
-	Dying   float64       // share of callers that die, half of them before they reach the worker
-	Faults  bool          // random crashes of workers, balancers and report streams in the middle half
-	Sticky  int           // how many sessions the callers belong to, Zipf 0.9; each remembers its last worker
-
-	// New makes the balancer with this number.
-	New func(env *Env, id int) Balancer
-}
-
-// An Env has what a balancer can know of its surroundings.
-type Env struct {
-	Gap   time.Duration // least time between two reports of a worker
-	Rand  *rand.Rand
-	Truth func(worker int) int // calls on the worker or on the way to it; only for oracles
-	Cap   func(worker int) int // capacity of the worker
-}
-
-// A Balancer gives workers to callers. Workers are numbered from 0. now is the
-// virtual time since the start.
-type Balancer interface {
-	// Up says that a worker has started.
-	Up(now time.Duration, worker int)
-	// Down says that a worker has ended.
-	Down(now time.Duration, worker int)
-	// Report delivers a worker's report. If lost is true there is no report, and
-	// the stream of reports is broken.
-	Report(now time.Duration, worker int, r load.Report, lost bool)
-	// Choose returns the worker for r and its ticket. The worker is -1 if there is
-	// none.
-	Choose(now time.Duration, r *Request) (worker int, t load.Ticket)
-	// Ended says how a call ended, as its caller saw it.
-	Ended(now time.Duration, worker int, r *Request, o Outcome)
-}
-
-// An Outcome says how a call ended.
-type Outcome uint8
-
-// The outcomes.
-const (
-	Done    Outcome = iota // with success
-	Failed                 // the worker failed it
-	Refused                // the worker refused it
-	Died                   // its caller died
-)
-
-// A Request is one call of one caller, with all its attempts.
-type Request struct {
-	Session  int // 0: none
-	Last     int // the session's last worker, -1 if none
-	Exclude  []int
-	Tries    int // attempts so far
-	Ticket   load.Ticket
-	Balancer int
-	Assigned time.Duration // when the present attempt got its worker
-	Picked   any           // belongs to the balancer
-
-	arrived time.Duration
-	work    float64       // seconds at speed 1
-	connect time.Duration // to reach the worker
-	dies    uint8         // 1: before it reaches the worker, 2: in the middle
-	life    int           // of the worker it runs on
-}
-
-// A Result has what a run measured.
-type Result struct {
-	P50, P99, P999 time.Duration // of the delays, without those of the first tenth
-	// Refusals counts refused attempts.
-	Refusals int
-	// Failures counts the calls that the failing worker got while it failed.
-	Failures int
-	// Joiner is the share of the assignments in the 5 s after JoinAt that went to
-	// the worker that joined.
-	Joiner float64
-	// SameWorker is the share of first attempts that went to the session's last
-	// worker.
-	SameWorker float64
-	// Utilisation is the highest number of calls of a worker over its capacity.
-	Utilisation float64
-	// Residue is the largest error at the end, when no call is left: what a worker
-	// still counts, or what a balancer with an Estimate method still estimates.
-	Residue float64
-	// Reports is the number of reports per worker, balancer and second.
-	Reports float64
-}
 
 const (
 	// network is how long a message travels.
@@ -170,30 +54,18 @@ type sim struct {
 	same      [2]int      // first attempts: on the session's last worker, and all
 	last      map[int]int // session to worker
 	zipf      []float64   // cumulative weights of the sessions
-	reports   int
-	epoch     uint64 // of the last worker that started
+	reports   int         // sent
+	epoch     uint64      // of the last worker that started
 }
 
 // Run runs one simulation until no call is left.
 func Run(cfg Config) Result {
-	if cfg.Workers == 0 {
-		cfg.Workers = 10
-	}
-	if cfg.Balancers == 0 {
-		cfg.Balancers = 1
-	}
-	if cfg.Load == 0 {
-		cfg.Load = 0.8
-	}
-	if cfg.Requests == 0 {
-		cfg.Requests = 20000
-	}
-	if cfg.Gap == 0 {
-		cfg.Gap = load.MinReportInterval(cfg.Workers)
-	}
-	if cfg.Connect == 0 {
-		cfg.Connect = 4 * time.Millisecond
-	}
+	cfg.Workers = cmp.Or(cfg.Workers, 10)
+	cfg.Balancers = cmp.Or(cfg.Balancers, 1)
+	cfg.Load = cmp.Or(cfg.Load, 0.8)
+	cfg.Requests = cmp.Or(cfg.Requests, 20000)
+	cfg.Gap = cmp.Or(cfg.Gap, load.MinReportInterval(cfg.Workers))
+	cfg.Connect = cmp.Or(cfg.Connect, 4*time.Millisecond)
 	s := &sim{cfg: cfg, work: rand.New(rand.NewPCG(cfg.Seed, 99)), faults: rand.New(rand.NewPCG(cfg.Seed, 5)), last: map[int]int{}}
 	s.start()
 	for len(s.agenda) > 0 {
@@ -230,6 +102,7 @@ func (s *sim) start() {
 		s.workers = append(s.workers, w)
 	}
 	s.rate = c.Load * power / s.meanWork()
+	// Truth is what an oracle sees; the production code does not use it.
 	s.env = &Env{Gap: c.Gap, Rand: rand.New(rand.NewPCG(c.Seed, 77)),
 		Truth: func(i int) int { return s.workers[i].ledger.InFlight() + s.workers[i].onTheWay },
 		Cap:   func(i int) int { return s.workers[i].capacity }}
@@ -260,6 +133,8 @@ func (s *sim) begin(i int) {
 	w := s.workers[i]
 	s.epoch++
 	w.up, w.running = true, map[*load.Entry]*Request{}
+	// The queue has no end: what is measured is how long calls wait, not refusals for
+	// want of room in it.
 	w.ledger = load.NewLedger(s.epoch, load.Limits{Capacity: w.capacity, Queue: 1 << 30})
 	n := len(s.balancers)
 	w.due, w.sent = make([]bool, n), make([]time.Duration, n)
@@ -276,7 +151,7 @@ func (s *sim) begin(i int) {
 // and a chain of heartbeats.
 func (s *sim) connect(i, k int) {
 	w := s.workers[i]
-	w.stream[k]++
+	w.stream[k]++              // voids what is planned of the stream before
 	secret := new(load.Secret) // unused by balancers without tickets
 	if c, ok := s.balancers[k].(interface{ Secret(worker int) *load.Secret }); ok {
 		secret = c.Secret(i)
@@ -314,7 +189,7 @@ func (s *sim) handle(e event) {
 		s.arrive()
 	case reach:
 		s.reach(e.worker, e.req)
-	case finish, fail:
+	case finish, fail: // unless the worker has crashed or the caller has died before
 		if w := s.workers[e.worker]; e.life == w.life && w.running[e.entry] != nil {
 			o := e.outcome
 			if e.kind == fail {
@@ -327,6 +202,8 @@ func (s *sim) handle(e event) {
 		if !w.up || e.life != w.stream[e.balancer] {
 			return
 		}
+		// A report of a change may have been sent meanwhile; a heartbeat is sent in any
+		// case, and plans the next one.
 		beat := e.outcome == Failed // marks the chain of heartbeats
 		if beat || w.due[e.balancer] {
 			s.sendReport(e.worker, e.balancer, false)
@@ -338,7 +215,7 @@ func (s *sim) handle(e event) {
 		if e.life == s.workers[e.worker].stream[e.balancer] {
 			s.balancers[e.balancer].Report(s.now, e.worker, e.report, false)
 		}
-	case ended:
+	case ended: // the balancer first, so that it counts before it chooses again
 		s.balancers[e.balancer].Ended(s.now, e.worker, e.req, e.outcome)
 		if e.outcome == Failed || e.outcome == Refused {
 			s.assign(e.req)
@@ -366,6 +243,8 @@ func (s *sim) arrive() {
 			r.Last = w
 		}
 	}
+	// The workload is drawn from a source of its own, so that all balancers get the same
+	// calls at the same times.
 	s.made++
 	s.assign(r)
 	if s.made < s.cfg.Requests {
@@ -394,7 +273,7 @@ func (s *sim) assign(r *Request) {
 			s.joined[0]++
 		}
 	}
-	if s.cfg.Sticky > 0 {
+	if s.cfg.Sticky > 0 { // the session remembers its worker, as a caller does
 		if r.Last >= 0 && r.Tries == 0 {
 			s.same[1]++
 			if r.Last == i {
@@ -403,7 +282,7 @@ func (s *sim) assign(r *Request) {
 		}
 		s.last[r.Session] = i
 	}
-	if r.dies == 1 {
+	if r.dies == 1 { // the worker never hears of it: its ticket must expire
 		s.ended++
 		s.push(event{at: s.now + r.connect, kind: ended, balancer: r.Balancer, worker: i, req: r, outcome: Died})
 		return
@@ -416,10 +295,11 @@ func (s *sim) assign(r *Request) {
 func (s *sim) reach(i int, r *Request) {
 	w := s.workers[i]
 	w.onTheWay--
-	if !w.up {
+	if !w.up { // crashed while the call was on its way
 		s.retry(i, r, Failed)
 		return
 	}
+	// The third attempt waits at a worker that is unexpectedly full, as in production.
 	e, _, why := w.ledger.Admit(s.now, load.Call{Ticket: r.Ticket, Ticketed: r.Ticket.Balancer != 0, Peer: caller, Attempt: r.Tries, Owner: r})
 	s.changed(i)
 	if why != load.RefusalNone {
@@ -440,6 +320,7 @@ func (s *sim) reach(i int, r *Request) {
 // runs makes a call run that has got a place, and plans its end.
 func (s *sim) runs(i int, e *load.Entry) {
 	w, r := s.workers[i], e.Owner().(*Request)
+	// The first tenth finds idle workers, and would make every rule look good.
 	if s.made > s.cfg.Requests/10 {
 		s.delays = append(s.delays, (s.now - r.arrived).Seconds())
 	}
@@ -466,7 +347,7 @@ func (s *sim) end(i int, e *load.Entry, o Outcome) {
 	if next != nil {
 		s.runs(i, next)
 	}
-	if o == Failed {
+	if o == Failed { // the caller goes on; the call has not ended
 		s.retry(i, r, Failed)
 		return
 	}
@@ -498,6 +379,7 @@ func (s *sim) finish() Result {
 	if s.same[1] > 0 {
 		r.SameWorker = float64(s.same[0]) / float64(s.same[1])
 	}
+	// Tickets that were never claimed have expired by then.
 	end := s.now + load.ClaimWithin + time.Second
 	for i, w := range s.workers {
 		r.Residue = max(r.Residue, float64(w.ledger.InFlight()))

@@ -19,6 +19,7 @@ func drawWork(r *rand.Rand, calls bool) float64 {
 		const mean, sigma = 0.020, 1.2
 		return mean * math.Exp(sigma*r.NormFloat64()-sigma*sigma/2)
 	}
+	// By the inverse of the distribution function.
 	const a, low, high = 1.3, 20.0, 4096.0 // bounded Pareto
 	u := r.Float64()
 	l, h := math.Pow(low, a), math.Pow(high, a)
@@ -46,7 +47,7 @@ var meanStream = sync.OnceValue(func() float64 {
 
 // session draws a session from a Zipf distribution with exponent 0.9.
 func (s *sim) session() int {
-	if s.zipf == nil {
+	if s.zipf == nil { // the cumulative weights, once
 		sum := 0.0
 		for i := range s.cfg.Sticky {
 			sum += math.Pow(float64(i+1), -0.9)
