@@ -49,13 +49,18 @@ type Client struct {
 	cfg       Config
 	calls     *failover.Client
 	directors []*rpcnet.Conn
-	again     *failover.Conns // to directors whose own connection is down
+	// again has connections to directors whose own connection is down: see reconnect.
+	again *failover.Conns
 
-	mu       sync.Mutex
-	current  int // the director that answered last
+	mu sync.Mutex
+	// current is the director that answered last, the first to be asked.
+	current int
+	// failures and unused go to a director with the next question. At most maxReports of
+	// each are kept, the last ones.
 	failures []directorv1.Failure
 	unused   []directorv1.Unused
-	known    map[string]known // workers heard of, by name
+	// known are the workers that were named, by name.
+	known map[string]known
 }
 
 // maxReports bounds what waits to be reported to a director.

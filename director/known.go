@@ -14,8 +14,10 @@ import (
 // ([Client.alternate]). The client's mu guards them.
 type known struct {
 	directorv1.Worker
-	at     time.Time // it was named, or did well
-	failed time.Time // zero: not since
+	// at is when it was last named, or did well.
+	at time.Time
+	// failed is when it failed after that. Zero: it did not.
+	failed time.Time
 }
 
 const (
@@ -32,6 +34,7 @@ func (c *Client) learn(director int, res *directorv1.GetWorkerResponse) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.current = director
+	// Alternates are known too: one of them can be all that is left.
 	now := time.Now()
 	for _, w := range append(slices.Clone(res.Alternates), res.Worker) {
 		c.known[w.Name] = known{Worker: w, at: now}

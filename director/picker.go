@@ -49,7 +49,8 @@ type attempt struct {
 	client     *Client
 	worker     directorv1.Worker
 	ticket     []byte              // nil: no director has counted the call
-	alternates []directorv1.Worker // named with the worker
+	// alternates are the workers named with this one. They are not counted.
+	alternates []directorv1.Worker
 }
 
 // attempt returns an attempt on w. There is no ticket if no director has counted it.

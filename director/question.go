@@ -25,10 +25,13 @@ type question struct {
 	req     *directorv1.GetWorkerRequest
 	answers []answer // of the directors, by their place in Client.directors
 
-	res      *directorv1.GetWorkerResponse // the worker
-	refusal  error                         // ends the call: no other director would answer otherwise
-	noWorker error                         // of the last director that has no worker
-	noAnswer error                         // of the last director that does not answer
+	// res is the answer that settles the question.
+	res *directorv1.GetWorkerResponse
+	// refusal ends the call: each director would refuse it.
+	refusal error
+	// noWorker is the error of the last director that has no worker, and noAnswer that of
+	// the last one that does not answer.
+	noWorker, noAnswer error
 }
 
 // An answer is what came of asking one director.

@@ -15,7 +15,7 @@ type ConnAttempt struct {
 	client      *Client
 	worker      Worker
 	ticket      []byte
-	waitInQueue bool // there is no other worker to try
+	waitInQueue bool // there is no other worker: wait for a connection
 	lease       Lease
 	ended       atomic.Bool
 

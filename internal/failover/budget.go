@@ -17,7 +17,9 @@ import (
 type Budget struct{ spent float64 }
 
 const (
-	budgetTokens  = 10
+	// budgetTokens is how many tokens a full budget has.
+	budgetTokens = 10
+	// budgetSuccess is what a call that succeeds gives back.
 	budgetSuccess = 0.1
 )
 

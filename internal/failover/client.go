@@ -15,13 +15,21 @@ import (
 // A Config says how a client makes its calls. The zero value has the defaults,
 // which are documented where users see them: workers.ClientConfig.
 type Config struct {
-	Selector      string
-	MaxAttempts   int
-	HedgeAfter    time.Duration
+	// Selector is what the tags of a worker must match in each call.
+	Selector string
+	// MaxAttempts bounds the attempts of one call that a handler can have seen.
+	MaxAttempts int
+	// HedgeAfter is when an idempotent unary call is made a second time. 0: never.
+	HedgeAfter time.Duration
+	// ResumeTimeout is how long a resumable stream waits for a worker. Negative: not at
+	// all.
 	ResumeTimeout time.Duration
-	DialTimeout   time.Duration
-	Retryable     func(error) bool
-	OnEvent       func(ctx context.Context, e Event)
+	// DialTimeout bounds connecting to a worker.
+	DialTimeout time.Duration
+	// Retryable reports whether another worker can do better after an error.
+	Retryable func(error) bool
+	// OnEvent hears what happens to calls. nil: nothing does.
+	OnEvent func(ctx context.Context, e Event)
 }
 
 // defaults returns c with the defaults in place of zeros, or what is wrong with it.
@@ -50,9 +58,11 @@ type Client struct {
 	conns    *Conns
 	watchdog unaryWatchdog
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// budget bounds the calls that are made again after a handler can have seen them.
 	budget Budget
-	hedges float64 // tokens, see mayHedge
+	// hedges are the hedges saved up: a call that is answered adds hedgeShare.
+	hedges float64
 }
 
 // NewClient returns a client. dial makes the connections to workers. The error says
@@ -103,6 +113,7 @@ func (c *Client) NewStream(ctx context.Context, spec *rpcnet.Spec) (rpcnet.Clien
 		return nil, rpcnet.NewError(rpcnet.CodeOf(err), err.Error()).WithCause(err).WithUnprocessed()
 	}
 	o := rpcnet.CallFrom(ctx).Options()
+	// A resumable stream needs no promise of its procedure: it repeats nothing.
 	if CanResume(spec) {
 		return c.newResumable(ctx, spec, o), nil
 	}

@@ -11,12 +11,18 @@ import (
 
 // Conns are connections to workers, made on demand and shared by all calls. It
 // is safe for concurrent use.
+//
+// A connection is made when a call first needs it, or by Warm. It leaves the pool
+// when it was lost, when its worker is gone, or after a minute without calls. One
+// that has left is closed when the last call on it ends, so that calls in flight are
+// not cut off. The next call to that worker dials anew.
 type Conns struct {
 	dial func(ctx context.Context, to Worker) (*rpcnet.Conn, error)
-	ctx  context.Context // of dials
+	ctx  context.Context // of dials and probes; ends with Close
 	stop context.CancelFunc
 	work sync.WaitGroup // dials, probes and what closes connections
 
+	// mu guards conns and all that is pooled. Nothing blocks while it is held.
 	mu    sync.Mutex
 	conns map[Worker]*pooled
 }
@@ -44,14 +50,20 @@ func DialConfig(chosen, own rpcnet.DialConfig) *rpcnet.DialConfig {
 
 // pooled is a connection that is there or being made.
 type pooled struct {
-	to    Worker
-	done  chan struct{} // closed when conn or err is set
-	conn  *rpcnet.Conn
-	err   error
-	gone  bool // not in the pool any more: closed when no call uses it
-	refs  int  // calls that use it
-	used  time.Time
-	probe *probe // under way, nil: none
+	to Worker
+	// done is closed when conn or err is set. After that they do not change, and can be
+	// read without mu.
+	done chan struct{}
+	conn *rpcnet.Conn
+	err  error
+	// gone says that it is not in the pool any more.
+	gone bool
+	// refs counts the calls that use it, or wait for it.
+	refs int
+	// used is when a call last asked for it.
+	used time.Time
+	// probe is the one under way, nil if there is none.
+	probe *probe
 }
 
 // ready reports whether p takes calls, or is not made yet.
@@ -118,6 +130,8 @@ func (l *Lease) Take(ctx context.Context, c *Conns, to Worker, waitInQueue bool)
 		return p.conn, p.err
 	default:
 	}
+	// Another worker is tried while this one connects. If it was frozen, or its network
+	// is slow, the connection is there for a later call.
 	var slow <-chan time.Time
 	if !waitInQueue {
 		t := time.NewTimer(slowDial)
@@ -253,6 +267,7 @@ func (c *Conns) make(p *pooled) {
 	conn, err := c.dial(c.ctx, p.to)
 	c.mu.Lock()
 	if err != nil {
+		// The call has not begun, so another worker can take it.
 		var e *rpcnet.Error
 		if !errors.As(err, &e) {
 			e = rpcnet.Errorf(rpcnet.CodeUnavailable, "cannot connect to %s: %s", p.to.Addr, Reason(err)).WithCause(err).WithUnprocessed()

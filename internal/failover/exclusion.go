@@ -15,20 +15,28 @@ const (
 
 // An exclusion keeps a call from a worker that has failed it, or refused it.
 type exclusion struct {
-	worker string // its name
+	// worker is its name: a life of it that is new is excluded too.
+	worker string
 	kind   exclusionKind
 	at     time.Time
-	next   uint64 // of a resumable stream: the sequence that was to come then
+	// next is the sequence that was to come then, of a resumable stream. It tells
+	// workers that failed at the present message from those that failed before.
+	next uint64
 }
 
 // An exclusionKind is why a worker is excluded.
 type exclusionKind uint8
 
 const (
-	excludedFailed   exclusionKind = iota // it failed, or could not be reached
-	excludedDraining                      // it drains and takes no new calls
-	excludedFull                          // it had no room, or was slow: it may have room in its queue
-	excludedLimit                         // it said that the call is over some other limit
+	// excludedFailed: the worker failed, or could not be reached.
+	excludedFailed exclusionKind = iota
+	// excludedDraining: the worker drains and takes no new calls.
+	excludedDraining
+	// excludedFull: the worker had no room, or was slow. Its queue can have room.
+	excludedFull
+	// excludedLimit: the worker said that the call is over another limit, such as the
+	// size of a message. Other workers can have other limits.
+	excludedLimit
 )
 
 // refusalOf returns why a worker is excluded that ended an attempt before a handler

@@ -49,11 +49,16 @@ type hedgedStream struct {
 	ctx    context.Context
 	spec   *rpcnet.Spec
 	opts   rpcnet.CallOptions
-	req    []byte // encoded
-	first  *Stream
-	done   bool // Recv's own
 
-	mu      sync.Mutex // guards what Close looks at
+	// Send sets these before Recv can use them.
+	req   []byte // the request, encoded
+	first *Stream
+
+	done bool // Recv's own: it has returned
+
+	// mu guards what Close looks at. A stream that is made after Close is closed at
+	// once.
+	mu      sync.Mutex
 	streams []*Stream
 	closed  bool
 }
@@ -113,8 +118,9 @@ func (h *hedgedStream) Close() error {
 
 // An answer is what one stream has brought.
 type answer struct {
-	from  *Stream
-	value reflect.Value // of a new variable like the one Recv was given
+	from *Stream
+	// value is a new variable like the one that Recv was given.
+	value reflect.Value
 	err   error
 }
 

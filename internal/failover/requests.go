@@ -25,13 +25,19 @@ type Acknowledger interface{ AcknowledgedRequests() uint64 }
 // requests are what a call has sent so far, encoded, to be sent again. It is safe
 // for concurrent use.
 type requests struct {
-	mu    sync.Mutex
-	head  []byte   // the first; nil: there was none
-	rest  [][]byte // those after it that are not acknowledged
-	size  int      // of rest, in bytes
-	limit int      // of size
-	ended bool     // the caller sends no more
-	gone  bool     // the call cannot be made again: rest was over the limit, or the call stays where it is
+	mu sync.Mutex
+	// head is the first one, nil if there was none. It is kept apart because a resumed
+	// stream asks with another one in its place.
+	head []byte
+	// rest are those after it that are not acknowledged. size is theirs in bytes, and
+	// limit the most of it.
+	rest        [][]byte
+	size, limit int
+	// ended says that the caller sends no more.
+	ended bool
+	// gone says that the call cannot be made again: rest was over the limit, or the call
+	// stays where it is.
+	gone bool
 	// acked counts the requests after the first that are acknowledged, and base
 	// those of them that the present attempt was not sent.
 	acked, base uint64
@@ -56,6 +62,7 @@ func (r *requests) add(b []byte) {
 		return
 	}
 	r.rest = append(r.rest, b)
+	// Over the limit the call goes on, but can no longer be made again.
 	if r.size += len(b); r.size > r.limit {
 		r.rest, r.size, r.gone = nil, 0, true
 	}
@@ -107,12 +114,12 @@ func (r *requests) resend() (head []byte, rest [][]byte, ended, small bool) {
 // msg. The first one stays: a resumed stream asks with it.
 func (r *requests) acknowledged(msg any) {
 	a, ok := msg.(Acknowledger)
-	if !ok {
+	if !ok { // perhaps msg is a pointer to a union, whose variant is one
 		v := reflect.ValueOf(msg)
 		if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Interface || v.Elem().IsNil() {
 			return
 		}
-		if a, ok = v.Elem().Interface().(Acknowledger); !ok { // a variant of a union
+		if a, ok = v.Elem().Interface().(Acknowledger); !ok {
 			return
 		}
 	}

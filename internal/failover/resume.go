@@ -36,17 +36,26 @@ const (
 // that brought nothing are counted ([MaxResumes]).
 type resuming struct {
 	stream *Stream
+	// origin is what the instants of stall count from.
 	origin time.Time
-	timer  *time.Timer // runs checkWorker while the stream waits; mu of the stream guards it
+	// timer runs checkWorker while the stream waits. The stream's mu guards it.
+	timer *time.Timer
 
-	// The opener's.
-	cursor  Cursor
-	stall   Stall
-	first   any                 // the first request, to be asked again from a later sequence
-	current rpcnet.ClientStream // the attempt that is under way
-	lost    time.Time           // since when the stream is lost; zero: it is not
-	pauses  int                 // since then, because no worker could be chosen
-	silent  map[string]bool     // workers that were silent since then, by name
+	// All that follows is the opener's.
+
+	// cursor is the place in the sequence, stall the rhythm of the messages.
+	cursor Cursor
+	stall  Stall
+	// first is the first request, to be asked again from a later sequence.
+	first any
+	// current is the attempt that is under way. Its trailer says where it ended.
+	current rpcnet.ClientStream
+	// lost is since when the stream is lost; zero: it is not. pauses counts the rounds
+	// since then in which no worker took it, and silent has the names of the workers
+	// that were silent since then.
+	lost   time.Time
+	pauses int
+	silent map[string]bool
 }
 
 // CanResume reports whether a procedure's streams can be resumed.

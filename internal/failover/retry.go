@@ -19,11 +19,14 @@ const maxAttempts = 255
 // each worker there is. If a handler can have seen it, it must be idempotent; it is made
 // at most [Config.MaxAttempts] times, and only while the budget lasts.
 type retrying struct {
-	stream     *Stream
+	stream *Stream
+	// idempotent says that the call can be made twice, by its contract or its caller.
 	idempotent bool
-	attempts   int // so far
-	processed  int // of those, the ones that a handler may have seen
-	place      watched
+	// attempts counts those so far, and processed the ones of them that a handler can
+	// have seen.
+	attempts, processed int
+	// place is the call's in the client's watchdog, whose mu guards it.
+	place watched
 }
 
 // newRetried starts such a call, with one allocation for the stream and its policy. A

@@ -10,9 +10,12 @@ import (
 // A search is how a call comes to its next worker: what it asks the picker for, and
 // which workers it does not want. The opener of the stream owns it.
 type search struct {
-	pick     balance.PickRequest
+	// pick is what the picker is asked. Its Exclude is made anew for each question.
+	pick balance.PickRequest
+	// excluded are the workers that have failed or refused the call.
 	excluded exclusions
-	next     Attempt // where to begin; nil: where the picker says
+	// next is the attempt to begin with. nil: the picker chooses.
+	next Attempt
 }
 
 // worker returns an attempt on a worker that is not excluded.

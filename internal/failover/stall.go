@@ -12,10 +12,13 @@ const (
 // A Stall adapts to the rhythm of a stream and says how long a reader waits
 // before it doubts a silent worker. The zero value has seen nothing.
 type Stall struct {
-	mean    float64 // seconds between messages
-	gaps    int
-	at      time.Duration // of the last message, or the start of the attempt
-	started bool          // the present attempt has brought a message
+	// mean is the mean time between two messages in seconds, of gaps of them.
+	mean float64
+	gaps int
+	// at is the instant of the last message, or of the start of the attempt.
+	at time.Duration
+	// started says that the present attempt has brought a message.
+	started bool
 }
 
 // Start says that an attempt begins.
@@ -25,10 +28,13 @@ func (s *Stall) Start(now time.Duration) { s.at, s.started = now, false }
 func (s *Stall) Message(now time.Duration) {
 	gap := now - s.at
 	s.at = now
+	// The time to the first message is that of a worker to begin, not the rhythm of the
+	// stream.
 	if !s.started {
 		s.started = true
 		return
 	}
+	// The mean of the first 8, then one that forgets exponentially.
 	s.gaps++
 	s.mean += (gap.Seconds() - s.mean) / float64(min(s.gaps, 8))
 }

@@ -37,28 +37,35 @@ type Stream struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	spec   *rpcnet.Spec
-	raw    *rpcnet.Spec                            // takes encoded requests
-	served func(worker rpcnet.Target, addr string) // hears which worker has answered; nil: nothing does
+	raw    *rpcnet.Spec // spec for requests that are encoded already
 	policy policy
-	opened chan struct{} // closed when the call is open, or has failed
+	// served hears which worker has answered. nil: nothing does.
+	served func(worker rpcnet.Target, addr string)
+	// opened is closed when the call is open for the first time, or has failed before.
+	opened chan struct{}
 
-	search search // the opener's
+	// search is the opener's.
+	search search
 
 	// sendMu is held by the goroutine that sends: the caller's, or Recv's while it
 	// opens the call again.
 	sendMu sync.Mutex
-	begun  bool // opened is closed, or about to be
+	begun  bool // the first Send or CloseSend was there
 
-	requests requests // has a lock of its own
+	// requests has a lock of its own: Recv forgets what is acknowledged while a Send
+	// that holds sendMu waits for room in a window.
+	requests requests
 
 	// mu guards the fields below, which both sides and Close look at. It is never
 	// held while something blocks.
-	mu       sync.Mutex
-	current  attempt
-	answered bool // there was a response
-	closed   bool
-	final    error // what Recv returns from now on; nil: the call has not ended
-	wait     wait
+	mu      sync.Mutex
+	current attempt // zero before the first
+	// answered says that there was a response, and closed that Close was called or the
+	// context has ended: then no attempt begins any more.
+	answered, closed bool
+	// final is what Recv returns from now on. nil: the call has not ended.
+	final error
+	wait  wait
 }
 
 // An attempt is an [Attempt] that is under way. Its number counts those of the
@@ -191,6 +198,9 @@ func (s *Stream) sent(err error) error {
 
 // open opens the call on one worker after the other until it succeeds. last is why
 // it must be opened again, nil for the first time. The caller holds sendMu.
+//
+// The loop ends: each round that fails excludes a worker or costs something that is
+// limited, which is the policy's to see to.
 func (s *Stream) open(last error) error {
 	for {
 		on, err := s.policy.choose(last)
@@ -242,20 +252,23 @@ func (s *Stream) openOn(on Attempt) (rpcnet.ClientStream, error) {
 		s.mu.Unlock()
 		return cur, errClosed
 	}
+	// From here on Close ends this attempt. Before that, the check of closed does.
 	s.current = attempt{cur, on, s.current.number + 1}
 	if small {
 		s.startWait() // even the first request may be larger than a window
 	}
 	s.mu.Unlock()
 	if small {
+		// The wait of a unary call goes on until its response.
 		err = sendAll(under, head, rest, ended)
 		if err != nil || !s.waitsOn() {
 			err = s.endWait(err)
 		}
 		return cur, err
 	}
-	// This is more than a window may hold: the worker may want to be read
-	// meanwhile. The goroutine ends with the attempt. Who sends next waits for it.
+	// This is more than a window holds. A worker that answers before it reads on would
+	// wait for this goroutine, the only one that receives, if it sent all here. So
+	// another one sends. It ends with the attempt, and the next Send waits for it.
 	go func() {
 		defer close(sent)
 		sendAll(under, head, rest, ended)
@@ -287,8 +300,11 @@ func (s *Stream) Recv(msg any) error {
 			cur.on.End(nil)
 			return s.finish(err)
 		}
+		// The order matters: the worker must not count the call any more when another one
+		// is chosen, and Close ends a Send that is blocked with sendMu held, which reopen
+		// needs.
 		cur.on.End(err)
-		cur.Close() // which ends a Send that is blocked with sendMu held
+		cur.Close()
 		if err = s.reopen(cur.on, err); err != nil {
 			return s.finish(err)
 		}

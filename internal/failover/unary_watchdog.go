@@ -21,8 +21,10 @@ type unaryWatchdog struct {
 	mu    sync.Mutex
 	fresh watchQueue // their workers were not asked yet
 	asked watchQueue // their workers were asked before
+	// timer runs check. It is made when it is first needed.
 	timer *time.Timer
-	next  time.Time // when the timer runs; zero: it does not
+	// next is when the timer runs. Zero: it does not run.
+	next time.Time
 }
 
 // A watchQueue is a list of calls, the next to be checked first.
