@@ -46,9 +46,9 @@ func (p picker) Pick(ctx context.Context, c *failover.Client, req *balance.PickR
 // An attempt is an attempt of a call on a worker that a director has named.
 type attempt struct {
 	failover.ConnAttempt
-	client     *Client
-	worker     directorv1.Worker
-	ticket     []byte              // nil: no director has counted the call
+	client *Client
+	worker directorv1.Worker
+	ticket []byte // nil: no director has counted the call
 	// alternates are the workers named with this one. They are not counted.
 	alternates []directorv1.Worker
 }

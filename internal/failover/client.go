@@ -75,7 +75,8 @@ func NewClient(cfg Config, p Picker, dial func(ctx context.Context, to Worker) (
 	return &Client{cfg: cfg, picker: p, conns: NewConns(cfg.DialTimeout, dial)}, nil
 }
 
-// Close closes the connections to workers; calls in flight fail.
+// Close closes the connections to workers. Calls in flight fail, and so do those that
+// are made later.
 func (c *Client) Close() { c.conns.Close() }
 
 // Config returns the configuration, with defaults.

@@ -9,8 +9,10 @@ import (
 
 // How long a resumable stream excludes a worker that has failed it, or refused it.
 const (
+	// excludeFailed is for one that failed: time for it to be found out, or to restart.
 	excludeFailed = 10 * time.Second
-	excludeFull   = time.Second
+	// excludeFull is for one that refused for another reason, which passes sooner.
+	excludeFull = time.Second
 )
 
 // An exclusion keeps a call from a worker that has failed it, or refused it.
@@ -58,7 +60,8 @@ func refusalOf(e *rpcnet.Error) (kind exclusionKind, elsewhereBetter bool) {
 // exclusions are those of one call, the oldest first, one for each worker.
 type exclusions []exclusion
 
-// add excludes a worker, in place of what it was excluded for before.
+// add excludes a worker, in place of what it was excluded for before. A call has few
+// exclusions, so that a list is cheaper than a map, and costs nothing while it is empty.
 func (x *exclusions) add(e exclusion) {
 	x.expire(func(old exclusion) bool { return old.worker == e.worker })
 	*x = append(*x, e)
