@@ -25,6 +25,7 @@ var help string
 
 // The exit statuses.
 const (
+	// They are part of the interface with scripts.
 	exitOK     = 0
 	exitWrong  = 1 // a contract is wrong, or a generated file is out of date
 	exitCannot = 2 // the command could not run
@@ -88,6 +89,7 @@ func (p *printer) problem(x problem) {
 // status.
 func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("rpcnet-gen", flag.ContinueOnError)
+	// A mistake in the flags is reported with the text of -h.
 	flags.SetOutput(stderr)
 	// The text has what the flags mean, so that they have no descriptions
 	// of their own.
@@ -108,10 +110,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "rpcnet-gen:", err)
 		return exitCannot
 	}
+	// Paths are shown relative to where the user is, and not to -C.
 	wd, err := os.Getwd()
 	if err != nil {
 		return cannot(err)
 	}
+	// A printer for both: diagnostics and breaks have one form.
 	out := &printer{out: stderr, json: *asJSON, wd: wd}
 	// JSON goes to standard output, where an editor reads it; lines for
 	// people go to standard error.

@@ -211,6 +211,7 @@ func SortedText[M ~map[K]V, K ~string, V any](dst []K, m M) []K {
 	return dst
 }
 
+// integer is any type of integers, of which only the sign matters here.
 type integer interface {
 	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64
 }

@@ -30,7 +30,7 @@ type Decoder struct {
 // A decoder is made once and used for many messages: it takes no memory itself.
 func (d *Decoder) Reset(b []byte, l Limits) {
 	// Field by field: a copy of the whole has the garbage collector look at it.
-	d.buf, d.pos, d.depth, d.budget = b, 0, l.depth(), l.budget(len(b))
+	d.buf, d.pos, d.depth, d.budget = b, 0, l.DepthLimit(), l.BudgetFor(len(b))
 	if d.err != nil {
 		d.err = nil
 	}

@@ -6,6 +6,8 @@ import (
 	"unsafe"
 )
 
+// errSimple is the error for a simple value that is not in its shortest form,
+// which RFC 8949 does not allow.
 var errSimple = errors.New("simple value in two bytes where one does")
 
 // Fields drives the decoding of one struct. It guesses that keys come in the

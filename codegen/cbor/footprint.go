@@ -45,14 +45,14 @@ func FootprintOf[T any]() *Footprint { return &Footprint{typ: reflect.TypeFor[T]
 // [ErrBudget].
 func (f *Footprint) Check(v any, encoded []byte, l Limits) error {
 	f.once.Do(f.measure)
-	n, depth := len(encoded), l.depth()
+	n, depth := len(encoded), l.DepthLimit()
 	// A level has one byte at least.
 	if f.levels > depth && n > depth && !withinDepth(encoded, depth) {
 		return ErrDepth
 	}
 	// Strings take no more than they have bytes; a byte is the first of at most
 	// two parts, as that of a struct in a list of pointers.
-	budget := l.budget(n) - int64(n)
+	budget := l.BudgetFor(n) - int64(n)
 	if budget < 0 {
 		return fmt.Errorf("%w: its encoding alone has %d bytes", ErrBudget, n)
 	}
@@ -70,6 +70,7 @@ func (f *Footprint) Check(v any, encoded []byte, l Limits) error {
 	return nil
 }
 
+// measure computes what is known of the type alone, once.
 func (f *Footprint) measure() {
 	shapes.Lock()
 	defer shapes.Unlock()

@@ -20,12 +20,6 @@ type Limits struct {
 	Budget int64
 }
 
-// DepthLimit returns how many levels l allows.
-func (l Limits) DepthLimit() int { return l.depth() }
-
-// BudgetFor returns how many bytes of memory l allows a message of n bytes.
-func (l Limits) BudgetFor(n int) int64 { return l.budget(n) }
-
 // MaxDepth is how deep a value may nest at most, under any limits. Encoders
 // refuse what is deeper, such as a value that contains itself.
 const MaxDepth = 10_000
@@ -39,7 +33,9 @@ const (
 	budgetFactor  = 32
 )
 
-func (l Limits) depth() int {
+// DepthLimit returns how many levels l allows: the default if it says nothing, and
+// never more than [MaxDepth].
+func (l Limits) DepthLimit() int {
 	switch {
 	case l.Depth == 0:
 		return defaultDepth
@@ -49,10 +45,11 @@ func (l Limits) depth() int {
 	return l.Depth
 }
 
-func (l Limits) budget(message int) int64 {
+// BudgetFor returns how many bytes of memory l allows a message of n bytes.
+func (l Limits) BudgetFor(n int) int64 {
 	switch {
 	case l.Budget == 0:
-		return defaultBudget + budgetFactor*int64(message)
+		return defaultBudget + budgetFactor*int64(n)
 	case l.Budget < 0:
 		return 1<<63 - 1
 	}

@@ -161,6 +161,9 @@ func fieldLocked(fd protoreflect.FieldDescriptor, empty protoreflect.Value) *fie
 }
 
 // valueSize returns the size of a single value of field fd.
+//
+// Text and bytes count with their headers; what they hold is part of the length
+// of the message.
 func valueSize(fd protoreflect.FieldDescriptor) uintptr {
 	switch fd.Kind() {
 	case protoreflect.BoolKind:
@@ -228,6 +231,9 @@ func (p *plan) named(name string) *field {
 }
 
 // extension returns what x costs.
+//
+// Extensions are looked up in the registry of the program, which can get more
+// of them while it runs.
 func extension(x protoreflect.ExtensionType) *field {
 	plans.RLock()
 	f := plans.extensions[x]
@@ -362,6 +368,8 @@ func (p *plan) charge(d *cbor.Decoder, b []byte, group protowire.Number, depth i
 
 // elements returns how many values of f there are in v, the bytes of one
 // occurrence.
+//
+// A list that is not packed has one in each occurrence.
 func (f *field) elements(v []byte) int {
 	switch f.packed {
 	// Each varint ends with a byte below 0x80.

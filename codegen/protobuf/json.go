@@ -72,6 +72,8 @@ func (r *jsonReader) members(t json.Token, f func(name string)) {
 }
 
 // message charges what a message, which begins with t, holds.
+//
+// The depth is that of messages, as in the wire form.
 func (r *jsonReader) message(p *plan, t json.Token, depth int) {
 	if depth > maxDepth {
 		r.d.Fail(errDepth)
@@ -86,6 +88,8 @@ func (r *jsonReader) message(p *plan, t json.Token, depth int) {
 }
 
 // field charges a field; f is nil if it is unknown.
+//
+// A list has its cost for each element, a map for each entry.
 func (r *jsonReader) field(f *field, depth int) {
 	t := r.token()
 	switch {
@@ -118,6 +122,8 @@ func (r *jsonReader) value(f *field, t json.Token, depth int) {
 }
 
 // any charges a value of which nothing is known.
+//
+// It is what a google.protobuf.Value or Struct makes of it.
 func (r *jsonReader) any(t json.Token, depth int) {
 	if depth > maxDepth {
 		r.d.Fail(errDepth)

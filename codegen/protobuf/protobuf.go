@@ -25,6 +25,8 @@ const maxDepth = 100
 var errDepth = fmt.Errorf("nested too deep: protobuf messages nest at most %d levels, whatever the options", maxDepth)
 
 // errShort is the error for a group that does not end.
+//
+// It has the words that package cbor has for the same.
 var errShort = errors.New("unexpected end of input")
 
 var (
@@ -134,6 +136,8 @@ func DecodeField(d *cbor.Decoder, m proto.Message) {
 	}
 }
 
+// decode charges what the message costs, then reads p into m. An error of
+// either is one of d.
 func decode(d *cbor.Decoder, p []byte, m proto.Message) {
 	// Before anything is allocated.
 	planOf(m.ProtoReflect()).chargeAll(d, p)
@@ -146,6 +150,9 @@ func decode(d *cbor.Decoder, p []byte, m proto.Message) {
 }
 
 // transcoder converts between protobuf and protobuf's JSON form.
+//
+// It has the limits of JSON and not those of the decoder, since protojson has
+// none of its own.
 type transcoder[M proto.Message] struct{}
 
 // empty returns a new message: M is a pointer, whose zero value is nil.
@@ -155,6 +162,8 @@ func (transcoder[M]) empty() M {
 }
 
 // AppendJSON appends the JSON form of a message in protobuf to dst.
+//
+// An error of the message is that of protobuf.
 func (t transcoder[M]) AppendJSON(dst, p []byte) ([]byte, error) {
 	m := t.empty()
 	if err := unmarshal.Unmarshal(p, m); err != nil {

@@ -52,6 +52,8 @@ type path struct {
 	name string
 }
 
+// String returns the way from the message to the value, as in
+// Page.items[1].price.
 func (p *path) String() string {
 	if p.up == nil {
 		return p.name
@@ -59,6 +61,7 @@ func (p *path) String() string {
 	return p.up.String() + p.name
 }
 
+// errorf returns an error with the path in front.
 func (p *path) errorf(format string, a ...any) error {
 	return fmt.Errorf("%s: %s", p, fmt.Sprintf(format, a...))
 }
@@ -158,6 +161,7 @@ func (r *reader) value(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer,
 	// Null has been read above.
 	case kindOptional:
 		return r.value(b, n.elem, p, depth)
+	// The two words, and nothing that stands for them.
 	case kindBool:
 		switch {
 		case r.literal("true"):
@@ -177,6 +181,7 @@ func (r *reader) value(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer,
 		return r.list(b, n, p, depth, -1)
 	case kindArray:
 		return r.list(b, n, p, depth, n.length)
+	// All three are objects.
 	case kindMap, kindStruct, kindUnion:
 		return r.object(b, n, p, depth)
 	case kindRaw:
@@ -184,6 +189,7 @@ func (r *reader) value(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer,
 	// A message within a message would need its descriptor.
 	case kindProtobuf:
 		return b, p.errorf("protobuf messages have no JSON form here")
+	// What JSON has as a string.
 	default:
 		if r.peek() == '"' {
 			return r.stringValue(b, n, p)

@@ -83,6 +83,9 @@ func (n *node) field(name string) *entry {
 
 // packs reports whether n is a list that can be sent as a typed array. An
 // element that is being resolved is no number.
+//
+// Numbers of a fixed size can be: a byte is one of a byte string, and a pointer
+// to a number is none.
 func (n *node) packs() bool {
 	if n.kind != kindList || n.elem == nil {
 		return false
@@ -270,6 +273,8 @@ func constantNames(values []Value) map[string]string {
 }
 
 // resolveFields resolves the fields of a struct or the variants of a union.
+//
+// What they refer to is outlined, and its own fields come later.
 func (s *Schema) resolveFields(n *node) error {
 	t := s.Types[n.ref]
 	fields := t.Fields

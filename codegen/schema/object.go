@@ -36,6 +36,7 @@ func (r *reader) object(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer
 		if err != nil {
 			return b, p.errorf("%v", err)
 		}
+		// A name, a colon, a value.
 		if !r.take(':') {
 			return b, p.errorf("%v", r.syntax("a colon"))
 		}
@@ -79,6 +80,7 @@ func (r *reader) object(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer
 // order of RFC 8949, section 4.2.1: JSON may have them in any. It returns the
 // name of an entry that comes twice.
 func sortEntries(b []byte, start int, spans []span) (name string, twice bool) {
+	// Keys are compared by their bytes, which is the order of RFC 8949.
 	key := func(s span) []byte { return b[s.start:s.value] }
 	byKey := func(x, y span) int { return bytes.Compare(key(x), key(y)) }
 	// What AppendJSON has written is in this order already.
@@ -131,6 +133,7 @@ func (n *node) appendKey(b cbor.Buffer, name string, p *path) (cbor.Buffer, *ent
 		name = v
 	}
 	switch k.kind {
+	// An integer, or the name of a constant that has been replaced by one.
 	case kindInt:
 		i, err := strconv.ParseInt(name, 10, k.bits)
 		if err != nil {

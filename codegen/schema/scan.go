@@ -10,6 +10,7 @@ import (
 )
 
 var (
+	// The two errors that reading and writing have in common.
 	errKey   = errors.New("want text or an integer as the key of a map")
 	errDepth = fmt.Errorf("nested too deep: JSON nests at most %d levels, whatever the options", maxDepth)
 )
@@ -51,6 +52,8 @@ func (s *scanner) peek() byte {
 }
 
 // end reports whether nothing but space is left.
+//
+// Space at the end of a document is no part of it.
 func (s *scanner) end() bool {
 	s.space()
 	return s.pos >= len(s.src)
@@ -147,6 +150,7 @@ func (s *scanner) text() (string, error) {
 				return "", fmt.Errorf("JSON string at offset %d is not UTF-8", start)
 			}
 			return t, nil
+		// From the first escape on the text is put together anew.
 		case c == '\\':
 			return s.escaped(start)
 		// Control characters must be escaped.

@@ -46,6 +46,8 @@ type writer struct {
 }
 
 // A piece is a part of a writer's b.
+//
+// It stays valid when b grows.
 type piece struct{ start, end int }
 
 // finish returns the error, if there is one, with where it is.
@@ -110,9 +112,11 @@ func (w *writer) value(n *node) {
 			return
 		}
 		w.items(d.Array(), n.elem)
+	// Its length is part of the type: another one is an error.
 	case kindArray:
 		d.ArrayOf(n.length)
 		w.items(n.length, n.elem)
+	// Integers as keys are text in JSON.
 	case kindMap:
 		w.entries(d.Map(), func() *node {
 			w.key(n.key)
@@ -220,6 +224,8 @@ func (w *writer) items(n int, elem *node) {
 // entries writes a map that has been entered. key writes a key and returns the
 // type of its value, nil if it is not known. The same name twice is an error,
 // also of fields that are not known.
+//
+// key is called once for each entry, when its key is next in the message.
 func (w *writer) entries(n int, key func() *node) {
 	// The names of this object are behind those of the objects around it.
 	mark := len(w.names)
@@ -294,6 +300,7 @@ func (w *writer) any() {
 		w.text(d.View())
 	case cbor.KindArray:
 		w.items(d.Array(), nil)
+	// The keys are those of any map: text or integers.
 	case cbor.KindMap:
 		w.entries(d.Map(), func() *node {
 			w.key(nil)

@@ -18,6 +18,8 @@ func (w *writer) scalar(n *node) {
 	switch n.kind {
 	case kindBool:
 		w.b = strconv.AppendBool(w.b, d.Bool())
+	// An integer that does not fit the type is an error, as for generated
+	// decoders.
 	case kindInt:
 		w.int(n, d.IntN(n.bits))
 	case kindUint:
@@ -27,6 +29,7 @@ func (w *writer) scalar(n *node) {
 	// The decoder has checked that it is UTF-8.
 	case kindString:
 		w.text(d.View())
+	// Bytes and the binary form of a type.
 	case kindBytes:
 		w.base64(d.Bytes())
 	// The length is part of the type.
@@ -141,6 +144,7 @@ func (w *writer) key(n *node) {
 	w.byte('"')
 }
 
+// hex are the digits of an escape.
 const hex = "0123456789abcdef"
 
 // text writes a JSON string. s is UTF-8.

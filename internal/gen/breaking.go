@@ -43,6 +43,7 @@ type current struct {
 	places     map[string]places // by service
 }
 
+// newCurrent returns a current without services.
 func newCurrent() *current {
 	return &current{descriptor: services{}, places: map[string]places{}}
 }
@@ -65,6 +66,8 @@ func Breaking(res *Result, rev string) ([]Break, error) {
 	// The services of a folder are looked for there first, then everywhere.
 	all, byFolder := newCurrent(), map[string]*current{}
 	for _, f := range res.Files {
+		// What is generated now has its descriptor in it, in the form
+		// in which git has the old one: both are read alike.
 		ss, err := descriptors(f.Src)
 		if err != nil {
 			return nil, err
@@ -99,6 +102,9 @@ func Breaking(res *Result, rev string) ([]Break, error) {
 
 // breaksIn compares the services that a folder had at a revision with what it,
 // or another folder, has now.
+//
+// A folder can have lost its generated files, or all of itself: what it had is
+// what git has of it.
 func breaksIn(dir, rev string, here, all *current, read []File) (out []Break, err error) {
 	other, err := unread(dir, read)
 	if err != nil {

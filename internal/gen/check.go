@@ -18,6 +18,7 @@ type checker struct {
 	services  []*service
 }
 
+// newChecker returns a checker of package p. l has the packages that p imports.
 func newChecker(l *loader, p *pkg) *checker {
 	s := newSource(l, p)
 	unions := newUnionSet(s)

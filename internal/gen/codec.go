@@ -88,6 +88,9 @@ func (w *codecWriter) unionCodec(n *types.Named, u *union) {
 	w.decodeFunction(n, func(d *decoder) { d.union(n, u) })
 }
 
+// unknownTemplate writes the variant for what is not known. It has every marker
+// method, so that it implements the union, and a value that its package alone
+// can name.
 var unknownTemplate = parse(`
 // Unknown{{.Union}} is a variant of [{{.Union}}] that a peer with a newer contract
 // sent. It can be sent on as it is.
@@ -152,6 +155,8 @@ func (w *codecWriter) appendFunction(t types.Type, T, err string, body func(*enc
 
 // encodeFunction writes a function whose body is written by body. What the body
 // turns out to need is declared in front of it.
+//
+// depth says that the function has a parameter with its depth.
 func (w *codecWriter) encodeFunction(signature string, depth bool, body func(*encoder)) {
 	// The body is written before the signature, since only then is it known
 	// whether it uses ok.
@@ -180,6 +185,8 @@ func (w *codecWriter) decodeFunction(t types.Type, body func(*decoder)) {
 func (w *codecWriter) appendFn(t types.Type) string { return w.codecFn("append", t) }
 func (w *codecWriter) decodeFn(t types.Type) string { return w.codecFn("decode", t) }
 
+// codecFn returns the name of a codec function and queues the type. verb is
+// append or decode.
 func (w *codecWriter) codecFn(verb string, t types.Type) string {
 	// The type is a struct or a union, and has been walked: it has a name.
 	n, _ := types.Unalias(t).(*types.Named)
@@ -205,6 +212,7 @@ func (w *codecWriter) innerFn(t types.Type) string { return "append" + w.fn(t) +
 // temporaries gives the temporary variables of a function their names.
 type temporaries int
 
+// next returns a name that no variable of the function has yet.
 func (t *temporaries) next() string {
 	*t++
 	return fmt.Sprintf("x%d", int(*t))
@@ -241,6 +249,7 @@ func head(major byte, n int) string {
 	return string([]byte{major | 25, byte(n >> 8), byte(n)})
 }
 
+// encodedText returns s as CBOR text.
 func encodedText(s string) string { return head(majorText, len(s)) + s }
 
 // encodedKey returns the key of a field as it is sent.

@@ -45,10 +45,14 @@ func (c *comparison) at(parts ...string) place {
 	return place{pos: c.file}
 }
 
+// report adds a break: programs that were built before fail, or take one thing
+// for another.
 func (c *comparison) report(at place, where, format string, a ...any) {
 	c.out = append(c.out, Break{Pos: at.pos, Where: where, What: fmt.Sprintf(format, a...)})
 }
 
+// warn adds a warning: programs that were built before go on, as long as they
+// meet no value that is new.
 func (c *comparison) warn(at place, where, format string, a ...any) {
 	c.out = append(c.out, Break{Pos: at.pos, Where: where, What: fmt.Sprintf(format, a...), Warning: true})
 }
@@ -124,6 +128,7 @@ func (c *comparison) limit(at place, where, name string, text func(int64) string
 	c.warn(at, where, "%s was %s, is %s: messages that need more are refused", name, form(old, was), form(now, is))
 }
 
+// orNone returns the promise of a method for people.
 func orNone(s string) string { return cmp.Or(s, "neither idempotent nor nosideeffects") }
 
 // weaker reports whether a promise says less than it did.
@@ -193,6 +198,7 @@ func (c *comparison) ref(s spot, old, now string) {
 	}
 }
 
+// isEnum reports whether t is an enumeration; nil is none.
 func isEnum(t *schema.Type) bool { return t != nil && t.Kind == "enum" }
 
 // warnOfNames reports that an integer has become an enumeration, or the other

@@ -155,6 +155,8 @@ func (d *describer) message(m message) string {
 }
 
 // ref returns the reference to a type and describes it if it has a name.
+//
+// References are described at schema.Type.
 func (d *describer) ref(t types.Type) string {
 	t = types.Unalias(t)
 	switch {
@@ -229,6 +231,8 @@ func (d *describer) enum(n *types.Named, base *types.Basic) string {
 }
 
 // named describes a struct or a union and returns its reference.
+//
+// The reference to a type of another package begins with the name of that.
 func (d *describer) named(n *types.Named) string {
 	key := d.refs.of(n)
 	// A type may contain itself: it is there before its fields are
@@ -268,6 +272,9 @@ func (d *describer) doc(obj *types.TypeName) string {
 }
 
 // fieldDoc returns the comment of a field of this package.
+//
+// A field that comes from another package has none: comments are not part of
+// export data.
 func (d *describer) fieldDoc(f *field) string {
 	return d.c.fieldDoc(f.obj.Pos())
 }
@@ -306,6 +313,8 @@ func (d *describer) enumValues(n *types.Named, base *types.Basic) (out []schema.
 }
 
 // constantOrder compares two integers.
+//
+// Constants have any size: those of uint64 are no int64.
 func constantOrder(a, b constant.Value) int {
 	switch {
 	case constant.Compare(a, token.LSS, b):

@@ -26,6 +26,8 @@ var directiveRE = regexp.MustCompile(`^//(\s*)((?i:rpcnet)):(\s*)(\S*)\s*(.*)$`)
 var mayHoldDirective = regexp.MustCompile(`(?i)//[ \t]*rpcnet:`)
 
 var (
+	// Which directives may stand on a type, which on a method, and all
+	// there are.
 	typeDirectives   = []string{"service", "union", "errors", "name"}
 	methodDirectives = []string{"name", "idempotent", "nosideeffects", "limits", "route", "resumable", "inline"}
 	allDirectives    = append(typeDirectives[:3:3], methodDirectives...)

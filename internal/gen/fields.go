@@ -13,10 +13,14 @@ import (
 // fields lists the wire fields of a struct, embedded structs flattened, in the
 // order in which they are encoded: that of RFC 8949, section 4.2.1. What is
 // wrong with them is reported at s.
+//
+// For CBOR that is: shorter names first, then bytewise; or by number. Encoders
+// write them in this order without sorting, and decoders expect it.
 func (c *source) fields(n *types.Named, s site) []*field {
 	// Of a struct of another package only the types matter: its tags are
 	// not this package's to mend, and their positions are not shown.
 	local := n.Obj().Pkg() == c.pkg.types
+	// The struct is its own first part; others are those that it embeds.
 	fs := &fieldSet{c: c, n: n, byName: map[string]*field{}, byKey: map[int]*field{}, seen: map[*types.Struct]bool{}}
 	fs.add(n.Underlying().(*types.Struct), "", s, local)
 	// Such a struct would be sent as an empty map, and come back without
@@ -39,6 +43,9 @@ func (c *source) fields(n *types.Named, s site) []*field {
 
 // knownFields is fields for a struct that has been, or will be, walked: it
 // reports nothing.
+//
+// Its result is the same each time, and made anew: it is asked for a few times
+// for each struct.
 func (c *source) knownFields(n *types.Named) []*field {
 	// What is wrong has been reported by the walk: the fields are asked for
 	// once more by the emitter.
@@ -179,6 +186,7 @@ func (fs *fieldSet) embedded(v *types.Var, prefix string, s site, pos token.Pos,
 	return true
 }
 
+// tagOptions are the options of an rpc tag, for hints.
 var tagOptions = []string{"packed", "omitempty", "key", "max"}
 
 // options reads the options of an rpc tag.

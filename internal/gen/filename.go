@@ -15,6 +15,8 @@ import (
 // knownOS and knownArch are the file-name suffixes that go build reads as
 // constraints (go/build/syslist.go).
 var (
+	// The lists are copied, since package build keeps them to itself. They
+	// change seldom.
 	knownOS = strings.Fields(`aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9
 		solaris wasip1 windows zos`)
 	knownArch = strings.Fields(`386 amd64 amd64p32 arm armbe arm64 arm64be loong64 mips mipsle mips64 mips64le mips64p32
@@ -48,6 +50,9 @@ func wrongName(path string) string {
 }
 
 // platformSuffix returns the GOOS or GOARCH at the end of a file name, or "".
+//
+// Only the last part of a name counts, and not one that is all of it: linux.go
+// is for every platform.
 func platformSuffix(path string) string {
 	stem, _, _ := strings.Cut(filepath.Base(path), ".")
 	last := stem[strings.LastIndex(stem, "_")+1:]
@@ -57,8 +62,11 @@ func platformSuffix(path string) string {
 	return ""
 }
 
+// hasWrongName reports whether a definition file has a name that go build takes
+// in two ways.
 func hasWrongName(path string) bool { return isDef(path) && wrongName(path) != "" }
 
+// nameDiag returns the error for such a file, at its first line.
 func nameDiag(path string) Diag {
 	return Diag{token.Position{Filename: path, Line: 1, Column: 1}, fmt.Sprintf("file name %s: %s", filepath.Base(path), wrongName(path))}
 }
@@ -80,6 +88,9 @@ func buildLine(f *ast.File) string {
 }
 
 // genName returns the generated file of a definition file.
+//
+// It stands beside the definition file and has its name: greeting.rpc.go has
+// greeting_rpcnet.gen.go.
 func genName(def string) string {
 	return strings.TrimSuffix(def, defSuffix) + genSuffix
 }
@@ -89,5 +100,7 @@ func defName(gen string) string {
 	return strings.TrimSuffix(gen, genSuffix) + defSuffix
 }
 
+// isDef reports whether a file is a definition file by its name, isGen whether
+// it is a generated one.
 func isDef(name string) bool { return strings.HasSuffix(name, defSuffix) }
 func isGen(name string) bool { return strings.HasSuffix(name, genSuffix) }

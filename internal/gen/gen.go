@@ -11,9 +11,11 @@
 package gen
 
 const (
+	// The ends of the names of definition files and of generated ones.
 	defSuffix = ".rpc.go"
 	genSuffix = "_rpcnet.gen.go"
 
+	// The packages that generated code imports.
 	rootPath    = "github.com/rpcnet-go/rpcnet"
 	codegenPath = rootPath + "/codegen"
 	stubPath    = codegenPath + "/stub"
@@ -49,6 +51,9 @@ type Result struct {
 // Generate reads the packages and returns what their generated files should
 // be. It writes nothing. The error says why it could not run; what is wrong
 // with the definitions is in the result.
+//
+// An error in a package stops neither the checks of that package nor of others;
+// but nothing is generated for it.
 func Generate(o Options) (*Result, error) {
 	if len(o.Patterns) == 0 {
 		o.Patterns = []string{"."}

@@ -17,11 +17,15 @@ func didYouMean(s string, among []string) string {
 }
 
 // closest returns the name that s is, or was meant to be, or "".
+//
+// Upper and lower case are the same here: a name in the wrong case is meant to
+// be the other.
 func closest(s string, among []string) string {
 	// A name that differs in three letters was hardly meant. Nor was one
 	// that has no letter in common: its distance is its length.
 	best, distance := "", 3
 	for _, k := range among {
+		// A name of one or two letters resembles everything.
 		if d := editDistance(strings.ToLower(s), strings.ToLower(k)); d < distance && d < len(k) {
 			best, distance = k, d
 		}
@@ -57,6 +61,9 @@ func editDistance(a, b string) int {
 
 // snake turns GoName into go_name, HTTPServer into http_server and UserIDs
 // into user_ids.
+//
+// Names on the wire are in this form since other languages write them so; a tag
+// sets any other.
 func snake(s string) string {
 	var b strings.Builder
 	rs := []rune(s)
@@ -97,6 +104,9 @@ func upperFirst(s string) string {
 }
 
 // kindOf names the kind of a type with its article.
+//
+// It is used where a named type is of the wrong kind: the name alone would not
+// say so.
 func kindOf(t types.Type) string {
 	switch u := t.Underlying().(type) {
 	case *types.Struct:

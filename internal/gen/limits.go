@@ -46,6 +46,7 @@ func (mc *methodCheck) apply() {
 // methodOptions are the options of a method's limits.
 var methodOptions = []string{"timeout", "maxsize", "depth", "budget"}
 
+// optionNames lists the options as they are written.
 func optionNames() string { return strings.Join(methodOptions, "=, ") + "=" }
 
 // limits reads the options of a method's limits. They can be spread over several

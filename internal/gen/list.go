@@ -38,6 +38,9 @@ func (l *listed) module() string {
 
 // golist runs go list -e. Packages that are wrong come back with their Error
 // set.
+//
+// It runs in the folder of the options, with their build tags, so that it sees
+// the packages as the user's build does.
 func golist(o Options, args ...string) ([]*listed, error) {
 	// -e lists a package also if it does not compile: it may wait for
 	// generation.
@@ -45,6 +48,8 @@ func golist(o Options, args ...string) ([]*listed, error) {
 	if o.Tags != "" {
 		all = append(all, "-tags="+o.Tags)
 	}
+	// The go command is that of the user's PATH, which builds the package
+	// as well.
 	cmd := exec.Command("go", append(all, args...)...)
 	cmd.Dir = o.Dir
 	var stderr bytes.Buffer

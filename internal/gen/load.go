@@ -72,6 +72,7 @@ func load(o Options) ([]*pkg, *loader, error) {
 		if r.Error != nil && len(r.files()) == 0 && !slices.ContainsFunc(r.IgnoredGoFiles, hasWrongName) {
 			return nil, nil, errors.New(strings.TrimSpace(r.Error.Err))
 		}
+		// A single package that was asked for by name is read in any case.
 		if len(roots) > 1 && !l.concerned(r) {
 			continue // matched by a pattern: nothing to do
 		}
@@ -225,6 +226,7 @@ type mappedImporter struct {
 	m map[string]string
 }
 
+// Import implements types.Importer.
 func (i mappedImporter) Import(path string) (*types.Package, error) {
 	if to, ok := i.m[path]; ok {
 		path = to

@@ -8,6 +8,7 @@ import (
 	"strings"
 )
 
+// shapes are the four forms of a method, for errors: a reader sees all at once.
 const shapes = `a method is one of
 	M(ctx context.Context, req *Req) (*Res, error)
 	M(ctx context.Context, req *Req) iter.Seq2[*Res, error]
@@ -31,6 +32,8 @@ type methodCheck struct {
 	m       *method
 }
 
+// newMethodCheck returns a check of method f of s. It reads the directives,
+// which are reported also if the signature is wrong.
 func newMethodCheck(c *checker, s *service, f *ast.Field, fn *types.Func) *methodCheck {
 	id := f.Names[0]
 	return &methodCheck{

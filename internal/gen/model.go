@@ -60,6 +60,8 @@ func (m *method) shape() string {
 }
 
 // A message is what a method takes or gives.
+//
+// Of a sequence it is one element.
 type message struct {
 	typ   types.Type // without the pointer
 	kind  messageKind
@@ -94,17 +96,21 @@ type resume struct {
 
 // A union is a sealed interface with its variants.
 type union struct {
-	obj      *types.TypeName
-	wire     string // the name, for error unions
-	isError  bool
-	foreign  bool // declared in another package
-	doc      string
-	file     string
-	pos      token.Pos
+	obj     *types.TypeName
+	wire    string // the name, for error unions
+	isError bool
+	foreign bool // declared in another package
+	doc     string
+	file    string
+	pos     token.Pos
+	// In the order of the source.
 	variants []*variant
 }
 
 // A variant is a struct that implements a union.
+//
+// Its name on the wire is that of the type in snake_case without the union's
+// name in front, or that of its directive.
 type variant struct {
 	wire string
 	obj  *types.TypeName

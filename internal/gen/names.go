@@ -17,6 +17,7 @@ type claim struct {
 	pos token.Pos
 }
 
+// newClaims returns claims without a name.
 func newClaims(s *source) *claims {
 	return &claims{source: s, taken: map[string]claim{}, clashes: map[[2]token.Pos]bool{}}
 }

@@ -11,6 +11,8 @@ import (
 // share one, so that each codec exists once; a file with a build constraint has
 // its own, since the others can be compiled without it. A union has its
 // functions in the file that declares it, and nowhere else.
+// A namespace belongs to one run: names are given in the order in which types
+// are asked for, which is the same for the same sources.
 type namespace struct {
 	byType  map[string]string
 	queued  map[string]bool // types whose functions are, or will be, written
@@ -43,6 +45,9 @@ func newNamespace(suffix string) *namespace {
 
 // fn returns the middle of the names of the functions for t, appendXCBOR and
 // decodeXCBOR, and queues them.
+//
+// All that asks for a function of a type goes through here: what is never asked
+// for is never written.
 func (w *codecWriter) fn(t types.Type) string {
 	// Types are compared as text with full paths: instances of a generic
 	// type are not one object.
@@ -96,6 +101,8 @@ func (w *codecWriter) newName(names *namespace, t types.Type) string {
 }
 
 // identifier joins the words of s, each with a capital.
+//
+// Of shared.Page[string] it makes SharedPageString.
 func identifier(s string) string {
 	words := strings.FieldsFunc(s, func(r rune) bool {
 		return !(r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= 0x80)

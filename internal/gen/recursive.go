@@ -60,6 +60,7 @@ func (r *recursion) contains(t types.Type) (out []types.Type) {
 	var add func(types.Type)
 	add = func(t types.Type) {
 		t = types.Unalias(t)
+		// Its own methods encode it, without its fields.
 		if special(t) != "" {
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 )
 
+// defaultResumeField is the field of the request if the directive names none.
 const defaultResumeField = "ResumeFrom"
 
 // resumable resolves //rpcnet:resumable FIELD [from=FIELD] [accepted=FIELD]: the
@@ -19,10 +20,14 @@ func (mc *methodCheck) resumable(d directive) *resume {
 	if !ok {
 		return nil
 	}
+	// A single response is complete or missing: the whole call is made
+	// again.
 	if !mc.m.resStream {
 		mc.errorf(d.pos, "%s: //rpcnet:resumable: the responses are not a sequence", mc.full)
 		return nil
 	}
+	// The three fields are resolved one after the other: an error in one
+	// leaves nothing to say about the next.
 	r := &resume{goName: name}
 	if !mc.resumeFrom(r, d, from) || !mc.resumeSequence(r, d) {
 		return nil
@@ -34,6 +39,8 @@ func (mc *methodCheck) resumable(d directive) *resume {
 }
 
 // resumeFields reads the argument of the directive: the names of three fields.
+//
+// An example is //rpcnet:resumable Sequence from=After accepted=Tokens.
 func (mc *methodCheck) resumeFields(d directive) (name, from, accepted string, ok bool) {
 	// The options are taken from the end: what is left must be one name.
 	// Anything else, also an option that is misspelt, makes it more than
@@ -55,6 +62,8 @@ func (mc *methodCheck) resumeFields(d directive) (name, from, accepted string, o
 }
 
 // resumeFrom resolves the field of the request.
+//
+// The default name is ResumeFrom, so that most contracts need no option.
 func (mc *methodCheck) resumeFrom(r *resume, d directive, from string) bool {
 	req := mc.m.req
 	// Of a union only one variant could have the field.
@@ -62,6 +71,7 @@ func (mc *methodCheck) resumeFrom(r *resume, d directive, from string) bool {
 		mc.errorf(d.pos, "%s: //rpcnet:resumable: the request %s cannot say where to resume: it has no field %s", mc.full, mc.str(req.typ), from)
 		return false
 	}
+	// Any name will do for the field, if the directive says it.
 	if r.from = mc.fieldOf(req.typ, from); r.from == nil {
 		mc.errorf(d.pos, "%s: //rpcnet:resumable: the request %s needs a field %s uint64, from which to resume%s", mc.full, mc.str(req.typ), from, mc.fieldHint(from, req.typ))
 		return false
@@ -145,6 +155,7 @@ func (mc *methodCheck) resumeAccepted(r *resume, d directive, name string) bool 
 			}
 		}
 	}
+	// The error has the types that would be right.
 	want := "[]" + mc.str(res.typ)
 	if len(r.sequence) > 0 {
 		want += " or a list of a variant that has " + r.goName

@@ -26,12 +26,17 @@ func (v *resumeView) Variants() (out []variantView) {
 }
 
 // A variantView is a variant as its type, and with a field.
+//
+// Generated switches have a case for *T, and one for T if a T is a variant
+// itself.
 type variantView struct {
 	Type, Field string
 	ByValue     bool // T implements the union, and not only *T
 }
 
 // FromField and FromType are those of the request's field from which to resume.
+//
+// The number is converted: the field can be of any unsigned type.
 func (v *resumeView) FromField() string { return v.r.from.path }
 func (v *resumeView) FromType() string  { return v.typ(v.r.from.typ) }
 

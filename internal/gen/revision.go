@@ -145,6 +145,8 @@ func filesAt(dir, rev string, recursive bool) ([]string, error) {
 	if recursive {
 		args = slices.Insert(args, 1, "-r")
 	}
+	// An error here is one of the revision: a folder that it has not gives
+	// an empty list.
 	listed, err := git(from, args...)
 	if err != nil {
 		return nil, err

@@ -24,6 +24,8 @@ type serviceWriter struct {
 	d       *describer
 }
 
+// newServiceWriter returns a writer of s. codecs and d are those of the file,
+// which the services of it share.
 func newServiceWriter(codecs *codecWriter, d *describer, s *service) *serviceWriter {
 	w := &serviceWriter{codecWriter: codecs, s: s, d: d}
 	for _, m := range s.methods {

@@ -32,6 +32,7 @@ type decl struct {
 	doc  string
 }
 
+// newSource returns the source of p, of which no file has been read.
 func newSource(l *loader, p *pkg) *source {
 	return &source{
 		reporter: &reporter{fset: l.fset, seen: map[string]bool{}},

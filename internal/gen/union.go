@@ -19,6 +19,7 @@ type unionSet struct {
 	broken map[*types.TypeName]bool   // those whose errors have been reported
 }
 
+// newUnionSet returns a set without unions.
 func newUnionSet(s *source) *unionSet {
 	return &unionSet{source: s, byType: map[*types.TypeName]*union{}, broken: map[*types.TypeName]bool{}}
 }
@@ -107,6 +108,7 @@ func (us *unionSet) isSealedInterface(d *decl, mark string) bool {
 	return false
 }
 
+// errorInterface is the type error as an interface.
 var errorInterface = types.Universe.Lookup("error").Type().Underlying().(*types.Interface)
 
 // sealed reports whether an interface has an unexported method.
@@ -121,6 +123,8 @@ func sealed(it *types.Interface) bool {
 
 // hasMarkersOnly checks the methods of a union: the variant Unknown is generated
 // and has to have them all.
+//
+// An error union has the method Error as well, which Unknown gets too.
 func (us *unionSet) hasMarkersOnly(d *decl, mark string) bool {
 	name := d.obj.Name()
 	it := d.obj.Type().Underlying().(*types.Interface)
@@ -221,6 +225,7 @@ func (us *unionSet) variants(obj *types.TypeName, ds func(*types.TypeName) []dir
 			wire: us.wireName(ds(tn), "name", snake(w), wireNameRE), obj: tn, ptr: !value, pos: tn.Pos(),
 		})
 	}
+	// The order of the scope is that of names.
 	slices.SortFunc(vs, func(a, b *variant) int {
 		pa, pb := us.fset.Position(a.pos), us.fset.Position(b.pos)
 		return cmp.Or(cmp.Compare(pa.Filename, pb.Filename), cmp.Compare(pa.Offset, pb.Offset))

@@ -32,6 +32,7 @@ type walker struct {
 	walking map[string]bool // named types without a codec of their own, on the way here
 }
 
+// newWalker returns a walker that has seen no type.
 func newWalker(s *source, unions *unionSet) *walker {
 	return &walker{source: s, unions: unions, walked: map[string]bool{}, walking: map[string]bool{}}
 }
@@ -54,6 +55,7 @@ func (w *walker) walk(t types.Type, s site) {
 		w.walk(u.Elem(), s)
 	case *types.Map:
 		w.mapOf(u, s)
+	// A struct without a name has no function for its codec.
 	case *types.Struct:
 		w.errorf(s.pos, "%s: anonymous struct: give it a name", s.path)
 	case *types.Basic:
@@ -160,6 +162,9 @@ func (w *walker) canUse(n *types.Named, s site) bool {
 
 // iface validates a named interface, which must be a union. Its variants are
 // walked with the union, or by the package that declares it.
+//
+// All other interfaces would need a way to tell the receiver which type comes:
+// that is what a union is.
 func (w *walker) iface(n *types.Named, u *types.Interface, s site) {
 	un := w.unions.of(n)
 	switch {
@@ -172,6 +177,7 @@ func (w *walker) iface(n *types.Named, u *types.Interface, s site) {
 		w.errorf(s.pos, "%s: error union %s of another package cannot be a field", s.path, w.str(n))
 	// A union of this package is walked by the checker, with its variants.
 	case un != nil:
+		// Its codec was, or will be, written there.
 		if un.foreign {
 			w.walked[types.TypeString(n, nil)] = true
 		}
@@ -187,6 +193,9 @@ func (w *walker) iface(n *types.Named, u *types.Interface, s site) {
 }
 
 // structOf validates a named struct with its fields.
+//
+// A struct with a form of its own, such as time.Time, has no fields that are
+// sent.
 func (w *walker) structOf(n *types.Named, u *types.Struct, s site) {
 	if special(n) != "" {
 		// A method that is promoted from one field would send that field alone.
@@ -212,6 +221,9 @@ func (w *walker) structOf(n *types.Named, u *types.Struct, s site) {
 const maxTypeArgs = 20
 
 // nested returns how deep the type arguments of t nest.
+//
+// type T[A any] struct{ Next *T[[]A] } has no end, though each instance is a
+// type of its own that walked does not know.
 func nested(t types.Type) int {
 	switch u := types.Unalias(t).(type) {
 	case *types.Named:

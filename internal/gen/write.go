@@ -33,6 +33,8 @@ func (c *checker) orphans(files []File) ([]string, error) {
 }
 
 // generatedFiles returns the files of a folder that rpcnet-gen wrote.
+//
+// Files that have such a name by chance, without the mark, are not among them.
 func generatedFiles(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

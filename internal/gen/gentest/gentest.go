@@ -20,6 +20,8 @@ import (
 )
 
 // A recorder notes the specs of the calls that are made with it.
+//
+// It is a transport over which nothing is sent.
 type recorder struct{ specs []*rpcnet.Spec }
 
 // NewStream notes the spec. It fails, so that nothing is sent.
@@ -64,6 +66,8 @@ func (r *Filler) fill(v reflect.Value) {
 	case reflect.TypeFor[time.Time]():
 		v.Set(reflect.ValueOf(time.Unix(r.Int64N(4e9), r.Int64N(1e9)*r.Int64N(2)).UTC()))
 		return
+	// A chain of arrays of one element, around a null: as deep as it is
+	// long.
 	case reflect.TypeFor[cbor.Raw]():
 		raw := make(cbor.Raw, 0, 80)
 		for range r.IntN(80) * r.IntN(2) {
@@ -105,6 +109,7 @@ func (r *Filler) fill(v reflect.Value) {
 			v.Set(reflect.New(v.Type().Elem()))
 			r.fill(v.Elem())
 		}
+	// A slice takes room for each element, also for those that stay empty.
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), n, n))
 		r.room -= n
@@ -115,6 +120,7 @@ func (r *Filler) fill(v reflect.Value) {
 				r.fill(v.Index(i))
 			}
 		}
+	// Keys of text are short, so that some come twice.
 	case reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
 		for range n {
@@ -127,6 +133,7 @@ func (r *Filler) fill(v reflect.Value) {
 			r.fill(e)
 			v.SetMapIndex(k, e)
 		}
+	// Some fields stay zero.
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if v.Field(i).CanSet() && r.IntN(3) > 0 {
@@ -140,6 +147,8 @@ func (r *Filler) fill(v reflect.Value) {
 
 // variant sets v to a variant; one that is not known here stays nil.
 func (r *Filler) variant(v reflect.Value) {
+	// Unions of other packages can have variants that the test does not
+	// list.
 	all := r.Variants[v.Type()]
 	if len(all) == 0 || r.room <= 0 {
 		return
@@ -161,13 +170,22 @@ var limits = []cbor.Limits{
 }
 
 // A Tally counts what Fits has seen.
+//
+// A test looks at it at the end: one that saw no message over a limit would
+// show nothing.
 type Tally struct{ Values, Taken, TooDeep, TooDear int }
 
 // Fits says what is wrong with codec m of messages such as v, a pointer, for
 // the value of v: it says of an encoding that it fits the limits and the decoder
 // does not take it, or it says that it does not and the decoder would.
+//
+// Both directions matter. A sender that lets a message pass which its receiver
+// refuses loses a call without saying why, and one that refuses what its
+// receiver would take makes a limit smaller than it is.
 func (t *Tally) Fits(m codegen.Message, v any) error {
 	msg := v
+	// A union is sent as its variant, and received into a pointer to the
+	// interface.
 	if e := reflect.ValueOf(v).Elem(); e.Kind() == reflect.Interface {
 		msg = e.Interface()
 	}
@@ -179,6 +197,7 @@ func (t *Tally) Fits(m codegen.Message, v any) error {
 		return fmt.Errorf("encode: %w", err)
 	}
 	t.Values++
+	// decode returns also what the value took of the budget.
 	decode := func(l cbor.Limits) (cost int64, err error) {
 		var d cbor.Decoder
 		d.Reset(b, l)
@@ -186,6 +205,8 @@ func (t *Tally) Fits(m codegen.Message, v any) error {
 		m.Decode(&d, reflect.New(reflect.TypeOf(v).Elem()).Interface())
 		return before - d.Left(), d.Finish()
 	}
+	// Without limits every encoding is taken, and its cost is what a
+	// receiver would charge.
 	cost, err := decode(cbor.Limits{Depth: -1, Budget: -1})
 	if err != nil {
 		return fmt.Errorf("decode without limits: %w\n%x", err, b)
@@ -194,15 +215,20 @@ func (t *Tally) Fits(m codegen.Message, v any) error {
 		fits := m.Fits(msg, b, l)
 		_, err := decode(l)
 		switch {
+		// The sender is wrong: the receiver refuses it.
 		case fits == nil && err != nil:
 			return fmt.Errorf("%d bytes fit %+v, and decoding them says: %w\n%x", len(b), l, err, b)
 		case fits == nil:
 			t.Taken++
+		// A receiver of what is too deep finds that, or that it is too
+		// dear, which it comes to first.
 		case errors.Is(fits, cbor.ErrDepth):
 			t.TooDeep++
 			if !errors.Is(err, cbor.ErrDepth) && !errors.Is(err, cbor.ErrBudget) {
 				return fmt.Errorf("%d bytes are too deep for %+v, and decoding them says: %v\n%x", len(b), l, err, b)
 			}
+		// The cost has an upper bound only: a receiver stops in the
+		// middle. So it is compared with what it was without limits.
 		case errors.Is(fits, cbor.ErrBudget):
 			t.TooDear++
 			if cost+int64(len(b)) <= l.BudgetFor(len(b)) {
