@@ -71,12 +71,21 @@ type sight struct {
 
 // The thresholds of the detector.
 const (
-	lossFraction  = 5 // a fifth lost at once is a partition or worse
-	minLoss       = 2
-	badProbes     = 2
-	healFraction  = 10 // all but a tenth back is healed
-	minProbes     = 2  // times that everybody is probed before a side is named
-	forcedStables = 3  // a picture that never rests is named after so many stable times
+	// lossFraction says that a fifth of the baseline lost at once is a partition, or worse;
+	// fewer are crashes. minLoss is the least number, for small clusters.
+	lossFraction = 5
+	minLoss      = 2
+	// badProbes is how many of this node's own probes must have failed lately for bad health
+	// to mean that it is cut off.
+	badProbes = 2
+	// healFraction says that a partition has healed when all but a tenth are back.
+	healFraction = 10
+	// minProbes is how often everybody is probed before a side is named: what the first
+	// round finds may be the cut itself, with some still answering.
+	minProbes = 2
+	// forcedStables times the time that the picture must rest is when it is named even if
+	// it never does.
+	forcedStables = 3
 )
 
 // newDetector returns a detector that is calm and expects no names yet.

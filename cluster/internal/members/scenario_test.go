@@ -29,6 +29,9 @@ var update = flag.Bool("update", false, "write what the table does into the scen
 //	members
 //	        a@1 at a:1 alive
 //
+// "reconnectable" lists the failed members that are dialled again, and "assigns" says
+// whether this node assigns work.
+//
 // The address of a member is its name and port 1 unless addr says otherwise. "until"
 // ticks every TickInterval; what a tick does carries its time. A ping and the probing
 // of everybody are answered by the world at once: with "world silent=b,c refuses=d"
@@ -128,6 +131,12 @@ func (p *player) line(f []string) error {
 		slices.SortFunc(ms, func(a, b Member) int { return strings.Compare(a.ID(), b.ID()) })
 		for _, m := range ms {
 			p.print(show(m))
+		}
+		return nil
+	case "reconnectable":
+		failed, _ := p.table.Reconnectable()
+		for _, m := range failed {
+			p.print(m.ID())
 		}
 		return nil
 	case "assigns":

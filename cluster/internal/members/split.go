@@ -157,7 +157,7 @@ func (t *Table) sights() []sight {
 			up:      r.State.Present() && t.heard(r),
 			present: r.State.Present(),
 			crashed: !r.State.Present() && (r.refused || r.replaced || r.failed),
-			left:    r.State == StateLeft || r.State == StateLeaving,
+			left:    r.State == StateLeft || r.State == StateLeaving || r.hasLeft,
 			tags:    r.Tags,
 		})
 	}

@@ -226,15 +226,16 @@ func (t *Table) InDoubt(id string) bool {
 }
 
 // Reconnectable returns the failed members that may come back, sorted by id, and how many
-// members gossip holds alive. A member of which a newer boot is present, or another boot
-// answers at its address, does not come back; one that gossip lists is reached by gossip.
+// members gossip holds alive. A member of which a newer boot is present, that has said that
+// it left, or at whose address another boot answers does not come back; one that gossip
+// lists is reached by gossip.
 func (t *Table) Reconnectable() (failed []Member, alive int) {
 	newest := t.newest()
 	for _, r := range t.find(func(r *record) bool {
 		if r.listed {
 			alive++
 		}
-		return !r.listed && r.State == StateFailed && !r.replaced && !r.unannounced && newest[r.Name] <= r.Boot
+		return !r.listed && r.State == StateFailed && !r.replaced && !r.hasLeft && !r.unannounced && newest[r.Name] <= r.Boot
 	}) {
 		failed = append(failed, r.Member)
 	}

@@ -15,10 +15,13 @@ const (
 // A condition is what the table knows of this node itself: whether it can trust what it
 // hears, or does not hear.
 type condition struct {
-	health   int // as last reported
+	// health is memberlist's score as last reported, unwell since when it has been bad, and
+	// degraded whether that has been told.
+	health   int
 	unwell   time.Time
-	paused   time.Time // when this node last found that it had not run
 	degraded bool
+	// paused is when this node last found that it had not run.
+	paused time.Time
 }
 
 // The order matters: failed probes count for the picture of this tick, and what the
