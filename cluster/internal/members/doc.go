@@ -10,6 +10,15 @@
 // goroutine at a time. The same inputs at the same times always make the same table;
 // effects that one input makes for several members come in the order of their ids.
 //
+//	for _, e := range table.Step(members.Dead{ID: id}, time.Now()) {
+//		switch e := e.(type) {
+//		case members.Event:
+//			publish(e)
+//		case members.Verify:
+//			go verify(e) // in the end: table.Step(members.Verified{...}, time.Now())
+//		}
+//	}
+//
 // Scenarios that a person can read are in testdata, one a file, and run by
 // TestScenarios. FuzzTable drives the table with random inputs and checks after each
 // of them what must always hold.
