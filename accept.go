@@ -13,6 +13,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/budget"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
+	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
 // Connections are accepted at a rate of acceptBurst in an acceptPause at most,
@@ -23,7 +24,7 @@ const (
 )
 
 func (ep *Endpoint) acceptLoop() {
-	defer ep.wg.Done()
+	defer ep.life.work.Done()
 	begin := time.Now()
 	for i := 1; ; i++ {
 		if i%acceptBurst == 0 { // a flood of connections leaves the processors to calls in between
@@ -32,7 +33,7 @@ func (ep *Endpoint) acceptLoop() {
 		}
 		c, err := ep.listener.Accept()
 		if err != nil {
-			if ep.base.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if ep.life.base.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
 			ep.refused("accept", "cannot accept a connection", nil, err)
@@ -40,12 +41,12 @@ func (ep *Endpoint) acceptLoop() {
 			select {
 			case <-ep.arrivals.freed:
 			case <-time.After(50 * time.Millisecond):
-			case <-ep.base.Done():
+			case <-ep.life.base.Done():
 				return
 			}
 			continue
 		}
-		n, victims, err := ep.arrivals.admit(ep.base, c)
+		n, victims, err := ep.arrivals.admit(ep.life.base, c)
 		for _, v := range victims {
 			ep.refused("handshakes", "gave up a connection for another one: too many have not finished their handshake", v.conn.RemoteAddr(), nil)
 		}
@@ -64,9 +65,7 @@ func (ep *Endpoint) acceptLoop() {
 // refused counts and logs a connection that did not become a session, as often
 // as the limit of such lines allows.
 func (ep *Endpoint) refused(reason, msg string, addr net.Addr, err error) {
-	ep.mu.Lock()
-	ep.refusals[reason]++
-	ep.mu.Unlock()
+	ep.arrivals.countRefusal(reason)
 	args := make([]any, 0, 4)
 	if addr != nil {
 		args = append(args, "addr", addr)
@@ -104,11 +103,11 @@ func (ep *Endpoint) authorize(peer Peer) (err error) {
 // handshake returns what is to be run on the connection, nil if it was refused
 // or is a session, which runs by itself.
 func (ep *Endpoint) handshake(n *arrival) (run func()) {
-	w := ep.wired.Load()
-	lane, err := tlsconn.Accept(ep.base, n.conn, ep.source, w.alpn, func() { n.spoken.Store(true) })
+	w := ep.extensions.wired.Load()
+	lane, err := tlsconn.Accept(ep.life.base, n.conn, ep.source, w.alpn, func() { n.spoken.Store(true) })
 	if err != nil {
 		switch addr := n.conn.RemoteAddr(); {
-		case ep.base.Err() != nil, ep.arrivals.wasGivenUp(n):
+		case ep.life.base.Err() != nil, ep.arrivals.wasGivenUp(n):
 		case harmless(err):
 			ep.lines.Log(slog.LevelDebug, "harmless", "connection without a session", "addr", addr, "err", err)
 		default:
@@ -143,95 +142,84 @@ func (ep *Endpoint) handshake(n *arrival) (run func()) {
 		lane.Close()
 		return nil
 	}
-	defer ep.starting.Done()
+	defer ep.callers.starting.Done()
 	d := &dispatcher{host: &host{peer: peer}, find: ep.find, outer: ep.outer, allow: ep.allowCall, lines: ep.lines}
 	cfg := ep.sessionConfig()
 	cfg.Identity, cfg.CheckPeer = w.identity.wire(), ep.checkTarget
 	cfg.Handler, cfg.Pool, cfg.Account = d, &ep.pool, account
 	cfg.Ended = func(s *session.Session) {
-		ep.mu.Lock()
-		if t := ep.sessions[s]; t != nil {
-			t.Stop()
-		}
-		delete(ep.sessions, s)
-		ep.forgetLocked(&peer)
-		ep.mu.Unlock()
+		ep.callers.ended(s, &peer)
 		ep.lines.Log(slog.LevelDebug, "session ended", "session ended", "peer", peer.ID, "addr", peer.Addr, "err", s.Err())
 	}
 	s, err := session.New(lane, cfg, settingsTimeout, func(s *session.Session) { d.host.draining = s.Drained() })
 	if err != nil {
-		ep.mu.Lock()
-		ep.forgetLocked(&peer)
-		ep.mu.Unlock()
+		ep.callers.ended(nil, &peer)
 		if !ep.arrivals.wasGivenUp(n) {
 			ep.refused("settings", "refused a connection", peer.Addr, err)
 		}
 		return nil
 	}
-	ep.mu.Lock()
-	closed := ep.closed
-	if s.Err() == nil {
-		ep.sessions[s] = ep.expireLocked(s, peer)
-	}
-	ep.mu.Unlock()
-	if closed {
+	expiry, expire := ep.expiry(s, peer)
+	if !ep.callers.add(s, expiry, expire) {
 		s.Close()
 	}
 	return nil
 }
 
-// expireLocked returns a timer that ends a session when its caller's certificate
-// expires, or one of those that vouch for it. mu is held.
-func (ep *Endpoint) expireLocked(s *session.Session, peer Peer) *time.Timer {
+// expiry returns what ends a session when its caller's certificate expires, or one
+// of those that vouch for it: when, and how. The time is zero if nothing does.
+func (ep *Endpoint) expiry(s *session.Session, peer Peer) (end time.Time, expire func()) {
 	if ep.cfg.SessionsPastExpiry {
-		return nil
+		return time.Time{}, nil
 	}
-	end := peer.Chain[0].NotAfter
+	end = peer.Chain[0].NotAfter
 	for _, c := range peer.Chain[1:] {
 		if c.NotAfter.Before(end) {
 			end = c.NotAfter
 		}
 	}
-	return time.AfterFunc(time.Until(end), func() {
+	return end, func() {
 		ep.lines.Log(slog.LevelWarn, "expired", "a caller's certificate has expired: its session takes no more calls",
 			"peer", peer.ID, "addr", peer.Addr, "expired", end)
 		<-s.Drain() // closed with the session
 		linger(s, drainedLinger, nil)
 		s.Close()
-	})
+	}
 }
 
 var errServerDrains = errors.New("the server is draining")
 
 // startSession notes a session of a peer that begins, and takes its memory from
-// the peer's account, unless the endpoint drains or the peer has its share. A
-// session that has begun is drained: its peer may have made calls already.
+// the peer's account.
 func (ep *Endpoint) startSession(peer *Peer) (*budget.Account, error) {
-	key := peer.key()
-	ep.mu.Lock()
-	defer ep.mu.Unlock()
-	if ep.draining || ep.closed {
-		return nil, errServerDrains
-	}
-	if limit := ep.cfg.PeerSessions; ep.perPeer[key] >= limit {
-		return nil, fmt.Errorf("the peer has %d sessions already: see rpcnet.EndpointConfig.PeerSessions", limit)
-	}
-	account, err := session.Charge(ep.budget, key)
-	if err != nil {
+	if err := ep.callers.begin(peer); err != nil {
 		return nil, err
 	}
-	ep.perPeer[key]++
-	ep.starting.Add(1)
+	account, err := session.Charge(ep.budget, peer.key())
+	if err != nil {
+		ep.callers.starting.Done()
+		ep.callers.ended(nil, peer)
+		return nil, err
+	}
 	return account, nil
 }
 
-// forgetLocked notes the end of a session that startSession has begun. mu is
-// held.
-func (ep *Endpoint) forgetLocked(peer *Peer) {
-	key := peer.key()
-	if ep.perPeer[key]--; ep.perPeer[key] == 0 {
-		delete(ep.perPeer, key)
+// allowCall decides whether a peer may call a procedure that asks for a role.
+func (ep *Endpoint) allowCall(p Peer, e *entry) error {
+	err := ep.cfg.Roles.check(p, e.role)
+	if err != nil {
+		ep.lines.Log(slog.LevelWarn, "role", "refused a call", "procedure", e.spec.Procedure, "addr", p.Addr, "err", err)
 	}
+	return err
+}
+
+// checkTarget refuses a session whose caller wants another node than this one.
+func (ep *Endpoint) checkTarget(want wire.Identity) error {
+	self := ep.extensions.wired.Load().identity
+	if err := Target(want).check(self); err != nil {
+		return fmt.Errorf("this is %s, the caller wants %s", self, Target(want))
+	}
+	return nil
 }
 
 // refuse tells a peer why it is not welcome, and lets it hang up: what it has
@@ -250,12 +238,12 @@ func (ep *Endpoint) packetLoop() {
 	for {
 		n, from, err := ep.udp.ReadFromUDPAddrPort(b)
 		if err != nil {
-			if ep.base.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if ep.life.base.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
 			continue // an ICMP error of an earlier datagram
 		}
-		if f := ep.wired.Load().packet; f != nil && n > 0 && b[0] < 0x40 {
+		if f := ep.extensions.wired.Load().packet; f != nil && n > 0 && b[0] < 0x40 {
 			f(b[:n], tlsconn.Unmap(from))
 		}
 	}

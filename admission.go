@@ -2,6 +2,7 @@ package rpcnet
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -44,10 +45,11 @@ type admission struct {
 	running      *sync.WaitGroup // has one for each place
 	freed        chan struct{}   // has a token when a place has become free
 
-	mu      sync.Mutex
-	closed  bool
-	pending []*arrival // oldest first
-	sources map[netip.Prefix]int
+	mu       sync.Mutex
+	closed   bool
+	pending  []*arrival // oldest first
+	sources  map[netip.Prefix]int
+	refusals map[string]uint64 // connections that became no session, by reason
 }
 
 // An arrival is a connection that is no session yet.
@@ -66,7 +68,7 @@ type arrival struct {
 func newAdmission(descriptors int, memory *budget.Budget, running *sync.WaitGroup) *admission {
 	return &admission{
 		max: max(1, min(maxPending, descriptors/4)), reserve: min(descriptors/8, 256), descriptors: descriptors,
-		memory: memory, running: running, freed: make(chan struct{}, 1), sources: map[netip.Prefix]int{},
+		memory: memory, running: running, freed: make(chan struct{}, 1), sources: map[netip.Prefix]int{}, refusals: map[string]uint64{},
 	}
 }
 
@@ -214,6 +216,20 @@ func (a *admission) relieve() *arrival {
 		v.conn.Close()
 	}
 	return v
+}
+
+// countRefusal counts a connection that became no session.
+func (a *admission) countRefusal(reason string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.refusals[reason]++
+}
+
+// refused returns how many connections became no session, by reason.
+func (a *admission) refused() map[string]uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.refusals)
 }
 
 // count returns how many connections have a place.

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
@@ -23,8 +22,9 @@ type CallOptions struct {
 	// Priority is sent with the call. This package does nothing with it: the
 	// server's interceptors find it in [ServerCall.Priority], to shed load by.
 	Priority int8
-	// Encoding is the encoding of the messages. Default: the contract's.
-	Encoding codegen.Encoding
+	// Encoding is the encoding of the messages: "cbor", "json", or "proto" for
+	// contracts of protobuf messages. Default: the contract's.
+	Encoding string
 	// WaitForReady lets a call wait for a connection, as long as its context
 	// allows. Without it a call fails with CodeUnavailable while there is none. A
 	// unary call that a draining server refused, so that no handler saw it, is sent
@@ -67,6 +67,10 @@ type CallOptions struct {
 // DecodeLimits bound what decoding one message may cost. Zero fields have their
 // defaults.
 type DecodeLimits = cbor.Limits
+
+// A RawMessage is one value of CBOR as it was sent: a field of a contract that is
+// decoded later, or not at all.
+type RawMessage = cbor.Raw
 
 // A Call is the caller's view of the calls made with one context: what was
 // chosen for them, and what came back from the last. Signatures of contracts
@@ -129,7 +133,7 @@ var noCallOptions CallOptions
 
 // zero reports whether nothing is chosen.
 func (o *CallOptions) zero() bool {
-	return len(o.Header) == 0 && o.Priority == 0 && o.Encoding == 0 && !o.WaitForReady && o.MaxMessageSize == 0 &&
+	return len(o.Header) == 0 && o.Priority == 0 && o.Encoding == "" && !o.WaitForReady && o.MaxMessageSize == 0 &&
 		o.DecodeLimits == DecodeLimits{} && o.Attempt == 0 && len(o.Ticket) == 0 && o.Selector == "" && o.AffinityKey == "" &&
 		o.LastWorker == "" && !o.Idempotent && o.ServedBy == nil
 }
@@ -140,7 +144,7 @@ func (o *CallOptions) override(inner *CallOptions) {
 	if inner.Priority != 0 {
 		o.Priority = inner.Priority
 	}
-	if inner.Encoding != 0 {
+	if inner.Encoding != "" {
 		o.Encoding = inner.Encoding
 	}
 	o.WaitForReady = o.WaitForReady || inner.WaitForReady

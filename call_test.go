@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
 // chosen is what a transport learns of the options of a call made with ctx over
@@ -37,7 +36,7 @@ func (f transportFunc) NewStream(ctx context.Context, spec *rpcnet.Spec) (rpcnet
 func allCallOptions(n int) rpcnet.CallOptions {
 	name := string(rune('a' + n))
 	return rpcnet.CallOptions{
-		Header: rpcnet.Header{"k": {name}}, Priority: int8(n), Encoding: codegen.Encoding(n), WaitForReady: true, MaxMessageSize: n,
+		Header: rpcnet.Header{"k": {name}}, Priority: int8(n), Encoding: name, WaitForReady: true, MaxMessageSize: n,
 		DecodeLimits: rpcnet.DecodeLimits{Depth: n}, Attempt: n, Ticket: []byte(name), Selector: name, AffinityKey: name, LastWorker: name,
 		Idempotent: true, ServedBy: func(rpcnet.Target, string) {},
 	}

@@ -2,11 +2,15 @@ package rpcnet
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/hook"
+	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
 // A Client makes calls over a [Transport]. Generated clients hold one. It comes
@@ -109,4 +113,210 @@ func CallRaw(ctx context.Context, t Transport, procedure string, in []byte) ([]b
 // A rawCaller is a transport with a short cut for [CallRaw].
 type rawCaller interface {
 	callRaw(ctx context.Context, procedure string, in []byte) ([]byte, error)
+}
+
+// promptWithin is how near a deadline must be for a call to be told of it at
+// once. Others may learn of the end of their context a tick of 10 ms late, and
+// are faster.
+const promptWithin = 100 * time.Millisecond
+
+// request fills in what the OPEN frame says of a call with context ctx.
+func request(ctx context.Context, r *session.Request, spec *Spec, opts *CallOptions) (prompt bool, err error) {
+	if n := len(spec.Procedure); n == 0 || n > wire.MaxProcedure {
+		return false, Errorf(CodeInvalidArgument, "procedure name %.40q of %d bytes: want 1 to 255", spec.Procedure, n)
+	}
+	r.Procedure = spec.Procedure
+	r.Encoding = byte(spec.Request.Encoding)
+	size := opts.MaxMessageSize
+	if size == 0 {
+		size = spec.MaxMessageSize
+	}
+	r.MaxReceive, r.LimitSetBy = sizeLimit(size), sizeSetBy(spec, opts)
+	if opts != &noCallOptions {
+		r.Attempt, r.Priority = uint8(min(max(opts.Attempt, 0), 255)), opts.Priority
+		enc, err := encodingOf(spec, opts)
+		if err != nil {
+			return false, err
+		}
+		r.Encoding = byte(enc)
+		if h := opts.metadata(); len(h) > 0 {
+			if err := h.Validate(); err != nil {
+				return false, err
+			}
+			r.Metadata = wire.AppendMetadata(nil, h)
+		}
+	}
+	if d, ok := ctx.Deadline(); ok {
+		left := time.Until(d)
+		if left <= 0 {
+			return false, &Error{code: CodeDeadlineExceeded, message: "deadline exceeded before the call", cause: context.DeadlineExceeded, unprocessed: true}
+		}
+		r.Timeout, r.Deadline = uint64(max(left/time.Microsecond, 1)), d
+		prompt = left < promptWithin
+	}
+	return prompt, nil
+}
+
+// withTimeout applies the procedure's default deadline.
+func withTimeout(ctx context.Context, spec *Spec) (context.Context, context.CancelFunc) {
+	if spec.Timeout > 0 {
+		if _, has := ctx.Deadline(); !has {
+			return context.WithTimeout(ctx, spec.Timeout)
+		}
+	}
+	return ctx, nil
+}
+
+// call makes a unary call of encoded messages. The stream it returns has all
+// that came and must be released.
+func (c *Conn) call(ctx context.Context, spec *Spec, rec *record, opts *CallOptions, in []byte) (*session.Stream, error) {
+	st, err := c.try(ctx, spec, rec, opts, in)
+	for pause := firstRetry; c.waits(opts) && refused(err) && c.pause(ctx, &pause); {
+		st, err = c.try(ctx, spec, rec, opts, in)
+	}
+	return st, err
+}
+
+// waits reports whether a call waits for the server.
+func (c *Conn) waits(opts *CallOptions) bool { return opts.WaitForReady && !c.cfg.FailFast }
+
+// firstRetry is how long a call that waits for a server lets one be that has
+// refused it; the pauses double, up to lastBackoff.
+const firstRetry = 5 * time.Millisecond
+
+// refused reports whether a call has met a server that was about to go, or not
+// yet there, and no handler.
+func refused(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.code == CodeUnavailable && e.unprocessed
+}
+
+// pause waits for d and doubles it. It reports false if the Conn is closed; the
+// end of ctx is for the next try to tell.
+func (c *Conn) pause(ctx context.Context, d *time.Duration) bool {
+	t := time.NewTimer(*d)
+	defer t.Stop()
+	*d = min(2**d, lastBackoff)
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	case <-c.ctx.Done():
+	}
+	return c.ctx.Err() == nil
+}
+
+// try is call, once.
+func (c *Conn) try(ctx context.Context, spec *Spec, rec *record, opts *CallOptions, in []byte) (*session.Stream, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, contextError(ctx)
+	}
+	s, err := c.ready(ctx, c.waits(opts))
+	if err != nil {
+		return nil, err
+	}
+	var r session.Request
+	prompt, err := request(ctx, &r, spec, opts)
+	if err != nil {
+		return nil, err
+	}
+	if len(in) > r.MaxReceive {
+		return nil, localError(ctx, session.TooLarge(len(in), r.MaxReceive, r.LimitSetBy))
+	}
+	var begun time.Time
+	if rec != nil {
+		begun = rec.begin(s.peer)
+	}
+	st, err := s.Call(&r, in, ctx.Done(), prompt)
+	if err != nil {
+		if rec != nil {
+			rec.end(begun)
+		}
+		return nil, localError(ctx, err)
+	}
+	status, err := st.Status()
+	if err != nil {
+		err = Errorf(CodeInternal, "the server's %v", err)
+	} else {
+		err = errorOf(&status, spec)
+	}
+	if rec != nil {
+		if err == nil {
+			rec.responded(begun)
+		}
+		bad := rec.setHeader(st.Header())
+		if bad == nil {
+			bad = rec.setTrailer(status.Trailer)
+		}
+		if bad != nil {
+			err = bad
+		}
+		rec.end(begun)
+	}
+	if err != nil {
+		st.Release()
+		return nil, err
+	}
+	return st, nil
+}
+
+// callRaw is the short cut of [CallRaw].
+func (c *Conn) callRaw(ctx context.Context, procedure string, in []byte) ([]byte, error) {
+	rec, opts := callOptions(ctx)
+	spec := Spec{Procedure: procedure}
+	st, err := c.call(ctx, &spec, rec, opts, in)
+	if err != nil {
+		return nil, err
+	}
+	out, err := st.RecvOwned()
+	st.Release()
+	if err != nil {
+		return nil, noResponse(err)
+	}
+	return out, nil
+}
+
+// callUnary is the short cut of [Client.Unary].
+func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
+	rec, opts := callOptions(ctx)
+	enc, err := encodingOf(spec, opts)
+	if err == nil {
+		err = checkEncoding(spec, enc)
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := withTimeout(ctx, spec)
+	if cancel != nil {
+		defer cancel()
+	}
+	b := getBuffer()
+	if b.b, err = appendMessage(b.b, spec, &spec.Request, enc, req, callLimits(spec, opts)); err != nil {
+		b.put()
+		return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
+	}
+	st, err := c.call(ctx, spec, rec, opts, b.b)
+	b.put()
+	if err != nil {
+		return err
+	}
+	defer st.Release()
+	p, err := st.Recv(nil)
+	if err != nil {
+		return noResponse(err)
+	}
+	return decodeResponse(spec, enc, p, res, opts)
+}
+
+func decodeResponse(spec *Spec, enc codegen.Encoding, p []byte, res any, opts *CallOptions) error {
+	if err := decodeMessage(spec, &spec.Response, enc, p, res, callLimits(spec, opts)); err != nil {
+		return Errorf(CodeInternal, "response: %v", err).WithCause(err)
+	}
+	return nil
+}
+
+func noResponse(err error) error {
+	if err == io.EOF {
+		return NewError(CodeInternal, "the call ended without a response")
+	}
+	return localError(context.Background(), err)
 }

@@ -4,14 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/budget"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
@@ -78,34 +83,35 @@ func Dial(ctx context.Context, addr string, creds Credentials, config *DialConfi
 	return c, err
 }
 
-// Dial connects to the endpoint at addr, a host and a port, with this
-// endpoint's credentials. It returns when the server has accepted the
-// connection. The Conn is closed with the endpoint, at the latest. A nil config
-// means every default; it is copied.
-func (ep *Endpoint) Dial(ctx context.Context, addr string, config *DialConfig) (*Conn, error) {
-	cfg := config.withDefaults(ep.cfg)
-	var c *Conn
-	var err error
-	forget := func() {
-		ep.mu.Lock()
-		delete(ep.conns, c)
-		ep.mu.Unlock()
+// dialled are the connections that an endpoint has made.
+type dialled struct {
+	mu     sync.Mutex // guards what follows
+	closed bool
+	conns  map[*Conn]bool
+}
+
+// add keeps c. It returns false if the endpoint is closed.
+func (d *dialled) add(c *Conn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.conns[c] = true
 	}
-	c, err = newConn(ctx, addr, cfg, ep.source, ep.sessionConfig(), ep.budget, forget)
-	if err != nil {
-		return nil, err
-	}
-	ep.mu.Lock()
-	closed := ep.closed
-	if !closed {
-		ep.conns[c] = true
-	}
-	ep.mu.Unlock()
-	if closed {
-		c.Close()
-		return nil, errEndpointClosed
-	}
-	return c, nil
+	return !d.closed
+}
+
+func (d *dialled) remove(c *Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.conns, c)
+}
+
+// close keeps no more connections, and returns those there are.
+func (d *dialled) close() []*Conn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	return slices.Collect(maps.Keys(d.conns))
 }
 
 func newConn(ctx context.Context, addr string, cfg DialConfig, source *credentials.Source, base session.Config, memory *budget.Budget, onClose func()) (*Conn, error) {
@@ -343,4 +349,42 @@ func (c *Conn) Stats() ConnStats {
 		return ConnStats{s.InFlight(), s.Queued(), s.Buffered(), s.Unread(), s.Blocked()}
 	}
 	return ConnStats{}
+}
+
+// InProcess connects to a server in the same process, without a network: for
+// tests, and for programs that are a client and a server in one. Calls behave as
+// they do between machines, because it is the same protocol over a pipe: messages
+// are encoded and copied, limits, deadlines, cancellation and flow control hold.
+//
+// There are no certificates: [ServerCall.Peer] is empty, and roles are not asked
+// for. There is no drain and no connection to lose, either: [ServerCall.Draining]
+// is never closed, and what was closed stays so, also for calls with
+// [CallOptions].WaitForReady. The connection must be closed, which fails the calls in
+// flight. It works inside a testing/synctest bubble.
+func InProcess(srv *Server) *Conn {
+	near, far := tlsconn.Pipe()
+	pool, lines := new(session.Pool), loglimit.New(slog.Default())
+	d := &dispatcher{host: new(host), lines: lines, find: srv.lookup, outer: func(*entry) ServerFunc { return nil }}
+	served := make(chan *session.Session)
+	go func() {
+		cfg := session.Config{Handler: d, Pool: pool, KeepaliveIdle: -1, Encodings: 1<<codegen.EncodingCBOR | 1<<codegen.EncodingJSON | 1<<codegen.EncodingProto}
+		// A pipe inside the process does not fail.
+		s, _ := session.New(far, cfg, settingsTimeout, func(s *session.Session) { d.host.draining = s.Drained() })
+		served <- s
+	}()
+	client, _ := session.New(near, session.Config{KeepaliveIdle: -1}, settingsTimeout, nil)
+	server := <-served
+	c := &Conn{addr: "in process", cfg: DialConfig{Logger: slog.Default()}, changed: make(chan struct{}), done: make(chan struct{})}
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	c.current.Store(&connected{Session: client})
+	go func() {
+		defer close(c.done)
+		<-c.ctx.Done()
+		c.set(nil, errConnClosed)
+		client.Close()
+		server.Close()
+		pool.Close()
+		lines.Close()
+	}()
+	return c
 }

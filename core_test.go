@@ -182,7 +182,7 @@ func TestEncodings(t *testing.T) {
 	c := rpcnet.NewClient(tr, nil)
 	for _, e := range []codegen.Encoding{codegen.EncodingCBOR, codegen.EncodingJSON} {
 		for _, spec := range []*rpcnet.Spec{spec, feed} {
-			ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Encoding: e})
+			ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Encoding: e.String()})
 			in, out := uint64(7), uint64(0)
 			if err := c.Unary(ctx, spec, &in, &out); err != nil || out != 8 {
 				t.Errorf("%v: %d, %v", e, out, err)

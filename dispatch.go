@@ -179,6 +179,47 @@ func (d *dispatcher) statusOf(c *ServerCall, err error) (s wire.Status) {
 	return s
 }
 
+// statusOf turns a handler's error into what travels. hidden is the error whose
+// text stays behind, if any, for the log.
+func statusOf(err error, spec *Spec, showText bool) (st wire.Status, hidden error) {
+	var variant *wire.Detail
+	if spec.Errors != nil {
+		if data, ok := spec.Errors.Append(nil, err); ok {
+			variant = &wire.Detail{Name: spec.Errors.Name, Data: data}
+			st.Details = append(st.Details, *variant)
+		}
+	}
+	var e *Error
+	switch isError := errors.As(err, &e); {
+	case isError && !e.remote:
+		st.Code, st.Message, st.Unprocessed = byte(e.code), e.message, e.unprocessed
+		for _, d := range e.details {
+			var raw *codegen.Detail
+			if errors.As(d, &raw) {
+				st.Details = append(st.Details, wire.Detail{Name: raw.Name, Data: raw.Data})
+			}
+		}
+	case variant != nil: // the text of the variant, not of what is wrapped around it
+		st.Code = byte(CodeOf(err))
+		if v := decodeVariant(spec.Errors, variant.Data); v != nil {
+			st.Message = v.Error()
+		}
+	case !isError && errors.Is(err, context.Canceled):
+		st.Code, st.Message = byte(CodeCanceled), "canceled"
+	case !isError && errors.Is(err, context.DeadlineExceeded):
+		st.Code, st.Message = byte(CodeDeadlineExceeded), "deadline exceeded"
+	case showText:
+		st.Code, st.Message = byte(CodeUnknown), err.Error()
+	default:
+		st.Code, st.Message = byte(CodeUnknown), "the handler failed"
+		hidden = err
+	}
+	if st.Code == 0 { // no code is not success
+		st.Code = byte(CodeUnknown)
+	}
+	return st, hidden
+}
+
 // finish ends a call with its outcome.
 func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
 	st, header, trailer, trailerErr := c.returned()

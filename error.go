@@ -5,7 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/internal/session"
+	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
 // ErrDraining is the cause, as [context.Cause] tells it, of a handler's context
@@ -160,4 +166,133 @@ func CodeOf(err error) Code {
 		return CodeDeadlineExceeded
 	}
 	return CodeUnknown
+}
+
+// A Code is the outcome of a call. Numbers and names are gRPC's canonical
+// status codes (https://grpc.github.io/grpc/core/md_doc_statuscodes.html).
+type Code uint8
+
+// The status codes. There is no code for success: a call that succeeds has no
+// error.
+const (
+	// CodeCanceled: the caller gave the call up.
+	CodeCanceled Code = wire.CodeCanceled
+	// CodeUnknown: the handler failed with an error that says nothing else.
+	CodeUnknown Code = wire.CodeUnknown
+	// CodeInvalidArgument: the request is wrong whatever the state of the server.
+	CodeInvalidArgument Code = wire.CodeInvalidArgument
+	// CodeDeadlineExceeded: the deadline passed before the call ended.
+	CodeDeadlineExceeded Code = wire.CodeDeadlineExceeded
+	// CodeNotFound: something the request names does not exist.
+	CodeNotFound Code = wire.CodeNotFound
+	// CodeAlreadyExists: something the request wants to make exists already.
+	CodeAlreadyExists Code = wire.CodeAlreadyExists
+	// CodePermissionDenied: this caller may not do this.
+	CodePermissionDenied Code = wire.CodePermissionDenied
+	// CodeResourceExhausted: a limit, a quota or memory is used up.
+	CodeResourceExhausted Code = wire.CodeResourceExhausted
+	// CodeFailedPrecondition: the server is not in the state the call needs.
+	CodeFailedPrecondition Code = wire.CodeFailedPrecondition
+	// CodeAborted: a conflict with another call; try again from the start.
+	CodeAborted Code = wire.CodeAborted
+	// CodeOutOfRange: the request reaches past the valid range.
+	CodeOutOfRange Code = wire.CodeOutOfRange
+	// CodeUnimplemented: the server does not know the procedure or the encoding.
+	// It is no reason to try elsewhere: see [Error.Unprocessed].
+	CodeUnimplemented Code = wire.CodeUnimplemented
+	// CodeInternal: something that must hold does not; a handler panicked.
+	CodeInternal Code = wire.CodeInternal
+	// CodeUnavailable: the server cannot be reached now; try again or elsewhere.
+	CodeUnavailable Code = wire.CodeUnavailable
+	// CodeDataLoss: data is lost for good.
+	CodeDataLoss Code = wire.CodeDataLoss
+	// CodeUnauthenticated: the caller has not proved who it is.
+	CodeUnauthenticated Code = wire.CodeUnauthenticated
+)
+
+var codeNames = [...]string{
+	"OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists",
+	"PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented",
+	"Internal", "Unavailable", "DataLoss", "Unauthenticated",
+}
+
+// String returns the canonical name, such as "Unavailable", or "Code(99)".
+func (c Code) String() string {
+	if int(c) < len(codeNames) {
+		return codeNames[c]
+	}
+	return "Code(" + strconv.Itoa(int(c)) + ")"
+}
+
+// decodeVariant returns the variant of an error union, nil if data is none.
+func decodeVariant(u *codegen.ErrorUnion, data []byte) error {
+	var d cbor.Decoder
+	d.Reset(data, cbor.Limits{})
+	if v := u.Decode(&d); v != nil && d.Finish() == nil {
+		return v
+	}
+	return nil
+}
+
+// errorOf turns a status that came from the peer into an error; nil for
+// success.
+func errorOf(st *wire.Status, spec *Spec) error {
+	if st.Code == 0 {
+		return nil
+	}
+	e := &Error{code: Code(st.Code), message: st.Message, remote: true, unprocessed: st.Unprocessed}
+	switch e.code {
+	case CodeCanceled:
+		e.cause = context.Canceled
+	case CodeDeadlineExceeded:
+		e.cause = context.DeadlineExceeded
+	}
+	for _, d := range st.Details {
+		if spec.Errors != nil && spec.Errors.Name == d.Name {
+			if v := decodeVariant(spec.Errors, d.Data); v != nil {
+				e.details = append(e.details, v)
+				continue
+			}
+		}
+		e.details = append(e.details, &codegen.Detail{Name: d.Name, Data: d.Data})
+	}
+	return e
+}
+
+// localError turns a failure of the session into an error of a call with
+// context ctx.
+func localError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		e := contextError(ctx)
+		if session.WasQueued(err) {
+			e.message += " while waiting to begin: as many calls run as the peer allows on one connection, see its rpcnet.EndpointConfig.MaxConcurrentStreams"
+		}
+		return e
+	}
+	var f *session.Error
+	if errors.As(err, &f) {
+		e := &Error{code: Code(f.Code), message: f.Message, unprocessed: f.Unprocessed, cause: f.Cause}
+		if f.Cause != nil {
+			e.message += ": " + textFor(e.code, f.Cause)
+		}
+		return e
+	}
+	if session.IsInterrupted(err) { // the context has ended, whatever Err says now
+		return NewError(CodeCanceled, "canceled").WithCause(context.Canceled)
+	}
+	return NewError(CodeInternal, err.Error()).WithCause(err)
+}
+
+// contextError is the error of a call whose context has ended.
+func contextError(ctx context.Context) *Error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	code, text := CodeCanceled, "canceled by the caller"
+	if errors.Is(err, context.DeadlineExceeded) {
+		code, text = CodeDeadlineExceeded, "deadline exceeded"
+	}
+	if cause != nil && cause != err {
+		text += ": " + textFor(code, cause)
+		err = errors.Join(err, cause)
+	}
+	return &Error{code: code, message: text, cause: err}
 }

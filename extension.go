@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rpcnet-go/rpcnet/internal/hook"
+	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/role"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
@@ -24,7 +28,9 @@ type bridge struct{}
 func init() { hook.Endpoint = bridge{} }
 
 // Extend adds x until remove is called or the endpoint closes.
-func (bridge) Extend(ep *Endpoint, x extension) (remove func(), err error) { return ep.extend(x) }
+func (bridge) Extend(ep *Endpoint, x extension) (remove func(), err error) {
+	return ep.extensions.add(ep, x)
+}
 
 // Dial opens a TLS connection for another protocol.
 func (bridge) Dial(ctx context.Context, ep *Endpoint, addr, alpn string, config *DialConfig) (net.Conn, Peer, error) {
@@ -63,26 +69,73 @@ func (bridge) Allow(r Roles, p Peer, asked role.Role) error { return r.check(p, 
 // AllowServer asks for a role of a server that was dialled.
 func (bridge) AllowServer(r Roles, p Peer, asked role.Role) error { return r.checkServer(p, asked) }
 
-// extend adds x until remove is called or the endpoint closes.
-func (ep *Endpoint) extend(x extension) (remove func(), err error) {
-	ep.mu.Lock()
-	defer ep.mu.Unlock()
-	if ep.closed {
+// extensions are what packages of this module have added to an endpoint.
+type extensions struct {
+	system  *Server    // their procedures
+	control ServerFunc // around the calls of those; nil: nothing
+	wired   atomic.Pointer[wired]
+
+	mu     sync.Mutex // guards what follows
+	closed bool       // the endpoint is closed
+	added  map[*extension]bool
+}
+
+func (e *extensions) init(control []func(next ServerFunc) ServerFunc) {
+	e.system, e.added = NewServer(nil), map[*extension]bool{}
+	if len(control) > 0 {
+		e.control = callEntry
+	}
+	for _, i := range slices.Backward(control) {
+		e.control = i(e.control)
+	}
+	e.wireLocked()
+}
+
+// callEntry calls the handler of a call's entry: what is innermost around a call.
+func callEntry(ctx context.Context, spec *Spec, s ServerStream) error {
+	return ServerCallFrom(ctx).entry.handler(ctx, spec, s)
+}
+
+// drains returns what runs when the endpoint begins to drain.
+func (e *extensions) drains() []func(context.Context) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var fs []func(context.Context)
+	for x := range e.added {
+		if x.Drain != nil {
+			fs = append(fs, x.Drain)
+		}
+	}
+	return fs
+}
+
+// close lets no more extensions be added.
+func (e *extensions) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+}
+
+// add adds x to ep, whose extensions these are, until remove is called or ep closes.
+func (e *extensions) add(ep *Endpoint, x extension) (remove func(), err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
 		return nil, errEndpointClosed
 	}
 	for alpn := range x.Protocols {
 		if alpn == "" || alpn == protocol {
 			return nil, fmt.Errorf("rpcnet: protocol %q cannot be added", alpn)
 		}
-		for e := range ep.extensions {
-			if _, taken := e.Protocols[alpn]; taken {
+		for o := range e.added {
+			if _, taken := o.Protocols[alpn]; taken {
 				return nil, fmt.Errorf("rpcnet: protocol %q is taken by another extension", alpn)
 			}
 		}
 	}
 	if x.Packet != nil {
-		for e := range ep.extensions {
-			if e.Packet != nil {
+		for o := range e.added {
+			if o.Packet != nil {
 				return nil, errors.New("rpcnet: another extension receives packets already")
 			}
 		}
@@ -91,43 +144,42 @@ func (ep *Endpoint) extend(x extension) (remove func(), err error) {
 		if err := Target(x.Identity).validate(); err != nil {
 			return nil, err
 		}
-		for e := range ep.extensions {
-			if e.Identity != (wire.Identity{}) {
-				return nil, fmt.Errorf("rpcnet: the endpoint is %s already", Target(e.Identity))
+		for o := range e.added {
+			if o.Identity != (wire.Identity{}) {
+				return nil, fmt.Errorf("rpcnet: the endpoint is %s already", Target(o.Identity))
 			}
 		}
 	}
 	var names []string
 	entries := make([]*entry, len(x.Procedures))
 	for i, m := range x.Procedures {
-		entries[i] = ep.system.entry(m.Spec, m.Handler)
+		entries[i] = e.system.entry(m.Spec, m.Handler)
 		entries[i].system, entries[i].role = true, m.Role
 		names = append(names, m.Spec.Procedure)
 	}
-	if err := ep.system.add(entries...); err != nil {
+	if err := e.system.add(entries...); err != nil {
 		return nil, fmt.Errorf("rpcnet: %w", err)
 	}
-	ep.extensions[&x] = true
-	ep.wireExtensions()
+	e.added[&x] = true
+	e.wireLocked()
 	if x.Identity != (wire.Identity{}) {
-		ep.logRoles()
+		logRoles(ep)
 	}
 	return func() {
-		ep.mu.Lock()
-		defer ep.mu.Unlock()
-		if ep.extensions[&x] {
-			delete(ep.extensions, &x)
-			ep.system.remove(names...)
-			ep.wireExtensions()
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.added[&x] {
+			delete(e.added, &x)
+			e.system.remove(names...)
+			e.wireLocked()
 		}
 	}, nil
 }
 
-// wireExtensions derives what the hot paths need from the extensions. mu is
-// held.
-func (ep *Endpoint) wireExtensions() {
+// wireLocked derives what the hot paths need from the extensions. mu is held.
+func (e *extensions) wireLocked() {
 	w := &wired{protocols: map[string]hook.Protocol[Peer]{}, alpn: []string{protocol}}
-	for x := range ep.extensions {
+	for x := range e.added {
 		for alpn, p := range x.Protocols {
 			w.protocols[alpn] = p
 			w.alpn = append(w.alpn, alpn)
@@ -141,14 +193,12 @@ func (ep *Endpoint) wireExtensions() {
 		if x.Interceptor != nil {
 			next := w.interceptor
 			if next == nil {
-				next = func(ctx context.Context, spec *Spec, s ServerStream) error {
-					return ServerCallFrom(ctx).entry.handler(ctx, spec, s)
-				}
+				next = callEntry
 			}
 			w.interceptor = x.Interceptor(next)
 		}
 	}
-	ep.wired.Store(w)
+	e.wired.Store(w)
 }
 
 // wired is what the extensions of an endpoint come to.
@@ -158,4 +208,19 @@ type wired struct {
 	identity    Target
 	packet      func([]byte, netip.AddrPort)
 	interceptor ServerFunc // nil: none
+}
+
+// logRoles tells at the start of a node which roles are in force.
+func logRoles(ep *Endpoint) {
+	self := ep.Self()
+	var own []string
+	for of := range role.Count {
+		if ep.cfg.Roles.check(self, of) == nil {
+			own = append(own, of.String())
+		}
+	}
+	ep.cfg.Logger.Info("roles in force", "certificate", loglimit.Cut(self.ID), "may_be", strings.Join(own, ","), "roles", ep.cfg.Roles)
+	if why := ep.cfg.Roles.openWorker(self); why != "" {
+		ep.cfg.Logger.Warn("any certificate for servers may be a worker: set rpcnet.EndpointConfig.Roles, or use certificates that state a role", "because", why)
+	}
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
@@ -56,7 +55,7 @@ var optionTests = map[string]func(*testing.T){
 	},
 	"CallOptions.Encoding": func(t *testing.T) {
 		conn := rpctest.Dial(t, rpctest.Serve(t, echoServer(nil), nil).Addr().String(), nil)
-		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Encoding: codegen.EncodingJSON})
+		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{Encoding: "json"})
 		_, err := rpcnet.CallRaw(ctx, conn, "echo", nil)
 		wantCode(t, err, rpcnet.CodeUnimplemented)
 	},

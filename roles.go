@@ -258,33 +258,3 @@ func (r Roles) openWorker(self Peer) string {
 	}
 	return ""
 }
-
-// allowCall decides whether a peer may call a procedure that asks for a role.
-func (ep *Endpoint) allowCall(p Peer, e *entry) error {
-	err := ep.cfg.Roles.check(p, e.role)
-	if err != nil {
-		ep.lines.Log(slog.LevelWarn, "role", "refused a call", "procedure", e.spec.Procedure, "addr", p.Addr, "err", err)
-	}
-	return err
-}
-
-// logRoles tells at the start of a node which roles are in force.
-func (ep *Endpoint) logRoles() {
-	self := ep.Self()
-	var own []string
-	for of := range role.Count {
-		if ep.cfg.Roles.check(self, of) == nil {
-			own = append(own, of.String())
-		}
-	}
-	ep.cfg.Logger.Info("roles in force", "certificate", loglimit.Cut(self.ID), "may_be", strings.Join(own, ","), "roles", ep.cfg.Roles)
-	if why := ep.cfg.Roles.openWorker(self); why != "" {
-		ep.cfg.Logger.Warn("any certificate for servers may be a worker: set rpcnet.EndpointConfig.Roles, or use certificates that state a role", "because", why)
-	}
-}
-
-// Self returns the endpoint's own identity, as peers see it, by the certificate
-// that is in use now. Its address is the one that was bound.
-func (ep *Endpoint) Self() Peer {
-	return newPeer(ep.Addr(), ep.source.Chain())
-}

@@ -1,6 +1,10 @@
 package rpcnet
 
-import "context"
+import (
+	"context"
+
+	"github.com/rpcnet-go/rpcnet/codegen"
+)
 
 // A Transport carries calls to a server: a [*Conn], a whole cluster, the same
 // process. It is safe for concurrent use.
@@ -53,3 +57,9 @@ type (
 	// one, which is around every call, of any shape, before anything is decoded.
 	ServerFunc func(ctx context.Context, spec *Spec, s ServerStream) error
 )
+
+// A Spec describes one procedure. Generated code makes one for each method; an
+// interceptor reads it. It is immutable once used, and shared by all calls.
+// Without a contract, a Procedure name and a Shape are enough: the messages are
+// then bytes.
+type Spec = codegen.Spec

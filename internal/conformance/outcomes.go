@@ -345,7 +345,12 @@ var _ = register("RegistrationWhileServing", func(s *suite) {
 var _ = register("EncodingThatTheProcedureDoesNotSpeak", func(s *suite) {
 	r := s.rig(s.shapes(), nil)
 	r.server.Handle("raw", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
-	for _, e := range []codegen.Encoding{codegen.EncodingJSON, codegen.EncodingProto, 9} {
+	ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{Encoding: "xml"})
+	_, err := r.unary(ctx, "unary", nil)
+	s.wantCode(err, rpcnet.CodeInvalidArgument)
+	_, err = r.client.NewStream(ctx, r.spec("bidi", codegen.ShapeBidi))
+	s.wantCode(err, rpcnet.CodeInvalidArgument)
+	for _, e := range []string{"json", "proto"} {
 		ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{Encoding: e})
 		_, err := r.unary(ctx, "unary", nil)
 		s.wantCode(err, rpcnet.CodeUnimplemented)

@@ -390,7 +390,7 @@ func TestJSONIsAnEncodingOfEveryMethod(t *testing.T) {
 	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Logger: slog.New(slog.DiscardHandler)})
 	kinds.RegisterKinds(srv, echo{})
 	onTransports(t, srv, func(t *testing.T, tr rpcnet.Transport) {
-		c := kinds.NewKindsClient(rpcnet.NewClient(tr, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Encoding: codegen.EncodingJSON}}))
+		c := kinds.NewKindsClient(rpcnet.NewClient(tr, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Encoding: "json"}}))
 		in := full()
 		got, err := c.Unary(t.Context(), in)
 		if err != nil || !reflect.DeepEqual(got, in) {

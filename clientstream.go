@@ -1,0 +1,202 @@
+package rpcnet
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/internal/session"
+)
+
+// NewStream implements [Transport].
+func (c *Conn) NewStream(ctx context.Context, spec *Spec) (ClientStream, error) {
+	rec, opts := callOptions(ctx)
+	cs, err := c.newStream(ctx, spec, rec, opts)
+	for pause := firstRetry; c.waits(opts) && refused(err) && c.pause(ctx, &pause); {
+		cs, err = c.newStream(ctx, spec, rec, opts)
+	}
+	if err != nil {
+		return nil, err // cs would be a nil in a ClientStream
+	}
+	return cs, nil
+}
+
+func (c *Conn) newStream(ctx context.Context, spec *Spec, rec *record, opts *CallOptions) (*clientStream, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, contextError(ctx)
+	}
+	s, err := c.ready(ctx, c.waits(opts))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := withTimeout(ctx, spec)
+	cs := &clientStream{ctx: ctx, spec: spec, opts: opts, rec: rec, cancel: cancel}
+	var r session.Request
+	if _, err = request(ctx, &r, spec, opts); err == nil {
+		cs.encoding, cs.maxSize = codegen.Encoding(r.Encoding), r.MaxReceive
+		err = checkEncoding(spec, cs.encoding)
+	}
+	if err == nil {
+		if cs.st, err = s.NewStream(&r, ctx.Done()); err != nil {
+			err = localError(ctx, err)
+		}
+	}
+	if err != nil {
+		if cancel != nil {
+			cancel()
+		}
+		return nil, err
+	}
+	if rec != nil {
+		cs.begun = rec.begin(s.peer)
+	}
+	if ctx.Done() != nil {
+		cs.unwatch = context.AfterFunc(ctx, func() { cs.st.Abandon(giveUpCode(ctx), session.Interrupted()) })
+	}
+	return cs, nil
+}
+
+// A clientStream is the ClientStream of a Conn.
+type clientStream struct {
+	st       *session.Stream
+	ctx      context.Context
+	spec     *Spec
+	opts     *CallOptions
+	rec      *record
+	encoding codegen.Encoding
+	maxSize  int
+	begun    time.Time
+	cancel   context.CancelFunc // nil: ctx is the caller's
+	unwatch  func() bool        // nil: ctx never ends
+
+	received bool   // Recv has had its first message; Recv's own
+	final    error  // of Recv; Recv's own
+	trailer  Header // as it came, not validated; Recv's own
+	endOnce  sync.Once
+}
+
+// Send implements [ClientStream].
+func (c *clientStream) Send(msg any) error {
+	b := getBuffer()
+	defer b.put()
+	var err error
+	if b.b, err = appendMessage(b.b, c.spec, &c.spec.Request, c.encoding, msg, callLimits(c.spec, c.opts)); err != nil {
+		return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
+	}
+	if n := len(b.b); n > c.maxSize {
+		return localError(c.ctx, session.TooLarge(n, c.maxSize, sizeSetBy(c.spec, c.opts)))
+	}
+	return c.sendError(c.st.Send(b.b, !c.spec.Shape.ClientStreams(), nil))
+}
+
+// sendError turns an error of sending into the caller's.
+func (c *clientStream) sendError(err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
+	return localError(c.ctx, err)
+}
+
+// CloseSend implements [ClientStream].
+func (c *clientStream) CloseSend() error { return c.sendError(c.st.CloseSend()) }
+
+// Recv implements [ClientStream].
+func (c *clientStream) Recv(msg any) error {
+	if c.final != nil {
+		return c.final
+	}
+	err := c.st.Open()
+	var p []byte
+	if err == nil {
+		p, err = c.st.Recv(nil)
+	}
+	var bad error
+	if !c.received && c.rec != nil {
+		c.received = true
+		if err == nil {
+			c.rec.responded(c.begun)
+		}
+		bad = c.rec.setHeader(c.st.Header())
+	}
+	switch {
+	case bad != nil:
+		c.giveUp(bad)
+	case err == nil:
+		if err := decodeResponse(c.spec, c.encoding, p, msg, c.opts); err != nil {
+			c.giveUp(err)
+		}
+	case err == io.EOF:
+		c.end(c.outcome())
+	default:
+		c.st.Abandon(giveUpCode(c.ctx), err)
+		c.end(localError(c.ctx, err))
+	}
+	return c.final
+}
+
+// outcome returns how the server ended the call: io.EOF is success.
+func (c *clientStream) outcome() error {
+	status, err := c.st.Status()
+	if err != nil {
+		return Errorf(CodeInternal, "the server's %v", err)
+	}
+	c.trailer = status.Trailer
+	if c.rec != nil {
+		if err := c.rec.setTrailer(status.Trailer); err != nil {
+			return err
+		}
+	}
+	if err := errorOf(&status, c.spec); err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+// Trailer returns the metadata that came with the end of the call, once Recv has
+// returned it. Transports read it where the caller may keep no record. It is not
+// validated. It must not run at the same time as Recv.
+func (c *clientStream) Trailer() Header { return c.trailer }
+
+// giveUp ends a call whose server does not keep to the rules.
+func (c *clientStream) giveUp(err error) {
+	c.st.Abandon(giveUpCode(c.ctx), session.Interrupted())
+	c.end(err)
+}
+
+// end notes the outcome.
+func (c *clientStream) end(err error) {
+	c.final = err
+	c.endOnce.Do(c.finish)
+}
+
+func (c *clientStream) finish() {
+	if c.unwatch != nil {
+		c.unwatch()
+	}
+	if c.cancel != nil {
+		c.cancel()
+	}
+	if c.rec != nil {
+		c.rec.end(c.begun)
+	}
+}
+
+// Close implements [ClientStream].
+func (c *clientStream) Close() error {
+	c.st.Abandon(giveUpCode(c.ctx), errClosed)
+	c.endOnce.Do(c.finish)
+	return nil
+}
+
+// giveUpCode is what a server is told when a call with context ctx is given up.
+func giveUpCode(ctx context.Context) byte {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return byte(CodeDeadlineExceeded)
+	}
+	return byte(CodeCanceled)
+}
+
+var errClosed = &session.Error{Code: byte(CodeCanceled), Message: "the stream was closed"}
