@@ -45,6 +45,7 @@ type printer struct {
 // read.
 func (p *printer) rel(path string) string {
 	// A path far away is easier to read as a whole.
+	// filepath.Rel fails for a path on another drive.
 	if r, err := filepath.Rel(p.wd, path); err == nil && !strings.HasPrefix(r, filepath.Join("..", "..")) {
 		return r
 	}
@@ -62,7 +63,7 @@ type problem struct {
 }
 
 // problem prints a problem as "file:line:column: message" or as JSON.
-// problem prints x, with its file relative to the working directory.
+// The path is relative to the working directory.
 func (p *printer) problem(x problem) {
 	x.File = p.rel(x.File)
 	if p.json {
@@ -85,8 +86,10 @@ func (p *printer) problem(x problem) {
 
 // run executes the command line and returns the exit status. The text of -h
 // describes the flags.
-// run is main with its parts as parameters, for tests. It returns the exit
-// status.
+//
+// It is main with its parts as parameters, for tests. What goes wrong in the
+// definitions is the status exitWrong, and all else that keeps it from its work
+// is exitCannot.
 func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("rpcnet-gen", flag.ContinueOnError)
 	// A mistake in the flags is reported with the text of -h.

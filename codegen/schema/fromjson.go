@@ -147,6 +147,8 @@ func (r *reader) skipScalar() (string, error) {
 
 // value reads a value of the type n at path p and appends its CBOR to b. depth
 // counts the containers around it.
+//
+// The kinds with parts read themselves what comes; all others are one token.
 func (r *reader) value(b cbor.Buffer, n *node, p *path, depth int) (cbor.Buffer, error) {
 	// Each level is a call: the limit keeps the stack small.
 	if depth > maxDepth {

@@ -178,6 +178,9 @@ func (s *Schema) outline(ref string, depth int) (*node, error) {
 
 // resolve fills in a node. Named types come first: a name cannot be that of a
 // scalar, since generated ones are exported or have a package.
+//
+// The reference is read from the left: what stands in front says what is made
+// of the rest.
 func (s *Schema) resolve(n *node, depth int) (err error) {
 	ref := n.ref
 	if t := s.Types[ref]; t != nil {
@@ -233,6 +236,8 @@ func (s *Schema) resolve(n *node, depth int) (err error) {
 
 // resolveNamed fills in the node of a named type. Fields are resolved later.
 func (s *Schema) resolveNamed(n *node, t *Type) error {
+	// A kind that is unknown is an error and not passed over: a newer
+	// descriptor has another version.
 	switch t.Kind {
 	case "enum":
 		base, ok := scalars[t.Base]

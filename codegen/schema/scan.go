@@ -71,6 +71,9 @@ func (s *scanner) take(c byte) bool {
 }
 
 // literal takes a word if it comes next.
+//
+// The word can be the beginning of a longer one, such as nullable: what comes
+// next is wrong then, wherever it is expected.
 func (s *scanner) literal(word string) bool {
 	s.space()
 	if strings.HasPrefix(s.src[s.pos:], word) {

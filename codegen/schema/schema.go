@@ -10,6 +10,12 @@
 // ([Message.WithInt64Strings]). An enumeration of integers is the name of its
 // constant as Go spells it, or the number if no constant has it. Reading takes
 // 64-bit integers and enumerations in both forms, and null for "not there".
+//
+// A descriptor is parsed into a [Schema], whose types are resolved into nodes
+// (node.go). A reader goes through JSON and writes CBOR (scan.go, fromjson.go,
+// object.go, pack.go), a writer goes through CBOR and writes JSON (tojson.go,
+// writer.go). Both need one pass, and neither trusts its input: descriptors,
+// JSON and CBOR can all come from a peer.
 package schema
 
 import (

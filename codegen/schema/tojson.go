@@ -54,6 +54,8 @@ type piece struct{ start, end int }
 //
 // The path has been put together from the inside out, while the containers
 // around the error were left.
+//
+// After this the writer is done.
 func (w *writer) finish(root string) error {
 	err := w.d.Finish()
 	// The limit is that of JSON, so that the hint at an option for CBOR

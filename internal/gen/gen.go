@@ -1,13 +1,38 @@
 // Package gen reads contracts, which are marked interfaces in files named
 // *.rpc.go, and writes their clients, servers and codecs.
 //
-// The stages, each in its own files: load (list, load, pattern) parses and
-// type-checks the packages without ever compiling them; check (directive,
-// contract, method, union, walk, fields, names) turns marked declarations into
-// the model and collects everything that is wrong; emit (emit, service, encode,
-// decode, guard, descriptor) writes source from the model; write puts it on
-// disk, or compares. Breaking (breaking, revision) compares with what a git
-// revision has.
+// # Stages
+//
+// A run has four stages. Each knows only what the one before it has made.
+//
+//	load   list.go runs go list, load.go parses and type-checks the packages
+//	       without ever compiling them, pattern.go says which are meant.
+//	check  check.go goes through a package: source.go has its declarations,
+//	       directive.go their marks, union.go its unions, method.go the
+//	       signatures of its services, limits.go and resume.go what marks say of
+//	       them, walk.go and fields.go the types of its messages, names.go the
+//	       names that are taken. report.go collects what is wrong.
+//	emit   emit.go writes a file for each definition file: output.go is its text,
+//	       service.go and client.go write a service, with the views of
+//	       method_template.go and resume_template.go, codec.go the functions of
+//	       encode.go and decode.go, guard.go what finds a change that was not
+//	       generated, descriptor.go the contract in JSON.
+//	write  write.go puts files on disk, or compares them with what is there.
+//
+// Between check and emit stands the model, in model.go: services, methods, unions,
+// fields. -breaking compares what is generated with what a git revision has:
+// breaking.go and compare.go, with revision.go for git.
+//
+// # Rules
+//
+// A check reports and goes on, so that a run tells everything that is wrong.
+// Nothing is written when anything is. The output depends on the sources alone:
+// not on the order of maps, on time, or on the machine. A name that the generator
+// needs and the user has taken is an error or gives way, and never a conflict
+// that the compiler finds.
+//
+// Types are compared as text with full import paths where they are keys of maps:
+// instances of generic types are different objects each time.
 package gen
 
 const (
