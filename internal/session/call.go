@@ -208,7 +208,7 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 // accept makes the stream of an OPEN, or returns why the server does not take it.
 // The stream is not in its cell yet, so only the reader knows it; it is locked all
 // the same, because a timer of its last call can still know a pooled one.
-func (s *Session) accept(h wire.Header, cell *cell, name string, o *wire.Open) (*Stream, *Error) {
+func (s *Session) accept(h wire.Header, place *cell, name string, o *wire.Open) (*Stream, *Error) {
 	if e := s.admitOpen(len(o.Metadata)); e != nil {
 		return nil, e
 	}
@@ -216,7 +216,7 @@ func (s *Session) accept(h wire.Header, cell *cell, name string, o *wire.Open) (
 	more, end := h.Has(wire.FlagMore), h.Has(wire.FlagEnd)
 	st := s.streams.get()
 	st.pooled = info.Private && end
-	st.resetLocked(s, h.ID(), cell, &Request{
+	st.resetLocked(s, h.ID(), place, &Request{
 		Procedure: name, Encoding: o.Encoding, Attempt: o.Attempt, Priority: o.Priority, MaxReceive: info.MaxReceive,
 		LimitSetBy: info.LimitSetBy,
 	})
