@@ -102,7 +102,6 @@ func (k *keepalive) pingMoves(unsent func() bool) bool {
 // the tick uses it, under the ticker's mutex.
 type stallWatch struct {
 	timeout time.Duration // longest time without progress
-	conn    measuredConn  // nil: the connection does not count bytes
 
 	seq   uint64    // of the write that was under way at the last step
 	acked uint64    // bytes acknowledged at since
@@ -112,12 +111,12 @@ type stallWatch struct {
 // stalled reports whether one write has been under way for longer than the timeout
 // without progress. seq counts the beginnings and the ends of writes, so that it
 // is odd during one. Acknowledged bytes are progress: on a slow link a write takes
-// its time.
-func (w *stallWatch) stalled(now time.Time, seq uint64) bool {
+// its time. conn is nil if the connection does not count bytes.
+func (w *stallWatch) stalled(now time.Time, seq uint64, conn measuredConn) bool {
 	writing := seq%2 == 1
 	moved := seq != w.seq || !writing
-	if w.conn != nil && writing {
-		_, acked := w.conn.Sent()
+	if conn != nil && writing {
+		_, acked := conn.Sent()
 		moved = moved || acked > w.acked
 		w.acked = max(w.acked, acked)
 	}

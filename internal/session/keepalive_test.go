@@ -139,16 +139,17 @@ func TestStallWatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn := new(fakeConn)
-			w := stallWatch{timeout: 5 * time.Second}
+			var conn fakeConn
+			var measured measuredConn
 			if c.measured {
-				w.conn = conn
+				measured = &conn
 			}
+			w := stallWatch{timeout: 5 * time.Second}
 			now := time.Unix(1000, 0)
 			for i, s := range c.steps {
 				now = now.Add(s.after)
 				conn.acked = s.acked
-				if got := w.stalled(now, s.seq); got != s.stalled {
+				if got := w.stalled(now, s.seq, measured); got != s.stalled {
 					t.Errorf("step %d: stalled %t", i+1, got)
 				}
 			}

@@ -47,7 +47,7 @@ func (t *ticker) start(s *Session) {
 	measured, _ := s.conn.(measuredConn)
 	t.s = s
 	t.alive = keepalive{idle: cfg.KeepaliveIdle, timeout: cfg.KeepaliveTimeout, longest: 2 * t.interval, conn: measured}
-	t.stall = stallWatch{timeout: cfg.WriteTimeout, conn: measured}
+	t.stall = stallWatch{timeout: cfg.WriteTimeout}
 	t.mu.Lock() // the first tick reads timer
 	t.timer = time.AfterFunc(t.interval, t.tick)
 	t.mu.Unlock()
@@ -82,7 +82,7 @@ func (t *ticker) tick() {
 	if ping {
 		s.out.control(wire.MakeHeader(wire.TypePing, 0, 0, 8), make([]byte, 8))
 	}
-	if t.stall.stalled(now, s.out.writes.Load()) {
+	if t.stall.stalled(now, s.out.writes.Load(), t.alive.conn) {
 		s.fail(fmt.Errorf("the peer has not read for %v", s.cfg.WriteTimeout))
 		return
 	}
