@@ -125,8 +125,8 @@ func (p *Proxy) dial() (net.Conn, error) {
 	return c, err
 }
 
-// HoldConnections delays whole connections: the n-th one, from 0, passes
-// nothing for hold(n), so that a later one may be served first. nil holds none.
+// HoldConnections delays whole connections. The n-th one, from 0, passes nothing
+// for hold(n), so that a later one can be served first. nil holds none.
 func (p *Proxy) HoldConnections(hold func(n int) time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -170,8 +170,8 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// CutAfter closes all connections when n more bytes have passed, whatever their
-// direction: most likely in the midst of a frame.
+// CutAfter closes all connections when n more bytes have passed in both directions
+// together, which is most likely inside a frame.
 func (p *Proxy) CutAfter(n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,15 +1,15 @@
-// Package rpctest helps tests of programs that use rpcnet: servers on the
-// loopback interface with certificates of their own authority, connections to
-// them that end with the test, and a [Proxy] between the two that delays, stalls
-// and cuts what passes.
+// Package rpctest helps to test programs that use rpcnet. It has servers on the
+// loopback interface with certificates of an authority of their own, connections
+// to them that end with the test, and a [Proxy] that delays, stalls and cuts what
+// passes between the two.
 //
 //	srv := rpcnet.NewServer(nil)
 //	inference.RegisterInference(srv, model)
 //	ep := rpctest.Serve(t, srv, nil)
 //	conn := rpctest.Dial(t, ep.Addr().String(), nil)
 //
-// Tests that need no network are faster, and may run in a testing/synctest
-// bubble, with [rpcnet.InProcess].
+// Tests that need no network are faster with [rpcnet.InProcess], and can run in a
+// testing/synctest bubble.
 package rpctest
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 )
 
-// authority is the one CA of a test binary.
+// authority makes the one CA of a test binary.
 var authority = sync.OnceValues(NewDevCA)
 
 // Credentials returns credentials for hosts, by default those of the loopback

@@ -42,7 +42,7 @@ type GreetingError interface {
 	isGreetingError()
 }
 
-// NoName says that nobody can be greeted without a name.
+// NoName says that the request has no name.
 type NoName struct{ Hint string }
 
 func (e *NoName) Error() string  { return "no name: " + e.Hint }

@@ -169,7 +169,7 @@ const GreetingDescriptor = `{"version":1,
 "GreetingError":{"kind":"union","doc":"GreetingError is what the methods fail with.","variants":[{"name":"no_name","type":"NoName"}]},
 "HelloRequest":{"kind":"struct","doc":"HelloRequest names who is greeted.","fields":[{"name":"name","type":"string"}]},
 "HelloResponse":{"kind":"struct","doc":"HelloResponse is one greeting.","fields":[{"name":"text","type":"string"}]},
-"NoName":{"kind":"struct","doc":"NoName says that nobody can be greeted without a name.","fields":[{"name":"hint","type":"string"}]}}}`
+"NoName":{"kind":"struct","doc":"NoName says that the request has no name.","fields":[{"name":"hint","type":"string"}]}}}`
 
 // An error here means that HelloRequest has changed: run go generate.
 var _ = struct {

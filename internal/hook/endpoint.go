@@ -37,8 +37,7 @@ type Extension[F, P any] struct {
 	// whose first byte is below 0x40. It runs on the reading goroutine, must
 	// not block, and must not keep b.
 	Packet func(b []byte, from netip.AddrPort)
-	// Drain, if not nil, runs first in Shutdown, before callers are told to go
-	// elsewhere.
+	// Drain, if not nil, runs first in Shutdown, before the endpoint refuses calls.
 	Drain func(ctx context.Context)
 }
 

@@ -83,10 +83,10 @@ func (e *NoWorkers) Error() string {
 
 func (e *BadSelector) Error() string { return fmt.Sprintf("bad selector %q: %s", e.Selector, e.Reason) }
 
-// Code is that of the errors a call may be made again after.
+// Code says that a client can try again later.
 func (*NoWorkers) Code() rpcnet.Code { return rpcnet.CodeUnavailable }
 
-// Code is that of requests that are wrong whoever they go to.
+// Code says that the request is wrong, so that a client does not try again.
 func (*BadSelector) Code() rpcnet.Code { return rpcnet.CodeInvalidArgument }
 
 func (*NoWorkers) isDirectorError()   {}

@@ -15,9 +15,9 @@ import (
 type Inference interface {
 	// Generate answers prompts, one after the other: each with Connected, its
 	// tokens and Done. Tokens and Done carry a sequence that runs on through all
-	// prompts of the stream. A stream that broke goes on at another worker, from
-	// the sequence the first request names: prompts that were answered before it
-	// are passed over without a word.
+	// prompts of the stream. A stream that broke continues at another worker, from
+	// the sequence that the first request names. The worker skips prompts that were
+	// answered before it.
 	//
 	//rpcnet:resumable Sequence
 	Generate(ctx context.Context, in iter.Seq2[*InferenceRequest, error]) iter.Seq2[InferenceResponse, error]

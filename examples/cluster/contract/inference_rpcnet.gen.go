@@ -73,7 +73,7 @@ var (
 				return &from
 			},
 		},
-		Doc: "Generate answers prompts, one after the other: each with Connected, its\ntokens and Done. Tokens and Done carry a sequence that runs on through all\nprompts of the stream. A stream that broke goes on at another worker, from\nthe sequence the first request names: prompts that were answered before it\nare passed over without a word.",
+		Doc: "Generate answers prompts, one after the other: each with Connected, its\ntokens and Done. Tokens and Done carry a sequence that runs on through all\nprompts of the stream. A stream that broke continues at another worker, from\nthe sequence that the first request names. The worker skips prompts that were\nanswered before it.",
 	}
 )
 
@@ -91,9 +91,9 @@ func NewInferenceClient(t rpcnet.Transport) *InferenceClient {
 
 // Generate answers prompts, one after the other: each with Connected, its
 // tokens and Done. Tokens and Done carry a sequence that runs on through all
-// prompts of the stream. A stream that broke goes on at another worker, from
-// the sequence the first request names: prompts that were answered before it
-// are passed over without a word.
+// prompts of the stream. A stream that broke continues at another worker, from
+// the sequence that the first request names. The worker skips prompts that were
+// answered before it.
 func (c *InferenceClient) Generate(ctx context.Context, in iter.Seq2[*InferenceRequest, error]) iter.Seq2[InferenceResponse, error] {
 	return stub.CallBidi(ctx, c.c, inferenceGenerateSpec, in, stub.NewUnion[InferenceResponse])
 }
@@ -169,7 +169,7 @@ const InferenceDescriptor = `{"version":1,
 "errors":"InferenceError",
 "errors_name":"InferenceError",
 "methods":[
-{"name":"Generate","shape":"bidi","doc":"Generate answers prompts, one after the other: each with Connected, its\ntokens and Done. Tokens and Done carry a sequence that runs on through all\nprompts of the stream. A stream that broke goes on at another worker, from\nthe sequence the first request names: prompts that were answered before it\nare passed over without a word.","request":"InferenceRequest","response":"InferenceResponse","resume_from":"resume_from"}],
+{"name":"Generate","shape":"bidi","doc":"Generate answers prompts, one after the other: each with Connected, its\ntokens and Done. Tokens and Done carry a sequence that runs on through all\nprompts of the stream. A stream that broke continues at another worker, from\nthe sequence that the first request names. The worker skips prompts that were\nanswered before it.","request":"InferenceRequest","response":"InferenceResponse","resume_from":"resume_from"}],
 "types":{
 "Connected":{"kind":"struct","doc":"Connected is the first event of each prompt, and comes again when another\nworker goes on with it.","fields":[{"name":"worker","type":"string"},{"name":"connection_id","type":"string"}]},
 "Done":{"kind":"struct","doc":"Done says that a prompt has been answered. Its sequence follows that of the\nprompt's last token.","fields":[{"name":"sequence","type":"uint64"}]},

@@ -12,7 +12,7 @@ import (
 )
 
 // silence is how long a worker may send nothing before the client swaps it.
-// It must be longer than any token takes, and nobody knows how long that is.
+// It must be longer than any token takes, which is not known in advance.
 const silence = 3 * time.Second
 
 // retryAfter is the pause between two questions to the director.

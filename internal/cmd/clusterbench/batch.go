@@ -47,8 +47,7 @@ func (b *berth) ready() {
 	time.Sleep(time.Duration(b.turn) * stagger)
 }
 
-// release gives the turn to the next and holds up nobody any more. It is
-// idempotent.
+// release gives the turn to the next berth. It is idempotent.
 func (b *berth) release() {
 	if b.holding {
 		b.holding = false

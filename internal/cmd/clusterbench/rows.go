@@ -97,7 +97,7 @@ func joins(n int) row {
 }
 
 // kills measures how long every survivor needs to see a killed node as failed,
-// and that each is told once.
+// and that each gets one event.
 func kills(n int, median, worst float64) row {
 	l := line{fmt.Sprintf("NodeFailed everywhere after a kill, N=%d", n), seconds, fmt.Sprintf("median %.1f, p99 %.1f", median, worst), median, worst}
 	return single(l, 20, 1, func(*berth) ([]float64, error) {

@@ -14,8 +14,8 @@ import (
 )
 
 // runSoak runs a large cluster for long, with 5 % of packets lost and a node
-// that leaves, is killed or restarts every few seconds, and checks that nobody
-// else is taken for dead and that neither memory nor goroutines grow.
+// that leaves, is killed or restarts every few seconds. It checks that no other
+// node is declared failed, and that neither memory nor goroutines grow.
 func runSoak(n int, length time.Duration) error {
 	f := emptyFleet(cluster.Config{Profile: "large"})
 	defer f.close()

@@ -1,7 +1,7 @@
 // Command house measures the shape of the code: how much it exports, how large
 // its types, functions and files are, and how far one must walk to follow a
 // call, how much is commented, and what stands twice. It prints a table of today's numbers beside those to reach, with the
-// names of what is over. It is a report: whatever the numbers are, it succeeds.
+// names of what is over. It is a report and succeeds with any numbers.
 package main
 
 import (
