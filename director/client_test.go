@@ -1,6 +1,7 @@
 package director_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
@@ -23,10 +24,11 @@ func TestHedgeThroughADirectorIsOnItsAlternate(t *testing.T) {
 			used = append(used, e.Worker)
 		}
 	})
-	cfg.HedgeAfter = 250 * time.Millisecond // even on a starved machine the others are quicker
+	cfg.HedgeAfter = 400 * time.Millisecond // so that a starved machine does not spend the hedges before
 	d, c := scriptedFor(t, cfg, "a", "b")
-	ctx := with(t, rpcnet.CallOptions{Idempotent: true})
-	for range 40 { // saves up two hedges
+	ctx, cancel := context.WithTimeout(with(t, rpcnet.CallOptions{Idempotent: true}), time.Minute)
+	defer cancel()
+	for range 100 { // saves up five hedges
 		if out, err := c.CallWorker(ctx, "name", nil, ""); err != nil || string(out) != "a" && string(out) != "b" {
 			t.Fatalf("%q, %v", out, err)
 		}

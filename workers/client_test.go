@@ -40,23 +40,36 @@ func TestEventsOfAStreamThatGoesOnElsewhere(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	var kinds []workers.EventKind
-	for _, e := range events {
-		kinds = append(kinds, e.Kind)
+	// On a starved machine a dial can take so long that another worker is tried: then
+	// there are more attempts, between the failure and the resumption too.
+	of := func(k workers.EventKind) func(workers.Event) bool {
+		return func(e workers.Event) bool { return e.Kind == k }
 	}
-	want := []workers.EventKind{workers.EventAssigned, workers.EventConnected, workers.EventFailed,
-		workers.EventAssigned, workers.EventConnected, workers.EventResumed}
-	if !slices.Equal(kinds, want) {
-		t.Fatalf("events %v, want %v", kinds, want)
+	failure := slices.IndexFunc(events, func(e workers.Event) bool { return e.Kind == workers.EventFailed && e.Next == 5 })
+	if failure < 2 {
+		t.Fatalf("events %+v: no failure at 5 after an assignment and a connection", events)
 	}
-	first, second := events[0].Worker, events[3].Worker
-	if first == second || events[0].Addr != addrs[first] || events[4].Addr != addrs[second] {
-		t.Errorf("events %+v", events)
+	before, after := events[:failure], events[failure+1:]
+	first := events[failure].Worker
+	if e := before[len(before)-1]; e.Kind != workers.EventConnected || e.Worker != first || e.Addr != addrs[first] {
+		t.Errorf("before the failure of %s: %+v", first, e)
 	}
-	if e := events[2]; e.Worker != first || rpcnet.CodeOf(e.Err) != rpcnet.CodeUnavailable || e.Next != 5 {
+	if !slices.ContainsFunc(before, of(workers.EventAssigned)) || !slices.ContainsFunc(after, of(workers.EventAssigned)) {
+		t.Errorf("events %+v: no worker was assigned", events)
+	}
+	if e := events[failure]; rpcnet.CodeOf(e.Err) != rpcnet.CodeUnavailable {
 		t.Errorf("the failure is %+v", e)
 	}
-	if e := events[5]; e.Worker != second || e.Next != 5 {
+	if len(after) < 2 {
+		t.Fatalf("after the failure: %+v", after)
+	}
+	if e := after[len(after)-2]; e.Kind != workers.EventConnected || e.Addr != addrs[e.Worker] {
+		t.Errorf("before the resumption: %+v", e)
+	}
+	if e := after[len(after)-1]; e.Kind != workers.EventResumed || e.Worker != after[len(after)-2].Worker || e.Next != 5 {
 		t.Errorf("the resumption is %+v", e)
+	}
+	if slices.ContainsFunc(events, of(workers.EventAsking)) {
+		t.Errorf("events %+v: there is no director to ask", events)
 	}
 }

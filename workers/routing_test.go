@@ -428,9 +428,13 @@ func TestCallAllAsksEveryMatchingWorkerOnce(t *testing.T) {
 	}
 }
 
+// hedgeAfter is so long that a starved machine does not spend the hedges on calls that
+// are answered.
+const hedgeAfter = 400 * time.Millisecond
+
 func TestHedgedCallIsAnsweredByTheSecondWorker(t *testing.T) {
 	t.Parallel()
-	d := startRouting(t, workers.RegistryConfig{Strategy: balance.RoundRobin}, &workers.ClientConfig{HedgeAfter: 20 * time.Millisecond})
+	d := startRouting(t, workers.RegistryConfig{Strategy: balance.RoundRobin}, &workers.ClientConfig{HedgeAfter: hedgeAfter})
 	slow := startWorker(t, "slow", d.history, workerOptions{serve: func(w *testWorker, srv *rpcnet.Server) {
 		srv.Handle("work", func(ctx context.Context, in []byte) ([]byte, error) {
 			<-ctx.Done() // until it is given up
@@ -442,8 +446,9 @@ func TestHedgedCallIsAnsweredByTheSecondWorker(t *testing.T) {
 		srv.Handle("work", func(_ context.Context, in []byte) ([]byte, error) { return append([]byte("quick "), in...), nil })
 	}})
 	d.ready(t, 2)
-	ctx := with(t, rpcnet.CallOptions{Idempotent: true})
-	for range 40 { // saves up two hedges
+	ctx, cancel := context.WithTimeout(with(t, rpcnet.CallOptions{Idempotent: true}), time.Minute)
+	defer cancel()
+	for range 100 { // saves up five hedges
 		if _, err := d.client.CallWorker(ctx, "compute", nil, ""); err != nil {
 			t.Fatal(err)
 		}
