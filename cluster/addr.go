@@ -11,9 +11,10 @@ import (
 	"strconv"
 )
 
-// advertiseAddr returns the address others use: Config.Advertise, else the
-// endpoint's, else, if that is on all interfaces, the one that the route to a
-// seed leaves from, else the likeliest of this machine: then it is a guess.
+// advertiseAddr returns the address that others use. It is the first of these that there
+// is: Config.Advertise; the endpoint's, unless that is on all interfaces; the one from
+// which the route to a seed leaves; the likeliest of this machine. The last is a guess,
+// which reachability checks later.
 func advertiseAddr(ctx context.Context, cfg *Config, bound net.Addr) (addr netip.AddrPort, guess bool, _ error) {
 	local, err := netip.ParseAddrPort(bound.String())
 	if err != nil {
@@ -34,7 +35,8 @@ func advertiseAddr(ctx context.Context, cfg *Config, bound net.Addr) (addr netip
 	return addr, false, err
 }
 
-// configuredAddr returns the address that Config.Advertise means.
+// configuredAddr returns the address that Config.Advertise means: a host name is resolved
+// once, and a port that is missing or 0 is that of local, the endpoint's address.
 func configuredAddr(ctx context.Context, cfg *Config, local netip.AddrPort) (netip.AddrPort, error) {
 	host, port, err := net.SplitHostPort(cfg.Advertise)
 	if err != nil { // no port
@@ -42,7 +44,7 @@ func configuredAddr(ctx context.Context, cfg *Config, local netip.AddrPort) (net
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return local, fmt.Errorf("cluster: Config.Advertise %q: port %q is not a number up to 65535", cfg.Advertise, port)
+		return local, fmt.Errorf("cluster: Config.Advertise: %q: port %q is not a number up to 65535", cfg.Advertise, port)
 	}
 	if n == 0 {
 		n = uint64(local.Port())
@@ -51,28 +53,28 @@ func configuredAddr(ctx context.Context, cfg *Config, local netip.AddrPort) (net
 	if err != nil {
 		ips, lookupErr := cfg.Discovery.Resolve(ctx, host)
 		if lookupErr != nil {
-			return local, fmt.Errorf("cluster: Config.Advertise %q: %w", cfg.Advertise, lookupErr)
+			return local, fmt.Errorf("cluster: Config.Advertise: %q: %w", cfg.Advertise, lookupErr)
 		}
 		if len(ips) == 0 {
-			return local, fmt.Errorf("cluster: Config.Advertise %q: the name has no address", cfg.Advertise)
+			return local, fmt.Errorf("cluster: Config.Advertise: %q: the name has no address", cfg.Advertise)
 		}
 		if ip, err = netip.ParseAddr(ips[0]); err != nil {
-			return local, fmt.Errorf("cluster: Config.Advertise %q resolves to %q, which is no address", cfg.Advertise, ips[0])
+			return local, fmt.Errorf("cluster: Config.Advertise: %q: resolves to %q, which is no address", cfg.Advertise, ips[0])
 		}
 	}
 	if ip = ip.Unmap(); lacksZone(ip) {
-		return local, fmt.Errorf("cluster: Config.Advertise %q: a link-local address needs its zone, as in [fe80::1%%eth0]:61000", cfg.Advertise)
+		return local, fmt.Errorf("cluster: Config.Advertise: %q: a link-local address needs its zone, as in [fe80::1%%eth0]:61000", cfg.Advertise)
 	}
 	if ip.IsUnspecified() {
-		return local, fmt.Errorf("cluster: Config.Advertise %q: nobody can reach an unspecified address", cfg.Advertise)
+		return local, fmt.Errorf("cluster: Config.Advertise: %q: others cannot reach an unspecified address", cfg.Advertise)
 	}
 	return netip.AddrPortFrom(ip, uint16(n)), nil
 }
 
-// routeToSeeds returns the address that packets to a seed leave from; one that
-// others can reach, if there is one, before one of this machine alone. Addresses
-// are looked at before names, of which the first to be looked up counts. bound
-// is the unspecified address of the endpoint.
+// routeToSeeds returns the address from which packets to a seed leave. An address that
+// others can reach comes before a loopback one. Seeds with addresses come before those
+// with names, whose look-up takes time; of names, the first that resolves counts. bound
+// is the unspecified address of the endpoint: one of IPv4 alone has no route over IPv6.
 func routeToSeeds(ctx context.Context, cfg *Config, bound netip.Addr) (netip.Addr, bool) {
 	var loopback netip.Addr
 	found := func(ip, port string) (netip.Addr, bool) {
@@ -86,6 +88,7 @@ func routeToSeeds(ctx context.Context, cfg *Config, bound netip.Addr) (netip.Add
 		}
 		return netip.Addr{}, false
 	}
+	// Addresses first: they cost no look-up.
 	names := map[string]string{} // with their ports
 	for _, s := range cfg.Seeds {
 		host, port, _ := net.SplitHostPort(s)
@@ -98,6 +101,8 @@ func routeToSeeds(ctx context.Context, cfg *Config, bound netip.Addr) (netip.Add
 	if loopback.IsValid() {
 		return loopback, true
 	}
+	// Then all names at once. The channel has room for every answer, so that a
+	// goroutine whose answer is not needed any more ends as well.
 	ctx, cancel := context.WithTimeout(ctx, min(lookupTimeout, cfg.Discovery.JoinTimeout))
 	defer cancel()
 	type answer struct {
@@ -125,7 +130,8 @@ func routeToSeeds(ctx context.Context, cfg *Config, bound netip.Addr) (netip.Add
 	return loopback, loopback.IsValid()
 }
 
-// routeTo returns the address that packets to addr leave from. It sends none.
+// routeTo returns the address from which packets to addr leave: the system chooses it
+// when a UDP socket is connected. That sends no packet.
 func routeTo(addr string) (netip.Addr, bool) {
 	c, err := net.Dial("udp", addr)
 	if err != nil {
@@ -136,14 +142,14 @@ func routeTo(addr string) (netip.Addr, bool) {
 	return from, from.IsValid() && !from.IsUnspecified()
 }
 
-// elsewhere is an address of documentation (RFC 5737), which nobody has: the
-// route to it is that to the rest of the world.
+// elsewhere is an address for documentation (RFC 5737), which no host has: the route to
+// it is the one to the rest of the world.
 const elsewhere = "192.0.2.1:9"
 
-// interfaceAddr returns the likeliest address of this machine: private before
-// public, IPv4 before IPv6, that of the route to the rest of the world before
-// others. A bridge for containers, which has the same address on many machines,
-// comes last but for loopback, unless that route leaves through it.
+// interfaceAddr returns the likeliest address of this machine: private before public,
+// IPv4 before IPv6, and that of the route to the rest of the world before others. A
+// bridge for containers, which has the same address on many machines, comes after all
+// but loopback, unless that route leaves through it.
 func interfaceAddr() (netip.Addr, error) {
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -173,8 +179,10 @@ func interfaceAddr() (netip.Addr, error) {
 	return best, nil
 }
 
-// addrRank is how likely others reach this machine at ip; 0: not at all. out is
-// the address of the route to the rest of the world.
+// addrRank returns how likely it is that others reach this machine at ip, as a number to
+// compare; 0 if they cannot. out is the address of the route to the rest of the world.
+// The kind of an address counts most, then whether it is out, and a bridge ranks below
+// every other kind.
 func addrRank(ip, out netip.Addr, bridge bool) int {
 	r := 0
 	switch {
@@ -200,7 +208,8 @@ func addrRank(ip, out netip.Addr, bridge bool) int {
 	return 10 * r
 }
 
-// isBridge reports whether an interface is a bridge, as Linux tells it.
+// isBridge reports whether an interface is a bridge. Only Linux has the directory that
+// says so (sysfs); elsewhere it returns false.
 func isBridge(name string) bool {
 	_, err := os.Stat(filepath.Join("/sys/class/net", name, "bridge"))
 	return err == nil

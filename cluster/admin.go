@@ -18,9 +18,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/role"
 )
 
-// The admin service is served by every node, to administrators (role.Admin):
-// it only reads. Messages are JSON in raw bytes, so that any
-// client can use it without a contract.
+// The admin service is served by every node, to administrators (role.Admin). It
+// only reads. Messages are JSON in raw bytes, so that any client can use it without a
+// contract.
 var (
 	adminMembersSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Admin/Members", Idempotency: codegen.IdempotencyNoSideEffects,
 		Doc: "Members returns the node's view of the cluster as JSON."}
@@ -33,22 +33,22 @@ var (
 type Snapshot struct {
 	// Cluster is the cluster's name.
 	Cluster string `json:"cluster"`
-	// Self is the node that answered.
+	// Self is the node whose view it is.
 	Self Member `json:"self"`
-	// Time is when it did, by its clock.
+	// Time is when the snapshot was taken, by the clock of that node.
 	Time time.Time `json:"time"`
 	// Seq is the number of the node's last event.
 	Seq uint64 `json:"seq"`
 	// Health is memberlist's judgement of the node itself, 0 (well) to 7.
 	Health int `json:"health"`
-	// Members are the present members and Gone those that left or failed and
-	// are not forgotten yet.
+	// Members are the present members, and Gone those that have left or failed and are
+	// not forgotten yet.
 	Members []Member `json:"members"`
 	Gone    []Member `json:"gone,omitempty"`
 	// Partition is the partition the node finds itself in, if any.
 	Partition *Partition `json:"partition,omitempty"`
-	// Workers are what the node's registries know of the workers, in the order of
-	// Members; none if the node does not choose among workers.
+	// Workers are what the node's registries (package workers) know of the workers, in
+	// the order of Members. It is empty if the node does not choose among workers.
 	Workers []WorkerSnapshot `json:"workers,omitempty"`
 }
 
@@ -57,15 +57,16 @@ type WorkerSnapshot struct {
 	// Name and Boot are those of the member.
 	Name string `json:"name"`
 	Boot string `json:"boot"`
-	// Ready says whether it can be chosen, Status why, or why not, and Reason how
-	// its control connection failed, "" if that is there.
+	// Ready says whether it can be chosen, and Status why or why not. Reason says how
+	// its control connection failed; it is "" while there is one.
 	Ready  bool   `json:"ready"`
 	Status string `json:"status"`
 	Reason string `json:"reason,omitempty"`
 }
 
-// Snapshot returns this node's view of the cluster as it is now. It shares
-// nothing with the node but the tags of the members.
+// Snapshot returns this node's view of the cluster as it is now. It is the caller's, but
+// for the tags of the members, which are shared. Its parts are read one after another:
+// a change meanwhile can show in one and not in another.
 func (n *Node) Snapshot() Snapshot {
 	s := Snapshot{Cluster: n.cfg.Cluster, Self: n.Self(), Time: time.Now(), Members: n.Members(), Gone: n.Gone(), Workers: n.workers.all()}
 	n.view.mu.Lock()
@@ -111,6 +112,8 @@ func (w *workerSources) all() (workers []WorkerSnapshot) {
 	return workers
 }
 
+// adminProcedures returns the procedures of the admin service. Both take one message,
+// which may be empty, since every call has a request.
 func (n *Node) adminProcedures() []extend.Procedure {
 	return []extend.Procedure{
 		{Spec: adminMembersSpec, Role: role.Admin, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
@@ -125,6 +128,7 @@ func (n *Node) adminProcedures() []extend.Procedure {
 			if err := s.Recv(&req); err != nil {
 				return err
 			}
+			// A stream lasts for as long as its peer likes: they are limited.
 			peer := rpcnet.ServerCallFrom(ctx).Peer()
 			done, err := n.streams.begin(peer.ID)
 			if err != nil {
@@ -152,12 +156,13 @@ const (
 	maxEventStreamsEach = 16
 )
 
-// eventStreams counts the streams of events.
+// eventStreams counts the streams of events that are open. It is safe for concurrent use.
 type eventStreams struct {
 	mu    sync.Mutex
 	inUse gossip.Share // guarded by mu
 }
 
+// newEventStreams returns the count of a new node.
 func newEventStreams() eventStreams {
 	return eventStreams{inUse: gossip.NewShare(maxEventStreams, maxEventStreamsEach)}
 }
@@ -178,14 +183,16 @@ func (w *eventStreams) begin(who string) (done func(), err error) {
 	}, nil
 }
 
+// open returns how many streams are open, for metrics.
 func (w *eventStreams) open() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.inUse.InUse()
 }
 
-// sendEvent sends an event, which counts in the endpoint's memory budget until the
-// peer has room for it.
+// sendEvent sends an event. It counts in the endpoint's memory budget until the peer has
+// room for it: a KindResync of a large cluster is large, and a peer that does not read
+// holds one.
 func (n *Node) sendEvent(s rpcnet.ServerStream, peer rpcnet.Peer, e Event) error {
 	b, err := json.Marshal(e)
 	if err != nil {
@@ -199,6 +206,7 @@ func (n *Node) sendEvent(s rpcnet.ServerStream, peer rpcnet.Peer, e Event) error
 	return s.Send(b)
 }
 
+// sendJSON sends v as one message.
 func sendJSON(s rpcnet.ServerStream, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -207,14 +215,16 @@ func sendJSON(s rpcnet.ServerStream, v any) error {
 	return s.Send(b)
 }
 
-// Admin reads the cluster of the node at the other end of Transport. The caller
-// needs no node of its own, but a certificate of the role [role.Admin]. An
-// Admin is safe for concurrent use.
+// Admin reads the view of the node at the other end of Transport, such as a
+// [rpcnet.Conn]. The caller needs no node of its own, but a certificate that the node
+// accepts as an administrator's: see [rpcnet.Roles]. An Admin is safe for concurrent use.
+// It does not own Transport.
 type Admin struct {
 	Transport rpcnet.Transport // required
 }
 
-// Snapshot returns the node's view of its cluster, as [Node.Snapshot] does there.
+// Snapshot returns the node's view of its cluster, as [Node.Snapshot] does there. Errors
+// are those of the call.
 func (a Admin) Snapshot(ctx context.Context) (Snapshot, error) {
 	var v Snapshot
 	b, err := rpcnet.CallRaw(ctx, a.Transport, adminMembersSpec.Procedure, nil)
@@ -227,8 +237,10 @@ func (a Admin) Snapshot(ctx context.Context) (Snapshot, error) {
 	return v, nil
 }
 
-// Events returns the node's events, as [Node.Watch] does there. It ends with an
-// error: that of ctx, or that of the connection.
+// Events returns the node's events, as [Node.Watch] does there: first the members as they
+// are, and then every change. Each range over it is a call of its own. It always ends
+// with an error: that of ctx, that of the connection, or [rpcnet.CodeUnavailable] when
+// the node has stopped.
 func (a Admin) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		s, err := a.Transport.NewStream(ctx, adminEventsSpec)

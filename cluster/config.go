@@ -82,8 +82,8 @@ type Config struct {
 	Discovery DiscoveryConfig
 	// Detection is the timing of probes and gossip.
 	Detection DetectionConfig
-	// Partition says how a partition is told from crashes, and what the node does
-	// in one.
+	// Partition says how the node distinguishes a partition from crashes, and what it
+	// does in one.
 	Partition PartitionConfig
 }
 
@@ -155,7 +155,7 @@ type DetectionConfig struct {
 	DeadGossipTime time.Duration
 }
 
-// PartitionConfig says how a node tells a partition from crashes, and what it
+// PartitionConfig says how a node distinguishes a partition from crashes, and what it
 // does in one.
 type PartitionConfig struct {
 	// OnMinority decides whether this node may go on assigning work (see

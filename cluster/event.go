@@ -6,43 +6,47 @@ import (
 	"time"
 )
 
-// A Kind is what an [Event] tells.
+// A Kind says what an [Event] reports. Later versions may add kinds: ignore those that you
+// do not know.
 type Kind uint8
 
-// The kinds of events.
+// The kinds of events. The first seven are about a member, the others about this node or
+// the cluster.
 const (
-	// KindNodeJoined: a member is new in the view. The first events of a
-	// [Node.Watch] are one of these for each member present, with Initial set.
+	// KindNodeJoined: a member is new in the view. A [Node.Watch] begins with one of
+	// these for each member present, with Initial set.
 	KindNodeJoined Kind = iota
-	// KindNodeUpdated: tags or address changed, or the member says it will leave
-	// (its state is then [StateLeaving]), or refutes that it said so.
+	// KindNodeUpdated: the member's tags or address have changed, or it has announced
+	// that it will leave (its state is then [StateLeaving]), or it has taken that back.
 	KindNodeUpdated
-	// KindNodeSuspected: this node has evidence that the member does not answer.
+	// KindNodeSuspected: this node has evidence that the member does not answer. Cause
+	// says which.
 	KindNodeSuspected
-	// KindNodeRecovered: a suspected or failed member, the same boot, answers again;
-	// or one that was said to have left refutes it.
+	// KindNodeRecovered: a suspected or failed member, the same boot, answers again, or
+	// one that was said to have left refutes it. Duration says how long it was away.
 	KindNodeRecovered
-	// KindNodeLeft: a member left in good order.
+	// KindNodeLeft: the member has left in good order.
 	KindNodeLeft
-	// KindNodeFailed: a member is gone without a word; Cause says how it is known.
+	// KindNodeFailed: the member is gone, and did not announce it. Cause says how that is
+	// known.
 	KindNodeFailed
-	// KindNameConflict: two live processes carry the name of Member; the other one
-	// is Was. Routing prefers the newer boot.
+	// KindNameConflict: two live processes have the name of Member; the other one is Was.
+	// Routing prefers the newer boot.
 	KindNameConflict
-	// KindSelfDegraded: this node itself cannot keep up or is cut off; Health is
-	// memberlist's score, 0 when it is well again.
+	// KindSelfDegraded: this node itself cannot keep up or is cut off. Health is
+	// memberlist's score, 0 when the node is well again.
 	KindSelfDegraded
-	// KindPartitionSuspected: a large part of the cluster was lost at once, or this
-	// node hears nobody. Partition has the details known so far.
+	// KindPartitionSuspected: a large part of the cluster was lost at once, or this node
+	// hears no other. Partition has the details known so far.
 	KindPartitionSuspected
-	// KindPartitionDetected: the loss is stable; Partition says which side this
-	// node is on.
+	// KindPartitionDetected: the loss is stable. Partition says on which side this node
+	// is. It is reported again if the side or the lost nodes change for good.
 	KindPartitionDetected
-	// KindPartitionHealed: the sides see each other again, or the lost are known to
-	// have crashed or left.
+	// KindPartitionHealed: the sides see each other again, or the lost nodes are known to
+	// have crashed or left. Partition says which came back.
 	KindPartitionHealed
-	// KindResync: the subscriber read too slowly and missed events; Members is the
-	// whole view instead. What was known before is to be replaced by it.
+	// KindResync: the subscriber read too slowly and missed events. Members is the whole
+	// view: replace what was known before by it.
 	KindResync
 )
 
@@ -51,13 +55,13 @@ var kindNames = [...]string{
 	"SelfDegraded", "PartitionSuspected", "PartitionDetected", "PartitionHealed", "Resync",
 }
 
-// String returns the name of the constant.
+// String returns the name of the constant without Kind: "NodeJoined".
 func (k Kind) String() string { return nameOf(kindNames[:], int(k)) }
 
-// MarshalText encodes the name.
+// MarshalText returns the text of String, also for JSON.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
-// UnmarshalText decodes the name.
+// UnmarshalText reads the text of String. An unknown one is an error.
 func (k *Kind) UnmarshalText(b []byte) (err error) {
 	*k, err = named[Kind](kindNames[:], b)
 	return err

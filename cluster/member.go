@@ -7,7 +7,16 @@ import (
 	"time"
 )
 
-// A State is what this node holds of a member.
+// A State is what this node holds of a member. It changes so:
+//
+//	alive            -> suspect   this node has evidence that it does not answer
+//	suspect          -> alive     it answers
+//	alive, suspect   -> leaving   it announces that it will leave
+//	leaving          -> left      it has left
+//	any of the three -> failed    the members agree that it is dead, or this node has proof
+//	failed           -> alive     the same boot answers again, after a partition
+//
+// A member that has left or failed is forgotten after a while: see [Node.Gone].
 type State uint8
 
 // The states of a member.
@@ -22,8 +31,8 @@ const (
 	// StateLeft: it has left in good order. Final if it said so itself. If only
 	// gossip did, and the member refutes it, it comes back (KindNodeRecovered).
 	StateLeft
-	// StateFailed: it is gone without a word. The same boot may come back after
-	// a partition.
+	// StateFailed: it is gone, and did not announce it. The same boot can come back
+	// after a partition.
 	StateFailed
 )
 
@@ -32,10 +41,10 @@ var stateNames = [...]string{"alive", "suspect", "leaving", "left", "failed"}
 // String returns "alive", "suspect", "leaving", "left" or "failed".
 func (s State) String() string { return nameOf(stateNames[:], int(s)) }
 
-// MarshalText encodes the name.
+// MarshalText returns the text of String, also for JSON.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText decodes the name.
+// UnmarshalText reads the text of String. An unknown one is an error.
 func (s *State) UnmarshalText(b []byte) (err error) {
 	*s, err = named[State](stateNames[:], b)
 	return err

@@ -14,22 +14,30 @@ import (
 	"time"
 )
 
-// The file of members keeps the addresses of the members of last time, so that a
-// node whose seeds are gone finds its way back after a restart.
+// The file of members (Config.Discovery.MembersFile) keeps the addresses of the last known
+// members, so that a node whose seeds are gone finds the cluster again after a restart.
+// It is a hint: what stands in it is dialled, and proves itself there as any seed does. A
+// missing, malformed or foreign file is as good as none.
 
 const (
-	membersFileVersion  = 1
-	maxMembersFileSize  = 1 << 20
-	maxRemembered       = 32 // tried after a restart
+	membersFileVersion = 1
+	// maxMembersFileSize is the most bytes that are read: about 10 000 members.
+	maxMembersFileSize = 1 << 20
+	// maxRemembered is how many members of the file are tried after a restart. One that
+	// answers is enough.
+	maxRemembered = 32
+	// membersFileInterval is the least time between two writes.
 	membersFileInterval = 5 * time.Second
 )
 
+// A membersFile is the content of the file, in JSON.
 type membersFile struct {
 	Version int                `json:"version"`
 	Cluster string             `json:"cluster"`
 	Members []rememberedMember `json:"members"`
 }
 
+// A rememberedMember is one entry. Its boot is left out: it has probably changed.
 type rememberedMember struct {
 	Name string `json:"name"`
 	Addr string `json:"addr"`
@@ -37,8 +45,8 @@ type rememberedMember struct {
 	ServerName string `json:"server_name,omitempty"`
 }
 
-// loadMembers returns the members to try; none if there is no usable file,
-// which is logged.
+// loadMembers returns the members to try, none if there is no usable file. An unusable one
+// is logged, and is no reason not to start.
 func loadMembers(cfg *Config, log *slog.Logger) []rememberedMember {
 	if cfg.Discovery.MembersFile == "" {
 		return nil
@@ -58,6 +66,9 @@ func loadMembers(cfg *Config, log *slog.Logger) []rememberedMember {
 	return nil
 }
 
+// readMembers returns the first maxRemembered members of a file with different addresses.
+// It fails if the file is too large, malformed, or of another version or cluster. A single
+// bad address makes all of it suspect.
 func readMembers(r io.Reader, cluster string) ([]rememberedMember, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxMembersFileSize+1))
 	if err != nil {
@@ -91,9 +102,9 @@ func readMembers(r io.Reader, cluster string) ([]rememberedMember, error) {
 	return members, nil
 }
 
-// saveMembers writes the file if the members have changed, at most every 5 s.
-// A view of this node alone is never written: it would forget the others in a
-// partition.
+// saveMembers writes the file if the members have changed, at most once in
+// membersFileInterval. A view of this node alone is never written: in a partition it
+// would make the file forget the others. An error is logged; the next change tries again.
 func (r *seeder) saveMembers(now time.Time) {
 	cfg := &r.n.cfg
 	if cfg.Discovery.MembersFile == "" || now.Sub(r.savedAt) < membersFileInterval {
@@ -114,8 +125,9 @@ func (r *seeder) saveMembers(now time.Time) {
 	}
 }
 
-// writeMembers replaces the file in one step, so that a crash leaves the old
-// or the new one.
+// writeMembers replaces the file in one step, so that a crash leaves the old or the new
+// one: it writes another file in the same directory, and renames that when its content
+// is on the disk.
 func writeMembers(file string, s membersFile) error {
 	b, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {

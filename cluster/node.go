@@ -18,10 +18,10 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
-// A Node is one member's own side of a cluster: its view of the others and its
-// place among them. Its methods are safe for concurrent use. After Close or
-// Leave the view stays as it was last; changes fail with
-// [rpcnet.CodeUnavailable].
+// A Node is this process's member of a cluster: its view of the others and what it says
+// of itself. [Join] makes one. Its methods are safe for concurrent use, and none but
+// Leave and Close waits for the network. After Close or Leave the view stays as it was
+// last, and changes fail with [rpcnet.CodeUnavailable].
 type Node struct {
 	cfg        Config // populated; this field and those up to list are immutable
 	ep         *rpcnet.Endpoint
@@ -57,13 +57,18 @@ func (stoppedError) Error() string { return "cluster: the node has stopped" }
 // Unwrap makes a handler that returns e fail with this code and text.
 func (e stoppedError) Unwrap() error { return rpcnet.NewError(rpcnet.CodeUnavailable, e.Error()) }
 
-// Join makes the endpoint a node of a cluster. The endpoint carries one node at
-// a time; after Close or Leave it can join again, as a new boot.
+// Join makes the endpoint a node of a cluster. The endpoint carries one node at a time.
+// After Close or Leave it can join again, as a new boot. The node does not own the
+// endpoint: close it after the node.
 //
-// Without seeds the node is the first. With seeds, Join waits until one of them
-// answers or the first attempt to reach them has failed, at most JoinTimeout; if
-// none answers it returns a node that goes on trying in the background, or an
-// error with WaitForSeed. ctx bounds Join alone. See [Node.Joined].
+// Without seeds the node is the first of its cluster. With seeds, Join waits until one of
+// them answers, or until the first attempt to reach them has failed, at most
+// Config.Discovery.JoinTimeout. If none answers, Join returns a node that goes on trying
+// in the background, or an error if Config.Discovery.WaitForSeed is set. See
+// [Node.Joined]. ctx limits Join only, not the life of the node.
+//
+// Join fails if the Config is wrong, and names every field that is; if the node's
+// certificate leaves no room for its tags; and if the endpoint carries a node already.
 func Join(ctx context.Context, ep *rpcnet.Endpoint, config *Config) (*Node, error) {
 	if config == nil {
 		return nil, errors.New("cluster: Join needs a Config with at least a Name, got nil")
@@ -152,19 +157,20 @@ func (n *Node) start() (err error) {
 // to certificates.
 func (n *Node) proved(id string) bool { return n.namesBound && n.transport.Proved(id) }
 
-// Endpoint returns the endpoint the node was made with.
+// Endpoint returns the endpoint that was given to Join.
 func (n *Node) Endpoint() *rpcnet.Endpoint { return n.ep }
 
-// Joined returns a channel that is closed when the node has joined: when another
-// member is in the view or, with Config.ExpectNodes, as many as that; at once if
-// the node has no seeds (its own address is none) and expects no others. It stays
-// closed.
+// Joined returns a channel that is closed when the node has joined: when another member
+// is in the view or, with Config.ExpectNodes, as many as that. A node without seeds that
+// expects no others has joined at once; its own address among the seeds does not count.
+// The channel stays closed.
 func (n *Node) Joined() <-chan struct{} { return n.life.joined }
 
-// Done returns a channel that is closed when the node has stopped.
+// Done returns a channel that is closed when the node has stopped: when nothing of it
+// runs any more.
 func (n *Node) Done() <-chan struct{} { return n.life.stopped }
 
-// Self returns this node as a member.
+// Self returns this node as a member, with the address that it advertises.
 func (n *Node) Self() (self Member) {
 	n.view.with(func(t *members.Table) {
 		m, _ := t.Get(n.id)
@@ -173,17 +179,17 @@ func (n *Node) Self() (self Member) {
 	return self
 }
 
-// Members returns the members present (alive, suspect or leaving), this node
-// among them, sorted by name and boot. The slice is the caller's.
+// Members returns the members that are present (alive, suspect or leaving), this node
+// included, sorted by name and boot. The slice is the caller's; the tags are shared.
 func (n *Node) Members() []Member {
 	n.view.mu.Lock()
 	defer n.view.mu.Unlock()
 	return n.view.present()
 }
 
-// Gone returns the members that have left or failed and are not forgotten yet,
-// sorted. A failed one is dialled again for Config.Discovery.ReconnectFor; one that left
-// or was replaced is forgotten after a few minutes.
+// Gone returns the members that have left or failed and are not forgotten yet, sorted by
+// name and boot. A failed one is dialled again for Config.Discovery.ReconnectFor. One
+// that left or was replaced is forgotten after a few minutes.
 func (n *Node) Gone() (ms []Member) {
 	n.view.with(func(t *members.Table) {
 		for m := range t.Shown() {
@@ -196,7 +202,7 @@ func (n *Node) Gone() (ms []Member) {
 	return ms
 }
 
-// Lookup returns the member of that name; of several, the newest boot that is
+// Lookup returns the member of that name. Of several it returns the newest boot that is
 // present, or else the newest that is gone. ok is false if there is none.
 func (n *Node) Lookup(name string) (m Member, ok bool) {
 	n.view.with(func(t *members.Table) {
@@ -206,9 +212,10 @@ func (n *Node) Lookup(name string) (m Member, ok bool) {
 	return m, ok
 }
 
-// NodesWith returns the present members whose tags match the selector, sorted.
-// The selector's text is parsed once per node; a bad one is a
-// [rpcnet.CodeInvalidArgument].
+// NodesWith returns the present members whose tags match the selector, sorted by name and
+// boot. The empty selector matches all. A bad one is an error with
+// [rpcnet.CodeInvalidArgument], as [ParseSelector] returns it. A selector's text is
+// parsed once per node.
 func (n *Node) NodesWith(selector string) ([]Member, error) {
 	n.view.mu.Lock()
 	defer n.view.mu.Unlock()
@@ -226,15 +233,15 @@ func (n *Node) NodesWith(selector string) ([]Member, error) {
 	return slices.DeleteFunc(n.view.present(), func(m Member) bool { return !s.Matches(m.Tags) }), nil
 }
 
-// Select is NodesWith for a parsed selector.
+// Select is [Node.NodesWith] for a parsed selector. It cannot fail.
 func (n *Node) Select(s Selector) []Member {
 	return slices.DeleteFunc(n.Members(), func(m Member) bool { return !s.Matches(m.Tags) })
 }
 
-// Assigns reports whether this node may assign work: always, except until as
-// many members as Config.ExpectNodes have been in the view, and on the smaller
-// side of a partition when Config.Partition.OnMinority has said no, for as long as the
-// partition lasts: until the others are back or known to be gone.
+// Assigns reports whether this node may assign work. It may, with two exceptions: until
+// as many members as Config.ExpectNodes have been in the view; and on the smaller side
+// of a partition if Config.Partition.OnMinority has returned false, until the others are
+// back or known to be gone. Package workers heeds it.
 func (n *Node) Assigns() (assigns bool) {
 	n.view.with(func(t *members.Table) {
 		assigns = t.Assigns() && (n.cfg.ExpectNodes == 0 || t.Joined())
@@ -242,7 +249,7 @@ func (n *Node) Assigns() (assigns bool) {
 	return assigns
 }
 
-// Partition returns the partition this node finds itself in, and false if there
+// Partition returns the partition in which this node finds itself. ok is false if there
 // is none.
 func (n *Node) Partition() (p Partition, ok bool) {
 	n.view.with(func(t *members.Table) {
@@ -252,14 +259,14 @@ func (n *Node) Partition() (p Partition, ok bool) {
 	return p, ok
 }
 
-// SetTags replaces the node's tags. It fails, and changes nothing, if they are
-// not valid or larger than [maxTagsSize]. It returns when this node's own view
-// shows them; the others hear of it through gossip, usually within 0.2 s.
+// SetTags replaces the node's tags. It fails, and changes nothing, if they are not valid
+// or too large (see [Tags]), or if the node has stopped. It returns when this node's own
+// view shows them. The others hear of them through gossip, usually within 0.2 s.
 func (n *Node) SetTags(tags Tags) error {
 	return n.self.change(func(Tags) Tags { return tags.Clone() })
 }
 
-// UpdateTags sets these tags and keeps the others. As [Node.SetTags].
+// UpdateTags sets these tags and keeps the others. Otherwise it is as [Node.SetTags].
 func (n *Node) UpdateTags(tags Tags) error {
 	return n.self.change(func(t Tags) Tags {
 		for k, v := range tags {
@@ -269,7 +276,7 @@ func (n *Node) UpdateTags(tags Tags) error {
 	})
 }
 
-// RemoveTags removes tags; those that are not there are no error. As
+// RemoveTags removes tags. A tag that is not there is no error. Otherwise it is as
 // [Node.SetTags].
 func (n *Node) RemoveTags(keys ...string) error {
 	return n.self.change(func(t Tags) Tags {
@@ -280,18 +287,23 @@ func (n *Node) RemoveTags(keys ...string) error {
 	})
 }
 
-// Close stops the node without announcing it: the others see a crash. It
-// returns when nothing of the node uses the endpoint any more, which is then free
-// to join again; a probe that was under way sleeps on for a moment. It is
-// idempotent and never fails.
+// Close stops the node at once, without announcing it: the others see a crash. It returns
+// when nothing of the node uses the endpoint any more, which is then free to join again.
+// A probe of memberlist that was under way sleeps on for a moment. Close is idempotent
+// and never fails.
 func (n *Node) Close() error {
 	n.life.close()
 	return nil
 }
 
-// Leave takes the node out of the cluster in good order: it announces that it
-// will leave, so that it gets no new work; lets what runs on it finish, as
-// long as ctx allows; tells all members that it has left, which they see as
-// KindNodeLeft; goes on gossiping for LeaveDelay; and stops. A second call, or one
-// after Close, does nothing. The endpoint stays open.
+// Leave takes the node out of the cluster in good order:
+//
+//  1. it announces that it will leave, so that the others give it no new work;
+//  2. it lets what runs on it finish, as long as ctx allows;
+//  3. it tells all members that it has left, which they see as KindNodeLeft;
+//  4. it goes on gossiping for Config.LeaveDelay, and stops.
+//
+// The error says that the third step did not reach the others in time: they will see a
+// failure. The node has stopped nevertheless. A second call, or one after Close, does
+// nothing. The endpoint stays open.
 func (n *Node) Leave(ctx context.Context) error { return n.life.leave(ctx) }

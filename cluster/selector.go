@@ -20,14 +20,16 @@ import (
 //	gpu                  it is present
 //	!gpu                 it is absent
 //
-// Values are bare words of any characters but space and , ( ) = ! " or are
-// quoted as Go strings without escapes. The zero Selector, which "" parses to,
-// matches every node. A Selector is immutable and safe for concurrent use.
+// Values are bare words without space , ( ) = ! and ", or stand in double quotes, without
+// escapes. A selector has at most 4096 bytes, 64 conditions and 256 values in a
+// condition. The zero Selector, to which "" is parsed, matches every node. A Selector is
+// immutable and safe for concurrent use.
 type Selector struct {
-	terms []term
-	text  string
+	terms []term // all must hold
+	text  string // the normal form
 }
 
+// An operator says what a condition demands of a tag.
 type operator uint8
 
 const (
@@ -37,12 +39,15 @@ const (
 	opAbsent                 // it is absent
 )
 
+// A term is one condition. With opExists and opAbsent it has no values; else they are
+// sorted, each once.
 type term struct {
 	key    string
 	op     operator
 	values []string
 }
 
+// The limits of a selector. Selectors come from callers, possibly with every call.
 const (
 	maxSelectorSize   = 4096
 	maxSelectorTerms  = 64
@@ -99,8 +104,8 @@ func (e *selectorError) Error() string {
 // Unwrap makes a handler that returns e fail with this code and text.
 func (e *selectorError) Unwrap() error { return rpcnet.NewError(rpcnet.CodeInvalidArgument, e.Error()) }
 
-// Matches reports whether a node with these tags is chosen. It allocates
-// nothing.
+// Matches reports whether a node with these tags is chosen. It allocates nothing. Its cost
+// grows with the number of conditions and values.
 func (s Selector) Matches(tags Tags) bool {
 	for i := range s.terms {
 		t := &s.terms[i]
@@ -120,28 +125,34 @@ func (s Selector) Matches(tags Tags) bool {
 	return true
 }
 
-// String returns the selector in a normal form: selectors that differ only in
-// spacing and spelling of operators have the same.
+// String returns the selector in a normal form, which [ParseSelector] reads. Selectors
+// that differ only in spacing, in the order of values and in the spelling of operators
+// have the same.
 func (s Selector) String() string { return s.text }
 
 // Empty reports whether s matches every node.
 func (s Selector) Empty() bool { return len(s.terms) == 0 }
 
+// A selectorParser reads a selector from left to right. Each method takes what it names
+// from the front of the rest, or returns an error with the position.
 type selectorParser struct {
 	text string
-	pos  int
+	pos  int // of the rest, in bytes
 }
 
+// fail returns an error at a position, in bytes.
 func (p *selectorParser) fail(at int, format string, args ...any) error {
 	return &selectorError{p.text, at, fmt.Sprintf(format, args...)}
 }
 
+// skip skips spaces and tabs.
 func (p *selectorParser) skip() {
 	for p.pos < len(p.text) && (p.text[p.pos] == ' ' || p.text[p.pos] == '\t') {
 		p.pos++
 	}
 }
 
+// take takes s if the rest begins with it, and reports whether it does.
 func (p *selectorParser) take(s string) bool {
 	if strings.HasPrefix(p.text[p.pos:], s) {
 		p.pos += len(s)
@@ -150,7 +161,8 @@ func (p *selectorParser) take(s string) bool {
 	return false
 }
 
-// word takes a keyword, which must end where a bare word would.
+// word takes a keyword if the rest begins with it: one that ends there, and is not the
+// beginning of a longer word.
 func (p *selectorParser) word(w string) bool {
 	rest := p.text[p.pos:]
 	if !strings.HasPrefix(rest, w) || len(rest) > len(w) && isKeyByte(rest[len(w)]) {
@@ -160,7 +172,7 @@ func (p *selectorParser) word(w string) bool {
 	return true
 }
 
-// rest returns what follows, for messages.
+// rest returns what follows, for errors, cut to 12 characters.
 func (p *selectorParser) rest() string {
 	r := p.text[p.pos:]
 	if utf8.RuneCountInString(r) > 12 {
@@ -169,6 +181,10 @@ func (p *selectorParser) rest() string {
 	return r
 }
 
+// term takes one condition.
+//
+//	condition = "!" key | key [ operator ]
+//	operator  = ("=" | "==" | "!=") value | ("in" | "not in" | "notin") "(" value { "," value } ")"
 func (p *selectorParser) term() (term, error) {
 	p.skip()
 	if p.take("!") {
@@ -182,7 +198,7 @@ func (p *selectorParser) term() (term, error) {
 	}
 	p.skip()
 	start := p.pos
-	switch {
+	switch { // the longer operator before the one it begins with
 	case p.take("!="):
 		return p.single(key, opNotIn)
 	case p.take("=="), p.take("="):
@@ -203,6 +219,7 @@ func (p *selectorParser) term() (term, error) {
 	return term{}, p.fail(start, "want =, !=, in, not in, ',' or the end after %q, found %q", key, p.rest())
 }
 
+// key takes the key of a tag.
 func (p *selectorParser) key() (string, error) {
 	start := p.pos
 	for p.pos < len(p.text) && isKeyByte(p.text[p.pos]) {
@@ -220,12 +237,14 @@ func (p *selectorParser) key() (string, error) {
 	return key, nil
 }
 
+// single takes one value, and returns the condition with it.
 func (p *selectorParser) single(key string, op operator) (term, error) {
 	p.skip()
 	v, err := p.value()
 	return term{key: key, op: op, values: []string{v}}, err
 }
 
+// list takes values in parentheses, and returns the condition with them.
 func (p *selectorParser) list(key string, op operator) (term, error) {
 	p.skip()
 	if !p.take("(") {
@@ -254,6 +273,7 @@ func (p *selectorParser) list(key string, op operator) (term, error) {
 	}
 }
 
+// value takes a bare or a quoted value. A bare one is not empty.
 func (p *selectorParser) value() (string, error) {
 	start := p.pos
 	if p.take(`"`) {
@@ -277,6 +297,7 @@ func (p *selectorParser) value() (string, error) {
 	return p.text[start:p.pos], nil
 }
 
+// canonical returns the normal form of a selector.
 func canonical(terms []term) string {
 	var b strings.Builder
 	for i, t := range terms {
@@ -304,6 +325,7 @@ func canonical(terms []term) string {
 	return b.String()
 }
 
+// quoteValue returns a value as value reads it.
 func quoteValue(v string) string {
 	if v == "" || strings.ContainsAny(v, " \t,()=!") {
 		return `"` + v + `"`

@@ -31,8 +31,10 @@ var errTagsTooLarge = errors.New("cluster: tags too large")
 // change them.
 type Tags map[string]string
 
-// ParseTags reads "zone=a,gpu=h100". Spaces around keys and values are
-// dropped; an empty string is no tags; a key without "=" has an empty value.
+// ParseTags reads tags from a text such as "zone=a,gpu=h100", as flags and environment
+// variables have them. Spaces around keys and values are dropped. An empty text has no
+// tags. A key without "=" has an empty value. It fails if a key occurs twice, or if the
+// tags are not valid.
 func ParseTags(s string) (Tags, error) {
 	t := Tags{}
 	for part := range strings.SplitSeq(s, ",") {
@@ -52,7 +54,8 @@ func ParseTags(s string) (Tags, error) {
 	return t, nil
 }
 
-// Validate returns what is wrong with t, or nil.
+// Validate returns what is wrong with t, or nil: see [Tags] for the limits. [Join] and
+// [Node.SetTags] call it.
 func (t Tags) Validate() error {
 	for _, k := range slices.Sorted(maps.Keys(t)) {
 		if err := validTagKey(k); err != nil {
@@ -68,8 +71,10 @@ func (t Tags) Validate() error {
 	return nil
 }
 
+// isControl reports whether r is an ASCII control character.
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
+// validTagKey returns what is wrong with the key of a tag, or nil.
 func validTagKey(k string) error {
 	if k == "" || len(k) > 63 {
 		return fmt.Errorf("cluster: tag key %q: want 1 to 63 bytes", loglimit.Cut(k))
@@ -82,6 +87,7 @@ func validTagKey(k string) error {
 	return nil
 }
 
+// isKeyByte reports whether c may occur in a key.
 func isKeyByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-' || c == '/'
 }
@@ -96,6 +102,7 @@ func (t Tags) Size() int {
 	return n
 }
 
+// uvarintLen returns how many bytes a length takes before its text.
 func uvarintLen(n int) int {
 	var b [binary.MaxVarintLen64]byte
 	return binary.PutUvarint(b[:], uint64(n))

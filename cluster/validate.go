@@ -14,8 +14,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
 
-// problems collects what is wrong with a Config, each with the full name of the
-// field and what would be right.
+// problems collects what is wrong with a Config. Each error has the full name of the
+// field, its value and what would be right: "cluster: Config.Detection.ProbeInterval:
+// 1ms: must be at least 10ms".
 type problems []error
 
 // add adds a problem of the field "Config."+field.
@@ -23,21 +24,22 @@ func (p *problems) add(field, format string, args ...any) {
 	*p = append(*p, fmt.Errorf("cluster: Config."+field+": "+format, args...))
 }
 
-// duration demands at least min.
+// duration adds a problem if d is below min.
 func (p *problems) duration(field string, d, min time.Duration) {
 	if d < min {
 		p.add(field, "%v: must be at least %v", d, min)
 	}
 }
 
-// count demands min to max.
+// count adds a problem if n is not within min to max.
 func (p *problems) count(field string, n, min, max int) {
 	if n < min || n > max {
 		p.add(field, "%d: must be %d to %d", n, min, max)
 	}
 }
 
-// validate returns all that is wrong with a populated Config, or nil.
+// validate returns everything that is wrong with a populated Config, joined, or nil. It
+// runs after populate, so that values that do not fit the defaults are found too.
 func (c *Config) validate() error {
 	var p problems
 	if err := validName(c.Name); err != nil {
@@ -67,6 +69,7 @@ func (c *Config) validate() error {
 	return errors.Join(p...)
 }
 
+// validate adds what is wrong with the group Discovery.
 func (c *DiscoveryConfig) validate(p *problems) {
 	p.duration("Discovery.JoinTimeout", c.JoinTimeout, time.Millisecond)
 	p.duration("Discovery.SeedInterval", c.SeedInterval, 100*time.Millisecond)
@@ -77,6 +80,9 @@ func (c *DiscoveryConfig) validate(p *problems) {
 	p.duration("Discovery.ReconnectFor", c.ReconnectFor, time.Second)
 }
 
+// validate adds what is wrong with the group Detection. Values below the limits make
+// memberlist busy with its timers; values that do not fit together make it slow or deaf
+// in ways that are hard to see later.
 func (c *DetectionConfig) validate(p *problems) {
 	p.duration("Detection.ProbeInterval", c.ProbeInterval, 10*time.Millisecond)
 	p.duration("Detection.ProbeTimeout", c.ProbeTimeout, time.Millisecond)
@@ -103,11 +109,15 @@ func (c *DetectionConfig) validate(p *problems) {
 	}
 }
 
+// validate adds what is wrong with the group Partition. d is valid on its own, or has
+// problems that are reported already.
 func (c *PartitionConfig) validate(p *problems, d *DetectionConfig) {
 	p.duration("Partition.Window", c.Window, 100*time.Millisecond)
 	p.duration("Partition.Stable", c.Stable, 0)
 	p.duration("Partition.Baseline", c.Baseline, 0)
 	p.duration("Partition.ForgetAfter", c.ForgetAfter, time.Second)
+	// The members of one partition are declared failed one after another, over about
+	// the time of a suspicion.
 	if suspicion := time.Duration(d.SuspicionMult) * d.ProbeInterval; c.Window < 2*suspicion {
 		p.add("Partition.Window", "%v: must be at least twice Config.Detection.SuspicionMult times Config.Detection.ProbeInterval, %v: "+
 			"losses of one partition would not be seen together", c.Window, 2*suspicion)
@@ -122,7 +132,8 @@ func (c *PartitionConfig) validate(p *problems, d *DetectionConfig) {
 	}
 }
 
-// validName says what is wrong with a node's name, or nil.
+// validName returns what is wrong with a node's name, or nil. The name becomes part of
+// memberlist's name of the node, "name@boot", in which '@' and '/' have a meaning.
 func validName(name string) error {
 	switch {
 	case name == "":
@@ -135,14 +146,17 @@ func validName(name string) error {
 	return nil
 }
 
+// maxNameLen is the most bytes of a node's name.
 const maxNameLen = 64
 
-// lacksZone reports whether ip means nothing without a zone and has none.
+// lacksZone reports whether ip needs a zone and has none: a link-local address of IPv6 is
+// reached through one interface, which the zone names (RFC 4007).
 func lacksZone(ip netip.Addr) bool {
 	return ip.Is6() && ip.IsLinkLocalUnicast() && ip.Zone() == ""
 }
 
-// validHostPort says what is wrong with an address of Config.Seeds, or nil.
+// validHostPort returns what is wrong with an address of Config.Seeds, or nil. It does not
+// look names up: they can begin to exist later.
 func validHostPort(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

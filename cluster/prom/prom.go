@@ -1,7 +1,7 @@
 // Package prom fills in cluster.Metrics for Prometheus.
 //
 //	m, err := prom.New(prometheus.DefaultRegisterer)
-//	node, err := cluster.Join(ctx, ep, cluster.Config{Name: "a", Metrics: m})
+//	node, err := cluster.Join(ctx, ep, &cluster.Config{Name: "a", Metrics: m})
 //
 // The metrics, all with the prefix rpcnet_cluster_:
 //
