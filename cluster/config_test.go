@@ -128,7 +128,7 @@ func TestAdvertisedAddress(t *testing.T) {
 		{"127.0.0.1:5000", "10.0.0.1:6000", "10.0.0.1:6000"},
 		{"0.0.0.0:5000", "node.example:6000", "10.1.2.3:6000"},
 		{"0.0.0.0:5000", "other.example", "other.example"},
-		{"0.0.0.0:5000", "0.0.0.0", "nobody can reach"},
+		{"0.0.0.0:5000", "0.0.0.0", "others cannot reach"},
 		{"0.0.0.0:5000", "fe80::1", "needs its zone"},
 		{"0.0.0.0:5000", "10.0.0.1:x", `port "x"`},
 	} {
