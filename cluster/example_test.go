@@ -10,7 +10,6 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/rpctest"
-	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
 // devCredentials are those of all nodes of the examples, as "rpcnet certs" makes them on
