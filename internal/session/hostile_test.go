@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rpcnet-go/rpcnet/internal/budget"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
@@ -484,4 +485,22 @@ func TestNoSettingsInTime(t *testing.T) {
 	if _, err := io.ReadAll(b); err != nil && !errors.Is(err, io.EOF) {
 		t.Error(err)
 	}
+}
+
+// A caller whose account has no room for the name of another procedure loses its
+// session: the number would have no meaning afterwards.
+func TestNamesWithoutRoomRefuseTheSession(t *testing.T) {
+	t.Parallel()
+	const room = 1000
+	all := budget.New(session.Cost+room, session.Cost+room)
+	s, p := serve(t, session.Config{Account: charged(t, all, "peer")})
+	for n := uint32(1); n <= room/wire.MaxProcedure+1; n++ {
+		p.send(wire.TypeOpen, wire.FlagEnd, n, open(n, strings.Repeat(string(rune('a'+n)), wire.MaxProcedure), nil))
+	}
+	f := p.last(wire.TypeGoAway)
+	if f.payload[0] != wire.ReasonRefused || !strings.Contains(string(f.payload), "memory budget") {
+		t.Errorf("GOAWAY %d %q", f.payload[0], f.payload[1:])
+	}
+	wantText(t, ended(t, s), "memory budget")
+	eventually(t, func() bool { return all.Used() == 0 })
 }
