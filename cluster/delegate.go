@@ -150,7 +150,8 @@ func (d delegate) alive(l *memberlist.Node) (in members.Alive, ok bool) {
 	}, err == nil
 }
 
-// addrPort returns the address of a member, with this node's zone if it needs one.
+// addrPort returns the address of a member, with this node's zone if it needs one: zones
+// mean something on one host alone, so that gossip carries none.
 func (d delegate) addrPort(ip net.IP, port uint16) netip.AddrPort {
 	a, _ := netip.AddrFromSlice(ip)
 	return d.n.transport.Local(netip.AddrPortFrom(a.Unmap(), port))
@@ -167,6 +168,7 @@ func (d delegate) NotifyAlive(l *memberlist.Node) error {
 	if !gossip.ValidID(l.Name) || !d.addrPort(l.Addr, l.Port).IsValid() || l.Port == 0 {
 		return refuse(gossip.AliveMalformed, fmt.Errorf("cluster: bad id or address"))
 	}
+	// memberlist refutes what is said of this node by itself.
 	if l.Name == d.n.id {
 		return nil
 	}

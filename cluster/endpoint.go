@@ -124,7 +124,7 @@ func (e endpoint) sendControl(msg byte) {
 }
 
 // dialed takes how a gossip dial ended, as evidence about who is where. Only a refusal
-// and another node's answer prove something: a time-out may be this node's own.
+// and another node's answer prove something: a time-out can have its cause in this node.
 func (e endpoint) dialed(_, addr string, err error) {
 	in := members.Dialed{Addr: addr, Refused: refusedError(err)}
 	var other *gossip.OtherNodeError

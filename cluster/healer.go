@@ -139,7 +139,8 @@ func (h *healer) heal(now time.Time) {
 	h.pushPull(now)
 }
 
-// jitter returns a duration between half of d and d.
+// jitter returns a duration between half of d and d, so that nodes that started together do
+// not do things together.
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
 // joinContacts exchanges state with nodes that showed up, each at most once in
@@ -174,7 +175,8 @@ func (h *healer) joinContacts(now time.Time) {
 	}
 }
 
-// settled reports whether there is no need to exchange state with a member.
+// settled reports whether there is no need to exchange state with a member: see
+// [members.Table.Settled].
 func (h *healer) settled(id string) (is bool) {
 	h.n.view.with(func(t *members.Table) { is = t.Settled(id) })
 	return is
@@ -189,7 +191,7 @@ func (h *healer) reconnect(now time.Time) {
 	h.n.view.with(func(t *members.Table) { lastLoss = t.LastLoss() })
 	h.mu.Lock()
 	newLoss, due := h.lastLoss != lastLoss, now.After(h.nextDial)
-	// A loss brings the next attempt forward: the others may be on the far side of a split
+	// A loss brings the next attempt forward: the lost are perhaps on the far side of a split
 	// that has just healed. Every node draws its own time, so that not all dial at once.
 	if newLoss || due {
 		interval := reconnectIdle

@@ -85,7 +85,8 @@ func (l *lifecycle) spawn(f func()) bool {
 	return true
 }
 
-// onLeave registers what leave runs after it has announced that the node leaves.
+// onLeave registers what leave runs after it has announced that the node leaves. All that
+// are registered run at the same time, and leave waits for all of them.
 func (l *lifecycle) onLeave(f func(context.Context)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -136,7 +137,9 @@ func (l *lifecycle) leave(ctx context.Context) error {
 	return err
 }
 
-// announceLeft makes the others see that this node has left.
+// announceLeft makes the others see that this node has left: by packets, by memberlist's
+// own farewell, and by streams to those that packets do not reach. An error says that the
+// farewell may not have reached the others, which then find the node failed.
 func (l *lifecycle) announceLeft(ctx context.Context) error {
 	if !l.begin() {
 		return nil

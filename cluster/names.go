@@ -24,7 +24,7 @@ type toldNames struct {
 }
 
 // set replaces what who has said: name is good at addr, and its former address is
-// was. An empty name is good nowhere.
+// was. An empty name is good nowhere, so that it forgets what who has said.
 func (t *toldNames) set(who, was, addr, name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -146,7 +146,7 @@ func (p *prober) look(addr string, f func(id string, err error)) {
 	}
 }
 
-// answerIdentify finds out who answers at an address. Any error means that nobody does:
+// answerIdentify finds out who answers at an address. After any error no node does:
 // the table asks again if that matters.
 func (p *prober) answerIdentify(e members.Identify) {
 	p.n.view.step(members.Identifying(e))
@@ -208,12 +208,12 @@ func (p *prober) verify(m Member, unsure bool) (alive, refused bool, done func()
 	if unsure {
 		tries = unsureTries
 	}
-	// Both ways at once: a packet may be lost, or UDP dropped on the way, and a killed
+	// Both ways at once: a packet can be lost, or UDP dropped on the way, and a killed
 	// process is known by the refusal of the connection long before a time-out.
 	type answer struct{ alive, refused bool }
 	answers := make(chan answer, 2)
 	var both sync.WaitGroup
-	var certain atomic.Bool
+	var certain atomic.Bool // the answer is known: no need to try again
 	try := func(f func() answer) {
 		both.Add(1)
 		if !p.n.life.spawn(func() {

@@ -87,8 +87,8 @@ func (r *reachability) compareRoute(seed string) {
 }
 
 // elsewhere is called when a node that is not in the view has said that it is at
-// another address than the other end of its connection: it may be right, behind
-// address translation or with several networks. The node that answers there decides.
+// another address than the other end of its connection. Behind address translation, or
+// with several networks, that is right. The node that answers there decides.
 func (r *reachability) elsewhere(id string, addr netip.AddrPort, end string) {
 	r.n.prober.look(addr.String(), func(got string, err error) {
 		switch {
@@ -145,7 +145,8 @@ func (r *reachability) sendsTo(addr string) bool {
 	return true
 }
 
-// answeredByStream notes that a member answered over a stream and not by packets.
+// answeredByStream notes that a member answered over a stream and not by packets. The
+// first time is logged: everything works then, but slowly, which is hard to find.
 func (r *reachability) answeredByStream(id string) {
 	r.mu.Lock()
 	if r.byStream == nil || len(r.byStream) >= maxMembers {

@@ -72,7 +72,7 @@ func newSeeder(n *Node, seeds []*seed) *seeder {
 }
 
 // promised reports whether the configuration names a seed. If only the file of members
-// does, the cluster may be gone, and this node may be its first again.
+// does, the cluster is perhaps gone, and this node its first again.
 func promised(seeds []*seed) bool {
 	return slices.ContainsFunc(seeds, func(s *seed) bool { return !s.remembered })
 }

@@ -162,7 +162,7 @@ func (v *view) count() {
 	v.counts = counts
 }
 
-// with calls f with the table under mu. f must not keep it.
+// with calls f with the table under mu, to read it. f must not keep it, change it or block.
 func (v *view) with(f func(*members.Table)) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -197,7 +197,8 @@ func (v *view) shared() []Member {
 	return v.feed.view
 }
 
-// others returns the members of the view without this node, sorted.
+// others returns the members of the view without this node, sorted. The slice is the
+// caller's.
 func (v *view) others() []Member {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -170,7 +170,7 @@ func (in Identifying) apply(t *Table, _ time.Time) {
 }
 
 // An address that does not answer is asked up to maxTries times, since a node that is
-// just starting may be heard of before it listens.
+// just starting is heard of before it listens.
 func (in Identified) apply(t *Table, now time.Time) {
 	q := t.questions[in.Addr]
 	if q == nil || !q.pending {
@@ -213,7 +213,7 @@ func (t *Table) askAgain(now time.Time) {
 }
 
 // Another node that answers where one was looked for has replaced it. A refusal alone
-// fails no present member: the process may be starting. It counts against one that is
+// fails no present member: its process is perhaps starting. It counts against one that is
 // gone already, as a sign of a crash rather than of a partition.
 func (in Dialed) apply(t *Table, now time.Time) {
 	for _, r := range t.find(func(r *record) bool { return r.Addr == in.Addr && !t.isSelf(r) }) {

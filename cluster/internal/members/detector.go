@@ -80,8 +80,8 @@ const (
 	badProbes = 2
 	// healFraction says that a partition has healed when all but a tenth are back.
 	healFraction = 10
-	// minProbes is how often everybody is probed before a side is named: what the first
-	// round finds may be the cut itself, with some still answering.
+	// minProbes is how often everybody is probed before a side is named: the first
+	// round often falls into the cut itself, when some still answer.
 	minProbes = 2
 	// forcedStables times the time that the picture must rest is when it is named even if
 	// it never does.
@@ -126,7 +126,7 @@ func (d *detector) observe(now time.Time, l look) []Event {
 	} else if d.healthSince.IsZero() {
 		d.healthSince = now
 	}
-	// Bad health alone may be a busy machine; with failed probes it is a cut.
+	// Bad health alone can be a busy machine; with failed probes it is a cut.
 	cutOff := !d.healthSince.IsZero() && now.Sub(d.healthSince) >= badHealthFor && l.failed >= badProbes
 
 	if !slices.Equal(lost, d.lost) {

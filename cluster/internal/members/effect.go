@@ -8,8 +8,8 @@ type Effect interface{ effect() }
 // Joined says that enough members are in the view, see [Config]. It comes once.
 type Joined struct{}
 
-// Listed says that gossip has begun, or ceased, to hold a member alive. The member may be
-// shown later, or never: keep the keys of those that are listed, whatever is shown.
+// Listed says that gossip has begun, or ceased, to hold a member alive. The member is
+// perhaps shown later, or never: keep the keys of all that are listed.
 type Listed struct {
 	ID    string
 	Alive bool

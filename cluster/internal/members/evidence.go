@@ -42,7 +42,7 @@ func (in Unreachable) apply(t *Table, now time.Time) {
 	}
 }
 
-// The id is kept even if no member has it: gossip of it may be on its way already.
+// The id is kept even if no member has it: gossip of it can be on its way already.
 func (in Evicted) apply(t *Table, now time.Time) {
 	if in.ID == t.cfg.Self {
 		return

@@ -85,7 +85,7 @@ func SplitID(id string) (name, boot string, ok bool) {
 //
 //	unannounced                           failed, and no event is made for it
 //	hasLeft                               left, or failed if it had failed before
-//	failed                                failed, whatever gossip says
+//	failed                                failed, even if gossip holds it alive
 //	not listed, leaving or leftConfirmed  left
 //	not listed, and verified              failed
 //	leaving or leftConfirmed              leaving

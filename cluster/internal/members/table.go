@@ -44,8 +44,8 @@ type Config struct {
 }
 
 // A Table is what a node holds of the members of its cluster. Only Step changes it. Its
-// methods must not be called at the same time: the caller's lock guards it. What its
-// methods return may be kept, but for iterators, which must end before the next call.
+// methods must not be called at the same time: the caller's lock guards it. Its
+// iterators must end before the next call; the rest of what it returns is the caller's.
 type Table struct {
 	cfg       Config
 	name      string // this node's

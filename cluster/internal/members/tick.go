@@ -16,7 +16,7 @@ const (
 // hears, or does not hear.
 type condition struct {
 	// health is memberlist's score as last reported, unwell since when it has been bad, and
-	// degraded whether that has been told.
+	// degraded whether an event has said so.
 	health   int
 	unwell   time.Time
 	degraded bool
