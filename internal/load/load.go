@@ -35,7 +35,7 @@ const (
 	UnusableAfter = 10 * time.Second
 )
 
-// Gap returns the least time between two reports of a change to a balancer of
+// MinReportInterval returns the least time between two reports of changes to a balancer of
 // so many workers.
 func MinReportInterval(workers int) time.Duration {
 	switch {

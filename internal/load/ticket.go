@@ -23,10 +23,10 @@ type Ticket struct {
 	Tag [TagSize]byte
 }
 
-// Key identifies a ticket.
+// TicketID identifies a ticket.
 type TicketID struct{ Balancer, Number uint64 }
 
-// Key returns the ticket's identity.
+// ID returns the identity of the ticket.
 func (t Ticket) ID() TicketID { return TicketID{t.Balancer, t.Number} }
 
 // MaxTicketSize is the most bytes [Ticket.Append] adds.
