@@ -56,10 +56,14 @@ type Config struct {
 
 // An Env has what a balancer can know of its surroundings.
 type Env struct {
-	Gap   time.Duration // least time between two reports of a worker
-	Rand  *rand.Rand
-	Truth func(worker int) int // calls on the worker or on the way to it; only for oracles
-	Cap   func(worker int) int // capacity of the worker
+	// Gap is the least time between two reports of a worker.
+	Gap time.Duration
+	// Rand is the source of randomness of balancers.
+	Rand *rand.Rand
+	// Truth returns the calls on the worker or on the way to it. It is for oracles only.
+	Truth func(worker int) int
+	// Cap returns the capacity of the worker.
+	Cap func(worker int) int
 }
 
 // A Balancer gives workers to callers. Workers are numbered from 0. now is the
@@ -84,10 +88,14 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	Done    Outcome = iota // with success
-	Failed                 // the worker failed it
-	Refused                // the worker refused it
-	Died                   // its caller died
+	// Done is success.
+	Done Outcome = iota
+	// Failed is a failure of the worker, or of its process.
+	Failed
+	// Refused is a refusal of the worker, which no handler has seen.
+	Refused
+	// Died is the death of the caller.
+	Died
 )
 
 // A Request is one call of one caller, with all its attempts.
@@ -110,8 +118,10 @@ type Request struct {
 	arrived time.Duration
 	work    float64       // seconds at speed 1
 	connect time.Duration // to reach the worker
-	dies    uint8         // 1: before it reaches the worker, 2: in the middle
-	life    int           // of the worker it runs on
+	// dies is 1 if the caller dies before the call reaches the worker, 2 if in the
+	// middle of the call.
+	dies uint8
+	life int // of the worker it runs on
 }
 
 // A Result has what a run measured.

@@ -26,39 +26,56 @@ type worker struct {
 	speed    float64
 	ledger   *load.Ledger
 	up       bool
-	life     int                      // grows when it crashes
-	onTheWay int                      // calls that have not reached it
-	due      []bool                   // whether a report is planned
-	sent     []time.Duration          // when the last report was sent
-	stream   []int                    // number of the report stream
-	running  map[*load.Entry]*Request // calls that run or wait
+	// life grows when it crashes, so that what was planned for the life before is void.
+	life int
+	// onTheWay counts the calls that have not reached it.
+	onTheWay int
+	// due says whether a report is planned, sent when the last one was sent.
+	due  []bool
+	sent []time.Duration
+	// stream is the number of the report stream. It grows when the stream breaks.
+	stream []int
+	// running has the calls that run or wait.
+	running map[*load.Entry]*Request
 }
 
 // A sim is one run.
 type sim struct {
-	cfg       Config
-	env       *Env
-	now       time.Duration
-	seq       uint64 // of the last event
-	agenda    agenda
-	work      *rand.Rand // draws the workload, the same for all balancers
-	faults    *rand.Rand // draws the faults
-	workers   []*worker
-	balancers []Balancer
-	rate      float64 // arrivals per second
-	made      int     // requests that have arrived
-	ended     int     // requests that have ended
-	delays    []float64
-	result    Result
-	joined    [2]int      // assignments after JoinAt: to the joiner, and all
-	same      [2]int      // first attempts: on the session's last worker, and all
-	last      map[int]int // session to worker
-	zipf      []float64   // cumulative weights of the sessions
-	reports   int         // sent
-	epoch     uint64      // of the last worker that started
+	cfg    Config
+	env    *Env
+	now    time.Duration
+	agenda agenda
+	// seq is the number of the last event planned.
+	seq uint64
+
+	// work draws the workload, faults the faults. Balancers have a source of their own
+	// (Env.Rand), so that all of them get the same workload.
+	work, faults *rand.Rand
+	workers      []*worker
+	balancers    []Balancer
+
+	// rate is the number of arrivals per second.
+	rate float64
+	// made and ended count requests.
+	made, ended int
+	// last is the last worker of each session, zipf the cumulative weights of sessions.
+	last map[int]int
+	zipf []float64
+	// epoch is that of the last worker that started.
+	epoch uint64
+
+	// What is measured: delays of calls in seconds, and reports sent.
+	result  Result
+	delays  []float64
+	reports int
+	// joined counts assignments after JoinAt: to the joiner, and all.
+	joined [2]int
+	// same counts first attempts: on the session's last worker, and all.
+	same [2]int
 }
 
-// Run runs one simulation until no call is left.
+// Run runs one simulation until no call is left. Two runs with equal configs have equal
+// results. It is safe for concurrent use: a run shares nothing with others.
 func Run(cfg Config) Result {
 	cfg.Workers = cmp.Or(cfg.Workers, 10)
 	cfg.Balancers = cmp.Or(cfg.Balancers, 1)
@@ -161,7 +178,8 @@ func (s *sim) connect(i, k int) {
 	s.push(event{at: s.now + heartbeat, kind: reportDue, worker: i, balancer: k, life: w.stream[k], outcome: Failed})
 }
 
-// sendReport sends a worker's report to a balancer.
+// sendReport sends a worker's report to a balancer: the numbers of this moment, which
+// arrive a little later.
 func (s *sim) sendReport(i, k int, snapshot bool) {
 	w := s.workers[i]
 	r := w.ledger.Report(uint64(k+1), snapshot)
@@ -171,7 +189,8 @@ func (s *sim) sendReport(i, k int, snapshot bool) {
 	s.push(event{at: s.now + network, kind: reportArrives, worker: i, balancer: k, life: w.stream[k], report: r})
 }
 
-// changed plans a report to each balancer, as soon as the gap allows.
+// changed plans a report to each balancer, as soon as the gap allows. Further changes
+// until then go into the same report.
 func (s *sim) changed(i int) {
 	w := s.workers[i]
 	for k := range s.balancers {
@@ -182,7 +201,8 @@ func (s *sim) changed(i int) {
 	}
 }
 
-// handle makes an event happen.
+// handle makes an event happen. An event of a life or a stream that is over does
+// nothing.
 func (s *sim) handle(e event) {
 	switch e.kind {
 	case arrive:
@@ -355,14 +375,15 @@ func (s *sim) end(i int, e *load.Entry, o Outcome) {
 	s.push(event{at: s.now + network, kind: ended, balancer: r.Balancer, worker: i, req: r, outcome: o})
 }
 
-// retry sends a caller back to its balancer after a failure or a refusal.
+// retry sends a caller back to its balancer after a failure or a refusal. It excludes
+// the worker, and asks again when the news has travelled.
 func (s *sim) retry(i int, r *Request, o Outcome) {
 	r.Tries++
 	r.Exclude = append(r.Exclude, i)
 	s.push(event{at: s.now + network, kind: ended, balancer: r.Balancer, worker: i, req: r, outcome: o})
 }
 
-// finish computes the result.
+// finish computes the result, when every call and every report has come to its end.
 func (s *sim) finish() Result {
 	slices.Sort(s.delays)
 	at := func(p float64) time.Duration {
