@@ -290,14 +290,14 @@ func TestExtensionsShareThePort(t *testing.T) {
 	c := rpcnet.NewClient(conn, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{WaitForReady: true}})
 	mustEcho(t, c, []byte("through"))
 	intercepted.Wait()
-	lane, peer, err := extend.Dial(within(t), ep, ep.Addr().String(), "gossip/1", nil)
+	raw, peer, err := extend.Dial(within(t), ep, ep.Addr().String(), "gossip/1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := io.ReadAll(lane); string(b) != "hello localhost" || peer.ID != "localhost" {
+	if b, err := io.ReadAll(raw); string(b) != "hello localhost" || peer.ID != "localhost" {
 		t.Errorf("%q, %v from %+v", b, err, peer)
 	}
-	lane.Close()
+	raw.Close()
 	to := netip.MustParseAddrPort(ep.Addr().String())
 	eventually(t, "the packet arrives", func() bool {
 		if _, err := extend.WritePacket(ep, []byte("\x01packet"), to); err != nil {
@@ -314,16 +314,16 @@ func TestExtensionsShareThePort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if lane, _, err := extend.Dial(within(t), ep, ep.Addr().String(), "late/1", nil); err != nil {
+	if raw, _, err := extend.Dial(within(t), ep, ep.Addr().String(), "late/1", nil); err != nil {
 		t.Error(err)
 	} else {
-		lane.Close()
+		raw.Close()
 	}
 	late()
 	late()
-	if lane, _, err := extend.Dial(within(t), ep, ep.Addr().String(), "late/1", nil); err == nil {
+	if raw, _, err := extend.Dial(within(t), ep, ep.Addr().String(), "late/1", nil); err == nil {
 		t.Error("a protocol that was removed is still spoken")
-		lane.Close()
+		raw.Close()
 	}
 	if err := ep.Shutdown(within(t)); err != nil {
 		t.Error(err)

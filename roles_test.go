@@ -389,17 +389,17 @@ func TestANodeRefusesASessionForAnother(t *testing.T) {
 	if _, err := extend.Endpoint(ep, extend.Extension{Identity: wire.Identity{Cluster: "blue", Node: "w1", Boot: "b7"}}); err != nil {
 		t.Fatal(err)
 	}
-	lane, err := tlsconn.Dial(within(t), ep.Addr().String(), p.source, credentials.Want{Names: []string{"127.0.0.1"}}, []string{"rpcnet/1"})
+	conn, err := tlsconn.Dial(within(t), ep.Addr().String(), p.source, credentials.Want{Names: []string{"127.0.0.1"}}, []string{"rpcnet/1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lane.Close()
+	defer conn.Close()
 	mine := wire.Settings{Version: wire.Version, Identity: wire.Identity{Cluster: "green"}}
 	payload := mine.Append(nil)
-	if _, err := lane.Write(append(wire.MakeHeader(wire.TypeSettings, 0, 0, len(payload)).Append(nil), payload...)); err != nil {
+	if _, err := conn.Write(append(wire.MakeHeader(wire.TypeSettings, 0, 0, len(payload)).Append(nil), payload...)); err != nil {
 		t.Fatal(err)
 	}
-	got, _ := io.ReadAll(lane)
+	got, _ := io.ReadAll(conn)
 	const want = `this is node "w1", boot b7, cluster "blue", the caller wants cluster "green"`
 	if !strings.Contains(string(got), want) {
 		t.Errorf("the node says %q, want it to contain %q", got, want)
