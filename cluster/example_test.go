@@ -47,11 +47,11 @@ func pair(ctx context.Context) (director, worker *cluster.Node, closeBoth func()
 		}
 		return n
 	}
-	director = join(cluster.Config{Name: "director", Tags: cluster.Tags{"role": "director"}})
+	director = join(cluster.Config{Name: "director", Tags: cluster.Tags{"role": "director"}, ExpectNodes: 2})
 	worker = join(cluster.Config{
 		Name: "worker-a", Tags: cluster.Tags{"role": "worker", "zone": "a"}, Seeds: []string{director.Self().Addr},
 	})
-	<-director.Joined() // it sees another member
+	<-director.Joined() // it sees two members
 	return director, worker, func() {
 		for _, n := range []*cluster.Node{worker, director} {
 			n.Close()
