@@ -105,7 +105,7 @@ func add(dir string, leaves ...Leaf) (files []File, err error) {
 			return nil, err
 		}
 	}
-	const looks, pause = 20, 50 * time.Millisecond
+	const looks, pause = 20, 50 * time.Millisecond // a second in all
 	for range looks {
 		files, err = addOnce(dir, leaves)
 		if !errors.Is(err, fs.ErrExist) && !errors.As(err, new(halfError)) {
@@ -126,6 +126,7 @@ func addOnce(dir string, leaves []Leaf) ([]File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
+	// First look at everything: an error must not leave half of the files made.
 	have := make([]bool, len(leaves))
 	complete := true
 	for i, l := range leaves {
@@ -174,7 +175,7 @@ func authority(dir string, complete bool, signed string) ([]File, error) {
 	}
 	switch {
 	case complete && haveCA:
-		// Nothing is to be signed.
+		// There is nothing to sign, so the authority's key can be elsewhere.
 	case haveCA != haveKey:
 		present, absent := CA, CAKey
 		if haveKey {
@@ -239,7 +240,7 @@ func pair(dir, a, b string) (bool, error) {
 	if haveA == haveB {
 		return haveA, nil
 	}
-	if haveB {
+	if haveB { // a is the one that exists
 		a, b = b, a
 	}
 	return false, halfError{fmt.Errorf("%s is there and %s is not: remove the first to make both anew", filepath.Join(dir, a), filepath.Join(dir, b))}
