@@ -379,8 +379,7 @@ func TestAMemberThatInventsOthersMakesFewGoroutines(t *testing.T) {
 	}
 	known := cluster.Known(a.Node)
 	t.Logf("%d goroutines before, %d at most; %d members known", before, most, known)
-	// 8 ask, 4 compare, 64 call in two ways each; a dial has one or two of its own.
-	if limit := before + 8 + 4 + 64*5 + 50; most > limit {
+	if limit := before + 8 + 4 + 64*5 + 50; most > limit { // identify, compare, verify in two ways that dial
 		t.Errorf("%d goroutines, want %d at most", most, limit)
 	}
 	if known < 1000 {
@@ -391,9 +390,8 @@ func TestAMemberThatInventsOthersMakesFewGoroutines(t *testing.T) {
 	}
 }
 
-// working counts the goroutines of nodes and their transports, apart from those
-// that probe everybody, which the partition detector may ask for when a machine is
-// slow.
+// working counts the goroutines of nodes and transports, but for those that probe
+// everybody: on a slow machine the detector of partitions asks for that.
 func working() (n int) {
 	b := make([]byte, 1<<22)
 	for _, g := range strings.Split(string(b[:runtime.Stack(b, true)]), "\n\n") {
