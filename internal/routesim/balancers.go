@@ -28,7 +28,8 @@ func Ours(s balance.Strategy, director bool) func(*Env, int) Balancer {
 // dishonest ones.
 const caller = "caller"
 
-// An ours drives the pool and the group of one balancer.
+// An ours drives the pool and the group of one balancer. It has one group, of all
+// workers: selectors are not simulated.
 type ours struct {
 	env      *Env
 	director bool
@@ -83,6 +84,7 @@ func (o *ours) Choose(now time.Duration, r *Request) (int, load.Ticket) {
 		req.LastWorker = name(r.Last)
 	}
 	w, _, full := o.group.Pick(now, &req)
+	// As failover does: it waits where it was refused rather than fail.
 	if w == nil && len(r.Exclude) > 0 { // every worker has refused it, so it waits in a queue
 		r.Exclude = nil
 		req.Exclude = nil

@@ -250,7 +250,8 @@ func (s *sim) handle(e event) {
 // over reports whether all calls have ended.
 func (s *sim) over() bool { return s.made >= s.cfg.Requests && s.ended >= s.made }
 
-// arrive makes a request and plans the next arrival.
+// arrive makes a request and plans the next arrival. The request's work and its way are
+// drawn here, so that they do not depend on the balancer.
 func (s *sim) arrive() {
 	r := &Request{Balancer: s.work.IntN(len(s.balancers)), arrived: s.now, work: s.draw(), Last: -1,
 		connect: time.Millisecond + time.Duration(s.work.ExpFloat64()*float64(s.cfg.Connect))}
@@ -279,7 +280,8 @@ func (s *sim) arrive() {
 	}
 }
 
-// assign asks the balancer for a worker and sends the call there.
+// assign asks the balancer for a worker and sends the call there. A call whose caller
+// dies first never arrives: only the balancer knows of it.
 func (s *sim) assign(r *Request) {
 	i, t := s.balancers[r.Balancer].Choose(s.now, r)
 	if i < 0 { // no worker: it asks again in 100 ms
@@ -357,7 +359,8 @@ func (s *sim) runs(i int, e *load.Entry) {
 	s.push(event{at: s.now + took, kind: finish, worker: i, entry: e, life: w.life, outcome: o})
 }
 
-// end ends a call on its worker, and lets the next one of the queue run.
+// end ends a call on its worker, and lets the next one of the queue run. The balancer
+// hears of the end a little later.
 func (s *sim) end(i int, e *load.Entry, o Outcome) {
 	w := s.workers[i]
 	r := w.running[e]

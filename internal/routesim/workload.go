@@ -13,7 +13,8 @@ const secondsPerToken = 0.025
 // draw returns the work of one call in seconds at speed 1.
 func (s *sim) draw() float64 { return drawWork(s.work, s.cfg.Calls) }
 
-// drawWork returns the work of a call, log-normal, or of a stream, bounded Pareto.
+// drawWork returns the work of a call, log-normal, or of a stream, bounded Pareto: most
+// streams are short, and a few long ones hold most of the work.
 func drawWork(r *rand.Rand, calls bool) float64 {
 	if calls {
 		const mean, sigma = 0.020, 1.2
@@ -34,7 +35,8 @@ func (s *sim) meanWork() float64 {
 	return meanStream()
 }
 
-// meanStream returns the mean work of a stream, measured once.
+// meanStream returns the mean work of a stream. It is measured, once, with a source of
+// its own, so that the arrival rate does not depend on the seed.
 var meanStream = sync.OnceValue(func() float64 {
 	r := rand.New(rand.NewPCG(1, 2))
 	sum := 0.0
