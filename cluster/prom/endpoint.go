@@ -37,7 +37,8 @@ var (
 	peerLimitDesc   = endpointDesc("memory_peer_limit_bytes", "The most that is kept for one identity.")
 )
 
-// Describe implements [prometheus.Collector].
+// Describe implements [prometheus.Collector]. The descriptions do not depend on the
+// endpoint.
 func (endpoint) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		sessionsDesc, streamsDesc, handshakesDesc, refusedDesc, notAfterDesc, waitingDesc,
@@ -47,7 +48,8 @@ func (endpoint) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements [prometheus.Collector].
+// Collect implements [prometheus.Collector]. It reads the numbers once and keeps
+// nothing between two scrapes.
 func (e endpoint) Collect(to chan<- prometheus.Metric) {
 	s := e.ep.Stats()
 	// All from one reading, so that the numbers of a scrape fit together.

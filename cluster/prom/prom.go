@@ -137,7 +137,7 @@ func (m *collectors) metrics() *cluster.Metrics {
 	}
 }
 
-// probe counts a probe of a member.
+// probe counts a probe of a member. Only answered ones have a time.
 func (m *collectors) probe(rtt time.Duration, ok bool) {
 	if !ok {
 		m.failed.Inc()
@@ -147,7 +147,8 @@ func (m *collectors) probe(rtt time.Duration, ok bool) {
 	m.probeSeconds.Observe(rtt.Seconds())
 }
 
-// level sets the suspicion level of a worker, or takes it away.
+// level sets the suspicion level of a worker, or removes it with the worker, so that
+// names of workers that are gone do not gather.
 func (m *collectors) level(worker string, level float64, gone bool) {
 	if gone {
 		m.phi.DeleteLabelValues(worker)
