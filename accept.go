@@ -23,6 +23,8 @@ const (
 	acceptPause = 2 * time.Millisecond
 )
 
+// acceptLoop accepts connections until the listener is closed. What a connection costs
+// before its certificate is known is bounded by the admission.
 func (ep *Endpoint) acceptLoop() {
 	defer ep.life.work.Done()
 	begin := time.Now()
@@ -46,6 +48,7 @@ func (ep *Endpoint) acceptLoop() {
 			}
 			continue
 		}
+		// A place may have to be taken from another connection, which is then closed.
 		n, victims, err := ep.arrivals.admit(ep.life.base, c)
 		for _, v := range victims {
 			ep.refused("handshakes", "gave up a connection for another one: too many have not finished their handshake", v.conn.RemoteAddr(), nil)
@@ -85,11 +88,12 @@ func (ep *Endpoint) welcome(n *arrival) {
 	}
 }
 
-// authorize asks EndpointConfig.Authorize. One that panics agrees with nobody.
+// authorize asks EndpointConfig.Authorize. If it panics the caller is refused.
 func (ep *Endpoint) authorize(peer Peer) (err error) {
 	if ep.cfg.Authorize == nil {
 		return nil
 	}
+	// A check that panics must not let a caller in, nor end the process.
 	defer func() {
 		if p := recover(); p != nil {
 			ep.lines.Log(slog.LevelError, "authorize panicked", "rpcnet.EndpointConfig.Authorize panicked", "caller", peer.ID,
@@ -100,11 +104,20 @@ func (ep *Endpoint) authorize(peer Peer) (err error) {
 	return ep.cfg.Authorize(peer)
 }
 
-// handshake returns what is to be run on the connection, nil if it was refused
+// handshake brings a connection to its protocol, in this order:
+//
+//	TLS          both certificates are of the authorities, valid, and good for it
+//	Authorize    the program's own check
+//	role         what the protocol asks for; a session asks for the role of a client
+//	place        the sessions and the memory of one peer
+//	SETTINGS     both sides speak the same protocol; the target is this node
+//
+// What fails before SETTINGS tells the peer why, if it speaks our protocol. It
+// returns what is to be run on the connection, nil if it was refused
 // or is a session, which runs by itself.
 func (ep *Endpoint) handshake(n *arrival) (run func()) {
 	w := ep.extensions.wired.Load()
-	lane, err := tlsconn.Accept(ep.life.base, n.conn, ep.source, w.alpn, func() { n.spoken.Store(true) })
+	conn, err := tlsconn.Accept(ep.life.base, n.conn, ep.source, w.alpn, func() { n.spoken.Store(true) })
 	if err != nil {
 		switch addr := n.conn.RemoteAddr(); {
 		case ep.life.base.Err() != nil, ep.arrivals.wasGivenUp(n):
@@ -115,8 +128,8 @@ func (ep *Endpoint) handshake(n *arrival) (run func()) {
 		}
 		return nil
 	}
-	peer := peerOf(lane)
-	chosen := lane.ConnectionState().NegotiatedProtocol
+	peer := peerOf(conn)
+	chosen := conn.ConnectionState().NegotiatedProtocol
 	h := w.protocols[chosen] // for sessions none, and role.Client
 	err = ep.authorize(peer)
 	if err == nil {
@@ -125,24 +138,27 @@ func (ep *Endpoint) handshake(n *arrival) (run func()) {
 	if err != nil {
 		ep.refused("authorization", "refused a connection", peer.Addr, err)
 		if chosen == protocol {
-			refuse(lane, err.Error())
+			refuse(conn, err.Error())
 		}
-		lane.Close()
+		conn.Close()
 		return nil
 	}
+	// Another protocol's connection lives outside of the admission: its place is given
+	// back before it runs.
 	if chosen != protocol {
-		return func() { h.Run(lane, peer) }
+		return func() { h.Run(conn, peer) }
 	}
 	account, err := ep.startSession(&peer)
 	if err != nil {
 		if !errors.Is(err, errServerDrains) {
 			ep.refused("limit", "refused a connection", peer.Addr, err)
 		}
-		refuse(lane, err.Error())
-		lane.Close()
+		refuse(conn, err.Error())
+		conn.Close()
 		return nil
 	}
 	defer ep.callers.starting.Done()
+	// What all calls of the session have in common is made once.
 	d := &dispatcher{host: &host{peer: peer}, find: ep.find, outer: ep.outer, allow: ep.allowCall, lines: ep.lines}
 	cfg := ep.sessionConfig()
 	cfg.Identity, cfg.CheckPeer = w.identity.wire(), ep.checkTarget
@@ -151,7 +167,8 @@ func (ep *Endpoint) handshake(n *arrival) (run func()) {
 		ep.callers.ended(s, &peer)
 		ep.lines.Log(slog.LevelDebug, "session ended", "session ended", "peer", peer.ID, "addr", peer.Addr, "err", s.Err())
 	}
-	s, err := session.New(lane, cfg, settingsTimeout, func(s *session.Session) { d.host.draining = s.Drained() })
+	s, err := session.New(conn, cfg, settingsTimeout, func(s *session.Session) { d.host.draining = s.Drained() })
+	// New has closed the connection and returned the memory of the account.
 	if err != nil {
 		ep.callers.ended(nil, &peer)
 		if !ep.arrivals.wasGivenUp(n) {
@@ -159,6 +176,8 @@ func (ep *Endpoint) handshake(n *arrival) (run func()) {
 		}
 		return nil
 	}
+	// The session runs already. If it has ended meanwhile, Ended was called before it
+	// could be added, and add keeps nothing.
 	expiry, expire := ep.expiry(s, peer)
 	if !ep.callers.add(s, expiry, expire) {
 		s.Close()
@@ -187,6 +206,8 @@ func (ep *Endpoint) expiry(s *session.Session, peer Peer) (end time.Time, expire
 	}
 }
 
+// errServerDrains is what a caller hears that comes while the endpoint drains. It is
+// no refusal to count: the caller goes elsewhere.
 var errServerDrains = errors.New("the server is draining")
 
 // startSession notes a session of a peer that begins, and takes its memory from
@@ -223,11 +244,11 @@ func (ep *Endpoint) checkTarget(want wire.Identity) error {
 }
 
 // refuse tells a peer why it is not welcome, and lets it hang up: what it has
-// sent and nobody read would take the reason with it.
-func refuse(lane *tlsconn.Conn, why string) {
-	session.Refuse(lane, why)
-	lane.SetReadDeadline(time.Now().Add(lingerTimeout))
-	io.Copy(io.Discard, io.LimitReader(lane, 64<<10))
+// sent and was not read would take the reason with it.
+func refuse(conn *tlsconn.Conn, why string) {
+	session.Refuse(conn, why)
+	conn.SetReadDeadline(time.Now().Add(lingerTimeout))
+	io.Copy(io.Discard, io.LimitReader(conn, 64<<10))
 }
 
 // packetLoop reads the endpoint's datagrams.
@@ -243,15 +264,17 @@ func (ep *Endpoint) packetLoop() {
 			}
 			continue // an ICMP error of an earlier datagram
 		}
+		// A first byte below 0x40 is gossip's. Those above are QUIC's (RFC 9443), for
+		// which the port is kept.
 		if f := ep.extensions.wired.Load().packet; f != nil && n > 0 && b[0] < 0x40 {
 			f(b[:n], tlsconn.Unmap(from))
 		}
 	}
 }
 
-// peerOf returns the identity that a lane's handshake has proved.
-func peerOf(lane *tlsconn.Conn) Peer {
-	return newPeer(lane.RemoteAddr(), lane.Chain())
+// peerOf returns the identity that a connection's handshake has proved.
+func peerOf(conn *tlsconn.Conn) Peer {
+	return newPeer(conn.RemoteAddr(), conn.Chain())
 }
 
 // harmless reports whether a handshake failed because the peer hung up, as a

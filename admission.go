@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// maxPending is how many connections may be in their handshake, or on the
+	// maxPending is the limit of connections in their handshake, or on the
 	// way from there to a session. With few descriptors it is a quarter of them.
 	maxPending = 512
 	// pendingCost is what such a connection counts in the memory budget: two
@@ -31,13 +31,13 @@ const (
 )
 
 // An admission keeps the limit of connections that are no session yet. It is
-// kept when a place is taken: whoever takes one waits until the connection that
+// kept when a place is taken: an arrival that takes one waits until the connection that
 // gives its place up is closed.
 //
 // Who says nothing gives way to who talks, and the source that has the most
 // places to one that has fewer. So a crowd that comes from one address at once is
 // served in turn, and strangers who connect and say nothing, or who come from one
-// address, keep nobody out.
+// address, keep no other caller out.
 type admission struct {
 	max, reserve int // places; descriptors that are left for others
 	descriptors  int // of the process, the limit
@@ -52,7 +52,8 @@ type admission struct {
 	refusals map[string]uint64 // connections that became no session, by reason
 }
 
-// An arrival is a connection that is no session yet.
+// An arrival is a connection that is no session yet. Its place is taken when the
+// connection is accepted and given back in leave, as a session or closed.
 type arrival struct {
 	conn    net.Conn
 	source  netip.Prefix
@@ -75,8 +76,10 @@ func newAdmission(descriptors int, memory *budget.Budget, running *sync.WaitGrou
 // A refusal is why an admission does not take a connection.
 type refusal string
 
+// Error returns the reason.
 func (r refusal) Error() string { return string(r) }
 
+// The reasons.
 const (
 	errAdmissionClosed = refusal("the endpoint is closed")
 	errDescriptors     = refusal("the process has no descriptors left but those that are reserved: raise its limit of open files")
@@ -86,6 +89,8 @@ const (
 // it gave up for that. With an error c has none and is the caller's to close.
 func (a *admission) admit(ctx context.Context, c net.Conn) (n *arrival, victims []*arrival, err error) {
 	n = &arrival{conn: c, source: sourceOf(c.RemoteAddr()), since: time.Now()}
+	// The number of a new descriptor is the lowest that is free, so it tells how many are
+	// in use.
 	scarce := tlsconn.Descriptor(c) >= a.descriptors-a.reserve
 	for {
 		a.mu.Lock()
@@ -109,6 +114,7 @@ func (a *admission) admit(ctx context.Context, c net.Conn) (n *arrival, victims 
 			victims = append(victims, v)
 		}
 		a.mu.Unlock()
+		// The connection is closed outside of the lock: Close may wait.
 		if v != nil {
 			v.conn.Close() // its goroutine gives the place back
 		}
@@ -123,6 +129,7 @@ func (a *admission) admit(ctx context.Context, c net.Conn) (n *arrival, victims 
 	}
 }
 
+// takeLocked takes a place and its memory for n. mu is held.
 func (a *admission) takeLocked(n *arrival) error {
 	n.account = a.memory.Open("address " + n.source.String())
 	if err := n.account.Take(a.memory.Handshakes, pendingCost); err != nil {
@@ -154,6 +161,7 @@ func (a *admission) leave(n *arrival) {
 	a.running.Done()
 }
 
+// countLocked adds n to the places of a source. mu is held.
 func (a *admission) countLocked(source netip.Prefix, n int) {
 	if a.sources[source] += n; a.sources[source] == 0 {
 		delete(a.sources, source)
@@ -167,6 +175,8 @@ func (a *admission) victimLocked(n *arrival, scarce bool) *arrival {
 	for _, count := range a.sources {
 		most = max(most, count)
 	}
+	// A source that has fewer places than another may take one from it, even from a
+	// connection that does nothing wrong.
 	unfair := scarce || a.sources[n.source]+1 < most
 	var slow, young *arrival
 	for _, p := range a.pending {

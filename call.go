@@ -56,7 +56,7 @@ type CallOptions struct {
 	AffinityKey string
 	// LastWorker is the name of the worker that served the session before.
 	LastWorker string
-	// Idempotent says that the call may be made twice, for procedures whose
+	// Idempotent allows a second attempt of the call, for procedures whose
 	// contract does not say so.
 	Idempotent bool
 	// ServedBy is called with each worker that answers the call and its address,
@@ -82,6 +82,7 @@ type Call struct {
 	own    record
 }
 
+// callKey is the key of a Call in its context.
 type callKey struct{}
 
 // NewCall returns a context whose options apply to the calls made with it, and

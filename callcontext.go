@@ -11,12 +11,18 @@ import (
 
 // A callContext is the context of a handler: the ServerCall itself under
 // another name. The real context behind it, with its channel and its timer, is
-// made when somebody asks for more than deadline and error.
+// made when a handler asks for more than deadline and error.
+//
+// Its end has a cause (context.Cause): context.Canceled when the caller gave the call
+// up or the handler has returned, context.DeadlineExceeded at the deadline,
+// ErrDraining when Shutdown ran out of time, and the session's error when the
+// connection was lost.
 type callContext ServerCall
 
 // Cancel ends the context; the session calls it.
 func (c *callContext) Cancel(cause error) { (*ServerCall)(c).cancel(cause) }
 
+// cancel ends the context for a reason of the session. The first reason counts.
 func (c *ServerCall) cancel(cause error) {
 	switch {
 	case errors.Is(cause, session.ErrExpired) && !c.deadline.IsZero():
@@ -35,10 +41,14 @@ func (c *ServerCall) cancel(cause error) {
 	}
 }
 
+// Deadline, Done, Err and Value implement [context.Context]. Deadline and Err need no
+// real context, so that most calls never make one.
 func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
 
 func (c *callContext) Done() <-chan struct{} { return c.real().Done() }
 
+// Err returns nil as long as neither the session has ended the call nor its deadline
+// has passed.
 func (c *callContext) Err() error {
 	if inner := c.inner.Load(); inner != nil {
 		return inner.Err()
@@ -52,6 +62,7 @@ func (c *callContext) Err() error {
 	return c.real().Err()
 }
 
+// Value finds the ServerCall; nothing of the caller is in a handler's context.
 func (c *callContext) Value(key any) any {
 	if key == (serverCallKey{}) {
 		return (*ServerCall)(c)
@@ -62,10 +73,12 @@ func (c *callContext) Value(key any) any {
 // String keeps a context from being formatted with all its contents.
 func (c *callContext) String() string { return "rpcnet.ServerCall(" + c.entry.spec.Procedure + ")" }
 
+// real returns the real context, which it makes at the first call.
 func (c *callContext) real() *innerContext {
 	if inner := c.inner.Load(); inner != nil {
 		return inner
 	}
+	// Two goroutines may ask at once: the second one takes what the first has made.
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if inner := c.inner.Load(); inner != nil {
@@ -78,6 +91,7 @@ func (c *callContext) real() *innerContext {
 		parent = inner.expiry
 	}
 	inner.Context, inner.cancel = context.WithCancelCause(parent)
+	// The call may have ended before anybody asked for its context.
 	if c.cause != nil {
 		inner.end(c.cause)
 	}
@@ -118,6 +132,7 @@ type expiry struct {
 	after func() // what AfterFunc was given
 }
 
+// newExpiry returns a context that ends at t, at once if t has passed.
 func newExpiry(t time.Time) *expiry {
 	e := &expiry{done: make(chan struct{})}
 	e.timer = time.AfterFunc(time.Until(t), e.expire)
@@ -127,6 +142,7 @@ func newExpiry(t time.Time) *expiry {
 	return e
 }
 
+// expire ends the context. It does nothing the second time.
 func (e *expiry) expire() {
 	e.mu.Lock()
 	if e.over {
@@ -142,6 +158,7 @@ func (e *expiry) expire() {
 	}
 }
 
+// Deadline returns none: the callContext above has it.
 func (e *expiry) Deadline() (time.Time, bool) { return time.Time{}, false }
 func (e *expiry) Done() <-chan struct{}       { return e.done }
 func (e *expiry) Value(any) any               { return nil }

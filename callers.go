@@ -20,6 +20,7 @@ type callers struct {
 	perPeer  map[string]int                   // sessions, also those that begin, by Peer.key
 }
 
+// init sets the limit of sessions of one peer.
 func (c *callers) init(limit int) {
 	c.limit, c.sessions, c.perPeer = limit, map[*session.Session]*time.Timer{}, map[string]int{}
 }
@@ -94,6 +95,7 @@ func (c *callers) close() []*session.Session {
 	return c.allLocked()
 }
 
+// allLocked returns the sessions. mu is held.
 func (c *callers) allLocked() []*session.Session {
 	all := make([]*session.Session, 0, len(c.sessions))
 	for s := range c.sessions {

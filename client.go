@@ -80,12 +80,14 @@ func (c *Client) Unary(ctx context.Context, spec *Spec, req, res any) error {
 // recvOne receives the single response of a call into res, a pointer, and the end
 // after it.
 func recvOne(s hook.Receiver, res any) error {
+	// The end of a call that needs a response is no clean end.
 	if err := s.Recv(res); err != nil {
 		if err == io.EOF {
 			return NewError(CodeInternal, "the call ended without a response")
 		}
 		return err
 	}
+	// A second response is an error, of any type: it would be lost otherwise.
 	var extra []byte
 	if err := s.Recv(&extra); err != io.EOF {
 		if err == nil || CodeOf(err) == CodeInvalidArgument {
@@ -96,6 +98,7 @@ func recvOne(s hook.Receiver, res any) error {
 	return nil
 }
 
+// Package stub receives single responses as this package does.
 func init() { hook.RecvOne = recvOne }
 
 // CallRaw makes a unary call without a contract: bytes in, bytes out. The
@@ -115,7 +118,7 @@ type rawCaller interface {
 	callRaw(ctx context.Context, procedure string, in []byte) ([]byte, error)
 }
 
-// promptWithin is how near a deadline must be for a call to be told of it at
+// promptWithin is how near a deadline must be for a call to hear of it at
 // once. Others may learn of the end of their context a tick of 10 ms late, and
 // are faster.
 const promptWithin = 100 * time.Millisecond
@@ -151,6 +154,7 @@ func request(ctx context.Context, r *session.Request, spec *Spec, opts *CallOpti
 		if left <= 0 {
 			return false, &Error{code: CodeDeadlineExceeded, message: "deadline exceeded before the call", cause: context.DeadlineExceeded, unprocessed: true}
 		}
+		// The time left travels, not the deadline: clocks differ.
 		r.Timeout, r.Deadline = uint64(max(left/time.Microsecond, 1)), d
 		prompt = left < promptWithin
 	}
@@ -170,6 +174,8 @@ func withTimeout(ctx context.Context, spec *Spec) (context.Context, context.Canc
 // call makes a unary call of encoded messages. The stream it returns has all
 // that came and must be released.
 func (c *Conn) call(ctx context.Context, spec *Spec, rec *record, opts *CallOptions, in []byte) (*session.Stream, error) {
+	// A server that drains has refused the call before a handler saw it, so it is sent
+	// again, to the same address, as soon as there is a connection.
 	st, err := c.try(ctx, spec, rec, opts, in)
 	for pause := firstRetry; c.waits(opts) && refused(err) && c.pause(ctx, &pause); {
 		st, err = c.try(ctx, spec, rec, opts, in)
@@ -205,11 +211,14 @@ func (c *Conn) pause(ctx context.Context, d *time.Duration) bool {
 	return c.ctx.Err() == nil
 }
 
-// try is call, once.
+// try is call, once: it waits for a session if the call waits for the server, fills
+// in OPEN, sends it with the request, and waits for STATUS. The request is encoded
+// before, once for all attempts. What the record notes is of the last attempt.
 func (c *Conn) try(ctx context.Context, spec *Spec, rec *record, opts *CallOptions, in []byte) (*session.Stream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, contextError(ctx)
 	}
+	// The context is asked first: a call whose time is over must not wait for a server.
 	s, err := c.ready(ctx, c.waits(opts))
 	if err != nil {
 		return nil, err
@@ -219,6 +228,8 @@ func (c *Conn) try(ctx context.Context, spec *Spec, rec *record, opts *CallOptio
 	if err != nil {
 		return nil, err
 	}
+	// What the server would refuse for its size is refused here when the limit is the
+	// same on both sides, before anything is sent.
 	if len(in) > r.MaxReceive {
 		return nil, localError(ctx, session.TooLarge(len(in), r.MaxReceive, r.LimitSetBy))
 	}
@@ -226,6 +237,7 @@ func (c *Conn) try(ctx context.Context, spec *Spec, rec *record, opts *CallOptio
 	if rec != nil {
 		begun = rec.begin(s.peer)
 	}
+	// Call waits for the end of the whole call, so the response and STATUS are there.
 	st, err := s.Call(&r, in, ctx.Done(), prompt)
 	if err != nil {
 		if rec != nil {
@@ -239,6 +251,8 @@ func (c *Conn) try(ctx context.Context, spec *Spec, rec *record, opts *CallOptio
 	} else {
 		err = errorOf(&status, spec)
 	}
+	// The record is complete before the error is returned: a caller reads trailers of
+	// failed calls too.
 	if rec != nil {
 		if err == nil {
 			rec.responded(begun)
@@ -307,6 +321,8 @@ func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
 	return decodeResponse(spec, enc, p, res, opts)
 }
 
+// decodeResponse decodes a response into res. An error is the server's fault, so it
+// is CodeInternal.
 func decodeResponse(spec *Spec, enc codegen.Encoding, p []byte, res any, opts *CallOptions) error {
 	if err := decodeMessage(spec, &spec.Response, enc, p, res, callLimits(spec, opts)); err != nil {
 		return Errorf(CodeInternal, "response: %v", err).WithCause(err)
@@ -314,6 +330,8 @@ func decodeResponse(spec *Spec, enc codegen.Encoding, p []byte, res any, opts *C
 	return nil
 }
 
+// noResponse returns the error of a call that ended, without an error, before its
+// response.
 func noResponse(err error) error {
 	if err == io.EOF {
 		return NewError(CodeInternal, "the call ended without a response")

@@ -24,6 +24,8 @@ func (c *Conn) NewStream(ctx context.Context, spec *Spec) (ClientStream, error) 
 	return cs, nil
 }
 
+// newStream opens a stream once. Nothing is sent before the first Send, CloseSend or
+// Recv.
 func (c *Conn) newStream(ctx context.Context, spec *Spec, rec *record, opts *CallOptions) (*clientStream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, contextError(ctx)
@@ -44,6 +46,7 @@ func (c *Conn) newStream(ctx context.Context, spec *Spec, rec *record, opts *Cal
 			err = localError(ctx, err)
 		}
 	}
+	// Without a stream there is no finish that would cancel the context.
 	if err != nil {
 		if cancel != nil {
 			cancel()
@@ -53,6 +56,7 @@ func (c *Conn) newStream(ctx context.Context, spec *Spec, rec *record, opts *Cal
 	if rec != nil {
 		cs.begun = rec.begin(s.peer)
 	}
+	// The end of the context ends the stream, also while no method runs.
 	if ctx.Done() != nil {
 		cs.unwatch = context.AfterFunc(ctx, func() { cs.st.Abandon(giveUpCode(ctx), session.Interrupted()) })
 	}
@@ -60,6 +64,11 @@ func (c *Conn) newStream(ctx context.Context, spec *Spec, rec *record, opts *Cal
 }
 
 // A clientStream is the ClientStream of a Conn.
+//
+// Send and Recv run on goroutines of the caller and share only what is set before the
+// stream is handed out. Recv decides how the call has ended, and final keeps it:
+// the first outcome stays. Close, and the end of the context,
+// abandon the session's stream, which wakes both; finish lets go of the rest, once.
 type clientStream struct {
 	st       *session.Stream
 	ctx      context.Context
@@ -113,6 +122,7 @@ func (c *clientStream) Recv(msg any) error {
 	if err == nil {
 		p, err = c.st.Recv(nil)
 	}
+	// The header is there with the first response, or with the end.
 	var bad error
 	if !c.received && c.rec != nil {
 		c.received = true
@@ -128,6 +138,7 @@ func (c *clientStream) Recv(msg any) error {
 		if err := decodeResponse(c.spec, c.encoding, p, msg, c.opts); err != nil {
 			c.giveUp(err)
 		}
+	// The responses have ended, and STATUS says whether that is a success.
 	case err == io.EOF:
 		c.end(c.outcome())
 	default:
@@ -172,6 +183,7 @@ func (c *clientStream) end(err error) {
 	c.endOnce.Do(c.finish)
 }
 
+// finish lets go of what the call holds. It runs once.
 func (c *clientStream) finish() {
 	if c.unwatch != nil {
 		c.unwatch()
@@ -191,7 +203,7 @@ func (c *clientStream) Close() error {
 	return nil
 }
 
-// giveUpCode is what a server is told when a call with context ctx is given up.
+// giveUpCode is the code that a server gets when a call with context ctx is given up.
 func giveUpCode(ctx context.Context) byte {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return byte(CodeDeadlineExceeded)
@@ -199,4 +211,5 @@ func giveUpCode(ctx context.Context) byte {
 	return byte(CodeCanceled)
 }
 
+// errClosed is what the session tells of a stream that the caller has closed.
 var errClosed = &session.Error{Code: byte(CodeCanceled), Message: "the stream was closed"}

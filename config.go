@@ -18,7 +18,7 @@ type EndpointConfig struct {
 	// goroutine. If it panics the connection is refused. Default: the endpoint
 	// accepts every certificate of its authorities.
 	Authorize func(Peer) error
-	// Roles say who may be what here. Default: by certificate.
+	// Roles are the rules for roles of the cluster. Default: by certificate.
 	Roles Roles
 	// ControlInterceptors run around the calls of control procedures, which
 	// packages of this module serve beside the user's server
@@ -47,10 +47,10 @@ type EndpointConfig struct {
 	// PeerSessions is how many sessions one peer may have. Default 10 000.
 	PeerSessions int
 
-	// KeepaliveIdle is how long a peer may be silent before it is asked whether it
-	// is there. Default 3 s. A negative time turns keepalive off.
+	// KeepaliveIdle is the time of silence after which a peer is asked whether it is
+	// there. Default 3 s. A negative time turns keepalive off.
 	KeepaliveIdle time.Duration
-	// KeepaliveTimeout is how long a peer may be silent before the session ends;
+	// KeepaliveTimeout is the time of silence after which the session ends;
 	// the peer has the difference to KeepaliveIdle to answer. A time that is not
 	// above KeepaliveIdle has the default: 10 s, or KeepaliveIdle and 7 s if that is
 	// more.
@@ -58,7 +58,7 @@ type EndpointConfig struct {
 	// WriteTimeout ends a session whose peer has taken no byte for that long while
 	// a write waits for it. A slow link is no reason, as long as bytes move. Default
 	// 10 s, also for a negative time. It cannot be disabled, or a peer could hold
-	// memory for ever, but it may be as long as you like.
+	// memory for ever, but it has no upper limit.
 	WriteTimeout time.Duration
 	// DrainTimeout is how long [Endpoint.Serve] lets calls finish after its context
 	// has ended. Default 5 s, also for a negative time: [Endpoint.Close] does not
@@ -71,7 +71,7 @@ type EndpointConfig struct {
 	SessionsPastExpiry bool
 }
 
-// withDefaults returns a copy of c, which may be nil, in which no field stands
+// withDefaults returns a copy of c, or of the zero value for nil, in which no field stands
 // for a default.
 func (c *EndpointConfig) withDefaults() EndpointConfig {
 	var d EndpointConfig
@@ -93,6 +93,7 @@ func (c *EndpointConfig) withDefaults() EndpointConfig {
 // together, and what unfinished messages of it may take.
 func (c *EndpointConfig) sessionBuffer() int { return int(min(c.MemoryBudget/4, 64<<20)) }
 
+// defaultWriteTimeout is the default of WriteTimeout.
 const defaultWriteTimeout = 10 * time.Second
 
 // positive returns n, or otherwise if n is not positive.
@@ -131,7 +132,7 @@ type DialConfig struct {
 	// A certificate that carries neither a DNS name nor an IP address, such as one
 	// with a SPIFFE id alone, cannot be compared with a host. VerifyPeer alone
 	// decides about it, unless ServerNames has a SPIFFE id. The authority, the usage
-	// and the time of a certificate are checked whatever VerifyPeer says. Default:
+	// and the time of a certificate are always checked first. Default:
 	// the Conn accepts every certificate that carries the right name.
 	VerifyPeer func(Peer) error
 	// Target is the node of a cluster that the connection is for, since an address
@@ -154,7 +155,7 @@ type DialConfig struct {
 	FailFast bool
 }
 
-// withDefaults returns a copy of c, which may be nil, in which no field stands
+// withDefaults returns a copy of c, or of the zero value for nil, in which no field stands
 // for a default. own is the config of the endpoint that dials.
 func (c *DialConfig) withDefaults(own EndpointConfig) DialConfig {
 	var d DialConfig

@@ -22,6 +22,16 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
+// The states of a Conn:
+//
+//	dialling --connected--> ready --lost or server drains--> dialling, after a pause
+//	    \___________________  Close  __________________/ --> closed
+//
+// current says which: a session that takes calls, or nil. Calls read it without a
+// lock; maintain alone moves it, and every change closes the channel that waiting
+// calls look at. A session of a server that drains is no longer current, but stays
+// open for its calls until the last has ended (leave).
+
 // A Conn is a [Transport] to one address. It connects again by itself when the
 // connection is lost or the server drains, after 50 ms at first, up to 2 s
 // apart; meanwhile calls fail at once with CodeUnavailable, unless they wait
@@ -100,6 +110,7 @@ func (d *dialled) add(c *Conn) bool {
 	return !d.closed
 }
 
+// remove drops a connection that has ended.
 func (d *dialled) remove(c *Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -114,6 +125,8 @@ func (d *dialled) close() []*Conn {
 	return slices.Collect(maps.Keys(d.conns))
 }
 
+// newConn makes a Conn, which owns neither source nor memory, and runs onClose when
+// it has ended. It connects first unless the config says Lazy.
 func newConn(ctx context.Context, addr string, cfg DialConfig, source *credentials.Source, base session.Config, memory *budget.Budget, onClose func()) (*Conn, error) {
 	base.KeepaliveIdle, base.KeepaliveTimeout, base.WriteTimeout = cfg.KeepaliveIdle, cfg.KeepaliveTimeout, cfg.WriteTimeout
 	base.Identity, base.CheckPeer = cfg.Target.wire(), nil
@@ -143,10 +156,10 @@ func newConn(ctx context.Context, addr string, cfg DialConfig, source *credentia
 
 // connect makes one attempt.
 func (c *Conn) connect(ctx context.Context) error {
-	lane, peer, err := dialTLS(ctx, c.source, c.addr, &c.cfg, protocol)
+	conn, peer, err := dialTLS(ctx, c.source, c.addr, &c.cfg, protocol)
 	if err == nil {
 		var s *session.Session
-		s, err = c.begin(lane, peer)
+		s, err = c.begin(conn, peer)
 		if err == nil {
 			c.set(&connected{s, peer}, nil)
 			return nil
@@ -157,20 +170,20 @@ func (c *Conn) connect(ctx context.Context) error {
 	return e
 }
 
-// begin makes the session on a lane, which it owns.
-func (c *Conn) begin(lane *tlsconn.Conn, peer Peer) (*session.Session, error) {
+// begin makes the session on a TLS connection, which it owns.
+func (c *Conn) begin(conn *tlsconn.Conn, peer Peer) (*session.Session, error) {
 	cfg := c.session
 	if c.budget != nil {
 		var err error
 		if cfg.Account, err = session.Charge(c.budget, peer.key()); err != nil {
-			lane.Close()
+			conn.Close()
 			return nil, err
 		}
 	}
-	return session.New(lane, cfg, settingsTimeout, nil)
+	return session.New(conn, cfg, settingsTimeout, nil)
 }
 
-// dialTLS opens a lane to addr, to a server that cfg agrees with.
+// dialTLS opens a TLS connection to addr, to a server that cfg agrees with.
 func dialTLS(ctx context.Context, source *credentials.Source, addr string, cfg *DialConfig, alpn string) (*tlsconn.Conn, Peer, error) {
 	want := credentials.Want{Names: cfg.ServerNames, Rule: cfg.VerifyPeer != nil}
 	if len(want.Names) == 0 {
@@ -180,26 +193,29 @@ func dialTLS(ctx context.Context, source *credentials.Source, addr string, cfg *
 		}
 		want.Names = []string{host}
 	}
-	lane, err := tlsconn.Dial(ctx, addr, source, want, []string{alpn})
+	conn, err := tlsconn.Dial(ctx, addr, source, want, []string{alpn})
 	if err != nil {
 		return nil, Peer{}, err
 	}
-	peer := peerOf(lane)
+	peer := peerOf(conn)
 	if cfg.VerifyPeer != nil {
 		if err := cfg.VerifyPeer(peer); err != nil {
-			lane.Close()
+			conn.Close()
 			return nil, Peer{}, err
 		}
 	}
-	return lane, peer, nil
+	return conn, peer, nil
 }
 
+// set notes a change: a session that takes calls, or none and why. Calls that wait
+// for a session look again.
 func (c *Conn) set(s *connected, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
 		c.lastErr = err
 	}
+	// Nothing has changed for those who wait: a failed attempt after another one.
 	if s == nil && c.current.Load() == nil {
 		return
 	}
@@ -219,6 +235,9 @@ func (c *Conn) maintain() {
 		if s := c.current.Load(); s != nil {
 			since := time.Now()
 			c.watch(s)
+			// A connection that lasted is dialled again at once. One that is lost again and
+			// again counts as failed attempts, or the two sides would do nothing but
+			// handshakes.
 			if time.Since(since) > lastBackoff {
 				backoff = firstBackoff
 				continue
@@ -226,6 +245,8 @@ func (c *Conn) maintain() {
 		} else if c.reconnect() {
 			continue
 		}
+		// Half of the pause is random, so that the callers of a server that restarts do not
+		// come back in the same moment.
 		pause := time.NewTimer(backoff/2 + rand.N(backoff/2+1))
 		backoff = min(2*backoff, lastBackoff)
 		select {
@@ -242,6 +263,7 @@ func (c *Conn) maintain() {
 	c.onClose()
 }
 
+// reconnect makes one attempt in the background. It reports whether it succeeded.
 func (c *Conn) reconnect() bool {
 	ctx, cancel := context.WithTimeout(c.ctx, attemptTimeout)
 	defer cancel()
@@ -266,6 +288,7 @@ func (c *Conn) watch(s *connected) {
 	}
 }
 
+// errConnClosed is the error of calls after Close.
 var errConnClosed = NewError(CodeUnavailable, "the connection is closed").WithUnprocessed()
 
 // leave closes a session that the server wants to end when its last call has
@@ -289,6 +312,7 @@ func (c *Conn) ready(ctx context.Context, wait bool) (*connected, error) {
 		if c.current.Load() != nil {
 			continue
 		}
+		// Closed comes before the last error: it is final.
 		if c.ctx.Err() != nil {
 			return nil, errConnClosed
 		}
@@ -362,9 +386,12 @@ func (c *Conn) Stats() ConnStats {
 // [CallOptions].WaitForReady. The connection must be closed, which fails the calls in
 // flight. It works inside a testing/synctest bubble.
 func InProcess(srv *Server) *Conn {
+	// Both ends run the protocol of a real connection, with each its own reader and
+	// writer.
 	near, far := tlsconn.Pipe()
 	pool, lines := new(session.Pool), loglimit.New(slog.Default())
 	d := &dispatcher{host: new(host), lines: lines, find: srv.lookup, outer: func(*entry) ServerFunc { return nil }}
+	// The two sides exchange SETTINGS, so neither can be made before the other begins.
 	served := make(chan *session.Session)
 	go func() {
 		cfg := session.Config{Handler: d, Pool: pool, KeepaliveIdle: -1, Encodings: 1<<codegen.EncodingCBOR | 1<<codegen.EncodingJSON | 1<<codegen.EncodingProto}

@@ -12,7 +12,7 @@ import (
 // Credentials are what a node proves its identity with and accepts others by:
 // a certificate, its private key and the authorities of the cluster. They come
 // from [CertFiles] or rpctest.DevCA, are loaded by [Listen] and [Dial],
-// which report what is wrong with them, and may be used for several endpoints.
+// which report what is wrong with them, and serve any number of endpoints.
 // The zero value is no credentials, which nothing accepts.
 type Credentials struct {
 	files  credentials.Files

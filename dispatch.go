@@ -15,7 +15,17 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
-// A dispatcher serves the streams of one session.
+// A dispatcher serves the streams of one session. A call passes through it so:
+//
+//	Procedure   the session asks what serves the call, and its limits
+//	Serve       on a goroutine of the pool, or where frames are read if Inline:
+//	              the caller's role, a ServerCall, the metadata
+//	outer       interceptors of extensions, then those of the Server
+//	handler     decodes with Recv and answers with Send, or takes and gives bytes
+//	finish      the response, the trailer and the error become STATUS
+//
+// A panic on the way is an error of the call. A dispatcher is immutable, so it needs
+// no lock.
 type dispatcher struct {
 	host  *host
 	find  func(procedure string) *entry
@@ -27,6 +37,8 @@ type dispatcher struct {
 // Procedure implements [session.Handler].
 func (d *dispatcher) Procedure(procedure string) session.ProcedureInfo {
 	e := d.find(procedure)
+	// The request of an unknown procedure is read as well, up to the default limit:
+	// the session goes on after it.
 	if e == nil {
 		return session.ProcedureInfo{MaxReceive: codegen.DefaultMaxMessageSize, LimitSetBy: setByNothing}
 	}
@@ -48,11 +60,14 @@ func (d *dispatcher) Serve(st *session.Stream) {
 			return
 		}
 	}
+	// The role comes before the metadata is read, so that a refused caller costs no
+	// more than its OPEN frame.
 	outer := d.outer(e)
 	c := d.begin(st, e)
 	if len(st.Metadata) > 0 && !d.takeMetadata(c, st.Metadata) {
 		return
 	}
+	// Without an interceptor of any kind, bytes need no stream around them.
 	if e.raw != nil && outer == nil {
 		d.serveRaw(c)
 		return
@@ -63,11 +78,14 @@ func (d *dispatcher) Serve(st *session.Stream) {
 	d.finish(c, nil, false, d.call(c, outer))
 }
 
+// refuseUnknown ends a call of a procedure that is not there. It is not marked as
+// unprocessed: another server would not have it either.
 func refuseUnknown(st *session.Stream) {
 	s := wire.Status{Code: byte(CodeUnimplemented), Message: fmt.Sprintf("unknown procedure %q", st.Procedure)}
 	st.Finish(nil, false, s.Append(nil))
 }
 
+// refuseRole ends a call whose caller may not make it.
 func refuseRole(st *session.Stream, err error) {
 	s := wire.Status{Code: byte(CodePermissionDenied), Message: err.Error()}
 	st.Finish(nil, false, s.Append(nil))
@@ -84,9 +102,12 @@ func (d *dispatcher) begin(st *session.Stream, e *entry) *ServerCall {
 	c.host, c.entry = d.host, e
 	c.deadline, c.attempt, c.priority = st.Deadline, st.Attempt, st.Priority
 	c.stream.st, c.stream.encoding, c.stream.whole = st, codegen.Encoding(st.Encoding), st.Pooled()
+	// The session cancels the call from here on; it may have ended already.
 	if cause := st.OnCancel((*callContext)(c)); cause != nil {
 		c.cancel(cause)
 	}
+	// A call whose requests are all there ends by its handler; others wait in Recv,
+	// and the session must wake them.
 	if !c.deadline.IsZero() && !c.stream.whole {
 		st.ExpireAt(c.deadline)
 	}
@@ -105,6 +126,7 @@ func (d *dispatcher) takeMetadata(c *ServerCall, encoded []byte) bool {
 	return true
 }
 
+// serveRaw runs the call of a raw handler that nothing is around.
 func (d *dispatcher) serveRaw(c *ServerCall) {
 	out, err := d.callRaw(c, c.entry.raw)
 	d.finish(c, out, err == nil, err)
@@ -147,6 +169,7 @@ func (d *dispatcher) recovered(c *ServerCall, err *error) {
 // A stack is the text of a goroutine's stack: no peer's, and told whole.
 type stack string
 
+// logPanic logs a panic in what the program has given, with its stack.
 func (d *dispatcher) logPanic(c *ServerCall, what string, r any) {
 	procedure := c.entry.spec.Procedure
 	c.entry.server.limiter(d.lines).Log(slog.LevelError, "panic "+procedure, what, "procedure", procedure,
@@ -165,6 +188,8 @@ func (d *dispatcher) statusOf(c *ServerCall, err error) (s wire.Status) {
 	}()
 	server := c.entry.server
 	s, hidden := statusOf(err, c.entry.spec, server.cfg.ErrorText)
+	// A response that cannot be encoded is a mistake in the handler: say so here as
+	// well, since its caller can do nothing about it.
 	var bad *unsendable
 	if errors.As(err, &bad) {
 		procedure := c.entry.spec.Procedure
@@ -189,6 +214,8 @@ func statusOf(err error, spec *Spec, showText bool) (st wire.Status, hidden erro
 			st.Details = append(st.Details, *variant)
 		}
 	}
+	// An error that came from another server does not pass as this one's: its code says
+	// what went wrong there, and its text is not meant for this caller.
 	var e *Error
 	switch isError := errors.As(err, &e); {
 	case isError && !e.remote:
@@ -222,6 +249,7 @@ func statusOf(err error, spec *Spec, showText bool) (st wire.Status, hidden erro
 
 // finish ends a call with its outcome.
 func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
+	// From here on the handler cannot reach the stream, which is used again.
 	st, header, trailer, trailerErr := c.returned()
 	if b := c.stream.response; b != nil {
 		defer b.put()
@@ -234,6 +262,7 @@ func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
 		err = Errorf(CodeInternal, "trailer: %v", trailerErr)
 		has = false
 	}
+	// A success without a trailer has no STATUS of its own: the end says it.
 	var status []byte
 	if err != nil || trailer != nil {
 		var s wire.Status
@@ -248,6 +277,7 @@ func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
 	if header != nil {
 		st.SendHeader(wire.AppendMetadata(nil, header))
 	}
+	// The response and STATUS go out in one write.
 	st.Finish(out, has, status)
 	if inner := c.inner.Load(); inner != nil {
 		inner.end(context.Canceled)
@@ -263,8 +293,11 @@ type callSlab struct {
 	used  int
 }
 
+// callSlabs has the slabs that have calls left.
 var callSlabs = sync.Pool{New: func() any { return new(callSlab) }}
 
+// newServerCall takes a call from a slab. The slab goes back to the pool while it
+// has more, so one goroutine at a time takes from it.
 func newServerCall() *ServerCall {
 	s := callSlabs.Get().(*callSlab)
 	c := &s.calls[s.used]

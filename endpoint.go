@@ -23,6 +23,7 @@ const protocol = version.ALPN
 // settingsTimeout bounds the exchange of SETTINGS after the TLS handshake.
 const settingsTimeout = 10 * time.Second
 
+// errEndpointClosed is the error of Dial and of extensions after Close.
 var errEndpointClosed = errors.New("rpcnet: the endpoint is closed")
 
 // An Endpoint is one listening address, TCP and UDP on the same port, with the
@@ -31,6 +32,9 @@ var errEndpointClosed = errors.New("rpcnet: the endpoint is closed")
 //
 // Its goroutines: one accepts connections, one reads datagrams, one for each
 // handshake under way, and those of each session; all end with Close.
+//
+// Its states are fields of their own types, each with its own lock. No method of one
+// calls another one while it holds its lock, so their locks have no order.
 type Endpoint struct {
 	cfg      EndpointConfig
 	source   *credentials.Source

@@ -98,7 +98,7 @@ func (e *Error) Unwrap() []error {
 }
 
 // Is makes [errors.Is] find [context.Canceled] and [context.DeadlineExceeded] in
-// errors with those codes, whoever made them.
+// errors with those codes, of this process and of the peer.
 func (e *Error) Is(target error) bool {
 	return target == context.Canceled && e.code == CodeCanceled ||
 		target == context.DeadlineExceeded && e.code == CodeDeadlineExceeded
@@ -128,7 +128,7 @@ func (e *Error) WithDetail(d error) *Error {
 func (e *Error) Remote() bool { return e.remote }
 
 // Unprocessed reports whether it is certain that no handler saw the call, so
-// that it may be made again anywhere, whatever its side effects. False says
+// that another attempt is safe anywhere, also of a call with side effects. False says
 // nothing: a server that refuses what the call itself is, because it knows
 // neither the procedure nor the encoding (CodeUnimplemented), the metadata is
 // malformed (CodeInvalidArgument) or the request is over the limit
@@ -179,7 +179,7 @@ const (
 	CodeCanceled Code = wire.CodeCanceled
 	// CodeUnknown: the handler failed with an error that says nothing else.
 	CodeUnknown Code = wire.CodeUnknown
-	// CodeInvalidArgument: the request is wrong whatever the state of the server.
+	// CodeInvalidArgument: the request is wrong in any state of the server.
 	CodeInvalidArgument Code = wire.CodeInvalidArgument
 	// CodeDeadlineExceeded: the deadline passed before the call ended.
 	CodeDeadlineExceeded Code = wire.CodeDeadlineExceeded
@@ -210,6 +210,7 @@ const (
 	CodeUnauthenticated Code = wire.CodeUnauthenticated
 )
 
+// codeNames are the names of the codes by their numbers.
 var codeNames = [...]string{
 	"OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists",
 	"PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented",

@@ -25,6 +25,7 @@ type extension = hook.Extension[ServerFunc, Peer]
 // not. Package extend calls its methods.
 type bridge struct{}
 
+// Package extend asserts the bridge to the interface that it calls.
 func init() { hook.Endpoint = bridge{} }
 
 // Extend adds x until remove is called or the endpoint closes.
@@ -70,6 +71,11 @@ func (bridge) Allow(r Roles, p Peer, asked role.Role) error { return r.check(p, 
 func (bridge) AllowServer(r Roles, p Peer, asked role.Role) error { return r.checkServer(p, asked) }
 
 // extensions are what packages of this module have added to an endpoint.
+//
+// Calls and connections do not look at the extensions themselves, but at wired, what
+// they come to, which is made anew with each change and read without a lock. So a
+// change takes effect for the next call and the next connection; those that run
+// keep what they began with.
 type extensions struct {
 	system  *Server    // their procedures
 	control ServerFunc // around the calls of those; nil: nothing
@@ -80,6 +86,7 @@ type extensions struct {
 	added  map[*extension]bool
 }
 
+// init puts the control interceptors around the procedures to come.
 func (e *extensions) init(control []func(next ServerFunc) ServerFunc) {
 	e.system, e.added = NewServer(nil), map[*extension]bool{}
 	if len(control) > 0 {
@@ -123,6 +130,7 @@ func (e *extensions) add(ep *Endpoint, x extension) (remove func(), err error) {
 	if e.closed {
 		return nil, errEndpointClosed
 	}
+	// All checks come first: an extension is added whole or not at all.
 	for alpn := range x.Protocols {
 		if alpn == "" || alpn == protocol {
 			return nil, fmt.Errorf("rpcnet: protocol %q cannot be added", alpn)
@@ -157,6 +165,7 @@ func (e *extensions) add(ep *Endpoint, x extension) (remove func(), err error) {
 		entries[i].system, entries[i].role = true, m.Role
 		names = append(names, m.Spec.Procedure)
 	}
+	// The procedures are the last that can fail.
 	if err := e.system.add(entries...); err != nil {
 		return nil, fmt.Errorf("rpcnet: %w", err)
 	}

@@ -28,7 +28,7 @@ type Header map[string][]string
 const maxMetadataSize = 16 << 10
 
 // maxMetadataEntries is the limit of the keys and values of one Header, which
-// keeps their lengths on the wire within what a frame may be larger.
+// keeps their lengths on the wire within the room that frames have for them.
 const maxMetadataEntries = wire.MaxMetadataEntries
 
 // Get returns the first value of key, or "".
@@ -99,6 +99,7 @@ func parseHeader(encoded []byte) (Header, *Error) {
 	return m, nil
 }
 
+// validKey says what is wrong with a key, or nil.
 func validKey(k string) error {
 	if k == "" {
 		return NewError(CodeInvalidArgument, "metadata with an empty key")

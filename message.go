@@ -17,10 +17,14 @@ type buffer struct{ b []byte }
 // message of the default limit.
 const keepBuffer = codegen.DefaultMaxMessageSize + 64<<10
 
+// buffers has buffers for messages on their way to the session, which copies them.
 var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 512)} }}
 
+// getBuffer returns an empty buffer, which the caller gives back with put.
 func getBuffer() *buffer { return buffers.Get().(*buffer) }
 
+// put gives the buffer back. One that a large message has grown is left to the garbage
+// collector.
 func (b *buffer) put() {
 	if cap(b.b) > keepBuffer {
 		return
@@ -29,6 +33,7 @@ func (b *buffer) put() {
 	buffers.Put(b)
 }
 
+// decoders has decoders: they hold a stack for nested values.
 var decoders = sync.Pool{New: func() any { return new(cbor.Decoder) }}
 
 // isRaw reports whether m carries bytes as they are.
@@ -46,6 +51,7 @@ func appendMessage(dst []byte, spec *Spec, m *codegen.Message, enc codegen.Encod
 		}
 		return dst, fmt.Errorf("a raw procedure sends []byte or *[]byte, not %T", msg)
 	}
+	// The contract's own encoding needs no conversion.
 	if enc == m.Encoding {
 		return appendFitting(m, dst, spec, msg, l)
 	}
@@ -81,6 +87,7 @@ func decodeRaw(p []byte, msg any) error {
 	return notBytes(msg)
 }
 
+// notBytes returns the error of a raw procedure that receives into something else.
 func notBytes(msg any) error {
 	return Errorf(CodeInternal, "a raw procedure receives *[]byte, not %T", msg)
 }
@@ -99,6 +106,7 @@ func decodeMessage(spec *Spec, m *codegen.Message, enc codegen.Encoding, p []byt
 		}
 		p = b.b
 	}
+	// The decoder is reset before it goes back, so that it keeps nothing of the message.
 	d := decoders.Get().(*cbor.Decoder)
 	d.Reset(p, limits.Limits)
 	m.Decode(d, msg)
@@ -130,6 +138,7 @@ func encodingOf(spec *Spec, opts *CallOptions) (codegen.Encoding, error) {
 	return 0, Errorf(CodeInvalidArgument, "CallOptions.Encoding is %.40q: want one of %v", opts.Encoding, encodings)
 }
 
+// encodings are the encodings there are, in the order of their numbers.
 var encodings = [...]codegen.Encoding{codegen.EncodingCBOR, codegen.EncodingJSON, codegen.EncodingProto}
 
 // checkEncoding says which encodings a procedure speaks if enc is none of them.

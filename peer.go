@@ -15,7 +15,7 @@ import (
 // A Peer is the other side of a call, with the identity its certificate
 // proves. It must not be changed.
 type Peer struct {
-	// Addr is the network address the lane comes from or goes to.
+	// Addr is the network address the connection comes from or goes to.
 	Addr net.Addr
 	// ID is the SPIFFE id of the certificate if it has one, else its first DNS
 	// name, else its first IP address, else its common name. Empty in process.
@@ -33,7 +33,7 @@ func newPeer(addr net.Addr, chain []*x509.Certificate) Peer {
 }
 
 // key is the identity that limits for each peer count by. A certificate that
-// names nobody stands for its key.
+// has no name stands for its key.
 func (p *Peer) key() string {
 	if p.ID != "" || len(p.Chain) == 0 {
 		return p.ID
@@ -71,6 +71,7 @@ func (t Target) String() string {
 	return strings.Join(parts, ", ")
 }
 
+// validate says which name is too long, or nil.
 func (t Target) validate() error {
 	for _, part := range [...]string{t.Cluster, t.Node, t.Boot} {
 		if len(part) > wire.MaxIdentity {

@@ -12,22 +12,22 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/role"
 )
 
-// Roles say who may be what. The zero value takes everything from the peer's
-// certificate:
+// Roles are the rules for the roles of a cluster. The zero value takes everything
+// from the peer's certificate:
 //
-//   - One with a SPIFFE id of the form spiffe://DOMAIN/rpcnet/ROLE/NAME may be
-//     what ROLE says: "worker" is a node and a worker, "director" a node and a
-//     director, "node" all three, "admin" an administrator, "client" nothing
+//   - One with a SPIFFE id of the form spiffe://DOMAIN/rpcnet/ROLE/NAME has
+//     the role that ROLE names: "worker" is a node and a worker, "director" a node
+//     and a director, "node" all three, "admin" an administrator, "client" nothing
 //     more. The command "rpcnet certs -role ROLE -name NAME" makes such ones.
-//   - Any other that is good for servers (extended key usage serverAuth) may be
-//     everything.
-//   - One that is good for clients alone may be a client.
+//   - Any other that is good for servers (extended key usage serverAuth) has
+//     every role.
+//   - One that is good for clients alone is a client.
 //
-// A rule for a role replaces that for this role. Whatever the rules say, only
-// a certificate for servers may be a node, worker or director, and a worker or
-// director must also be allowed to be a node. Everybody may be a client whose
-// certificate the endpoint accepts, unless Client says otherwise; nodes and
-// administrators may always.
+// A rule for a role replaces that for this role. With any rules, only a
+// certificate for servers can be that of a node, worker or director, and a worker or
+// director must also have the role of a node. Every peer is a client if the endpoint
+// accepts its certificate, unless Client says otherwise; nodes and administrators
+// always are.
 type Roles struct {
 	Client, Node, Worker, Director, Admin PeerRule
 }
@@ -69,7 +69,7 @@ func (r PeerRule) Allow(p Peer) (err error) {
 // one of patterns. In a pattern "*" stands for any text without the separator
 // ('/' in a SPIFFE id, '.' in a DNS name) and "**" for any text: for example
 // "spiffe://prod.example/worker/*" or "*.workers.example". The pattern "**"
-// allows every certificate. Without patterns nobody is allowed.
+// allows every certificate. Without patterns no peer is allowed.
 func PeerPattern(patterns ...string) PeerRule {
 	patterns = slices.Clone(patterns)
 	text := strings.Join(patterns, ", ")
@@ -132,7 +132,7 @@ func matchText(pattern, s string, separator byte) bool {
 	return strings.Trim(pattern[i:], "*") == ""
 }
 
-// check returns nil if p may be what the role says, and otherwise an error that
+// check returns nil if p has the role, and otherwise an error that
 // says why not.
 func (r Roles) check(p Peer, asked role.Role) error {
 	err := r.allow(p, asked)
@@ -163,6 +163,8 @@ func (r Roles) allow(p Peer, asked role.Role) error {
 	if asked >= role.Count {
 		return fmt.Errorf("there is no role %d", uint8(asked))
 	}
+	// Nodes and administrators are clients as well, also against the rule for clients:
+	// they call each other.
 	if asked == role.Client {
 		err := r.Client.Allow(p)
 		if err != nil && (r.allow(p, role.Node) == nil || r.allow(p, role.Admin) == nil) {
@@ -174,6 +176,7 @@ func (r Roles) allow(p Peer, asked role.Role) error {
 	if member && !serverUsage(p) {
 		return fmt.Errorf("it is for clients alone (no extended key usage serverAuth)")
 	}
+	// A worker and a director are nodes with more to do.
 	if asked == role.Worker || asked == role.Director {
 		if err := r.allow(p, role.Node); err != nil {
 			return err
@@ -185,6 +188,7 @@ func (r Roles) allow(p Peer, asked role.Role) error {
 	return byCertificate(p, asked)
 }
 
+// rule returns the rule of a role, the zero PeerRule if there is none.
 func (r Roles) rule(asked role.Role) PeerRule {
 	return [role.Count]PeerRule{r.Client, r.Node, r.Worker, r.Director, r.Admin}[asked]
 }
@@ -221,8 +225,8 @@ func statedRole(p Peer) (stated role.Role, ok bool) {
 	return role.Client, true
 }
 
-// serverUsage reports whether the certificate of p may be a server's, as
-// crypto/x509 judges it: a certificate without the extension may be everything.
+// serverUsage reports whether the certificate of p is good for a server, as
+// crypto/x509 judges it: a certificate without the extension is good for everything.
 func serverUsage(p Peer) bool {
 	if len(p.Chain) == 0 {
 		return false
@@ -245,7 +249,7 @@ func (r Roles) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// openWorker says why certificates that are not meant for workers may be used
+// openWorker says why certificates that are not meant for workers can be used
 // as one, given this node's own; "" if they may not.
 func (r Roles) openWorker(self Peer) string {
 	switch _, stated := statedRole(self); {

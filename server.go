@@ -15,9 +15,9 @@ import (
 )
 
 // A Server holds procedures and what surrounds them: interceptors, limits, a
-// logger. It serves once an [Endpoint] is told to ([Endpoint.Serve]), or in
+// logger. It serves with [Endpoint.Serve], or in
 // process ([InProcess]). The zero value is a server with every default. All
-// methods may be called at any time from any goroutine, also while it serves.
+// methods are safe at any time from any goroutine, also while it serves.
 type Server struct {
 	cfg   ServerConfig
 	lines *loglimit.Limiter // to a logger of its own; nil: to the endpoint's
@@ -26,7 +26,8 @@ type Server struct {
 	table atomic.Pointer[map[string]*entry] // nil: empty
 }
 
-// An entry is one procedure of a server. It is immutable.
+// An entry is one procedure of a server. It is immutable: the table of entries is
+// copied for each change and replaced, so that a call finds its entry without a lock.
 type entry struct {
 	server  *Server // whose config applies
 	spec    *Spec
@@ -65,8 +66,8 @@ func (s *Server) Register(spec *Spec, h ServerFunc) {
 }
 
 // Handle serves a unary procedure without a contract: bytes in, bytes out. in is
-// valid until h returns; the result is sent before in is used again, so it may be
-// in itself. It panics as [Server.Register] does.
+// valid until h returns; the result is sent before in is used again, so in itself
+// is a valid result. It panics as [Server.Register] does.
 func (s *Server) Handle(procedure string, h func(ctx context.Context, in []byte) ([]byte, error)) {
 	e := s.entry(&Spec{Procedure: procedure}, func(ctx context.Context, _ *Spec, st ServerStream) error {
 		var in []byte
@@ -79,6 +80,8 @@ func (s *Server) Handle(procedure string, h func(ctx context.Context, in []byte)
 		}
 		return st.Send(out)
 	})
+	// An interceptor needs a stream to wrap; without one the handler is called with the
+	// bytes.
 	if len(s.cfg.Interceptors) == 0 {
 		e.raw = h
 	}
@@ -105,6 +108,8 @@ func (s *Server) Specs() iter.Seq[*Spec] {
 	}
 }
 
+// entry makes the entry of a procedure: its handler with the interceptors around it,
+// and the limits that apply.
 func (s *Server) entry(spec *Spec, h ServerFunc) *entry {
 	for _, i := range slices.Backward(s.cfg.Interceptors) {
 		h = i(h)
@@ -116,6 +121,7 @@ func (s *Server) entry(spec *Spec, h ServerFunc) *entry {
 	return &entry{server: s, spec: spec, handler: h, maxSize: sizeLimit(size), limits: serverLimits(spec, &s.cfg)}
 }
 
+// add adds entries, all or none. Readers see the table before or after, never between.
 func (s *Server) add(entries ...*entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,6 +143,7 @@ func (s *Server) add(entries ...*entry) error {
 	return nil
 }
 
+// remove takes procedures away. Calls that run go on.
 func (s *Server) remove(names ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,6 +162,7 @@ func (s *Server) entries() map[string]*entry {
 	return nil
 }
 
+// lookup returns the entry of a procedure, or nil.
 func (s *Server) lookup(procedure string) *entry { return s.entries()[procedure] }
 
 // limiter returns what writes the log lines that calls cause.

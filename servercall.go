@@ -35,13 +35,14 @@ type ServerCall struct {
 	inner      atomic.Pointer[innerContext]
 }
 
-// A host is what the calls of one session have in common. Calls may be kept
+// A host is what the calls of one session have in common. Handlers keep calls
 // after their session has ended, so it does not lead to it.
 type host struct {
 	peer     Peer
 	draining <-chan struct{} // closed when the session drains
 }
 
+// serverCallKey is the key of a ServerCall in its context.
 type serverCallKey struct{}
 
 // ServerCallFrom returns the call that a handler's context belongs to, or nil
@@ -176,6 +177,7 @@ func (c *ServerCall) returned() (st *session.Stream, header, trailer Header, tra
 	return st, header, trailer, trailerErr
 }
 
+// recvError turns an error of the session into the handler's.
 func (c *callStream) recvError(err error) error {
 	if err == io.EOF {
 		return err
@@ -183,6 +185,7 @@ func (c *callStream) recvError(err error) error {
 	return localError((*callContext)(c), err)
 }
 
+// decode decodes a request.
 func (c *callStream) decode(p []byte, msg any) error {
 	m := &c.entry.spec.Request
 	if isRaw(m) {
@@ -194,6 +197,7 @@ func (c *callStream) decode(p []byte, msg any) error {
 	return nil
 }
 
+// badRequest returns the error of a request that cannot be decoded: the caller's fault.
 func badRequest(err error) error {
 	return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
 }
@@ -211,6 +215,7 @@ func (c *callStream) Send(msg any) error {
 		b.put()
 		return localError(context.Background(), session.TooLarge(n, c.entry.maxSize, c.entry.sizeSetBy()))
 	}
+	// The single response is kept, so that it goes out with STATUS in one write.
 	if !spec.Shape.ServerStreams() {
 		if c.stream.response != nil {
 			b.put()
@@ -220,6 +225,7 @@ func (c *callStream) Send(msg any) error {
 		return nil
 	}
 	defer b.put()
+	// The header goes ahead of the first response.
 	(*ServerCall)(c).sendHeader(c.stream.st)
 	if err := c.stream.st.Send(b.b, false, nil); err != nil {
 		return localError((*callContext)(c), err)
@@ -231,6 +237,7 @@ func (c *callStream) Send(msg any) error {
 // the handler.
 type unsendable struct{ err error }
 
+// Error and Unwrap return what is wrong with the response.
 func (u *unsendable) Error() string { return u.err.Error() }
 func (u *unsendable) Unwrap() error { return u.err }
 

@@ -9,7 +9,15 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/session"
 )
 
-// life is how an endpoint ends: it drains, then it is closed, then it is gone.
+// life is how an endpoint ends.
+//
+//	open --Shutdown--> draining --all calls ended, or ctx--> closing --> gone
+//	  \------------------------Close------------------------/
+//
+// While it drains, the sessions that there are finish their calls, and others are
+// refused. When it closes, everything that is left is cut, and what the endpoint
+// started is waited for: the accept loop, handshakes, connections dialled from here.
+// Handlers are not. A state is never left for an earlier one.
 type life struct {
 	base     context.Context // of handshakes
 	stop     context.CancelFunc
@@ -23,6 +31,7 @@ type life struct {
 	closing bool
 }
 
+// init makes the channels and the context.
 func (l *life) init() {
 	l.draining, l.gone = make(chan struct{}), make(chan struct{})
 	l.base, l.stop = context.WithCancel(context.Background())
@@ -54,7 +63,7 @@ func (l *life) close(err error) bool {
 }
 
 // Shutdown drains the endpoint: extensions first (a cluster node leaves), then
-// callers are told to go elsewhere, new calls are refused as not seen by a
+// callers are sent elsewhere, new calls are refused as not seen by a
 // handler, handlers hear it through [ServerCall.Draining], and those that run
 // may finish. When ctx ends first, what is left is cut: the handlers' contexts
 // end with cause [ErrDraining], their callers have half a second to hear of it,
@@ -77,6 +86,7 @@ func (ep *Endpoint) Shutdown(ctx context.Context) error {
 		}
 		return ep.life.err
 	}
+	// Sessions that have begun by now drain with the others.
 	ep.callers.refuse()
 	for _, f := range ep.extensions.drains() {
 		ep.drain(ctx, f)
@@ -190,6 +200,7 @@ func (ep *Endpoint) close(err error) {
 	}
 	ep.extensions.close()
 	conns := ep.dialled.close()
+	// First what lets more come: handshakes, the listener, the socket.
 	ep.life.stop()
 	ep.listener.Close()
 	ep.udp.Close()

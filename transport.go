@@ -16,7 +16,7 @@ type Transport interface {
 }
 
 // A ClientStream is the caller's side of one call. Send and CloseSend may run
-// at the same time as Recv; neither with itself. Close may be called at any
+// at the same time as Recv; neither with itself. Close is safe at any
 // time from any goroutine. Every method returns when the call's context ends.
 // The stream keeps no message after Send returns.
 type ClientStream interface {

@@ -35,7 +35,7 @@ var endpoints = hook.Endpoint.(interface {
 
 // Endpoint adds x to ep until remove is called or ep closes. It fails if a
 // procedure or a protocol is taken, or if a second Packet or Identity is given. It
-// may be called at any time from any goroutine, and so may remove, more than once.
+// is safe at any time from any goroutine, and so is remove, more than once.
 func Endpoint(ep *rpcnet.Endpoint, x Extension) (remove func(), err error) {
 	return endpoints.Extend(ep, x)
 }
@@ -64,7 +64,7 @@ func Reserve(ep *rpcnet.Endpoint, peer rpcnet.Peer, what string, bytes int64) (r
 // Roles returns the rules of an endpoint.
 func Roles(ep *rpcnet.Endpoint) rpcnet.Roles { return endpoints.Roles(ep) }
 
-// Allow returns nil if p may be what the role says by the rules r, and otherwise an
+// Allow returns nil if p has the role by the rules r, and otherwise an
 // error that says why not.
 func Allow(r rpcnet.Roles, p rpcnet.Peer, asked role.Role) error { return endpoints.Allow(r, p, asked) }
 

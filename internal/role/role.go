@@ -1,22 +1,22 @@
-// Package role has what the holder of a certificate may be in a cluster. Users
+// Package role has the roles that a certificate gives in a cluster. Users
 // set rules for roles in rpcnet.Roles; packages of this module ask for them.
 package role
 
 import "fmt"
 
-// A Role is what the holder of a certificate may be.
+// A Role is a role in a cluster.
 type Role uint8
 
 // The roles.
 const (
-	// Client may make calls. It is the role that every procedure of a user's server
+	// Client makes calls. It is the role that every procedure of a user's server
 	// asks for.
 	Client Role = iota
-	// Node may be a member of the cluster: gossip, and be gossiped about.
+	// Node is a member of the cluster: it gossips.
 	Node
-	// Worker is a node that may be given calls.
+	// Worker is a node that runs calls.
 	Worker
-	// Director is a node that may choose among workers: it watches their load and
+	// Director is a node that chooses among workers: it watches their load and
 	// gives them to callers.
 	Director
 	// Admin may read the cluster's state and change it.
