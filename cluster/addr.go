@@ -46,9 +46,11 @@ func configuredAddr(ctx context.Context, cfg *Config, local netip.AddrPort) (net
 	if err != nil {
 		return local, fmt.Errorf("cluster: Config.Advertise: %q: port %q is not a number up to 65535", cfg.Advertise, port)
 	}
-	if n == 0 {
+	if n == 0 { // the usual case behind a name: the endpoint's port
 		n = uint64(local.Port())
 	}
+	// A name is resolved once: what others verify is the name, what they dial must not
+	// change while the node runs.
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
 		ips, lookupErr := cfg.Discovery.Resolve(ctx, host)
@@ -155,6 +157,7 @@ func interfaceAddr() (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("cluster: reading the interfaces: %w", err)
 	}
+	// Without a route, as on a machine that is offline, out is no address of any interface.
 	out, _ := routeTo(elsewhere)
 	var best netip.Addr
 	rank := 0

@@ -112,8 +112,8 @@ func (w *workerSources) all() (workers []WorkerSnapshot) {
 	return workers
 }
 
-// adminProcedures returns the procedures of the admin service. Both take one message,
-// which may be empty, since every call has a request.
+// adminProcedures returns the procedures of the admin service. Both take one message, an
+// empty one, since every call has a request.
 func (n *Node) adminProcedures() []extend.Procedure {
 	return []extend.Procedure{
 		{Spec: adminMembersSpec, Role: role.Admin, Handler: func(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {

@@ -3,7 +3,7 @@ package cluster
 import "time"
 
 // Metrics receives what a node counts and measures. It is a set of functions so
-// that it can grow: each may be nil, and a new one breaks no program. Package
+// that it can grow: each can be nil, and a new one breaks no program. Package
 // cluster/prom fills it in for Prometheus.
 //
 // Its functions are called from several goroutines, some for every packet. They
@@ -49,7 +49,7 @@ type Metrics struct {
 	Phi func(worker string, level float64, gone bool)
 }
 
-// complete returns a copy of m, which may be nil, without nil functions, so that
+// complete returns a copy of m, which can be nil, without nil functions, so that
 // the node need not ask before each call.
 func (m *Metrics) complete() *Metrics {
 	var c Metrics

@@ -49,8 +49,12 @@ type seed struct {
 	alone   bool              // it stood for this node alone, which has been logged
 }
 
-// A seeder reaches the seeds, at first for Join and then for ever, and keeps the
-// members of this time in a file for the next. The run goroutine drives it.
+// A seeder reaches the seeds: at first for Join, and then for as long as the node runs. It
+// also writes the file of members for the next start. The run goroutine drives it.
+//
+// The seeds stay of interest after the node has joined. If two parts of a cluster lose
+// each other and the seeds of one are replaced, only the names of the seeds lead from one
+// part to the other.
 type seeder struct {
 	n     *Node
 	seeds []*seed    // immutable
@@ -95,6 +99,8 @@ func newSeeds(seeds []string, known []rememberedMember, own string) (all []*seed
 		host, port, _ := net.SplitHostPort(text)
 		_, err := netip.ParseAddr(host)
 		s := &seed{text: text, host: host, port: port, literal: err == nil, remembered: remembered, verifiedBy: verifiedBy}
+		// An address is known for good. A name is looked up at each attempt, and is the
+		// name that the certificate there must carry.
 		if s.literal {
 			if s.addrs = []string{seedAddr(host, port)}; s.addrs[0] == own {
 				return
@@ -125,7 +131,9 @@ func seedAddr(ip, port string) string {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String()
 }
 
-// firstContact is Join's attempt to reach the seeds.
+// firstContact is Join's attempt to reach the seeds. Without WaitForSeed it is one attempt
+// at each; with it, attempts follow each other until the time is over. An error means
+// that Join fails.
 func (r *seeder) firstContact(ctx context.Context) error {
 	if len(r.seeds) == 0 {
 		return nil
@@ -140,6 +148,8 @@ func (r *seeder) firstContact(ctx context.Context) error {
 		if reached, err = r.await(ctx, r.trySeeds(false), err); reached {
 			return nil
 		}
+		// Only the file of members has addresses, and none answers: the node is the first
+		// of its cluster, as it would be without the file.
 		if !promised(r.seeds) {
 			n.lines.Log(slog.LevelInfo, "seeds", "no member of the file of members answers; this node goes on trying in the background", "err", err)
 			return nil
@@ -210,7 +220,7 @@ func (r *seeder) trySeeds(strangers bool) <-chan error {
 	}
 	r.mu.Unlock()
 	results := make(chan error, len(free)*(maxSeedAddrs+1))
-	if len(free) == 0 {
+	if len(free) == 0 { // all are busy with an earlier attempt
 		close(results)
 	}
 	// The last to end closes results. Its room is for all that the others may send, so that

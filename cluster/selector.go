@@ -65,7 +65,7 @@ func ParseSelector(text string) (Selector, error) {
 		return Selector{}, &selectorError{text: strings.ToValidUTF8(text, "\uFFFD"), reason: "not UTF-8"}
 	}
 	p.skip()
-	if p.pos == len(text) {
+	if p.pos == len(text) { // no condition: every node matches
 		return Selector{}, nil
 	}
 	var terms []term
@@ -208,6 +208,7 @@ func (p *selectorParser) term() (term, error) {
 	case p.word("notin"):
 		return p.list(key, opNotIn)
 	case p.word("not"):
+		// A tag can be called "not", but cannot stand here: after a key comes an operator.
 		p.skip()
 		if !p.word("in") {
 			return term{}, p.fail(p.pos, "want \"in\" after \"not\"")
@@ -264,6 +265,7 @@ func (p *selectorParser) list(key string, op operator) (term, error) {
 		switch {
 		case p.take(","):
 		case p.take(")"):
+			// Sorted, each once: the normal form.
 			slices.Sort(t.values)
 			t.values = slices.Compact(t.values)
 			return t, nil
@@ -276,6 +278,8 @@ func (p *selectorParser) list(key string, op operator) (term, error) {
 // value takes a bare or a quoted value. A bare one is not empty.
 func (p *selectorParser) value() (string, error) {
 	start := p.pos
+	// A quoted value can hold all but the quote. There are no escapes, so that it looks
+	// the same in a shell, in a flag and in a file.
 	if p.take(`"`) {
 		end := strings.IndexByte(p.text[p.pos:], '"')
 		if end < 0 {

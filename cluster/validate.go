@@ -56,6 +56,7 @@ func (c *Config) validate() error {
 			p.add("Seeds", "%w", err)
 		}
 	}
+	// maxMembers is the most that the view holds: more could never be seen.
 	p.count("ExpectNodes", c.ExpectNodes, 0, maxMembers)
 	p.duration("LeaveDelay", c.LeaveDelay, 0)
 	c.Discovery.validate(&p)
@@ -74,6 +75,7 @@ func (c *DiscoveryConfig) validate(p *problems) {
 	p.duration("Discovery.JoinTimeout", c.JoinTimeout, time.Millisecond)
 	p.duration("Discovery.SeedInterval", c.SeedInterval, 100*time.Millisecond)
 	p.duration("Discovery.ReconnectInterval", c.ReconnectInterval, 100*time.Millisecond)
+	// Later attempts come every reconnectIdle: the first ones must not be rarer.
 	if c.ReconnectInterval > reconnectIdle {
 		p.add("Discovery.ReconnectInterval", "%v: must be at most %v", c.ReconnectInterval, reconnectIdle)
 	}
@@ -95,6 +97,7 @@ func (c *DetectionConfig) validate(p *problems) {
 	p.duration("Detection.PushPullInterval", c.PushPullInterval, 500*time.Millisecond)
 	p.duration("Detection.StreamTimeout", c.StreamTimeout, 10*time.Millisecond)
 	p.duration("Detection.DeadGossipTime", c.DeadGossipTime, 0)
+	// What must fit together. Both names are given, since either can be the wrong one.
 	if c.ProbeTimeout >= c.ProbeInterval {
 		p.add("Detection.ProbeTimeout", "%v: must be below Config.Detection.ProbeInterval, %v: there would be no time to ask others before the next probe",
 			c.ProbeTimeout, c.ProbeInterval)

@@ -78,6 +78,7 @@ func (v *view) judge(in members.Input) (kinds []members.Kind) {
 	}
 	kinds = v.stepLocked(in)
 	v.count()
+	// The caller may hold locks of its own, or be a call that must not wait for a slow log.
 	if len(v.log.queue) > 0 {
 		v.n.inbox.poke()
 	}
@@ -87,6 +88,8 @@ func (v *view) judge(in members.Input) (kinds []members.Kind) {
 // stepLocked steps the table and does what it asks for. It returns the kinds of the
 // events. The caller holds mu.
 func (v *view) stepLocked(in members.Input) (kinds []members.Kind) {
+	// The effects are carried out in their order, under the lock: so the order of events
+	// is that of the steps.
 	for _, e := range v.table.Step(in, time.Now()) {
 		if e, ok := e.(members.Event); ok {
 			kinds = append(kinds, e.Kind)
@@ -153,6 +156,7 @@ func (v *view) count() {
 		v.health = h
 		v.n.cfg.Metrics.HealthScore(h)
 	}
+	// Only what has changed is reported: most steps change nothing here.
 	counts := v.table.Counts()
 	for s, c := range counts {
 		if c != v.counts[s] {
@@ -214,6 +218,7 @@ func publicMember(m members.Member) Member {
 	}
 }
 
+// publicEvent returns an event of the table as subscribers get it.
 func publicEvent(e members.Event) *Event {
 	return &Event{
 		Time: e.Time, Kind: Kind(e.Kind), Member: publicMember(e.Member), Was: publicMember(e.Was), Cause: e.Cause,

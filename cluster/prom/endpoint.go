@@ -51,6 +51,7 @@ func (endpoint) Describe(to chan<- *prometheus.Desc) {
 // Collect implements [prometheus.Collector]. It reads the numbers once and keeps
 // nothing between two scrapes.
 func (e endpoint) Collect(to chan<- prometheus.Metric) {
+	// One reading for all metrics, so that they fit together.
 	s := e.ep.Stats()
 	// All from one reading, so that the numbers of a scrape fit together.
 	tell := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {

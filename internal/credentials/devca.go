@@ -83,6 +83,7 @@ func ParseDevCA(cert, key []byte, certName, keyName string) (*DevCA, error) {
 	if ca.key, ok = signer.(*ecdsa.PrivateKey); !ok {
 		return nil, fmt.Errorf("CA key file %q: want an ECDSA key", keyName)
 	}
+	// What would fail later, at the first handshake, and say less.
 	switch {
 	case !ca.key.PublicKey.Equal(ca.cert.PublicKey):
 		return nil, fmt.Errorf("CA key file %q: the key does not fit the certificate in %q", keyName, certName)
@@ -120,6 +121,7 @@ type Leaf struct {
 // certificate can carry.
 func (ca *DevCA) Issue(l Leaf) (Bundle, error) {
 	now := time.Now()
+	// What is not given has the values of a node's certificate.
 	template := &x509.Certificate{
 		SerialNumber: serial(),
 		Subject:      pkix.Name{Organization: []string{"rpcnet"}, CommonName: "rpcnet node"},

@@ -171,6 +171,7 @@ func parseCertificates(data []byte) ([]*x509.Certificate, error) {
 	switch {
 	case blocks == 0:
 		return nil, errors.New("holds no PEM block")
+	// Most often the paths of key and certificate were swapped.
 	case len(certs) == 0:
 		return nil, errors.New("holds no certificate (no PEM block of type CERTIFICATE)")
 	}
@@ -197,6 +198,7 @@ func parseKey(data []byte) (crypto.Signer, error) {
 			return parseKeyDER(block.Bytes)
 		}
 	}
+	// As above: two ways to give the wrong file.
 	if blocks == 0 {
 		return nil, errors.New("holds no PEM block")
 	}

@@ -73,6 +73,8 @@ func OpenFiles(f Files, poll time.Duration, log *slog.Logger) (*Source, error) {
 	return newSource(b, f, poll, log)
 }
 
+// newSource returns a Source of b, which f names in errors. A poll of 0 means that there
+// are no files to look at.
 func newSource(b Bundle, f Files, poll time.Duration, log *slog.Logger) (*Source, error) {
 	m, err := b.parse(f, time.Now())
 	if err != nil {
