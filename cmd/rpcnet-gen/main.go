@@ -67,6 +67,7 @@ type problem struct {
 func (p *printer) problem(x problem) {
 	x.File = p.rel(x.File)
 	if p.json {
+		// Strings and numbers always have a JSON form.
 		line, err := json.Marshal(x)
 		if err == nil {
 			fmt.Fprintf(p.out, "%s\n", line)
@@ -84,102 +85,133 @@ func (p *printer) problem(x problem) {
 	fmt.Fprintf(p.out, "%s: %s\n", at, x.Message)
 }
 
+// A command is one run with its flags.
+type command struct {
+	check    bool
+	breaking string // the revision to compare with, or ""
+	opts     gen.Options
+	problems printer
+	news     io.Writer // for what was written
+}
+
 // run executes the command line and returns the exit status. The text of -h
 // describes the flags.
 //
-// It is main with its parts as parameters, for tests. What goes wrong in the
-// definitions is the status exitWrong, and all else that keeps it from its work
-// is exitCannot.
+// It is main with its parts as parameters, for tests. What is wrong in the
+// definitions or the generated files is the status exitWrong, and all else that
+// keeps the command from its work is exitCannot.
 func run(args []string, stdout, stderr io.Writer) int {
+	c, err := parse(args, stdout, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case err != nil:
+		return exitCannot // package flag has said why
+	}
+	status, err := c.run()
+	if err != nil {
+		fmt.Fprintln(stderr, "rpcnet-gen:", err)
+		return exitCannot
+	}
+	return status
+}
+
+// parse reads the command line. A mistake in it is reported with the text of -h.
+func parse(args []string, stdout, stderr io.Writer) (*command, error) {
+	c := &command{problems: printer{out: stderr}, news: stdout}
 	flags := flag.NewFlagSet("rpcnet-gen", flag.ContinueOnError)
-	// A mistake in the flags is reported with the text of -h.
 	flags.SetOutput(stderr)
 	// The text has what the flags mean, so that they have no descriptions
 	// of their own.
 	flags.Usage = func() { fmt.Fprint(flags.Output(), help) }
-	check := flags.Bool("check", false, "")
-	dir := flags.String("C", "", "")
-	tags := flags.String("tags", "", "")
-	breaking := flags.String("breaking", "", "")
-	asJSON := flags.Bool("json", false, "")
+	flags.BoolVar(&c.check, "check", false, "")
+	flags.StringVar(&c.opts.Dir, "C", "", "")
+	flags.StringVar(&c.opts.Tags, "tags", "", "")
+	flags.StringVar(&c.breaking, "breaking", "", "")
+	flags.BoolVar(&c.problems.json, "json", false, "")
 	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return exitOK
-		}
-		return exitCannot
+		return nil, err
 	}
-	// cannot reports why the program could not run.
-	cannot := func(err error) int {
-		fmt.Fprintln(stderr, "rpcnet-gen:", err)
-		return exitCannot
+	c.opts.Patterns = flags.Args()
+	// JSON goes to standard output, where an editor reads it, and nothing
+	// else does; lines for people go to standard error.
+	if c.problems.json {
+		c.problems.out, c.news = stdout, io.Discard
 	}
+	return c, nil
+}
+
+// run generates and then does what the flags say. The error says why it could
+// not.
+func (c *command) run() (status int, err error) {
 	// Paths are shown relative to where the user is, and not to -C.
-	wd, err := os.Getwd()
-	if err != nil {
-		return cannot(err)
-	}
-	// A printer for both: diagnostics and breaks have one form.
-	out := &printer{out: stderr, json: *asJSON, wd: wd}
-	// JSON goes to standard output, where an editor reads it; lines for
-	// people go to standard error.
-	if *asJSON {
-		out.out = stdout
+	if c.problems.wd, err = os.Getwd(); err != nil {
+		return 0, err
 	}
 	// Everything is read and generated in memory before anything is
 	// written.
-	res, err := gen.Generate(gen.Options{Dir: *dir, Tags: *tags, Patterns: flags.Args()})
+	res, err := gen.Generate(c.opts)
 	if err != nil {
-		return cannot(err)
+		return 0, err
 	}
 	for _, d := range res.Diags {
-		out.problem(problem{d.Pos.Filename, d.Pos.Line, d.Pos.Column, d.Msg})
+		c.problems.problem(problem{d.Pos.Filename, d.Pos.Line, d.Pos.Column, d.Msg})
 	}
 	// Without valid definitions there is nothing to compare or to write.
 	if len(res.Diags) > 0 {
-		return exitWrong
+		return exitWrong, nil
 	}
-	status := exitOK
-	if *breaking != "" {
-		breaks, err := gen.Breaking(res, *breaking)
-		if err != nil {
-			return cannot(err)
-		}
-		for _, b := range breaks {
-			out.problem(problem{b.Pos.Filename, b.Pos.Line, b.Pos.Column, b.String()})
-			// A warning is shown, and changes nothing.
-			if !b.Warning {
-				status = exitWrong
-			}
+	if c.breaking != "" {
+		if status, err = c.compare(res); err != nil {
+			return 0, err
 		}
 	}
-	// Breaks and stale files are both reported.
-	if *check {
-		wrong, err := gen.Check(res)
-		if err != nil {
-			return cannot(err)
-		}
-		for _, c := range wrong {
-			out.problem(problem{File: c.Name, Line: c.Line, Message: c.Message()})
+	switch {
+	case c.check: // breaks and stale files are both reported
+		stale, err := c.stale(res)
+		return max(status, stale), err
+	case status != exitOK:
+		return status, nil // nothing is written, so that the break cannot be overlooked
+	}
+	return exitOK, c.write(res)
+}
+
+// compare reports what has changed since a revision. A warning is shown and does
+// not count.
+//
+// The positions are those of the contract as it is now, so that an editor can
+// go there.
+func (c *command) compare(res *gen.Result) (status int, err error) {
+	breaks, err := gen.Breaking(res, c.breaking)
+	for _, b := range breaks {
+		c.problems.problem(problem{b.Pos.Filename, b.Pos.Line, b.Pos.Column, b.String()})
+		if !b.Warning {
 			status = exitWrong
 		}
-		return status
 	}
-	if status != exitOK {
-		return status // nothing is written, so that the break cannot be overlooked
+	return status, err
+}
+
+// stale reports the files that are not what they should be.
+func (c *command) stale(res *gen.Result) (status int, err error) {
+	wrong, err := gen.Check(res)
+	for _, w := range wrong {
+		c.problems.problem(problem{File: w.Name, Line: w.Line, Message: w.Message()})
+		status = exitWrong
 	}
-	// What was written before an error is reported as well.
+	return status, err
+}
+
+// write writes the files and says which. What was written before an error is
+// listed as well.
+func (c *command) write(res *gen.Result) error {
 	done, err := gen.Write(res)
-	for _, c := range done {
-		if !*asJSON {
-			fmt.Fprintf(stdout, "%s %s\n", c.What, out.rel(c.Name))
-		}
-	}
-	if err != nil {
-		return cannot(err)
+	for _, w := range done {
+		fmt.Fprintf(c.news, "%s %s\n", w.What, c.problems.rel(w.Name))
 	}
 	// A user who runs it for the first time learns what it looks for.
-	if len(res.Files) == 0 && len(done) == 0 && !*asJSON {
-		fmt.Fprintln(stdout, "no contracts: they are files named *.rpc.go; see rpcnet-gen -h")
+	if err == nil && len(res.Files) == 0 && len(done) == 0 {
+		fmt.Fprintln(c.news, "no contracts: they are files named *.rpc.go; see rpcnet-gen -h")
 	}
-	return status
+	return err
 }

@@ -59,31 +59,37 @@ func (r *Filler) Fill(v reflect.Value) {
 	r.fill(v)
 }
 
-// fill sets v as far as there is room. Types with a form of their own get a
-// value that has one.
-func (r *Filler) fill(v reflect.Value) {
+// special sets v if its type has a form of its own, to a value that has one.
+func (r *Filler) special(v reflect.Value) bool {
 	switch v.Type() {
 	case reflect.TypeFor[time.Time]():
 		v.Set(reflect.ValueOf(time.Unix(r.Int64N(4e9), r.Int64N(1e9)*r.Int64N(2)).UTC()))
-		return
-	// A chain of arrays of one element, around a null: as deep as it is
-	// long.
 	case reflect.TypeFor[cbor.Raw]():
+		// A chain of arrays of one element, around a null: as deep as it
+		// is long.
 		raw := make(cbor.Raw, 0, 80)
 		for range r.IntN(80) * r.IntN(2) {
 			raw = append(raw, 0x81)
 		}
 		v.Set(reflect.ValueOf(append(raw, 0xf6)))
-		return
 	case reflect.TypeFor[netip.Addr]():
 		v.Set(reflect.ValueOf(netip.AddrFrom4([4]byte{10, 0, 0, byte(r.IntN(256))})))
-		return
 	case reflect.TypeFor[url.URL]():
 		v.Set(reflect.ValueOf(url.URL{Scheme: "https", Host: "example.com"}))
+	default:
+		return false
+	}
+	return true
+}
+
+// fill sets v as far as there is room.
+func (r *Filler) fill(v reflect.Value) {
+	if r.special(v) {
 		return
 	}
 	// n is the size of everything: a length, a number, or whether there is
 	// anything at all.
+	// Small as a rule, and now and then all the room that is left.
 	n := r.IntN(4)
 	if r.IntN(20) == 0 {
 		n = r.room
@@ -102,8 +108,10 @@ func (r *Filler) fill(v reflect.Value) {
 		v.SetUint(uint64(n % 256))
 	case reflect.Float32, reflect.Float64:
 		v.SetFloat(float64(n) / 8)
+	// Text of one letter: what it says does not matter for its cost.
 	case reflect.String:
 		v.SetString(strings.Repeat("x", n%100))
+	// Nil for a size of 0.
 	case reflect.Pointer:
 		if n > 0 {
 			v.Set(reflect.New(v.Type().Elem()))
