@@ -38,6 +38,7 @@ func (ep *Endpoint) acceptLoop() {
 			if ep.life.base.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
+			// Without descriptors every further accept fails as well, until a connection goes.
 			ep.refused("accept", "cannot accept a connection", nil, err)
 			ep.arrivals.relieve() // out of descriptors, most likely
 			select {
@@ -121,6 +122,7 @@ func (ep *Endpoint) handshake(n *arrival) (run func()) {
 	if err != nil {
 		switch addr := n.conn.RemoteAddr(); {
 		case ep.life.base.Err() != nil, ep.arrivals.wasGivenUp(n):
+		// Port scans and health checks hang up early: they are no reason for a warning.
 		case harmless(err):
 			ep.lines.Log(slog.LevelDebug, "harmless", "connection without a session", "addr", addr, "err", err)
 		default:
@@ -137,6 +139,7 @@ func (ep *Endpoint) handshake(n *arrival) (run func()) {
 	}
 	if err != nil {
 		ep.refused("authorization", "refused a connection", peer.Addr, err)
+		// Only a session has a way to say why; other protocols see the connection end.
 		if chosen == protocol {
 			refuse(conn, err.Error())
 		}
@@ -251,7 +254,8 @@ func refuse(conn *tlsconn.Conn, why string) {
 	io.Copy(io.Discard, io.LimitReader(conn, 64<<10))
 }
 
-// packetLoop reads the endpoint's datagrams.
+// packetLoop reads the endpoint's datagrams and hands gossip's to the extension that
+// takes them, one after the other. What nothing takes is dropped.
 func (ep *Endpoint) packetLoop() {
 	defer close(ep.packets)
 	ep.udp.SetReadBuffer(2 << 20) // as much of it as the system allows

@@ -92,6 +92,7 @@ func (a *admission) admit(ctx context.Context, c net.Conn) (n *arrival, victims 
 	// The number of a new descriptor is the lowest that is free, so it tells how many are
 	// in use.
 	scarce := tlsconn.Descriptor(c) >= a.descriptors-a.reserve
+	// One turn either takes a place, or gives one up and waits until it is free.
 	for {
 		a.mu.Lock()
 		if a.closed || ctx.Err() != nil {
@@ -154,6 +155,7 @@ func (a *admission) leave(n *arrival) {
 		a.countLocked(n.source, -1)
 	}
 	a.mu.Unlock()
+	// One token is enough: only the accept loop waits, and it looks at the table.
 	select {
 	case a.freed <- struct{}{}:
 	default:

@@ -99,7 +99,8 @@ func (c *callContext) real() *innerContext {
 	return inner
 }
 
-// An innerContext is the real context of a call.
+// An innerContext is the real context of a call: what a handler's own contexts are
+// derived from.
 type innerContext struct {
 	context.Context
 	cancel context.CancelCauseFunc

@@ -39,6 +39,7 @@ func (c *callers) begin(peer *Peer) error {
 	if c.perPeer[key] >= c.limit {
 		return fmt.Errorf("the peer has %d sessions already: see rpcnet.EndpointConfig.PeerSessions", c.limit)
 	}
+	// Both are undone by ended and by the caller, also if the session never starts.
 	c.perPeer[key]++
 	c.starting.Add(1)
 	return nil
@@ -59,7 +60,9 @@ func (c *callers) add(s *session.Session, expiry time.Time, expire func()) bool 
 	return !c.closed
 }
 
-// ended notes the end of a session that has begun; s is nil if it was not added.
+// ended notes the end of a session that has begun; s is nil if it was not added. The
+// session calls it once, from its own goroutine, so its peer's place is free when the
+// last of it has ended, and not before.
 func (c *callers) ended(s *session.Session, peer *Peer) {
 	key := peer.key()
 	c.mu.Lock()

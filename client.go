@@ -21,7 +21,9 @@ type Client struct {
 	unary unaryCaller // nil when interceptors or the transport need the long way
 }
 
-// A unaryCaller is a transport with a short cut for unary calls.
+// A unaryCaller is a transport with a short cut for unary calls: it encodes into a
+// pooled buffer and sends OPEN, request and end in one frame, without a ClientStream
+// between. Interceptors need the stream, so a client that has some goes the long way.
 type unaryCaller interface {
 	callUnary(ctx context.Context, spec *Spec, req, res any) error
 }
@@ -161,7 +163,8 @@ func request(ctx context.Context, r *session.Request, spec *Spec, opts *CallOpti
 	return prompt, nil
 }
 
-// withTimeout applies the procedure's default deadline.
+// withTimeout applies the procedure's default deadline. Most procedures have none, so
+// the common case makes no context.
 func withTimeout(ctx context.Context, spec *Spec) (context.Context, context.CancelFunc) {
 	if spec.Timeout > 0 {
 		if _, has := ctx.Deadline(); !has {

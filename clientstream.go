@@ -34,9 +34,11 @@ func (c *Conn) newStream(ctx context.Context, spec *Spec, rec *record, opts *Cal
 	if err != nil {
 		return nil, err
 	}
+	// The procedure's own deadline counts from here, and covers the whole stream.
 	ctx, cancel := withTimeout(ctx, spec)
 	cs := &clientStream{ctx: ctx, spec: spec, opts: opts, rec: rec, cancel: cancel}
 	var r session.Request
+	// What is wrong with the call itself is found before the session has a stream for it.
 	if _, err = request(ctx, &r, spec, opts); err == nil {
 		cs.encoding, cs.maxSize = codegen.Encoding(r.Encoding), r.MaxReceive
 		err = checkEncoding(spec, cs.encoding)
@@ -95,13 +97,15 @@ func (c *clientStream) Send(msg any) error {
 	if b.b, err = appendMessage(b.b, c.spec, &c.spec.Request, c.encoding, msg, callLimits(c.spec, c.opts)); err != nil {
 		return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
 	}
+	// The stream goes on after a message that is too large: nothing of it was sent.
 	if n := len(b.b); n > c.maxSize {
 		return localError(c.ctx, session.TooLarge(n, c.maxSize, sizeSetBy(c.spec, c.opts)))
 	}
 	return c.sendError(c.st.Send(b.b, !c.spec.Shape.ClientStreams(), nil))
 }
 
-// sendError turns an error of sending into the caller's.
+// sendError turns an error of sending into the caller's. io.EOF passes: the call has
+// ended, and Recv has the reason.
 func (c *clientStream) sendError(err error) error {
 	if err == nil || err == io.EOF {
 		return err
@@ -132,6 +136,7 @@ func (c *clientStream) Recv(msg any) error {
 		bad = c.rec.setHeader(c.st.Header())
 	}
 	switch {
+	// Metadata that breaks the rules is the server's fault, and ends the call.
 	case bad != nil:
 		c.giveUp(bad)
 	case err == nil:
@@ -141,6 +146,7 @@ func (c *clientStream) Recv(msg any) error {
 	// The responses have ended, and STATUS says whether that is a success.
 	case err == io.EOF:
 		c.end(c.outcome())
+	// The session is gone, or the context has ended: the error says which.
 	default:
 		c.st.Abandon(giveUpCode(c.ctx), err)
 		c.end(localError(c.ctx, err))

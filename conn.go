@@ -129,6 +129,8 @@ func (d *dialled) close() []*Conn {
 // it has ended. It connects first unless the config says Lazy.
 func newConn(ctx context.Context, addr string, cfg DialConfig, source *credentials.Source, base session.Config, memory *budget.Budget, onClose func()) (*Conn, error) {
 	base.KeepaliveIdle, base.KeepaliveTimeout, base.WriteTimeout = cfg.KeepaliveIdle, cfg.KeepaliveTimeout, cfg.WriteTimeout
+	// An endpoint's sessions check who calls; a connection that it makes checks who
+	// answers instead.
 	base.Identity, base.CheckPeer = cfg.Target.wire(), nil
 	if want := cfg.Target; want != (Target{}) {
 		base.CheckPeer = func(got wire.Identity) error { return want.check(Target(got)) }
@@ -173,6 +175,7 @@ func (c *Conn) connect(ctx context.Context) error {
 // begin makes the session on a TLS connection, which it owns.
 func (c *Conn) begin(conn *tlsconn.Conn, peer Peer) (*session.Session, error) {
 	cfg := c.session
+	// What the server sends counts in the endpoint's budget, as what callers send does.
 	if c.budget != nil {
 		var err error
 		if cfg.Account, err = session.Charge(c.budget, peer.key()); err != nil {
@@ -186,6 +189,8 @@ func (c *Conn) begin(conn *tlsconn.Conn, peer Peer) (*session.Session, error) {
 // dialTLS opens a TLS connection to addr, to a server that cfg agrees with.
 func dialTLS(ctx context.Context, source *credentials.Source, addr string, cfg *DialConfig, alpn string) (*tlsconn.Conn, Peer, error) {
 	want := credentials.Want{Names: cfg.ServerNames, Rule: cfg.VerifyPeer != nil}
+	// A name is always asked for: without one, every certificate of the authorities would
+	// do for every address.
 	if len(want.Names) == 0 {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
@@ -198,6 +203,7 @@ func dialTLS(ctx context.Context, source *credentials.Source, addr string, cfg *
 		return nil, Peer{}, err
 	}
 	peer := peerOf(conn)
+	// The program's check comes last, about a peer whose certificate is good.
 	if cfg.VerifyPeer != nil {
 		if err := cfg.VerifyPeer(peer); err != nil {
 			conn.Close()
@@ -263,7 +269,8 @@ func (c *Conn) maintain() {
 	c.onClose()
 }
 
-// reconnect makes one attempt in the background. It reports whether it succeeded.
+// reconnect makes one attempt in the background. It reports whether it succeeded. A
+// failure is no warning in the log: calls that fail meanwhile carry the reason.
 func (c *Conn) reconnect() bool {
 	ctx, cancel := context.WithTimeout(c.ctx, attemptTimeout)
 	defer cancel()
@@ -280,6 +287,7 @@ func (c *Conn) watch(s *connected) {
 	case <-s.Closed():
 		c.cfg.Logger.Debug("connection lost", "addr", c.addr, "err", s.Err())
 		c.set(nil, fmt.Errorf("connection lost: %w", s.Err()))
+	// The server drains: its calls go on there, new ones need another session.
 	case <-s.GoingAway():
 		c.cfg.Logger.Debug("server is going away", "addr", c.addr)
 		c.set(nil, errors.New("the server is draining"))
@@ -303,9 +311,11 @@ func (c *Conn) leave(s *connected) {
 // ready returns the session that takes calls, or waits for one if wait is set.
 func (c *Conn) ready(ctx context.Context, wait bool) (*connected, error) {
 	for {
+		// This is the only step of a call on a connection that is up.
 		if s := c.current.Load(); s != nil {
 			return s, nil
 		}
+		// The channel is taken before the second look, so that no change is missed.
 		c.mu.Lock()
 		changed, last := c.changed, c.lastErr
 		c.mu.Unlock()

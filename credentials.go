@@ -53,7 +53,9 @@ func (c Credentials) String() string {
 // GoString is [Credentials.String].
 func (c Credentials) GoString() string { return c.String() }
 
-// open loads the credentials and logs what peers will not accept of them. serving
+// open loads the credentials and logs what peers will not accept of them, such as a
+// certificate that has expired, so that a mistake shows at the start and not with the
+// first call. serving
 // says that they are an endpoint's. The caller closes the source.
 func (c Credentials) open(logger *slog.Logger, serving bool) (source *credentials.Source, err error) {
 	switch {

@@ -78,6 +78,7 @@ func Listen(addr string, creds Credentials, config *EndpointConfig) (*Endpoint, 
 	ep.arrivals = newAdmission(tlsconn.MaxDescriptors(), ep.budget, &ep.life.work)
 	ep.extensions.init(cfg.ControlInterceptors)
 	ep.life.work.Add(1)
+	// Callers may come before Serve: they are refused as not seen by a handler.
 	go ep.acceptLoop()
 	go ep.packetLoop()
 	return ep, nil

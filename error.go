@@ -248,6 +248,8 @@ func errorOf(st *wire.Status, spec *Spec) error {
 	case CodeDeadlineExceeded:
 		e.cause = context.DeadlineExceeded
 	}
+	// A detail that the contract declares becomes its Go type again, any other one a
+	// codegen.Detail.
 	for _, d := range st.Details {
 		if spec.Errors != nil && spec.Errors.Name == d.Name {
 			if v := decodeVariant(spec.Errors, d.Data); v != nil {
@@ -263,6 +265,8 @@ func errorOf(st *wire.Status, spec *Spec) error {
 // localError turns a failure of the session into an error of a call with
 // context ctx.
 func localError(ctx context.Context, err error) error {
+	// The context counts first: when it has ended, the session's error is what that has
+	// led to, and not the reason.
 	if ctx.Err() != nil {
 		e := contextError(ctx)
 		if session.WasQueued(err) {
@@ -291,6 +295,8 @@ func contextError(ctx context.Context) *Error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		code, text = CodeDeadlineExceeded, "deadline exceeded"
 	}
+	// The cause says why the program has ended the context; the code stays that of the
+	// context's error.
 	if cause != nil && cause != err {
 		text += ": " + textFor(code, cause)
 		err = errors.Join(err, cause)

@@ -22,7 +22,8 @@ import (
 type extension = hook.Extension[ServerFunc, Peer]
 
 // A bridge is what packages of this module may do with an endpoint and users may
-// not. Package extend calls its methods.
+// not. Package extend calls its methods. They are here, and not methods of Endpoint,
+// so that the page of this package has what its users need.
 type bridge struct{}
 
 // Package extend asserts the bridge to the interface that it calls.
@@ -199,6 +200,7 @@ func (e *extensions) wireLocked() {
 		if x.Packet != nil {
 			w.packet = x.Packet
 		}
+		// Each extension is around those before it; which comes first is not defined.
 		if x.Interceptor != nil {
 			next := w.interceptor
 			if next == nil {
@@ -210,7 +212,9 @@ func (e *extensions) wireLocked() {
 	e.wired.Store(w)
 }
 
-// wired is what the extensions of an endpoint come to.
+// wired is what the extensions of an endpoint come to: which protocols a handshake
+// offers and who runs them, the node that the endpoint is, who gets datagrams, and
+// what is around the calls of the user's server. It is immutable.
 type wired struct {
 	alpn        []string
 	protocols   map[string]hook.Protocol[Peer]

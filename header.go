@@ -64,6 +64,7 @@ func lower(key string) string {
 
 // Validate says what is wrong with h, or nil.
 func (h Header) Validate() error {
+	// Keys count as values do: a thousand empty values cost memory too.
 	size, entries := 0, 0
 	for k, vs := range h {
 		if err := validKey(k); err != nil {
@@ -87,7 +88,8 @@ func (h Header) Validate() error {
 	return nil
 }
 
-// parseHeader reads metadata that came from a peer.
+// parseHeader reads metadata that came from a peer. Keys are not lower-cased here: a
+// peer that sends upper case breaks the protocol.
 func parseHeader(encoded []byte) (Header, *Error) {
 	m, err := wire.ParseMetadata(encoded)
 	if err != nil {

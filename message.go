@@ -43,6 +43,7 @@ func isRaw(m *codegen.Message) bool { return m.Append == nil }
 // with limits l, or with the defaults if those are wider.
 func appendMessage(dst []byte, spec *Spec, m *codegen.Message, enc codegen.Encoding, msg any, l messageLimits) ([]byte, error) {
 	if isRaw(m) {
+		// Both forms are allowed, so that a forwarder can send what it has received.
 		switch msg := msg.(type) {
 		case []byte:
 			return append(dst, msg...), nil
@@ -70,6 +71,8 @@ func appendFitting(m *codegen.Message, dst []byte, spec *Spec, msg any, l messag
 	if err != nil || m.Fits == nil {
 		return out, err
 	}
+	// What the peer would refuse fails here, where the program that made the message sees
+	// it.
 	encoded := out[len(dst):]
 	l = l.forSending(len(encoded))
 	if err := m.Fits(msg, encoded, l.Limits); err != nil {
@@ -97,6 +100,7 @@ func decodeMessage(spec *Spec, m *codegen.Message, enc codegen.Encoding, p []byt
 	if isRaw(m) {
 		return decodeRaw(p, msg)
 	}
+	// The caller chose JSON: the codec reads the contract's own encoding.
 	if enc != m.Encoding {
 		b := getBuffer()
 		defer b.put()
@@ -169,7 +173,12 @@ const (
 	setByServer       = "rpcnet.ServerConfig.DecodeLimits of the server"
 )
 
-// messageLimits are what decoding one message of a procedure may cost.
+// messageLimits bound the cost of decoding one message of a procedure.
+//
+// The sender cannot know the limits of the receiver, unless the contract sets them. So
+// it checks against the wider of its own and the defaults: what passes may still be
+// refused by a receiver with tighter limits, and what fails would have been refused by
+// one with the defaults.
 type messageLimits struct {
 	cbor.Limits              // the procedure's own where it has some, else what setBy says
 	own         *cbor.Limits // of the procedure

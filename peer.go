@@ -32,7 +32,9 @@ func newPeer(addr net.Addr, chain []*x509.Certificate) Peer {
 	return Peer{Addr: addr, ID: id, Names: names, Chain: chain}
 }
 
-// key is the identity that limits for each peer count by. A certificate that
+// key is the identity that limits for each peer count by. It is what the certificate
+// says, and not the address: one program may have many addresses, and many programs
+// one. A certificate that
 // has no name stands for its key.
 func (p *Peer) key() string {
 	if p.ID != "" || len(p.Chain) == 0 {

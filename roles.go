@@ -102,6 +102,8 @@ func matchPeer(pattern string, p Peer) bool {
 // of the lengths: it keeps the last "*" and the last "**" to go back to.
 func matchText(pattern, s string, separator byte) bool {
 	type mark struct{ pattern, text int }
+	// Where the text differs, the last star takes one more byte, and the last double star
+	// if the star cannot: earlier ones need no second look.
 	star, double := mark{-1, 0}, mark{-1, 0}
 	i, j := 0, 0
 	for j < len(s) {

@@ -46,6 +46,7 @@ type rawHandler = func(ctx context.Context, in []byte) ([]byte, error)
 // default; it is copied.
 func NewServer(config *ServerConfig) *Server {
 	s := &Server{}
+	// The config is the caller's: later changes of it have no effect.
 	if config != nil {
 		s.cfg = *config
 		s.cfg.Interceptors = slices.Clone(s.cfg.Interceptors)
@@ -125,6 +126,7 @@ func (s *Server) entry(spec *Spec, h ServerFunc) *entry {
 func (s *Server) add(entries ...*entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// Readers have the old table and keep it.
 	t := maps.Clone(s.entries())
 	if t == nil {
 		t = map[string]*entry{}
@@ -143,7 +145,8 @@ func (s *Server) add(entries ...*entry) error {
 	return nil
 }
 
-// remove takes procedures away. Calls that run go on.
+// remove takes procedures away. Calls that run go on: they hold their entry. Only
+// extensions are removed; a user's procedures stay.
 func (s *Server) remove(names ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

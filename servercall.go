@@ -16,6 +16,9 @@ import (
 // A ServerCall is a handler's view of its call: who calls, with what metadata,
 // and what goes back beside the messages. Its methods are safe for concurrent
 // use; after the handler has returned they answer, and change nothing.
+//
+// It is also the handler's context (callContext) and its stream (callStream), each
+// the same memory under another name, so that a call is one allocation at most.
 type ServerCall struct {
 	host     *host
 	entry    *entry
@@ -89,6 +92,7 @@ func (c *ServerCall) SetHeader(key string, values ...string) error {
 	if c.outSent {
 		return NewError(CodeFailedPrecondition, "SetHeader after the first response: use SetTrailer")
 	}
+	// The header that is set already stays as it is if the new key breaks a rule.
 	h := maps.Clone(c.out)
 	if h == nil {
 		h = Header{}
@@ -110,10 +114,15 @@ func (c *ServerCall) SetTrailer(key string, values ...string) {
 		c.trailer = Header{}
 	}
 	c.trailer.Set(key, values...)
+	// The trailer has no error to return to: finish makes it the outcome of the call.
 	c.trailerErr = c.trailer.Validate()
 }
 
 // A serverStream is the stream of one call. Handlers see it as a ServerStream.
+//
+// A call whose requests have all come (whole) borrows a stream of the session, which
+// another call gets afterwards: mu guards st then, and returned takes it away. Other
+// calls own their stream, and a late Recv finds it ended.
 type serverStream struct {
 	st       *session.Stream
 	encoding codegen.Encoding
@@ -130,6 +139,7 @@ func (c *callStream) Recv(msg any) error {
 	if c.stream.whole {
 		return c.recvWhole(msg)
 	}
+	// Recv of a stream waits, so no lock is held.
 	p, err := c.stream.st.Recv(nil)
 	if err != nil {
 		return c.recvError(err)
@@ -141,6 +151,7 @@ func (c *callStream) Recv(msg any) error {
 // The stream behind it is used again after the call, so it is out of reach of
 // a handler that calls Recv when it must not.
 func (c *callStream) recvWhole(msg any) error {
+	// A handler that has left a goroutine behind may call Recv late.
 	c.mu.Lock()
 	if c.stream.st == nil {
 		c.mu.Unlock()

@@ -153,7 +153,9 @@ const (
 	lingerTimeout = 500 * time.Millisecond
 )
 
-// drainSession reports whether all calls of a session have finished.
+// drainSession lets a session's calls finish, and cuts those that run when ctx ends:
+// their handlers' contexts end with ErrDraining, and their callers get
+// CodeUnavailable. It reports whether all calls of a session have finished.
 func drainSession(ctx context.Context, s *session.Session) (clean bool) {
 	defer s.Close()
 	idle := s.Drain()

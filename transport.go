@@ -8,6 +8,10 @@ import (
 
 // A Transport carries calls to a server: a [*Conn], a whole cluster, the same
 // process. It is safe for concurrent use.
+//
+// A transport that makes several attempts of a call, or chooses among servers, reads
+// what the caller wants from [CallFrom], passes the context on, so that the record of
+// the call stays the caller's, and numbers the attempts ([CallOptions].Attempt).
 type Transport interface {
 	// NewStream starts a call. The context is the call's: when it ends, so
 	// does the call. Nothing is sent before the first Send, CloseSend
