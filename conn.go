@@ -368,7 +368,8 @@ func (c *Conn) Ready() (ready bool, changed <-chan struct{}) {
 	return c.current.Load() != nil, c.changed
 }
 
-// ConnStats are numbers of one moment.
+// ConnStats are numbers of a connection at one moment, from [Conn.Stats]. They are all
+// 0 while there is no session; those of an endpoint are [Stats].
 type ConnStats struct {
 	InFlight int   // calls that have not ended
 	Queued   int   // calls that wait because the server's limit of streams is reached

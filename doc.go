@@ -40,7 +40,7 @@
 //
 //	ctx, call := rpcnet.NewCall(ctx, rpcnet.CallOptions{Header: rpcnet.Header{"tenant": {"blue"}}})
 //	res, err := client.Embed(ctx, req)
-//	fmt.Println(call.Peer().ID, call.Trailer().Get("cost"))
+//	served, cost := call.Peer().ID, call.Trailer().Get("cost")
 //
 // A client has defaults for all its calls, [ClientConfig].Call. A handler reads the
 // other side with [ServerCallFrom].

@@ -109,7 +109,8 @@ func (ep *Endpoint) Serve(ctx context.Context, srv *Server) error {
 	}
 }
 
-// find returns what serves a procedure, or nil.
+// find returns what serves a procedure, or nil. Procedures of extensions come first:
+// a program cannot take their names.
 func (ep *Endpoint) find(procedure string) *entry {
 	if e := ep.extensions.system.lookup(procedure); e != nil {
 		return e
