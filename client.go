@@ -307,7 +307,8 @@ func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
 		defer cancel()
 	}
 	b := getBuffer()
-	if b.b, err = appendMessage(b.b, spec, &spec.Request, enc, req, callLimits(spec, opts)); err != nil {
+	limits := callLimits(spec, opts)
+	if b.b, err = appendMessage(b.b, spec, &spec.Request, enc, req, &limits); err != nil {
 		b.put()
 		return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
 	}
@@ -327,7 +328,14 @@ func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
 // decodeResponse decodes a response into res. An error is the server's fault, so it
 // is CodeInternal.
 func decodeResponse(spec *Spec, enc codegen.Encoding, p []byte, res any, opts *CallOptions) error {
-	if err := decodeMessage(spec, &spec.Response, enc, p, res, callLimits(spec, opts)); err != nil {
+	var err error
+	if isRaw(&spec.Response) { // bytes as they are have no limits to work out
+		err = decodeRaw(p, res)
+	} else {
+		limits := callLimits(spec, opts)
+		err = decodeMessage(spec, &spec.Response, enc, p, res, &limits)
+	}
+	if err != nil {
 		return Errorf(CodeInternal, "response: %v", err).WithCause(err)
 	}
 	return nil

@@ -94,7 +94,8 @@ func (c *clientStream) Send(msg any) error {
 	b := getBuffer()
 	defer b.put()
 	var err error
-	if b.b, err = appendMessage(b.b, c.spec, &c.spec.Request, c.encoding, msg, callLimits(c.spec, c.opts)); err != nil {
+	limits := callLimits(c.spec, c.opts)
+	if b.b, err = appendMessage(b.b, c.spec, &c.spec.Request, c.encoding, msg, &limits); err != nil {
 		return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
 	}
 	// The stream goes on after a message that is too large: nothing of it was sent.

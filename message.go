@@ -1,7 +1,6 @@
 package rpcnet
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"sync"
@@ -41,7 +40,7 @@ func isRaw(m *codegen.Message) bool { return m.Append == nil }
 
 // appendMessage appends the encoding of msg, which a peer takes that decodes
 // with limits l, or with the defaults if those are wider.
-func appendMessage(dst []byte, spec *Spec, m *codegen.Message, enc codegen.Encoding, msg any, l messageLimits) ([]byte, error) {
+func appendMessage(dst []byte, spec *Spec, m *codegen.Message, enc codegen.Encoding, msg any, l *messageLimits) ([]byte, error) {
 	if isRaw(m) {
 		// Both forms are allowed, so that a forwarder can send what it has received.
 		switch msg := msg.(type) {
@@ -66,7 +65,7 @@ func appendMessage(dst []byte, spec *Spec, m *codegen.Message, enc codegen.Encod
 }
 
 // appendFitting is appendMessage in the encoding of m.
-func appendFitting(m *codegen.Message, dst []byte, spec *Spec, msg any, l messageLimits) ([]byte, error) {
+func appendFitting(m *codegen.Message, dst []byte, spec *Spec, msg any, l *messageLimits) ([]byte, error) {
 	out, err := m.Append(dst, msg)
 	if err != nil || m.Fits == nil {
 		return out, err
@@ -74,9 +73,9 @@ func appendFitting(m *codegen.Message, dst []byte, spec *Spec, msg any, l messag
 	// What the peer would refuse fails here, where the program that made the message sees
 	// it.
 	encoded := out[len(dst):]
-	l = l.forSending(len(encoded))
-	if err := m.Fits(msg, encoded, l.Limits); err != nil {
-		return out, l.named(err, len(encoded))
+	sent := l.forSending(len(encoded))
+	if err := m.Fits(msg, encoded, sent.Limits); err != nil {
+		return out, sent.named(err, len(encoded))
 	}
 	return out, nil
 }
@@ -96,7 +95,7 @@ func notBytes(msg any) error {
 }
 
 // decodeMessage decodes p into msg, a pointer. It keeps nothing of p.
-func decodeMessage(spec *Spec, m *codegen.Message, enc codegen.Encoding, p []byte, msg any, limits messageLimits) error {
+func decodeMessage(spec *Spec, m *codegen.Message, enc codegen.Encoding, p []byte, msg any, limits *messageLimits) error {
 	if isRaw(m) {
 		return decodeRaw(p, msg)
 	}
@@ -197,7 +196,13 @@ func serverLimits(spec *Spec, cfg *ServerConfig) messageLimits {
 
 // mergedLimits returns own where it is not zero, and chosen elsewhere.
 func mergedLimits(own, chosen cbor.Limits) cbor.Limits {
-	return cbor.Limits{Depth: cmp.Or(own.Depth, chosen.Depth), Budget: cmp.Or(own.Budget, chosen.Budget)}
+	if own.Depth == 0 { // not cmp.Or: this runs for each message
+		own.Depth = chosen.Depth
+	}
+	if own.Budget == 0 {
+		own.Budget = chosen.Budget
+	}
+	return own
 }
 
 // forSending returns what a message of n bytes is held to when it is sent: the

@@ -202,7 +202,7 @@ func (c *callStream) decode(p []byte, msg any) error {
 	if isRaw(m) {
 		return decodeRaw(p, msg)
 	}
-	if err := decodeMessage(c.entry.spec, m, c.stream.encoding, p, msg, c.entry.limits); err != nil {
+	if err := decodeMessage(c.entry.spec, m, c.stream.encoding, p, msg, &c.entry.limits); err != nil {
 		return badRequest(err)
 	}
 	return nil
@@ -218,7 +218,7 @@ func (c *callStream) Send(msg any) error {
 	spec := c.entry.spec
 	b := getBuffer()
 	var err error
-	if b.b, err = appendMessage(b.b, spec, &spec.Response, c.stream.encoding, msg, c.entry.limits); err != nil {
+	if b.b, err = appendMessage(b.b, spec, &spec.Response, c.stream.encoding, msg, &c.entry.limits); err != nil {
 		b.put()
 		return Errorf(CodeInternal, "response: %v", err).WithCause(&unsendable{err})
 	}
