@@ -87,7 +87,7 @@ func TestARunMeasuresEveryKindAndReportsIt(t *testing.T) {
 	}
 	p := plan{
 		libraries:   []*library{rpcnetRaw, netRPC, grpcGo},
-		cells:       append([]cell{unaryCell(32, 1), unaryCell(32, 16)}, otherCells...),
+		cells:       append([]cell{unaryCell(32, 1), unaryCell(32, 16)}, otherCells()...),
 		repetitions: 1, slice: 20 * time.Millisecond, certs: dir, progress: io.Discard,
 	}
 	r, err := p.run()
@@ -113,7 +113,7 @@ func TestARunMeasuresEveryKindAndReportsIt(t *testing.T) {
 	}
 	var report bytes.Buffer
 	writeReport(&report, &p, r)
-	for _, want := range []string{"## To reach", "## Unary calls of 32 B", "## Memory of an idle stream", "net/rpc, 5 measurements: no streams"} {
+	for _, want := range []string{"## To reach", "## Unary calls of 32 B", "## Memory of an idle stream", "net/rpc, 6 measurements: no streams", "## Unary calls of 32 B by 64 callers over 64 connections"} {
 		if !strings.Contains(report.String(), want) {
 			t.Errorf("the report lacks %q", want)
 		}

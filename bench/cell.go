@@ -19,13 +19,18 @@ type cell struct {
 	size    int // of a message in bytes
 	callers int // goroutines that call, of unary
 	streams int // streams at a time, of feed, paced and talk; of idleStream one more each time
+	conns   int // connections that the callers are spread over, of unary; 0: one for all
 }
 
 // name is what the tables call the cell.
 func (c cell) name() string {
 	switch c.kind {
 	case unary:
-		return fmt.Sprintf("unary %s, %s", bytesName(c.size), count(c.callers, "caller"))
+		name := fmt.Sprintf("unary %s, %s", bytesName(c.size), count(c.callers, "caller"))
+		if c.conns > 0 {
+			name += " over " + count(c.conns, "connection")
+		}
+		return name
 	case feed:
 		return fmt.Sprintf("server streaming %s, %s", bytesName(c.size), count(c.streams, "stream"))
 	case paced:
@@ -57,35 +62,60 @@ func bytesName(n int) string {
 }
 
 var (
-	sizes        = []int{32, 1 << 10, 64 << 10}
-	callerCounts = []int{1, 16, 64, 256, 1000}
-
+	mebibyteEcho    = unaryCell(1<<20, 1)
+	manyConnections = cell{kind: unary, size: 32, callers: 64, conns: 64}
 	oneStream       = cell{kind: feed, size: 32, streams: 1}
 	hundredStreams  = cell{kind: feed, size: 32, streams: 100}
-	mebibyteEcho    = cell{kind: unary, size: 1 << 20, callers: 1}
+	manyStreams     = cell{kind: feed, size: 32, streams: 10_000}
 	pingPong        = cell{kind: talk, size: 32, streams: 1}
 	pacedStreams    = cell{kind: paced, size: 32, streams: 100}
 	connecting      = cell{kind: handshake, size: 32, callers: 1}
 	sessionMemory   = cell{kind: idleSession, size: 32, callers: 1}
 	streamMemory    = cell{kind: idleStream, size: 32, streams: 1}
-	otherCells      = []cell{mebibyteEcho, oneStream, hundredStreams, pingPong, pacedStreams, connecting, sessionMemory, streamMemory}
-	quickCallers    = []int{1, 64}
-	quickOtherCells = []cell{mebibyteEcho, oneStream}
 )
 
 func unaryCell(size, callers int) cell { return cell{kind: unary, size: size, callers: callers} }
 
-// cells returns what is measured: everything, or the main rows.
-func cells(quick bool) []cell {
-	callers, rest := callerCounts, otherCells
-	if quick {
-		callers, rest = quickCallers, quickOtherCells
-	}
+// unaryCells returns a cell for each size and number of callers.
+func unaryCells(sizes, callers []int) []cell {
 	var all []cell
 	for _, s := range sizes {
 		for _, n := range callers {
 			all = append(all, unaryCell(s, n))
 		}
 	}
-	return append(all, rest...)
+	return all
+}
+
+// unarySizes are the sizes of messages that have a table of unary calls.
+var unarySizes = []int{32, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 256 << 10, 1 << 20}
+
+// fullCells returns everything that is measured. Three sizes have many numbers
+// of callers, the others the two that tell most: one, and 64.
+func fullCells() []cell {
+	var all []cell
+	for _, s := range unarySizes {
+		switch s {
+		case 32, 1 << 10, 64 << 10:
+			all = append(all, unaryCells([]int{s}, []int{1, 16, 64, 256, 1000})...)
+		case 1 << 20:
+			all = append(all, mebibyteEcho)
+		default:
+			all = append(all, unaryCells([]int{s}, []int{1, 64})...)
+		}
+	}
+	return append(all, otherCells()...)
+}
+
+// otherCells returns the cells that are not plain unary calls.
+func otherCells() []cell {
+	return []cell{
+		manyConnections, oneStream, hundredStreams, manyStreams, pingPong, pacedStreams,
+		connecting, sessionMemory, streamMemory,
+	}
+}
+
+// quickCells returns the main rows.
+func quickCells() []cell {
+	return append(unaryCells([]int{32, 1 << 10, 64 << 10}, []int{1, 64}), unaryCell(4<<10, 64), mebibyteEcho, oneStream)
 }

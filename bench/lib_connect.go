@@ -45,8 +45,11 @@ var connectGo = &library{
 		}, nil
 	},
 	skips: func(c cell) string {
-		if c.callers > 64 {
+		switch {
+		case c.callers > 64:
 			return "too slow for the time there is"
+		case c.streams > 250:
+			return "250 streams at most on a connection"
 		}
 		return ""
 	},

@@ -51,7 +51,7 @@ var rawTLS = &library{
 		switch {
 		case c.streams > 0:
 			return "no streams"
-		case c.callers > 1:
+		case c.callers > max(1, c.conns):
 			return "one call at a time"
 		}
 		return ""

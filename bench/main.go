@@ -51,9 +51,9 @@ func run() error {
 		return err
 	}
 	defer os.RemoveAll(temp)
-	p := plan{libraries: libraries, cells: cells(*quick), repetitions: *repetitions, slice: *slice, profile: *profile, progress: os.Stderr}
+	p := plan{libraries: libraries, cells: fullCells(), repetitions: *repetitions, slice: *slice, profile: *profile, progress: os.Stderr}
 	if *quick {
-		p.libraries = quickLibraries
+		p.libraries, p.cells = quickLibraries, quickCells()
 		p.progress = io.Discard
 	}
 	if p.certs, err = makeCertificates(temp); err != nil {

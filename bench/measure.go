@@ -20,8 +20,9 @@ const (
 	latencyEvery = 4
 	// heavy is from how many bytes in flight on a measurement takes heavySlices
 	// times as long, so that each caller makes several calls; large is from what
-	// size of a message on, because a few dozen calls are mostly noise.
-	heavy, large, heavySlices = 16 << 20, 1 << 20, 3
+	// size of a message on, because a few dozen calls are mostly noise; crowd is
+	// from how many streams on, because to open them takes time.
+	heavy, large, crowd, heavySlices = 16 << 20, 1 << 20, 1000, 3
 	// idleSessions and idleStreams are how many are opened to see what one
 	// takes. A server of net/http allows 250 streams.
 	idleSessions, idleStreams = 100, 200
@@ -46,29 +47,18 @@ func (p *probe) measure(c cell) (sample, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	conn, err := p.connect(ctx)
-	if err != nil {
-		return sample{}, err
+	conns := make([]conn, max(1, c.conns))
+	for i := range conns {
+		var err error
+		if conns[i], err = p.connect(ctx); err != nil {
+			return sample{}, err
+		}
+		defer conns[i].close()
 	}
-	defer conn.close()
+	conn := conns[0]
 	switch c.kind {
 	case unary:
-		work := make([]func() error, c.callers)
-		for i := range work {
-			// A context for each caller: one for all would be a lock for all.
-			ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
-			defer cancel()
-			work[i] = conn.caller(ctx, payload(c.size, i))
-		}
-		every := 1
-		if c.callers > 1 && c.size < 64<<10 {
-			every = latencyEvery
-		}
-		slice := p.slice
-		if c.callers*c.size >= heavy || c.size >= large {
-			slice *= heavySlices
-		}
-		return p.loop(work, every, slice)
+		return p.unary(conns, c)
 	case talk:
 		turn, err := conn.talk(ctx, payload(c.size, 0))
 		if err != nil {
@@ -81,6 +71,30 @@ func (p *probe) measure(c cell) (sample, error) {
 		return p.idleStream(ctx, conn, c)
 	}
 	return sample{}, fmt.Errorf("no such measurement: %q", c.kind)
+}
+
+// unary makes calls in a closed loop of callers, spread evenly over conns.
+func (p *probe) unary(conns []conn, c cell) (sample, error) {
+	work := make([]func() error, c.callers)
+	for i := range work {
+		// A context for each caller: one for all would be a lock for all.
+		ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+		defer cancel()
+		work[i] = conns[i%len(conns)].caller(ctx, payload(c.size, i))
+	}
+	every := 1
+	if c.callers > 1 && c.size < 64<<10 {
+		every = latencyEvery
+	}
+	return p.loop(work, every, p.sliceOf(c))
+}
+
+// sliceOf returns how long to measure a cell.
+func (p *probe) sliceOf(c cell) time.Duration {
+	if c.callers*c.size >= heavy || c.size >= large || c.streams >= crowd {
+		return heavySlices * p.slice
+	}
+	return p.slice
 }
 
 // payload returns the message of caller i.
@@ -215,10 +229,11 @@ func (p *probe) feed(ctx context.Context, conn conn, c cell) (sample, error) {
 		wg.Wait()
 		return ops, err
 	}
-	if _, err := round(p.slice / 4); err != nil { // warm up
+	slice := p.sliceOf(c)
+	if _, err := round(slice / 4); err != nil { // warm up
 		return sample{}, err
 	}
-	s, err := p.accounted(func() (int, error) { return round(p.slice) })
+	s, err := p.accounted(func() (int, error) { return round(slice) })
 	s.setLatencies(slices.Concat(times...))
 	return s, err
 }

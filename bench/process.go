@@ -13,15 +13,15 @@ import (
 )
 
 // Who runs whom: the coordinator (run.go) starts a client for each measurement,
-// and the client starts its server. All are this program. A parent talks to its child over the child's standard input
-// and output, one JSON value at a time, and the child ends when its standard
-// input does.
+// and the client starts its server. All are this program. A parent talks to its
+// child over the child's standard input and output, one JSON value at a time,
+// and the child ends when its standard input does.
 
 // A job is what the coordinator asks of a client.
 type job struct {
-	Kind                   string
-	Size, Callers, Streams int
-	Slice                  time.Duration
+	Kind                          string
+	Size, Callers, Streams, Conns int
+	Slice                         time.Duration
 }
 
 // An answer is what a child says.
@@ -139,7 +139,7 @@ func runClient(l *library, dir certDir, profile string) error {
 	err = profiled(l, "client", profile, func() error {
 		return questions(func(j job) answer {
 			p.slice = j.Slice
-			s, err := p.measure(cell{j.Kind, j.Size, j.Callers, j.Streams})
+			s, err := p.measure(cell{j.Kind, j.Size, j.Callers, j.Streams, j.Conns})
 			if err != nil {
 				return answer{Error: err.Error()}
 			}

@@ -15,7 +15,7 @@ func writeReport(b *bytes.Buffer, p *plan, r results) {
 
 Written by `+"`make bench`"+` on %s; do not edit. The same work, done by rpcnet
 and by others, in turns within one run: two processes on one machine, one
-connection over loopback, TLS 1.3 with certificates on both sides, the defaults
+connection over loopback if the row does not say more, TLS 1.3 with certificates on both sides, the defaults
 of each library, a deadline on each call.
 
 | | |
@@ -28,23 +28,18 @@ of each library, a deadline on each call.
 		fmt.Fprintf(b, "| %s | %s |\n", l.name, l.version())
 	}
 	fmt.Fprintf(b, `| repetitions | %d, in turns, the order rotates; medians |
-| one measurement | %v (%v from %s in flight on and for messages of %s) after a quarter of that to warm up, in two processes that have measured nothing before |
+| one measurement | %v (%v from %s in flight on, for messages of %s, and from %d streams on) after a quarter of that to warm up, in two processes that have measured nothing before |
 
 Compare numbers within a table only, and trust ratios more than numbers: they
 were taken at the same time. In parentheses: the ratio to %s.
 
-`, p.repetitions, p.slice, heavySlices*p.slice, bytesName(heavy), bytesName(large), reference.name)
+`, p.repetitions, p.slice, heavySlices*p.slice, bytesName(heavy), bytesName(large), crowd, reference.name)
 	writeGoals(b, r)
-	for _, s := range sizes {
-		var of []cell
-		for _, c := range p.cells {
-			if c.kind == unary && c.size == s {
-				of = append(of, c)
-			}
-		}
+	for _, s := range unarySizes {
+		of := only(p.cells, func(c cell) bool { return c == unaryCell(s, c.callers) })
 		writeTable(b, "Unary calls of "+bytesName(s), p, r, of)
 	}
-	writeTable(b, "Unary calls of 1 MiB", p, r, only(p.cells, func(c cell) bool { return c == mebibyteEcho }))
+	writeTable(b, "Unary calls of 32 B by 64 callers over 64 connections", p, r, only(p.cells, func(c cell) bool { return c.conns > 0 }))
 	for _, k := range []struct{ kind, title string }{
 		{feed, "Server streaming"},
 		{talk, "Ping-pong on a stream"},

@@ -76,7 +76,7 @@ func (p *plan) measure(c cell, l *library) (s sample, err error) {
 	if err != nil {
 		return sample{}, err
 	}
-	a, err := client.ask(job{c.kind, c.size, c.callers, c.streams, p.slice})
+	a, err := client.ask(job{c.kind, c.size, c.callers, c.streams, c.conns, p.slice})
 	return a.Sample, errors.Join(err, client.stop())
 }
 
