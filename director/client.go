@@ -20,9 +20,9 @@ import (
 	"github.com/rpcnet-go/rpcnet/workers"
 )
 
-// A Config says how a client reaches directors and workers. Credentials or
+// A ClientConfig says how a client reaches directors and workers. Credentials or
 // Endpoint are required; other zero fields take their defaults.
-type Config struct {
+type ClientConfig struct {
 	// ClientConfig says how calls are made, as for a workers.Client. Its DialTimeout
 	// and Dial are for the connections to directors too. While no director
 	// answers, a resumable stream waits for one as long as ResumeTimeout.
@@ -46,7 +46,7 @@ type Config struct {
 // concurrent use. mu guards the fields below it and is not held while anything
 // blocks.
 type Client struct {
-	cfg       Config
+	cfg       ClientConfig
 	calls     *failover.Client
 	directors []*rpcnet.Conn
 	// again has connections to directors whose own connection is down: see reconnect.
@@ -70,10 +70,10 @@ const maxReports = 128
 var callsOf = hook.Calls.(func(*workers.ClientConfig) failover.Config)
 
 // Dial returns a client of the directors at the given addresses. It connects in
-// the background. A call waits for a director as long as [Config.AskTimeout], and a
+// the background. A call waits for a director as long as [ClientConfig.AskTimeout], and a
 // resumable stream as long as ResumeTimeout. cfg is copied. ctx bounds reading the
 // credentials. Close the client when done. The error says what is wrong with cfg.
-func Dial(ctx context.Context, cfg *Config, addrs ...string) (*Client, error) {
+func Dial(ctx context.Context, cfg *ClientConfig, addrs ...string) (*Client, error) {
 	if len(addrs) == 0 {
 		return nil, errors.New("director: no address of a director")
 	}
@@ -82,7 +82,7 @@ func Dial(ctx context.Context, cfg *Config, addrs ...string) (*Client, error) {
 		c.cfg = *cfg
 	}
 	if c.cfg.AskTimeout < 0 {
-		return nil, errors.New("director: Config: AskTimeout must not be negative")
+		return nil, errors.New("director: ClientConfig: AskTimeout must not be negative")
 	}
 	c.cfg.AskTimeout = cmp.Or(c.cfg.AskTimeout, 500*time.Millisecond)
 	if c.cfg.Logger == nil {
@@ -97,7 +97,7 @@ func Dial(ctx context.Context, cfg *Config, addrs ...string) (*Client, error) {
 	}
 	calls, err := failover.NewClient(callsOf(&c.cfg.ClientConfig), picker{c}, to(role.Worker))
 	if err != nil {
-		return nil, fmt.Errorf("director: Config: %w", err)
+		return nil, fmt.Errorf("director: ClientConfig: %w", err)
 	}
 	c.calls = calls
 	c.again = failover.NewConns(calls.Config().DialTimeout, to(role.Director))

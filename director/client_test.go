@@ -58,7 +58,7 @@ func TestCallWorkerTakesASelector(t *testing.T) {
 		startWorker(t, name, "", d.addr, workers.WorkerConfig{})
 	}
 	ready(t, d, 3)
-	c := dial(t, director.Config{ClientConfig: workers.ClientConfig{Selector: "role=worker"}}, d.addr)
+	c := dial(t, director.ClientConfig{ClientConfig: workers.ClientConfig{Selector: "role=worker"}}, d.addr)
 	for range 10 {
 		if out, err := c.CallWorker(t.Context(), "name", nil, "label=worker-b"); err != nil || string(out) != "worker-b" {
 			t.Errorf("%q, %v", out, err)

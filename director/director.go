@@ -18,7 +18,7 @@
 //
 // A client is an rpcnet.Transport, so every generated client works over it:
 //
-//	client, err := director.Dial(ctx, &director.Config{Credentials: creds}, "10.0.0.1:61000", "10.0.0.2:61000")
+//	client, err := director.Dial(ctx, &director.ClientConfig{Credentials: creds}, "10.0.0.1:61000", "10.0.0.2:61000")
 //	inference := contract.NewInferenceClient(client)
 //
 // For each call it asks a director for a worker and then calls that worker
@@ -57,8 +57,8 @@ import (
 // the request does not say.
 const alternates = 2
 
-// A DirectorConfig configures a [Director]. The zero value has every default.
-type DirectorConfig struct {
+// A Config configures a [Director]. The zero value has every default.
+type Config struct {
 	// Logger receives each assignment at level Debug. Default slog.Default.
 	Logger *slog.Logger
 }
@@ -72,7 +72,7 @@ type Director struct {
 
 // New returns a director that chooses workers from registry. A nil cfg has every
 // default.
-func New(registry *workers.Registry, cfg *DirectorConfig) *Director {
+func New(registry *workers.Registry, cfg *Config) *Director {
 	d := &Director{registry, slog.Default()}
 	if cfg != nil && cfg.Logger != nil {
 		d.log = cfg.Logger

@@ -108,7 +108,7 @@ func startDirector(t testing.TB, name, addr, seed string) *process {
 		if p.registry, err = workers.NewRegistry(p.node, &workers.RegistryConfig{Logger: quiet}); err != nil {
 			t.Fatal(err)
 		}
-		director.New(p.registry, &director.DirectorConfig{Logger: quiet}).Register(srv)
+		director.New(p.registry, &director.Config{Logger: quiet}).Register(srv)
 	})
 }
 
@@ -156,7 +156,7 @@ func onEvent(f func(workers.Event)) workers.ClientConfig {
 	return workers.ClientConfig{OnEvent: func(_ context.Context, e workers.Event) { f(e) }}
 }
 
-func dial(t testing.TB, cfg director.Config, addrs ...string) *director.Client {
+func dial(t testing.TB, cfg director.ClientConfig, addrs ...string) *director.Client {
 	t.Helper()
 	if cfg.Credentials == (rpcnet.Credentials{}) {
 		cfg.Credentials = credentials(t)
@@ -244,7 +244,7 @@ func TestStreamsGoOnThroughDeathsOfWorkersAndDirectors(t *testing.T) {
 	}
 	ready(t, d1, 4)
 	ready(t, d2, 4)
-	c := dial(t, director.Config{}, d1.addr, d2.addr)
+	c := dial(t, director.ClientConfig{}, d1.addr, d2.addr)
 	err := count(t, c, 400, func(n uint64) {
 		switch n {
 		case 50, 150:
@@ -284,7 +284,7 @@ func TestAssignmentsOfSeveralDirectorsAddUpAndGoBackToNothing(t *testing.T) {
 	ready(t, d2, 3)
 	var wg sync.WaitGroup
 	for i := range 12 {
-		c := dial(t, director.Config{AskTimeout: 10 * time.Second}, []string{d1.addr, d2.addr}[i%2])
+		c := dial(t, director.ClientConfig{AskTimeout: 10 * time.Second}, []string{d1.addr, d2.addr}[i%2])
 		wg.Go(func() {
 			if _, err := c.CallWorker(t.Context(), "hold", nil, ""); err != nil {
 				t.Error(err)
@@ -318,7 +318,7 @@ func TestUnaryCallsThroughADirectorSurviveAKill(t *testing.T) {
 	a := startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{})
 	startWorker(t, "worker-b", "", d.addr, workers.WorkerConfig{})
 	ready(t, d, 2)
-	c := dial(t, director.Config{}, d.addr)
+	c := dial(t, director.ClientConfig{}, d.addr)
 	var served string
 	ctx := with(t, rpcnet.CallOptions{Idempotent: true, ServedBy: func(w rpcnet.Target, _ string) { served = w.Node }})
 	seen := map[string]int{}
@@ -350,7 +350,7 @@ func TestDrainOfAWorkerIsNoEventForItsStreams(t *testing.T) {
 	ready(t, d, 2)
 	var mu sync.Mutex
 	var kinds []workers.EventKind
-	c := dial(t, director.Config{AskTimeout: 10 * time.Second, ClientConfig: onEvent(func(e workers.Event) {
+	c := dial(t, director.ClientConfig{AskTimeout: 10 * time.Second, ClientConfig: onEvent(func(e workers.Event) {
 		mu.Lock()
 		kinds = append(kinds, e.Kind)
 		mu.Unlock()
@@ -392,7 +392,7 @@ func TestStreamWaitsForTheFirstWorkerAndDirector(t *testing.T) {
 	ep.Close()
 	waiting := make(chan struct{})
 	var once sync.Once
-	c := dial(t, director.Config{ClientConfig: onEvent(func(e workers.Event) {
+	c := dial(t, director.ClientConfig{ClientConfig: onEvent(func(e workers.Event) {
 		if e.Kind == workers.EventWaiting && e.Err != nil && e.Pause > 0 {
 			once.Do(func() { close(waiting) })
 		}
@@ -412,7 +412,7 @@ func TestCallsThatDoNotWaitFailClearly(t *testing.T) {
 	d := startDirector(t, "director", "", "")
 	startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{})
 	ready(t, d, 1)
-	c := dial(t, director.Config{ClientConfig: noWait}, d.addr)
+	c := dial(t, director.ClientConfig{ClientConfig: noWait}, d.addr)
 	ctx := with(t, rpcnet.CallOptions{Selector: "gpu=h100"})
 	if _, err := c.CallWorker(ctx, "name", nil, ""); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable || !errors.Is(err, workers.ErrNoWorker) {
 		t.Errorf("no worker matches: %v", err)
@@ -424,7 +424,7 @@ func TestCallsThatDoNotWaitFailClearly(t *testing.T) {
 		t.Errorf("a stream: %v", err)
 	}
 	d.kill()
-	gone := dial(t, director.Config{ClientConfig: noWait, AskTimeout: 50 * time.Millisecond}, d.addr)
+	gone := dial(t, director.ClientConfig{ClientConfig: noWait, AskTimeout: 50 * time.Millisecond}, d.addr)
 	if err := count(t, gone, 10, nil); rpcnet.CodeOf(err) != rpcnet.CodeUnavailable {
 		t.Errorf("no director: %v", err)
 	}
@@ -444,8 +444,8 @@ func TestTwoCallersThatAgreeEjectAWorker(t *testing.T) {
 	startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{}, broken)
 	startWorker(t, "worker-b", "", d.addr, workers.WorkerConfig{}, broken)
 	ready(t, d, 2)
-	one := dial(t, director.Config{Credentials: clientNamed(t, "client-1")}, d.addr)
-	two := dial(t, director.Config{Credentials: clientNamed(t, "client-2")}, d.addr)
+	one := dial(t, director.ClientConfig{Credentials: clientNamed(t, "client-1")}, d.addr)
+	two := dial(t, director.ClientConfig{Credentials: clientNamed(t, "client-2")}, d.addr)
 	ejected := func() bool {
 		return slices.ContainsFunc(d.registry.Workers(), func(w workers.WorkerInfo) bool { return w.Status == "ejected" })
 	}
@@ -467,16 +467,16 @@ func TestTwoCallersThatAgreeEjectAWorker(t *testing.T) {
 
 func TestDialRefusesWhatCannotWork(t *testing.T) {
 	t.Parallel()
-	if _, err := director.Dial(t.Context(), &director.Config{Credentials: credentials(t)}); err == nil {
+	if _, err := director.Dial(t.Context(), &director.ClientConfig{Credentials: credentials(t)}); err == nil {
 		t.Error("no address was accepted")
 	}
-	if _, err := director.Dial(t.Context(), &director.Config{Credentials: credentials(t), AskTimeout: -1}, "127.0.0.1:1"); err == nil {
+	if _, err := director.Dial(t.Context(), &director.ClientConfig{Credentials: credentials(t), AskTimeout: -1}, "127.0.0.1:1"); err == nil {
 		t.Error("a negative time-out was accepted")
 	}
-	if _, err := director.Dial(t.Context(), &director.Config{Credentials: credentials(t)}, "nonsense"); err == nil {
+	if _, err := director.Dial(t.Context(), &director.ClientConfig{Credentials: credentials(t)}, "nonsense"); err == nil {
 		t.Error("an address without a port was accepted")
 	}
-	if _, err := director.Dial(t.Context(), &director.Config{Credentials: credentials(t), ClientConfig: workers.ClientConfig{Selector: "zone in (a"}}, "127.0.0.1:1"); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
+	if _, err := director.Dial(t.Context(), &director.ClientConfig{Credentials: credentials(t), ClientConfig: workers.ClientConfig{Selector: "zone in (a"}}, "127.0.0.1:1"); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument {
 		t.Errorf("a selector that cannot be parsed: %v", err)
 	}
 }

@@ -45,14 +45,14 @@ func Example() {
 	}
 	defer registry.Close()
 	srv = rpcnet.NewServer(nil)
-	director.New(registry, &director.DirectorConfig{Logger: quiet}).Register(srv)
+	director.New(registry, &director.Config{Logger: quiet}).Register(srv)
 	go front.Endpoint().Serve(ctx, srv)
 	if err := registry.WaitReady(ctx, 1); err != nil {
 		log.Fatal(err)
 	}
 
 	// The client knows the address of the director and no worker's.
-	cfg := &director.Config{Credentials: pool.credentials(), Logger: quiet}
+	cfg := &director.ClientConfig{Credentials: pool.credentials(), Logger: quiet}
 	client, err := director.Dial(ctx, cfg, front.Self().Addr)
 	if err != nil {
 		log.Fatal(err)
@@ -89,7 +89,7 @@ func ExampleDirector_GetWorker() {
 		log.Fatal(err)
 	}
 
-	d := director.New(registry, &director.DirectorConfig{Logger: quiet})
+	d := director.New(registry, &director.Config{Logger: quiet})
 	srv := rpcnet.NewServer(nil)
 	srv.Handle("which worker", func(ctx context.Context, selector []byte) ([]byte, error) {
 		a, err := d.GetWorker(ctx, director.Request{PickRequest: balance.PickRequest{Selector: string(selector)}})

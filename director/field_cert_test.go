@@ -87,7 +87,7 @@ func (f *fleet) calls(t *testing.T) time.Duration {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { r.Close() })
-		director.New(r, &director.DirectorConfig{Logger: quiet}).Register(srv)
+		director.New(r, &director.Config{Logger: quiet}).Register(srv)
 	})
 	f.node(t, "worker", f.at(d), cluster.Tags{"role": "worker"}, func(n *cluster.Node, _ *rpcnet.Server) {
 		w, err := workers.NewWorker(n, &workers.WorkerConfig{Logger: quiet})
@@ -102,7 +102,7 @@ func (f *fleet) calls(t *testing.T) time.Duration {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := dial(t, director.Config{Credentials: client, Roles: f.roles, ClientConfig: noWait}, f.at(d))
+	c := dial(t, director.ClientConfig{Credentials: client, Roles: f.roles, ClientConfig: noWait}, f.at(d))
 	within(t, "a call gets through", func() bool {
 		out, err := c.CallWorker(t.Context(), "name", nil, "")
 		if err != nil {

@@ -21,7 +21,7 @@ func TestFieldAStrangerAtAWorkersAddressGetsNoCall(t *testing.T) {
 	d := startDirector(t, "director", "", "")
 	w := startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{})
 	ready(t, d, 1)
-	c := dial(t, director.Config{ClientConfig: noWait, AskTimeout: 200 * time.Millisecond}, d.addr)
+	c := dial(t, director.ClientConfig{ClientConfig: noWait, AskTimeout: 200 * time.Millisecond}, d.addr)
 	if _, err := c.CallWorker(t.Context(), "name", nil, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestFieldAReasonIsToldOnce(t *testing.T) {
 	t.Parallel()
 	d := startDirector(t, "director", "", "")
 	for what, addr := range map[string]string{"no director": "127.0.0.1:1", "no worker": d.addr} {
-		c := dial(t, director.Config{ClientConfig: noWait, AskTimeout: 100 * time.Millisecond}, addr)
+		c := dial(t, director.ClientConfig{ClientConfig: noWait, AskTimeout: 100 * time.Millisecond}, addr)
 		_, unary := c.CallWorker(t.Context(), "name", nil, "")
 		stream := count(t, c, 3, func(uint64) {})
 		for _, err := range []error{unary, stream} {
@@ -78,10 +78,10 @@ func TestFieldACallerWhoHasGoneIsNotToldThatThereIsNoWorker(t *testing.T) {
 	d := startDirector(t, "director", "", "")
 	ctx, gone := context.WithCancel(t.Context())
 	gone()
-	if _, err := director.New(d.registry, &director.DirectorConfig{Logger: quiet}).GetWorker(ctx, director.Request{}); !errors.Is(err, context.Canceled) {
+	if _, err := director.New(d.registry, &director.Config{Logger: quiet}).GetWorker(ctx, director.Request{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := director.New(d.registry, &director.DirectorConfig{Logger: quiet}).GetWorker(t.Context(), director.Request{}); !errors.Is(err, workers.ErrNoWorker) {
+	if _, err := director.New(d.registry, &director.Config{Logger: quiet}).GetWorker(t.Context(), director.Request{}); !errors.Is(err, workers.ErrNoWorker) {
 		t.Errorf("one who waits is told %v", err)
 	}
 }

@@ -79,7 +79,7 @@ func scriptedFor(t *testing.T, cfg workers.ClientConfig, names ...string) (*scri
 	srv := rpcnet.NewServer(nil)
 	directorv1.RegisterDirector(srv, d)
 	d.proxy = rpctest.NewProxy(t, rpctest.Serve(t, srv, nil).Addr().String())
-	c, err := director.Dial(t.Context(), &director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, ClientConfig: cfg, AskTimeout: 500 * time.Millisecond}, d.proxy.Addr())
+	c, err := director.Dial(t.Context(), &director.ClientConfig{Credentials: rpctest.Credentials(t), Logger: quiet, ClientConfig: cfg, AskTimeout: 500 * time.Millisecond}, d.proxy.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestDirectorWithoutWorkersIsPassedOver(t *testing.T) {
 	addrs := []string{empty.proxy.Addr(), other.proxy.Addr()}
 	for range 8 { // a client begins with any of them
 		slices.Reverse(addrs)
-		c, err := director.Dial(t.Context(), &director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, AskTimeout: 10 * time.Second,
+		c, err := director.Dial(t.Context(), &director.ClientConfig{Credentials: rpctest.Credentials(t), Logger: quiet, AskTimeout: 10 * time.Second,
 			ClientConfig: onEvent(func(e workers.Event) {
 				if e.Kind == workers.EventAlternate {
 					t.Errorf("%s is used without being asked for", e.Worker)
@@ -210,7 +210,7 @@ func TestDirectorWithoutWorkersIsPassedOver(t *testing.T) {
 
 func TestDeadlineOfACallEndsItsQuestion(t *testing.T) {
 	t.Parallel()
-	c, err := director.Dial(t.Context(), &director.Config{Credentials: rpctest.Credentials(t), Logger: quiet, AskTimeout: 10 * time.Second}, "127.0.0.1:1")
+	c, err := director.Dial(t.Context(), &director.ClientConfig{Credentials: rpctest.Credentials(t), Logger: quiet, AskTimeout: 10 * time.Second}, "127.0.0.1:1")
 	if err != nil {
 		t.Fatal(err)
 	}

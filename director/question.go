@@ -44,7 +44,7 @@ const (
 )
 
 // ask asks for a worker. The director that answered last is asked first. If none is
-// connected, ask waits for one, as long as [Config.AskTimeout]. The error is
+// connected, ask waits for one, as long as [ClientConfig.AskTimeout]. The error is
 // [failover.ErrNoWorker] if no director has a worker, and [errNoAnswer] too if none
 // answers.
 func (c *Client) ask(ctx context.Context, pick *balance.PickRequest) (*directorv1.GetWorkerResponse, error) {

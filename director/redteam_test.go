@@ -185,7 +185,7 @@ func TestAttack12AClientThatAsksAndDoesNotCall(t *testing.T) {
 		if p.registry, err = workers.NewRegistry(p.node, &workers.RegistryConfig{Logger: quiet, Strategy: balance.RoundRobin}); err != nil {
 			t.Fatal(err)
 		}
-		director.New(p.registry, &director.DirectorConfig{Logger: quiet}).Register(srv)
+		director.New(p.registry, &director.Config{Logger: quiet}).Register(srv)
 	})
 	startWorker(t, "worker-a", "", d.addr, workers.WorkerConfig{})
 	startWorker(t, "worker-b", "", d.addr, workers.WorkerConfig{})
@@ -335,7 +335,7 @@ func TestAttack05AClientAnswersAsDirectorOrWorker(t *testing.T) {
 	asWorker, _, called := impostor(t, mallory, directorv1.Worker{})
 	real, _, _ := impostor(t, "spiffe://test/rpcnet/director/real", directorv1.Worker{Name: "worker-a", Addr: asWorker})
 	for role, addr := range map[string]string{"director": asDirector, "worker": real} {
-		_, err := dial(t, director.Config{Credentials: clientNamed(t, "client-1")}, addr).CallWorker(t.Context(), "name", nil, "")
+		_, err := dial(t, director.ClientConfig{Credentials: clientNamed(t, "client-1")}, addr).CallWorker(t.Context(), "name", nil, "")
 		if err == nil || !strings.Contains(err.Error(), "may not be used as "+role) {
 			t.Errorf("a client answers as %s: %v", role, err)
 		}

@@ -193,7 +193,7 @@ func (a *trial) directs(t *testing.T) bool {
 	served := make(chan error, 1)
 	go func() { served <- a.ep.Serve(context.Background(), srv) }()
 	defer func() { a.ep.Close(); <-served }()
-	c, err := director.Dial(t.Context(), &director.Config{Credentials: clientNamed(t, "c"), ClientConfig: noWait, Logger: quiet}, a.ep.Addr().String())
+	c, err := director.Dial(t.Context(), &director.ClientConfig{Credentials: clientNamed(t, "c"), ClientConfig: noWait, Logger: quiet}, a.ep.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

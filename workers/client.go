@@ -13,7 +13,7 @@ import (
 )
 
 // A ClientConfig says how calls over several workers are made. A [Client] takes it,
-// and director.Config holds one. The zero value has every default.
+// and director.ClientConfig holds one. The zero value has every default.
 type ClientConfig struct {
 	// Selector restricts all calls to workers whose tags match. A call may restrict
 	// further. Default: any worker.

@@ -40,7 +40,7 @@ func main() {
 		if err != nil {
 			return err
 		}
-		client, err := director.Dial(ctx, &director.Config{
+		client, err := director.Dial(ctx, &director.ClientConfig{
 			Credentials: creds,
 			Logger:      log,
 			ClientConfig: workers.ClientConfig{

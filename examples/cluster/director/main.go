@@ -69,7 +69,7 @@ func run(ctx context.Context, ep *rpcnet.Endpoint, tags cluster.Tags, strategy b
 	log.Info("🔄 Load balancing strategy: " + strategy.String())
 
 	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []func(rpcnet.ServerFunc) rpcnet.ServerFunc{logAssignments(log)}})
-	assigns := director.New(registry, &director.DirectorConfig{Logger: log})
+	assigns := director.New(registry, &director.Config{Logger: log})
 	assigns.Register(srv)
 	contract.RegisterDirectorRegistry(srv, &directory{assigns})
 	served := make(chan error, 1)

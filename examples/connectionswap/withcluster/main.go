@@ -71,7 +71,7 @@ func work(ctx context.Context) error {
 }
 
 func generate(ctx context.Context) error {
-	c, err := director.Dial(ctx, &director.Config{Credentials: common.Credentials("client")}, common.Director())
+	c, err := director.Dial(ctx, &director.ClientConfig{Credentials: common.Credentials("client")}, common.Director())
 	if err != nil {
 		return err
 	}

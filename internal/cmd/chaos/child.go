@@ -97,7 +97,7 @@ func child(role, name, addr, seeds, certs string) error {
 			return err
 		}
 		defer registry.Close()
-		director.New(registry, &director.DirectorConfig{Logger: log}).Register(srv)
+		director.New(registry, &director.Config{Logger: log}).Register(srv)
 		srv.Handle("status", func(context.Context, []byte) ([]byte, error) {
 			s := status{Ready: registry.Count()}
 			for _, w := range registry.Workers() {

@@ -105,7 +105,7 @@ func (c *chaos) dial(ctx context.Context, onEvent func(workers.Event)) (*directo
 	for _, d := range c.fleet.directors {
 		addrs = append(addrs, d.addr)
 	}
-	return director.Dial(ctx, &director.Config{Credentials: c.creds, ClientConfig: workers.ClientConfig{
+	return director.Dial(ctx, &director.ClientConfig{Credentials: c.creds, ClientConfig: workers.ClientConfig{
 		OnEvent: func(_ context.Context, e workers.Event) {
 			if onEvent != nil {
 				onEvent(e)
