@@ -86,8 +86,8 @@ func TestARunMeasuresEveryKindAndReportsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := plan{
-		libraries:   []*library{rpcnetRaw, netRPC, grpcGo},
-		cells:       append([]cell{unaryCell(32, 1), unaryCell(32, 16)}, otherCells()...),
+		libraries:   []*library{rpcnetRaw, netRPC, grpcGo, routedTen, directTen},
+		cells:       slices.Concat([]cell{unaryCell(32, 1), unaryCell(32, 16)}, otherCells(), routedCells(10)),
 		repetitions: 1, slice: 20 * time.Millisecond, certs: dir, progress: io.Discard,
 	}
 	r, err := p.run()
@@ -95,7 +95,14 @@ func TestARunMeasuresEveryKindAndReportsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range p.cells {
-		for _, l := range []*library{rpcnetRaw, grpcGo} {
+		ours := []*library{rpcnetRaw, grpcGo}
+		if c.workers > 0 {
+			ours = []*library{routedTen, directTen}
+		}
+		if got := len(r[c]); got != len(ours) && got != len(ours)+1 { // net/rpc has some
+			t.Errorf("%s: measured for %d libraries, want %d", c.name(), got, len(ours))
+		}
+		for _, l := range ours {
 			s, ok := r.get(c, l)
 			if !ok {
 				t.Errorf("%s, %s: not measured", l.name, c.name())
@@ -113,7 +120,7 @@ func TestARunMeasuresEveryKindAndReportsIt(t *testing.T) {
 	}
 	var report bytes.Buffer
 	writeReport(&report, &p, r)
-	for _, want := range []string{"## To reach", "## Unary calls of 32 B", "## Memory of an idle stream", "net/rpc, 6 measurements: no streams", "## Unary calls of 32 B by 64 callers over 64 connections"} {
+	for _, want := range []string{"## To reach", "## Unary calls of 32 B", "## Memory of an idle stream", "net/rpc, 6 measurements: no streams", "## Unary calls of 32 B over 10 workers", "## Unary calls of 32 B by 64 callers over 64 connections"} {
 		if !strings.Contains(report.String(), want) {
 			t.Errorf("the report lacks %q", want)
 		}
@@ -194,5 +201,34 @@ func TestRotatedKeepsAll(t *testing.T) {
 	t.Parallel()
 	if got := rotated([]int{1, 2, 3}, 4); !slices.Equal(got, []int{2, 3, 1}) {
 		t.Errorf("rotated by 4: %v", got)
+	}
+}
+
+func TestQuickLinesCompareWithWhatTheyName(t *testing.T) {
+	t.Parallel()
+	one, over := unaryCell(32, 1), routedCells(10)[1]
+	r := results{
+		one:  {rpcnetRaw: {Rate: 80, P50: 10}, grpcGo: {Rate: 10, P50: 40}, rawTLS: {P50: 5}},
+		over: {routedTen: {Rate: 30}, directTen: {Rate: 60}},
+	}
+	var b bytes.Buffer
+	if err := printQuick(&b, []cell{one, over}, r); err != nil {
+		t.Fatal(err)
+	}
+	lines := map[string]string{} // numbers by name
+	for line := range strings.Lines(b.String()) {
+		name, numbers, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		lines[name] = strings.Join(strings.Fields(numbers), " ")
+	}
+	for name, want := range map[string]string{
+		"name":                               "ours grpc-go ratio",
+		"unary 32 B, 1 caller, raw, calls/s": "80.0 10.0 8.00 x",
+		"unary 32 B, 1 caller, raw, p50 us":  "10.0 40.0 0.25 x",
+		"unary 32 B, 1 caller, raw, p50 us, against raw TLS":                                    "10.0 5.00 2.00 x",
+		"unary 32 B, 64 callers over 10 workers, workers.Client, calls/s, against direct Conns": "30.0 60.0 0.50 x",
+	} {
+		if lines[name] != want {
+			t.Errorf("%s: %q, want %q; all:\n%s", name, lines[name], want, &b)
+		}
 	}
 }

@@ -20,6 +20,7 @@ type cell struct {
 	callers int // goroutines that call, of unary
 	streams int // streams at a time, of feed, paced and talk; of idleStream one more each time
 	conns   int // connections that the callers are spread over, of unary; 0: one for all
+	workers int // servers that the calls go to, of unary; 0: one that is no worker
 }
 
 // name is what the tables call the cell.
@@ -29,6 +30,9 @@ func (c cell) name() string {
 		name := fmt.Sprintf("unary %s, %s", bytesName(c.size), count(c.callers, "caller"))
 		if c.conns > 0 {
 			name += " over " + count(c.conns, "connection")
+		}
+		if c.workers > 0 {
+			name += " over " + count(c.workers, "worker")
 		}
 		return name
 	case feed:
@@ -104,6 +108,8 @@ func fullCells() []cell {
 			all = append(all, unaryCells([]int{s}, []int{1, 64})...)
 		}
 	}
+	all = append(all, routedCells(1)...)
+	all = append(all, routedCells(10)...)
 	return append(all, otherCells()...)
 }
 
@@ -117,5 +123,7 @@ func otherCells() []cell {
 
 // quickCells returns the main rows.
 func quickCells() []cell {
-	return append(unaryCells([]int{32, 1 << 10, 64 << 10}, []int{1, 64}), unaryCell(4<<10, 64), mebibyteEcho, oneStream)
+	all := unaryCells([]int{32, 1 << 10, 64 << 10}, []int{1, 64})
+	all = append(all, unaryCell(4<<10, 64), mebibyteEcho, oneStream)
+	return append(all, routedCells(10)...)
 }

@@ -46,8 +46,13 @@ var rpcnetGenerated = &library{
 	},
 }
 
+// rpcnetEndpoint returns an endpoint with every default on a free port.
+func rpcnetEndpoint(c certDir) (*rpcnet.Endpoint, error) {
+	return rpcnet.Listen("127.0.0.1:0", rpcnet.CertFiles(c.certificate(), c.key(), c.authority()), nil)
+}
+
 func serveRPCNet(c certDir, srv *rpcnet.Server) (string, error) {
-	ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.CertFiles(c.certificate(), c.key(), c.authority()), nil)
+	ep, err := rpcnetEndpoint(c)
 	if err != nil {
 		return "", err
 	}
@@ -56,7 +61,7 @@ func serveRPCNet(c certDir, srv *rpcnet.Server) (string, error) {
 }
 
 func rpcnetConnector(c certDir, addr string, wrap func(*rpcnet.Conn) conn) (connector, error) {
-	ep, err := rpcnet.Listen("127.0.0.1:0", rpcnet.CertFiles(c.certificate(), c.key(), c.authority()), nil)
+	ep, err := rpcnetEndpoint(c)
 	if err != nil {
 		return nil, err
 	}

@@ -18,9 +18,16 @@ type library struct {
 	serve func(certDir) (addr string, err error)
 	// connector returns what dials the server at addr.
 	connector func(c certDir, addr string) (connector, error)
+	// workers is how many workers the server is, and so which cells it is for.
+	workers int
 	// skips says why a cell is left out for this library: it cannot do it, or
 	// takes too long. "" and a nil function: it is not.
 	skips func(cell) (why string)
+}
+
+// measures reports whether a cell is measured for l.
+func (l *library) measures(c cell) bool {
+	return l.workers == c.workers && (l.skips == nil || l.skips(c) == "")
 }
 
 // A connector makes connections to one server: one TLS handshake each.
@@ -64,11 +71,22 @@ func (r feedRequest) send(send func(data []byte) error) error {
 	}
 }
 
-// libraries are all there are, the reference for ratios among them.
-var libraries = []*library{rpcnetRaw, rpcnetGenerated, grpcGo, connectGo, drpcGo, netRPC, rawTLS}
+// libraries are all there are, the references for ratios among them.
+var libraries = []*library{
+	rpcnetRaw, rpcnetGenerated, grpcGo, connectGo, drpcGo, netRPC, rawTLS,
+	routedOne, directOne, routedTen, directTen,
+}
 
-// reference is the library that ratios are to.
-var reference = grpcGo
+// reference returns the library that the ratios of a cell are to.
+func reference(c cell) *library {
+	switch c.workers {
+	case 1:
+		return directOne
+	case 10:
+		return directTen
+	}
+	return grpcGo
+}
 
 func findLibrary(name string) *library {
 	for _, l := range libraries {

@@ -19,9 +19,9 @@ import (
 
 // A job is what the coordinator asks of a client.
 type job struct {
-	Kind                          string
-	Size, Callers, Streams, Conns int
-	Slice                         time.Duration
+	Kind                                   string
+	Size, Callers, Streams, Conns, Workers int
+	Slice                                  time.Duration
 }
 
 // An answer is what a child says.
@@ -139,7 +139,7 @@ func runClient(l *library, dir certDir, profile string) error {
 	err = profiled(l, "client", profile, func() error {
 		return questions(func(j job) answer {
 			p.slice = j.Slice
-			s, err := p.measure(cell{j.Kind, j.Size, j.Callers, j.Streams, j.Conns})
+			s, err := p.measure(cell{j.Kind, j.Size, j.Callers, j.Streams, j.Conns, j.Workers})
 			if err != nil {
 				return answer{Error: err.Error()}
 			}

@@ -6,18 +6,24 @@ import (
 	"text/tabwriter"
 )
 
-// quickLibraries are those of the main rows; raw TLS has the first alone.
-var quickLibraries = []*library{rpcnetRaw, rpcnetGenerated, grpcGo, rawTLS}
+// quickLibraries are those of the main rows. raw TLS has those of one caller
+// alone, and the last two have those over workers.
+var quickLibraries = []*library{rpcnetRaw, rpcnetGenerated, grpcGo, rawTLS, routedTen, directTen}
 
-// printQuick prints a line for each number: name, ours, grpc-go, ratio.
+// printQuick prints a line for each number: name, ours, grpc-go, ratio. A line
+// that compares with something else says so in its name.
 func printQuick(w io.Writer, cells []cell, r results) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "name\tours\tgrpc-go\tratio\t")
 	for _, c := range cells {
+		if c.workers > 0 {
+			printRouted(t, c, r)
+			continue
+		}
 		for _, l := range []*library{rpcnetRaw, rpcnetGenerated} {
 			for _, m := range metricsOf(c) {
 				ours, ok := r.get(c, l)
-				theirs, ok2 := r.get(c, reference)
+				theirs, ok2 := r.get(c, grpcGo)
 				if !ok || !ok2 {
 					continue
 				}
@@ -32,6 +38,19 @@ func printQuick(w io.Writer, cells []cell, r results) error {
 		}
 	}
 	return t.Flush()
+}
+
+// printRouted prints the lines of a call that a workers.Client makes.
+func printRouted(w io.Writer, c cell, r results) {
+	ours, ok := r.get(c, routedTen)
+	direct, ok2 := r.get(c, directTen)
+	if !ok || !ok2 {
+		return
+	}
+	for _, m := range metricsOf(c) {
+		fmt.Fprintf(w, "%s, workers.Client, %s, against direct Conns\t%s\t%s\t%s\t\n", c.name(), m.name,
+			number(m.of(ours)), number(m.of(direct)), ratio(m.of(ours), m.of(direct)))
+	}
 }
 
 // A column is a metric with its name.

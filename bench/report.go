@@ -25,15 +25,18 @@ of each library, a deadline on each call.
 		fmt.Fprintf(b, "| %s | %s |\n", f[0], f[1])
 	}
 	for _, l := range p.libraries {
-		fmt.Fprintf(b, "| %s | %s |\n", l.name, l.version())
+		if l.workers == 0 {
+			fmt.Fprintf(b, "| %s | %s |\n", l.name, l.version())
+		}
 	}
 	fmt.Fprintf(b, `| repetitions | %d, in turns, the order rotates; medians |
 | one measurement | %v (%v from %s in flight on, for messages of %s, and from %d streams on) after a quarter of that to warm up, in two processes that have measured nothing before |
 
 Compare numbers within a table only, and trust ratios more than numbers: they
-were taken at the same time. In parentheses: the ratio to %s.
+were taken at the same time. In parentheses: the ratio to %s, and over workers
+to direct connections.
 
-`, p.repetitions, p.slice, heavySlices*p.slice, bytesName(heavy), bytesName(large), crowd, reference.name)
+`, p.repetitions, p.slice, heavySlices*p.slice, bytesName(heavy), bytesName(large), crowd, grpcGo.name)
 	writeGoals(b, r)
 	for _, s := range unarySizes {
 		of := only(p.cells, func(c cell) bool { return c == unaryCell(s, c.callers) })
@@ -49,6 +52,9 @@ were taken at the same time. In parentheses: the ratio to %s.
 		{idleStream, "Memory of an idle stream"},
 	} {
 		writeTable(b, k.title, p, r, only(p.cells, func(c cell) bool { return c.kind == k.kind }))
+	}
+	for _, n := range []int{1, 10} {
+		writeTable(b, "Unary calls of 32 B over "+count(n, "worker"), p, r, only(p.cells, func(c cell) bool { return c.workers == n }))
 	}
 	writeMethod(b, p)
 }
@@ -98,7 +104,7 @@ func writeTable(b *bytes.Buffer, title string, p *plan, r results, of []cell) {
 	}
 	rows := [][]string{head}
 	for _, c := range of {
-		base, compare := r.get(c, reference)
+		base, compare := r.get(c, reference(c))
 		for _, l := range p.libraries {
 			s, ok := r.get(c, l)
 			if !ok {
@@ -110,7 +116,7 @@ func writeTable(b *bytes.Buffer, title string, p *plan, r results, of []cell) {
 			}
 			for _, m := range columns {
 				text := number(m.of(s))
-				if compare && l != reference && m.of(base) != 0 {
+				if compare && l != reference(c) && m.of(base) != 0 {
 					text += " (" + number(m.of(s)/m.of(base)) + ")"
 				}
 				row = append(row, text)
@@ -164,13 +170,16 @@ func writeMethod(b *bytes.Buffer, p *plan) {
 - connect-go: without its compression of each message. net/rpc has neither
   deadlines nor cancellation. raw TLS is the floor: a length and bytes, one call
   at a time, no goroutine but the caller's.
+- Over workers: generated code over a workers.Client and a static list of
+  workers, which are all in the server's process; and the same code over a
+  connection to each of these, which the callers share evenly.
 - Left out:
 `)
 	for _, l := range p.libraries {
 		var reasons []string
 		left := map[string][]string{}
 		for _, c := range p.cells {
-			if l.skips == nil {
+			if l.skips == nil || l.workers != c.workers {
 				continue
 			}
 			if why := l.skips(c); why != "" {

@@ -42,7 +42,7 @@ func (p *plan) run() (results, error) {
 				samples[c] = map[*library][]sample{}
 			}
 			for _, l := range rotated(p.libraries, r+i) {
-				if l.skips != nil && l.skips(c) != "" {
+				if !l.measures(c) {
 					continue
 				}
 				s, err := p.measure(c, l)
@@ -76,7 +76,7 @@ func (p *plan) measure(c cell, l *library) (s sample, err error) {
 	if err != nil {
 		return sample{}, err
 	}
-	a, err := client.ask(job{c.kind, c.size, c.callers, c.streams, c.conns, p.slice})
+	a, err := client.ask(job{c.kind, c.size, c.callers, c.streams, c.conns, c.workers, p.slice})
 	return a.Sample, errors.Join(err, client.stop())
 }
 

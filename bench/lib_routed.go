@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/bench/internal/echo"
+	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/workers"
+)
+
+// Both ways to call several workers use generated code and the same servers:
+// what differs is only who chooses the worker.
+var (
+	routedOne = routedLibrary(1)
+	directOne = directLibrary(1)
+	routedTen = routedLibrary(10)
+	directTen = directLibrary(10)
+)
+
+// routedCells are the measurements of calls over n workers.
+func routedCells(n int) []cell {
+	return []cell{
+		{kind: unary, size: 32, callers: 1, workers: n},
+		{kind: unary, size: 32, callers: 64, workers: n},
+	}
+}
+
+// routedLibrary is a workers.Client over n workers in one process, which a
+// static list names. It chooses a worker for each call.
+func routedLibrary(n int) *library {
+	return &library{
+		name: "workers.Client over " + count(n, "worker"), module: rpcnetModule, workers: n,
+		serve: func(c certDir) (string, error) { return serveWorkers(c, n) },
+		connector: func(c certDir, addrs string) (connector, error) {
+			ep, err := rpcnetEndpoint(c)
+			if err != nil {
+				return nil, err
+			}
+			return func(ctx context.Context) (conn, error) {
+				return connectRouted(ctx, ep, strings.Split(addrs, ","))
+			}, nil
+		},
+	}
+}
+
+// directLibrary makes the same calls on a Conn to each of the n workers. Each
+// caller keeps to one of them.
+func directLibrary(n int) *library {
+	return &library{
+		name: "direct Conns to " + count(n, "worker"), module: rpcnetModule, workers: n,
+		serve: func(c certDir) (string, error) { return serveWorkers(c, n) },
+		connector: func(c certDir, addrs string) (connector, error) {
+			ep, err := rpcnetEndpoint(c)
+			if err != nil {
+				return nil, err
+			}
+			return func(ctx context.Context) (conn, error) {
+				d := &directConns{}
+				for addr := range strings.SplitSeq(addrs, ",") {
+					conn, err := ep.Dial(ctx, addr, nil)
+					if err != nil {
+						d.close()
+						return nil, err
+					}
+					d.conns = append(d.conns, generatedConn{conn, echo.NewEchoClient(conn)})
+				}
+				return d, nil
+			}, nil
+		},
+	}
+}
+
+// serveWorkers starts n workers that serve until the process ends, and returns
+// their addresses, separated by commas.
+func serveWorkers(c certDir, n int) (string, error) {
+	srv := rpcnet.NewServer(nil)
+	echo.RegisterEcho(srv, echoServer{})
+	addrs := make([]string, n)
+	for i := range addrs {
+		ep, err := rpcnetEndpoint(c)
+		if err != nil {
+			return "", err
+		}
+		if _, err := workers.NewStaticWorker(ep, nil); err != nil {
+			return "", err
+		}
+		go ep.Serve(context.Background(), srv)
+		addrs[i] = ep.Addr().String()
+	}
+	return strings.Join(addrs, ","), nil
+}
+
+// connectRouted returns a client over the workers at addrs, once all of them can
+// be chosen.
+func connectRouted(ctx context.Context, ep *rpcnet.Endpoint, addrs []string) (conn, error) {
+	members := make([]cluster.Member, len(addrs))
+	for i, addr := range addrs {
+		members[i] = cluster.Member{Name: fmt.Sprint("worker", i), Addr: addr, Tags: cluster.Tags{"role": "worker"}}
+	}
+	registry, err := workers.NewStaticRegistry(ep, workers.NewStaticMembers(members...), nil)
+	if err != nil {
+		return nil, err
+	}
+	client, err := workers.NewClient(registry, nil)
+	if err != nil {
+		registry.Close()
+		return nil, err
+	}
+	c := &routedConn{generatedConn{e: echo.NewEchoClient(client)}, client, registry}
+	if err := registry.WaitReady(ctx, len(addrs)); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// A routedConn is a conn of routedLibrary: the calls of generated code, over
+// whatever worker is chosen.
+type routedConn struct {
+	generatedConn
+	client   *workers.Client
+	registry *workers.Registry
+}
+
+func (c *routedConn) close() {
+	c.client.Close()
+	c.registry.Close()
+}
+
+// directConns is a conn of directLibrary. Its methods are for one goroutine,
+// as those that make callers are.
+type directConns struct {
+	conns []generatedConn
+	next  int
+}
+
+func (d *directConns) close() {
+	for _, c := range d.conns {
+		c.close()
+	}
+}
+
+// turn returns the connections in turns.
+func (d *directConns) turn() generatedConn {
+	d.next++
+	return d.conns[d.next%len(d.conns)]
+}
+
+func (d *directConns) caller(ctx context.Context, payload []byte) func() error {
+	return d.turn().caller(ctx, payload)
+}
+
+func (d *directConns) feed(ctx context.Context, req feedRequest, f func([]byte)) error {
+	return d.turn().feed(ctx, req, f)
+}
+
+func (d *directConns) talk(ctx context.Context, payload []byte) (func() error, error) {
+	return d.turn().talk(ctx, payload)
+}
