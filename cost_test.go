@@ -6,6 +6,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
@@ -22,7 +23,7 @@ func resident() int64 {
 // What the memory budget counts for sessions and streams that do nothing is
 // about what they take.
 func TestCostsAreWhatIsCounted(t *testing.T) {
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	node := newParty(t, ca, credentials.Leaf{})
 	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, nil)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 )
 
 // certDir is a folder of the three files of a node.
@@ -45,23 +46,14 @@ func (d certDir) write(b credentials.Bundle) {
 }
 
 // listen opens an endpoint that looks at the files all the time.
-func (d certDir) listen(out *logs) *rpcnet.Endpoint {
+func (d certDir) listen(out *testkit.Log) *rpcnet.Endpoint {
 	creds := rpcnet.CertFiles(d.at("cert.pem"), d.at("key.pem"), d.at("ca.pem")).WithPoll(10 * time.Millisecond)
-	ep, err := rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: out.logger()})
+	ep, err := rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: out.Logger()})
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { ep.Close() })
 	return ep
-}
-
-func mustIssue(t *testing.T, ca *credentials.DevCA, l credentials.Leaf) credentials.Bundle {
-	t.Helper()
-	b, err := ca.Issue(l)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 func notAfter(ep *rpcnet.Endpoint) string {
@@ -71,14 +63,14 @@ func notAfter(ep *rpcnet.Endpoint) string {
 // A renewed certificate that is not valid yet is taken when it is.
 func TestFieldACertificateThatBecomesValidLater(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
-	var out logs
-	first := mustIssue(t, ca, credentials.Leaf{})
+	ca := testkit.NewCA(t)
+	var out testkit.Log
+	first := testkit.Issue(t, ca, credentials.Leaf{})
 	d := newCertDir(t, first)
 	ep := d.listen(&out)
 	before := notAfter(ep)
 	valid := time.Now().Add(1500 * time.Millisecond).Truncate(time.Second).Add(time.Second)
-	d.write(mustIssue(t, ca, credentials.Leaf{NotBefore: valid, NotAfter: valid.Add(time.Hour)}))
+	d.write(testkit.Issue(t, ca, credentials.Leaf{NotBefore: valid, NotAfter: valid.Add(time.Hour)}))
 	eventually(t, "it is refused", func() bool { return strings.Contains(out.String(), "not valid before") })
 	if got := notAfter(ep); got != before {
 		t.Fatalf("it is in use before its time: %s", got)
@@ -98,9 +90,9 @@ func TestFieldACertificateThatBecomesValidLater(t *testing.T) {
 // A change of the authority in the wrong order leaves the good certificate in use.
 func TestFieldTheWrongOrderOfAChangeOfTheAuthority(t *testing.T) {
 	t.Parallel()
-	oldCA, newerCA := newCA(t), newCA(t)
-	var out logs
-	first := mustIssue(t, oldCA, credentials.Leaf{})
+	oldCA, newerCA := testkit.NewCA(t), testkit.NewCA(t)
+	var out testkit.Log
+	first := testkit.Issue(t, oldCA, credentials.Leaf{})
 	d := newCertDir(t, first)
 	ep := d.listen(&out)
 	serving(ep, echoServer(nil))
@@ -117,10 +109,10 @@ func TestFieldTheWrongOrderOfAChangeOfTheAuthority(t *testing.T) {
 		b    credentials.Bundle
 		says string
 	}{
-		{"a certificate of the new authority, without it", withoutCA(mustIssue(t, newerCA, credentials.Leaf{})), "not signed by an authority"},
+		{"a certificate of the new authority, without it", withoutCA(testkit.Issue(t, newerCA, credentials.Leaf{})), "not signed by an authority"},
 		{"the new authority alone, and the old certificate", credentials.Bundle{Key: first.Key, Cert: first.Cert, CA: newerCA.CertPEM()}, "not signed by an authority"},
-		{"a certificate for clients alone", mustIssue(t, oldCA, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}), "as a server's"},
-		{"a certificate for servers alone", mustIssue(t, oldCA, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}), "as a client's"},
+		{"a certificate for clients alone", testkit.Issue(t, oldCA, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}), "as a server's"},
+		{"a certificate for servers alone", testkit.Issue(t, oldCA, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}), "as a client's"},
 	}
 	serial := func() string { return ep.Self().Chain[0].SerialNumber.String() }
 	before := serial()
@@ -139,7 +131,7 @@ func TestFieldTheWrongOrderOfAChangeOfTheAuthority(t *testing.T) {
 	both := append(append([]byte{}, oldCA.CertPEM()...), newerCA.CertPEM()...)
 	d.write(credentials.Bundle{Key: first.Key, Cert: first.Cert, CA: both})
 	eventually(t, "both authorities are taken", func() bool { return ep.Stats().CertificateRefused == "" })
-	d.write(withoutCA(mustIssue(t, newerCA, credentials.Leaf{})))
+	d.write(withoutCA(testkit.Issue(t, newerCA, credentials.Leaf{})))
 	eventually(t, "the new certificate is taken", func() bool { return serial() != before })
 	t.Logf("field | a change of the authority in the wrong order | the old certificate stays, the right order is taken | %d wrong steps refused", len(wrong))
 }
@@ -153,11 +145,11 @@ func withoutCA(b credentials.Bundle) credentials.Bundle {
 // line is loud, and the endpoint's figures say it.
 func TestFieldARefusedSuccessorNearTheEndIsLoud(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
-	var out logs
-	d := newCertDir(t, mustIssue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(time.Hour)}))
+	ca := testkit.NewCA(t)
+	var out testkit.Log
+	d := newCertDir(t, testkit.Issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(time.Hour)}))
 	ep := d.listen(&out)
-	d.write(withoutCA(mustIssue(t, newCA(t), credentials.Leaf{})))
+	d.write(withoutCA(testkit.Issue(t, testkit.NewCA(t), credentials.Leaf{})))
 	eventually(t, "the loud line", func() bool { return strings.Contains(out.String(), "level=ERROR") })
 	eventually(t, "the figures", func() bool { return ep.Stats().CertificateRefused != "" })
 	if n := strings.Count(out.String(), "level=ERROR"); n != 1 {
@@ -168,7 +160,7 @@ func TestFieldARefusedSuccessorNearTheEndIsLoud(t *testing.T) {
 			t.Errorf("no line says %q", want)
 		}
 	}
-	d.write(mustIssue(t, ca, credentials.Leaf{}))
+	d.write(testkit.Issue(t, ca, credentials.Leaf{}))
 	eventually(t, "a good one is taken", func() bool { return ep.Stats().CertificateRefused == "" })
 	t.Logf("field | a refused successor while the certificate ends | 1 line at Error and a figure | 1, %q", "not signed by an authority of the CA file")
 }
@@ -176,23 +168,23 @@ func TestFieldARefusedSuccessorNearTheEndIsLoud(t *testing.T) {
 // What peers will refuse is told at the start, with what to change.
 func TestFieldTheStartSaysWhatPeersWillRefuse(t *testing.T) {
 	t.Parallel()
-	ca, other := newCA(t), newCA(t)
-	foreign := mustIssue(t, other, credentials.Leaf{})
+	ca, other := testkit.NewCA(t), testkit.NewCA(t)
+	foreign := testkit.Issue(t, other, credentials.Leaf{})
 	foreign.CA = ca.CertPEM()
 	for _, c := range []struct {
 		name   string
 		bundle credentials.Bundle
 		says   []string // none: nothing is to be said
 	}{
-		{"servers alone", mustIssue(t, ca, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}), []string{"for servers alone", "clientAuth"}},
-		{"clients alone", mustIssue(t, ca, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}), []string{"for clients alone", "serverAuth"}},
-		{"neither", mustIssue(t, ca, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}}), []string{"neither for servers nor for clients"}},
-		{"no name", mustIssue(t, ca, credentials.Leaf{Hosts: []string{}}), []string{"no DNS name, no IP address and no SPIFFE id"}},
+		{"servers alone", testkit.Issue(t, ca, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}), []string{"for servers alone", "clientAuth"}},
+		{"clients alone", testkit.Issue(t, ca, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}), []string{"for clients alone", "serverAuth"}},
+		{"neither", testkit.Issue(t, ca, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}}), []string{"neither for servers nor for clients"}},
+		{"no name", testkit.Issue(t, ca, credentials.Leaf{Hosts: []string{}}), []string{"no DNS name, no IP address and no SPIFFE id"}},
 		{"another authority", foreign, []string{"not signed by an authority", "add its authority"}},
-		{"a good one", mustIssue(t, ca, credentials.Leaf{}), nil},
-		{"a SPIFFE id alone", mustIssue(t, ca, credentials.Leaf{Hosts: []string{"spiffe://prod.example/a"}}), nil},
+		{"a good one", testkit.Issue(t, ca, credentials.Leaf{}), nil},
+		{"a SPIFFE id alone", testkit.Issue(t, ca, credentials.Leaf{Hosts: []string{"spiffe://prod.example/a"}}), nil},
 	} {
-		var out logs
+		var out testkit.Log
 		newCertDir(t, c.bundle).listen(&out).Close()
 		lines := strings.Count(out.String(), "level=WARN")
 		if want := min(len(c.says), 1); lines != want {
@@ -212,7 +204,7 @@ func TestFieldAnAddressWithAZone(t *testing.T) {
 	t.Parallel()
 	host := zoned(t)
 	ip, _, _ := strings.Cut(host, "%")
-	party := newParty(t, newCA(t), credentials.Leaf{Hosts: []string{ip}})
+	party := newParty(t, testkit.NewCA(t), credentials.Leaf{Hosts: []string{ip}})
 	ep, err := rpcnet.Listen(net.JoinHostPort(host, "0"), party.creds, &rpcnet.EndpointConfig{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -267,7 +259,7 @@ func zoned(t *testing.T) string {
 func TestFieldWhatAServersCertificateIsFor(t *testing.T) {
 	t.Parallel()
 	const id = "spiffe://prod.example/worker"
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	anybody := func(rpcnet.Peer) error { return nil }
 	for _, c := range []struct {
 		hosts []string
@@ -312,7 +304,7 @@ func TestFieldWhatAServersCertificateIsFor(t *testing.T) {
 			}
 		}
 	}
-	stranger := newParty(t, newCA(t), credentials.Leaf{Hosts: []string{id}})
+	stranger := newParty(t, testkit.NewCA(t), credentials.Leaf{Hosts: []string{id}})
 	ep, err := rpcnet.Listen("127.0.0.1:0", stranger.creds, &rpcnet.EndpointConfig{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

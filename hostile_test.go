@@ -18,6 +18,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
@@ -51,15 +52,6 @@ func newParty(t testing.TB, ca *credentials.DevCA, leaf credentials.Leaf) party 
 	return party{rpcnet.CertFiles(files[0], files[1], files[2]), src}
 }
 
-func newCA(t testing.TB) *credentials.DevCA {
-	t.Helper()
-	ca, err := credentials.NewDevCA()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ca
-}
-
 // dialTLS connects by hand.
 func dialTLS(t testing.TB, addr string, cfg *tls.Config) (*tls.Conn, error) {
 	t.Helper()
@@ -76,10 +68,10 @@ func dialTLS(t testing.TB, addr string, cfg *tls.Config) (*tls.Conn, error) {
 // TLS 1.3, for our protocol; and those who are not hurt nobody.
 func TestStrangersAreRefused(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	node := newParty(t, ca, credentials.Leaf{})
-	var out logs
-	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: out.logger()})
+	var out testkit.Log
+	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: out.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +79,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	serving(ep, echoServer(nil))
 	addr := ep.Addr().String()
 	good := func() *tls.Config { return node.source.ClientConfig("127.0.0.1", []string{"rpcnet/1"}) }
-	stranger := newParty(t, newCA(t), credentials.Leaf{})
+	stranger := newParty(t, testkit.NewCA(t), credentials.Leaf{})
 	for name, cfg := range map[string]func(*tls.Config){
 		"wrong ALPN":     func(c *tls.Config) { c.NextProtos = []string{"h2"} },
 		"no ALPN":        func(c *tls.Config) { c.NextProtos, c.VerifyConnection = nil, nil },
@@ -149,7 +141,7 @@ func TestStrangersAreRefused(t *testing.T) {
 // A caller does not talk to a server that is not the one it means.
 func TestWrongServersAreRefused(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	node := newParty(t, ca, credentials.Leaf{})
 	serve := func(p party) string {
 		ep, err := rpcnet.Listen("127.0.0.1:0", p.creds, &rpcnet.EndpointConfig{Logger: rpctest.Logger(t)})
@@ -160,7 +152,7 @@ func TestWrongServersAreRefused(t *testing.T) {
 		return ep.Addr().String()
 	}
 	named := serve(newParty(t, ca, credentials.Leaf{Hosts: []string{"worker.example.org", "spiffe://example.org/worker"}}))
-	stranger := serve(newParty(t, newCA(t), credentials.Leaf{}))
+	stranger := serve(newParty(t, testkit.NewCA(t), credentials.Leaf{}))
 	dial := func(addr string, names ...string) error {
 		conn, err := rpcnet.Dial(within(t), addr, node.creds, &rpcnet.DialConfig{ServerNames: names, Logger: rpctest.Logger(t)})
 		if err == nil {
@@ -301,7 +293,7 @@ func attacks() map[string]attack {
 // While somebody misbehaves others are served, memory is bounded, and what the
 // attacker cost is given back.
 func TestHostilePeersHurtNobodyElse(t *testing.T) {
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	node := newParty(t, ca, credentials.Leaf{})
 	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: rpctest.Logger(t), KeepaliveIdle: 200 * time.Millisecond, KeepaliveTimeout: time.Second, WriteTimeout: time.Second})
 	if err != nil {

@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"runtime"
-	"sync"
 	"testing"
 	"time"
 
@@ -113,26 +111,6 @@ func mustEcho(t testing.TB, tr rpcnet.Transport, in []byte) {
 		t.Fatalf("echo of %d bytes gave %d others", len(in), len(out))
 	}
 }
-
-// logs is a logger's output.
-type logs struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // serving has ep serve srv, and returns when it does.
 func serving(ep *rpcnet.Endpoint, srv *rpcnet.Server) {

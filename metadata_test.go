@@ -13,6 +13,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
@@ -53,7 +54,7 @@ func badMetadata() map[string][]byte {
 // What a caller sends as metadata is checked before anybody sees it.
 func TestMalformedMetadataOfARequestIsRefused(t *testing.T) {
 	t.Parallel()
-	node := newParty(t, newCA(t), credentials.Leaf{})
+	node := newParty(t, testkit.NewCA(t), credentials.Leaf{})
 	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: rpctest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +157,7 @@ func serveByHand(t *testing.T, node party, window uint64, answer func(id uint32)
 // What a server sends as metadata is checked where its caller would see it.
 func TestMalformedMetadataOfAResponseIsAnError(t *testing.T) {
 	t.Parallel()
-	node := newParty(t, newCA(t), credentials.Leaf{})
+	node := newParty(t, testkit.NewCA(t), credentials.Leaf{})
 	for name, bad := range badMetadata() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,6 +15,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -347,7 +348,7 @@ var optionTests = map[string]func(*testing.T){
 			ended <- err
 			return err
 		})
-		node := newParty(t, newCA(t), credentials.Leaf{})
+		node := newParty(t, testkit.NewCA(t), credentials.Leaf{})
 		ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{WriteTimeout: 200 * time.Millisecond, KeepaliveIdle: -1, KeepaliveTimeout: 0})
 		if err != nil {
 			t.Fatal(err)
@@ -388,10 +389,10 @@ var optionTests = map[string]func(*testing.T){
 		}
 	},
 	"EndpointConfig.Logger, ServerConfig.Logger, DialConfig.Logger": func(t *testing.T) {
-		var endpoint, server, dial logs
-		srv := rpcnet.NewServer(&rpcnet.ServerConfig{Logger: server.logger()})
+		var endpoint, server, dial testkit.Log
+		srv := rpcnet.NewServer(&rpcnet.ServerConfig{Logger: server.Logger()})
 		srv.Handle("panic", func(context.Context, []byte) ([]byte, error) { panic("for the log") })
-		ep := rpctest.Serve(t, srv, &rpcnet.EndpointConfig{Logger: endpoint.logger()})
+		ep := rpctest.Serve(t, srv, &rpcnet.EndpointConfig{Logger: endpoint.Logger()})
 		all := slog.New(slog.NewTextHandler(&dial, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		p := rpctest.NewProxy(t, ep.Addr().String())
 		conn := rpctest.Dial(t, p.Addr(), &rpcnet.DialConfig{Logger: all})

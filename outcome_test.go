@@ -11,6 +11,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -46,8 +47,8 @@ func TestErrorsThatPanicCostTheirCallOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var out logs
-			srv := echoServer(&rpcnet.ServerConfig{ErrorText: true, Logger: out.logger()})
+			var out testkit.Log
+			srv := echoServer(&rpcnet.ServerConfig{ErrorText: true, Logger: out.Logger()})
 			method := func(procedure string, shape codegen.Shape, inline bool) {
 				srv.Register(&rpcnet.Spec{Procedure: procedure, Shape: shape, Inline: inline, Errors: badUnion}, func(context.Context, *rpcnet.Spec, rpcnet.ServerStream) error { return fail })
 			}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -48,10 +49,10 @@ func descriptors(t testing.TB, pid int) int {
 // They do not take more descriptors than that, and a crowd of callers that comes
 // from the same address at the same time gets in.
 func TestAttack03SilentConnections(t *testing.T) {
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	node := newParty(t, ca, credentials.Leaf{})
-	var out logs
-	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: out.logger()})
+	var out testkit.Log
+	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: out.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +143,7 @@ func serveScarce(dir string) {
 // A process with few descriptors is flooded with silent connections: those who
 // are connected go on, others get in, and the log stays short.
 func TestAttack03FewDescriptors(t *testing.T) {
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	b, err := ca.Issue(credentials.Leaf{})
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +155,7 @@ func TestAttack03FewDescriptors(t *testing.T) {
 		}
 	}
 	node := newParty(t, ca, credentials.Leaf{})
-	var lines logs
+	var lines testkit.Log
 	cmd := exec.CommandContext(within(t), os.Args[0])
 	cmd.Env = append(os.Environ(), scarceServer+"="+dir)
 	cmd.Stderr = &lines

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
@@ -17,12 +18,12 @@ import (
 // another identity who must be served all the while.
 func besieged(t *testing.T, cfg *rpcnet.EndpointConfig) (ep *rpcnet.Endpoint, attacker party, honest *rpcnet.Conn) {
 	t.Helper()
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	node := newParty(t, ca, credentials.Leaf{})
 	if cfg == nil {
 		cfg = &rpcnet.EndpointConfig{}
 	}
-	cfg.Logger = (&logs{}).logger()
+	cfg.Logger = (&testkit.Log{}).Logger()
 	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, cfg)
 	if err != nil {
 		t.Fatal(err)

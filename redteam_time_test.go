@@ -10,6 +10,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
 	"github.com/rpcnet-go/rpcnet/internal/extend"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -21,12 +22,12 @@ func TestAttack13SessionsPastExpiry(t *testing.T) {
 }
 
 func sessionsEndWithTheirCertificates(t *testing.T) {
-	ca := newCA(t)
-	var out logs
+	ca := testkit.NewCA(t)
+	var out testkit.Log
 	end := time.Now().Add(3 * time.Second).Truncate(time.Second)
 	node := newParty(t, ca, credentials.Leaf{NotAfter: end})
 	listen := func(pastExpiry bool) *rpcnet.Endpoint {
-		ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, credentials.Leaf{}).creds, &rpcnet.EndpointConfig{Logger: out.logger(), SessionsPastExpiry: pastExpiry})
+		ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, credentials.Leaf{}).creds, &rpcnet.EndpointConfig{Logger: out.Logger(), SessionsPastExpiry: pastExpiry})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,9 +80,9 @@ func sessionsEndWithTheirCertificates(t *testing.T) {
 // The expiry of one's own certificate is told at the moment.
 func TestAttack13ExpiryIsTold(t *testing.T) {
 	t.Parallel()
-	var out logs
+	var out testkit.Log
 	end := time.Now().Add(2 * time.Second).Truncate(time.Second)
-	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), credentials.Leaf{NotAfter: end}).creds, &rpcnet.EndpointConfig{Logger: out.logger()})
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, testkit.NewCA(t), credentials.Leaf{NotAfter: end}).creds, &rpcnet.EndpointConfig{Logger: out.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,12 +106,12 @@ func TestAttack13ExpiryIsTold(t *testing.T) {
 // sent, do not keep an endpoint from closing.
 func TestAttack01HangingFunctionsDoNotHoldClose(t *testing.T) {
 	t.Parallel()
-	node := newParty(t, newCA(t), credentials.Leaf{})
+	node := newParty(t, testkit.NewCA(t), credentials.Leaf{})
 	hang := make(chan struct{})
 	defer close(hang)
-	var out logs
+	var out testkit.Log
 	in := make(chan string, 3)
-	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: out.logger(), Authorize: func(rpcnet.Peer) error {
+	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: out.Logger(), Authorize: func(rpcnet.Peer) error {
 		in <- "authorize"
 		<-hang
 		return nil

@@ -15,12 +15,12 @@ import (
 	"math/big"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -78,20 +78,10 @@ func knock(t testing.TB, ep *rpcnet.Endpoint, chain [][]byte, key *ecdsa.Private
 	c.NetConn().Close()
 }
 
-// processor returns the time that the process has had of a processor.
-func processor(t testing.TB) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // A stranger shows chains that are dear to verify: many candidates for the issuer
 // of one certificate, and the dearest that keeps to the limits.
 func TestAttack04ChainsThatAreDearToVerify(t *testing.T) {
-	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), credentials.Leaf{}).creds, &rpcnet.EndpointConfig{Logger: (&logs{}).logger()})
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, testkit.NewCA(t), credentials.Leaf{}).creds, &rpcnet.EndpointConfig{Logger: (&testkit.Log{}).Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,11 +114,11 @@ func TestAttack04ChainsThatAreDearToVerify(t *testing.T) {
 	} {
 		const n = 5
 		knock(t, ep, chain, key)
-		before := processor(t)
+		before := testkit.ProcessorTime(t)
 		for range n {
 			knock(t, ep, chain, key)
 		}
-		each := (processor(t) - before) / n
+		each := (testkit.ProcessorTime(t) - before) / n
 		redteam(t, name, fmt.Sprintf("%v of CPU for a handshake", bound), each)
 		if limit := bound * time.Duration(slowdown); each > limit {
 			t.Errorf("%s: %v of CPU for a handshake, want less than %v", name, each, limit)
@@ -143,8 +133,8 @@ var slowdown = map[bool]int{false: 1, true: 10}[raceEnabled]
 // A stranger's certificates are as large and carry as many names as it likes:
 // what is over the limits is refused before it is verified, and read no further.
 func TestAttack04CertificatesOverTheLimits(t *testing.T) {
-	var out logs
-	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, newCA(t), credentials.Leaf{}).creds, &rpcnet.EndpointConfig{Logger: out.logger()})
+	var out testkit.Log
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, testkit.NewCA(t), credentials.Leaf{}).creds, &rpcnet.EndpointConfig{Logger: out.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,9 +166,9 @@ func TestAttack04CertificatesOverTheLimits(t *testing.T) {
 // Strangers fill the log: with names of 30 KB in the certificates they show, and
 // callers with calls that fail.
 func TestAttack11TextInTheLog(t *testing.T) {
-	var out logs
-	node := newParty(t, newCA(t), credentials.Leaf{})
-	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: out.logger()})
+	var out testkit.Log
+	node := newParty(t, testkit.NewCA(t), credentials.Leaf{})
+	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: out.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}

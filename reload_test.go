@@ -10,6 +10,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -17,7 +18,7 @@ import (
 // call is lost, and the next connection has the last good one.
 func TestCertificatesAreReloadedWithoutALostCall(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	issue := func() credentials.Bundle {
 		b, err := ca.Issue(credentials.Leaf{})
 		if err != nil {
@@ -36,8 +37,8 @@ func TestCertificatesAreReloadedWithoutALostCall(t *testing.T) {
 	}
 	write(issue())
 	creds := rpcnet.CertFiles(at("cert.pem"), at("key.pem"), at("ca.pem")).WithPoll(10 * time.Millisecond)
-	var out logs
-	ep, err := rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: out.logger()})
+	var out testkit.Log
+	ep, err := rpcnet.Listen("127.0.0.1:0", creds, &rpcnet.EndpointConfig{Logger: out.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +47,8 @@ func TestCertificatesAreReloadedWithoutALostCall(t *testing.T) {
 	entered, release := held(srv)
 	go ep.Serve(context.Background(), srv)
 	p := rpctest.NewProxy(t, ep.Addr().String())
-	var dialled logs
-	conn, err := rpcnet.Dial(within(t), p.Addr(), creds, &rpcnet.DialConfig{Logger: dialled.logger()})
+	var dialled testkit.Log
+	conn, err := rpcnet.Dial(within(t), p.Addr(), creds, &rpcnet.DialConfig{Logger: dialled.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}

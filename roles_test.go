@@ -14,6 +14,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
 	"github.com/rpcnet-go/rpcnet/internal/extend"
 	"github.com/rpcnet-go/rpcnet/internal/role"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 	"github.com/rpcnet-go/rpcnet/rpctest"
@@ -38,7 +39,7 @@ func peerWith(t *testing.T, ca *credentials.DevCA, usages []x509.ExtKeyUsage, na
 
 func TestRolesByCertificate(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	for _, test := range []struct {
 		usages []x509.ExtKeyUsage
 		name   string
@@ -81,7 +82,7 @@ func rolesOf(r rpcnet.Roles, p rpcnet.Peer) string {
 
 func TestRulesOfRoles(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	worker := peerWith(t, ca, bothUsages, "spiffe://prod/worker/7")
 	named := peerWith(t, ca, bothUsages, "a.workers.example")
 	client := peerWith(t, ca, clientUsage, "spiffe://prod/worker/8")
@@ -113,7 +114,7 @@ func TestRulesOfRoles(t *testing.T) {
 func TestAServerWithASPIFFEIdAloneNeedsARule(t *testing.T) {
 	t.Parallel()
 	const id = "spiffe://prod.example/ns/x"
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	rule := rpcnet.PeerPattern("spiffe://prod.example/**")
 	for _, c := range []struct {
 		roles rpcnet.Roles
@@ -141,7 +142,7 @@ func TestAServerWithASPIFFEIdAloneNeedsARule(t *testing.T) {
 
 func TestPatterns(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	for _, test := range []struct {
 		pattern, name string
 		fits          bool
@@ -199,9 +200,9 @@ func slowMatch(pattern, s string) bool {
 
 func TestACallOfAProcedureWithARole(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
-	var l logs
-	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, credentials.Leaf{}).creds, &rpcnet.EndpointConfig{Logger: l.logger()})
+	ca := testkit.NewCA(t)
+	var l testkit.Log
+	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, credentials.Leaf{}).creds, &rpcnet.EndpointConfig{Logger: l.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +262,7 @@ func TestAnInterceptorAsksARule(t *testing.T) {
 
 func TestAProtocolWithARole(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	ep, err := rpcnet.Listen("127.0.0.1:0", newParty(t, ca, credentials.Leaf{}).creds, &rpcnet.EndpointConfig{Logger: rpctest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
@@ -380,7 +381,7 @@ func sessionKnowsWhomItIsFor(t *testing.T) {
 // refused by it as well, with the reason.
 func TestANodeRefusesASessionForAnother(t *testing.T) {
 	t.Parallel()
-	p := newParty(t, newCA(t), credentials.Leaf{})
+	p := newParty(t, testkit.NewCA(t), credentials.Leaf{})
 	ep, err := rpcnet.Listen("127.0.0.1:0", p.creds, &rpcnet.EndpointConfig{Logger: rpctest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)

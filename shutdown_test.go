@@ -11,6 +11,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
 	"github.com/rpcnet-go/rpcnet/internal/extend"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
@@ -322,7 +323,7 @@ func TestSecondShutdownHonoursItsContext(t *testing.T) {
 // longer than its context, nor does it make an error of a clean drain.
 func TestShutdownLingersNoLongerThanItsContext(t *testing.T) {
 	t.Parallel()
-	node := newParty(t, newCA(t), credentials.Leaf{})
+	node := newParty(t, testkit.NewCA(t), credentials.Leaf{})
 	ep, err := rpcnet.Listen("127.0.0.1:0", node.creds, &rpcnet.EndpointConfig{Logger: rpctest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)

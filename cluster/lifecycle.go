@@ -46,20 +46,10 @@ func newLifecycle(n *Node) *lifecycle {
 func (l *lifecycle) join() { l.joinOnce.Do(func() { close(l.joined) }) }
 
 // hasJoined reports whether the node has joined.
-func (l *lifecycle) hasJoined() bool { return closed(l.joined) }
+func (l *lifecycle) hasJoined() bool { return contexts.Closed(l.joined) }
 
 // stopping reports whether the node stops or has stopped.
-func (l *lifecycle) stopping() bool { return closed(l.stop) }
-
-// closed reports whether a channel on which nothing is sent is closed.
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
+func (l *lifecycle) stopping() bool { return contexts.Closed(l.stop) }
 
 // begin counts a piece of work that Close waits for, unless the node stops. The caller
 // calls work.Done.

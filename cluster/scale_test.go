@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 )
 
 // These take the numbers of the design at their word, with the nodes of one
@@ -211,16 +211,6 @@ func TestLargeSplitsAreNamedAndHeal(t *testing.T) {
 	}
 }
 
-// cpu is the processor time this process has taken.
-func cpu(t *testing.T) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // growth makes n nodes and returns how many goroutines each has, without the
 // test's own that watches it, and how many more and how much more memory after
 // they have had nothing to do for a while.
@@ -253,9 +243,9 @@ func TestANodeHasFewGoroutinesAndNoMoreWithTime(t *testing.T) {
 func TestAnIdleClusterCostsLittleAndDoesNotGrow(t *testing.T) {
 	long(t)
 	const idle = 10 * time.Minute
-	before, start := cpu(t), time.Now()
+	before, start := testkit.ProcessorTime(t), time.Now()
 	each, more, bytes := growth(t, 20, idle, swift())
-	share := 100 * (cpu(t) - before).Seconds() / time.Since(start).Seconds() / 20
+	share := 100 * (testkit.ProcessorTime(t) - before).Seconds() / time.Since(start).Seconds() / 20
 	t.Logf("%.2f %% of a core and %.1f goroutines a node; after %v %+d goroutines in all, %+d KiB", share, each, idle, more, bytes>>10)
 	if share > 0.4 || each > 10.5 || more > 5 || bytes > 4<<20 {
 		t.Errorf("want at most 0.4 %% and 10 goroutines a node, and no growth")

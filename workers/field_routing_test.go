@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/workers"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
@@ -24,7 +25,7 @@ func TestFieldTheReasonReachesWhoCanMendIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ep.Close()
-	var log lockedBuffer
+	var log testkit.Log
 	d, _ := staticRouting(t, slog.New(slog.NewTextHandler(&log, nil)), workerOn(t, ep, "worker-a", workers.WorkerConfig{}))
 	within(t, "the reason is known", func() bool {
 		w, _ := d.registry.Worker("worker-a")

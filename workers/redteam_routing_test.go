@@ -1,14 +1,12 @@
 package workers_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,6 +14,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/workers"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
@@ -81,29 +80,11 @@ func staticRouting(t testing.TB, logger *slog.Logger, members ...cluster.Member)
 	return &routing{registry: r, client: c}, list
 }
 
-// A lockedBuffer is a log of several goroutines.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 // TestAttack05AClientsCertificateIsNoWorkers: who may only be a client is given no
 // call, whatever it says of itself, and the reason is told.
 func TestAttack05AClientsCertificateIsNoWorkers(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log testkit.Log
 	mallory := workerOn(t, identified(t, "spiffe://test/rpcnet/client/mallory"), "mallory", workers.WorkerConfig{Capacity: 1000})
 	d, _ := staticRouting(t, slog.New(slog.NewTextHandler(&log, nil)), mallory, staticWorker(t, "worker-a"), staticWorker(t, "worker-b"))
 	d.ready(t, 2)

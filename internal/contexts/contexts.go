@@ -1,5 +1,5 @@
 // Package contexts has what package context lacks here: a sleep that a context
-// ends, and a context that a channel ends.
+// ends, a context that a channel ends, and a look at a channel.
 package contexts
 
 import (
@@ -30,10 +30,18 @@ func (until) Deadline() (time.Time, bool) { return time.Time{}, false }
 func (u until) Done() <-chan struct{}     { return u.done }
 func (until) Value(any) any               { return nil }
 func (u until) Err() error {
-	select {
-	case <-u.done:
+	if Closed(u.done) {
 		return context.Canceled
+	}
+	return nil
+}
+
+// Closed reports whether a channel on which nothing is sent is closed.
+func Closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
 	default:
-		return nil
+		return false
 	}
 }

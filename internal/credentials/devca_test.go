@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 )
 
 func TestDevCASurvivesStorage(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	key, err := ca.KeyPEM()
 	if err != nil {
 		t.Fatal(err)
@@ -19,7 +20,7 @@ func TestDevCASurvivesStorage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b := source(t, issue(t, ca, credentials.Leaf{})), source(t, issue(t, again, credentials.Leaf{}))
+	a, b := source(t, testkit.Issue(t, ca, credentials.Leaf{})), source(t, testkit.Issue(t, again, credentials.Leaf{}))
 	if s, c := handshake(t, a.ServerConfig(alpn), b.ClientConfig("localhost", alpn)); s.err != nil || c.err != nil {
 		t.Error(s.err, c.err)
 	}
@@ -27,13 +28,13 @@ func TestDevCASurvivesStorage(t *testing.T) {
 
 func TestParseDevCARefusesWhatIsNoAuthority(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	key, err := ca.KeyPEM()
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf := issue(t, ca, credentials.Leaf{})
-	other, err := newCA(t).KeyPEM()
+	leaf := testkit.Issue(t, ca, credentials.Leaf{})
+	other, err := testkit.NewCA(t).KeyPEM()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,7 @@ func TestParseDevCARefusesWhatIsNoAuthority(t *testing.T) {
 
 func TestIssueRefusesWhatIsNoHost(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	for _, h := range []string{"", "localhost:61000", "http://localhost", "spiffe://", "a b"} {
 		if _, err := ca.Issue(credentials.Leaf{Hosts: []string{h}}); err == nil || !strings.Contains(err.Error(), "host") {
 			t.Errorf("host %q: error %v", h, err)
@@ -64,7 +65,7 @@ func TestIssueRefusesWhatIsNoHost(t *testing.T) {
 
 func TestIssuedCertificatesAreBackdatedAndLastAYear(t *testing.T) {
 	t.Parallel()
-	s := source(t, issue(t, newCA(t), credentials.Leaf{}))
+	s := source(t, testkit.Issue(t, testkit.NewCA(t), credentials.Leaf{}))
 	leaf := s.ClientConfig("localhost", nil).Certificates[0].Leaf
 	if left := time.Until(leaf.NotAfter); left < 364*24*time.Hour || left > 366*24*time.Hour {
 		t.Errorf("valid for %v, want a year", left)

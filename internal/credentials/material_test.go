@@ -19,25 +19,8 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 )
-
-func newCA(t testing.TB) *credentials.DevCA {
-	t.Helper()
-	ca, err := credentials.NewDevCA()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ca
-}
-
-func issue(t testing.TB, ca *credentials.DevCA, l credentials.Leaf) credentials.Bundle {
-	t.Helper()
-	b, err := ca.Issue(l)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // write stores b in dir, under the names it returns.
 func write(t testing.TB, dir string, b credentials.Bundle) credentials.Files {
@@ -55,9 +38,9 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func TestOpenFilesSaysInOneLineWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
-	good := issue(t, ca, credentials.Leaf{})
-	other := issue(t, ca, credentials.Leaf{})
+	ca := testkit.NewCA(t)
+	good := testkit.Issue(t, ca, credentials.Leaf{})
+	other := testkit.Issue(t, ca, credentials.Leaf{})
 	cases := []struct {
 		name  string
 		spoil func(b *credentials.Bundle)
@@ -84,10 +67,10 @@ func TestOpenFilesSaysInOneLineWhatIsWrong(t *testing.T) {
 		}, want: []string{"key.pem", "encrypted"}},
 		{name: "key of another certificate", spoil: func(b *credentials.Bundle) { b.Key = other.Key }, want: []string{"key.pem", "does not fit the certificate", "node.pem"}},
 		{name: "expired", spoil: func(b *credentials.Bundle) {
-			*b = issue(t, ca, credentials.Leaf{NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
+			*b = testkit.Issue(t, ca, credentials.Leaf{NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
 		}, want: []string{"node.pem", "expired on 20"}},
 		{name: "not yet valid", spoil: func(b *credentials.Bundle) {
-			*b = issue(t, ca, credentials.Leaf{NotBefore: time.Now().Add(time.Hour)})
+			*b = testkit.Issue(t, ca, credentials.Leaf{NotBefore: time.Now().Add(time.Hour)})
 		}, want: []string{"node.pem", "not valid before 20", "clock"}},
 		{name: "too large", spoil: func(b *credentials.Bundle) { b.CA = bytes.Repeat([]byte("#"), 1<<20+1) }, want: []string{"ca.pem", "larger than"}},
 	}
@@ -173,7 +156,7 @@ func FuzzNewSource(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	b := issue(f, ca, credentials.Leaf{})
+	b := testkit.Issue(f, ca, credentials.Leaf{})
 	f.Add(b.Cert, b.Key, b.CA)
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), b.Key, b.CA)
 	f.Add([]byte{}, []byte("-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n"), []byte{})

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 )
 
 func TestAHostWithoutItsZone(t *testing.T) {
@@ -19,7 +20,7 @@ func TestAHostWithoutItsZone(t *testing.T) {
 
 func TestWhomACertificateIsFor(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
+	ca := testkit.NewCA(t)
 	for _, c := range []struct {
 		hosts []string
 		want  string
@@ -28,7 +29,7 @@ func TestWhomACertificateIsFor(t *testing.T) {
 		{[]string{"a", "b", "c", "d", "e", "f"}, "a, b, c, d, 2 more"},
 		{[]string{}, "nobody (no DNS name, no IP address and no SPIFFE id)"},
 	} {
-		s := source(t, issue(t, ca, credentials.Leaf{Hosts: c.hosts}))
+		s := source(t, testkit.Issue(t, ca, credentials.Leaf{Hosts: c.hosts}))
 		if got := credentials.For(s.Chain()[0]); got != c.want {
 			t.Errorf("%q: for %q, want %q", c.hosts, got, c.want)
 		}

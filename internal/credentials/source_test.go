@@ -1,38 +1,17 @@
 package credentials_test
 
 import (
-	"bytes"
 	"io"
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 )
-
-// logged is a logger whose lines can be read while it is written to.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
-
-func (l *logged) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.b.String(), text)
-}
 
 func serial(t *testing.T, s *credentials.Source) string {
 	t.Helper()
@@ -59,12 +38,12 @@ func poll() {
 func TestNewFilesTakeEffectOnTheNextHandshakeOfAStandingListener(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var log logged
+		var log testkit.Log
 		dir := t.TempDir()
-		oldCA, newerCA := newCA(t), newCA(t)
-		s := open(t, write(t, dir, issue(t, oldCA, credentials.Leaf{})), log.logger())
+		oldCA, newerCA := testkit.NewCA(t), testkit.NewCA(t)
+		s := open(t, write(t, dir, testkit.Issue(t, oldCA, credentials.Leaf{})), log.Logger())
 		server := s.ServerConfig(alpn) // made once, as a listener does
-		old, newer := source(t, issue(t, oldCA, credentials.Leaf{})), source(t, issue(t, newerCA, credentials.Leaf{}))
+		old, newer := source(t, testkit.Issue(t, oldCA, credentials.Leaf{})), source(t, testkit.Issue(t, newerCA, credentials.Leaf{}))
 		accepted := func(client *credentials.Source) bool {
 			s, c := handshake(t, server, client.ClientConfig("localhost", alpn))
 			return s.err == nil && c.err == nil
@@ -73,7 +52,7 @@ func TestNewFilesTakeEffectOnTheNextHandshakeOfAStandingListener(t *testing.T) {
 			t.Fatal("before the change: want the old authority accepted and the new one refused")
 		}
 		before := serial(t, s)
-		write(t, dir, issue(t, newerCA, credentials.Leaf{}))
+		write(t, dir, testkit.Issue(t, newerCA, credentials.Leaf{}))
 		poll()
 		if serial(t, s) == before {
 			t.Error("the certificate is still the old one")
@@ -81,7 +60,7 @@ func TestNewFilesTakeEffectOnTheNextHandshakeOfAStandingListener(t *testing.T) {
 		if accepted(old) || !accepted(newer) {
 			t.Error("after the change: want the new authority accepted and the old one refused")
 		}
-		if n := log.count("reloaded"); n != 1 {
+		if n := log.Count("reloaded"); n != 1 {
 			t.Errorf("%d lines say reloaded, want 1", n)
 		}
 	})
@@ -90,12 +69,12 @@ func TestNewFilesTakeEffectOnTheNextHandshakeOfAStandingListener(t *testing.T) {
 func TestBrokenNewFilesKeepTheOldOnesAndAreReportedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var log logged
+		var log testkit.Log
 		dir := t.TempDir()
-		ca := newCA(t)
-		first, second := issue(t, ca, credentials.Leaf{}), issue(t, ca, credentials.Leaf{})
+		ca := testkit.NewCA(t)
+		first, second := testkit.Issue(t, ca, credentials.Leaf{}), testkit.Issue(t, ca, credentials.Leaf{})
 		f := write(t, dir, first)
-		s := open(t, f, log.logger())
+		s := open(t, f, log.Logger())
 		before := serial(t, s)
 		steps := []struct {
 			name   string
@@ -105,7 +84,7 @@ func TestBrokenNewFilesKeepTheOldOnesAndAreReportedOnce(t *testing.T) {
 			{"key of another certificate", func() { write(t, dir, credentials.Bundle{Cert: first.Cert, Key: second.Key, CA: first.CA}) }, "does not fit"},
 			{"cut file", func() { write(t, dir, credentials.Bundle{Cert: first.Cert[:100], Key: first.Key, CA: first.CA}) }, "no PEM block"},
 			{"missing file", func() { os.Remove(f.CA) }, "no such file"},
-			{"expired", func() { write(t, dir, issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(-time.Minute)})) }, "expired on"},
+			{"expired", func() { write(t, dir, testkit.Issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(-time.Minute)})) }, "expired on"},
 		}
 		for i, step := range steps {
 			step.change()
@@ -114,10 +93,10 @@ func TestBrokenNewFilesKeepTheOldOnesAndAreReportedOnce(t *testing.T) {
 			if serial(t, s) != before {
 				t.Fatalf("%s: the certificate has changed", step.name)
 			}
-			if n := log.count("not usable"); n != i+1 {
+			if n := log.Count("not usable"); n != i+1 {
 				t.Errorf("%s: %d lines so far, want %d", step.name, n, i+1)
 			}
-			if log.count(step.says) == 0 {
+			if log.Count(step.says) == 0 {
 				t.Errorf("%s: no line says %q", step.name, step.says)
 			}
 		}
@@ -132,18 +111,18 @@ func TestBrokenNewFilesKeepTheOldOnesAndAreReportedOnce(t *testing.T) {
 func TestFilesThatComeBackAsTheyWereAreTakenAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var log logged
+		var log testkit.Log
 		dir := t.TempDir()
-		b := issue(t, newCA(t), credentials.Leaf{})
+		b := testkit.Issue(t, testkit.NewCA(t), credentials.Leaf{})
 		f := write(t, dir, b)
-		open(t, f, log.logger())
+		open(t, f, log.Logger())
 		for range 2 {
 			os.Remove(f.Key)
 			poll()
 			write(t, dir, b)
 			poll()
 		}
-		if bad, good := log.count("not usable"), log.count("reloaded"); bad != 2 || good != 2 {
+		if bad, good := log.Count("not usable"), log.Count("reloaded"); bad != 2 || good != 2 {
 			t.Errorf("%d lines of failure and %d of success, want 2 and 2", bad, good)
 		}
 	})
@@ -153,8 +132,8 @@ func TestExpiryIsWarnedOfFourteenDaysAheadAndThenEachDay(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
 	synctest.Test(t, func(t *testing.T) {
-		var log logged
-		s, err := credentials.NewSource(issue(t, newCA(t), credentials.Leaf{NotAfter: time.Now().Add(16 * day)}), log.logger())
+		var log testkit.Log
+		s, err := credentials.NewSource(testkit.Issue(t, testkit.NewCA(t), credentials.Leaf{NotAfter: time.Now().Add(16 * day)}), log.Logger())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,19 +144,19 @@ func TestExpiryIsWarnedOfFourteenDaysAheadAndThenEachDay(t *testing.T) {
 		}{{0, 0, 0}, {day, 0, 0}, {day + time.Hour, 0, 0}, {day, 1, 0}, {12 * day, 13, 0}, {3 * day, 13, 3}} {
 			time.Sleep(step.wait)
 			synctest.Wait()
-			if soon, expired := log.count("expires soon"), log.count("has expired"); soon != step.soon || expired != step.expired {
+			if soon, expired := log.Count("expires soon"), log.Count("has expired"); soon != step.soon || expired != step.expired {
 				t.Errorf("after another %v: %d warnings and %d errors, want %d and %d", step.wait, soon, expired, step.soon, step.expired)
 			}
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		var log logged
-		source, err := credentials.NewSource(issue(t, newCA(t), credentials.Leaf{NotAfter: time.Now().Add(day)}), log.logger())
+		var log testkit.Log
+		source, err := credentials.NewSource(testkit.Issue(t, testkit.NewCA(t), credentials.Leaf{NotAfter: time.Now().Add(day)}), log.Logger())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer source.Close()
-		if log.count("expires soon") != 1 {
+		if log.Count("expires soon") != 1 {
 			t.Error("no warning at load")
 		}
 	})
@@ -185,14 +164,14 @@ func TestExpiryIsWarnedOfFourteenDaysAheadAndThenEachDay(t *testing.T) {
 
 func TestARefusedSuccessorIsLoudOnceWhenTheCertificateIsAboutToEnd(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
-	wrong := issue(t, newCA(t), credentials.Leaf{})
+	ca := testkit.NewCA(t)
+	wrong := testkit.Issue(t, testkit.NewCA(t), credentials.Leaf{})
 	wrong.CA = ca.CertPEM()
 	const fortnight = 14 * 24 * time.Hour
 	synctest.Test(t, func(t *testing.T) {
-		var log logged
+		var log testkit.Log
 		dir := t.TempDir()
-		s := open(t, write(t, dir, issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(fortnight + time.Minute)})), log.logger())
+		s := open(t, write(t, dir, testkit.Issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(fortnight + time.Minute)})), log.Logger())
 		write(t, dir, wrong)
 		for _, step := range []struct {
 			wait time.Duration
@@ -202,24 +181,24 @@ func TestARefusedSuccessorIsLoudOnceWhenTheCertificateIsAboutToEnd(t *testing.T)
 			for range 3 {
 				poll()
 			}
-			if loud, warnings := log.count("level=ERROR"), log.count("not usable"); loud != step.loud || warnings != 1 || s.Refused() == "" {
+			if loud, warnings := log.Count("level=ERROR"), log.Count("not usable"); loud != step.loud || warnings != 1 || s.Refused() == "" {
 				t.Errorf("after another %v: %d errors and %d warnings, want %d and 1; refused because %q", step.wait, loud, warnings, step.loud, s.Refused())
 			}
 		}
-		write(t, dir, issue(t, ca, credentials.Leaf{}))
+		write(t, dir, testkit.Issue(t, ca, credentials.Leaf{}))
 		poll()
-		if s.Refused() != "" || log.count("reloaded") != 1 {
+		if s.Refused() != "" || log.Count("reloaded") != 1 {
 			t.Errorf("a good one is not taken: %q", s.Refused())
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		var log logged
+		var log testkit.Log
 		dir := t.TempDir()
-		open(t, write(t, dir, issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(time.Minute)})), log.logger())
+		open(t, write(t, dir, testkit.Issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(time.Minute)})), log.Logger())
 		write(t, dir, wrong)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if log.count("has expired") != 1 || log.count("refused=") != 1 {
+		if log.Count("has expired") != 1 || log.Count("refused=") != 1 {
 			t.Error("its end is not told once, with the reason that its successor is refused")
 		}
 	})
@@ -227,16 +206,16 @@ func TestARefusedSuccessorIsLoudOnceWhenTheCertificateIsAboutToEnd(t *testing.T)
 
 func TestACertificateThatItsOwnAuthoritiesRefuseIsWarnedOf(t *testing.T) {
 	t.Parallel()
-	b := issue(t, newCA(t), credentials.Leaf{})
-	b.CA = newCA(t).CertPEM()
-	var log logged
-	s, err := credentials.NewSource(b, log.logger())
+	b := testkit.Issue(t, testkit.NewCA(t), credentials.Leaf{})
+	b.CA = testkit.NewCA(t).CertPEM()
+	var log testkit.Log
+	s, err := credentials.NewSource(b, log.Logger())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	s.Warn(true)
-	if log.count("not signed by an authority it accepts itself") != 1 {
+	if log.Count("not signed by an authority it accepts itself") != 1 {
 		t.Error("no warning")
 	}
 }
@@ -244,18 +223,18 @@ func TestACertificateThatItsOwnAuthoritiesRefuseIsWarnedOf(t *testing.T) {
 func TestKeysAreNeverLogged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var log logged
+		var log testkit.Log
 		dir := t.TempDir()
-		ca := newCA(t)
-		a, b := issue(t, ca, credentials.Leaf{}), issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(time.Hour)})
+		ca := testkit.NewCA(t)
+		a, b := testkit.Issue(t, ca, credentials.Leaf{}), testkit.Issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(time.Hour)})
 		f := write(t, dir, a)
-		open(t, f, log.logger())
+		open(t, f, log.Logger())
 		write(t, dir, credentials.Bundle{Cert: a.Cert, Key: b.Key, CA: a.CA})
 		poll()
 		write(t, dir, b)
 		poll()
 		for _, line := range strings.Split(string(a.Key)+string(b.Key), "\n") {
-			if len(line) > 8 && log.count(line) > 0 {
+			if len(line) > 8 && log.Count(line) > 0 {
 				t.Errorf("logged: %s", line)
 			}
 		}
@@ -265,7 +244,7 @@ func TestKeysAreNeverLogged(t *testing.T) {
 func TestCloseEndsTheWatchAndMayBeRepeated(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // fails if a goroutine is left
-		s, err := credentials.OpenFiles(write(t, t.TempDir(), issue(t, newCA(t), credentials.Leaf{})), 0, slog.New(slog.NewTextHandler(io.Discard, nil)))
+		s, err := credentials.OpenFiles(write(t, t.TempDir(), testkit.Issue(t, testkit.NewCA(t), credentials.Leaf{})), 0, slog.New(slog.NewTextHandler(io.Discard, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 )
 
@@ -62,17 +63,17 @@ func handshake(t testing.TB, server, client *tls.Config) (s, c side) {
 
 func TestHandshakeNeedsTheRightCertificatesOnBothSides(t *testing.T) {
 	t.Parallel()
-	ca, stranger := newCA(t), newCA(t)
-	node := source(t, issue(t, ca, credentials.Leaf{}))
+	ca, stranger := testkit.NewCA(t), testkit.NewCA(t)
+	node := source(t, testkit.Issue(t, ca, credentials.Leaf{}))
 	id := "spiffe://example.org/worker"
-	onlySPIFFE := source(t, issue(t, ca, credentials.Leaf{Hosts: []string{id}}))
-	both := source(t, issue(t, ca, credentials.Leaf{Hosts: []string{id, "worker.example.org"}}))
-	serverOnly := source(t, issue(t, ca, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}))
-	clientOnly := source(t, issue(t, ca, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, Hosts: []string{"localhost", id}}))
-	other := source(t, issue(t, stranger, credentials.Leaf{Hosts: []string{"localhost", id}}))
+	onlySPIFFE := source(t, testkit.Issue(t, ca, credentials.Leaf{Hosts: []string{id}}))
+	both := source(t, testkit.Issue(t, ca, credentials.Leaf{Hosts: []string{id, "worker.example.org"}}))
+	serverOnly := source(t, testkit.Issue(t, ca, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}))
+	clientOnly := source(t, testkit.Issue(t, ca, credentials.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, Hosts: []string{"localhost", id}}))
+	other := source(t, testkit.Issue(t, stranger, credentials.Leaf{Hosts: []string{"localhost", id}}))
 
 	expired := node.ClientConfig("localhost", alpn)
-	expired.Certificates = []tls.Certificate{keyPair(t, issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(-time.Minute)}))}
+	expired.Certificates = []tls.Certificate{keyPair(t, testkit.Issue(t, ca, credentials.Leaf{NotAfter: time.Now().Add(-time.Minute)}))}
 	without := node.ClientConfig("localhost", alpn)
 	without.Certificates = nil
 	old := node.ClientConfig("localhost", alpn)
@@ -150,7 +151,7 @@ func keyPair(t testing.TB, b credentials.Bundle) tls.Certificate {
 
 func TestSessionsAreNotResumed(t *testing.T) {
 	t.Parallel()
-	node := source(t, issue(t, newCA(t), credentials.Leaf{}))
+	node := source(t, testkit.Issue(t, testkit.NewCA(t), credentials.Leaf{}))
 	server, client := node.ServerConfig(alpn), node.ClientConfig("localhost", alpn)
 	client.SessionTicketsDisabled = false
 	client.ClientSessionCache = tls.NewLRUClientSessionCache(8) // a client that would
@@ -167,8 +168,8 @@ func TestSessionsAreNotResumed(t *testing.T) {
 
 func TestIdentityPrefersSPIFFEThenNamesThenAddressesThenCommonName(t *testing.T) {
 	t.Parallel()
-	ca := newCA(t)
-	server := source(t, issue(t, ca, credentials.Leaf{}))
+	ca := testkit.NewCA(t)
+	server := source(t, testkit.Issue(t, ca, credentials.Leaf{}))
 	cases := []struct {
 		leaf  credentials.Leaf
 		id    string
@@ -180,7 +181,7 @@ func TestIdentityPrefersSPIFFEThenNamesThenAddressesThenCommonName(t *testing.T)
 		{credentials.Leaf{Hosts: []string{}, CommonName: "a node"}, "a node", nil},
 	}
 	for _, c := range cases {
-		client := source(t, issue(t, ca, c.leaf))
+		client := source(t, testkit.Issue(t, ca, c.leaf))
 		near, far := net.Pipe()
 		shaken := make(chan error, 1)
 		go func() { shaken <- tls.Client(near, client.ClientConfig("localhost", alpn)).Handshake() }()

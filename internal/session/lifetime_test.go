@@ -4,21 +4,14 @@ import (
 	"errors"
 	"sync"
 	"testing"
+
+	"github.com/rpcnet-go/rpcnet/internal/contexts"
 )
 
 func newLifetime() *lifetime {
 	l := new(lifetime)
 	l.init()
 	return l
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }
 
 func TestADrainingSessionWaitsForItsStreams(t *testing.T) {
@@ -31,8 +24,8 @@ func TestADrainingSessionWaitsForItsStreams(t *testing.T) {
 	for range 2 {
 		l.drain(func() { announced++ })
 	}
-	if announced != 1 || !isClosed(l.drained) || isClosed(l.idle) {
-		t.Errorf("announced %d times, drained %t, idle %t", announced, isClosed(l.drained), isClosed(l.idle))
+	if announced != 1 || !contexts.Closed(l.drained) || contexts.Closed(l.idle) {
+		t.Errorf("announced %d times, drained %t, idle %t", announced, contexts.Closed(l.drained), contexts.Closed(l.idle))
 	}
 	if _, ok := l.begin(); ok {
 		t.Error("a draining session takes a stream")
@@ -40,12 +33,12 @@ func TestADrainingSessionWaitsForItsStreams(t *testing.T) {
 	if left := l.over(); left != 0 {
 		t.Errorf("%d streams are left", left)
 	}
-	if isClosed(l.idle) {
+	if contexts.Closed(l.idle) {
 		t.Error("idle before the peer can know of the end")
 	}
 	l.checkIdle()
-	if !isClosed(l.idle) || isClosed(l.ended) {
-		t.Errorf("idle %t, ended %t", isClosed(l.idle), isClosed(l.ended))
+	if !contexts.Closed(l.idle) || contexts.Closed(l.ended) {
+		t.Errorf("idle %t, ended %t", contexts.Closed(l.idle), contexts.Closed(l.ended))
 	}
 }
 
@@ -57,8 +50,8 @@ func TestARefusedStreamDoesNotKeepTheSessionFromIdle(t *testing.T) {
 	l.inflight.Store(1) // another's begin, before it looks at draining
 	l.drain(func() {})
 	l.inflight.Store(0)
-	if _, ok := l.begin(); ok || !isClosed(l.idle) {
-		t.Errorf("begun %t, idle %t", ok, isClosed(l.idle))
+	if _, ok := l.begin(); ok || !contexts.Closed(l.idle) {
+		t.Errorf("begun %t, idle %t", ok, contexts.Closed(l.idle))
 	}
 }
 
@@ -73,7 +66,7 @@ func TestDrainAndBeginAtTheSameTime(t *testing.T) {
 		for range 4 {
 			wg.Go(func() {
 				if _, ok := l.begin(); ok {
-					if isClosed(l.idle) {
+					if contexts.Closed(l.idle) {
 						t.Error("idle with a stream in flight")
 					}
 					l.over()
@@ -82,7 +75,7 @@ func TestDrainAndBeginAtTheSameTime(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if !isClosed(l.idle) {
+		if !contexts.Closed(l.idle) {
 			t.Fatal("never idle")
 		}
 	}
@@ -104,7 +97,7 @@ func TestTheFirstReasonEndsASession(t *testing.T) {
 			}
 		})
 	}
-	if cuts != 1 || l.Err() != first || !isClosed(l.ended) {
+	if cuts != 1 || l.Err() != first || !contexts.Closed(l.ended) {
 		t.Errorf("cut %d times, %v", cuts, l.Err())
 	}
 }
