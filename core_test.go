@@ -13,6 +13,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -203,7 +204,7 @@ func TestEncodings(t *testing.T) {
 	_, err := rpcnet.CallRaw(within(t), tr, "next", []byte("garbage"))
 	wantCode(t, err, rpcnet.CodeInvalidArgument)
 	// A raw procedure takes bytes and nothing else.
-	srv.Handle("bytes", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
+	srv.Handle("bytes", testkit.Echo)
 	raw := &rpcnet.Spec{Procedure: "bytes"}
 	b := []byte("x")
 	if err := c.Unary(within(t), raw, &b, &b); err != nil || string(b) != "x" {
@@ -297,7 +298,7 @@ func TestZeroValues(t *testing.T) {
 	defer tr.Close()
 	_, err := rpcnet.CallRaw(within(t), tr, "echo", nil)
 	wantCode(t, err, rpcnet.CodeUnimplemented)
-	srv.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
+	srv.Handle("echo", testkit.Echo)
 	mustEcho(t, tr, []byte("x"))
 	var c rpcnet.Client
 	_, err = c.NewStream(within(t), bidi("echo"))

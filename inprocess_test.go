@@ -12,11 +12,12 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 )
 
 func localServer() *rpcnet.Server {
 	srv := rpcnet.NewServer(nil)
-	srv.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
+	srv.Handle("echo", testkit.Echo)
 	srv.Handle("nap", func(_ context.Context, in []byte) ([]byte, error) {
 		time.Sleep(time.Millisecond)
 		return in, nil

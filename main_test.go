@@ -13,6 +13,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -52,7 +53,7 @@ func unprocessed(err error) bool {
 // "count", which streams as many numbered messages as its request says.
 func echoServer(cfg *rpcnet.ServerConfig) *rpcnet.Server {
 	srv := rpcnet.NewServer(cfg)
-	srv.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
+	srv.Handle("echo", testkit.Echo)
 	srv.Handle("wait", func(ctx context.Context, _ []byte) ([]byte, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -211,9 +212,9 @@ var profiles = map[string]profile{
 func (c *Config) populate() Config {
 	p := *c
 	p.Seeds, p.Tags = slices.Clone(p.Seeds), p.Tags.Clone()
-	set(&p.Cluster, "rpcnet")
-	set(&p.Profile, "lan")
-	set(&p.LeaveDelay, time.Second)
+	p.Cluster = cmp.Or(p.Cluster, "rpcnet")
+	p.Profile = cmp.Or(p.Profile, "lan")
+	p.LeaveDelay = cmp.Or(p.LeaveDelay, time.Second)
 	if p.VerifyNode == nil {
 		p.VerifyNode = func(rpcnet.Peer, string) error { return nil }
 	}
@@ -229,42 +230,34 @@ func (c *Config) populate() Config {
 }
 
 func (c *DiscoveryConfig) populate() {
-	set(&c.JoinTimeout, 5*time.Second)
-	set(&c.SeedInterval, 5*time.Second)
-	set(&c.ReconnectInterval, 2*time.Second)
-	set(&c.ReconnectFor, 24*time.Hour)
+	c.JoinTimeout = cmp.Or(c.JoinTimeout, 5*time.Second)
+	c.SeedInterval = cmp.Or(c.SeedInterval, 5*time.Second)
+	c.ReconnectInterval = cmp.Or(c.ReconnectInterval, 2*time.Second)
+	c.ReconnectFor = cmp.Or(c.ReconnectFor, 24*time.Hour)
 	if c.Resolve == nil {
 		c.Resolve = net.DefaultResolver.LookupHost
 	}
 }
 
 func (c *DetectionConfig) populate(p *DetectionConfig) {
-	set(&c.ProbeInterval, p.ProbeInterval)
-	set(&c.ProbeTimeout, p.ProbeTimeout)
-	set(&c.IndirectProbes, p.IndirectProbes)
-	set(&c.SuspicionMult, p.SuspicionMult)
-	set(&c.SuspicionMaxMult, p.SuspicionMaxMult)
-	set(&c.GossipInterval, p.GossipInterval)
-	set(&c.GossipNodes, p.GossipNodes)
-	set(&c.RetransmitMult, p.RetransmitMult)
-	set(&c.PushPullInterval, p.PushPullInterval)
-	set(&c.StreamTimeout, p.StreamTimeout)
-	set(&c.DeadGossipTime, p.DeadGossipTime)
+	c.ProbeInterval = cmp.Or(c.ProbeInterval, p.ProbeInterval)
+	c.ProbeTimeout = cmp.Or(c.ProbeTimeout, p.ProbeTimeout)
+	c.IndirectProbes = cmp.Or(c.IndirectProbes, p.IndirectProbes)
+	c.SuspicionMult = cmp.Or(c.SuspicionMult, p.SuspicionMult)
+	c.SuspicionMaxMult = cmp.Or(c.SuspicionMaxMult, p.SuspicionMaxMult)
+	c.GossipInterval = cmp.Or(c.GossipInterval, p.GossipInterval)
+	c.GossipNodes = cmp.Or(c.GossipNodes, p.GossipNodes)
+	c.RetransmitMult = cmp.Or(c.RetransmitMult, p.RetransmitMult)
+	c.PushPullInterval = cmp.Or(c.PushPullInterval, p.PushPullInterval)
+	c.StreamTimeout = cmp.Or(c.StreamTimeout, p.StreamTimeout)
+	c.DeadGossipTime = cmp.Or(c.DeadGossipTime, p.DeadGossipTime)
 }
 
 func (c *PartitionConfig) populate(window time.Duration) {
 	if c.OnMinority == nil {
 		c.OnMinority = func(Partition) bool { return true }
 	}
-	set(&c.Window, window)
-	set(&c.Baseline, 10*time.Second)
-	set(&c.ForgetAfter, 10*time.Minute)
-}
-
-// set gives a zero field its default.
-func set[T comparable](field *T, def T) {
-	var zero T
-	if *field == zero {
-		*field = def
-	}
+	c.Window = cmp.Or(c.Window, window)
+	c.Baseline = cmp.Or(c.Baseline, 10*time.Second)
+	c.ForgetAfter = cmp.Or(c.ForgetAfter, 10*time.Minute)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 )
 
 // shapes returns an echo in each shape: unary and bidi give back what they
@@ -132,7 +133,7 @@ var _ = register("MessageOf100MB", func(s *suite) {
 		s.Skip("the bytes travel the same way: once is enough")
 	}
 	r := s.rig(nil, &rpcnet.ServerConfig{MaxMessageSize: limit})
-	r.server.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
+	r.server.Handle("echo", testkit.Echo)
 	ctx, _ := rpcnet.NewCall(s.ctx(), rpcnet.CallOptions{MaxMessageSize: limit})
 	in := pattern(size)
 	out, err := rpcnet.CallRaw(ctx, r.transport, "echo", in)
@@ -167,7 +168,7 @@ var _ = register("ManyMessagesKeepTheirOrder", func(s *suite) {
 
 var _ = register("CallRaw", func(s *suite) {
 	r := s.rig(nil, nil)
-	r.server.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
+	r.server.Handle("echo", testkit.Echo)
 	for _, n := range sizes {
 		in := pattern(n)
 		out, err := rpcnet.CallRaw(s.ctx(), r.transport, "echo", in)

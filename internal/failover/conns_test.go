@@ -8,6 +8,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
+	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
@@ -29,7 +30,7 @@ func pool(t *testing.T) (*failover.Conns, *atomic.Pointer[rpcnet.Conn]) {
 
 func echo() *rpcnet.Server {
 	srv := rpcnet.NewServer(nil)
-	srv.Handle("echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
+	srv.Handle("echo", testkit.Echo)
 	return srv
 }
 

@@ -1,6 +1,6 @@
 // Package testkit has what the tests of several packages of this module need and
-// users do not: certificates with unusual contents, a log that tests read, and the
-// processor time of the process. What users need as well is in package rpctest.
+// users do not: certificates with unusual contents, a log that tests read, the
+// processor time of the process, an echo. What users need as well is in package rpctest.
 package testkit
 
 import (
