@@ -99,9 +99,11 @@ func (t *T) four(
 func TestLinesThatAreComments(t *testing.T) {
 	t.Parallel()
 	tr := sources(t, map[string]string{
-		"p/a.go": "// Package p\n// is here.\npackage p\n\nvar a int // not this one\n/* but\nthese */\nvar b /* neither */ int\n",
-		"p/b.go": "package p\n\n",
-		"q/a.go": "package q\n// one of two\n",
+		"p/a.go":          "// Package p\n// is here.\npackage p\n\nvar a int // not this one\n/* but\nthese */\nvar b /* neither */ int\n",
+		"p/b.go":          "package p\n\n",
+		"q/a.go":          "package q\n// one of two\n",
+		"cmd/c/a.go":      "package main\n\n\n",
+		"examples/e/a.go": "package e\n\n\n",
 	})
 	packages, all := density(tr)
 	wantCounts(t, packages, count{"q", 50}, count{"p", 40}) // 4 of 10

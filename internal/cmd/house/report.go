@@ -85,7 +85,7 @@ func rows(t tree) []row {
 		many(fmt.Sprintf("functions over %d lines", maxFunction), lines, maxFunction),
 		many(fmt.Sprintf("files over %d lines", maxFile), fileLines(t), maxFile),
 		ways,
-		{"comments, in percent of all lines", fmt.Sprint(comments), fmt.Sprintf(">= %d", minComments), comments >= minComments, nil},
+		{"comments, in percent of the lines of the library", fmt.Sprint(comments), fmt.Sprintf(">= %d", minComments), comments >= minComments, nil},
 		{fmt.Sprintf("packages with fewer than %d %%", minComments), fmt.Sprint(len(bare)), "none", len(bare) == 0, bare},
 		worded,
 		many("function bodies that stand twice, word for word", duplicates(t), 1),
