@@ -192,7 +192,7 @@ func TestReport(t *testing.T) {
 		"files over 500 lines 1 none not yet",
 		"files over 500 lines, to reach none: 501 p/long_file.go",
 		"unknown: no ARCHITECTURE.md",
-		"percent of all lines 92 >= 22",
+		"percent of the lines of the library 92 >= 22",
 		"packages with fewer than 22 % 1 none not yet",
 		"with idioms, see -idioms 0 none function",
 		"word for word 0 none",
