@@ -46,7 +46,7 @@ func NewClient(t Transport, cfg *ClientConfig) *Client {
 			return t.NewStream(withDefaults(ctx, &call), spec)
 		}
 	} else if len(cfg.Interceptors) == 0 {
-		c.unary, _ = t.(unaryCaller)
+		c.unary = shortcut(t)
 	}
 	for _, i := range slices.Backward(cfg.Interceptors) {
 		c.open = i(c.open)
@@ -110,7 +110,7 @@ func CallRaw(ctx context.Context, t Transport, procedure string, in []byte) ([]b
 		return r.callRaw(ctx, procedure, in)
 	}
 	var out []byte
-	c := Client{open: t.NewStream}
+	c := Client{open: t.NewStream, unary: shortcut(t)}
 	err := c.Unary(ctx, &Spec{Procedure: procedure}, in, &out)
 	return out, err
 }
@@ -231,6 +231,12 @@ func (c *Conn) try(ctx context.Context, spec *Spec, rec *record, opts *CallOptio
 	if err != nil {
 		return nil, err
 	}
+	return s.exchange(ctx, ctx.Done(), &r, prompt, spec, rec, in)
+}
+
+// exchange makes a unary call of encoded messages on a session. done interrupts, and
+// ctx says why. The stream that it returns has all that came and must be released.
+func (s *connected) exchange(ctx context.Context, done <-chan struct{}, r *session.Request, prompt bool, spec *Spec, rec *record, in []byte) (*session.Stream, error) {
 	// What the server would refuse for its size is refused here when the limit is the
 	// same on both sides, before anything is sent.
 	if len(in) > r.MaxReceive {
@@ -241,12 +247,15 @@ func (c *Conn) try(ctx context.Context, spec *Spec, rec *record, opts *CallOptio
 		begun = rec.begin(s.peer)
 	}
 	// Call waits for the end of the whole call, so the response and STATUS are there.
-	st, err := s.Call(&r, in, ctx.Done(), prompt)
+	st, err := s.Call(r, in, done, prompt)
 	if err != nil {
 		if rec != nil {
 			rec.end(begun)
 		}
 		return nil, localError(ctx, err)
+	}
+	if rec == nil && st.Succeeded() { // whose trailer is read where it is looked for
+		return st, nil
 	}
 	status, err := st.Status()
 	if err != nil {

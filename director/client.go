@@ -69,6 +69,15 @@ const maxReports = 128
 // callsOf makes the configuration of package failover of that of a client.
 var callsOf = hook.Calls.(func(*workers.ClientConfig) failover.Config)
 
+func init() {
+	hook.AddUnaryShortcut(func(t any) hook.UnaryTransport {
+		if c, ok := t.(*Client); ok {
+			return c.calls
+		}
+		return nil
+	})
+}
+
 // Dial returns a client of the directors at the given addresses. It connects in
 // the background. A call waits for a director as long as [ClientConfig.AskTimeout], and a
 // resumable stream as long as ResumeTimeout. cfg is copied. ctx bounds reading the

@@ -116,9 +116,9 @@ func (a *attempt) piggybacked(err error) (r load.Report, ok bool) {
 		return r, false
 	}
 	text := a.Trailer(loadTrailer)
-	if text == "" {
+	if len(text) == 0 {
 		return r, false
 	}
-	r, perr := load.ParseReport([]byte(text))
+	r, perr := load.ParseReport(text)
 	return r, perr == nil && r.InFlight > 0 && r.Yours > 0
 }

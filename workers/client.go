@@ -56,7 +56,15 @@ func (c *ClientConfig) calls() failover.Config {
 	return cfg
 }
 
-func init() { hook.Calls = (*ClientConfig).calls }
+func init() {
+	hook.Calls = (*ClientConfig).calls
+	hook.AddUnaryShortcut(func(t any) hook.UnaryTransport {
+		if c, ok := t.(*Client); ok {
+			return c.calls
+		}
+		return nil
+	})
+}
 
 // An Event is a turn in the life of a call over several workers.
 type Event struct {

@@ -2,6 +2,7 @@ package workers_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
@@ -10,7 +11,7 @@ import (
 )
 
 // staticWorker starts a worker that belongs to no cluster.
-func staticWorker(t *testing.T, name string) cluster.Member {
+func staticWorker(t testing.TB, name string) cluster.Member {
 	t.Helper()
 	ep := listen(t, "127.0.0.1:0")
 	w, err := workers.NewStaticWorker(ep, &workers.WorkerConfig{Logger: quiet()})
@@ -20,6 +21,12 @@ func staticWorker(t *testing.T, name string) cluster.Member {
 	t.Cleanup(func() { w.Close() })
 	srv := rpcnet.NewServer(nil)
 	srv.Handle("compute", func(context.Context, []byte) ([]byte, error) { return []byte(name), nil })
+	srv.Handle("seen", func(ctx context.Context, in []byte) ([]byte, error) {
+		call := rpcnet.ServerCallFrom(ctx)
+		call.SetHeader("h", "of the response")
+		call.SetTrailer("t", "of the response")
+		return fmt.Appendf(nil, "%s: %v, priority %d, attempt %d", in, call.Header()["h"], call.Priority(), call.Attempt()), nil
+	})
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan struct{})
 	go func() {

@@ -20,6 +20,9 @@ type (
 	Procedure = hook.Procedure[rpcnet.ServerFunc]
 	// A Protocol is a protocol of an [Extension].
 	Protocol = hook.Protocol[rpcnet.Peer]
+	// A Unary is a unary call of a transport that chooses a connection for each
+	// attempt.
+	Unary = hook.RoutedUnary[*rpcnet.Conn]
 )
 
 // endpoints is the other end of this package, in package rpcnet.
@@ -31,6 +34,7 @@ var endpoints = hook.Endpoint.(interface {
 	Roles(ep *rpcnet.Endpoint) rpcnet.Roles
 	Allow(r rpcnet.Roles, p rpcnet.Peer, asked role.Role) error
 	AllowServer(r rpcnet.Roles, p rpcnet.Peer, asked role.Role) error
+	RoutedUnary() Unary
 })
 
 // Endpoint adds x to ep until remove is called or ep closes. It fails if a
@@ -75,3 +79,6 @@ func Allow(r rpcnet.Roles, p rpcnet.Peer, asked role.Role) error { return endpoi
 func AllowServer(r rpcnet.Roles, p rpcnet.Peer, asked role.Role) error {
 	return endpoints.AllowServer(r, p, asked)
 }
+
+// NewUnary returns a call of a transport that chooses a connection for each attempt.
+func NewUnary() Unary { return endpoints.RoutedUnary() }

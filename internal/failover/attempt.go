@@ -6,6 +6,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 )
 
 // A ConnAttempt is the part of an [Attempt] that does not depend on who has chosen
@@ -19,9 +20,11 @@ type ConnAttempt struct {
 	lease       Lease
 	ended       atomic.Bool
 
-	// Open sets these, and what ends the attempt reads them.
+	// Open and Call set these, and what ends the attempt reads them. Of stream and call
+	// one is set once the attempt is open.
 	unary  bool
 	stream rpcnet.ClientStream
+	call   extend.Unary
 }
 
 // Init makes a an attempt of a call of c on a worker. ticket goes with the call, and
@@ -47,6 +50,20 @@ func (a *ConnAttempt) Open(ctx context.Context, spec *rpcnet.Spec, number int) (
 	a.unary, a.stream = spec.Shape == codegen.ShapeUnary, s
 	a.client.Tell(ctx, Event{Kind: Connected, Worker: a.worker.Node, Addr: a.worker.Addr})
 	return s, nil
+}
+
+// Call connects to the worker and prepares a unary call there.
+func (a *ConnAttempt) Call(ctx context.Context, call extend.Unary, number int) error {
+	conn, err := a.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	if err := call.Open(ctx, conn, a.ticket, number); err != nil {
+		return err
+	}
+	a.unary, a.call = true, call
+	a.client.Tell(ctx, Event{Kind: Connected, Worker: a.worker.Node, Addr: a.worker.Addr})
+	return nil
 }
 
 // Connect returns the connection to the worker, which Done gives back.
@@ -77,11 +94,16 @@ func (a *ConnAttempt) Done(err error) bool {
 func (a *ConnAttempt) Unary() bool { return a.unary }
 
 // Opened reports whether the call was opened: then its ticket is used.
-func (a *ConnAttempt) Opened() bool { return a.stream != nil }
+func (a *ConnAttempt) Opened() bool { return a.stream != nil || a.call != nil }
 
-// Trailer returns the value of a trailer of a call that has ended well, "" if there is
-// none.
-func (a *ConnAttempt) Trailer(key string) string { return trailer(a.stream, key) }
+// Trailer returns the value of a trailer of a call that has ended well, nil if there is
+// none. The key ends in "-bin". The value is valid until the end of the call.
+func (a *ConnAttempt) Trailer(key string) []byte {
+	if a.call != nil {
+		return a.call.Trailer(key)
+	}
+	return []byte(trailer(a.stream, key))
+}
 
 // trailer returns the value of a trailer of a stream that has ended, "" if there is
 // none.

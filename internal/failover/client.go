@@ -57,6 +57,11 @@ type Client struct {
 	picker   Picker
 	conns    *Conns
 	watchdog unaryWatchdog
+	// streams makes the unary calls that need a [Stream] or two.
+	streams *rpcnet.Client
+	// unaries are the [unaryCall]s that are not in use. They are this client's because
+	// their channels may not leave a synctest bubble.
+	unaries sync.Pool
 
 	mu sync.Mutex
 	// budget bounds the calls that are made again after a handler can have seen them.
@@ -72,7 +77,9 @@ func NewClient(cfg Config, p Picker, dial func(ctx context.Context, to Worker) (
 	if err != nil {
 		return nil, err
 	}
-	return &Client{cfg: cfg, picker: p, conns: NewConns(cfg.DialTimeout, dial)}, nil
+	c := &Client{cfg: cfg, picker: p, conns: NewConns(cfg.DialTimeout, dial)}
+	c.streams = rpcnet.NewClient(c, nil)
+	return c, nil
 }
 
 // Close closes the connections to workers. Calls in flight fail, and so do those that
@@ -128,10 +135,9 @@ func (c *Client) NewStream(ctx context.Context, spec *rpcnet.Spec) (rpcnet.Clien
 // CallWorker makes a unary call of bytes on one worker that the selector matches. ""
 // takes any worker. The result belongs to the caller.
 func (c *Client) CallWorker(ctx context.Context, procedure string, data []byte, selector string) ([]byte, error) {
-	if selector != "" {
-		ctx, _ = rpcnet.NewCall(ctx, rpcnet.CallOptions{Selector: selector})
-	}
-	return rpcnet.CallRaw(ctx, c, procedure, data)
+	var out []byte
+	err := c.callUnary(ctx, &rpcnet.Spec{Procedure: procedure}, data, &out, selector)
+	return out, err
 }
 
 // Narrow returns the selector of a call that brings one, "" if it does not: a

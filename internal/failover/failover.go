@@ -7,7 +7,8 @@
 // policies differ in what they allow. A call that is retried stays where its first
 // response came from (retry.go). A resumable stream goes on elsewhere with the next
 // message (resume.go). A hedged call is an idempotent unary one: two streams, of
-// which the first answer counts (hedge.go).
+// which the first answer counts (hedge.go). Any other unary call has a short cut by the same rules
+// as a retried one (unary.go).
 //
 // A Stream has no goroutine of its own: its methods run on the caller's, and Recv
 // does the failing over. A call whose worker is silent has a goroutine for the time
@@ -37,6 +38,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
@@ -56,6 +58,9 @@ type Attempt interface {
 	// Open connects if need be and opens the stream. number counts the attempts of
 	// the call from 0.
 	Open(ctx context.Context, spec *rpcnet.Spec, number int) (rpcnet.ClientStream, error)
+	// Call connects if need be and prepares the unary call for its Exchange, in place of
+	// Open.
+	Call(ctx context.Context, call extend.Unary, number int) error
 	// Probe asks the worker whether it lives. Any answer is nil.
 	Probe(ctx context.Context) error
 	// End says how the attempt ended. Only the first call counts.

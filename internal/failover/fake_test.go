@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -53,6 +54,8 @@ type fakeCluster struct {
 	*failover.Client
 	workers []*fakeWorker
 	timeout time.Duration // for resuming
+	// short says that ask and play make unary calls by their short cut.
+	short bool
 
 	mu     sync.Mutex
 	events []failover.Event // of streams that are resumed
@@ -76,6 +79,16 @@ func newFakeCluster(t testing.TB, cfg failover.Config, workers ...*fakeWorker) *
 // bubble runs a test of workers in a synctest bubble.
 func bubble(t *testing.T, f func(t *testing.T, c *fakeCluster), workers ...*fakeWorker) {
 	bubbleOf(t, failover.Config{ResumeTimeout: 10 * time.Second}, f, workers...)
+}
+
+// eachWay runs a test of unary calls with a stream for each call, and with their short
+// cut.
+func eachWay(t *testing.T, f func(t *testing.T, c *fakeCluster), workers func() []*fakeWorker) {
+	for _, short := range []bool{false, true} {
+		t.Run(fmt.Sprintf("short=%v", short), func(t *testing.T) {
+			bubble(t, func(t *testing.T, c *fakeCluster) { c.short = short; f(t, c) }, workers()...)
+		})
+	}
 }
 
 // bubbleOf runs a test of a client with a configuration of its own.
@@ -173,6 +186,16 @@ func (a *fakeAttempt) Open(ctx context.Context, spec *rpcnet.Spec, number int) (
 		}
 	}
 	return rpcnet.NewClient(a.w.tr, &rpcnet.ClientConfig{Call: rpcnet.CallOptions{Attempt: number}}).NewStream(ctx, spec)
+}
+
+func (a *fakeAttempt) Call(ctx context.Context, call hook.RoutedUnary[*rpcnet.Conn], number int) error {
+	if a.w.connect > 0 {
+		if err := sleep(ctx, a.w.connect); err != nil {
+			a.w.givenUp.Store(true)
+			return rpcnet.NewError(rpcnet.CodeOf(err), "connecting").WithUnprocessed()
+		}
+	}
+	return call.Open(ctx, a.w.tr.(*rpcnet.Conn), nil, number)
 }
 
 func (a *fakeAttempt) Probe(ctx context.Context) error {
@@ -296,12 +319,16 @@ func count(ctx context.Context, t *testing.T, c rpcnet.Transport) (n uint64, too
 // ask makes a unary call.
 func ask(ctx context.Context, c rpcnet.Transport, spec *rpcnet.Spec) (answer string, took time.Duration, err error) {
 	begin := time.Now()
+	var b []byte
+	if f, ok := c.(*fakeCluster); ok && f.short {
+		err = f.CallUnary(ctx, spec, []byte{}, &b)
+		return string(b), time.Since(begin), err
+	}
 	s, err := c.NewStream(ctx, spec)
 	if err != nil {
 		return "", 0, err
 	}
 	defer s.Close()
-	var b []byte
 	if err = codegen.SendOne(s, []byte{}); err == nil {
 		err = hook.RecvOne(s, &b)
 	}

@@ -14,17 +14,25 @@ import (
 // travels in a byte.
 const maxAttempts = 255
 
-// retrying is the [policy] of a call that stays where its first response came from.
-// Until then it is made again on another worker. If no handler saw it, it is made on
-// each worker there is. If a handler can have seen it, it must be idempotent; it is made
-// at most [Config.MaxAttempts] times, and only while the budget lasts.
-type retrying struct {
-	stream *Stream
+// A retries says whether and where a call that stays where its first response came from
+// is made again: until then, on another worker. If no handler saw it, it is made on each
+// worker there is. If a handler can have seen it, it must be idempotent; it is made at
+// most [Config.MaxAttempts] times, and only while the budget lasts. The opener of the
+// call owns it.
+type retries struct {
+	client *Client
+	search *search
 	// idempotent says that the call can be made twice, by its contract or its caller.
 	idempotent bool
 	// attempts counts those so far, and processed the ones of them that a handler can
 	// have seen.
 	attempts, processed int
+}
+
+// retrying is the [policy] of a call that is made again by the rules of [retries].
+type retrying struct {
+	retries
+	stream *Stream
 	// place is the call's in the client's watchdog, whose mu guards it.
 	place watched
 }
@@ -36,7 +44,10 @@ func (c *Client) newRetried(ctx context.Context, spec *rpcnet.Spec, o rpcnet.Cal
 		Stream
 		policy retrying
 	})
-	call.policy = retrying{stream: &call.Stream, idempotent: o.Idempotent}
+	call.policy = retrying{
+		retries: retries{client: c, search: &call.search, idempotent: o.Idempotent},
+		stream:  &call.Stream, place: watched{call: &call.Stream},
+	}
 	call.init(ctx, c, &call.policy, spec, o)
 	return &call.Stream
 }
@@ -50,15 +61,18 @@ func (p *retrying) ask(_ any, b []byte) (limit int) {
 	return keepMost - len(b)
 }
 
-// choose never waits: a caller that wants to wait for a worker sets a deadline and
-// calls again. If no worker is left, the last failure says more than that.
-func (p *retrying) choose(last error) (Attempt, error) {
+// choose chooses a worker for the next attempt of the call that ctx is of.
+func (p *retrying) choose(last error) (Attempt, error) { return p.worker(p.stream.ctx, last) }
+
+// worker chooses a worker. It never waits: a caller that wants to wait for a worker sets
+// a deadline and calls again. If no worker is left, the last failure says more than that.
+func (r *retries) worker(ctx context.Context, last error) (Attempt, error) {
 	for {
-		a, err := p.stream.search.worker(p.stream.ctx, p.stream.client)
+		a, err := r.search.worker(ctx, r.client)
 		switch {
 		case !errors.Is(err, ErrNoWorker):
 			return a, err
-		case p.stream.search.queue(): // all that are left were full or slow
+		case r.search.queue(): // all that are left were full or slow
 		case last != nil:
 			return nil, last
 		default:
@@ -88,13 +102,20 @@ func (p *retrying) received(_ any, err error) error {
 }
 
 // failed lets the call be made again if nothing of the answer has come and it is safe.
-// It is safe without limit if no handler saw the attempt, which costs the cluster
-// little. Otherwise it costs a token of the budget.
 func (p *retrying) failed(a Attempt, err error) error {
-	s := p.stream
-	var e *rpcnet.Error
-	if !s.requests.whole() || s.ctx.Err() != nil || !errors.As(err, &e) || p.attempts >= maxAttempts {
+	if !p.stream.requests.whole() || p.stream.ctx.Err() != nil || !p.again(a, err) {
 		return err
+	}
+	return nil
+}
+
+// again reports whether the call is made again after the attempt a has ended with err,
+// and prepares that. It is safe without limit if no handler saw the attempt, which
+// costs the cluster little. Otherwise it costs a token of the budget.
+func (r *retries) again(a Attempt, err error) bool {
+	var e *rpcnet.Error
+	if !errors.As(err, &e) || r.attempts >= maxAttempts {
+		return false
 	}
 	// A worker that was full or slow is asked again when no other is left, and then the
 	// call waits in its queue.
@@ -106,37 +127,41 @@ func (p *retrying) failed(a Attempt, err error) error {
 			kind = excludedFull
 		}
 	case errors.Is(err, ErrStalled): // the watchdog has paid
-		p.processed++
+		r.processed++
 		kind = excludedFull
-	case p.idempotent && s.client.cfg.Retryable(err):
-		if p.processed++; p.processed >= s.client.cfg.MaxAttempts || !s.client.takeRetry() {
-			return err
+	case r.idempotent && r.client.cfg.Retryable(err):
+		if r.processed++; r.processed >= r.client.cfg.MaxAttempts || !r.client.takeRetry() {
+			return false
 		}
 	default:
-		return err
-	}
-	s.search.exclude(a.Worker().Node, kind, 0)
-	return nil
-}
-
-// watch has unary calls watched that can be made again. An attempt that waits in a
-// queue because all others were worse is left alone.
-func (p *retrying) watch(now time.Time) bool {
-	s := p.stream
-	if !s.waitsOn() || !p.idempotent || s.search.pick.WaitInQueue || p.processed+1 >= s.client.cfg.MaxAttempts {
 		return false
 	}
-	s.client.watchdog.add(p, now, false)
+	r.search.exclude(a.Worker().Node, kind, 0)
+	return true
+}
+
+// watched reports whether an attempt of a unary call is watched: if the call can be made
+// again. An attempt that waits in a queue because all others were worse is left alone.
+func (r *retries) watched() bool {
+	return r.idempotent && !r.search.pick.WaitInQueue && r.processed+1 < r.client.cfg.MaxAttempts
+}
+
+// watch has unary calls watched.
+func (p *retrying) watch(now time.Time) bool {
+	if !p.stream.waitsOn() || !p.watched() {
+		return false
+	}
+	p.client.watchdog.add(&p.place, now, false)
 	return true
 }
 
 // watchAgain has the worker asked again after the longest time: it lives.
 func (p *retrying) watchAgain(now time.Time, _ time.Duration) {
-	p.stream.client.watchdog.add(p, now, true)
+	p.client.watchdog.add(&p.place, now, true)
 }
 
 // unwatch costs a lock and two links.
-func (p *retrying) unwatch() { p.stream.client.watchdog.remove(p) }
+func (p *retrying) unwatch() { p.client.watchdog.remove(&p.place) }
 
 // mayGiveUp takes a token, since the call is then made a second time.
-func (p *retrying) mayGiveUp() bool { return p.stream.client.takeRetry() }
+func (p *retrying) mayGiveUp() bool { return p.client.takeRetry() }

@@ -19,18 +19,18 @@ func TestCallIsRefusedOnlyWhenTheQueuesOfAllWorkersAreFull(t *testing.T) {
 		}
 		return w
 	}
-	bubble(t, func(t *testing.T, c *fakeCluster) {
+	eachWay(t, func(t *testing.T, c *fakeCluster) {
 		if got, took, err := ask(t.Context(), c, &rpcnet.Spec{Procedure: "ask"}); err != nil || got != "c" || took > 0 {
 			t.Errorf("%q in %v: %v", got, took, err)
 		}
-	}, busy("a", 0), busy("b", 0), busy("c", 2))
+	}, func() []*fakeWorker { return []*fakeWorker{busy("a", 0), busy("b", 0), busy("c", 2)} })
 	t.Run("all", func(t *testing.T) {
-		bubble(t, func(t *testing.T, c *fakeCluster) {
+		eachWay(t, func(t *testing.T, c *fakeCluster) {
 			_, took, err := ask(t.Context(), c, askSpec)
 			wantCode(t, err, rpcnet.CodeResourceExhausted)
 			if c.calls() != 6 || took > 0 {
 				t.Errorf("%d calls in %v, want 2 of each worker", c.calls(), took)
 			}
-		}, busy("a", 0), busy("b", 0), busy("c", 0))
+		}, func() []*fakeWorker { return []*fakeWorker{busy("a", 0), busy("b", 0), busy("c", 0)} })
 	})
 }

@@ -28,20 +28,22 @@ type unaryWatchdog struct {
 }
 
 // A watchQueue is a list of calls, the next to be checked first.
-type watchQueue struct{ head, tail *retrying }
+type watchQueue struct{ head, tail *watched }
 
-// watched is the place of a call in a queue.
+// watched is a call, with its place in a queue.
 type watched struct {
+	call interface{ checkWorker() }
+
 	queue      *watchQueue // nil: in none
-	prev, next *retrying
+	prev, next *watched
 	due        time.Time
 }
 
 // push puts a call at the end.
-func (q *watchQueue) push(c *retrying) {
-	c.place.queue, c.place.prev = q, q.tail
+func (q *watchQueue) push(c *watched) {
+	c.queue, c.prev = q, q.tail
 	if q.tail != nil {
-		q.tail.place.next = c
+		q.tail.next = c
 	} else {
 		q.head = c
 	}
@@ -49,52 +51,54 @@ func (q *watchQueue) push(c *retrying) {
 }
 
 // remove takes a call out, wherever it stands.
-func (q *watchQueue) remove(c *retrying) {
-	if prev := c.place.prev; prev != nil {
-		prev.place.next = c.place.next
+func (q *watchQueue) remove(c *watched) {
+	if prev := c.prev; prev != nil {
+		prev.next = c.next
 	} else {
-		q.head = c.place.next
+		q.head = c.next
 	}
-	if next := c.place.next; next != nil {
-		next.place.prev = c.place.prev
+	if next := c.next; next != nil {
+		next.prev = c.prev
 	} else {
-		q.tail = c.place.prev
+		q.tail = c.prev
 	}
-	c.place = watched{}
+	c.queue, c.prev, c.next = nil, nil, nil
 }
 
 // add watches a call from now on, whose worker has been asked before or not.
-func (w *unaryWatchdog) add(c *retrying, now time.Time, asked bool) {
+func (w *unaryWatchdog) add(c *watched, now time.Time, asked bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if c.place.queue != nil {
-		c.place.queue.remove(c)
+	if c.queue != nil {
+		c.queue.remove(c)
 	}
 	q, after := &w.fresh, silentFor
 	if asked {
 		q, after = &w.asked, probeEvery
 	}
-	c.place.due = now.Add(after)
+	c.due = now.Add(after)
 	q.push(c)
 	w.arm(now)
 }
 
-// remove stops watching a call. It does nothing if the call is not watched.
-func (w *unaryWatchdog) remove(c *retrying) {
+// remove stops watching a call. It reports false if the call is not watched: it never
+// was, or its worker is asked now.
+func (w *unaryWatchdog) remove(c *watched) (was bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if c.place.queue != nil {
-		c.place.queue.remove(c)
+	if was = c.queue != nil; was {
+		c.queue.remove(c)
 	}
+	return was
 }
 
 // arm sets the timer to the next check. The caller holds mu.
 func (w *unaryWatchdog) arm(now time.Time) {
 	for _, q := range [...]*watchQueue{&w.fresh, &w.asked} {
-		if q.head == nil || !w.next.IsZero() && !q.head.place.due.Before(w.next) {
+		if q.head == nil || !w.next.IsZero() && !q.head.due.Before(w.next) {
 			continue
 		}
-		w.next = q.head.place.due
+		w.next = q.head.due
 		if w.timer == nil {
 			w.timer = time.AfterFunc(w.next.Sub(now), w.check)
 		} else {
@@ -109,9 +113,9 @@ func (w *unaryWatchdog) check() {
 	now := time.Now()
 	w.mu.Lock()
 	w.next = time.Time{}
-	var due []*retrying
+	var due []*watched
 	for _, q := range [...]*watchQueue{&w.fresh, &w.asked} {
-		for q.head != nil && !q.head.place.due.After(now) {
+		for q.head != nil && !q.head.due.After(now) {
 			due = append(due, q.head)
 			q.remove(q.head)
 		}
@@ -119,6 +123,6 @@ func (w *unaryWatchdog) check() {
 	w.arm(now)
 	w.mu.Unlock()
 	for _, c := range due {
-		go c.stream.checkWorker()
+		go c.call.checkWorker()
 	}
 }

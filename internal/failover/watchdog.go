@@ -83,7 +83,13 @@ func (s *Stream) endWait(err error) error {
 	case s.answered && s.waitsOn():
 		return io.EOF
 	}
-	silent := time.Since(s.wait.since).Round(time.Millisecond)
+	return stalled(s.wait.since)
+}
+
+// stalled returns the error of an attempt that was given up because its worker was
+// silent since an instant.
+func stalled(since time.Time) error {
+	silent := time.Since(since).Round(time.Millisecond)
 	return rpcnet.Errorf(rpcnet.CodeUnavailable, "%v: no message for %v, and no answer to a probe", ErrStalled, silent).WithCause(ErrStalled)
 }
 

@@ -168,7 +168,7 @@ func frozen(name string) *fakeWorker {
 }
 
 func TestCallWithoutAnAnswerGoesElsewhereIfItsWorkerIsDead(t *testing.T) {
-	bubble(t, func(t *testing.T, c *fakeCluster) {
+	eachWay(t, func(t *testing.T, c *fakeCluster) {
 		if got, took, err := ask(t.Context(), c, askSpec); err != nil || got != "b" || took != 750*ms {
 			t.Errorf("%q in %v: %v", got, took, err)
 		}
@@ -178,12 +178,12 @@ func TestCallWithoutAnAnswerGoesElsewhereIfItsWorkerIsDead(t *testing.T) {
 		if ended := c.workers[0].ended; len(ended) != 1 || failover.Judge(ended[0]) != failover.Bad {
 			t.Errorf("the dead worker is told %v", ended)
 		}
-	}, frozen("a"), &fakeWorker{name: "b", answer: says("b")})
+	}, func() []*fakeWorker { return []*fakeWorker{frozen("a"), {name: "b", answer: says("b")}} })
 }
 
 func TestSlowCallOfALivingWorkerIsLeftAlone(t *testing.T) {
-	a := &fakeWorker{name: "a", answer: func(ctx context.Context) ([]byte, error) { return []byte("a"), sleep(ctx, time.Minute) }}
-	bubble(t, func(t *testing.T, c *fakeCluster) {
+	eachWay(t, func(t *testing.T, c *fakeCluster) {
+		a := c.workers[0]
 		got, took, err := ask(t.Context(), c, askSpec)
 		if err != nil || got != "a" || took != time.Minute || a.calls.Load() != 1 {
 			t.Errorf("%q in %v, %d calls: %v", got, took, a.calls.Load(), err)
@@ -191,12 +191,14 @@ func TestSlowCallOfALivingWorkerIsLeftAlone(t *testing.T) {
 		if p := a.probes.Load(); p != 30 {
 			t.Errorf("%d probes in a minute, want 30", p)
 		}
-	}, a, &fakeWorker{name: "b", answer: says("b")})
+	}, func() []*fakeWorker {
+		return []*fakeWorker{{name: "a", answer: func(ctx context.Context) ([]byte, error) { return []byte("a"), sleep(ctx, time.Minute) }}, {name: "b", answer: says("b")}}
+	})
 }
 
 func TestCallThatMayNotBeMadeTwiceIsNotGivenUp(t *testing.T) {
 	once := &rpcnet.Spec{Procedure: "ask"}
-	bubble(t, func(t *testing.T, c *fakeCluster) {
+	eachWay(t, func(t *testing.T, c *fakeCluster) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		_, took, err := ask(ctx, c, once)
@@ -204,7 +206,7 @@ func TestCallThatMayNotBeMadeTwiceIsNotGivenUp(t *testing.T) {
 		if took < 5*time.Second || c.workers[1].calls.Load() != 0 {
 			t.Errorf("ended after %v", took)
 		}
-	}, frozen("a"), &fakeWorker{name: "b", answer: says("b")})
+	}, func() []*fakeWorker { return []*fakeWorker{frozen("a"), {name: "b", answer: says("b")}} })
 }
 
 func thawing(name string, after time.Duration) *fakeWorker {
@@ -216,19 +218,21 @@ func thawing(name string, after time.Duration) *fakeWorker {
 // Better late than not at all.
 func TestCallWaitsForASilentWorkerWhenNobodyElseIsThereOrTheBudgetIsEmpty(t *testing.T) {
 	t.Run("alone", func(t *testing.T) {
-		bubble(t, func(t *testing.T, c *fakeCluster) {
+		eachWay(t, func(t *testing.T, c *fakeCluster) {
 			if got, _, err := ask(t.Context(), c, askSpec); err != nil || got != "a" {
 				t.Errorf("%q: %v", got, err)
 			}
-		}, thawing("a", 20*time.Second))
+		}, func() []*fakeWorker { return []*fakeWorker{thawing("a", 20*time.Second)} })
 	})
 	t.Run("no budget", func(t *testing.T) {
-		bubble(t, func(t *testing.T, c *fakeCluster) {
+		eachWay(t, func(t *testing.T, c *fakeCluster) {
 			c.SpendBudget()
 			if got, took, err := ask(t.Context(), c, askSpec); err != nil || got != "a" || took != 20*time.Second {
 				t.Errorf("%q in %v: %v", got, took, err)
 			}
-		}, thawing("a", 20*time.Second), &fakeWorker{name: "b", answer: says("b")})
+		}, func() []*fakeWorker {
+			return []*fakeWorker{thawing("a", 20*time.Second), {name: "b", answer: says("b")}}
+		})
 	})
 }
 
@@ -255,8 +259,7 @@ func TestAnswerThatComesWhileItsWorkerIsGivenUpIsTheAnswer(t *testing.T) {
 // Many calls of one client wait at the same time, and those that are answered
 // in time are not asked about.
 func TestOnlyCallsThatWaitAreAskedAbout(t *testing.T) {
-	a := &fakeWorker{name: "a", answer: func(ctx context.Context) ([]byte, error) { return []byte("a"), sleep(ctx, 400*ms) }}
-	bubble(t, func(t *testing.T, c *fakeCluster) {
+	eachWay(t, func(t *testing.T, c *fakeCluster) {
 		var wg sync.WaitGroup
 		for i := range 50 {
 			wg.Go(func() {
@@ -268,10 +271,12 @@ func TestOnlyCallsThatWaitAreAskedAbout(t *testing.T) {
 		}
 		wg.Wait()
 		time.Sleep(time.Minute)
-		if p := a.probes.Load(); p != 0 {
+		if p := c.workers[0].probes.Load(); p != 0 {
 			t.Errorf("%d probes", p)
 		}
-	}, a)
+	}, func() []*fakeWorker {
+		return []*fakeWorker{{name: "a", answer: func(ctx context.Context) ([]byte, error) { return []byte("a"), sleep(ctx, 400*ms) }}}
+	})
 }
 
 func TestWatchingACallThatIsAnsweredTakesNoMemory(t *testing.T) {

@@ -22,6 +22,19 @@ func (st *Stream) Status() (wire.Status, error) {
 	return s, err
 }
 
+// Succeeded reports whether the call has ended with success. It allocates nothing.
+func (st *Stream) Succeeded() bool {
+	_, ok := wire.Succeeded(st.end.status, "")
+	return ok
+}
+
+// Trailer returns the first value of a key that ends in "-bin" in the trailer of a call
+// that has succeeded, nil if there is none. It is valid until Release.
+func (st *Stream) Trailer(key string) []byte {
+	v, _ := wire.Succeeded(st.end.status, key)
+	return v
+}
+
 // Release ends the use of a stream that has its status, and of the message that
 // Recv returned last. It must not run at the same time as Recv. A pooled stream
 // serves another call from here on: the caller must not use it again.

@@ -2,11 +2,13 @@ package wire_test
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
 	"testing"
 
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
 )
 
@@ -96,14 +98,28 @@ func FuzzMetadata(f *testing.F) {
 func FuzzStatus(f *testing.F) {
 	s := wire.Status{Code: 5, Message: "m", Details: []wire.Detail{{Name: "n", Data: []byte{1}}}, Trailer: map[string][]string{"k": {"v"}, "b-bin": {"\xff"}}, Unprocessed: true}
 	f.Add(s.Append(nil))
+	s = wire.Status{Trailer: map[string][]string{"a": {"x"}, "b-bin": {"", "\xff"}, "c-bin": {}}}
+	f.Add(s.Append(nil))
 	f.Add([]byte{0xa1, 0x03, 0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
 	f.Add([]byte{0xa1, 0x18, 99, 0x81, 0x81, 0x81, 0x81, 0x01})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var s, again wire.Status
-		if s.Parse(b) != nil {
+		err := s.Parse(b)
+		// What is read without a copy is what Parse reads. It is not charged.
+		value, ok := wire.Succeeded(b, "b-bin")
+		if ok && err != nil && !errors.Is(err, cbor.ErrBudget) || ok && err == nil && s.Code != 0 {
+			t.Errorf("success, although Parse says %v and %+v", err, s)
+		}
+		if want := append(s.Trailer["b-bin"], "")[0]; ok && err == nil && string(value) != want {
+			t.Errorf("the trailer has %q, want %q", value, want)
+		}
+		if err != nil {
 			return
 		}
 		out := s.Append(nil)
+		if _, ok := wire.Succeeded(out, "b-bin"); !ok && s.Code == 0 && len(s.Details) == 0 {
+			t.Errorf("no success: %+v", s)
+		}
 		if err := again.Parse(out); err != nil {
 			t.Fatalf("%+v is written as something else: %v", s, err)
 		}

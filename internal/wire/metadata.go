@@ -24,6 +24,13 @@ func AppendMetadata(b []byte, m map[string][]string) []byte {
 	return b
 }
 
+// AppendMetadataEntry appends a key with one value, as [AppendMetadata] does.
+func AppendMetadataEntry(b []byte, key string, value []byte) []byte {
+	b = append(appendString(b, key), 1)
+	b = binary.AppendUvarint(b, uint64(len(value)))
+	return append(b, value...)
+}
+
 // appendString appends the length of s and s.
 func appendString(b []byte, s string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s)))

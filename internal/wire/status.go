@@ -167,3 +167,53 @@ func (s *Status) Parse(b []byte) error {
 	}
 	return nil
 }
+
+// Succeeded reports whether b, the payload of a STATUS frame, says that the call has
+// succeeded, and returns the first value that its trailer has for key, which ends in
+// "-bin". It reports false for what [Status.Parse] refuses. It allocates nothing, and
+// the value points into b.
+func Succeeded(b []byte, key string) (value []byte, ok bool) {
+	if len(b) == 0 {
+		return nil, true
+	}
+	var d cbor.Decoder
+	d.Reset(b, cbor.Limits{})
+	code := uint64(0)
+	for n := d.Map(); n > 0 && d.Err() == nil; n-- {
+		switch d.Uint64() {
+		case statusCode:
+			code = d.UintN(8)
+		case statusMessage:
+			d.View()
+		case statusTrailer:
+			value = binaryTrailer(&d, key)
+		case statusDetails: // a success has none
+			return nil, false
+		case statusUnprocessed:
+			d.Bool()
+		default:
+			d.Skip()
+		}
+	}
+	d.Leave()
+	return value, d.Finish() == nil && code == 0
+}
+
+// binaryTrailer reads a trailer and returns the first value of key.
+func binaryTrailer(d *cbor.Decoder, key string) (value []byte) {
+	found := false
+	for n := d.Map(); n > 0 && d.Err() == nil; n-- {
+		k := d.View()
+		binary := strings.HasSuffix(k, "-bin")
+		for n := d.Array(); n > 0 && d.Err() == nil; n-- {
+			if !binary {
+				d.View()
+			} else if v := d.ViewBytes(); !found && k == key {
+				value, found = v, true
+			}
+		}
+		d.Leave()
+	}
+	d.Leave()
+	return value
+}
