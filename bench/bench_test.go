@@ -120,7 +120,7 @@ func TestARunMeasuresEveryKindAndReportsIt(t *testing.T) {
 	}
 	var report bytes.Buffer
 	writeReport(&report, &p, r)
-	for _, want := range []string{"## To reach", "## Unary calls of 32 B", "## Memory of an idle stream", "net/rpc, 6 measurements: no streams", "## Unary calls of 32 B over 10 workers", "## Unary calls of 32 B by 64 callers over 64 connections"} {
+	for _, want := range []string{"## To reach", "## Where others are faster", "## Unary calls of 32 B", "## Memory of an idle stream", "net/rpc, 6 measurements: no streams", "## Unary calls of 32 B over 10 workers", "## Unary calls of 32 B by 64 callers over 64 connections"} {
 		if !strings.Contains(report.String(), want) {
 			t.Errorf("the report lacks %q", want)
 		}
@@ -230,5 +230,32 @@ func TestQuickLinesCompareWithWhatTheyName(t *testing.T) {
 		if lines[name] != want {
 			t.Errorf("%s: %q, want %q; all:\n%s", name, lines[name], want, &b)
 		}
+	}
+}
+
+func TestListOfOthersThatAreFasterNamesTheBest(t *testing.T) {
+	t.Parallel()
+	call, memory := unaryCell(4<<10, 64), sessionMemory
+	p := plan{libraries: libraries, cells: []cell{call, memory}}
+	r := results{
+		call: {
+			rpcnetRaw: {Rate: 50, P50: 4, P99: 9, CPU: 1}, rpcnetGenerated: {Rate: 40, P50: 4, P99: 9, CPU: 1},
+			grpcGo: {Rate: 45, P50: 5, P99: 9, CPU: 2}, natsGo: {Rate: 48, P50: 3, P99: 9, CPU: 2}, rawTLS: {Rate: 999},
+		},
+		memory: {rpcnetRaw: {Client: 30, Server: 30}, drpcGo: {Client: 25, Server: 25}, netRPC: {Client: 26, Server: 26}},
+	}
+	want := [][]string{
+		{"unary 4 KiB, 64 callers, p50 us", "rpcnet raw", "4.00", "nats", "3.00", "1.33 x"},
+		{"unary 4 KiB, 64 callers, calls/s", "rpcnet generated", "40.0", "nats", "48.0", "0.83 x"},
+		{"unary 4 KiB, 64 callers, p50 us", "rpcnet generated", "4.00", "nats", "3.00", "1.33 x"},
+		{"idle session, KiB", "rpcnet raw", "60.0", "drpc", "50.0", "1.20 x"},
+	}
+	if got := fasterRows(&p, r); !slices.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	var b bytes.Buffer
+	writeFaster(&b, &p, results{call: {rpcnetRaw: {Rate: 2, P50: 1}, grpcGo: {Rate: 1, P50: 2}}})
+	if !strings.Contains(b.String(), "Nowhere in this run") {
+		t.Errorf("a run that no peer is ahead in: %s", &b)
 	}
 }

@@ -30,6 +30,10 @@ func (l *library) measures(c cell) bool {
 	return l.workers == c.workers && (l.skips == nil || l.skips(c) == "")
 }
 
+// isPeer reports whether l is the work of others. raw TLS is not: it is the floor
+// of what an RPC can cost, and no RPC.
+func (l *library) isPeer() bool { return l.module != rpcnetModule && l != rawTLS }
+
 // A connector makes connections to one server: one TLS handshake each.
 type connector func(context.Context) (conn, error)
 
@@ -73,7 +77,7 @@ func (r feedRequest) send(send func(data []byte) error) error {
 
 // libraries are all there are, the references for ratios among them.
 var libraries = []*library{
-	rpcnetRaw, rpcnetGenerated, grpcGo, connectGo, drpcGo, netRPC, rawTLS,
+	rpcnetRaw, rpcnetGenerated, grpcGo, connectGo, drpcGo, natsGo, netRPC, rawTLS,
 	routedOne, directOne, routedTen, directTen,
 }
 

@@ -53,31 +53,6 @@ func printRouted(w io.Writer, c cell, r results) {
 	}
 }
 
-// A column is a metric with its name.
-type column struct {
-	name string
-	of   metric
-}
-
-// metricsOf returns the numbers that a kind has.
-func metricsOf(c cell) []column {
-	switch c.kind {
-	case unary, talk:
-		what := "calls/s"
-		if c.kind == talk {
-			what = "turns/s"
-		}
-		return []column{{what, rate}, {"p50 us", p50}, {"p99 us", p99}, {"CPU us", cpu}, {"allocs", allocs}}
-	case feed:
-		return []column{{"messages/s", rate}, {"CPU us", cpu}, {"allocs", allocs}}
-	case paced:
-		return []column{{"delay p50 us", p50}, {"delay p99 us", p99}, {"CPU us", cpu}, {"messages/s", rate}}
-	case handshake:
-		return []column{{"p50 us", p50}, {"p99 us", p99}, {"CPU us", cpu}, {"allocs", allocs}}
-	}
-	return []column{{"KiB", memory}}
-}
-
 // number writes a number with three digits at least.
 func number(v float64) string {
 	switch {

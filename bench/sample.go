@@ -51,3 +51,38 @@ func quantile[T cmp.Ordered](sorted []T, q float64) T {
 }
 
 func micros(d time.Duration) float64 { return float64(d) / 1e3 }
+
+// A column is a metric with its name.
+type column struct {
+	name string
+	of   metric
+	more bool // is better; otherwise less is
+}
+
+// better reports whether a is a better number than b.
+func (c column) better(a, b sample) bool {
+	if c.more {
+		return c.of(a) > c.of(b)
+	}
+	return c.of(a) < c.of(b)
+}
+
+// metricsOf returns the numbers that a kind has.
+func metricsOf(c cell) []column {
+	perSecond := func(what string) column { return column{name: what + "/s", of: rate, more: true} }
+	half, most := column{name: "p50 us", of: p50}, column{name: "p99 us", of: p99}
+	processor, objects := column{name: "CPU us", of: cpu}, column{name: "allocs", of: allocs}
+	switch c.kind {
+	case unary:
+		return []column{perSecond("calls"), half, most, processor, objects}
+	case talk:
+		return []column{perSecond("turns"), half, most, processor, objects}
+	case feed:
+		return []column{perSecond("messages"), processor, objects}
+	case paced:
+		return []column{{name: "delay p50 us", of: p50}, {name: "delay p99 us", of: p99}, processor, perSecond("messages")}
+	case handshake:
+		return []column{half, most, processor, objects}
+	}
+	return []column{{name: "KiB", of: memory}}
+}
