@@ -10,6 +10,11 @@
 //
 // Tests that need no network are faster with [rpcnet.InProcess], and can run in a
 // testing/synctest bubble.
+//
+// Everything is closed by the Cleanup of the test that made it, in the reverse of
+// the order in which it was made: connections end before the servers behind them.
+// A helper that fails ends the test with Fatal. So call the helpers from the
+// goroutine that runs the test.
 package rpctest
 
 import (
@@ -22,12 +27,15 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 )
 
-// authority makes the one CA of a test binary.
+// authority makes the one CA of a test binary. All tests share it, since a
+// certificate is accepted only where its authority is known.
 var authority = sync.OnceValues(NewDevCA)
 
 // Credentials returns credentials for hosts, by default those of the loopback
 // interface. All credentials of one test binary are signed by the same
-// authority, made at the first call.
+// authority, made at the first call. Each call makes a new key. Limits for each
+// peer count by the name in the certificate, not by the key. So give hosts if a
+// test needs several peers. It is safe for concurrent use.
 func Credentials(tb testing.TB, hosts ...string) rpcnet.Credentials {
 	tb.Helper()
 	ca, err := authority()
@@ -61,7 +69,7 @@ func Listen(tb testing.TB, config *rpcnet.EndpointConfig) *rpcnet.Endpoint {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	var cfg rpcnet.EndpointConfig
+	var cfg rpcnet.EndpointConfig // a copy: the caller's config is not changed
 	if config != nil {
 		cfg = *config
 	}
@@ -76,10 +84,15 @@ func Listen(tb testing.TB, config *rpcnet.EndpointConfig) *rpcnet.Endpoint {
 	return ep
 }
 
-// Serve is [Listen], and serves srv until the endpoint is closed.
+// Serve returns an endpoint as [Listen] does, and serves srv on it until the
+// endpoint is closed. It returns when the endpoint takes calls. One goroutine
+// serves; the test does not end before it. An error of Endpoint.Serve fails the
+// test.
 func Serve(tb testing.TB, srv *rpcnet.Server, config *rpcnet.EndpointConfig) *rpcnet.Endpoint {
 	tb.Helper()
 	ep := Listen(tb, config)
+	// The channel has room for the result, so that the goroutine ends even if the
+	// test fails before the cleanup below is registered.
 	served := make(chan error, 1)
 	go func() { served <- ep.Serve(context.Background(), srv) }()
 	tb.Cleanup(func() {
@@ -92,7 +105,10 @@ func Serve(tb testing.TB, srv *rpcnet.Server, config *rpcnet.EndpointConfig) *rp
 	return ep
 }
 
-// waitServing returns when the endpoint no longer refuses calls as too early.
+// waitServing returns when the endpoint no longer refuses calls as too early, or
+// after 10 s. An endpoint listens before Serve has given it a server, and answers
+// CodeUnavailable until then. With a server, the call of a procedure that does not
+// exist has another code. Tests would otherwise have to retry their first call.
 func waitServing(tb testing.TB, ep *rpcnet.Endpoint) {
 	tb.Helper()
 	conn := Dial(tb, ep.Addr().String(), nil)
@@ -108,7 +124,8 @@ func waitServing(tb testing.TB, ep *rpcnet.Endpoint) {
 }
 
 // Dial returns a connection to addr with [Credentials], which is closed when
-// the test ends. The config is treated as that of [Listen].
+// the test ends. The config is treated as that of [Listen]. The test fails if there
+// is no connection after 20 s, which is also enough on a machine that is busy.
 func Dial(tb testing.TB, addr string, config *rpcnet.DialConfig) *rpcnet.Conn {
 	tb.Helper()
 	creds, err := loopback()
@@ -132,19 +149,23 @@ func Dial(tb testing.TB, addr string, config *rpcnet.DialConfig) *rpcnet.Conn {
 	return conn
 }
 
-// Logger returns a logger that writes to the test's output until the test ends.
+// Logger returns a logger that writes to the test's output until the test ends,
+// from level Debug on. It drops later lines. It is safe for concurrent use.
 func Logger(tb testing.TB) *slog.Logger {
 	w := &output{tb: tb}
 	tb.Cleanup(w.close)
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// output is a test's output; a test that has ended may not be written to.
+// output is a test's output. Package testing panics if a test that has ended is
+// written to, and goroutines of an endpoint can log until the last of them ends.
 type output struct {
-	mu sync.Mutex
+	mu sync.Mutex // held while writing, so that close waits for a write
 	tb testing.TB // nil when the test has ended
 }
 
+// Write writes one line, without its line break: Logf adds one. It never fails,
+// because a logger has no use for the error.
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -154,6 +175,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// close drops all that is written from now on.
 func (o *output) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

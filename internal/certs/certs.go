@@ -2,6 +2,15 @@
 // and certificates for nodes, clients and administrators. Each certificate has an
 // identity and a role of its own. The command "rpcnet certs", the examples and
 // tests use it. It is not for production: the authority's key lies beside the certificates.
+//
+// A folder holds one authority and a pair of files for each certificate. Files are
+// only ever added. Nothing is overwritten or removed, because running programs may
+// use them and a key that is gone cannot be made again. Instead an error names the
+// files to remove.
+//
+// Several processes can work in one folder without a lock. A file appears under its
+// name when it is complete (write), and the first process to give the name wins. The
+// others see that and use what is there. Functions block on the disk and have no state.
 package certs
 
 import (
@@ -28,36 +37,40 @@ const (
 	Key   = "test_key.pem"
 )
 
-// Domain is the trust domain of the SPIFFE ids in the certificates.
+// Domain is the trust domain of the SPIFFE ids in the certificates. The domain
+// ".test" is reserved (RFC 6761), so that no real one is the same.
 const Domain = "rpcnet.test"
 
-// Roles are the roles that a certificate can state.
+// Roles are the roles that a certificate can state. docs/security.md says what each
+// allows.
 var Roles = []string{"node", "worker", "director", "client", "admin"}
 
 // A Leaf says what a certificate contains. Its files are Name_cert.pem and
 // Name_key.pem.
 type Leaf struct {
-	Name  string   // 1 to 64 letters, digits, '-' and '.'
+	Name  string   // 1 to 64 letters, digits, '-' and '.'; the first is not '.'
 	Role  string   // one of [Roles]
 	Hosts []string // hosts of a node, in addition to [credentials.DevHosts]
 }
 
 // Files returns the names of the files of a leaf: the certificate's and the key's.
+// Those of the leaf "test" are [Cert] and [Key].
 func Files(name string) (cert, key string) { return name + "_cert.pem", name + "_key.pem" }
 
 // id returns the SPIFFE id that states the role, as rpcnet.Roles reads it.
 func (l Leaf) id() string { return "spiffe://" + Domain + "/rpcnet/" + l.Role + "/" + l.Name }
 
-// check returns an error if the leaf cannot be made.
+// check returns an error if the leaf cannot be made. The name becomes part of a file's
+// name and of a URI, so that only characters are allowed that mean themselves in both.
 func (l Leaf) check() error {
 	switch {
 	case !slices.Contains(Roles, l.Role):
 		return fmt.Errorf("role %q: want one of %s", l.Role, strings.Join(Roles, ", "))
 	case l.Name == "" || len(l.Name) > 64 || strings.HasPrefix(l.Name, "."):
 		return fmt.Errorf("name %q: want 1 to 64 letters, digits, '-' and '.'", l.Name)
-	case l.Name == "ca":
+	case l.Name == "ca": // its key would be the file CAKey
 		return errors.New(`name "ca": that is the authority's`)
-	case len(l.Hosts) > 0 && !l.serves():
+	case len(l.Hosts) > 0 && !l.serves(): // the hosts would be left out in silence
 		return fmt.Errorf("role %s with hosts: only those that serve have hosts", l.Role)
 	}
 	for _, r := range l.Name {
@@ -70,10 +83,13 @@ func (l Leaf) check() error {
 	return nil
 }
 
-// serves reports whether the role is one of a server, which others dial.
+// serves reports whether the role is one of a server, which others dial. Only such
+// a certificate has hosts and is good for servers. Without that usage its holder is
+// never a node, even if it states that role.
 func (l Leaf) serves() bool { return l.Role != "client" && l.Role != "admin" }
 
-// A File is one of the files that [Make] or [Add] made or kept.
+// A File is one of the files that [Make] or [Add] made or kept. Commands list them
+// to the user.
 type File struct {
 	Path string
 	Kept bool // it existed before and is unchanged
@@ -87,13 +103,14 @@ type File struct {
 // Make keeps the files that exist and never overwrites one. If a file exists that
 // cannot be used, such as half a pair, an expired certificate or one that lacks a
 // host, the error says which files to remove. Several processes can call Make for
-// the same folder at once.
+// the same folder at once. It makes the folder if there is none. A call lasts up to
+// a second if another process is at work.
 func Make(dir string, hosts []string) ([]File, error) {
 	return add(dir, Leaf{"test", "node", hosts}, Leaf{"client", "client", nil}, Leaf{"admin", "admin", nil})
 }
 
 // Add does the same as [Make] for one certificate, and makes the authority if
-// there is none.
+// there is none. The error also says what is wrong with l.
 func Add(dir string, l Leaf) ([]File, error) { return add(dir, l) }
 
 // add makes the files that are missing. If another process makes them at the same
@@ -116,12 +133,13 @@ func add(dir string, leaves ...Leaf) (files []File, err error) {
 	return files, err
 }
 
-// A halfError says that one file of a pair exists and the other does not.
+// A halfError says that one file of a pair exists and the other does not. It is a
+// type of its own because it can pass, when another process is about to write
+// the other file.
 type halfError struct{ error }
 
 // addOnce makes the files that are missing. It returns an error that is
 // fs.ErrExist or a halfError if another process makes them at the same time.
-
 func addOnce(dir string, leaves []Leaf) ([]File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -137,7 +155,7 @@ func addOnce(dir string, leaves []Leaf) ([]File, error) {
 		}
 		complete = complete && have[i]
 	}
-	signed := "" // a certificate that exists
+	signed := "" // a certificate that exists: the authority of the folder has signed it
 	if i := slices.Index(have, true); i >= 0 {
 		signed, _ = Files(leaves[i].Name)
 	}
@@ -146,7 +164,7 @@ func addOnce(dir string, leaves []Leaf) ([]File, error) {
 		return nil, err
 	}
 	for i, l := range leaves {
-		if have[i] {
+		if have[i] { // also if another process has just made it
 			err = check(dir, l)
 		} else {
 			err = issue(dir, l)
@@ -154,6 +172,7 @@ func addOnce(dir string, leaves []Leaf) ([]File, error) {
 		if err != nil {
 			return nil, err
 		}
+		// What was there before this call is kept, and reported as such.
 		cert, key := Files(l.Name)
 		files = append(files, File{filepath.Join(dir, cert), have[i]}, File{filepath.Join(dir, key), have[i]})
 	}
@@ -165,6 +184,7 @@ func addOnce(dir string, leaves []Leaf) ([]File, error) {
 // certificate that exists, or empty. If it exists without its authority, that is
 // an error, because a new authority would not verify it.
 func authority(dir string, complete bool, signed string) ([]File, error) {
+	// Which of the two files exist decides: both, neither, or one.
 	haveCA, err := exists(dir, CA)
 	if err != nil {
 		return nil, err
@@ -192,6 +212,7 @@ func authority(dir string, complete bool, signed string) ([]File, error) {
 			return nil, err
 		}
 	}
+	// The key is listed if it is in the folder: it was, or newCA has made it.
 	files := []File{{filepath.Join(dir, CA), haveCA}}
 	if haveKey || !haveCA {
 		files = append(files, File{filepath.Join(dir, CAKey), haveCA})
@@ -200,7 +221,8 @@ func authority(dir string, complete bool, signed string) ([]File, error) {
 }
 
 // Find returns the first of dirs that holds a file of the authority or the node.
-// If none does, it returns the first one.
+// If none does, it returns the first one: that is where [Make] should make them.
+// There must be at least one.
 func Find(dirs ...string) string {
 	for _, dir := range dirs {
 		if Present(dir) {
@@ -212,13 +234,16 @@ func Find(dirs ...string) string {
 
 // Present reports whether dir holds a file of the authority or the node.
 func Present(dir string) bool {
+	// A folder that cannot be read counts: the program that reads it then shows the
+	// error, which new certificates elsewhere would hide.
 	return slices.ContainsFunc([]string{CA, CAKey, Cert, Key}, func(name string) bool {
 		there, err := exists(dir, name)
 		return there || err != nil
 	})
 }
 
-// exists reports whether dir holds a file called name.
+// exists reports whether dir holds a file called name. The error is any but that
+// there is none, such as a lack of permission.
 func exists(dir, name string) (bool, error) {
 	_, err := os.Stat(filepath.Join(dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -227,7 +252,8 @@ func exists(dir, name string) (bool, error) {
 	return err == nil, err
 }
 
-// pair reports whether both files exist. It returns a halfError if only one does.
+// pair reports whether both files exist. It returns a halfError if only one does,
+// since neither a certificate without its key nor a key alone is of use.
 func pair(dir, a, b string) (bool, error) {
 	haveA, err := exists(dir, a)
 	if err != nil {
@@ -240,14 +266,15 @@ func pair(dir, a, b string) (bool, error) {
 	if haveA == haveB {
 		return haveA, nil
 	}
-	if haveB { // a is the one that exists
+	if haveB { // from here on a is the one that exists
 		a, b = b, a
 	}
 	return false, halfError{fmt.Errorf("%s is there and %s is not: remove the first to make both anew", filepath.Join(dir, a), filepath.Join(dir, b))}
 }
 
 // newCA makes the authority. The key is written first: a process that finds the
-// certificate can then sign.
+// certificate can then sign. If two processes do this at once, the second fails at
+// the key with fs.ErrExist, so that key and certificate are of the same process.
 func newCA(dir string) error {
 	ca, err := credentials.NewDevCA()
 	if err != nil {
@@ -263,7 +290,8 @@ func newCA(dir string) error {
 	return write(dir, CA, ca.CertPEM(), 0o644)
 }
 
-// issue signs a certificate with the authority of dir and writes its files.
+// issue signs a certificate with the authority of dir and writes its files, the key
+// first, for the same reason as newCA.
 func issue(dir string, l Leaf) error {
 	certPath, keyPath := filepath.Join(dir, CA), filepath.Join(dir, CAKey)
 	cert, err := os.ReadFile(certPath)
@@ -278,6 +306,8 @@ func issue(dir string, l Leaf) error {
 	if err != nil {
 		return err
 	}
+	// The SPIFFE id states the role. All roles may make calls, so that each certificate
+	// is good for clients.
 	leaf := credentials.Leaf{CommonName: l.Name, Hosts: []string{l.id()}, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	if l.serves() {
 		leaf.Hosts = slices.Concat(leaf.Hosts, credentials.DevHosts, l.Hosts)
@@ -295,13 +325,14 @@ func issue(dir string, l Leaf) error {
 }
 
 // write makes a new file. It fails if the file exists. Other processes see the file
-// only when it is complete, because it gets its name by a link at the end.
+// only when it is complete, because it gets its name by a link at the end. A rename
+// would replace a file that exists; a link does not.
 func write(dir, name string, data []byte, perm fs.FileMode) error {
 	f, err := os.CreateTemp(dir, ".new-")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer os.Remove(f.Name()) // of the temporary name; the link stays
 	_, err = f.Write(data)
 	if err = errors.Join(err, f.Chmod(perm), f.Close()); err != nil {
 		return err
@@ -310,7 +341,8 @@ func write(dir, name string, data []byte, perm fs.FileMode) error {
 }
 
 // check returns an error if the certificate of l that exists cannot be used: it has
-// expired, states another role, or lacks a host.
+// expired, states another role, or lacks a host. It does not verify the signature:
+// a program that loads the certificate does, and says more about what is wrong.
 func check(dir string, l Leaf) error {
 	certName, keyName := Files(l.Name)
 	path := filepath.Join(dir, certName)
@@ -318,6 +350,7 @@ func check(dir string, l Leaf) error {
 	if err != nil {
 		return err
 	}
+	// Each error ends with the way out, because check does not replace the files.
 	again := fmt.Sprintf("remove %s and %s to make new ones", certName, keyName)
 	block, _ := pem.Decode(data)
 	if block == nil {
@@ -341,7 +374,8 @@ func check(dir string, l Leaf) error {
 	return nil
 }
 
-// covers reports whether a certificate names a host or a URI.
+// covers reports whether a certificate names a host or a URI. A URI must be the same
+// byte for byte. A host is compared as TLS does it, so that "*.example" covers.
 func covers(cert *x509.Certificate, host string) bool {
 	for _, u := range cert.URIs {
 		if u.String() == host {

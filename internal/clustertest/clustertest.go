@@ -1,6 +1,14 @@
 // Package clustertest has what the tests of packages cluster and workers share:
 // nodes on the loopback interface that keep their events, and ways to wait for
 // them. Every helper fails the test itself if something goes wrong.
+//
+// The nodes are real: they use sockets and the clock of the system. So a test never
+// asserts a state at once. It waits for it with [History.Wait], [History.Sees] or
+// [Eventually], which have long limits for machines that are busy and return as soon
+// as the state is there. What can be decided without network or clock is tested by
+// the scenario files of cluster/internal/members instead.
+//
+// Helpers end a test with Fatal, so call them from the goroutine that runs it.
 package clustertest
 
 import (
@@ -20,7 +28,8 @@ import (
 )
 
 // CA returns the authority that signs all certificates of one test binary. It
-// makes it at the first call, because keys cost time.
+// makes it at the first call, because keys cost time. It panics if that fails, since
+// there is no test to blame.
 var CA = sync.OnceValue(func() *rpctest.DevCA {
 	ca, err := rpctest.NewDevCA()
 	if err != nil {
@@ -29,7 +38,8 @@ var CA = sync.OnceValue(func() *rpctest.DevCA {
 	return ca
 })
 
-// Listen returns an endpoint at addr that is closed when the test ends.
+// Listen returns an endpoint at addr that is closed when the test ends. Its
+// certificate is for loopback addresses, and it logs nothing: nodes log by [Quiet].
 func Listen(t testing.TB, addr string) *rpcnet.Endpoint {
 	t.Helper()
 	creds, err := CA().Credentials()
@@ -57,19 +67,20 @@ func Quiet() *slog.Logger {
 // for each node collects them until the node is closed.
 type History struct {
 	Node *cluster.Node
-	mu   sync.Mutex // guards all
-	all  []cluster.Event
+	mu   sync.Mutex      // guards all
+	all  []cluster.Event // in the order of their Seq; only grows
 }
 
 // Join makes a node on ep that is closed when the test ends. Its logger is Quiet
-// unless cfg has another.
+// unless cfg has another. The test's context bounds joining, and not the life
+// of the node.
 func Join(t testing.TB, ep *rpcnet.Endpoint, cfg cluster.Config) *History {
 	t.Helper()
 	return JoinContext(t, t.Context(), ep, cfg)
 }
 
-// JoinContext is Join with a context of the caller, such as that of a
-// faults.Network.
+// JoinContext makes a node as Join does, with a context of the caller, such as that
+// of a faults.Network.
 func JoinContext(t testing.TB, ctx context.Context, ep *rpcnet.Endpoint, cfg cluster.Config) *History {
 	t.Helper()
 	if cfg.Logger == nil {
@@ -81,6 +92,8 @@ func JoinContext(t testing.TB, ctx context.Context, ep *rpcnet.Endpoint, cfg clu
 	}
 	h := &History{Node: n}
 	done := make(chan struct{})
+	// Watch has no end of its own here: it ends when the node is closed, and then all
+	// events up to that have been kept.
 	go func() {
 		defer close(done)
 		for e := range n.Watch(context.Background()) {
@@ -93,13 +106,14 @@ func JoinContext(t testing.TB, ctx context.Context, ep *rpcnet.Endpoint, cfg clu
 	return h
 }
 
-// Start makes an endpoint on a free port and a node that joins through seeds.
+// Start makes an endpoint on a free port and a node that joins through seeds. Without
+// seeds the node is the first of a cluster.
 func Start(t testing.TB, name string, seeds ...*History) *History {
 	t.Helper()
 	return Join(t, Listen(t, "127.0.0.1:0"), cluster.Config{Name: name, Seeds: Addrs(seeds...)})
 }
 
-// Addrs returns the addresses of nodes.
+// Addrs returns the addresses of nodes, in the form of Config.Seeds.
 func Addrs(hs ...*History) (as []string) {
 	for _, h := range hs {
 		as = append(as, h.Node.Self().Addr)
@@ -108,7 +122,8 @@ func Addrs(hs ...*History) (as []string) {
 }
 
 // StartMany makes n nodes, each of which joins through an earlier one, and waits
-// until each sees all.
+// until each sees all. They are called n00, n01 and so on. The seeds form a binary
+// tree, so that a node hears of most others by gossip.
 func StartMany(t testing.TB, n int) []*History {
 	t.Helper()
 	hs := make([]*History, n)
@@ -125,7 +140,7 @@ func StartMany(t testing.TB, n int) []*History {
 	return hs
 }
 
-// All returns all events so far.
+// All returns a copy of all events so far, with the initial ones of the subscription.
 func (h *History) All() []cluster.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -147,7 +162,9 @@ func (h *History) Events(kind cluster.Kind, name string) (es []cluster.Event) {
 }
 
 // Wait returns the first event of a kind about the member called name. It waits
-// for it as long as Eventually does.
+// for it as long as Eventually does. An event that came before the call counts, so
+// there is no race between what causes it and the call. If none comes, the test fails
+// with all events there were.
 func (h *History) Wait(t testing.TB, kind cluster.Kind, name string) cluster.Event {
 	t.Helper()
 	var found []cluster.Event
@@ -160,7 +177,8 @@ func (h *History) Wait(t testing.TB, kind cluster.Kind, name string) cluster.Eve
 	return found[0]
 }
 
-// Lines returns the events as text, one on each line.
+// Lines returns the events as text, one on each line, with the second and the
+// millisecond of each.
 func Lines(es []cluster.Event) string {
 	var b strings.Builder
 	for _, e := range es {
@@ -169,7 +187,8 @@ func Lines(es []cluster.Event) string {
 	return b.String()
 }
 
-// Sees waits until the node sees exactly n members, all of them alive.
+// Sees waits until the node sees exactly n members, all of them alive. The node
+// itself is one of them.
 func (h *History) Sees(t testing.TB, n int) {
 	t.Helper()
 	Eventually(t, func() error {
@@ -182,6 +201,7 @@ func (h *History) Sees(t testing.TB, n int) {
 }
 
 // Within polls cond until it is true, for up to 10 s. what says what was expected.
+// [Eventually] is better if the state can say why it is not as wanted.
 func Within(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !cond(); time.Sleep(5 * time.Millisecond) {
@@ -191,13 +211,14 @@ func Within(t testing.TB, what string, cond func() bool) {
 	}
 }
 
-// Eventually polls until f returns nil, for 20 s at most.
+// Eventually polls until f returns nil, for 20 s at most. f says in its error what it
+// saw, which is what a failing test shows.
 func Eventually(t testing.TB, f func() error) {
 	t.Helper()
 	EventuallyWithin(t, 20*time.Second, f)
 }
 
-// EventuallyWithin polls until f returns nil, for up to d. It fails the test with
+// EventuallyWithin polls, every 5 ms, until f returns nil, for up to d. It fails the test with
 // the last error of f.
 func EventuallyWithin(t testing.TB, d time.Duration, f func() error) {
 	t.Helper()

@@ -8,10 +8,14 @@ import (
 )
 
 // CountSpec is a resumable stream of bytes. The request has two numbers: the first
-// one that is wanted and the last. Each response is a number.
+// one that is wanted and the last. Each response is a number. A test of failover then
+// sees a message that is lost or comes twice. The handler is that of the test, which
+// decides when it fails.
 var CountSpec = &rpcnet.Spec{
 	Procedure: "count", Shape: codegen.ShapeServerStream,
 	Resume: &codegen.Resume{
+		// Messages that are received come by value, and into a buffer of the caller
+		// by pointer.
 		Sequence: func(res any) uint64 {
 			b, ok := res.([]byte)
 			if !ok {
@@ -19,6 +23,7 @@ var CountSpec = &rpcnet.Spec{
 			}
 			return binary.BigEndian.Uint64(b)
 		},
+		// The new request begins at next, and ends where the old one did.
 		From: func(req any, next uint64) any { return Numbers(next, binary.BigEndian.Uint64(req.([]byte)[8:])) },
 	},
 }

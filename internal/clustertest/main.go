@@ -12,7 +12,9 @@ import (
 )
 
 // Main runs the tests of a package, fails if they leave goroutines behind, and
-// returns the status to exit with.
+// returns the status to exit with. It is called from TestMain. Goroutines are
+// counted after all tests, because tests that run at once see those of others. They
+// are not counted if a test has failed, since its cleanup can be what is missing.
 func Main(m *testing.M) int {
 	// These tests wait more than they compute, so twice as many run at once as
 	// there are processors, unless -parallel says otherwise.

@@ -2,6 +2,10 @@
 // rate and the length of the texts in them, so that a peer cannot fill a disk or
 // hide other lines. It counts the lines that it leaves out, and writes the last
 // one of each kind up to a second later with that count.
+//
+// Each endpoint, server, node and registry has one Limiter, whose limits hold for all
+// peers together. Limits for each peer would not do: an attacker can have many
+// certificates, and the disk fills up all the same.
 package loglimit
 
 import (
@@ -18,7 +22,7 @@ const (
 	// MaxText is the length, in bytes, at which [Cut] cuts a text.
 	MaxText = 512
 	// PerSecond is how many lines of all kinds together a Limiter writes in a
-	// second.
+	// second. At 600 bytes a line that is some 500 MB a day.
 	PerSecond = 10
 	// PerKind is how many lines of one kind it writes in a second, so that one
 	// kind leaves room for others.
@@ -37,7 +41,7 @@ type Limiter struct {
 	flushes sync.WaitGroup // flushes that are planned or running
 
 	mu     sync.Mutex // guards the fields below; not held while writing
-	since  time.Time  // start of the present second
+	since  time.Time  // start of the present second, which begins with a line
 	lines  int        // written in the present second
 	kinds  map[string]*kind
 	next   *time.Timer // of the planned flush; nil if none is planned
@@ -48,7 +52,7 @@ type Limiter struct {
 type kind struct {
 	lines      int  // written in the present second
 	suppressed int  // left out since the last written one
-	last       line // the last one that was left out
+	last       line // the last one that was left out; the zero line if there is none
 }
 
 // A line is one log line. Its texts are cut already.
@@ -58,7 +62,8 @@ type line struct {
 	args  []any
 }
 
-// New returns a Limiter that writes to logger.
+// New returns a Limiter that writes to logger. Close it when done, so that the lines
+// that it keeps back are not lost.
 func New(logger *slog.Logger) *Limiter {
 	return &Limiter{logger: logger, kinds: map[string]*kind{}}
 }
@@ -73,6 +78,9 @@ func (l *Limiter) Log(level slog.Level, key, msg string, args ...any) {
 	if l == nil || !l.logger.Enabled(context.Background(), level) {
 		return
 	}
+	// The arguments are cut, and so copied, before the line can be kept back: those
+	// of the caller may refer to a buffer that is used again. There is room for
+	// "suppressed" and its value.
 	cut := make([]any, len(args), len(args)+2)
 	for i, a := range args {
 		cut[i] = cutValue(a)
@@ -94,6 +102,7 @@ func (l *Limiter) take(key string, x line, now time.Time) bool {
 	l.advance(now)
 	k := l.kinds[key]
 	if k == nil {
+		// There may be one kind more than maxKinds: "other" itself.
 		if len(l.kinds) >= maxKinds {
 			key = "other"
 		}
@@ -115,7 +124,7 @@ func (l *Limiter) take(key string, x line, now time.Time) bool {
 }
 
 // plan makes flush run after d, unless a flush is planned already. The caller
-// holds mu.
+// holds mu. A closed Limiter plans none: Close could not wait for it.
 func (l *Limiter) plan(d time.Duration) {
 	if l.next == nil && !l.closed {
 		l.flushes.Add(1)
@@ -127,7 +136,8 @@ func (l *Limiter) plan(d time.Duration) {
 }
 
 // Close writes the lines that were kept back and waits for a running flush.
-// Later lines are still written, but those over the limit are lost.
+// Later lines are still written, but those over the limit are lost. It is
+// idempotent.
 func (l *Limiter) Close() {
 	l.mu.Lock()
 	l.closed = true
@@ -141,7 +151,8 @@ func (l *Limiter) Close() {
 }
 
 // advance begins a new second if the present one is over, and removes kinds that
-// have nothing to report. The caller holds mu.
+// have nothing to report. The caller holds mu. Kinds with lines that were left out
+// stay, because flush has to write their last one.
 func (l *Limiter) advance(now time.Time) {
 	if now.Sub(l.since) < time.Second {
 		return
@@ -155,7 +166,8 @@ func (l *Limiter) advance(now time.Time) {
 }
 
 // flush writes the last line of each kind that has left lines out. If there are
-// more than PerSecond, it plans another flush for the rest.
+// more than PerSecond, it plans another flush for the rest. These lines count in
+// the present second as others do.
 func (l *Limiter) flush() {
 	var lines []line
 	l.mu.Lock()
@@ -169,6 +181,8 @@ func (l *Limiter) flush() {
 			l.plan(time.Second)
 			continue
 		}
+		// The line that is written is one of those that were left out, so it does not
+		// count itself.
 		if k.suppressed > 1 {
 			k.last.args = append(k.last.args, "suppressed", k.suppressed-1)
 		}
@@ -183,7 +197,9 @@ func (l *Limiter) flush() {
 	}
 }
 
-// cutValue bounds one argument of a line.
+// cutValue bounds one argument of a line. Errors and Stringers become their text, as
+// a handler would make it, because that text can be a peer's. Keys, numbers, times
+// and the like stay as they are: their length has a bound.
 func cutValue(v any) any {
 	switch v := v.(type) {
 	case string:
@@ -201,7 +217,8 @@ func cutValue(v any) any {
 }
 
 // Cut returns s if it has at most [MaxText] bytes. Otherwise it returns about that
-// many bytes and how many are missing. It cuts between characters.
+// many bytes and how many are missing. It cuts between characters, so that text in
+// UTF-8 stays so.
 func Cut(s string) string {
 	if len(s) <= MaxText {
 		return s

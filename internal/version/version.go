@@ -1,5 +1,6 @@
 // Package version says which version of the library a program has, and which
-// versions of the protocol that library speaks.
+// versions of the protocol that library speaks. The command "rpcnet version" prints
+// both. A report of a fault should have them.
 package version
 
 import (
@@ -17,9 +18,11 @@ const Library = "0.1.0-dev"
 const (
 	// ALPN is the name of the protocol in TLS handshakes.
 	ALPN = "rpcnet/1"
-	// Frames is the version of the frames of calls, which SETTINGS carries.
+	// Frames is the version of the frames of calls, which SETTINGS carries. Two sides
+	// with different ones refuse each other.
 	Frames = wire.Version
-	// Gossip is the version of what a node says of itself to all.
+	// Gossip is the version of what a node says of itself to all. It is the first
+	// byte of that.
 	Gossip = 1
 )
 
@@ -33,7 +36,8 @@ type Info struct {
 	Modified bool   // the clone had changes that were not committed
 }
 
-// Read returns the Info of this program.
+// Read returns the Info of this program, from what the Go command has written into
+// the binary. A binary without that has the version Library.
 func Read() Info {
 	b, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -42,6 +46,9 @@ func Read() Info {
 	return read(b)
 }
 
+// read returns the Info in what the Go command has written. The library is the main
+// module of its own tests, and a dependency of every other program; the command
+// rpcnet is of another module.
 func read(b *debug.BuildInfo) Info {
 	v := Info{Version: Library}
 	for _, m := range append(b.Deps, &b.Main) {
@@ -51,6 +58,8 @@ func read(b *debug.BuildInfo) Info {
 		if m.Replace != nil {
 			m = m.Replace // by a folder: its version is empty
 		}
+		// "(devel)" stands for a build in a folder without a version: the constant
+		// says more.
 		if m.Version != "" && m.Version != "(devel)" {
 			v.Version = m.Version
 		}
