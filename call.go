@@ -203,6 +203,9 @@ func (h Header) with(inner Header) Header {
 // ticketKey is the metadata that carries [CallOptions].Ticket.
 const ticketKey = "rpcnet-ticket-bin"
 
+// loadKey is the trailer in which a worker tells its load.
+const loadKey = "rpcnet-load-bin"
+
 // metadata returns the metadata of the call as it is sent, nil for none.
 func (o *CallOptions) metadata() Header {
 	if len(o.Ticket) == 0 {

@@ -91,10 +91,13 @@ func refuseRole(st *session.Stream, err error) {
 	st.Finish(nil, false, s.Append(nil))
 }
 
+// smallMetadata is the size of metadata that counts as next to nothing: that of a ticket.
+const smallMetadata = 80
+
 // begin makes the ServerCall of a stream.
 func (d *dispatcher) begin(st *session.Stream, e *entry) *ServerCall {
 	var c *ServerCall
-	if st.Pooled() && len(st.Metadata) == 0 {
+	if st.Pooled() && len(st.Metadata) <= smallMetadata {
 		c = newServerCall()
 	} else { // what it holds must not outlive it for the sake of another call
 		c = new(ServerCall)
@@ -117,6 +120,12 @@ func (d *dispatcher) begin(st *session.Stream, e *entry) *ServerCall {
 // takeMetadata notes the metadata of the request. If it breaks the rules of a
 // [Header] it ends the call and reports false.
 func (d *dispatcher) takeMetadata(c *ServerCall, encoded []byte) bool {
+	// Most often it is the ticket of a routed call alone, which breaks no rule: then it is
+	// parsed if the handler asks for its header.
+	if key, value, ok := wire.SingleMetadata(encoded); ok && len(encoded) <= smallMetadata && string(key) == ticketKey {
+		c.ticket = value
+		return true
+	}
 	h, err := parseHeader(encoded)
 	if err != nil {
 		d.finish(c, nil, false, Errorf(CodeInvalidArgument, "the request's %s", err.Message()))
@@ -273,6 +282,15 @@ func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
 			s.Trailer = trailer
 		}
 		status = s.Append(nil)
+	}
+	if b := c.stream.load; b != nil {
+		defer b.put()
+		c.stream.load = nil
+		if err == nil && status == nil {
+			n := len(b.b)
+			b.b = wire.AppendSuccess(b.b, loadKey, b.b[:n])
+			status = b.b[n:]
+		}
 	}
 	if header != nil {
 		st.SendHeader(wire.AppendMetadata(nil, header))

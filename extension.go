@@ -71,6 +71,33 @@ func (bridge) Allow(r Roles, p Peer, asked role.Role) error { return r.check(p, 
 // AllowServer asks for a role of a server that was dialled.
 func (bridge) AllowServer(r Roles, p Peer, asked role.Role) error { return r.checkServer(p, asked) }
 
+// Ticket returns the ticket that a call has brought, nil if it has brought none. It is
+// [CallOptions].Ticket. The caller must not change it.
+func (bridge) Ticket(c *ServerCall) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ticket != nil {
+		return c.ticket
+	}
+	return []byte(c.header.Get(ticketKey))
+}
+
+// TellLoad sends a report with the end of a call that succeeds. The handler has
+// returned, and the goroutine is still its own. report is copied.
+func (bridge) TellLoad(c *ServerCall, report []byte) {
+	c.mu.Lock()
+	trailer := c.trailer
+	c.mu.Unlock()
+	if trailer != nil {
+		c.SetTrailer(loadKey, string(report))
+		return
+	}
+	if c.stream.load == nil {
+		c.stream.load = getBuffer()
+	}
+	c.stream.load.b = append(c.stream.load.b[:0], report...)
+}
+
 // extensions are what packages of this module have added to an endpoint.
 //
 // Calls and connections do not look at the extensions themselves, but at wired, what

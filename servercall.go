@@ -29,7 +29,8 @@ type ServerCall struct {
 	stream serverStream
 
 	mu         sync.Mutex
-	header     Header // of the request; nil: none
+	header     Header // of the request; nil: none, or ticket
+	ticket     []byte // the request's metadata, if that is a ticket and nothing else
 	out        Header // of the response
 	outSent    bool
 	trailer    Header
@@ -80,6 +81,9 @@ func (c *ServerCall) Header() Header {
 	defer c.mu.Unlock()
 	if c.header == nil {
 		c.header = Header{}
+		if c.ticket != nil {
+			c.header[ticketKey] = []string{string(c.ticket)}
+		}
 	}
 	return c.header
 }
@@ -128,11 +132,14 @@ type serverStream struct {
 	encoding codegen.Encoding
 	whole    bool    // all requests have come; st is used again after the call
 	response *buffer // the single response of a unary or client stream call
+	load     *buffer // a worker's report, for the trailer; nil: none
 	sent     bool
 }
 
 // A callStream is the ServerStream of a ServerCall, under another name.
 type callStream ServerCall
+
+var errReturned = NewError(CodeFailedPrecondition, "Recv after the handler has returned")
 
 // Recv decodes the next request.
 func (c *callStream) Recv(msg any) error {
@@ -155,7 +162,7 @@ func (c *callStream) recvWhole(msg any) error {
 	c.mu.Lock()
 	if c.stream.st == nil {
 		c.mu.Unlock()
-		return NewError(CodeFailedPrecondition, "Recv after the handler has returned")
+		return errReturned
 	}
 	p, err := c.stream.st.Recv(nil)
 	if err != nil {
@@ -213,6 +220,23 @@ func badRequest(err error) error {
 	return Errorf(CodeInvalidArgument, "request: %v", err).WithCause(err)
 }
 
+// recvBytes returns the single request of bytes as it came, without a copy. It is valid
+// until the handler returns.
+func (c *callStream) recvBytes() ([]byte, error) {
+	if c.stream.whole {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.stream.st == nil {
+			return nil, errReturned
+		}
+	}
+	p, err := c.stream.st.Recv(nil)
+	if err != nil && err != io.EOF {
+		err = localError((*callContext)(c), err)
+	}
+	return p, err
+}
+
 // Send encodes a response and sends it, or keeps it for the end of the call.
 func (c *callStream) Send(msg any) error {
 	spec := c.entry.spec
@@ -222,6 +246,32 @@ func (c *callStream) Send(msg any) error {
 		b.put()
 		return Errorf(CodeInternal, "response: %v", err).WithCause(&unsendable{err})
 	}
+	return c.respond(b)
+}
+
+// serveBytes serves a unary call of bytes.
+func (c *callStream) serveBytes(ctx context.Context, h rawHandler) error {
+	in, err := c.recvBytes()
+	if err != nil {
+		return noRequest(err)
+	}
+	out, err := h(ctx, in)
+	if err != nil {
+		return err
+	}
+	return c.sendBytes(out)
+}
+
+// sendBytes sends a response of bytes.
+func (c *callStream) sendBytes(p []byte) error {
+	b := getBuffer()
+	b.b = append(b.b, p...)
+	return c.respond(b)
+}
+
+// respond sends an encoded response, or keeps it for the end of the call. It owns b.
+func (c *callStream) respond(b *buffer) error {
+	spec := c.entry.spec
 	if n := len(b.b); n > c.entry.maxSize {
 		b.put()
 		return localError(context.Background(), session.TooLarge(n, c.entry.maxSize, c.entry.sizeSetBy()))

@@ -54,9 +54,6 @@ var reportSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Watch", Shape: code
 // paceSpec is the procedure that changes the pace of the control stream.
 var paceSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Worker/Pace", Idempotency: codegen.IdempotencyIdempotent}
 
-// ticketHeader carries the ticket of a call, in the encoding of load.Ticket.
-const ticketHeader = "rpcnet-ticket-bin"
-
 // loadTrailer carries a load.Report with the end of a unary call that its
 // balancer has made itself.
 const loadTrailer = "rpcnet-load-bin"

@@ -3,6 +3,8 @@ package workers_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
@@ -25,7 +27,8 @@ func staticWorker(t testing.TB, name string) cluster.Member {
 		call := rpcnet.ServerCallFrom(ctx)
 		call.SetHeader("h", "of the response")
 		call.SetTrailer("t", "of the response")
-		return fmt.Appendf(nil, "%s: %v, priority %d, attempt %d", in, call.Header()["h"], call.Priority(), call.Attempt()), nil
+		return fmt.Appendf(nil, "%s: %v of %v, priority %d, attempt %d", in, call.Header()["h"],
+			slices.Sorted(maps.Keys(call.Header())), call.Priority(), call.Attempt()), nil
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan struct{})

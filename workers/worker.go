@@ -194,8 +194,8 @@ func randomID() uint64 {
 	return binary.BigEndian.Uint64(b[:]) | 1
 }
 
-// A place is what the worker keeps with an admitted call: how to wake it from the
-// queue, and how to end it.
+// A place is what the worker keeps with a call that waits in the queue, or that its
+// caller can make again: how to wake it, and how to end it.
 type place struct {
 	run    chan struct{}           // closed when a waiting call may run
 	cancel context.CancelCauseFunc // of a call that its caller can make again; or nil
@@ -214,8 +214,8 @@ func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 		call := load.Call{}
 		if sc := rpcnet.ServerCallFrom(ctx); sc != nil { // nil in process
 			call.Attempt, call.Peer = sc.Attempt(), sc.Peer().ID
-			if text := sc.Header().Get(ticketHeader); text != "" {
-				t, err := load.ParseTicket([]byte(text))
+			if ticket := extend.Ticket(sc); len(ticket) > 0 {
+				t, err := load.ParseTicket(ticket)
 				call.Ticket, call.Ticketed = t, err == nil
 			}
 		}
@@ -223,19 +223,19 @@ func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 			call.Left = max(time.Until(deadline), 1) // 0 means that there is none
 		}
 		// Only a call with a numbered ticket can be replaced by a later attempt.
-		p := &place{}
 		if call.Ticketed && call.Ticket.Number != 0 {
+			p := &place{}
 			ctx, p.cancel = context.WithCancelCause(ctx)
 			defer p.cancel(nil)
+			call.Owner = p
 		}
-		call.Owner = p
-		e, err := w.admit(call, p)
+		e, run, err := w.admit(call)
 		if err != nil {
 			return err
 		}
 		defer w.release(e)
-		if p.run != nil {
-			if err := w.wait(ctx, p); err != nil {
+		if run != nil {
+			if err := w.wait(ctx, run); err != nil {
 				return err
 			}
 		}
@@ -244,7 +244,7 @@ func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 		}
 		err = next(ctx, spec, s)
 		if t, ok := e.Ticket(); ok && t.Number == 0 && spec.Shape == codegen.ShapeUnary {
-			w.tellLoad(ctx, t.Balancer)
+			w.tellLoad(rpcnet.ServerCallFrom(ctx), t.Balancer)
 		}
 		return err
 	}
@@ -252,17 +252,18 @@ func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 
 // tellLoad sends the worker's numbers with the end of a call to the balancer that made
 // it: one that makes many short calls knows more than reports at their pace can say.
-func (w *Worker) tellLoad(ctx context.Context, balancer uint64) {
+func (w *Worker) tellLoad(call *rpcnet.ServerCall, balancer uint64) {
 	w.mu.Lock()
 	r := w.ledger.Numbers(balancer)
 	w.mu.Unlock()
 	var b [64]byte
-	rpcnet.ServerCallFrom(ctx).SetTrailer(loadTrailer, string(r.Append(b[:0])))
+	extend.TellLoad(call, r.Append(b[:0]))
 }
 
 // admit asks the ledger for a place, and ends an earlier attempt that the call
-// replaces. The error is that of the refusal.
-func (w *Worker) admit(call load.Call, p *place) (*load.Entry, error) {
+// replaces. run, if not nil, is closed when the call may run. The error is that of the
+// refusal.
+func (w *Worker) admit(call load.Call) (e *load.Entry, run <-chan struct{}, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	e, replaced, why := w.ledger.Admit(w.now(), call)
@@ -273,12 +274,18 @@ func (w *Worker) admit(call load.Call, p *place) (*load.Entry, error) {
 		}
 	}
 	if why != load.RefusalNone {
-		return nil, refusal(why)
+		return nil, nil, refusal(why)
 	}
-	if e.Waiting() {
-		p.run = make(chan struct{})
+	if !e.Waiting() {
+		return e, nil, nil
 	}
-	return e, nil
+	p, _ := call.Owner.(*place)
+	if p == nil {
+		p = &place{}
+		e.SetOwner(p)
+	}
+	p.run = make(chan struct{})
+	return e, p.run, nil
 }
 
 // refusal is what the caller of a refused call sees: no handler has seen it,
@@ -295,11 +302,11 @@ func refusal(why load.Refusal) error {
 
 // wait lets a call wait for its place: until release gives it one, the worker drains,
 // QueueWait is over, or the caller gives up.
-func (w *Worker) wait(ctx context.Context, p *place) error {
+func (w *Worker) wait(ctx context.Context, run <-chan struct{}) error {
 	t := time.NewTimer(w.cfg.QueueWait)
 	defer t.Stop()
 	select {
-	case <-p.run:
+	case <-run:
 		return nil
 	case <-w.draining:
 		return refusal(load.RefusalDraining)

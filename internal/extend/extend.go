@@ -35,6 +35,8 @@ var endpoints = hook.Endpoint.(interface {
 	Allow(r rpcnet.Roles, p rpcnet.Peer, asked role.Role) error
 	AllowServer(r rpcnet.Roles, p rpcnet.Peer, asked role.Role) error
 	RoutedUnary() Unary
+	Ticket(c *rpcnet.ServerCall) []byte
+	TellLoad(c *rpcnet.ServerCall, report []byte)
 })
 
 // Endpoint adds x to ep until remove is called or ep closes. It fails if a
@@ -82,3 +84,11 @@ func AllowServer(r rpcnet.Roles, p rpcnet.Peer, asked role.Role) error {
 
 // NewUnary returns a call of a transport that chooses a connection for each attempt.
 func NewUnary() Unary { return endpoints.RoutedUnary() }
+
+// Ticket returns the ticket that a call has brought (rpcnet.CallOptions.Ticket), nil if
+// it has brought none. The caller must not change it.
+func Ticket(c *rpcnet.ServerCall) []byte { return endpoints.Ticket(c) }
+
+// TellLoad sends a worker's report, which it copies, with the end of a call that
+// succeeds. The interceptor of an [Extension] calls it after the handler has returned.
+func TellLoad(c *rpcnet.ServerCall, report []byte) { endpoints.TellLoad(c, report) }

@@ -120,6 +120,9 @@ func (e *Entry) Waiting() bool { return e.waiting }
 // Owner returns the call's owner.
 func (e *Entry) Owner() any { return e.call.Owner }
 
+// SetOwner sets what the runtime keeps with the call, in place of [Call].Owner.
+func (e *Entry) SetOwner(o any) { e.call.Owner = o }
+
 // Ticket returns the ticket that the call was admitted with; ok is false if it
 // brought none that holds.
 func (e *Entry) Ticket() (t Ticket, ok bool) { return e.call.Ticket, e.call.Ticketed }

@@ -295,7 +295,7 @@ func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte) {
 			return
 		}
 		st.inline = false // the reader must not wait for credit
-		go st.Finish(slices.Clone(msg), true, status)
+		go st.Finish(slices.Clone(msg), true, slices.Clone(status))
 		return
 	}
 	for hasMessage && len(msg) > part { // the parts before the last

@@ -82,9 +82,13 @@ func FuzzSettings(f *testing.F) {
 
 func FuzzMetadata(f *testing.F) {
 	f.Add(wire.AppendMetadata(nil, map[string][]string{"k": {"v", ""}, "b-bin": {"\xff"}}))
+	f.Add(wire.AppendMetadataEntry(nil, "k-bin", []byte{0xff}))
 	f.Add([]byte{1, 'a', 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := wire.ParseMetadata(b)
+		if k, v, ok := wire.SingleMetadata(b); ok && len(b) <= wire.MaxMetadata && (err != nil || len(m) != 1 || !slices.Equal(m[string(k)], []string{string(v)})) {
+			t.Errorf("one key %q with one value %q: %v, %v", k, v, m, err)
+		}
 		if err != nil {
 			return
 		}

@@ -83,6 +83,19 @@ func ParseMetadata(b []byte) (map[string][]string, error) {
 	return m, nil
 }
 
+// SingleMetadata returns the key and the value of metadata that is one key with one
+// value, and reports false for any other. It allocates nothing, and the results point
+// into b.
+func SingleMetadata(b []byte) (key, value []byte, ok bool) {
+	n, b, ok := uvarint(b)
+	if !ok || n >= uint64(len(b)) || b[n] != 1 {
+		return nil, nil, false
+	}
+	key = b[:n]
+	n, value, ok = uvarint(b[n+1:])
+	return key, value, ok && n == uint64(len(value))
+}
+
 // parseString reads a length and so many bytes, and returns what follows. ok is
 // false if b is too short.
 func parseString(b []byte) (string, []byte, bool) {

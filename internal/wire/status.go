@@ -119,6 +119,19 @@ func (s *Status) Append(dst []byte) []byte {
 	return b
 }
 
+// AppendSuccess appends the payload of a success whose trailer has one value of one key,
+// which ends in "-bin".
+func AppendSuccess(dst []byte, key string, value []byte) []byte {
+	b := cbor.Buffer(dst).AppendMap(2)
+	b = b.AppendUint(statusCode)
+	b = b.AppendUint(0)
+	b = b.AppendUint(statusTrailer)
+	b = b.AppendMap(1)
+	b = b.AppendString(key)
+	b = b.AppendArray(1)
+	return b.AppendBytes(value)
+}
+
 // Parse reads the payload of a STATUS frame into s. The result does not point into
 // b.
 func (s *Status) Parse(b []byte) error {

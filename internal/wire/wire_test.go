@@ -151,6 +151,33 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// What is written and read without a map is what is written and read with one.
+func TestOneValueNeedsNoMap(t *testing.T) {
+	t.Parallel()
+	for _, v := range []string{"", "v", strings.Repeat("long", 100)} {
+		m := map[string][]string{"k-bin": {v}}
+		b := wire.AppendMetadataEntry(nil, "k-bin", []byte(v))
+		if want := wire.AppendMetadata(nil, m); !bytes.Equal(b, want) {
+			t.Errorf("metadata is %x, want %x", b, want)
+		}
+		if key, value, ok := wire.SingleMetadata(b); !ok || string(key) != "k-bin" || string(value) != v {
+			t.Errorf("metadata is read as %q: %q, %v", key, value, ok)
+		}
+		s := wire.AppendSuccess(nil, "k-bin", []byte(v))
+		if want := (&wire.Status{Trailer: m}).Append(nil); !bytes.Equal(s, want) {
+			t.Errorf("success is %x, want %x", s, want)
+		}
+		if value, ok := wire.Succeeded(s, "k-bin"); !ok || string(value) != v {
+			t.Errorf("success is read as %q, %v", value, ok)
+		}
+	}
+	for name, m := range map[string]map[string][]string{"none": {}, "no value": {"k": {}}, "two values": {"k": {"1", "2"}}, "two keys": {"k": {"1"}, "l": {"2"}}} {
+		if key, value, ok := wire.SingleMetadata(wire.AppendMetadata(nil, m)); ok {
+			t.Errorf("%s: read as %q: %q", name, key, value)
+		}
+	}
+}
+
 func TestMetadata(t *testing.T) {
 	t.Parallel()
 	for _, m := range []map[string][]string{
