@@ -27,9 +27,12 @@ type ClientConfig struct {
 	// and Dial are for the connections to directors too. While no director
 	// answers, a resumable stream waits for one as long as ResumeTimeout.
 	workers.ClientConfig
-	// Credentials prove who the client is, to directors and workers.
+	// Credentials prove who the client is, to directors and workers. A ticket of a
+	// director is good only for the same certificate at the worker, so there is one
+	// for both.
 	Credentials rpcnet.Credentials
-	// Endpoint, if not nil, dials in place of Credentials.
+	// Endpoint, if not nil, dials in place of Credentials, with its own certificate
+	// and logger. It must be open as long as the client is.
 	Endpoint *rpcnet.Endpoint
 	// Roles say which certificates can be a director's, and which a worker's. Servers
 	// with others get no call. Default: as certificates say (rpcnet.Roles). With
@@ -38,7 +41,8 @@ type ClientConfig struct {
 	// AskTimeout is how long a director may take to answer before the next one
 	// is asked, or an alternate is used. Default 500 ms.
 	AskTimeout time.Duration
-	// Logger receives what goes wrong with connections. Default slog.Default.
+	// Logger receives what goes wrong with connections. Default slog.Default. With
+	// Endpoint, its own logger counts instead.
 	Logger *slog.Logger
 }
 
@@ -46,8 +50,12 @@ type ClientConfig struct {
 // concurrent use. mu guards the fields below it and is not held while anything
 // blocks.
 type Client struct {
-	cfg       ClientConfig
-	calls     *failover.Client
+	// cfg does not change after Dial.
+	cfg ClientConfig
+	// calls makes the calls: attempts, resumed streams, hedges, connections to workers.
+	calls *failover.Client
+	// directors has one connection for each address of Dial, in their order. They
+	// connect again by themselves.
 	directors []*rpcnet.Conn
 	// again has connections to directors whose own connection is down: see reconnect.
 	again *failover.Conns
@@ -63,10 +71,13 @@ type Client struct {
 	known map[string]known
 }
 
-// maxReports bounds what waits to be reported to a director.
+// maxReports bounds what waits to be reported to a director, while none answers. The
+// newest are kept, since the oldest say least about the workers of now.
 const maxReports = 128
 
-// callsOf makes the configuration of package failover of that of a client.
+// callsOf makes the configuration of package failover of that of a client. Package
+// workers sets the hook, so that both kinds of client check and fill in their
+// configuration in the same way.
 var callsOf = hook.Calls.(func(*workers.ClientConfig) failover.Config)
 
 func init() {
@@ -104,6 +115,7 @@ func Dial(ctx context.Context, cfg *ClientConfig, addrs ...string) (*Client, err
 			return c.dial(ctx, to.Addr, role, rpcnet.DialConfig{ServerNames: []string{host, to.ServerName}, Target: to.Required()})
 		}
 	}
+	// From here on c.cfg is not written: dialling starts and reads it.
 	calls, err := failover.NewClient(callsOf(&c.cfg.ClientConfig), picker{c}, to(role.Worker))
 	if err != nil {
 		return nil, fmt.Errorf("director: ClientConfig: %w", err)
@@ -137,7 +149,8 @@ func (c *Client) dial(ctx context.Context, addr string, role role.Role, own rpcn
 	return rpcnet.Dial(ctx, addr, c.cfg.Credentials, failover.DialConfig(c.cfg.Dial, own))
 }
 
-// Close closes all connections; calls in flight fail.
+// Close closes all connections. Calls in flight fail, and so do later ones. It is
+// idempotent, and its error is always nil.
 func (c *Client) Close() error {
 	for _, d := range c.directors {
 		d.Close()
@@ -147,13 +160,16 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// NewStream starts a call; a director is asked when the first request is sent.
+// NewStream starts a call. A director is asked when the first request is sent, so
+// errors of directors come from Send or Recv and not from here. Generated clients
+// call it; programs rarely do.
 func (c *Client) NewStream(ctx context.Context, spec *rpcnet.Spec) (rpcnet.ClientStream, error) {
 	return c.calls.NewStream(ctx, spec)
 }
 
 // CallWorker makes a unary call of bytes on one worker that the selector
-// matches; "" takes any. The result belongs to the caller.
+// matches; "" takes any. The result belongs to the caller. The error is the
+// worker's, or has CodeUnavailable if there is no worker.
 func (c *Client) CallWorker(ctx context.Context, procedure string, data []byte, selector string) ([]byte, error) {
 	return c.calls.CallWorker(ctx, procedure, data, selector)
 }

@@ -36,7 +36,9 @@
 //     alternate that the director has named with the worker.
 //
 // Goroutines: a director has none. A client has those of its connections, one for
-// each director while it connects, and one for each probe of a silent worker.
+// each probe of a silent worker, and two for each director while a call waits for one
+// to come back. A question to the directors, and the attempts of a call, belong
+// to the goroutine that makes the call. What calls share is under Client.mu.
 package director
 
 import (
@@ -63,15 +65,15 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// A Director answers requests for workers from a registry. It is safe for
-// concurrent use.
+// A Director answers requests for workers from a registry. It keeps nothing itself:
+// what it has given away is counted in the registry. It is safe for concurrent use.
 type Director struct {
 	registry *workers.Registry
 	log      *slog.Logger
 }
 
 // New returns a director that chooses workers from registry. A nil cfg has every
-// default.
+// default. The registry stays the caller's, who closes it after the server.
 func New(registry *workers.Registry, cfg *Config) *Director {
 	d := &Director{registry, slog.Default()}
 	if cfg != nil && cfg.Logger != nil {
@@ -80,7 +82,8 @@ func New(registry *workers.Registry, cfg *Config) *Director {
 	return d
 }
 
-// Register makes srv serve requests for workers.
+// Register makes srv serve requests for workers, as the procedure
+// /director.v1.Director/GetWorker. It panics if srv serves that already.
 func (d *Director) Register(srv *rpcnet.Server) { directorv1.RegisterDirector(srv, service{d}) }
 
 // A Request says which worker is wanted, and what has happened since the last one.
@@ -105,6 +108,7 @@ func (d *Director) GetWorker(ctx context.Context, req Request) (workers.Assignme
 	if call := rpcnet.ServerCallFrom(ctx); call != nil && req.Caller == "" {
 		req.Caller = call.Peer().ID
 	}
+	// Reports come first, so that they count in the choice below.
 	for name, ticket := range req.Unused {
 		d.registry.Return(name, ticket, req.Caller)
 	}
@@ -115,6 +119,7 @@ func (d *Director) GetWorker(ctx context.Context, req Request) (workers.Assignme
 		req.Alternates = alternates
 	}
 	a, err := d.registry.Assign(req.PickRequest)
+	// The wait is for callers that get no worker only: others are answered at once.
 	if errors.Is(err, workers.ErrNoWorker) && left(ctx) {
 		return a, ctx.Err()
 	}
@@ -133,9 +138,12 @@ const leaveWithin = 20 * time.Millisecond
 // left reports whether the caller cancels within that time.
 func left(ctx context.Context) bool { return !contexts.Sleep(ctx, leaveWithin) }
 
-// service is the wire form of a Director.
+// service is the wire form of a Director: it translates between the messages of
+// directorv1, which stay compatible, and the types of this package.
 type service struct{ d *Director }
 
+// GetWorker serves a request. The server has checked its sizes (directives of the
+// contract) before it comes here.
 func (s service) GetWorker(ctx context.Context, req *directorv1.GetWorkerRequest) (*directorv1.GetWorkerResponse, error) {
 	r := Request{
 		PickRequest: balance.PickRequest{Selector: req.Selector, Exclude: req.Exclude, AffinityKey: req.Key, LastWorker: req.Hint, WaitInQueue: req.QueueOK},
@@ -160,6 +168,8 @@ func (s service) GetWorker(ctx context.Context, req *directorv1.GetWorkerRequest
 	return res, nil
 }
 
+// worker returns what a caller has to know of a member of the cluster called of, to
+// dial it and to be sure that it is the one meant.
 func worker(of string, m cluster.Member) directorv1.Worker {
 	return directorv1.Worker{Cluster: of, Name: m.Name, Boot: m.Boot, Addr: m.Addr, ServerName: m.ServerName}
 }

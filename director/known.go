@@ -21,7 +21,8 @@ type known struct {
 }
 
 const (
-	// knownFor is how long a worker is as good a choice as any other known.
+	// knownFor is how long a worker is as good a choice as any other known. After
+	// that it has probably been replaced, but can still be the only one.
 	knownFor = 5 * time.Minute
 	// maxKnown and maxFailed bound what is kept, and so the time that a call
 	// can spend on workers that are gone.
@@ -52,6 +53,7 @@ func (c *Client) did(w *directorv1.Worker, well bool) {
 	}
 	now := time.Now()
 	switch {
+	// Few failed ones are kept: each costs a call that comes to it an attempt.
 	case !well:
 		k.failed = now
 		c.known[w.Name] = k
@@ -72,6 +74,8 @@ func (c *Client) forget(most int, by func(known) time.Time) {
 			if by(k).IsZero() {
 				continue
 			}
+			// The maps are small, at most maxKnown and a few more, and mostly one is
+			// deleted: a pass for each is cheaper than an order that is kept.
 			if n++; oldest == "" || by(k).Before(by(c.known[oldest])) {
 				oldest = name
 			}

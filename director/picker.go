@@ -10,7 +10,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
-// A picker has the directors of a client choose workers for its calls.
+// A picker has the directors of a client choose workers for its calls. It implements
+// failover.Picker, which package failover calls once for each attempt.
 type picker struct{ *Client }
 
 // Pick asks the directors for a worker. It takes one that the client knows itself if
@@ -35,6 +36,8 @@ func (p picker) Pick(ctx context.Context, c *failover.Client, req *balance.PickR
 	if !errors.Is(err, failover.ErrNoWorker) || req.Selector != p.cfg.Selector {
 		return nil, err
 	}
+	// A worker that has failed is tried again only if no director answers. One that
+	// answers and has no worker knows more about it.
 	w, ok := p.alternate(req.Exclude, errors.Is(err, errNoAnswer))
 	if !ok {
 		return nil, err
@@ -43,7 +46,8 @@ func (p picker) Pick(ctx context.Context, c *failover.Client, req *balance.PickR
 	return p.attempt(&w, nil, req.WaitInQueue), nil
 }
 
-// An attempt is an attempt of a call on a worker that a director has named.
+// An attempt is an attempt of a call on a worker that a director has named. The
+// goroutine of the call owns it.
 type attempt struct {
 	failover.ConnAttempt
 	client *Client
@@ -96,7 +100,8 @@ func (a *attempt) End(err error) {
 		c.did(&a.worker, true)
 	}
 	// The director counts the call until the worker has its ticket, or 5 s pass. A
-	// ticket that never left is given back.
+	// ticket that never left is given back, so that the worker does not look busier
+	// than it is.
 	if !a.Opened() && len(a.ticket) > 0 {
 		c.unused = lastOf(append(c.unused, directorv1.Unused{Worker: a.worker.Name, Ticket: a.ticket}), maxReports)
 	}

@@ -14,7 +14,8 @@ import (
 // errNoAnswer says that no director could be asked.
 var errNoAnswer = errors.New("no director answers")
 
-// maxExclude is how many workers a question can exclude.
+// maxExclude is how many workers a question can exclude. Directors refuse more. So
+// the last ones are sent, which the call has tried last.
 const maxExclude = 256
 
 // A question for a worker is put to one director after the other until the matter
@@ -52,6 +53,8 @@ func (c *Client) ask(ctx context.Context, pick *balance.PickRequest) (*directorv
 		Selector: pick.Selector, Exclude: slices.Clone(lastOf(pick.Exclude, maxExclude)),
 		Key: pick.AffinityKey, Hint: pick.LastWorker, QueueOK: pick.WaitInQueue,
 	}}
+	// One after the other, and not all at once: each director that names a worker
+	// counts the call.
 	first := c.takeReports(q.req)
 	for n := range q.answers {
 		i := (first + n) % len(q.answers)
@@ -85,7 +88,8 @@ func (q *question) put(director int, conn *rpcnet.Conn) answer {
 }
 
 // ask asks one director. The question is a call of its own: nothing of the caller's
-// goes with it, neither its metadata nor its deadline.
+// goes with it, neither its metadata nor its deadline. A director that does not answer
+// thus costs AskTimeout and not the whole deadline of the call.
 func (q *question) ask(director int, conn *rpcnet.Conn) answer {
 	asking, cancel := context.WithTimeout(context.Background(), q.client.cfg.AskTimeout)
 	defer cancel()
@@ -96,6 +100,7 @@ func (q *question) ask(director int, conn *rpcnet.Conn) answer {
 		q.client.learn(director, res)
 		return settled
 	}
+	// An error of another type comes from this side, before anything was sent.
 	var e *rpcnet.Error
 	if !errors.As(err, &e) {
 		e = rpcnet.NewError(rpcnet.CodeUnavailable, err.Error())
@@ -117,6 +122,7 @@ func (q *question) ask(director int, conn *rpcnet.Conn) answer {
 // say so.
 func (q *question) err() error {
 	switch {
+	// The end of the call comes first: it explains the errors of the directors.
 	case q.ctx.Err() != nil:
 		err := q.ctx.Err()
 		return rpcnet.NewError(rpcnet.CodeOf(err), "asking a director: "+err.Error()).WithCause(err).WithUnprocessed()
@@ -131,7 +137,8 @@ func (q *question) err() error {
 }
 
 // takeReports moves what waits to be reported into req, and returns the director to
-// ask first.
+// ask first. It moves, so that two calls at once do not report the same failure twice:
+// directors count complaints.
 func (c *Client) takeReports(req *directorv1.GetWorkerRequest) (first int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -30,8 +30,8 @@ func (q *question) reconnect() (failure error) {
 	var work sync.WaitGroup
 	defer work.Wait()
 	defer cancel()
-	found := make(chan reached)
-	failures := make(chan error, len(c.directors))
+	found := make(chan reached)                    // without room: an offer that is not taken ends with ctx
+	failures := make(chan error, len(c.directors)) // with room: there is one for each at most
 	for i, own := range c.directors {
 		if q.answers[i] != noAnswer {
 			continue
@@ -70,7 +70,8 @@ func (q *question) reconnect() (failure error) {
 	return failure
 }
 
-// awaitReady waits until conn takes calls. It returns false if ctx ends first.
+// awaitReady waits until conn takes calls. changed is closed at each change, so that
+// none is missed between two looks. It returns false if ctx ends first.
 func awaitReady(ctx context.Context, conn *rpcnet.Conn) bool {
 	for {
 		ready, changed := conn.Ready()

@@ -55,7 +55,8 @@ func Listen(t testing.TB, addr string) *rpcnet.Endpoint {
 }
 
 // Quiet returns the logger of nodes in tests. It discards everything, or writes
-// everything to standard error if the variable CLUSTER_TEST_LOG is set.
+// everything to standard error if the variable CLUSTER_TEST_LOG is set. The output
+// of a test is not used, because nodes still log while they end.
 func Quiet() *slog.Logger {
 	if os.Getenv("CLUSTER_TEST_LOG") != "" {
 		return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -102,6 +103,7 @@ func JoinContext(t testing.TB, ctx context.Context, ep *rpcnet.Endpoint, cfg clu
 			h.mu.Unlock()
 		}
 	}()
+	// The collector ends before the test does, so that Main finds no leak.
 	t.Cleanup(func() { n.Close(); <-done })
 	return h
 }

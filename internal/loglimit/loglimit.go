@@ -102,7 +102,7 @@ func (l *Limiter) take(key string, x line, now time.Time) bool {
 	l.advance(now)
 	k := l.kinds[key]
 	if k == nil {
-		// There may be one kind more than maxKinds: "other" itself.
+		// "other" itself is one kind more than maxKinds.
 		if len(l.kinds) >= maxKinds {
 			key = "other"
 		}
