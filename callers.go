@@ -8,7 +8,10 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/session"
 )
 
-// callers are the sessions of an endpoint's callers.
+// callers are the sessions of an endpoint's callers. The goroutine of a connection calls
+// begin and add for its session, and the session calls ended, which can come before
+// add. Shutdown and Close run on other goroutines: refuse and close stop new
+// sessions, and when starting is done, all returns every session that was let in.
 type callers struct {
 	limit    int            // sessions of one peer
 	starting sync.WaitGroup // sessions that have begun and are not in sessions yet
@@ -50,7 +53,9 @@ func (c *callers) begin(peer *Peer) error {
 func (c *callers) add(s *session.Session, expiry time.Time, expire func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.Err() == nil { // else it has ended, and ended was called
+	// Without this test a session that has ended would stay for ever, since ended is
+	// called once.
+	if s.Err() == nil {
 		var t *time.Timer
 		if expire != nil {
 			t = time.AfterFunc(time.Until(expiry), expire)
@@ -76,14 +81,15 @@ func (c *callers) ended(s *session.Session, peer *Peer) {
 	}
 }
 
-// refuse lets no more sessions begin.
+// refuse lets no more sessions begin. Those that have begun go on, and are drained.
 func (c *callers) refuse() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.refusing = true
 }
 
-// all returns the sessions.
+// all returns the sessions, in a slice of the caller's: what is done with a session
+// can block, and is done without mu.
 func (c *callers) all() []*session.Session {
 	c.mu.Lock()
 	defer c.mu.Unlock()

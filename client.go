@@ -39,6 +39,8 @@ func NewClient(t Transport, cfg *ClientConfig) *Client {
 		cfg = &ClientConfig{}
 	}
 	c := &Client{open: t.NewStream}
+	// Defaults travel in the context, below the options of the caller, and so need
+	// NewStream. Only a client without defaults and interceptors has the short cut.
 	if !cfg.Call.zero() {
 		var call CallOptions
 		call.override(&cfg.Call)
@@ -54,7 +56,8 @@ func NewClient(t Transport, cfg *ClientConfig) *Client {
 	return c
 }
 
-// NewStream starts a call. It makes a Client a [Transport] itself.
+// NewStream starts a call. It makes a Client a [Transport] itself, so that clients
+// with other interceptors or defaults can be put around it.
 func (c *Client) NewStream(ctx context.Context, spec *Spec) (ClientStream, error) {
 	if c.open == nil {
 		return nil, NewError(CodeFailedPrecondition, "a Client without a transport: use rpcnet.NewClient").WithUnprocessed()
@@ -63,7 +66,8 @@ func (c *Client) NewStream(ctx context.Context, spec *Spec) (ClientStream, error
 }
 
 // Unary makes a call with one request and one response, which is decoded into
-// res, a pointer.
+// res, a pointer. It returns when the call has ended. Errors that the server sends are
+// [*Error]s. req is not kept.
 func (c *Client) Unary(ctx context.Context, spec *Spec, req, res any) error {
 	if c.unary != nil {
 		return c.unary.callUnary(ctx, spec, req, res)
@@ -115,7 +119,8 @@ func CallRaw(ctx context.Context, t Transport, procedure string, in []byte) ([]b
 	return out, err
 }
 
-// A rawCaller is a transport with a short cut for [CallRaw].
+// A rawCaller is a transport with a short cut for [CallRaw], without a ClientStream
+// between.
 type rawCaller interface {
 	callRaw(ctx context.Context, procedure string, in []byte) ([]byte, error)
 }
@@ -248,6 +253,8 @@ func (s *connected) exchange(ctx context.Context, done <-chan struct{}, r *sessi
 	}
 	// Call waits for the end of the whole call, so the response and STATUS are there.
 	st, err := s.Call(r, in, done, prompt)
+	// Without a stream nothing came from a server: the record has an end and no
+	// header.
 	if err != nil {
 		if rec != nil {
 			rec.end(begun)
@@ -315,6 +322,8 @@ func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
 	if cancel != nil {
 		defer cancel()
 	}
+	// The buffer is free again when the call returns: the session has sent what is in it
+	// by then, or has given it up.
 	b := getBuffer()
 	limits := callLimits(spec, opts)
 	if b.b, err = appendMessage(b.b, spec, &spec.Request, enc, req, &limits); err != nil {

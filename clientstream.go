@@ -86,7 +86,8 @@ type clientStream struct {
 	received bool   // Recv has had its first message; Recv's own
 	final    error  // of Recv; Recv's own
 	trailer  Header // as it came, not validated; Recv's own
-	endOnce  sync.Once
+	// endOnce runs finish, for Recv or for Close, which can be on another goroutine.
+	endOnce sync.Once
 }
 
 // Send implements [ClientStream].
@@ -210,7 +211,8 @@ func (c *clientStream) Close() error {
 	return nil
 }
 
-// giveUpCode is the code that a server gets when a call with context ctx is given up.
+// giveUpCode is the code that a server gets, in RESET, when a call with context ctx is
+// given up.
 func giveUpCode(ctx context.Context) byte {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return byte(CodeDeadlineExceeded)
@@ -218,5 +220,6 @@ func giveUpCode(ctx context.Context) byte {
 	return byte(CodeCanceled)
 }
 
-// errClosed is what the session tells of a stream that the caller has closed.
+// errClosed is the error of a stream that the caller has closed. A Send or Recv that
+// waits on another goroutine returns it.
 var errClosed = &session.Error{Code: byte(CodeCanceled), Message: "the stream was closed"}

@@ -93,7 +93,8 @@ func Dial(ctx context.Context, addr string, creds Credentials, config *DialConfi
 	return c, err
 }
 
-// dialled are the connections that an endpoint has made.
+// dialled are the connections that an endpoint has made. Closing the endpoint closes
+// them; a connection that the program closes earlier removes itself.
 type dialled struct {
 	mu     sync.Mutex // guards what follows
 	closed bool
@@ -156,7 +157,8 @@ func newConn(ctx context.Context, addr string, cfg DialConfig, source *credentia
 	return c, nil
 }
 
-// connect makes one attempt.
+// connect makes one attempt. Success and failure are both noted with set: calls that
+// wait go on, or take the error as the reason why there is no server.
 func (c *Conn) connect(ctx context.Context) error {
 	conn, peer, err := dialTLS(ctx, c.source, c.addr, &c.cfg, protocol)
 	if err == nil {
@@ -233,7 +235,8 @@ func (c *Conn) set(s *connected, err error) {
 	c.changed = make(chan struct{})
 }
 
-// maintain keeps the connection until Close.
+// maintain keeps the connection until Close, on a goroutine of its own. After Dial has
+// returned it alone connects, so that there is one session that takes calls at most.
 func (c *Conn) maintain() {
 	defer close(c.done)
 	backoff := firstBackoff
@@ -264,6 +267,7 @@ func (c *Conn) maintain() {
 	if s := c.current.Load(); s != nil {
 		s.Close()
 	}
+	// onClose comes last, when no session of this Conn is left.
 	c.set(nil, errConnClosed)
 	c.leaving.Wait()
 	c.onClose()

@@ -158,7 +158,8 @@ func (d *dispatcher) callRaw(c *ServerCall, h rawHandler) (out []byte, err error
 	return out, err
 }
 
-// call runs a handler.
+// call runs a handler, with the interceptors around it. It checks the encoding first,
+// so that neither of them sees a call that the procedure cannot decode.
 func (d *dispatcher) call(c *ServerCall, h ServerFunc) (err error) {
 	defer d.recovered(c, &err)
 	if err = checkEncoding(c.entry.spec, c.stream.encoding); err != nil {
@@ -175,7 +176,8 @@ func (d *dispatcher) recovered(c *ServerCall, err *error) {
 	}
 }
 
-// A stack is the text of a goroutine's stack: no peer's, and told whole.
+// A stack is the text of a goroutine's stack. It is a type of its own so that the
+// limiter of log lines does not cut it, as it cuts texts of a peer.
 type stack string
 
 // logPanic logs a panic in what the program has given, with its stack.
@@ -256,7 +258,8 @@ func statusOf(err error, spec *Spec, showText bool) (st wire.Status, hidden erro
 	return st, hidden
 }
 
-// finish ends a call with its outcome.
+// finish ends a call with its outcome. Each call comes here once, on the goroutine that
+// has run the handler. out counts only if has is true; an error takes its place.
 func (d *dispatcher) finish(c *ServerCall, out []byte, has bool, err error) {
 	// From here on the handler cannot reach the stream, which is used again.
 	st, header, trailer, trailerErr := c.returned()

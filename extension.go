@@ -40,15 +40,19 @@ func (bridge) Dial(ctx context.Context, ep *Endpoint, addr, alpn string, config 
 	return dialTLS(ctx, ep.source, addr, &cfg, alpn)
 }
 
-// WritePacket sends one UDP datagram from the endpoint's port.
+// WritePacket sends one UDP datagram from the endpoint's port. It does not block for
+// the peer, and keeps b no longer than the call.
 func (bridge) WritePacket(ep *Endpoint, b []byte, to netip.AddrPort) (int, error) {
+	// A socket for both IP versions takes IPv4 addresses only in the form of IPv6.
 	if addr := ep.udp.LocalAddr().(*net.UDPAddr); addr.IP.To4() == nil && to.Addr().Is4() {
 		to = netip.AddrPortFrom(netip.AddrFrom16(to.Addr().As16()), to.Port())
 	}
 	return ep.udp.WriteToUDPAddrPort(b, to)
 }
 
-// Reserve counts what an extension keeps for a peer.
+// Reserve counts what an extension keeps for a peer in the endpoint's memory budget,
+// under the name what, until release is called. Beyond the peer's share or the whole
+// budget it returns an error with CodeResourceExhausted. release is idempotent.
 func (bridge) Reserve(ep *Endpoint, peer Peer, what string, bytes int64) (release func(), err error) {
 	if bytes < 0 {
 		return nil, errors.New("rpcnet: Reserve of a negative number of bytes")
@@ -131,7 +135,8 @@ func callEntry(ctx context.Context, spec *Spec, s ServerStream) error {
 	return ServerCallFrom(ctx).entry.handler(ctx, spec, s)
 }
 
-// drains returns what runs when the endpoint begins to drain.
+// drains returns what runs when the endpoint begins to drain. Their order is not
+// defined. The caller runs them without mu, because an extension can remove itself.
 func (e *extensions) drains() []func(context.Context) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -197,6 +202,7 @@ func (e *extensions) add(ep *Endpoint, x extension) (remove func(), err error) {
 	if err := e.system.add(entries...); err != nil {
 		return nil, fmt.Errorf("rpcnet: %w", err)
 	}
+	// The address of the parameter tells this extension from others with equal fields.
 	e.added[&x] = true
 	e.wireLocked()
 	if x.Identity != (wire.Identity{}) {

@@ -100,7 +100,8 @@ func (s *Server) HandleStream(procedure string, h func(ctx context.Context, st S
 	s.Register(&Spec{Procedure: procedure, Shape: codegen.ShapeBidi}, func(ctx context.Context, _ *Spec, st ServerStream) error { return h(ctx, st) })
 }
 
-// Specs yields what the server serves, sorted by name.
+// Specs yields what the server serves, sorted by name. What is registered after the
+// call of Specs is not in it.
 func (s *Server) Specs() iter.Seq[*Spec] {
 	t := s.entries()
 	return func(yield func(*Spec) bool) {
@@ -129,7 +130,8 @@ func (s *Server) entry(spec *Spec, h ServerFunc) *entry {
 func (s *Server) add(entries ...*entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// Readers have the old table and keep it.
+	// Readers have the old table and keep it. Copying costs little: servers have few
+	// procedures, and register them at the start.
 	t := maps.Clone(s.entries())
 	if t == nil {
 		t = map[string]*entry{}
@@ -171,7 +173,8 @@ func (s *Server) entries() map[string]*entry {
 // lookup returns the entry of a procedure, or nil.
 func (s *Server) lookup(procedure string) *entry { return s.entries()[procedure] }
 
-// limiter returns what writes the log lines that calls cause.
+// limiter returns what writes the log lines that calls cause: to the server's own
+// logger, or to fallback, that of the endpoint, if the server has none.
 func (s *Server) limiter(fallback *loglimit.Limiter) *loglimit.Limiter {
 	if s.lines != nil {
 		return s.lines
@@ -187,7 +190,8 @@ func noRequest(err error) error {
 	return err
 }
 
-// sizeLimit returns the limit that a MaxMessageSize of n means.
+// sizeLimit returns the limit, in bytes, that a MaxMessageSize of n means. A negative n
+// asks for the largest, 1 GiB.
 func sizeLimit(n int) int {
 	switch {
 	case n == 0:

@@ -20,23 +20,26 @@ import (
 // It is also the handler's context (callContext) and its stream (callStream), each
 // the same memory under another name, so that a call is one allocation at most.
 type ServerCall struct {
+	// These do not change, and need no lock.
 	host     *host
 	entry    *entry
-	deadline time.Time
-	attempt  uint8
+	deadline time.Time // zero: none
+	attempt  uint8     // 0 for the first
 	priority int8
 
 	stream serverStream
 
-	mu         sync.Mutex
-	header     Header // of the request; nil: none, or ticket
-	ticket     []byte // the request's metadata, if that is a ticket and nothing else
-	out        Header // of the response
-	outSent    bool
+	mu         sync.Mutex // guards what follows, and parts of stream
+	header     Header     // of the request; nil: none, or ticket
+	ticket     []byte     // the request's metadata, if that is a ticket and nothing else
+	out        Header     // of the response
+	outSent    bool       // out has gone, or the handler has returned: SetHeader fails
 	trailer    Header
-	trailerErr error
+	trailerErr error // what is wrong with trailer
 	cause      error // why the context has ended
-	inner      atomic.Pointer[innerContext]
+	// inner is the context with a channel, once it was asked for (callContext.real). It
+	// is set under mu and read without.
+	inner atomic.Pointer[innerContext]
 }
 
 // A host is what the calls of one session have in common. Handlers keep calls

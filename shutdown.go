@@ -129,7 +129,8 @@ func (ep *Endpoint) drain(ctx context.Context, f func(context.Context)) {
 }
 
 // awaitStarting waits for the sessions that are about to start, so that they
-// drain as the others do. A peer that is slow about it is not waited for.
+// drain as the others do. It waits at most lingerTimeout for a peer that is slow. Its
+// goroutine ends with the last of them, which the handshake's own limit bounds.
 func (ep *Endpoint) awaitStarting(ctx context.Context) {
 	started := make(chan struct{})
 	go func() {
@@ -163,6 +164,8 @@ func drainSession(ctx context.Context, s *session.Session) (clean bool) {
 	case <-idle:
 	case <-ctx.Done():
 	}
+	// If both came at once, select may have taken either: what counts is whether the calls
+	// are done.
 	select {
 	case <-idle:
 		linger(s, drainedLinger, ctx.Done())
@@ -194,7 +197,8 @@ func (ep *Endpoint) Close() error {
 	return nil
 }
 
-// close is Close after a Shutdown that ended with err.
+// close is Close after a Shutdown that ended with err. The first call does the work.
+// Others wait for it: the endpoint is closed when any of them returns.
 func (ep *Endpoint) close(err error) {
 	if !ep.life.close(err) {
 		<-ep.life.gone
@@ -220,6 +224,8 @@ func (ep *Endpoint) close(err error) {
 		close(handshakes)
 	}()
 	ep.await(handshakes, "a check of callers (rpcnet.EndpointConfig.Authorize, .Roles) has not returned")
+	// These serve what has ended above, and so come last: goroutines for calls, the
+	// watch on certificate files, and the log lines that were kept back.
 	ep.pool.Close()
 	ep.source.Close()
 	ep.lines.Close()

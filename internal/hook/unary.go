@@ -56,7 +56,7 @@ func UnaryShortcut(transport any) UnaryTransport {
 	return nil
 }
 
-// An Interrupt ends an Exchange. Fire may be called from any goroutine.
+// An Interrupt ends an Exchange. Fire is safe from any goroutine.
 type Interrupt struct {
 	done  chan struct{}
 	once  sync.Once
