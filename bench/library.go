@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -10,9 +12,14 @@ import (
 // A library is one way to make calls, with its own defaults.
 type library struct {
 	name string // as in the tables
-	// module is the Go module whose version is reported; "" is the standard
-	// library.
+	// module is the Go module, or the crate, whose version is reported; "" is the
+	// standard library.
 	module string
+	// crate is the folder of the program in Rust that is client and server of the
+	// library, instead of serve and connector. "" is a library in Go.
+	crate string
+	// program is where that program is, once it is built.
+	program string
 	// serve starts a server on a free port of 127.0.0.1. It serves until the
 	// process ends.
 	serve func(certDir) (addr string, err error)
@@ -77,7 +84,7 @@ func (r feedRequest) send(send func(data []byte) error) error {
 
 // libraries are all there are, the references for ratios among them.
 var libraries = []*library{
-	rpcnetRaw, rpcnetGenerated, grpcGo, connectGo, drpcGo, natsGo, netRPC, rawTLS,
+	rpcnetRaw, rpcnetGenerated, grpcGo, connectGo, drpcGo, natsGo, tonicRust, netRPC, rawTLS,
 	routedOne, directOne, routedTen, directTen,
 }
 
@@ -105,6 +112,10 @@ func findLibrary(name string) *library {
 func (l *library) version() string {
 	if l.module == "" {
 		return runtime.Version()
+	}
+	if l.crate != "" {
+		v, err := crateVersion(l.crate, l.module)
+		return cmp.Or(v, fmt.Sprint(err))
 	}
 	info, _ := debug.ReadBuildInfo()
 	for _, m := range info.Deps {

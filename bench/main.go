@@ -76,6 +76,12 @@ func run() error {
 		}
 		p.cells = slices.DeleteFunc(p.cells, func(c cell) bool { return !re.MatchString(c.name()) })
 	}
+	if p.libraries, p.missing, err = buildCrates(p.libraries); err != nil {
+		return err
+	}
+	for _, line := range p.missing {
+		fmt.Fprintln(os.Stderr, "bench:", line)
+	}
 	res, err := p.run()
 	if err != nil {
 		return err

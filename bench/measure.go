@@ -34,6 +34,7 @@ const (
 type probe struct {
 	connect connector
 	server  func(settled bool) (usage, error)
+	every   int           // one in so many calls is timed
 	slice   time.Duration // how long to measure
 }
 
@@ -64,7 +65,7 @@ func (p *probe) measure(c cell) (sample, error) {
 		if err != nil {
 			return sample{}, err
 		}
-		return p.loop([]func() error{turn}, 1, p.slice)
+		return p.loop([]func() error{turn})
 	case feed, paced:
 		return p.feed(ctx, conn, c)
 	case idleStream:
@@ -82,19 +83,23 @@ func (p *probe) unary(conns []conn, c cell) (sample, error) {
 		defer cancel()
 		work[i] = conns[i%len(conns)].caller(ctx, payload(c.size, i))
 	}
-	every := 1
-	if c.callers > 1 && c.size < 64<<10 {
-		every = latencyEvery
-	}
-	return p.loop(work, every, p.sliceOf(c))
+	return p.loop(work)
 }
 
-// sliceOf returns how long to measure a cell.
-func (p *probe) sliceOf(c cell) time.Duration {
-	if c.callers*c.size >= heavy || c.size >= large || c.streams >= crowd {
-		return heavySlices * p.slice
+// timedEvery returns how many calls of a cell one is timed of.
+func timedEvery(c cell) int {
+	if c.callers > 1 && c.size < 64<<10 {
+		return latencyEvery
 	}
-	return p.slice
+	return 1
+}
+
+// sliceOf returns how long to measure a cell, if most take slice.
+func sliceOf(c cell, slice time.Duration) time.Duration {
+	if c.callers*c.size >= heavy || c.size >= large || c.streams >= crowd {
+		return heavySlices * slice
+	}
+	return slice
 }
 
 // payload returns the message of caller i.
@@ -146,8 +151,8 @@ func (s *sample) setLatencies(times []time.Duration) {
 }
 
 // loop runs each function in a goroutine of its own again and again, for about
-// the time of slice, and takes the time of one run in every.
-func (p *probe) loop(work []func() error, every int, slice time.Duration) (sample, error) {
+// the time of p.slice, and takes the time of one run in p.every.
+func (p *probe) loop(work []func() error) (sample, error) {
 	times := make([][]time.Duration, len(work))
 	round := func(d time.Duration) (ops int, err error) {
 		var stop atomic.Bool
@@ -159,7 +164,7 @@ func (p *probe) loop(work []func() error, every int, slice time.Duration) (sampl
 				n := 0
 				var failed error
 				for failed == nil && !stop.Load() {
-					if (n+i)%every == 0 {
+					if (n+i)%p.every == 0 {
 						begun := time.Now()
 						failed = f()
 						t = append(t, time.Since(begun))
@@ -182,10 +187,10 @@ func (p *probe) loop(work []func() error, every int, slice time.Duration) (sampl
 		wg.Wait()
 		return ops, err
 	}
-	if _, err := round(slice / 4); err != nil { // warm up
+	if _, err := round(p.slice / 4); err != nil { // warm up
 		return sample{}, err
 	}
-	s, err := p.accounted(func() (int, error) { return round(slice) })
+	s, err := p.accounted(func() (int, error) { return round(p.slice) })
 	s.setLatencies(slices.Concat(times...))
 	return s, err
 }
@@ -229,11 +234,10 @@ func (p *probe) feed(ctx context.Context, conn conn, c cell) (sample, error) {
 		wg.Wait()
 		return ops, err
 	}
-	slice := p.sliceOf(c)
-	if _, err := round(slice / 4); err != nil { // warm up
+	if _, err := round(p.slice / 4); err != nil { // warm up
 		return sample{}, err
 	}
-	s, err := p.accounted(func() (int, error) { return round(slice) })
+	s, err := p.accounted(func() (int, error) { return round(p.slice) })
 	s.setLatencies(slices.Concat(times...))
 	return s, err
 }
@@ -249,7 +253,7 @@ func (p *probe) handshake(c cell) (sample, error) {
 		}
 		defer conn.close()
 		return conn.caller(ctx, payload(c.size, 0))()
-	}}, 1, p.slice)
+	}})
 }
 
 // idleSession opens connections and makes one call on each.

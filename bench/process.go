@@ -13,7 +13,8 @@ import (
 )
 
 // Who runs whom: the coordinator (run.go) starts a client for each measurement,
-// and the client starts its server. All are this program. A parent talks to its
+// and the client starts its server. All are this program, but for
+// those of peers in Rust. A parent talks to its
 // child over the child's standard input and output, one JSON value at a time,
 // and the child ends when its standard input does.
 
@@ -21,7 +22,9 @@ import (
 type job struct {
 	Kind                                   string
 	Size, Callers, Streams, Conns, Workers int
-	Slice                                  time.Duration
+	// Every says that one in so many calls is timed, Slice how long to measure.
+	Every int
+	Slice time.Duration
 }
 
 // An answer is what a child says.
@@ -40,11 +43,13 @@ type child struct {
 	dec *json.Decoder
 }
 
-// startChild starts this program again, with arguments.
-func startChild(args ...string) (*child, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
+// startChild starts a program with arguments; "" is this program again.
+func startChild(exe string, args ...string) (*child, error) {
+	if exe == "" {
+		var err error
+		if exe, err = os.Executable(); err != nil {
+			return nil, err
+		}
 	}
 	cmd := exec.Command(exe, args...)
 	cmd.Stderr = os.Stderr
@@ -120,7 +125,7 @@ func runServer(l *library, dir certDir, profile string) error {
 
 // runClient is the client's process. It answers jobs.
 func runClient(l *library, dir certDir, profile string) error {
-	server, err := startChild("-role=server", "-library="+l.name, "-certs="+string(dir), "-profile="+profile)
+	server, err := startChild("", "-role=server", "-library="+l.name, "-certs="+string(dir), "-profile="+profile)
 	if err != nil {
 		return err
 	}
@@ -138,7 +143,7 @@ func runClient(l *library, dir certDir, profile string) error {
 	}}
 	err = profiled(l, "client", profile, func() error {
 		return questions(func(j job) answer {
-			p.slice = j.Slice
+			p.every, p.slice = j.Every, j.Slice
 			s, err := p.measure(cell{j.Kind, j.Size, j.Callers, j.Streams, j.Conns, j.Workers})
 			if err != nil {
 				return answer{Error: err.Error()}

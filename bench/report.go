@@ -171,6 +171,8 @@ func writeMethod(b *bytes.Buffer, p *plan) {
 - connect-go: without its compression of each message. net/rpc has neither
   deadlines nor cancellation. raw TLS is the floor: a length and bytes, one call
   at a time, no goroutine but the caller's.
+- tonic: a program in Rust is its client and server; allocations are
+  those that its allocator counts.
 - nats: request and reply through a broker in the server's process, whose
   responder reaches it without a network and without TLS; its limits on what may
   be pending are raised, because 1000 callers of 64 KiB reach them.
@@ -179,6 +181,9 @@ func writeMethod(b *bytes.Buffer, p *plan) {
   connection to each of these, which the callers share evenly.
 - Left out:
 `)
+	for _, line := range p.missing {
+		fmt.Fprintf(b, "  - %s.\n", line)
+	}
 	for _, l := range p.libraries {
 		var reasons []string
 		left := map[string][]string{}

@@ -18,6 +18,7 @@ type plan struct {
 	certs       certDir
 	profile     string    // directory for profiles; "": none
 	progress    io.Writer // what is being done
+	missing     []string  // why libraries are left out, a line for each
 }
 
 // results are the medians of a run, by cell and library. What was left out is
@@ -72,11 +73,11 @@ func (p *plan) measure(c cell, l *library) (s sample, err error) {
 	if p.profile != "" && !c.ofMemory() { // the profiler takes memory
 		profile = filepath.Join(p.profile, fileName(c.name()))
 	}
-	client, err := startChild("-role=client", "-library="+l.name, "-certs="+string(p.certs), "-profile="+profile)
+	client, err := startChild(l.program, "-role=client", "-library="+l.name, "-certs="+string(p.certs), "-profile="+profile)
 	if err != nil {
 		return sample{}, err
 	}
-	a, err := client.ask(job{c.kind, c.size, c.callers, c.streams, c.conns, c.workers, p.slice})
+	a, err := client.ask(job{c.kind, c.size, c.callers, c.streams, c.conns, c.workers, timedEvery(c), sliceOf(c, p.slice)})
 	return a.Sample, errors.Join(err, client.stop())
 }
 

@@ -1,0 +1,85 @@
+//! The server's process.
+
+use std::io::{BufRead, Write};
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_stream::Stream;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::pb::echo_server::{Echo, EchoServer};
+use crate::pb::{FeedRequest, Payload};
+use crate::{Certs, Result, usage};
+
+struct Service;
+
+#[tonic::async_trait]
+impl Echo for Service {
+    async fn unary(&self, req: Request<Payload>) -> std::result::Result<Response<Payload>, Status> {
+        Ok(Response::new(req.into_inner()))
+    }
+
+    type FeedStream = Pin<Box<dyn Stream<Item = std::result::Result<Payload, Status>> + Send>>;
+
+    async fn feed(
+        &self,
+        req: Request<FeedRequest>,
+    ) -> std::result::Result<Response<Self::FeedStream>, Status> {
+        let req = req.into_inner();
+        let (size, duration) = (
+            req.size as usize,
+            Duration::from_nanos(req.duration_ns as u64),
+        );
+        let start = Instant::now();
+        let mut sent = 0u64;
+        let messages = std::iter::from_fn(move || {
+            if sent % 16 == 0 && start.elapsed() >= duration {
+                return None;
+            }
+            sent += 1;
+            Some(Ok(Payload {
+                data: vec![0; size],
+            }))
+        });
+        Ok(Response::new(Box::pin(tokio_stream::iter(messages))))
+    }
+
+    type TalkStream = Streaming<Payload>;
+
+    async fn talk(
+        &self,
+        req: Request<Streaming<Payload>>,
+    ) -> std::result::Result<Response<Self::TalkStream>, Status> {
+        Ok(Response::new(req.into_inner()))
+    }
+}
+
+/// Serves until standard input ends, and answers each line with the usage.
+pub fn run(rt: &tokio::runtime::Runtime, certs: &Certs) -> Result<()> {
+    let tls = ServerTlsConfig::new()
+        .identity(Identity::from_pem(&certs.cert, &certs.key))
+        .client_ca_root(Certificate::from_pem(&certs.ca));
+    let listener = rt.block_on(TcpListener::bind("127.0.0.1:0"))?;
+    let addr = listener.local_addr()?;
+    let server = Server::builder()
+        .tls_config(tls)?
+        .add_service(EchoServer::new(Service));
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    rt.spawn(async move { server.serve_with_incoming(incoming).await });
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", json!({"Addr": addr.to_string()}))?;
+    for line in std::io::stdin().lock().lines() {
+        line?;
+        let u = usage::now();
+        writeln!(
+            out,
+            "{}",
+            json!({"Usage": {"CPU": u.cpu.as_nanos() as u64, "Mallocs": u.mallocs}})
+        )?;
+    }
+    Ok(())
+}
