@@ -162,7 +162,7 @@ func (ep *Endpoint) handshake(n *arrival) (run func()) {
 	}
 	defer ep.callers.starting.Done()
 	// What all calls of the session have in common is made once.
-	d := &dispatcher{host: &host{peer: peer}, find: ep.find, outer: ep.outer, allow: ep.allowCall, lines: ep.lines}
+	d := &dispatcher{host: &host{peer: peer}, find: ep.find, outer: ep.outer, allow: ep.allowCall, lines: ep.lines, await: ep.awaitServe}
 	cfg := ep.sessionConfig()
 	cfg.Identity, cfg.CheckPeer = w.identity.wire(), ep.checkTarget
 	cfg.Handler, cfg.Pool, cfg.Account = d, &ep.pool, account

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
@@ -19,7 +20,7 @@ import (
 //
 //	Procedure   the session asks what serves the call, and its limits
 //	Serve       on a goroutine of the pool, or where frames are read if Inline:
-//	              the caller's role, a ServerCall, the metadata
+//	              waits for a server, the caller's role, a ServerCall, the metadata
 //	outer       interceptors of extensions, then those of the Server
 //	handler     decodes with Recv and answers with Send, or takes and gives bytes
 //	finish      the response, the trailer and the error become STATUS
@@ -32,6 +33,7 @@ type dispatcher struct {
 	outer func(*entry) ServerFunc  // what it returns, if not nil, wraps the entry's function
 	allow func(Peer, *entry) error // whether the peer has the entry's role; nil in process
 	lines *loglimit.Limiter        // for servers without a logger of their own
+	await func(deadline time.Time) // waits for a server that does not serve yet; nil in process
 }
 
 // Procedure implements [session.Handler].
@@ -50,6 +52,10 @@ func (d *dispatcher) Procedure(procedure string) session.ProcedureInfo {
 // need at the end of the call is in functions of its own.
 func (d *dispatcher) Serve(st *session.Stream) {
 	e, _ := st.Entry.(*entry)
+	if e == notServing {
+		d.await(st.Deadline)
+		e = d.find(st.Procedure)
+	}
 	if e == nil {
 		refuseUnknown(st)
 		return

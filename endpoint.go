@@ -91,11 +91,13 @@ func (ep *Endpoint) Addr() net.Addr { return ep.listener.Addr() }
 // Serve lets srv serve the calls that come, and waits until the endpoint is
 // shut down or closed, which is no error, or until ctx ends: then it shuts the
 // endpoint down itself, with [EndpointConfig].DrainTimeout, and
-// returns what that returns. An endpoint serves one Server, once.
+// returns what that returns. An endpoint serves one Server, once. A call that comes
+// before Serve waits a second for it.
 func (ep *Endpoint) Serve(ctx context.Context, srv *Server) error {
 	if !ep.server.CompareAndSwap(nil, srv) {
 		return errors.New("rpcnet: the endpoint serves already")
 	}
+	close(ep.life.serving)
 	select {
 	case <-ep.life.gone:
 		return nil
@@ -133,10 +135,33 @@ func (ep *Endpoint) outer(e *entry) ServerFunc {
 	return ep.extensions.wired.Load().interceptor
 }
 
-// notServing refuses the calls of an endpoint before Serve.
-var notServing = NewServer(nil).entry(&Spec{Procedure: "not serving"}, func(context.Context, *Spec, ServerStream) error {
+// notServing serves the calls of an endpoint before Serve. Their streams serve no
+// second call ([session.ProcedureInfo].Private), whatever the shape of the procedure
+// turns out to be: hence ShapeBidi.
+var notServing = NewServer(nil).entry(&Spec{Procedure: "not serving", Shape: codegen.ShapeBidi}, func(context.Context, *Spec, ServerStream) error {
 	return NewError(CodeUnavailable, "the endpoint does not serve calls yet").WithUnprocessed()
 })
+
+// serveWait is how long a call waits for Serve. A program that serves on one goroutine
+// and calls on another needs no order between them; one that never serves says so soon.
+const serveWait = time.Second
+
+// awaitServe waits until Serve has begun, for serveWait at most and not beyond the deadline
+// of a call, and no longer than the endpoint takes calls.
+func (ep *Endpoint) awaitServe(deadline time.Time) {
+	wait := serveWait
+	if !deadline.IsZero() {
+		wait = min(wait, time.Until(deadline))
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-ep.life.serving:
+	case <-ep.life.draining:
+	case <-ep.life.gone:
+	case <-t.C:
+	}
+}
 
 // sessionConfig returns what all sessions of the endpoint have in common.
 func (ep *Endpoint) sessionConfig() session.Config {

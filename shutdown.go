@@ -22,6 +22,7 @@ type life struct {
 	base     context.Context // of handshakes
 	stop     context.CancelFunc
 	work     sync.WaitGroup // the accept loop and handshakes
+	serving  chan struct{}  // closed when Serve begins
 	draining chan struct{}  // closed when the endpoint begins to drain
 	gone     chan struct{}  // closed when all has ended
 	err      error          // what Shutdown returns; immutable once gone is closed
@@ -33,7 +34,7 @@ type life struct {
 
 // init makes the channels and the context.
 func (l *life) init() {
-	l.draining, l.gone = make(chan struct{}), make(chan struct{})
+	l.serving, l.draining, l.gone = make(chan struct{}), make(chan struct{}), make(chan struct{})
 	l.base, l.stop = context.WithCancel(context.Background())
 }
 

@@ -3,6 +3,7 @@ package rpcnet_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"testing"
@@ -252,7 +253,58 @@ func TestCallerThatGoesAwayCancelsItsHandlers(t *testing.T) {
 	}
 }
 
-func TestCallsBeforeServeAreRefused(t *testing.T) {
+// Programs serve on one goroutine and call on another: a call that comes first waits.
+func TestCallsBeforeServeWaitForIt(t *testing.T) {
+	t.Parallel()
+	ep := rpctest.Listen(t, nil)
+	conn := rpctest.Dial(t, ep.Addr().String(), nil)
+	answered := make(chan error)
+	go func() {
+		out, err := rpcnet.CallRaw(within(t), conn, "echo", []byte("first"))
+		if err == nil && string(out) != "first" {
+			err = fmt.Errorf("an echo of %q", out)
+		}
+		answered <- err
+	}()
+	go func() {
+		st, err := conn.NewStream(within(t), bidi("talk"))
+		if err != nil {
+			answered <- err
+			return
+		}
+		defer st.Close()
+		var m []byte
+		for _, err := range []error{st.Send([]byte("a")), st.Send([]byte("b")), st.Recv(&m), st.Recv(&m)} {
+			if err != nil {
+				answered <- err
+				return
+			}
+		}
+		answered <- nil
+	}()
+	go func() {
+		_, err := rpcnet.CallRaw(within(t), conn, "nobody", nil)
+		if rpcnet.CodeOf(err) == rpcnet.CodeUnimplemented {
+			err = nil
+		}
+		answered <- err
+	}()
+	eventually(t, "the calls have come", func() bool { return ep.Stats().Streams == 3 })
+	served := make(chan error, 1)
+	go func() { served <- ep.Serve(context.Background(), echoServer(nil)) }()
+	for range 3 {
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+	}
+	ep.Close()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// An endpoint that does not serve says so, and its calls hold up nothing.
+func TestAnEndpointThatNeverServesRefusesCalls(t *testing.T) {
 	t.Parallel()
 	ep := rpctest.Listen(t, nil)
 	conn := rpctest.Dial(t, ep.Addr().String(), nil)
@@ -261,21 +313,16 @@ func TestCallsBeforeServeAreRefused(t *testing.T) {
 	if !unprocessed(err) {
 		t.Error(err)
 	}
-	answered := make(chan error, 1)
+	refused := make(chan error)
 	go func() {
-		ctx, _ := rpcnet.NewCall(within(t), rpcnet.CallOptions{WaitForReady: true})
-		_, err := rpcnet.CallRaw(ctx, conn, "echo", nil)
-		answered <- err
+		_, err := rpcnet.CallRaw(within(t), conn, "echo", nil)
+		refused <- err
 	}()
-	served := make(chan error, 1)
-	go func() { served <- ep.Serve(context.Background(), echoServer(nil)) }()
-	if err := <-answered; err != nil {
-		t.Errorf("a call that waits for the server: %v", err)
-	}
-	ep.Close()
-	if err := <-served; err != nil {
+	eventually(t, "the call has come", func() bool { return ep.Stats().Streams == 1 })
+	if err := ep.Shutdown(within(t)); err != nil {
 		t.Error(err)
 	}
+	wantCode(t, <-refused, rpcnet.CodeUnavailable)
 }
 
 // Every Shutdown honours its own context, and tells how the drain ended.
