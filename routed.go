@@ -2,7 +2,6 @@ package rpcnet
 
 import (
 	"context"
-	"sync"
 
 	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/hook"
@@ -29,7 +28,7 @@ func shortcut(t Transport) unaryCaller {
 	return nil
 }
 
-// A routedCall is a [hook.RoutedUnary]. It is pooled.
+// A routedCall is a [hook.RoutedUnary].
 type routedCall struct {
 	spec    *Spec
 	rec     *record
@@ -48,10 +47,11 @@ type routedCall struct {
 	response *session.Stream // of an Exchange that has succeeded
 }
 
-var routedCalls = sync.Pool{New: func() any { return new(routedCall) }}
-
 // RoutedUnary returns a call of a transport that chooses a connection for each attempt.
-func (bridge) RoutedUnary() hook.RoutedUnary[*Conn] { return routedCalls.Get().(*routedCall) }
+func (bridge) RoutedUnary() hook.RoutedUnary[*Conn] { return new(routedCall) }
+
+// Connected reports whether there is a connection.
+func (bridge) Connected(c *Conn) bool { return c.current.Load() != nil }
 
 // Begin encodes the request.
 func (r *routedCall) Begin(ctx context.Context, spec *Spec, req any) error {
@@ -163,5 +163,4 @@ func (r *routedCall) End() {
 		r.request.put()
 	}
 	*r = routedCall{metadata: r.metadata}
-	routedCalls.Put(r)
 }

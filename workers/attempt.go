@@ -3,6 +3,7 @@ package workers
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
@@ -36,11 +37,12 @@ func (p picker) pick(c *failover.Client, req *balance.PickRequest) (*attempt, er
 	if err != nil {
 		return nil, rpcnet.NewError(rpcnet.CodeInvalidArgument, err.Error()).WithCause(err).WithUnprocessed()
 	}
-	picked, _, full := g.load.Pick(r.now(), req)
+	now := r.now()
+	picked, _, full := g.load.Pick(now, req)
 	if picked == nil {
 		return nil, r.none(g, req)
 	}
-	return r.begin(c, picked.Owner.(*worker), full || req.WaitInQueue, req.WaitInQueue), nil
+	return r.begin(now, c, picked.Owner.(*worker), full || req.WaitInQueue, req.WaitInQueue), nil
 }
 
 // An attempt is an attempt of a call on a worker of the registry. It counts as in
@@ -54,12 +56,22 @@ type attempt struct {
 	began    time.Duration
 }
 
+// attempts are those that are not in use.
+var attempts = sync.Pool{New: func() any { return new(attempt) }}
+
+// Recycle lets another call use the attempt, which has ended.
+func (a *attempt) Recycle() {
+	*a = attempt{}
+	attempts.Put(a)
+}
+
 // begin counts a call on w. The ticket, with which the worker tells this
 // balancer's calls from others', goes with the call. The caller holds the
 // registry's mu.
-func (r *Registry) begin(c *failover.Client, w *worker, queueOK, waitInQueue bool) *attempt {
+func (r *Registry) begin(now time.Duration, c *failover.Client, w *worker, queueOK, waitInQueue bool) *attempt {
 	w.load.Begin()
-	a := &attempt{registry: r, worker: w, began: r.now()}
+	a := attempts.Get().(*attempt)
+	a.registry, a.worker, a.began = r, w, now
 	a.Init(c, r.place(w.member), r.table.pool.Own(w.load, queueOK).Append(a.ticket[:0]), waitInQueue)
 	return a
 }

@@ -106,7 +106,7 @@ func (c *Client) matching(selector string) ([]target, error) {
 func (c *Client) callOn(ctx context.Context, w target, procedure string, data []byte) (out []byte, err error) {
 	r := c.registry
 	r.mu.Lock()
-	a := r.begin(c.calls, w.entry, true, true)
+	a := r.begin(r.now(), c.calls, w.entry, true, true)
 	r.mu.Unlock()
 	defer func() { a.End(err) }()
 	conn, err := a.Connect(ctx)

@@ -233,7 +233,8 @@ func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 		if err != nil {
 			return err
 		}
-		defer w.release(e)
+		var tell *rpcnet.ServerCall // whose caller wants to know the load
+		defer func() { w.release(e, tell) }()
 		if run != nil {
 			if err := w.wait(ctx, run); err != nil {
 				return err
@@ -244,20 +245,10 @@ func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 		}
 		err = next(ctx, spec, s)
 		if t, ok := e.Ticket(); ok && t.Number == 0 && spec.Shape == codegen.ShapeUnary {
-			w.tellLoad(rpcnet.ServerCallFrom(ctx), t.Balancer)
+			tell = rpcnet.ServerCallFrom(ctx)
 		}
 		return err
 	}
-}
-
-// tellLoad sends the worker's numbers with the end of a call to the balancer that made
-// it: one that makes many short calls knows more than reports at their pace can say.
-func (w *Worker) tellLoad(call *rpcnet.ServerCall, balancer uint64) {
-	w.mu.Lock()
-	r := w.ledger.Numbers(balancer)
-	w.mu.Unlock()
-	var b [64]byte
-	extend.TellLoad(call, r.Append(b[:0]))
 }
 
 // admit asks the ledger for a place, and ends an earlier attempt that the call
@@ -320,14 +311,25 @@ func (w *Worker) wait(ctx context.Context, run <-chan struct{}) error {
 	}
 }
 
-// release gives a call's place to the next in the queue.
-func (w *Worker) release(e *load.Entry) {
+// release gives a call's place to the next in the queue. With tell it sends the worker's
+// numbers, in which the call still is, with the end of the call to the balancer that made
+// it: one that makes many short calls knows more than reports at their pace can say.
+func (w *Worker) release(e *load.Entry, tell *rpcnet.ServerCall) {
+	var r load.Report
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	if tell != nil {
+		t, _ := e.Ticket()
+		r = w.ledger.Numbers(t.Balancer)
+	}
 	if next := w.ledger.Release(w.now(), e); next != nil {
 		close(next.Owner().(*place).run)
 	}
 	w.changed()
+	w.mu.Unlock()
+	if tell != nil {
+		var b [64]byte
+		extend.TellLoad(tell, r.Append(b[:0]))
+	}
 }
 
 // drain refuses new calls and tells the balancers, lets what runs finish, and at the

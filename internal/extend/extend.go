@@ -35,6 +35,7 @@ var endpoints = hook.Endpoint.(interface {
 	Allow(r rpcnet.Roles, p rpcnet.Peer, asked role.Role) error
 	AllowServer(r rpcnet.Roles, p rpcnet.Peer, asked role.Role) error
 	RoutedUnary() Unary
+	Connected(c *rpcnet.Conn) bool
 	Ticket(c *rpcnet.ServerCall) []byte
 	TellLoad(c *rpcnet.ServerCall, report []byte)
 })
@@ -92,3 +93,6 @@ func Ticket(c *rpcnet.ServerCall) []byte { return endpoints.Ticket(c) }
 // TellLoad sends a worker's report, which it copies, with the end of a call that
 // succeeds. The interceptor of an [Extension] calls it after the handler has returned.
 func TellLoad(c *rpcnet.ServerCall, report []byte) { endpoints.TellLoad(c, report) }
+
+// Connected reports whether there is a connection, as Conn.Ready does, without a lock.
+func Connected(c *rpcnet.Conn) bool { return endpoints.Connected(c) }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
@@ -62,6 +63,8 @@ type Client struct {
 	// unaries are the [unaryCall]s that are not in use. They are this client's because
 	// their channels may not leave a synctest bubble.
 	unaries sync.Pool
+	// full says that budget and hedges are as full as they get.
+	full atomic.Bool
 
 	mu sync.Mutex
 	// budget bounds the calls that are made again after a handler can have seen them.
@@ -103,15 +106,21 @@ func (c *Client) Tell(ctx context.Context, e Event) {
 func (c *Client) takeRetry() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.full.Store(false)
 	return c.budget.Take()
 }
 
-// succeeded gives the budgets what a call that was answered is worth.
+// succeeded gives the budgets what a call that was answered is worth. While they are
+// full it takes no lock, which all calls share.
 func (c *Client) succeeded() {
+	if c.full.Load() {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.budget.Success()
 	c.hedges = min(c.hedges+hedgeShare, maxHedges)
+	c.full.Store(c.budget.Left() == budgetTokens && c.hedges == maxHedges)
 }
 
 // NewStream starts a call. A worker is chosen when the first request is sent, since

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 )
 
 // Conns are connections to workers, made on demand and shared by all calls. It
@@ -60,7 +61,7 @@ type pooled struct {
 	gone bool
 	// refs counts the calls that use it, or wait for it.
 	refs int
-	// used is when a call last asked for it.
+	// used is when the last call on it has ended, or it was last warmed.
 	used time.Time
 	// probe is the one under way, nil if there is none.
 	probe *probe
@@ -71,8 +72,7 @@ func (p *pooled) ready() bool {
 	if p.conn == nil {
 		return true
 	}
-	ready, _ := p.conn.Ready()
-	return ready
+	return extend.Connected(p.conn)
 }
 
 // A probe is a question whether a worker lives, shared by all calls that ask.
@@ -209,12 +209,11 @@ func (c *Conns) pooled(to Worker) *pooled {
 	}
 	p := c.conns[to]
 	if p == nil {
-		p = &pooled{to: to, done: make(chan struct{})}
+		p = &pooled{to: to, done: make(chan struct{}), used: time.Now()}
 		c.conns[to] = p
 		c.work.Go(func() { c.make(p) })
 		c.reap()
 	}
-	p.used = time.Now()
 	return p
 }
 
@@ -224,7 +223,7 @@ func (c *Conns) Warm(to Worker) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx.Err() == nil {
-		c.pooled(to)
+		c.pooled(to).used = time.Now()
 	}
 }
 
@@ -240,7 +239,9 @@ func (l *Lease) Return(failed bool) {
 		return
 	}
 	c.mu.Lock()
-	p.refs--
+	if p.refs--; p.refs == 0 {
+		p.used = time.Now()
+	}
 	// Close what was discarded while calls used it, now that the last one ends.
 	if failed && !p.ready() {
 		c.discard(p)

@@ -17,5 +17,6 @@ func (c *Client) SpendBudget() {
 func (c *Client) SaveHedge() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.full.Store(false)
 	c.hedges = 1
 }

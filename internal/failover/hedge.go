@@ -25,6 +25,7 @@ func (c *Client) mayHedge() bool {
 	if c.hedges < 1 {
 		return false
 	}
+	c.full.Store(false)
 	c.hedges--
 	return true
 }

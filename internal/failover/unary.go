@@ -22,16 +22,18 @@ type unaryCall struct {
 	retries
 	search search // that of retries
 	ctx    context.Context
-	call   extend.Unary
+	call   extend.Unary // immutable
+	// running is the attempt under way, nil between two of them.
+	running Attempt
 	// shared says that another goroutine can know the call.
 	shared bool
 	// place is the call's in the client's watchdog, whose mu guards it.
 	place watched
 
 	mu sync.Mutex
-	// on is the attempt under way, nil between two of them.
-	on Attempt
-	// waiting says that the attempt is watched, since then, as the wait of that number.
+	// on is running if waiting says that it is watched: since then, as the wait of that
+	// number.
+	on      Attempt
 	waiting bool
 	since   time.Time
 	number  int
@@ -81,11 +83,11 @@ func (c *Client) callUnary(ctx context.Context, spec *rpcnet.Spec, req, res any,
 func (c *Client) newUnary(ctx context.Context, idempotent bool) *unaryCall {
 	u, ok := c.unaries.Get().(*unaryCall)
 	if !ok {
-		u = new(unaryCall)
+		u = &unaryCall{call: extend.NewUnary()}
 		u.place.call = u
 	}
 	u.retries = retries{client: c, search: &u.search, idempotent: idempotent}
-	u.ctx, u.call = ctx, extend.NewUnary()
+	u.ctx = ctx
 	return u
 }
 
@@ -107,17 +109,25 @@ func (u *unaryCall) run(res any, served func(rpcnet.Target, string)) error {
 			}
 		}
 		on.End(err)
-		u.setAttempt(nil)
-		if err == nil || u.ctx.Err() != nil || !u.again(on, err) {
+		u.running = nil
+		over := err == nil || u.ctx.Err() != nil || !u.again(on, err)
+		if r, ok := on.(recycler); ok && !u.shared {
+			r.Recycle()
+		}
+		if over {
 			return err
 		}
 		last = err
 	}
 }
 
+// A recycler is an [Attempt] whose memory another call uses after Recycle. Nothing may
+// know it any more.
+type recycler interface{ Recycle() }
+
 // try makes one attempt.
 func (u *unaryCall) try(on Attempt, res any) error {
-	u.setAttempt(on)
+	u.running = on
 	err := on.Call(u.ctx, u.call, u.attempts)
 	u.attempts++
 	if err != nil {
@@ -129,13 +139,6 @@ func (u *unaryCall) try(on Attempt, res any) error {
 	return u.endWait(u.call.Exchange(res, u.startWait()))
 }
 
-// setAttempt notes the attempt under way.
-func (u *unaryCall) setAttempt(on Attempt) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.on = on
-}
-
 // startWait has the attempt watched. It returns what ends it.
 func (u *unaryCall) startWait() *hook.Interrupt {
 	if u.giveUp == nil || u.giveUp.Spent() {
@@ -143,7 +146,7 @@ func (u *unaryCall) startWait() *hook.Interrupt {
 	}
 	now := time.Now()
 	u.mu.Lock()
-	u.waiting, u.since, u.givenUp = true, now, false
+	u.on, u.waiting, u.since, u.givenUp = u.running, true, now, false
 	u.number++
 	u.mu.Unlock()
 	u.client.watchdog.add(&u.place, now, false)
@@ -154,7 +157,7 @@ func (u *unaryCall) startWait() *hook.Interrupt {
 // [ErrStalled] if the attempt was given up. An answer that came just before counts.
 func (u *unaryCall) endWait(err error) error {
 	u.mu.Lock()
-	u.waiting = false
+	u.on, u.waiting = nil, false
 	givenUp, since := u.givenUp, u.since
 	u.mu.Unlock()
 	if !u.client.watchdog.remove(&u.place) {
@@ -193,16 +196,16 @@ func (u *unaryCall) checkWorker() {
 
 // end lets go of everything.
 func (u *unaryCall) end() {
-	if u.on != nil { // what decodes the response has panicked
-		u.client.watchdog.remove(&u.place)
+	if u.running != nil { // what decodes the response has panicked
+		u.endWait(nil)
 		u.shared = true
-		u.on.End(errClosed)
+		u.running.End(errClosed)
 	}
 	u.call.End()
 	if u.shared {
 		return
 	}
 	u.search.excluded, u.search.next = u.search.excluded[:0], nil
-	u.ctx, u.call = nil, nil
+	u.ctx = nil
 	u.client.unaries.Put(u)
 }

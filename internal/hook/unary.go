@@ -25,7 +25,7 @@ type RoutedUnary[C any] interface {
 	// Trailer returns the value of a key that ends in "-bin" in the trailer of an
 	// Exchange that has succeeded, nil if there is none. It is valid until End.
 	Trailer(key string) []byte
-	// End lets go of everything. The call must not be used again.
+	// End lets go of everything. Another Begin may follow.
 	End()
 }
 
