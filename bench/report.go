@@ -13,10 +13,11 @@ import (
 func writeReport(b *bytes.Buffer, p *plan, r results) {
 	fmt.Fprintf(b, `# Performance
 
-Written by `+"`make bench`"+` on %s; do not edit. The same work, done by rpcnet
-and by others, in turns within one run: two processes on one machine, one
-connection over loopback if the row does not say more, TLS 1.3 with certificates on both sides, the defaults
-of each library, a deadline on each call.
+Written by `+"`make bench`"+` on %s; do not edit. rpcnet and other libraries
+do the same work, in turns within one run. Client and server are two processes on
+one machine. Unless a row says more, they have one connection over loopback, with
+TLS 1.3 and certificates on both sides. Each library has its defaults, and each
+call has a deadline.
 
 | | |
 |---|---|
@@ -32,9 +33,9 @@ of each library, a deadline on each call.
 	fmt.Fprintf(b, `| repetitions | %d, in turns, the order rotates; medians |
 | one measurement | %v (%v from %s in flight on, for messages of %s, and from %d streams on) after a quarter of that to warm up, in two processes that have measured nothing before |
 
-Compare numbers within a table only, and trust ratios more than numbers: they
-were taken at the same time. In parentheses: the ratio to %s, and over workers
-to direct connections.
+Compare numbers within a table only. Trust ratios more than numbers, because both
+numbers of a ratio were taken at the same time. The ratio in parentheses is to
+%s, and over workers to direct connections.
 
 `, p.repetitions, p.slice, heavySlices*p.slice, bytesName(heavy), bytesName(large), crowd, grpcGo.name)
 	writeGoals(b, r)
@@ -156,21 +157,22 @@ func writeRows(b *bytes.Buffer, rows [][]string) {
 func writeMethod(b *bytes.Buffer, p *plan) {
 	b.WriteString(`## How it was measured
 
-- Calls: a closed loop of callers, each in a goroutine and with a context of its
-  own that has a deadline. Handlers send back what they get. Each response is
-  checked for its length and its ends. p50 and p99 are of one call in
-` + fmt.Sprintf("  %d; of each if there is one caller, or from 64 KiB on.\n", latencyEvery) + `- CPU and allocations are those of both processes together, from getrusage and
-  the runtime, from before the first call to after the last.
-- Server streaming: one call, messages as fast as they go for the time of the
-  measurement, counted at the client until the end of the stream.
+- Calls: each caller is a goroutine that makes one call after the other, with a
+  context of its own that has a deadline. Handlers send back what they get. The
+  length, the first and the last byte of each response are checked. p50 and p99
+  are of one call in
+` + fmt.Sprintf("  %d; of each if there is one caller, or from 64 KiB on.\n", latencyEvery) + `- CPU and allocations are those of both processes together, from before the first
+  call to after the last. They come from getrusage and the runtime.
+- Server streaming: one call sends messages as fast as it can for the time of the
+  measurement. The client counts them until the end of the stream.
 - Delay of delivery: the server writes the time of the machine's monotonic clock
   into each message before it sends it, and sleeps for 1 ms between two.
-- Memory: heap and stacks after garbage collection, client and server together,
-` + fmt.Sprintf("  of %d sessions after one call each, and of %d streams after one message each\n  way, ", idleSessions, idleStreams) + `beyond what there is with one of them.
+- Memory: heap and stacks of client and server together after garbage collection,
+` + fmt.Sprintf("  of %d sessions after one call each, and of %d streams after one message each\n  way, ", idleSessions, idleStreams) + `minus what there is with one of them.
 - Handshakes are full ones; no session is resumed.
-- connect-go: without its compression of each message. net/rpc has neither
-  deadlines nor cancellation. raw TLS is the floor: a length and bytes, one call
-  at a time, no goroutine but the caller's.
+- connect-go does not compress messages here, which it does by default. net/rpc
+  has neither deadlines nor cancellation. raw TLS is the floor: a length and
+  bytes, one call at a time, no goroutine but the caller's.
 - tonic: a program in Rust is its client and server; allocations are
   those that its allocator counts.
 - nats: request and reply through a broker in the server's process, whose
