@@ -282,9 +282,20 @@ func TestAssignmentsOfSeveralDirectorsAddUpAndGoBackToNothing(t *testing.T) {
 	}
 	ready(t, d1, 3)
 	ready(t, d2, 3)
-	var wg sync.WaitGroup
+	var clients []*director.Client
 	for i := range 12 {
 		c := dial(t, director.ClientConfig{AskTimeout: 10 * time.Second}, []string{d1.addr, d2.addr}[i%2])
+		clients = append(clients, c)
+		// Connected to all workers: a call whose connection is slow goes elsewhere.
+		for _, w := range ws {
+			within(t, "client is connected to "+w.name, func() bool {
+				name, err := c.CallWorker(t.Context(), "name", nil, "label="+w.name)
+				return err == nil && string(name) == w.name
+			})
+		}
+	}
+	var wg sync.WaitGroup
+	for _, c := range clients {
 		wg.Go(func() {
 			if _, err := c.CallWorker(t.Context(), "hold", nil, ""); err != nil {
 				t.Error(err)
