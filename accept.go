@@ -67,7 +67,8 @@ func (ep *Endpoint) acceptLoop() {
 }
 
 // refused counts and logs a connection that did not become a session, as often
-// as the limit of such lines allows.
+// as the limit of such lines allows. reason is a constant, which
+// the counters and the limit of lines go by. addr and err can be nil.
 func (ep *Endpoint) refused(reason, msg string, addr net.Addr, err error) {
 	ep.arrivals.countRefusal(reason)
 	args := make([]any, 0, 4)
@@ -80,7 +81,9 @@ func (ep *Endpoint) refused(reason, msg string, addr net.Addr, err error) {
 	ep.lines.Log(slog.LevelWarn, reason, msg, args...)
 }
 
-// welcome runs the handshake on a new connection and hands it to its protocol.
+// welcome runs the handshake on a new connection and hands it to its protocol. It is
+// the connection's own goroutine. The place of the admission is free again before the
+// protocol runs, since that lasts as long as the connection.
 func (ep *Endpoint) welcome(n *arrival) {
 	run := ep.handshake(n)
 	ep.arrivals.leave(n)
@@ -89,7 +92,8 @@ func (ep *Endpoint) welcome(n *arrival) {
 	}
 }
 
-// authorize asks EndpointConfig.Authorize. If it panics the caller is refused.
+// authorize asks EndpointConfig.Authorize. If it panics the caller is refused. It runs on
+// the connection's goroutine, so that a slow check delays only its own caller.
 func (ep *Endpoint) authorize(peer Peer) (err error) {
 	if ep.cfg.Authorize == nil {
 		return nil

@@ -135,9 +135,9 @@ func (ep *Endpoint) outer(e *entry) ServerFunc {
 	return ep.extensions.wired.Load().interceptor
 }
 
-// notServing serves the calls of an endpoint before Serve. Their streams serve no
-// second call ([session.ProcedureInfo].Private), whatever the shape of the procedure
-// turns out to be: hence ShapeBidi.
+// notServing serves the calls of an endpoint before Serve. The shape of their procedures
+// is not known yet, so it is ShapeBidi, whose streams serve no second call
+// ([session.ProcedureInfo].Private).
 var notServing = NewServer(nil).entry(&Spec{Procedure: "not serving", Shape: codegen.ShapeBidi}, func(context.Context, *Spec, ServerStream) error {
 	return NewError(CodeUnavailable, "the endpoint does not serve calls yet").WithUnprocessed()
 })

@@ -9,7 +9,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 )
 
-// A buffer is a pooled byte slice. It has one owner at a time.
+// A buffer is a pooled byte slice. It has one owner at a time. It is a struct so that the
+// pool holds pointers, which cost no allocation when they go back.
 type buffer struct{ b []byte }
 
 // keepBuffer is the largest buffer that goes back to the pool: one for a
@@ -35,7 +36,8 @@ func (b *buffer) put() {
 // decoders has decoders: they hold a stack for nested values.
 var decoders = sync.Pool{New: func() any { return new(cbor.Decoder) }}
 
-// isRaw reports whether m carries bytes as they are.
+// isRaw reports whether m carries bytes as they are: a procedure without a contract has
+// no codec.
 func isRaw(m *codegen.Message) bool { return m.Append == nil }
 
 // appendMessage appends the encoding of msg, which a peer takes that decodes

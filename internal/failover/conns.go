@@ -49,7 +49,12 @@ func DialConfig(chosen, own rpcnet.DialConfig) *rpcnet.DialConfig {
 	return &chosen
 }
 
-// pooled is a connection that is there or being made.
+// pooled is a connection that is there or being made. It goes through these states:
+//
+//	being made   done is open; calls wait on it
+//	in use       done is closed, refs > 0
+//	idle         done is closed, refs = 0; reap closes it after idleAfter
+//	gone         out of the pool; closed by discard's caller, or by the last Return
 type pooled struct {
 	to Worker
 	// done is closed when conn or err is set. After that they do not change, and can be
@@ -67,7 +72,8 @@ type pooled struct {
 	probe *probe
 }
 
-// ready reports whether p takes calls, or is not made yet.
+// ready reports whether p takes calls, or is not made yet. A connection that is down
+// would make calls wait for its next dial.
 func (p *pooled) ready() bool {
 	if p.conn == nil {
 		return true
@@ -81,7 +87,8 @@ type probe struct {
 	err  error
 }
 
-// idleAfter is how long a connection without calls is kept.
+// idleAfter is how long a connection without calls is kept. It spares a caller that
+// comes back after a short pause the handshake.
 const idleAfter = time.Minute
 
 // NewConns returns no connections yet. dial is given timeout for each.
@@ -159,6 +166,7 @@ func (l *Lease) Probe(ctx context.Context) error {
 	if p == nil {
 		return errConnsClosed
 	}
+	// A worker that cannot be dialled does not live, as far as this call can know.
 	select {
 	case <-p.done:
 	case <-ctx.Done():
@@ -218,7 +226,8 @@ func (c *Conns) pooled(to Worker) *pooled {
 }
 
 // Warm makes the connection to a worker, so that a stream can go on there without
-// the time of a handshake.
+// the time of a handshake. It does not wait for it. A connection that no call uses
+// afterwards is closed as every idle one.
 func (c *Conns) Warm(to Worker) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -265,6 +274,8 @@ func (c *Conns) discard(p *pooled) (unused bool) {
 
 // make dials for p, whose waiters it wakes.
 func (c *Conns) make(p *pooled) {
+	// The context is that of Conns: the call that asked first can end, and the others
+	// still wait.
 	conn, err := c.dial(c.ctx, p.to)
 	c.mu.Lock()
 	if err != nil {
@@ -292,6 +303,7 @@ func (c *Conns) make(p *pooled) {
 // made, so that a client whose workers change does not collect the old ones. The
 // caller holds mu.
 func (c *Conns) reap() {
+	// A dial under way has no conn yet. Once it has one, a later reap sees it.
 	for _, p := range c.conns {
 		if p.conn != nil && p.refs == 0 && time.Since(p.used) > idleAfter {
 			c.discard(p)
@@ -306,7 +318,8 @@ func (c *Conns) Drop(node, boot string, atOnce bool) {
 	c.forget(atOnce, func(w Worker) bool { return w.Node == node && w.Boot == boot })
 }
 
-// Close closes all connections and waits for dials under way.
+// Close closes all connections, also under calls in flight, and waits for dials and
+// probes under way. A later Take fails.
 func (c *Conns) Close() {
 	c.stop()
 	c.forget(true, func(Worker) bool { return true })

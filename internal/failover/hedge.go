@@ -12,7 +12,8 @@ import (
 
 const (
 	// hedgeShare is how many hedges a call that succeeds is worth: at most 5 % of
-	// the calls are hedged.
+	// the calls are hedged. Without a limit, workers that are slow because they are
+	// full would get twice the calls.
 	hedgeShare = 0.05
 	// maxHedges is how many are saved up.
 	maxHedges = 5
@@ -103,9 +104,11 @@ func (h *hedgedStream) CloseSend() error {
 	return h.first.CloseSend()
 }
 
+// errNoRequest is the error of a call that is received from before Send.
 var errNoRequest = rpcnet.NewError(rpcnet.CodeInternal, "a unary call needs a request")
 
-// Close gives both streams up.
+// Close gives both streams up. It is safe while Recv runs, which then returns. A stream
+// that hedge makes at the same time is closed by stream.
 func (h *hedgedStream) Close() error {
 	h.mu.Lock()
 	streams := h.streams
@@ -153,6 +156,7 @@ func (h *hedgedStream) Recv(msg any) error {
 	var failure error // of the first stream
 	for {
 		select {
+		// The timer fires once, so that there are never more than two streams.
 		case <-timer.C:
 			if second := h.hedge(); second != nil {
 				running++
@@ -185,7 +189,7 @@ func (h *hedgedStream) Recv(msg any) error {
 }
 
 // hedge returns a stream for another worker than that of the first, nil if no hedge
-// is saved up.
+// is saved up, or the first has no worker yet: then a second would wait as well.
 func (h *hedgedStream) hedge() *Stream {
 	on := h.first.attemptUnderWay()
 	if on == nil || !h.client.mayHedge() {

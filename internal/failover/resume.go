@@ -72,6 +72,8 @@ func (c *Client) newResumable(ctx context.Context, spec *rpcnet.Spec, o rpcnet.C
 	})
 	p := &call.policy
 	*p = resuming{stream: &call.Stream, origin: time.Now(), silent: map[string]bool{}}
+	// One timer for all waits of the stream: watch sets it, and an hour never passes
+	// before Stop.
 	p.timer = time.AfterFunc(time.Hour, call.checkWorker)
 	p.timer.Stop()
 	call.init(ctx, c, p, spec, o)
@@ -82,7 +84,9 @@ func (c *Client) newResumable(ctx context.Context, spec *rpcnet.Spec, o rpcnet.C
 // now returns the instant for stall, which knows no clock.
 func (p *resuming) now() time.Duration { return time.Since(p.origin) }
 
-// ask keeps the first request as the value that Resume.From takes.
+// ask keeps the first request as the value that Resume.From takes. It is a copy, since
+// the caller can change its own after Send. It returns how many bytes of further
+// requests are kept to be sent again.
 func (p *resuming) ask(msg any, b []byte) (limit int) {
 	p.first = copyOf(p.stream.spec, msg, b)
 	return resumeKeep
@@ -169,7 +173,7 @@ func (p *resuming) cannot(err, last error) error {
 	return rpcnet.Errorf(code, "cannot resume at %d: %s, after: %s", p.cursor.Next(), Reason(err), Reason(last)).WithCause(errors.Join(err, last))
 }
 
-// lose notes that no worker has the stream.
+// lose notes that no worker has the stream. From then on ResumeTimeout runs.
 func (p *resuming) lose() {
 	if p.lost.IsZero() {
 		p.lost = time.Now()
@@ -191,7 +195,8 @@ type randSource struct{}
 
 func (randSource) Uint64() uint64 { return rand.Uint64() }
 
-// open opens the stream and asks for what comes next. The first attempt sends the
+// open opens the stream and asks for what comes next. The number of the attempt travels
+// in the OPEN frame, so that the handler can tell. The first attempt sends the
 // caller's request as it is, and so does one before any message was accepted.
 func (p *resuming) open(a Attempt, head []byte) (rpcnet.ClientStream, []byte, error) {
 	s := p.stream
@@ -320,7 +325,8 @@ func (p *resuming) watchAgain(_ time.Time, silent time.Duration) {
 // unwatch stops the timer. A check that runs already finds no wait and does nothing.
 func (p *resuming) unwatch() { p.timer.Stop() }
 
-// mayGiveUp always allows it: a stream that is resumed repeats nothing.
+// mayGiveUp always allows it: a stream that is resumed repeats nothing, so that a wrong
+// suspicion costs time only.
 func (p *resuming) mayGiveUp() bool { return true }
 
 // lastSent returns the last sequence that the worker of cur, a stream that has ended,

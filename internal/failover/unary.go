@@ -42,8 +42,8 @@ type unaryCall struct {
 	givenUp bool
 }
 
-// CallUnary makes a unary call. It is what NewStream and the streams of a call do, for
-// less.
+// CallUnary makes a unary call. It is what NewStream and the streams of a call do, with
+// fewer allocations, and without a goroutine of its own.
 func (c *Client) CallUnary(ctx context.Context, spec *rpcnet.Spec, req, res any) error {
 	return c.callUnary(ctx, spec, req, res, "")
 }
@@ -56,6 +56,8 @@ func (c *Client) callUnary(ctx context.Context, spec *rpcnet.Spec, req, res any,
 	}
 	o := rpcnet.CallFrom(ctx).Options()
 	idempotent := o.Idempotent || spec.Idempotency != codegen.IdempotencyUnknown
+	// What can resume or be hedged needs streams: it has several attempts at once, or
+	// goes on in the middle.
 	if spec.Shape != codegen.ShapeUnary || CanResume(spec) || c.cfg.HedgeAfter > 0 && idempotent {
 		if selector != "" {
 			ctx, _ = rpcnet.NewCall(ctx, rpcnet.CallOptions{Selector: selector})
@@ -180,6 +182,8 @@ func (u *unaryCall) checkWorker() {
 	}
 	ctx, cancel := context.WithTimeout(u.ctx, probeTimeout)
 	defer cancel()
+	// Without mu, since the probe waits for the worker. The number tells whether the call
+	// still waits for the same attempt afterwards.
 	err := on.Probe(ctx)
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -194,7 +198,8 @@ func (u *unaryCall) checkWorker() {
 	u.giveUp.Fire()
 }
 
-// end lets go of everything.
+// end lets go of everything. The call goes back to the pool only if no goroutine of the
+// watchdog can still look at it.
 func (u *unaryCall) end() {
 	if u.running != nil { // what decodes the response has panicked
 		u.endWait(nil)

@@ -93,6 +93,7 @@ func (s *Settings) Parse(b []byte) error {
 	}
 	for len(b) > 0 {
 		// The value of a key from keyCluster on is the length of the text that follows.
+		// A key can come twice: the last value counts.
 		var k, v uint64
 		if k, b, ok = uvarint(b); ok {
 			v, b, ok = uvarint(b)
@@ -131,7 +132,8 @@ func (s *Settings) Parse(b []byte) error {
 	return nil
 }
 
-// set sets the field of a key. It ignores keys that it does not know.
+// set sets the field of a key. It ignores keys that it does not know, so that later
+// versions of the library can send more.
 func (i *Identity) set(key uint64, text string) {
 	switch key {
 	case keyCluster:

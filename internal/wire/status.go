@@ -68,6 +68,7 @@ func (s *Status) Append(dst []byte) []byte {
 		}
 		message = message[:cut] + "..."
 	}
+	// 16 bytes are more than the heads of a detail's array, name and data take.
 	details, size := 0, 0
 	for _, d := range s.Details {
 		if size += len(d.Name) + len(d.Data) + 16; size > MaxDetails {
@@ -75,6 +76,7 @@ func (s *Status) Append(dst []byte) []byte {
 		}
 		details++
 	}
+	// A map says first how many keys it has: the code, and what else there is.
 	n := 1
 	for _, has := range [...]bool{message != "", details > 0, len(s.Trailer) > 0, s.Unprocessed} {
 		if has {
@@ -120,7 +122,8 @@ func (s *Status) Append(dst []byte) []byte {
 }
 
 // AppendSuccess appends the payload of a success whose trailer has one value of one key,
-// which ends in "-bin".
+// which ends in "-bin". It is what [Status.Append] does, without a map to allocate: a
+// worker's load goes with each response.
 func AppendSuccess(dst []byte, key string, value []byte) []byte {
 	b := cbor.Buffer(dst).AppendMap(2)
 	b = b.AppendUint(statusCode)
@@ -133,7 +136,8 @@ func AppendSuccess(dst []byte, key string, value []byte) []byte {
 }
 
 // Parse reads the payload of a STATUS frame into s. The result does not point into
-// b.
+// b. The reader of frames refuses more than [MaxStatus] bytes, which bounds what is
+// decoded.
 func (s *Status) Parse(b []byte) error {
 	*s = Status{}
 	if len(b) == 0 {
