@@ -13,28 +13,30 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/testkit"
 )
 
-// BenchmarkUnary compares unary calls through a client with those on a connection of
-// its own, for one caller and for 64 of them. Both sides run in this process.
+// BenchmarkUnary compares unary calls through a client with those on connections of
+// their own, for one caller and for 64 of them. Both sides run in this process.
 func BenchmarkUnary(b *testing.B) {
 	one, conn := unaryOver(b, 1)
-	ten, _ := unaryOver(b, 10)
+	ten, conns := unaryOver(b, 10)
 	idempotent := &rpcnet.Spec{Procedure: "compute", Idempotency: codegen.IdempotencyNoSideEffects}
 	plain := &rpcnet.Spec{Procedure: "compute"}
 	deadline, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	for _, c := range []struct {
 		name string
-		t    rpcnet.Transport
+		rc   interface {
+			Unary(ctx context.Context, spec *rpcnet.Spec, req, res any) error
+		}
 		spec *rpcnet.Spec
 		ctx  context.Context
 	}{
 		{"direct", conn, plain, context.Background()},
-		{"routed", one, plain, context.Background()},
-		{"routed10", ten, plain, context.Background()},
-		{"idempotent", one, idempotent, context.Background()},
-		{"deadline", one, idempotent, deadline},
+		{"routed", rpcnet.NewClient(one, nil), plain, context.Background()},
+		{"direct10", conns, plain, context.Background()},
+		{"routed10", rpcnet.NewClient(ten, nil), plain, context.Background()},
+		{"idempotent", rpcnet.NewClient(one, nil), idempotent, context.Background()},
+		{"deadline", rpcnet.NewClient(one, nil), idempotent, deadline},
 	} {
-		rc := rpcnet.NewClient(c.t, nil)
 		in := make([]byte, 32)
 		// measured runs f and reports the processor time of a call beside its duration.
 		measured := func(b *testing.B, f func()) {
@@ -47,7 +49,7 @@ func BenchmarkUnary(b *testing.B) {
 			measured(b, func() {
 				var out []byte
 				for range b.N {
-					if err := rc.Unary(c.ctx, c.spec, in, &out); err != nil {
+					if err := c.rc.Unary(c.ctx, c.spec, in, &out); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -59,7 +61,7 @@ func BenchmarkUnary(b *testing.B) {
 				b.RunParallel(func(pb *testing.PB) {
 					var out []byte
 					for pb.Next() {
-						if err := rc.Unary(c.ctx, c.spec, in, &out); err != nil {
+						if err := c.rc.Unary(c.ctx, c.spec, in, &out); err != nil {
 							b.Error(err)
 						}
 					}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
@@ -16,9 +17,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/workers"
 )
 
-// unaryOver returns a client over n workers without a cluster, and a connection to
-// one of them.
-func unaryOver(t testing.TB, n int) (*workers.Client, *rpcnet.Conn) {
+// unaryOver returns a client over n workers without a cluster, and connections to them.
+func unaryOver(t testing.TB, n int) (*workers.Client, *direct) {
 	t.Helper()
 	var members []cluster.Member
 	for i := range n {
@@ -36,12 +36,27 @@ func unaryOver(t testing.TB, n int) (*workers.Client, *rpcnet.Conn) {
 	}
 	t.Cleanup(func() { c.Close() })
 	(&routing{registry: r, client: c}).ready(t, n)
-	conn, err := ep.Dial(t.Context(), members[0].Addr, nil)
-	if err != nil {
-		t.Fatal(err)
+	conns := new(direct)
+	for _, m := range members {
+		conn, err := ep.Dial(t.Context(), m.Addr, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		conns.clients = append(conns.clients, rpcnet.NewClient(conn, nil))
 	}
-	t.Cleanup(func() { conn.Close() })
-	return c, conn
+	return c, conns
+}
+
+// direct are connections that calls are made on in turn.
+type direct struct {
+	clients []*rpcnet.Client
+	next    atomic.Uint64
+}
+
+// Unary makes a call.
+func (d *direct) Unary(ctx context.Context, spec *rpcnet.Spec, req, res any) error {
+	return d.clients[d.next.Add(1)%uint64(len(d.clients))].Unary(ctx, spec, req, res)
 }
 
 // aStream is a transport of a user that makes each call with a stream.
