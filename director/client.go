@@ -55,8 +55,9 @@ type Client struct {
 	// calls makes the calls: attempts, resumed streams, hedges, connections to workers.
 	calls *failover.Client
 	// directors has one connection for each address of Dial, in their order. They
-	// connect again by themselves.
+	// connect again by themselves. askers ask them.
 	directors []*rpcnet.Conn
+	askers    []*directorv1.DirectorClient
 	// again has connections to directors whose own connection is down: see reconnect.
 	again *failover.Conns
 
@@ -129,6 +130,7 @@ func Dial(ctx context.Context, cfg *ClientConfig, addrs ...string) (*Client, err
 			return nil, fmt.Errorf("director: %w", err)
 		}
 		c.directors = append(c.directors, conn)
+		c.askers = append(c.askers, directorv1.NewDirectorClient(conn))
 	}
 	c.current = rand.IntN(len(addrs)) // so that clients spread over the directors
 	return c, nil

@@ -123,7 +123,7 @@ func (d *Director) GetWorker(ctx context.Context, req Request) (workers.Assignme
 	if errors.Is(err, workers.ErrNoWorker) && left(ctx) {
 		return a, ctx.Err()
 	}
-	if err == nil {
+	if err == nil && d.log.Enabled(ctx, slog.LevelDebug) {
 		d.log.Debug("assigned", "worker", a.Worker.Name, "reason", a.Reason, "score", a.Score)
 	}
 	return a, err

@@ -37,9 +37,10 @@ func (c *Client) learn(director int, res *directorv1.GetWorkerResponse) {
 	c.current = director
 	// Alternates are known too: one of them can be all that is left.
 	now := time.Now()
-	for _, w := range append(slices.Clone(res.Alternates), res.Worker) {
+	for _, w := range res.Alternates {
 		c.known[w.Name] = known{Worker: w, at: now}
 	}
+	c.known[res.Worker.Name] = known{Worker: res.Worker, at: now}
 	if len(c.known) > maxKnown {
 		c.forget(maxKnown, func(k known) time.Time { return k.at })
 	}

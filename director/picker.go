@@ -3,6 +3,7 @@ package director
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
@@ -57,9 +58,19 @@ type attempt struct {
 	alternates []directorv1.Worker
 }
 
+// attempts are those that are not in use.
+var attempts = sync.Pool{New: func() any { return new(attempt) }}
+
+// Recycle lets another call use the attempt, which has ended.
+func (a *attempt) Recycle() {
+	*a = attempt{}
+	attempts.Put(a)
+}
+
 // attempt returns an attempt on w. There is no ticket if no director has counted it.
 func (c *Client) attempt(w *directorv1.Worker, ticket []byte, waitInQueue bool) *attempt {
-	a := &attempt{client: c, worker: *w, ticket: ticket}
+	a := attempts.Get().(*attempt)
+	a.client, a.worker, a.ticket = c, *w, ticket
 	a.Init(c.calls, toWorker(w), ticket, waitInQueue)
 	return a
 }

@@ -58,7 +58,7 @@ func (c *Client) ask(ctx context.Context, pick *balance.PickRequest) (*directorv
 	first := c.takeReports(q.req)
 	for n := range q.answers {
 		i := (first + n) % len(q.answers)
-		if q.put(i, c.directors[i]) == settled {
+		if q.put(i, c.askers[i]) == settled {
 			break
 		}
 	}
@@ -80,9 +80,9 @@ func (c *Client) ask(ctx context.Context, pick *balance.PickRequest) (*directorv
 // settled reports whether no further director is to be asked.
 func (q *question) settled() bool { return q.res != nil || q.refusal != nil }
 
-// put asks one director over conn and notes its answer.
-func (q *question) put(director int, conn *rpcnet.Conn) answer {
-	a := q.ask(director, conn)
+// put asks one director and notes its answer.
+func (q *question) put(director int, asker *directorv1.DirectorClient) answer {
+	a := q.ask(director, asker)
 	q.answers[director] = a
 	return a
 }
@@ -90,11 +90,13 @@ func (q *question) put(director int, conn *rpcnet.Conn) answer {
 // ask asks one director. The question is a call of its own: nothing of the caller's
 // goes with it, neither its metadata nor its deadline. A director that does not answer
 // thus costs AskTimeout and not the whole deadline of the call.
-func (q *question) ask(director int, conn *rpcnet.Conn) answer {
+func (q *question) ask(director int, asker *directorv1.DirectorClient) answer {
 	asking, cancel := context.WithTimeout(context.Background(), q.client.cfg.AskTimeout)
 	defer cancel()
-	defer context.AfterFunc(q.ctx, cancel)()
-	res, err := directorv1.NewDirectorClient(conn).GetWorker(asking, q.req)
+	if q.ctx.Done() != nil {
+		defer context.AfterFunc(q.ctx, cancel)()
+	}
+	res, err := asker.GetWorker(asking, q.req)
 	if err == nil {
 		q.res = res
 		q.client.learn(director, res)

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/internal/directorv1"
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
@@ -59,7 +60,7 @@ func (q *question) reconnect() (failure error) {
 			if q.answers[d.director] != noAnswer {
 				continue // it was reached before, in the other way
 			}
-			if q.put(d.director, d.conn) == settled {
+			if q.put(d.director, directorv1.NewDirectorClient(d.conn)) == settled {
 				return nil
 			}
 		case failure = <-failures:
