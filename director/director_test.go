@@ -156,6 +156,18 @@ func onEvent(f func(workers.Event)) workers.ClientConfig {
 	return workers.ClientConfig{OnEvent: func(_ context.Context, e workers.Event) { f(e) }}
 }
 
+// connect has the client call each worker, so that it is connected to all: a call whose
+// connection is slow to come goes elsewhere.
+func connect(t testing.TB, c *director.Client, ws []*process) {
+	t.Helper()
+	for _, w := range ws {
+		within(t, "the client is connected to "+w.name, func() bool {
+			name, err := c.CallWorker(t.Context(), "name", nil, "label="+w.name)
+			return err == nil && string(name) == w.name
+		})
+	}
+}
+
 func dial(t testing.TB, cfg director.ClientConfig, addrs ...string) *director.Client {
 	t.Helper()
 	if cfg.Credentials == (rpcnet.Credentials{}) {
@@ -286,13 +298,7 @@ func TestAssignmentsOfSeveralDirectorsAddUpAndGoBackToNothing(t *testing.T) {
 	for i := range 12 {
 		c := dial(t, director.ClientConfig{AskTimeout: 10 * time.Second}, []string{d1.addr, d2.addr}[i%2])
 		clients = append(clients, c)
-		// Connected to all workers: a call whose connection is slow goes elsewhere.
-		for _, w := range ws {
-			within(t, "client is connected to "+w.name, func() bool {
-				name, err := c.CallWorker(t.Context(), "name", nil, "label="+w.name)
-				return err == nil && string(name) == w.name
-			})
-		}
+		connect(t, c, ws)
 	}
 	var wg sync.WaitGroup
 	for _, c := range clients {
@@ -366,6 +372,10 @@ func TestDrainOfAWorkerIsNoEventForItsStreams(t *testing.T) {
 		kinds = append(kinds, e.Kind)
 		mu.Unlock()
 	})}, d.addr)
+	connect(t, c, ws)
+	mu.Lock()
+	kinds = nil
+	mu.Unlock()
 	left := make(chan error, 1)
 	err := count(t, c, 200, func(n uint64) {
 		if n == 60 {
