@@ -67,8 +67,8 @@ func (ep *Endpoint) acceptLoop() {
 }
 
 // refused counts and logs a connection that did not become a session, as often
-// as the limit of such lines allows. reason is a constant, which
-// the counters and the limit of lines go by. addr and err can be nil.
+// as the limit of such lines allows. reason is a constant, which the counters and the
+// limit of lines go by. addr and err can be nil.
 func (ep *Endpoint) refused(reason, msg string, addr net.Addr, err error) {
 	ep.arrivals.countRefusal(reason)
 	args := make([]any, 0, 4)

@@ -106,9 +106,9 @@ func Serve(tb testing.TB, srv *rpcnet.Server, config *rpcnet.EndpointConfig) *rp
 }
 
 // waitServing returns when the endpoint no longer refuses calls as too early, or
-// after 10 s. An endpoint listens before Serve has given it a server, and answers
-// CodeUnavailable until then. With a server, the call of a procedure that does not
-// exist has another code. Tests would otherwise have to retry their first call.
+// after 10 s. An endpoint listens before Serve has given it a server. A call then
+// waits a second for one, and fails with CodeUnavailable if none comes. With a server,
+// the call of a procedure that does not exist has another code.
 func waitServing(tb testing.TB, ep *rpcnet.Endpoint) {
 	tb.Helper()
 	conn := Dial(tb, ep.Addr().String(), nil)

@@ -14,8 +14,7 @@ import (
 var CountSpec = &rpcnet.Spec{
 	Procedure: "count", Shape: codegen.ShapeServerStream,
 	Resume: &codegen.Resume{
-		// Messages that are received come by value, and into a buffer of the caller
-		// by pointer.
+		// A message of bytes is sent as a value and received through a pointer.
 		Sequence: func(res any) uint64 {
 			b, ok := res.([]byte)
 			if !ok {

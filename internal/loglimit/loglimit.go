@@ -41,7 +41,7 @@ type Limiter struct {
 	flushes sync.WaitGroup // flushes that are planned or running
 
 	mu     sync.Mutex // guards the fields below; not held while writing
-	since  time.Time  // start of the present second, which begins with a line
+	since  time.Time  // start of the present second
 	lines  int        // written in the present second
 	kinds  map[string]*kind
 	next   *time.Timer // of the planned flush; nil if none is planned
