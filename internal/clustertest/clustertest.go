@@ -65,7 +65,8 @@ func Quiet() *slog.Logger {
 }
 
 // A History is a node with all events that its Watch has yielded. One goroutine
-// for each node collects them until the node is closed.
+// for each node collects them until the node is closed. Its methods are safe for
+// concurrent use.
 type History struct {
 	Node *cluster.Node
 	mu   sync.Mutex      // guards all
@@ -130,6 +131,8 @@ func StartMany(t testing.TB, n int) []*History {
 	t.Helper()
 	hs := make([]*History, n)
 	for i := range hs {
+		// The first has none. An earlier node has an address already, which a later one
+		// does not.
 		var seeds []*History
 		if i > 0 {
 			seeds = hs[i/2 : i/2+1]
@@ -221,7 +224,8 @@ func Eventually(t testing.TB, f func() error) {
 }
 
 // EventuallyWithin polls, every 5 ms, until f returns nil, for up to d. It fails the test with
-// the last error of f.
+// the last error of f. It is for what needs another time than Eventually gives, such as
+// the end of a partition.
 func EventuallyWithin(t testing.TB, d time.Duration, f func() error) {
 	t.Helper()
 	deadline := time.Now().Add(d)

@@ -18,6 +18,7 @@ import (
 func Main(m *testing.M) int {
 	// These tests wait more than they compute, so twice as many run at once as
 	// there are processors, unless -parallel says otherwise.
+	// m.Run would parse the flags too late for that.
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == fmt.Sprint(runtime.GOMAXPROCS(0)) {
 		f.Value.Set(fmt.Sprint(2 * runtime.GOMAXPROCS(0)))
