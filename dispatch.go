@@ -143,8 +143,12 @@ func (d *dispatcher) takeMetadata(c *ServerCall, encoded []byte) bool {
 
 // serveRaw runs the call of a raw handler that nothing is around.
 func (d *dispatcher) serveRaw(c *ServerCall) {
+	st, own := c.stream.st, !c.stream.whole
 	out, err := d.callRaw(c, c.entry.raw)
 	d.finish(c, out, err == nil, err)
+	if own { // the response may be the request, so not before
+		st.EndReceive()
+	}
 }
 
 // callRaw runs a raw handler without a stream around it.

@@ -154,7 +154,11 @@ func (c *callStream) Recv(msg any) error {
 	if err != nil {
 		return c.recvError(err)
 	}
-	return c.decode(p, msg)
+	err = c.decode(p, msg)
+	if !c.entry.spec.Shape.ClientStreams() { // no other Recv follows that would do it
+		c.stream.st.EndReceive()
+	}
+	return err
 }
 
 // recvWhole is Recv of a call whose requests are all there: it does not wait.

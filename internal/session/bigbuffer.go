@@ -5,17 +5,27 @@ import (
 	"sync"
 )
 
-// Large messages come in buffers of sizes that are powers of two, which are
-// used again. Each buffer has one owner: who got it from getBig. The owner may keep
+// Messages of more than some KiB come in buffers of sizes that are powers of two, which
+// are used again. Each buffer has one owner: who got it from getBig. The owner may keep
 // it for ever, or give it back with putBig and not use it after that. All sessions
 // share the pools, so a burst on one leaves memory to others.
 
 const (
-	minBigBits = 15 // 32 KiB
+	minBigBits = 13 // 8 KiB
 	maxBigBits = 23 // 8 MiB; larger ones are left to the garbage collector
 )
 
-var bigBuffers [maxBigBits - minBigBits + 1]sync.Pool
+var (
+	// bigBuffers has buffers by size, each as a *[]byte.
+	bigBuffers [maxBigBits - minBigBits + 1]sync.Pool
+	// bigHeaders has the *[]byte of buffers that are in use, so that giving one back
+	// allocates nothing.
+	bigHeaders = sync.Pool{New: func() any { return new([]byte) }}
+)
+
+// Tests see each buffer that is given back and each that is used again. They are set
+// before the first session, and are nil outside tests.
+var bigGiven, bigReused func(b []byte)
 
 // bigClass is the power of two of the size of a buffer for n bytes.
 func bigClass(n int) int { return max(bits.Len(uint(n-1)), minBigBits) }
@@ -30,10 +40,17 @@ func getBig(n int) []byte {
 	if class > maxBigBits {
 		return make([]byte, n, 1<<class) // not n: it may grow part by part
 	}
-	if b, ok := bigBuffers[class-minBigBits].Get().(*[]byte); ok {
-		return (*b)[:n]
+	h, ok := bigBuffers[class-minBigBits].Get().(*[]byte)
+	if !ok {
+		return make([]byte, n, 1<<class)
 	}
-	return make([]byte, n, 1<<class)
+	b := *h
+	*h = nil
+	bigHeaders.Put(h)
+	if bigReused != nil {
+		bigReused(b[:cap(b)])
+	}
+	return b[:n]
 }
 
 // putBig gives a buffer back. Only buffers of getBig's sizes are kept; others, nil
@@ -43,6 +60,10 @@ func putBig(b []byte) {
 	if class < minBigBits || class > maxBigBits || cap(b) != 1<<class {
 		return
 	}
-	b = b[:0]
-	bigBuffers[class-minBigBits].Put(&b)
+	if bigGiven != nil {
+		bigGiven(b[:cap(b)])
+	}
+	h := bigHeaders.Get().(*[]byte)
+	*h = b
+	bigBuffers[class-minBigBits].Put(h)
 }

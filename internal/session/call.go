@@ -365,7 +365,7 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 	if st.pooled {
 		st.disownLocked()
 	}
-	st.mu.Unlock()
+	st.unlockWake() // a goroutine that the handler has left behind may wait in Recv
 	if n > 0 {
 		s.mem.release(n)
 	}
@@ -380,11 +380,10 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 	return true
 }
 
-// toPool ends the use of what Recv returned last, and gives a pooled stream
-// back. finish has disowned it, so that a reader or a timer that still knows it
-// leaves it alone.
+// toPool gives a pooled stream back. finish has disowned it, so that a reader or a timer
+// that still knows it leaves it alone. Others stay with their handler, which may have left
+// a goroutine behind that receives: that one finds the end, and gives back what it has.
 func (st *Stream) toPool() {
-	st.recv.dropLast()
 	if st.pooled {
 		st.s.streams.put(st)
 	}
@@ -432,7 +431,9 @@ func (s *Session) onStatus(h wire.Header, p []byte) error {
 	if !pooled || ended {
 		s.ids.put(id)
 	}
-	if pooled && ended {
+	// Abandon has left the stream to the reader. A stream that the end of the session
+	// has ended is its caller's still.
+	if pooled && ended && s.Err() == nil {
 		st.recycle()
 	}
 	s.life.checkIdle()

@@ -46,12 +46,13 @@ func (st *Stream) Release() {
 	if pooled { // of others onStatus has emptied the cell and freed the id
 		st.cell.Store(nil)
 		st.disownLocked()
+	} else {
+		st.recv.drop()
 	}
 	st.mu.Unlock()
 	if n > 0 {
 		s.mem.release(n)
 	}
-	st.recv.dropLast()
 	if pooled {
 		s.ids.put(id) // after the cell is empty: the next call with the id fills it
 		s.streams.put(st)

@@ -388,9 +388,9 @@ func (s *Session) onPart(st *Stream, p []byte, n int, held int64, more, end bool
 		copy(dst, p)
 	} else {
 		id := st.id
-		// Reading can wait, and so must not hold mu. The reader alone changes the
-		// message meanwhile, unless the stream ends: then dst is garbage that only the
-		// reader knows.
+		// Reading can wait, and so must not hold mu. The message is the reader's
+		// meanwhile, and stays its own if the stream ends.
+		b := st.in.part.take()
 		st.mu.Unlock()
 		if err := s.in.into(dst); err != nil {
 			return err
@@ -398,15 +398,17 @@ func (s *Session) onPart(st *Stream, p []byte, n int, held int64, more, end bool
 		st.mu.Lock()
 		if st.owner != s || st.id != id || st.end.done {
 			st.mu.Unlock() // the goroutine that ended it has released the bytes
+			putBig(b)
 			return nil
 		}
+		st.in.part.b = b
 	}
 	st.in.part.cost += int64(n + wire.FrameCost)
 	if more {
 		s.creditPart(st)
 		return nil
 	}
-	m := bigMessage{st.in.part.b, st.in.part.cost, st.in.part.held}
+	m := bigMessage{st.in.part.take(), st.in.part.cost, st.in.part.held}
 	st.dropPartLocked()
 	st.in.queue.pushBig(m)
 	s.mem.unread.Add(m.held)

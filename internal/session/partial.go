@@ -1,11 +1,11 @@
 package session
 
-// A partial is a large message while its parts come. It is guarded by Stream.mu,
-// but for the bytes of a part while the reader fills them, without the lock.
+// A partial is a large message while its parts come. It is guarded by Stream.mu.
 //
 // Its memory grows with what has come, never with what the peer says will come.
 type partial struct {
-	// b is what has come. A part that is being read counts already.
+	// b is what has come. A part that is being read counts already. It is nil while the
+	// reader fills it: see take.
 	b []byte
 	// cost is the credit of the parts that was not returned.
 	cost int64
@@ -38,9 +38,19 @@ func (p *partial) extend(n int, held int64, more bool) (dst []byte) {
 	return p.b[size:]
 }
 
-// drop returns how many bytes counted as buffered, and forgets the message.
+// take returns the memory of the message, which is the reader's from here until it sets
+// b again: it fills the memory without the lock, and the stream may end meanwhile.
+func (p *partial) take() []byte {
+	b := p.b
+	p.b = nil
+	return b
+}
+
+// drop returns how many bytes counted as buffered, and forgets the message. Its memory
+// goes back, unless the reader has it.
 func (p *partial) drop() (held int64) {
 	held = p.held
+	putBig(p.b)
 	*p = partial{}
 	return held
 }

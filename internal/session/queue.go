@@ -17,6 +17,9 @@ const (
 	// keepQueue is the largest queue that a stream keeps while it waits. A larger one
 	// is of the sizes of large messages and goes back to where those come from.
 	keepQueue = 4 << 10
+	// burst is the room that a queue of several messages takes when it grows beyond
+	// keepQueue.
+	burst = 32 << 10
 )
 
 // A bigMessage is a message that came in parts or does not fit a queue well.
@@ -59,13 +62,18 @@ func (q *queue) pushBig(m bigMessage) {
 }
 
 // grow makes room for n bytes more. Small queues grow as append does. Larger ones come
-// from the buffers of large messages, so that bursts use the same memory again.
+// from the buffers of large messages, so that bursts use the same memory again. A
+// message that is alone, as that of a unary call, takes what it needs; behind others
+// more are likely to come.
 func (q *queue) grow(n int) {
 	need := len(q.b) + n
 	if need <= cap(q.b) || need <= keepQueue {
 		return // append does it
 	}
-	grown := append(getBig(max(need, 2*cap(q.b)))[:0], q.b...)
+	if len(q.b) > 0 {
+		need = max(need, 2*cap(q.b), burst)
+	}
+	grown := append(getBig(need)[:0], q.b...)
 	putBig(q.b)
 	q.b = grown
 }
@@ -79,8 +87,27 @@ func (q *queue) held() int64 {
 	return n
 }
 
-// clear empties the queue.
-func (q *queue) clear() { q.b, q.bigs = q.b[:0], nil }
+// drop empties the queue and gives the memory of its messages back. The receiver of
+// the stream has none of them: what it has it took with [cursor.swap].
+func (q *queue) drop() {
+	if cap(q.b) > keepQueue || q.bigs != nil {
+		dropMemory(&q.b, &q.bigs)
+	}
+	q.b = q.b[:0]
+}
+
+// dropMemory gives the memory of a queue or a cursor back, but for a small b. It is a
+// function of its own so that drop is inlined: most often there is nothing to give back.
+func dropMemory(b *[]byte, bigs *[]bigMessage) {
+	for _, m := range *bigs {
+		putBig(m.b)
+	}
+	*bigs = nil
+	if cap(*b) > keepQueue {
+		putBig(*b)
+		*b = nil
+	}
+}
 
 // A cursor is what the receiver of a stream has taken from the queue and walks
 // through. It belongs to the goroutine that receives.
@@ -139,15 +166,13 @@ func (c *cursor) dropLast() {
 	}
 }
 
-// dropMemory gives up the memory that a burst of messages needed in a queue and its
-// cursor. Both must be used up. Stream.mu is held.
-func dropMemory(q *queue, c *cursor) {
-	if cap(q.b) > keepQueue {
-		putBig(q.b)
-		q.b = nil
+// drop gives the memory of all messages back: of those that were not returned, and of
+// what Recv returned last. It is for the goroutine that receives, or for one that knows
+// that no goroutine receives any more.
+func (c *cursor) drop() {
+	c.dropLast()
+	if cap(c.b) > keepQueue || c.bigs != nil {
+		dropMemory(&c.b, &c.bigs)
 	}
-	if cap(c.b) > keepQueue {
-		putBig(c.b)
-		c.b, c.at = nil, 0
-	}
+	c.b, c.at = c.b[:0], 0
 }

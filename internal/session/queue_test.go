@@ -62,7 +62,8 @@ func TestQueueDropsItsMemory(t *testing.T) {
 	if cap(c.b) < 100_000 || cap(q.b) < 100_000 {
 		t.Fatalf("queue of %d and cursor of %d bytes", cap(q.b), cap(c.b))
 	}
-	dropMemory(&q, &c)
+	q.drop()
+	c.drop()
 	if cap(c.b)+cap(q.b) > 0 || c.more() {
 		t.Errorf("queue of %d and cursor of %d bytes afterwards", cap(q.b), cap(c.b))
 	}

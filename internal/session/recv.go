@@ -32,6 +32,18 @@ func (st *Stream) RecvOwned() ([]byte, error) {
 	return append(make([]byte, 0, len(msg)), msg...), nil
 }
 
+// EndReceive gives back the memory of what Recv returned last. It is for the goroutine
+// that receives; on a server it may follow Finish if the stream is not Pooled. Without
+// it the memory goes back with the next Recv, with that which finds the end, with
+// Release, and with Finish of a stream that is Pooled.
+func (st *Stream) EndReceive() {
+	if st.recv.more() {
+		st.recv.dropLast()
+	} else {
+		st.recv.drop()
+	}
+}
+
 // next returns the next message of the cursor, which has one, and gives its credit
 // back to the peer, a quarter of the window at a time.
 func (st *Stream) next() []byte {
@@ -98,7 +110,10 @@ func (st *Stream) swap() (ready bool, err error) {
 	default:
 		st.creditPartLocked()
 		st.wait.waiting = true
-		dropMemory(&st.in.queue, &st.recv)
+	}
+	if !ready { // a stream that waits keeps little, and one that has ended nothing
+		st.in.queue.drop()
+		st.recv.drop()
 	}
 	st.mu.Unlock()
 	if taken > 0 || ready {

@@ -177,7 +177,7 @@ func (st *Stream) resetLocked(s *Session, id uint32, c *cell, r *Request) {
 	st.owner = s
 	st.serial++
 	st.end = ending{status: st.end.status[:0]} // its memory is used again
-	st.in.queue.clear()
+	st.in.queue.drop()
 	st.in.part, st.in.header = partial{}, nil
 	st.wait.waiting, st.wait.endOnly = false, false
 	size := int64(s.cfg.StreamWindow)
@@ -204,16 +204,16 @@ func (st *Stream) recycle() {
 func (st *Stream) Pooled() bool { return st.pooled }
 
 // disownLocked drops what a stream in the pool need not keep: large buffers, and what
-// would keep others' memory alive. From now on it has no owner.
+// would keep others' memory alive. From now on it has no owner. It ends the use of what
+// Recv returned last: no goroutine receives any more.
 func (st *Stream) disownLocked() {
-	if cap(st.in.queue.b) > bulk || cap(st.recv.b) > bulk {
-		st.in.queue.b, st.recv.b = nil, nil
-	}
+	st.in.queue.drop()
+	st.recv.drop()
 	if cap(st.end.status) > keepQueue {
 		st.end.status = nil
 	}
 	st.owner = nil
-	st.Request, st.end.canceler, st.recv.bigs, st.in.header = Request{}, nil, nil, nil
+	st.Request, st.end.canceler, st.in.header = Request{}, nil, nil
 }
 
 // forgetLocked empties what a stream that ends has received and not taken, and returns
@@ -225,14 +225,14 @@ func (st *Stream) forgetLocked() (held int64) {
 	mem.unread.Add(-unread)
 	held = st.in.taking + unread + st.dropPartLocked() + st.in.beside
 	st.in.taking, st.in.beside = 0, 0
-	st.in.queue.clear()
+	st.in.queue.drop()
 	st.in.window.shrink(int64(st.s.cfg.StreamWindow), mem)
 	return held
 }
 
 // dropPartLocked makes st forget the large message that comes, and returns how
-// many bytes it counted as buffered. Its memory is not used again, since the reader can
-// be filling it.
+// many bytes it counted as buffered. Its memory is given back: here, or by the reader if
+// that is filling it.
 func (st *Stream) dropPartLocked() (held int64) {
 	if !st.in.part.coming {
 		return 0
