@@ -229,17 +229,20 @@ func badRequest(err error) error {
 
 // recvBytes returns the single request of bytes as it came, without a copy. It is valid
 // until the handler returns.
-func (c *callStream) recvBytes() ([]byte, error) {
-	if c.stream.whole {
+func (c *callStream) recvBytes() (p []byte, err error) {
+	if !c.stream.whole {
+		p, err = c.stream.st.Recv(nil)
+	} else {
 		c.mu.Lock()
-		defer c.mu.Unlock()
 		if c.stream.st == nil {
+			c.mu.Unlock()
 			return nil, errReturned
 		}
+		p, err = c.stream.st.Recv(nil)
+		c.mu.Unlock() // before recvError, which asks the context, and so takes it
 	}
-	p, err := c.stream.st.Recv(nil)
-	if err != nil && err != io.EOF {
-		err = localError((*callContext)(c), err)
+	if err != nil {
+		err = c.recvError(err)
 	}
 	return p, err
 }
@@ -263,10 +266,13 @@ func (c *callStream) serveBytes(ctx context.Context, h rawHandler) error {
 		return noRequest(err)
 	}
 	out, err := h(ctx, in)
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.sendBytes(out) // which copies out: it may be in
 	}
-	return c.sendBytes(out)
+	if !c.stream.whole {
+		c.stream.st.EndReceive()
+	}
+	return err
 }
 
 // sendBytes sends a response of bytes.
