@@ -91,21 +91,21 @@ func (q *queue) held() int64 {
 // the stream has none of them: what it has it took with [cursor.swap].
 func (q *queue) drop() {
 	if cap(q.b) > keepQueue || q.bigs != nil {
-		dropMemory(&q.b, &q.bigs)
+		q.dropMemory()
 	}
 	q.b = q.b[:0]
 }
 
-// dropMemory gives the memory of a queue or a cursor back, but for a small b. It is a
-// function of its own so that drop is inlined: most often there is nothing to give back.
-func dropMemory(b *[]byte, bigs *[]bigMessage) {
-	for _, m := range *bigs {
+// dropMemory gives the memory of the messages back, but for a small b. It is a method of
+// its own so that drop is inlined: most often there is nothing to give back.
+func (q *queue) dropMemory() {
+	for _, m := range q.bigs {
 		putBig(m.b)
 	}
-	*bigs = nil
-	if cap(*b) > keepQueue {
-		putBig(*b)
-		*b = nil
+	q.bigs = nil
+	if cap(q.b) > keepQueue {
+		putBig(q.b)
+		q.b = nil
 	}
 }
 
@@ -172,7 +172,9 @@ func (c *cursor) dropLast() {
 func (c *cursor) drop() {
 	c.dropLast()
 	if cap(c.b) > keepQueue || c.bigs != nil {
-		dropMemory(&c.b, &c.bigs)
+		q := queue{c.b, c.bigs}
+		q.dropMemory()
+		c.b, c.bigs = q.b, nil
 	}
 	c.b, c.at = c.b[:0], 0
 }
