@@ -9,19 +9,21 @@ import (
 
 func TestLibrariesInRustAreLeftOutWithoutCargo(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	usable, skipped, err := buildCrates([]*library{grpcGo, tonicRust})
+	usable, skipped, err := buildCrates([]*library{grpcGo, tonicRust, rpcnetRust})
 	if err != nil || len(usable) != 1 || usable[0] != grpcGo {
 		t.Errorf("usable: %d libraries, %v; want grpc-go alone", len(usable), err)
 	}
-	if len(skipped) != 1 || !strings.Contains(skipped[0], "tonic is left out: cargo is not installed") {
+	if len(skipped) != 2 || !strings.Contains(skipped[0], "tonic is left out: cargo is not installed") {
 		t.Errorf("the line of what is left out: %q", skipped)
 	}
 }
 
 func TestVersionOfACrateIsThatOfItsLockFile(t *testing.T) {
 	t.Parallel()
-	if v := tonicRust.version(); !strings.HasPrefix(v, "v0.") {
-		t.Errorf("version of tonic: %q", v)
+	for _, l := range []*library{tonicRust, rpcnetRust} {
+		if v := l.version(); !strings.HasPrefix(v, "v0.") {
+			t.Errorf("version of %s: %q", l.name, v)
+		}
 	}
 	if v, err := crateVersion(tonicRust.crate, "no such crate"); err == nil {
 		t.Errorf("a crate that is not in the lock file has version %q", v)
@@ -33,8 +35,8 @@ func TestPeersInRustDoTheWorkTheyAreMeasuredBy(t *testing.T) {
 	if os.Getenv("BENCH_PEERS") == "" {
 		t.Skip("set BENCH_PEERS=1 to build the peers in Rust with cargo, which takes minutes the first time")
 	}
-	usable, skipped, err := buildCrates([]*library{tonicRust})
-	if err != nil || len(usable) != 1 {
+	usable, skipped, err := buildCrates([]*library{tonicRust, rpcnetRust})
+	if err != nil || len(usable) != 2 {
 		t.Fatalf("build: %v %q", err, skipped)
 	}
 	dir, err := makeCertificates(t.TempDir())
@@ -43,14 +45,19 @@ func TestPeersInRustDoTheWorkTheyAreMeasuredBy(t *testing.T) {
 	}
 	p := plan{certs: dir, slice: 100 * time.Millisecond}
 	for _, c := range []cell{unaryCell(32, 1), unaryCell(1<<20, 4), manyConnections, hundredStreams, pingPong, connecting} {
-		s, err := p.measure(c, tonicRust)
-		if err != nil {
-			t.Errorf("%s: %v", c.name(), err)
-			continue
-		}
-		for _, m := range metricsOf(c) {
-			if m.of(s) <= 0 {
-				t.Errorf("%s: %s is %v", c.name(), m.name, m.of(s))
+		for _, l := range usable {
+			if !l.measures(c) {
+				continue
+			}
+			s, err := p.measure(c, l)
+			if err != nil {
+				t.Errorf("%s, %s: %v", l.name, c.name(), err)
+				continue
+			}
+			for _, m := range metricsOf(c) {
+				if m.of(s) <= 0 {
+					t.Errorf("%s, %s: %s is %v", l.name, c.name(), m.name, m.of(s))
+				}
 			}
 		}
 	}

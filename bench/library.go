@@ -84,7 +84,7 @@ func (r feedRequest) send(send func(data []byte) error) error {
 
 // libraries are all there are, the references for ratios among them.
 var libraries = []*library{
-	rpcnetRaw, rpcnetGenerated, grpcGo, connectGo, drpcGo, natsGo, tonicRust, netRPC, rawTLS,
+	rpcnetRaw, rpcnetGenerated, grpcGo, connectGo, drpcGo, natsGo, tonicRust, rpcnetRust, netRPC, rawTLS,
 	routedOne, directOne, routedTen, directTen,
 }
 

@@ -173,8 +173,9 @@ func writeMethod(b *bytes.Buffer, p *plan) {
 - connect-go does not compress messages here, which it does by default. net/rpc
   has neither deadlines nor cancellation. raw TLS is the floor: a length and
   bytes, one call at a time, no goroutine but the caller's.
-- tonic: a program in Rust is its client and server; allocations are
-  those that its allocator counts.
+- tonic and jsam/rpcnet: a program in Rust is client and server; allocations are
+  those that its allocator counts. jsam/rpcnet, over QUIC, has no certificate of
+  the client, and is built without its own allocator.
 - nats: request and reply through a broker in the server's process, whose
   responder reaches it without a network and without TLS; its limits on what may
   be pending are raised, because 1000 callers of 64 KiB reach them.

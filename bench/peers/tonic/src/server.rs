@@ -1,10 +1,9 @@
-//! The server's process.
+//! The server of tonic.
 
-use std::io::{BufRead, Write};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use harness::Result;
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tonic::transport::server::TcpIncoming;
@@ -13,7 +12,6 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::pb::echo_server::{Echo, EchoServer};
 use crate::pb::{FeedRequest, Payload};
-use crate::{Certs, Result, usage};
 
 struct Service;
 
@@ -58,28 +56,18 @@ impl Echo for Service {
     }
 }
 
-/// Serves until standard input ends, and answers each line with the usage.
-pub fn run(rt: &tokio::runtime::Runtime, certs: &Certs) -> Result<()> {
+/// Starts the server and returns its address. The caller must have a certificate
+/// of the authority.
+pub async fn serve(identity: Identity, authority: Certificate) -> Result<String> {
     let tls = ServerTlsConfig::new()
-        .identity(Identity::from_pem(&certs.cert, &certs.key))
-        .client_ca_root(Certificate::from_pem(&certs.ca));
-    let listener = rt.block_on(TcpListener::bind("127.0.0.1:0"))?;
+        .identity(identity)
+        .client_ca_root(authority);
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
     let addr = listener.local_addr()?;
     let server = Server::builder()
         .tls_config(tls)?
         .add_service(EchoServer::new(Service));
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    rt.spawn(async move { server.serve_with_incoming(incoming).await });
-    let mut out = std::io::stdout();
-    writeln!(out, "{}", json!({"Addr": addr.to_string()}))?;
-    for line in std::io::stdin().lock().lines() {
-        line?;
-        let u = usage::now();
-        writeln!(
-            out,
-            "{}",
-            json!({"Usage": {"CPU": u.cpu.as_nanos() as u64, "Mallocs": u.mallocs}})
-        )?;
-    }
-    Ok(())
+    tokio::spawn(async move { server.serve_with_incoming(incoming).await });
+    Ok(addr.to_string())
 }

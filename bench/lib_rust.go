@@ -16,3 +16,18 @@ var tonicRust = &library{
 		return ""
 	},
 }
+
+// rpcnetRust is rpcnet for Rust, bytes in, bytes out, over QUIC. Its server asks
+// its clients for no certificate.
+var rpcnetRust = &library{
+	name: "jsam/rpcnet", module: "rpcnet", crate: "peers/jsam-rpcnet",
+	skips: func(c cell) string {
+		switch {
+		case c.ofMemory():
+			return "its memory is not that of a Go heap"
+		case c.streams > 0:
+			return "its program makes unary calls alone"
+		}
+		return ""
+	},
+}

@@ -1,5 +1,6 @@
-//! The client's process: the same measurements as those of ../../measure.go.
+//! The client's process: the same measurements as those of ../../../measure.go.
 
+use std::fs::File;
 use std::future::Future;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -9,18 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tonic::Request;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use crate::pb::echo_client::EchoClient;
-use crate::pb::{FeedRequest, Payload};
 use crate::usage::{self, Usage};
-use crate::{Certs, Result};
-
-/// The deadline of each call: every call has one.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-
-type Echo = EchoClient<Channel>;
+use crate::{Certs, Peer, Result};
 
 /// A job is what the coordinator asks for.
 #[derive(Clone)]
@@ -117,51 +109,52 @@ impl Server {
 
 /// What a round of operations gave: how many, and how long some of them took.
 #[derive(Default)]
-struct Round {
-    ops: u64,
-    times: Vec<Duration>,
+pub struct Round {
+    pub ops: u64,
+    pub times: Vec<Duration>,
 }
 
 /// Answers jobs until standard input ends.
-pub fn run(rt: &tokio::runtime::Runtime, dir: &str, certs: &Certs) -> Result<()> {
+pub fn run<P: Peer>(
+    rt: &tokio::runtime::Runtime,
+    dir: &str,
+    certs: &Certs,
+    mut out: File,
+) -> Result<()> {
     let (mut server, addr) = Server::start(dir)?;
-    let tls = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(&certs.ca))
-        .identity(Identity::from_pem(&certs.cert, &certs.key))
-        .domain_name("localhost");
-    let endpoint = Endpoint::from_shared(format!("https://{addr}"))?.tls_config(tls)?;
+    let peer = P::client(certs, &addr)?;
     for line in std::io::stdin().lock().lines() {
-        let answer =
-            match Job::parse(&line?).and_then(|job| measure(rt, &mut server, &endpoint, &job)) {
-                Ok(sample) => json!({"Sample": sample}),
-                Err(err) => json!({"Error": err.to_string()}),
-            };
-        writeln!(std::io::stdout(), "{answer}")?;
+        let sample = Job::parse(&line?).and_then(|job| measure(rt, &mut server, &peer, &job));
+        let answer = match sample {
+            Ok(sample) => json!({"Sample": sample}),
+            Err(err) => json!({"Error": err.to_string()}),
+        };
+        writeln!(out, "{answer}")?;
     }
     server.stop()
 }
 
 /// Makes one measurement: a round to warm up, and one that counts.
-fn measure(
+fn measure<P: Peer>(
     rt: &tokio::runtime::Runtime,
     server: &mut Server,
-    endpoint: &Endpoint,
+    peer: &P,
     job: &Job,
 ) -> Result<Value> {
-    let clients: Vec<Echo> = rt.block_on(async {
+    let conns: Vec<P::Conn> = rt.block_on(async {
         let mut all = Vec::new();
         for _ in 0..job.conns {
-            all.push(EchoClient::new(endpoint.connect().await?));
+            all.push(peer.connect().await?);
         }
-        Ok::<_, tonic::transport::Error>(all)
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(all)
     })?;
     let round = |d: Duration| -> Result<Round> {
         rt.block_on(async {
             match job.kind.as_str() {
-                "unary" => unary(&clients, job, d).await,
-                "feed" => feed(&clients[0], job, d).await,
-                "talk" => talk(&clients[0], job, d).await,
-                "handshake" => handshake(endpoint, job, d).await,
+                "unary" => unary::<P>(&conns, job, d).await,
+                "feed" => feed::<P>(&conns[0], job, d).await,
+                "talk" => P::talk(conns[0].clone(), payload(job.size, 0), d).await,
+                "handshake" => handshake(peer, job, d).await,
                 kind => Err(format!("no such measurement: {kind:?}").into()),
             }
         })
@@ -195,27 +188,16 @@ fn payload(size: usize, i: usize) -> Vec<u8> {
     (0..size).map(|j| (i + j) as u8).collect()
 }
 
-/// Looks at the ends, as all clients do.
-fn check(got: &[u8], want: &[u8]) -> Result<()> {
+/// Looks at the ends of an echo, as all clients do.
+pub fn check(got: &[u8], want: &[u8]) -> Result<()> {
     if got.len() != want.len() || got.first() != want.first() || got.last() != want.last() {
         return Err(format!("wrong echo of {} bytes: got {}", want.len(), got.len()).into());
     }
     Ok(())
 }
 
-fn request<T>(message: T) -> Request<T> {
-    let mut r = Request::new(message);
-    r.set_timeout(CALL_TIMEOUT);
-    r
-}
-
-async fn call(client: &mut Echo, data: &[u8]) -> Result<()> {
-    let res = client
-        .unary(request(Payload {
-            data: data.to_vec(),
-        }))
-        .await?;
-    check(&res.into_inner().data, data)
+async fn call<P: Peer>(conn: &mut P::Conn, data: &[u8]) -> Result<()> {
+    check(&P::call(conn, data).await?, data)
 }
 
 /// Runs tasks, and adds up what they have done.
@@ -236,21 +218,20 @@ where
     Ok(all)
 }
 
-async fn unary(clients: &[Echo], job: &Job, d: Duration) -> Result<Round> {
+async fn unary<P: Peer>(conns: &[P::Conn], job: &Job, d: Duration) -> Result<Round> {
     let stop = Arc::new(AtomicBool::new(false));
     let callers = (0..job.callers).map(|i| {
-        let (mut client, stop, every) =
-            (clients[i % clients.len()].clone(), stop.clone(), job.every);
+        let (mut conn, stop, every) = (conns[i % conns.len()].clone(), stop.clone(), job.every);
         let data = payload(job.size, i);
         async move {
             let mut r = Round::default();
             while !stop.load(Relaxed) {
                 if (r.ops as usize + i) % every == 0 {
                     let begun = Instant::now();
-                    call(&mut client, &data).await?;
+                    call::<P>(&mut conn, &data).await?;
                     r.times.push(begun.elapsed());
                 } else {
-                    call(&mut client, &data).await?;
+                    call::<P>(&mut conn, &data).await?;
                 }
                 r.ops += 1;
             }
@@ -267,56 +248,29 @@ async fn unary(clients: &[Echo], job: &Job, d: Duration) -> Result<Round> {
     all
 }
 
-async fn feed(client: &Echo, job: &Job, d: Duration) -> Result<Round> {
+async fn feed<P: Peer>(conn: &P::Conn, job: &Job, d: Duration) -> Result<Round> {
     let streams = (0..job.streams).map(|_| {
-        let (mut client, size) = (client.clone(), job.size);
+        let (conn, size) = (conn.clone(), job.size);
         async move {
-            let req = FeedRequest {
-                size: size as i64,
-                duration_ns: d.as_nanos() as i64,
-                interval_ns: 0,
-            };
-            let mut messages = client.feed(request(req)).await?.into_inner();
-            let mut r = Round::default();
-            while let Some(m) = messages.message().await? {
-                if m.data.len() != size {
-                    return Err("a message of a wrong size".into());
-                }
-                r.ops += 1;
-            }
-            Ok(r)
+            let ops = P::feed(conn, size, d).await?;
+            Ok(Round {
+                ops,
+                times: Vec::new(),
+            })
         }
     });
     together(streams).await
 }
 
-async fn talk(client: &Echo, job: &Job, d: Duration) -> Result<Round> {
-    let (send, receive) = tokio::sync::mpsc::channel(1);
-    let requests = tokio_stream::wrappers::ReceiverStream::new(receive);
-    let data = payload(job.size, 0);
-    let mut answers = client.clone().talk(request(requests)).await?.into_inner();
-    let mut r = Round::default();
-    let start = Instant::now();
-    while start.elapsed() < d {
-        let begun = Instant::now();
-        send.send(Payload { data: data.clone() }).await?;
-        let m = answers.message().await?.ok_or("the stream ended")?;
-        check(&m.data, &data)?;
-        r.times.push(begun.elapsed());
-        r.ops += 1;
-    }
-    Ok(r)
-}
-
-async fn handshake(endpoint: &Endpoint, job: &Job, d: Duration) -> Result<Round> {
+async fn handshake<P: Peer>(peer: &P, job: &Job, d: Duration) -> Result<Round> {
     let data = payload(job.size, 0);
     let mut r = Round::default();
     let start = Instant::now();
     while start.elapsed() < d {
         let begun = Instant::now();
-        let mut client = EchoClient::new(endpoint.connect().await?);
-        call(&mut client, &data).await?;
-        drop(client);
+        let mut conn = peer.connect().await?;
+        call::<P>(&mut conn, &data).await?;
+        drop(conn);
         r.times.push(begun.elapsed());
         r.ops += 1;
     }
