@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -44,7 +43,7 @@ func credentials(t testing.TB) rpcnet.Credentials {
 	return creds
 }
 
-var countSpec, numbers = clustertest.CountSpec, clustertest.Numbers
+var countSpec, numbers, count = clustertest.CountSpec, clustertest.Numbers, clustertest.Count
 
 // A process is a node with what runs on it. Its death is kill.
 type process struct {
@@ -196,40 +195,6 @@ func within(t testing.TB, what string, cond func() bool) {
 	for deadline := time.Now().Add(15 * time.Second); !cond(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within 15 s: %s", what)
-		}
-	}
-}
-
-// count reads numbers 1 to last and fails unless each comes once, in order.
-func count(t testing.TB, tr rpcnet.Transport, last uint64, each func(n uint64)) error {
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
-	defer cancel()
-	s, err := tr.NewStream(ctx, countSpec)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	if err := s.Send(numbers(1, last)); err != nil {
-		return err
-	}
-	if err := s.CloseSend(); err != nil {
-		return err
-	}
-	for want := uint64(1); ; want++ {
-		var b []byte
-		if err := s.Recv(&b); err == io.EOF {
-			if want != last+1 {
-				return fmt.Errorf("the stream ended before %d of %d", want, last)
-			}
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if n := binary.BigEndian.Uint64(b); n != want {
-			return fmt.Errorf("got %d, want %d", n, want)
-		}
-		if each != nil {
-			each(want)
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
-var countSpec, numbers = clustertest.CountSpec, clustertest.Numbers
+var countSpec, numbers, count = clustertest.CountSpec, clustertest.Numbers, clustertest.Count
 
 // counting serves countSpec, a number every pace; at may do something before a
 // number is sent, and its error ends the stream.
@@ -46,43 +46,6 @@ func counting(pace time.Duration, at func(w *testWorker, n uint64) error) func(*
 			}
 			return nil
 		})
-	}
-}
-
-// count reads numbers 1 to last and fails unless each comes once, in order.
-// each is called with every number.
-func count(t *testing.T, tr rpcnet.Transport, last uint64, each func(n uint64)) error {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	s, err := tr.NewStream(ctx, countSpec)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	if err := s.Send(numbers(1, last)); err != nil {
-		return err
-	}
-	if err := s.CloseSend(); err != nil {
-		return err
-	}
-	for want := uint64(1); ; want++ {
-		var b []byte
-		if err := s.Recv(&b); err == io.EOF {
-			if want != last+1 {
-				t.Errorf("the stream ended before %d of %d", want, last)
-			}
-			return nil
-		} else if err != nil {
-			return err
-		}
-		n := binary.BigEndian.Uint64(b)
-		if n != want {
-			t.Fatalf("got %d, want %d", n, want)
-		}
-		if each != nil {
-			each(n)
-		}
 	}
 }
 
