@@ -98,7 +98,6 @@ func (in Verified) apply(t *Table, now time.Time) {
 
 // fail makes a present member failed.
 func (t *Table) fail(r *record, cause string, now time.Time) {
-	r.suspectedBy, r.answers = 0, 0
 	t.change(r, StateFailed, now, Event{Kind: KindNodeFailed, Cause: cause})
 }
 

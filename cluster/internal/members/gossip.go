@@ -158,7 +158,7 @@ func (t *Table) announce(r *record, now time.Time) {
 // revive takes a member back that had failed, or had left by hearsay. What was held
 // against it before is void.
 func (t *Table) revive(r *record, now time.Time) {
-	r.failed, r.replaced, r.refused, r.suspectedBy, r.answers = false, false, false, 0, 0
+	r.failed, r.replaced, r.refused = false, false, false
 	t.change(r, r.derive(), now, Event{Kind: KindNodeRecovered, Duration: now.Sub(r.goneSince)})
 	t.countJoined()
 }
@@ -170,6 +170,7 @@ func (t *Table) change(r *record, s State, now time.Time, e Event) {
 
 // changeFrom is change for a member of which more than its state has changed since was.
 // Every change of a shown member passes here: it is the one place that makes its event.
+// The evidence against a member that is gone is void.
 func (t *Table) changeFrom(was Member, r *record, s State, now time.Time, e Event) {
 	gone := r.State.Present() && !s.Present()
 	if r.State != s {
@@ -177,6 +178,7 @@ func (t *Table) changeFrom(was Member, r *record, s State, now time.Time, e Even
 	}
 	if gone {
 		r.goneSince = now
+		r.suspectedBy, r.answers = 0, 0
 		t.lastLoss = now
 	}
 	if e.Was, e.Member = was, r.Member; !r.unannounced {
