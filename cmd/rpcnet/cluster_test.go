@@ -63,9 +63,9 @@ func TestMembersListsTheClusterWithoutJoining(t *testing.T) {
 	if status, out, errs = runCommand(t, "members", flags[0], flags[1], flags[3]); status != 0 || !strings.Contains(out, "1 present") {
 		t.Errorf("with the address as its argument: status %d, %q, %q", status, out, errs)
 	}
-	for _, args := range [][]string{{"nonsense"}, {flags[3], "-o"}} {
-		if status, _, errs = runCommand(t, append([]string{"members"}, args...)...); status != 2 || !strings.Contains(errs, "host:port") {
-			t.Errorf("%q: status %d, %q", args, status, errs)
+	for arg, want := range map[string]string{"nonsense": "host:port", "-o": "needs an argument"} {
+		if status, _, errs = runCommand(t, "members", arg); status != 2 || !strings.Contains(errs, want) {
+			t.Errorf("%q: status %d, %q", arg, status, errs)
 		}
 	}
 	if ms := n.Members(); len(ms) != 1 {
@@ -124,7 +124,7 @@ func follow(t *testing.T, args []string) <-chan string {
 	ctx, cancel := context.WithCancel(t.Context())
 	lines, done := make(chan string), make(chan int)
 	go func() {
-		status := run(ctx, args, w, w)
+		status := run(ctx, testEnvironment(t, w, w), args)
 		w.Close()
 		done <- status
 	}()
@@ -214,9 +214,9 @@ func TestCommandsThatReadAClusterSayWhatIsWrong(t *testing.T) {
 		{[]string{"events", "-o", "table"}, 2, "want text or json"},
 		{[]string{"members", "a:1", "more"}, 2, `unexpected argument "more"`},
 		{append([]string{"members", "-select", "a="}, flags...), 2, "character 3"},
-		{append(append([]string{"members"}, flags...), "-dir", "nowhere"), 1, "nowhere"},
-		{append(append([]string{"members"}, flags...), "-addr", "127.0.0.1:1"), 1, "127.0.0.1:1"},
-		{append(append([]string{"events"}, flags...), "-server-name", "other.example"), 1, "other.example"},
+		{append(append([]string{"members"}, flags...), "-dir", "nowhere"), 3, "nowhere"},
+		{append(append([]string{"members"}, flags...), "-addr", "127.0.0.1:1"), 3, "127.0.0.1:1"},
+		{append(append([]string{"events"}, flags...), "-server-name", "other.example"), 3, "other.example"},
 	} {
 		status, _, errs := runCommand(t, c.args...)
 		if status != c.status || !strings.Contains(errs, c.want) {

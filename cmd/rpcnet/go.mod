@@ -2,7 +2,12 @@ module github.com/rpcnet-go/rpcnet/cmd/rpcnet
 
 go 1.26.0
 
-require github.com/rpcnet-go/rpcnet v0.1.0
+require (
+	github.com/rogpeppe/go-internal v1.16.0
+	github.com/rpcnet-go/rpcnet v0.1.0
+	github.com/spf13/cobra v1.10.2
+	github.com/spf13/pflag v1.0.9
+)
 
 require (
 	github.com/google/btree v1.1.3 // indirect
@@ -14,8 +19,10 @@ require (
 	github.com/hashicorp/go-sockaddr v1.0.7 // indirect
 	github.com/hashicorp/golang-lru v1.0.2 // indirect
 	github.com/hashicorp/memberlist v0.7.0 // indirect
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/miekg/dns v1.1.73 // indirect
 	github.com/sean-/seed v0.0.0-20170313163322-e2103e2c3529 // indirect
 	golang.org/x/net v0.58.0 // indirect
 	golang.org/x/sys v0.47.0 // indirect
+	golang.org/x/tools v0.48.0 // indirect
 )

@@ -2,17 +2,33 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // runCommand returns the exit status and what the command line printed.
 func runCommand(t *testing.T, args ...string) (status int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	status = run(t.Context(), args, &o, &e)
+	status = run(t.Context(), testEnvironment(t, &o, &e), args)
 	return status, o.String(), e.String()
+}
+
+// testEnvironment returns an environment without variables, with a folder of its own
+// for configuration.
+func testEnvironment(t *testing.T, out, errs io.Writer) *environment {
+	t.Helper()
+	dir := t.TempDir()
+	return &environment{
+		in: strings.NewReader(""), out: out, errs: errs, now: time.Now,
+		getenv:    func(string) string { return "" },
+		configDir: func() (string, error) { return dir, nil },
+	}
 }
 
 func TestWrongUsageIsStatusTwoWithALineThatHelps(t *testing.T) {
@@ -23,7 +39,7 @@ func TestWrongUsageIsStatusTwoWithALineThatHelps(t *testing.T) {
 	}{
 		{nil, "usage: rpcnet COMMAND"},
 		{[]string{"nonsense"}, `unknown command "nonsense"`},
-		{[]string{"certs", "-nonsense"}, "not defined: -nonsense"},
+		{[]string{"certs", "-nonsense"}, "unknown flag: --nonsense"},
 		{[]string{"certs", "localhost"}, "hosts go into -host"},
 		{[]string{"certs", "-dir", ""}, "-dir is empty"},
 		{[]string{"certs", "-role", "worker"}, "-role needs -name"},
@@ -41,12 +57,38 @@ func TestHelpNamesEveryCommandAndEachExplainsItself(t *testing.T) {
 	if status != 0 {
 		t.Errorf("status %d", status)
 	}
-	for _, c := range commands {
-		if !strings.Contains(out, c.name) {
-			t.Errorf("help leaves out %q", c.name)
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		name := strings.TrimPrefix(c.CommandPath(), "rpcnet ")
+		if c.Parent() != nil && c.Parent().Parent() == nil && !strings.Contains(out, "  "+name) {
+			t.Errorf("help leaves out %q", name)
 		}
-		if status, _, errs := runCommand(t, c.name, "-h"); status != 0 || !strings.Contains(errs, c.summary) {
-			t.Errorf("%s -h: status %d, %q", c.name, status, errs)
+		if status, out, _ := runCommand(t, append(strings.Fields(name), "-h")...); c.Parent() != nil && (status != 0 || !strings.Contains(out, c.Short)) {
+			t.Errorf("%s -h: status %d, %q", name, status, out)
+		}
+		if c.Parent() != nil && c.Example == "" {
+			t.Errorf("%s has no example", name)
+		}
+		for _, c := range c.Commands() {
+			visit(c)
+		}
+	}
+	visit(newRoot(testEnvironment(t, io.Discard, io.Discard)))
+}
+
+// Programs in Go take flags with one dash, others with two.
+func TestFlagsAreTheSameWithOneDashAndWithTwo(t *testing.T) {
+	t.Parallel()
+	root := newRoot(testEnvironment(t, io.Discard, io.Discard))
+	for in, want := range map[string]string{
+		"members -addr a:1 -o json -select=a": "members --addr a:1 -o json --select=a",
+		"members --addr a:1 -ojson":           "members --addr a:1 -ojson",
+		"certs -dir d -host a -help":          "certs --dir d --host a --help",
+		"events -nonsense - -- -addr":         "events --nonsense - -- -addr",
+		"__complete members -addr a -sel":     "__complete members --addr a -sel",
+	} {
+		if got := strings.Join(longFlags(root, strings.Fields(in)), " "); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -11,42 +9,50 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/cmd/rpcnet/internal/printable"
+	"github.com/spf13/cobra"
 )
 
-var membersCommand = command{
-	name:    "members",
-	args:    "[host:port]",
-	summary: "list the members of a cluster as one of its nodes sees them, by default that of -addr; it does not join",
-	setup: func(fs *flag.FlagSet) runFunc {
-		t := targetFlags(fs)
-		form := formatFlag(fs, "table")
-		watch := fs.Bool("watch", false, "print the list again at every change, until interrupted")
-		selector := fs.String("select", "", "only members that match this `selector`, such as role=worker,zone in (a,b)")
-		return func(ctx context.Context, args []string, out io.Writer) error {
-			if err := t.address(args); err != nil {
-				return err
-			}
-			s, err := cluster.ParseSelector(*selector)
-			if err != nil {
-				return usageError(err.Error())
-			}
-			conn, err := t.dial(ctx)
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			show := func() error { return showMembers(ctx, conn, t.timeout, s, *form, out) }
-			if !*watch {
-				return show()
-			}
-			return onEveryChange(ctx, conn, show)
+// newMembers returns the command that lists the members of a cluster.
+func newMembers(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "members [host:port]",
+		Short: "list the members of a cluster as one of its nodes sees them; it does not join",
+		Example: `  rpcnet members
+  rpcnet members -context prod -select 'role=worker,zone in (a,b)'
+  rpcnet members -watch
+  rpcnet members -o json | jq -r '.members[].name'`,
+	}
+	t := targetFlags(env, cmd)
+	form := formatFlag(cmd, "table")
+	watch := cmd.Flags().Bool("watch", false, "print the list again at every change, until interrupted")
+	selector := cmd.Flags().String("select", "", "only members that match this `selector`, such as role=worker,zone in (a,b)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx := cmd.Context()
+		if err := t.address(args); err != nil {
+			return err
 		}
-	},
+		s, err := cluster.ParseSelector(*selector)
+		if err != nil {
+			return usageError(err.Error())
+		}
+		conn, err := t.dial(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		show := func() error { return showMembers(ctx, conn, t.timeout, s, form, env.out) }
+		if !*watch {
+			return show()
+		}
+		return onEveryChange(ctx, conn, show)
+	}
+	return cmd
 }
 
 // showMembers asks the node for its members and prints those that match s, with a
 // line at the end that says how the node sees the cluster.
-func showMembers(ctx context.Context, conn *rpcnet.Conn, timeout time.Duration, s cluster.Selector, form format, out io.Writer) error {
+func showMembers(ctx context.Context, conn *rpcnet.Conn, timeout time.Duration, s cluster.Selector, form *format, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	v, err := cluster.Admin{Transport: conn}.Snapshot(ctx)
@@ -54,23 +60,24 @@ func showMembers(ctx context.Context, conn *rpcnet.Conn, timeout time.Duration, 
 		return err
 	}
 	v.Members, v.Gone = matching(v.Members, s), matching(v.Gone, s)
-	if form == "json" {
-		return json.NewEncoder(out).Encode(v)
+	if form.json() {
+		return printJSON(out, v)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tADDRESS\tSTATE\tSINCE\tBOOT\tTAGS\tWORKER")
 	for _, m := range append(v.Members, v.Gone...) {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.Addr, m.State, age(v.Time.Sub(m.Since)), m.Boot, m.Tags, worker(v, m))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cell(m.Name), cell(m.Addr), m.State, age(v.Time.Sub(m.Since)),
+			cell(m.Boot), cell(m.Tags.String()), cell(worker(v, m)))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d present, %d gone, in cluster %q as %s sees it", len(v.Members), len(v.Gone), v.Cluster, v.Self.Name)
+	fmt.Fprintf(out, "%d present, %d gone, in cluster %q as %s sees it", len(v.Members), len(v.Gone), cell(v.Cluster), cell(v.Self.Name))
 	if v.Health > 0 {
 		fmt.Fprintf(out, "; its own health is %d of 7, 0 is well", v.Health)
 	}
 	if v.Partition != nil {
-		fmt.Fprintf(out, "; PARTITION: %v", v.Partition)
+		fmt.Fprintf(out, "; PARTITION: %s", printable.Line(v.Partition.String(), maxEventText))
 	}
 	_, err = fmt.Fprintln(out)
 	return err

@@ -1,27 +1,36 @@
 package main
 
 import (
-	"context"
-	"flag"
 	"fmt"
 	"io"
 	"runtime"
 
 	"github.com/rpcnet-go/rpcnet/internal/version"
+	"github.com/spf13/cobra"
 )
 
-var versionCommand = command{
-	name:    "version",
-	summary: "print the version of this command, of Go and of the protocol",
-	setup: func(*flag.FlagSet) runFunc {
-		return func(_ context.Context, args []string, out io.Writer) error {
-			if len(args) > 0 {
-				return usageError(fmt.Sprintf("unexpected argument %q: version takes none", args[0]))
-			}
-			_, err := io.WriteString(out, versionText(version.Read()))
-			return err
+// newVersion returns the command that prints versions.
+func newVersion(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "print the version of this command, of Go and of the protocol",
+		Example: `  rpcnet version
+  rpcnet version -o json`,
+		Args: noArgs("version takes none"),
+	}
+	form := formatFlag(cmd, "text")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		v := version.Read()
+		if form.json() {
+			return printJSON(env.out, map[string]any{
+				"version": v.Version, "commit": v.Commit, "modified": v.Modified, "go": runtime.Version(),
+				"platform": runtime.GOOS + "/" + runtime.GOARCH, "alpn": version.ALPN, "frames": version.Frames, "gossip": version.Gossip,
+			})
 		}
-	},
+		_, err := io.WriteString(env.out, versionText(v))
+		return err
+	}
+	return cmd
 }
 
 // versionText returns what the command prints, with a line for each version.
