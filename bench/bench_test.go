@@ -27,8 +27,8 @@ func TestEachLibraryDoesTheWorkItIsMeasuredBy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range libraries {
-		if l.crate != "" {
-			continue // see TestPeersInRustDoTheWorkTheyAreMeasuredBy
+		if l.crate != "" || l.workers > 10 {
+			continue // see TestPeersInRustDoTheWorkTheyAreMeasuredBy; 100 workers are made as 10 are
 		}
 		t.Run(strings.ReplaceAll(l.name, "/", "-"), func(t *testing.T) {
 			t.Parallel()
@@ -88,9 +88,11 @@ func TestARunMeasuresEveryKindAndReportsIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// 10 000 streams need a minute with the race detector on a busy machine.
+	others := slices.DeleteFunc(otherCells(), func(c cell) bool { return c.streams >= crowd })
 	p := plan{
-		libraries:   []*library{rpcnetRaw, netRPC, grpcGo, routedTen, directTen},
-		cells:       slices.Concat([]cell{unaryCell(32, 1), unaryCell(32, 16)}, otherCells(), routedCells(10)),
+		libraries:   []*library{rpcnetRaw, netRPC, grpcGo, routedTen, directedTen, directTen},
+		cells:       slices.Concat([]cell{unaryCell(32, 1), unaryCell(32, 16)}, others, routedCells(10)),
 		repetitions: 1, slice: 20 * time.Millisecond, certs: dir, progress: io.Discard,
 		missing: []string{"tonic is left out: why"},
 	}
@@ -101,7 +103,7 @@ func TestARunMeasuresEveryKindAndReportsIt(t *testing.T) {
 	for _, c := range p.cells {
 		ours := []*library{rpcnetRaw, grpcGo}
 		if c.workers > 0 {
-			ours = []*library{routedTen, directTen}
+			ours = []*library{routedTen, directedTen, directTen}
 		}
 		if got := len(r[c]); got != len(ours) && got != len(ours)+1 { // net/rpc has some
 			t.Errorf("%s: measured for %d libraries, want %d", c.name(), got, len(ours))
@@ -124,7 +126,7 @@ func TestARunMeasuresEveryKindAndReportsIt(t *testing.T) {
 	}
 	var report bytes.Buffer
 	writeReport(&report, &p, r)
-	for _, want := range []string{"## To reach", "  - tonic is left out: why.", "## Where others are faster", "## Unary calls of 32 B", "## Memory of an idle stream", "net/rpc, 6 measurements: no streams", "## Unary calls of 32 B over 10 workers", "## Unary calls of 32 B by 64 callers over 64 connections"} {
+	for _, want := range []string{"## To reach", "  - tonic is left out: why.", "## Where others are faster", "## Unary calls of 32 B", "## Memory of an idle stream", "net/rpc, 5 measurements: no streams", "## Unary calls of 32 B over 10 workers", "## Unary calls of 32 B by 64 callers over 64 connections"} {
 		if !strings.Contains(report.String(), want) {
 			t.Errorf("the report lacks %q", want)
 		}
@@ -174,30 +176,6 @@ func TestMedianAndQuantile(t *testing.T) {
 	}
 	if p50, p99, p100 := quantile(v, 0.5), quantile(v, 0.99), quantile(v, 1); p50 != 50 || p99 != 99 || p100 != 99 {
 		t.Errorf("quantiles of 0..99: %d %d %d", p50, p99, p100)
-	}
-}
-
-func TestGoalComparesWithWhatItNames(t *testing.T) {
-	t.Parallel()
-	c := unaryCell(32, 64)
-	r := results{c: {rpcnetRaw: {Rate: 80, P99: 36, Allocs: 2}, grpcGo: {Rate: 10, P99: 100}}}
-	for _, test := range []struct {
-		goal   goal
-		text   string
-		enough bool
-	}{
-		{goal{cell: c, ours: rpcnetRaw, of: rate, against: grpcGo, limit: 8, atLeast: true}, "8 x", true},
-		{goal{cell: c, ours: rpcnetRaw, of: rate, against: grpcGo, limit: 8.1, atLeast: true}, "8 x", false},
-		{goal{cell: c, ours: rpcnetRaw, of: p99, against: grpcGo, limit: 0.35}, "0.36 x", false},
-		{goal{cell: c, ours: rpcnetRaw, of: allocs, limit: 2}, "2.00", true},
-	} {
-		text, enough, ok := test.goal.reached(r)
-		if text != test.text || enough != test.enough || !ok {
-			t.Errorf("%s: got %q %v %v, want %q %v", test.goal.limitText(), text, enough, ok, test.text, test.enough)
-		}
-	}
-	if _, _, ok := (goal{cell: c, ours: rpcnetRaw, of: rate, against: rawTLS}).reached(r); ok {
-		t.Error("a goal against what was not measured counts")
 	}
 }
 

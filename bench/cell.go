@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // The kinds of measurement.
 const (
@@ -21,6 +24,8 @@ type cell struct {
 	streams int // streams at a time, of feed, paced and talk; of idleStream one more each time
 	conns   int // connections that the callers are spread over, of unary; 0: one for all
 	workers int // servers that the calls go to, of unary; 0: one that is no worker
+	// oneCore has client and server share one core, see onOneCore.
+	oneCore bool
 }
 
 // name is what the tables call the cell.
@@ -33,6 +38,9 @@ func (c cell) name() string {
 		}
 		if c.workers > 0 {
 			name += " over " + count(c.workers, "worker")
+		}
+		if c.oneCore {
+			name += ", one core"
 		}
 		return name
 	case feed:
@@ -94,6 +102,12 @@ func unaryCells(sizes, callers []int) []cell {
 // unarySizes are the sizes of messages that have a table of unary calls.
 var unarySizes = []int{32, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 256 << 10, 1 << 20}
 
+// oneCallerSizes are the sizes that one caller's calls are measured of on one core.
+var oneCallerSizes = unarySizes[:slices.Index(unarySizes, 64<<10)+1]
+
+// workerCounts are how many workers calls are routed over.
+var workerCounts = []int{1, 10, 100}
+
 // fullCells returns everything that is measured. Three sizes have many numbers
 // of callers, the others the two that tell most: one, and 64.
 func fullCells() []cell {
@@ -108,9 +122,20 @@ func fullCells() []cell {
 			all = append(all, unaryCells([]int{s}, []int{1, 64})...)
 		}
 	}
-	all = append(all, routedCells(1)...)
-	all = append(all, routedCells(10)...)
+	all = append(all, oneCoreCells()...)
+	for _, n := range workerCounts {
+		all = append(all, routedCells(n)...)
+	}
 	return append(all, otherCells()...)
+}
+
+// oneCoreCells returns the calls of one caller with client and server on one core.
+func oneCoreCells() []cell {
+	all := unaryCells(oneCallerSizes, []int{1})
+	for i := range all {
+		all[i].oneCore = true
+	}
+	return all
 }
 
 // otherCells returns the cells that are not plain unary calls.

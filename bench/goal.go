@@ -1,72 +1,147 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
-// A goal is a number that rpcnet is to reach.
+// A goal is a number that rpcnet is to reach, in one cell or in each of several.
 type goal struct {
-	cell    cell
-	ours    *library
-	what    string // of the cell
-	of      metric
-	against *library // what the limit is a multiple of; nil: the limit is absolute
+	cells []cell
+	// name is what the cells have in common; "" is the name of the only one.
+	name string
+	ours *library
+	what string // of the cells
+	of   metric
+	// against are the libraries that the limit is a multiple of the best of; nil: the
+	// limit is absolute, or a multiple of ours in the cell to.
+	against []*library
+	to      cell
 	limit   float64
 	atLeast bool   // otherwise at most
 	unit    string // of an absolute limit
 }
 
-var goals = []goal{
-	{cell: unaryCell(32, 1), ours: rpcnetRaw, what: "p50", of: p50, against: grpcGo, limit: 0.45},
-	{cell: unaryCell(32, 1), ours: rpcnetRaw, what: "p50", of: p50, against: rawTLS, limit: 2},
-	{cell: unaryCell(32, 64), ours: rpcnetRaw, what: "calls/s", of: rate, against: grpcGo, limit: 8, atLeast: true},
-	{cell: unaryCell(32, 64), ours: rpcnetGenerated, what: "calls/s", of: rate, against: grpcGo, limit: 6, atLeast: true},
-	{cell: unaryCell(1<<10, 64), ours: rpcnetRaw, what: "calls/s", of: rate, against: grpcGo, limit: 6, atLeast: true},
-	{cell: unaryCell(32, 64), ours: rpcnetRaw, what: "p99", of: p99, against: grpcGo, limit: 0.35},
-	{cell: unaryCell(32, 64), ours: rpcnetRaw, what: "CPU per call", of: cpu, against: grpcGo, limit: 1.0 / 6},
-	{cell: oneStream, ours: rpcnetRaw, what: "messages/s", of: rate, against: grpcGo, limit: 5, atLeast: true},
-	{cell: hundredStreams, ours: rpcnetRaw, what: "messages/s", of: rate, against: grpcGo, limit: 8, atLeast: true},
-	{cell: mebibyteEcho, ours: rpcnetRaw, what: "calls/s", of: rate, against: grpcGo, limit: 1.5, atLeast: true},
-	{cell: unaryCell(32, 64), ours: rpcnetRaw, what: "allocations per call", of: allocs, limit: 2},
-	{cell: sessionMemory, ours: rpcnetRaw, what: "both sides", of: memory, limit: 70, unit: "KiB"},
-	{cell: streamMemory, ours: rpcnetRaw, what: "both sides", of: memory, limit: 5, unit: "KiB"},
+// An outcome is what was measured of a goal.
+type outcome struct {
+	text   string   // the numbers, one for each cell
+	missed []string // the sizes, or numbers of callers or workers, that it was missed at
+}
+
+// title says what is measured.
+func (g goal) title() string {
+	name := g.name
+	if name == "" {
+		name = g.cells[0].name()
+	}
+	return name + ", " + g.what
 }
 
 // limitText says what is to be reached.
 func (g goal) limitText() string {
-	sign := "<="
+	text := "<="
 	if g.atLeast {
-		sign = ">="
+		text = ">="
 	}
 	switch {
-	case g.against != nil:
-		return fmt.Sprintf("%s %.3g x %s", sign, g.limit, g.against.name)
+	case g.isRatio():
+		factor := fmt.Sprintf("%s %.3g x ", text, g.limit)
+		if len(g.against) == 0 {
+			return factor + g.to.name()
+		}
+		if len(g.against) == len(peers()) {
+			return factor + "the best peer"
+		}
+		names := make([]string, len(g.against))
+		for i, l := range g.against {
+			names[i] = l.name
+		}
+		if len(names) == 1 {
+			return factor + names[0]
+		}
+		return factor + "the best of " + strings.Join(names, ", ")
 	case g.unit != "":
-		return fmt.Sprintf("%s %.3g %s", sign, g.limit, g.unit)
+		return fmt.Sprintf("%s %.3g %s", text, g.limit, g.unit)
 	}
-	return fmt.Sprintf("%s %.3g", sign, g.limit)
+	return fmt.Sprintf("%s %.3g", text, g.limit)
 }
 
-// reached returns what was measured and whether it is enough; ok is false if
-// it was not measured.
-func (g goal) reached(r results) (text string, enough, ok bool) {
-	s, ok := r.get(g.cell, g.ours)
-	if !ok {
-		return "", false, false
-	}
-	v := g.of(s)
-	text = number(v)
-	if g.unit != "" {
-		text += " " + g.unit
-	}
-	if g.against != nil {
-		base, ok := r.get(g.cell, g.against)
-		if !ok || g.of(base) == 0 {
-			return "", false, false
+// isRatio reports whether the limit is a multiple of something measured.
+func (g goal) isRatio() bool { return len(g.against) > 0 || g.to.kind != "" }
+
+// reached returns what was measured; ok is false if nothing was.
+func (g goal) reached(r results) (out outcome, ok bool) {
+	var texts []string
+	for _, c := range g.cells {
+		s, measured := r.get(c, g.ours)
+		if !measured {
+			continue
 		}
-		v /= g.of(base)
-		text = fmt.Sprintf("%.3g x", v)
+		v, text := g.of(s), ""
+		if g.isRatio() {
+			base, name := g.base(r, c)
+			if base == 0 {
+				continue
+			}
+			v /= base
+			text = fmt.Sprintf("%.3g x", v)
+			if len(g.against) > 1 {
+				text += " " + name
+			}
+		} else {
+			text = strings.TrimSpace(number(v) + " " + g.unit)
+		}
+		texts = append(texts, text)
+		if v != g.limit && v > g.limit != g.atLeast {
+			out.missed = append(out.missed, g.short(c))
+		}
 	}
-	if g.atLeast {
-		return text, v >= g.limit, true
+	out.text = strings.Join(texts, ", ")
+	return out, len(texts) > 0
+}
+
+// base returns the number of a cell that the limit is a multiple of, 0 if it was not
+// measured, and whose it is.
+func (g goal) base(r results, c cell) (best float64, name string) {
+	if len(g.against) == 0 {
+		s, _ := r.get(g.to, g.ours)
+		return g.of(s), g.ours.name
 	}
-	return text, v <= g.limit, true
+	for _, l := range g.against {
+		s, ok := r.get(c, l)
+		if !ok {
+			continue
+		}
+		if v := g.of(s); name == "" || v != best && v > best == g.atLeast {
+			best, name = v, l.name
+		}
+	}
+	return best, name
+}
+
+// short returns what tells a cell of the goal from the others.
+func (g goal) short(c cell) string {
+	first := g.cells[0]
+	for _, other := range g.cells {
+		switch {
+		case other.size != first.size:
+			return bytesName(c.size)
+		case other.streams != first.streams:
+			return count(c.streams, "stream")
+		case other.workers != first.workers:
+			return count(c.workers, "worker")
+		}
+	}
+	return ""
+}
+
+// verdict says whether a goal was reached, and where not.
+func (g goal) verdict(out outcome) string {
+	switch {
+	case len(out.missed) == 0:
+		return "reached"
+	case len(g.cells) == 1:
+		return "**missed**"
+	}
+	return "**missed** at " + strings.Join(out.missed, ", ")
 }

@@ -8,16 +8,20 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/bench/internal/echo"
 	"github.com/rpcnet-go/rpcnet/cluster"
+	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/workers"
 )
 
-// Both ways to call several workers use generated code and the same servers:
-// what differs is only who chooses the worker.
+// All ways to call several workers use generated code and the same servers: what
+// differs is only who chooses the worker.
 var (
-	routedOne = routedLibrary(1)
-	directOne = directLibrary(1)
-	routedTen = routedLibrary(10)
-	directTen = directLibrary(10)
+	routedOne     = routedLibrary(1)
+	directOne     = directLibrary(1)
+	routedTen     = routedLibrary(10)
+	directedTen   = directedLibrary(10)
+	directTen     = directLibrary(10)
+	routedHundred = routedLibrary(100)
+	directHundred = directLibrary(100)
 )
 
 // routedCells are the measurements of calls over n workers.
@@ -73,6 +77,50 @@ func directLibrary(n int) *library {
 	}
 }
 
+// directedLibrary is a director.Client, which gets the workers to call from a
+// director. That is in the server's process, with the n workers.
+func directedLibrary(n int) *library {
+	return &library{
+		name: "director.Client over " + count(n, "worker"), module: rpcnetModule, workers: n,
+		serve: func(c certDir) (string, error) {
+			addrs, err := serveWorkers(c, n)
+			if err != nil {
+				return "", err
+			}
+			return serveDirector(c, strings.Split(addrs, ","))
+		},
+		connector: func(c certDir, addr string) (connector, error) {
+			credentials := rpcnet.CertFiles(c.certificate(), c.key(), c.authority())
+			return func(ctx context.Context) (conn, error) {
+				client, err := director.Dial(ctx, &director.ClientConfig{Credentials: credentials}, addr)
+				if err != nil {
+					return nil, err
+				}
+				return &directedConn{generatedConn{e: echo.NewEchoClient(client)}, client}, nil
+			}, nil
+		},
+	}
+}
+
+// serveDirector starts a director of the workers at addrs, which serves until the
+// process ends, and returns its address once it can give all of them.
+func serveDirector(c certDir, addrs []string) (string, error) {
+	ep, err := rpcnetEndpoint(c)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	registry, err := readyRegistry(ctx, ep, addrs)
+	if err != nil {
+		return "", err
+	}
+	srv := rpcnet.NewServer(nil)
+	director.New(registry, nil).Register(srv)
+	go ep.Serve(context.Background(), srv)
+	return ep.Addr().String(), nil
+}
+
 // serveWorkers starts n workers that serve until the process ends, and returns
 // their addresses, separated by commas.
 func serveWorkers(c certDir, n int) (string, error) {
@@ -93,9 +141,9 @@ func serveWorkers(c certDir, n int) (string, error) {
 	return strings.Join(addrs, ","), nil
 }
 
-// connectRouted returns a client over the workers at addrs, once all of them can
-// be chosen.
-func connectRouted(ctx context.Context, ep *rpcnet.Endpoint, addrs []string) (conn, error) {
+// readyRegistry returns a registry of the workers at addrs, once all of them can be
+// chosen.
+func readyRegistry(ctx context.Context, ep *rpcnet.Endpoint, addrs []string) (*workers.Registry, error) {
 	members := make([]cluster.Member, len(addrs))
 	for i, addr := range addrs {
 		members[i] = cluster.Member{Name: fmt.Sprint("worker", i), Addr: addr, Tags: cluster.Tags{"role": "worker"}}
@@ -104,17 +152,25 @@ func connectRouted(ctx context.Context, ep *rpcnet.Endpoint, addrs []string) (co
 	if err != nil {
 		return nil, err
 	}
+	if err := registry.WaitReady(ctx, len(addrs)); err != nil {
+		registry.Close()
+		return nil, err
+	}
+	return registry, nil
+}
+
+// connectRouted returns a client over the workers at addrs.
+func connectRouted(ctx context.Context, ep *rpcnet.Endpoint, addrs []string) (conn, error) {
+	registry, err := readyRegistry(ctx, ep, addrs)
+	if err != nil {
+		return nil, err
+	}
 	client, err := workers.NewClient(registry, nil)
 	if err != nil {
 		registry.Close()
 		return nil, err
 	}
-	c := &routedConn{generatedConn{e: echo.NewEchoClient(client)}, client, registry}
-	if err := registry.WaitReady(ctx, len(addrs)); err != nil {
-		c.close()
-		return nil, err
-	}
-	return c, nil
+	return &routedConn{generatedConn{e: echo.NewEchoClient(client)}, client, registry}, nil
 }
 
 // A routedConn is a conn of routedLibrary: the calls of generated code, over
@@ -129,6 +185,14 @@ func (c *routedConn) close() {
 	c.client.Close()
 	c.registry.Close()
 }
+
+// A directedConn is a conn of directedLibrary.
+type directedConn struct {
+	generatedConn
+	client *director.Client
+}
+
+func (c *directedConn) close() { c.client.Close() }
 
 // directConns is a conn of directLibrary. Its methods are for one goroutine,
 // as those that make callers are.

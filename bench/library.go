@@ -85,7 +85,7 @@ func (r feedRequest) send(send func(data []byte) error) error {
 // libraries are all there are, the references for ratios among them.
 var libraries = []*library{
 	rpcnetRaw, rpcnetGenerated, grpcGo, connectGo, drpcGo, natsGo, tonicRust, rpcnetRust, netRPC, rawTLS,
-	routedOne, directOne, routedTen, directTen,
+	routedOne, directOne, routedTen, directedTen, directTen, routedHundred, directHundred,
 }
 
 // reference returns the library that the ratios of a cell are to.
@@ -95,6 +95,8 @@ func reference(c cell) *library {
 		return directOne
 	case 10:
 		return directTen
+	case 100:
+		return directHundred
 	}
 	return grpcGo
 }

@@ -79,6 +79,10 @@ func run() error {
 	if p.libraries, p.missing, err = buildCrates(p.libraries); err != nil {
 		return err
 	}
+	if !hasOneCore {
+		p.cells = slices.DeleteFunc(p.cells, func(c cell) bool { return c.oneCore })
+		p.missing = append(p.missing, "Calls on one core are left out: only Linux keeps a process to one")
+	}
 	for _, line := range p.missing {
 		fmt.Fprintln(os.Stderr, "bench:", line)
 	}

@@ -144,7 +144,7 @@ func runClient(l *library, dir certDir, profile string) error {
 	err = profiled(l, "client", profile, func() error {
 		return questions(func(j job) answer {
 			p.every, p.slice = j.Every, j.Slice
-			s, err := p.measure(cell{j.Kind, j.Size, j.Callers, j.Streams, j.Conns, j.Workers})
+			s, err := p.measure(cell{kind: j.Kind, size: j.Size, callers: j.Callers, streams: j.Streams, conns: j.Conns, workers: j.Workers})
 			if err != nil {
 				return answer{Error: err.Error()}
 			}

@@ -75,15 +75,9 @@ func only(cells []cell, keep func(cell) bool) []cell {
 func writeGoals(b *bytes.Buffer, r results) {
 	rows := [][]string{{"measure", "by", "to reach", "measured", ""}}
 	for _, g := range goals {
-		text, enough, ok := g.reached(r)
-		if !ok {
-			continue
+		if out, ok := g.reached(r); ok {
+			rows = append(rows, []string{g.title(), g.ours.name, g.limitText(), out.text, g.verdict(out)})
 		}
-		verdict := "**missed**"
-		if enough {
-			verdict = "reached"
-		}
-		rows = append(rows, []string{g.cell.name() + ", " + g.what, g.ours.name, g.limitText(), text, verdict})
 	}
 	if len(rows) > 1 {
 		b.WriteString("## To reach\n\n")

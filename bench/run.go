@@ -73,7 +73,16 @@ func (p *plan) measure(c cell, l *library) (s sample, err error) {
 	if p.profile != "" && !c.ofMemory() { // the profiler takes memory
 		profile = filepath.Join(p.profile, fileName(c.name()))
 	}
-	client, err := startChild(l.program, "-role=client", "-library="+l.name, "-certs="+string(p.certs), "-profile="+profile)
+	var client *child
+	start := func() (err error) {
+		client, err = startChild(l.program, "-role=client", "-library="+l.name, "-certs="+string(p.certs), "-profile="+profile)
+		return err
+	}
+	if c.oneCore {
+		err = onOneCore(start)
+	} else {
+		err = start()
+	}
 	if err != nil {
 		return sample{}, err
 	}
