@@ -1,6 +1,7 @@
 package rpcnet
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/budget"
+	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/role"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 	"github.com/rpcnet-go/rpcnet/internal/tlsconn"
 	"github.com/rpcnet-go/rpcnet/internal/wire"
@@ -111,7 +114,8 @@ func (ep *Endpoint) authorize(peer Peer) (err error) {
 
 // handshake brings a connection to its protocol, in this order:
 //
-//	TLS          both certificates are of the authorities, valid, and good for it
+//	TLS          both certificates are of the authorities, valid, and good for it;
+//	             a client of HTTP may have none
 //	Authorize    the program's own check
 //	role         what the protocol asks for; a session asks for the role of a client
 //	place        the sessions and the memory of one peer
@@ -122,7 +126,9 @@ func (ep *Endpoint) authorize(peer Peer) (err error) {
 // or is a session, which runs by itself.
 func (ep *Endpoint) handshake(n *arrival) (run func()) {
 	w := ep.extensions.wired.Load()
-	conn, err := tlsconn.Accept(ep.life.base, n.conn, ep.source, w.alpn, func() { n.spoken.Store(true) })
+	conn, err := tlsconn.Accept(ep.life.base, n.conn, ep.source, credentials.Accept{
+		ALPN: w.alpn, HTTP: w.http != nil, Hello: func(*tls.ClientHelloInfo) { n.spoken.Store(true) },
+	})
 	if err != nil {
 		switch addr := n.conn.RemoteAddr(); {
 		case ep.life.base.Err() != nil, ep.arrivals.wasGivenUp(n):
@@ -135,14 +141,12 @@ func (ep *Endpoint) handshake(n *arrival) (run func()) {
 		return nil
 	}
 	peer := peerOf(conn)
+	if conn.HTTP() {
+		return ep.http(w, conn, peer)
+	}
 	chosen := conn.ConnectionState().NegotiatedProtocol
 	h := w.protocols[chosen] // for sessions none, and role.Client
-	err = ep.authorize(peer)
-	if err == nil {
-		err = ep.cfg.Roles.check(peer, h.Role)
-	}
-	if err != nil {
-		ep.refused("authorization", "refused a connection", peer.Addr, err)
+	if err = ep.admits(peer, h.Role); err != nil {
 		// Only a session has a way to say why; other protocols see the connection end.
 		if chosen == protocol {
 			refuse(conn, err.Error())
@@ -190,6 +194,31 @@ func (ep *Endpoint) handshake(n *arrival) (run func()) {
 		s.Close()
 	}
 	return nil
+}
+
+// admits asks the program's own check and the rules for a role. It counts and logs a
+// peer that it refuses.
+func (ep *Endpoint) admits(peer Peer, asked role.Role) error {
+	err := ep.authorize(peer)
+	if err == nil {
+		err = ep.cfg.Roles.check(peer, asked)
+	}
+	if err != nil {
+		ep.refused("authorization", "refused a connection", peer.Addr, err)
+	}
+	return err
+}
+
+// http returns what runs a connection of HTTP. A client that has shown a certificate
+// must be good for a session, too. One without is nameless, and what serves HTTP
+// decides about it.
+func (ep *Endpoint) http(w *wired, conn *tlsconn.Conn, peer Peer) (run func()) {
+	if len(peer.Chain) > 0 && ep.admits(peer, role.Client) != nil {
+		conn.Close()
+		return nil
+	}
+	// net/http recognises HTTP/2 by the type of the connection.
+	return func() { w.http(conn.Conn, peer) }
 }
 
 // expiry returns what ends a session when its caller's certificate expires, or one
@@ -280,7 +309,8 @@ func (ep *Endpoint) packetLoop() {
 	}
 }
 
-// peerOf returns the identity that a connection's handshake has proved.
+// peerOf returns the identity that a connection's handshake has proved. A client of HTTP
+// may have none.
 func peerOf(conn *tlsconn.Conn) Peer {
 	return newPeer(conn.RemoteAddr(), conn.Chain())
 }

@@ -2,8 +2,10 @@ package rpcnet
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -135,25 +137,20 @@ func callEntry(ctx context.Context, spec *Spec, s ServerStream) error {
 	return ServerCallFrom(ctx).entry.handler(ctx, spec, s)
 }
 
-// drains returns what runs when the endpoint begins to drain. Their order is not
-// defined. The caller runs them without mu, because an extension can remove itself.
-func (e *extensions) drains() []func(context.Context) {
+// all returns the extensions. Their order is not defined. The caller runs their functions
+// without mu, because an extension can remove itself.
+func (e *extensions) all() []*extension {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var fs []func(context.Context)
-	for x := range e.added {
-		if x.Drain != nil {
-			fs = append(fs, x.Drain)
-		}
-	}
-	return fs
+	return slices.Collect(maps.Keys(e.added))
 }
 
-// close lets no more extensions be added.
-func (e *extensions) close() {
+// close lets no more extensions be added, and returns those that there are.
+func (e *extensions) close() []*extension {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.closed = true
+	e.mu.Unlock()
+	return e.all()
 }
 
 // add adds x to ep, whose extensions these are, until remove is called or ep closes.
@@ -174,11 +171,12 @@ func (e *extensions) add(ep *Endpoint, x extension) (remove func(), err error) {
 			}
 		}
 	}
-	if x.Packet != nil {
-		for o := range e.added {
-			if o.Packet != nil {
-				return nil, errors.New("rpcnet: another extension receives packets already")
-			}
+	for o := range e.added {
+		switch {
+		case x.Packet != nil && o.Packet != nil:
+			return nil, errors.New("rpcnet: another extension receives packets already")
+		case x.HTTP != nil && o.HTTP != nil:
+			return nil, errors.New("rpcnet: another extension serves HTTP already")
 		}
 	}
 	if x.Identity != (wire.Identity{}) {
@@ -233,6 +231,9 @@ func (e *extensions) wireLocked() {
 		if x.Packet != nil {
 			w.packet = x.Packet
 		}
+		if x.HTTP != nil {
+			w.http = x.HTTP
+		}
 		// Each extension is around those before it; which comes first is not defined.
 		if x.Interceptor != nil {
 			next := w.interceptor
@@ -246,14 +247,15 @@ func (e *extensions) wireLocked() {
 }
 
 // wired is what the extensions of an endpoint come to: which protocols a handshake
-// offers and who runs them, the node that the endpoint is, who gets datagrams, and
+// offers and who runs them, the node that the endpoint is, who gets datagrams and HTTP, and
 // what is around the calls of the user's server. It is immutable.
 type wired struct {
 	alpn        []string
 	protocols   map[string]hook.Protocol[Peer]
 	identity    Target
 	packet      func([]byte, netip.AddrPort)
-	interceptor ServerFunc // nil: none
+	http        func(*tls.Conn, Peer) // nil: HTTP is not served
+	interceptor ServerFunc            // nil: none
 }
 
 // logRoles tells at the start of a node which roles are in force.

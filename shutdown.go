@@ -89,8 +89,11 @@ func (ep *Endpoint) Shutdown(ctx context.Context) error {
 	}
 	// Sessions that have begun by now drain with the others.
 	ep.callers.refuse()
-	for _, f := range ep.extensions.drains() {
-		ep.drain(ctx, f)
+	extensions := ep.extensions.all()
+	for _, x := range extensions {
+		if x.Drain != nil {
+			ep.drain(ctx, x.Drain)
+		}
 	}
 	ep.listener.Close()
 	ep.awaitStarting(ctx)
@@ -104,6 +107,11 @@ func (ep *Endpoint) Shutdown(ctx context.Context) error {
 				cut.Store(true)
 			}
 		}()
+	}
+	for _, x := range extensions {
+		if x.Idle != nil {
+			wg.Go(func() { x.Idle(ctx) })
+		}
 	}
 	wg.Wait()
 	var err error
@@ -205,13 +213,18 @@ func (ep *Endpoint) close(err error) {
 		<-ep.life.gone
 		return
 	}
-	ep.extensions.close()
+	extensions := ep.extensions.close()
 	conns := ep.dialled.close()
 	// First what lets more come: handshakes, the listener, the socket.
 	ep.life.stop()
 	ep.listener.Close()
 	ep.udp.Close()
 	ep.arrivals.close()
+	for _, x := range extensions {
+		if x.Close != nil {
+			x.Close()
+		}
+	}
 	for _, c := range conns {
 		c.Close()
 	}

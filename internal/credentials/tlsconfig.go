@@ -3,6 +3,7 @@ package credentials
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"slices"
 	"time"
 )
 
@@ -29,29 +30,63 @@ func (m *material) config(alpn []string) *tls.Config {
 // configuration serves for any number of connections: each takes the current
 // material.
 func (s *Source) ServerConfig(alpn []string) *tls.Config {
-	return s.ServerConfigFor(alpn, nil, nil)
+	return s.ServerConfigFor(Accept{ALPN: alpn})
 }
 
-// ServerConfigFor is ServerConfig for one connection. hello, if not nil, is called
-// with the client's first message, and proved, if not nil, with the chain of the
-// client's certificate when that is verified.
-func (s *Source) ServerConfigFor(alpn []string, hello func(*tls.ClientHelloInfo), proved func([]*x509.Certificate)) *tls.Config {
-	config := func() *tls.Config {
-		m := s.current.Load()
+// Accept is what one connection of a listener may be.
+type Accept struct {
+	// ALPN are the protocols whose clients must show a certificate.
+	ALPN []string
+	// HTTP lets a client that offers none of ALPN speak HTTP. A certificate is then
+	// asked for and not required, and one that is shown is verified as any other.
+	HTTP bool
+	// Hello, if not nil, is called with the client's first message.
+	Hello func(*tls.ClientHelloInfo)
+	// Proved, if not nil, is called with the chain of the client's certificate when
+	// that is verified.
+	Proved func([]*x509.Certificate)
+}
+
+// HTTPProtocols are the protocols of HTTP over TLS, the preferred first. A client that
+// negotiates none speaks the last.
+var HTTPProtocols = []string{"h2", "http/1.1"}
+
+// Plain reports whether a client that offers the protocols offered speaks HTTP: a
+// protocol whose clients must show a certificate always counts first.
+func (a Accept) Plain(offered []string) bool {
+	return a.HTTP && !slices.ContainsFunc(offered, func(p string) bool { return slices.Contains(a.ALPN, p) })
+}
+
+// ServerConfigFor is ServerConfig for one connection.
+func (s *Source) ServerConfigFor(a Accept) *tls.Config {
+	config := func(offered []string) *tls.Config {
+		m, alpn, plain := s.current.Load(), a.ALPN, a.Plain(offered)
+		if plain {
+			alpn = HTTPProtocols
+		}
 		c := m.config(alpn)
 		c.ClientAuth = tls.RequireAnyClientCert
+		if plain {
+			c.ClientAuth = tls.RequestClientCert
+		}
 		c.ClientCAs = m.pool
 		c.VerifyConnection = func(cs tls.ConnectionState) error {
-			return prove(&cs, alpn, c.ClientCAs, x509.ExtKeyUsageClientAuth, nil, proved)
+			if plain {
+				if len(cs.PeerCertificates) == 0 {
+					return nil
+				}
+				alpn = nil // RFC 9112 needs no ALPN
+			}
+			return prove(&cs, alpn, c.ClientCAs, x509.ExtKeyUsageClientAuth, nil, a.Proved)
 		}
 		return c
 	}
-	c := config()
+	c := config(a.ALPN)
 	c.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
-		if hello != nil {
-			hello(h)
+		if a.Hello != nil {
+			a.Hello(h)
 		}
-		return config(), nil
+		return config(h.SupportedProtos), nil
 	}
 	return c
 }

@@ -185,7 +185,7 @@ func TestIdentityPrefersSPIFFEThenNamesThenAddressesThenCommonName(t *testing.T)
 		near, far := net.Pipe()
 		shaken := make(chan error, 1)
 		go func() { shaken <- tls.Client(near, client.ClientConfig("localhost", alpn)).Handshake() }()
-		conn, err := tlsconn.Accept(t.Context(), far, server, alpn, nil)
+		conn, err := tlsconn.Accept(t.Context(), far, server, credentials.Accept{ALPN: alpn})
 		if err := errors.Join(err, <-shaken); err != nil {
 			t.Fatal(err)
 		}

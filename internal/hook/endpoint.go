@@ -2,6 +2,7 @@ package hook
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
 
@@ -37,8 +38,19 @@ type Extension[F, P any] struct {
 	// whose first byte is below 0x40. It runs on the reading goroutine, must
 	// not block, and must not keep b.
 	Packet func(b []byte, from netip.AddrPort)
+	// HTTP, if not nil, receives the connections of clients that offer none of the
+	// protocols of the endpoint, after their handshake, each on a goroutine of its own. It
+	// owns conn. peer has no Chain if the client has shown no certificate. At most one
+	// extension has one.
+	HTTP func(conn *tls.Conn, peer P)
 	// Drain, if not nil, runs first in Shutdown, before the endpoint refuses calls.
 	Drain func(ctx context.Context)
+	// Idle, if not nil, waits in Shutdown, beside the sessions that drain, until what the
+	// extension serves has ended. It returns when ctx ends, at the latest.
+	Idle func(ctx context.Context)
+	// Close, if not nil, cuts what the extension serves. It runs when the endpoint closes,
+	// and does not wait for peers.
+	Close func()
 }
 
 // A Procedure of an [Extension] asks its caller's certificate for a role.

@@ -17,6 +17,7 @@ type Conn struct {
 	*tls.Conn
 	raw   *gathered
 	chain []*x509.Certificate // of the peer, from its leaf to an authority
+	plain bool                // the client speaks HTTP, with a certificate or without
 }
 
 // newConn returns a Conn over c, without TLS yet.
@@ -25,8 +26,11 @@ func newConn(c net.Conn) *Conn { return &Conn{raw: newGathered(c)} }
 // proved notes the chain of the peer's certificate. The handshake calls it.
 func (c *Conn) proved(chain []*x509.Certificate) { c.chain = chain }
 
+// HTTP reports whether the client speaks HTTP. Then it may have shown no certificate.
+func (c *Conn) HTTP() bool { return c.plain }
+
 // Chain returns the chain of the peer's certificate, from its own to one of an
-// authority. It must not be changed.
+// authority. It is empty only if the client speaks HTTP. It must not be changed.
 func (c *Conn) Chain() []*x509.Certificate { return c.chain }
 
 // Write writes p, and waits while the peer does not read. A large p leaves in few

@@ -54,7 +54,7 @@ func conns(t testing.TB) (server, client *tlsconn.Conn) {
 	go func() {
 		c, err := l.Accept()
 		if err == nil {
-			server, err = tlsconn.Accept(context.Background(), c, src, alpn, nil)
+			server, err = tlsconn.Accept(context.Background(), c, src, credentials.Accept{ALPN: alpn})
 		}
 		accepted <- err
 	}()
@@ -135,7 +135,7 @@ func TestConnWriteSomeWithoutASocketLeavesAll(t *testing.T) {
 	near, far := net.Pipe()
 	accepted := make(chan *tlsconn.Conn, 1)
 	go func() {
-		conn, err := tlsconn.Accept(context.Background(), far, src, alpn, nil)
+		conn, err := tlsconn.Accept(context.Background(), far, src, credentials.Accept{ALPN: alpn})
 		if err != nil {
 			t.Error(err)
 		}
@@ -214,7 +214,7 @@ func TestConnAlertWhileWriting(t *testing.T) {
 		near, far := net.Pipe()
 		accepted := make(chan *tlsconn.Conn, 1)
 		go func() {
-			conn, err := tlsconn.Accept(context.Background(), far, src, alpn, nil)
+			conn, err := tlsconn.Accept(context.Background(), far, src, credentials.Accept{ALPN: alpn})
 			if err != nil {
 				t.Error(err)
 			}
@@ -267,7 +267,7 @@ func TestAcceptOwnsTheConnection(t *testing.T) {
 		src := source(t)
 		near, far := net.Pipe()
 		begin := time.Now()
-		if _, err := tlsconn.Accept(context.Background(), far, src, alpn, nil); err == nil {
+		if _, err := tlsconn.Accept(context.Background(), far, src, credentials.Accept{ALPN: alpn}); err == nil {
 			t.Error("a conn with a peer that says nothing")
 		}
 		if d := time.Since(begin); d != tlsconn.HandshakeTimeout {

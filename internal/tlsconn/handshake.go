@@ -21,30 +21,37 @@ const HandshakeTimeout = 10 * time.Second
 // protocols (ALPN) that are served.
 var ErrProtocol = errors.New("no common protocol")
 
-// Accept runs the server's side of a handshake on c for one of the protocols
-// alpn, with the credentials of source. It owns c, and closes it on an error.
-// hello, if not nil, is called when the client has said what it wants. The
-// handshake takes at most [HandshakeTimeout].
-func Accept(ctx context.Context, c net.Conn, source *credentials.Source, alpn []string, hello func()) (*Conn, error) {
+// Accept runs the server's side of a handshake on c for one of the protocols that
+// accept says, with the credentials of source. It sets accept.Proved itself. It owns c,
+// and closes it on an error. The handshake takes at most [HandshakeTimeout].
+func Accept(ctx context.Context, c net.Conn, source *credentials.Source, accept credentials.Accept) (*Conn, error) {
 	if !awaitBytes(c, HandshakeTimeout) { // a silent connection gets no TLS state
 		c.Close()
 		return nil, errSilent
 	}
 	tune(c)
 	conn := newConn(c)
-	// The client's list is noted for the error: crypto/tls does not keep it.
+	// The client's list is noted: crypto/tls does not keep it.
 	var wanted []string
-	conn.Conn = tls.Server(conn.raw, source.ServerConfigFor(alpn, func(h *tls.ClientHelloInfo) {
+	hello := accept.Hello
+	accept.Hello = func(h *tls.ClientHelloInfo) {
 		wanted = h.SupportedProtos
+		conn.plain = accept.Plain(wanted)
 		if hello != nil {
-			hello()
+			hello(h)
 		}
-	}, conn.proved))
+	}
+	accept.Proved = conn.proved
+	conn.Conn = tls.Server(conn.raw, source.ServerConfigFor(accept))
 	ctx, cancel := context.WithTimeout(ctx, HandshakeTimeout)
 	defer cancel()
 	if err := conn.HandshakeContext(ctx); err != nil {
 		c.Close()
 		// crypto/tls reports a wrong protocol with a text of its own: say both lists.
+		alpn := accept.ALPN
+		if conn.plain {
+			alpn = slices.Concat(alpn, credentials.HTTPProtocols)
+		}
 		served := func(p string) bool { return slices.Contains(alpn, p) }
 		if len(wanted) > 0 && !slices.ContainsFunc(wanted, served) {
 			wanted = wanted[:min(len(wanted), maxWanted)]
