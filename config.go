@@ -192,6 +192,12 @@ type ServerConfig struct {
 	// ErrorText lets the text of errors that are not an [*Error] leave the process.
 	// Without it callers see CodeUnknown and nothing else.
 	ErrorText bool
+	// NoDescribe refuses the procedure /rpcnet.v1.Describe, with which callers that have
+	// no generated code, such as the command rpcnet and package bridge, learn the
+	// services of the server with their methods and messages. It is a procedure as any
+	// other: every caller with the role of a client may call it, and Interceptors run
+	// around it.
+	NoDescribe bool
 }
 
 // A ClientConfig is what goes with all calls of a [Client].

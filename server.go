@@ -24,6 +24,9 @@ type Server struct {
 
 	mu    sync.Mutex                        // of writers; readers load
 	table atomic.Pointer[map[string]*entry] // nil: empty
+
+	describeOnce sync.Once // guards described
+	described    *entry    // of codegen.DescribeProcedure, once it was asked for
 }
 
 // An entry is one procedure of a server. It is immutable: the table of entries is
@@ -70,6 +73,13 @@ func (s *Server) Register(spec *Spec, h ServerFunc) {
 // valid until h returns; the result is sent before in is used again, so in itself
 // is a valid result. It panics as [Server.Register] does.
 func (s *Server) Handle(procedure string, h func(ctx context.Context, in []byte) ([]byte, error)) {
+	if err := s.add(s.rawEntry(procedure, h)); err != nil {
+		panic("rpcnet: " + err.Error())
+	}
+}
+
+// rawEntry makes the entry of a unary procedure of bytes.
+func (s *Server) rawEntry(procedure string, h rawHandler) *entry {
 	e := s.entry(&Spec{Procedure: procedure}, func(ctx context.Context, _ *Spec, st ServerStream) error {
 		if c, ok := st.(*callStream); ok { // no interceptor looks at the messages
 			return c.serveBytes(ctx, h)
@@ -89,9 +99,7 @@ func (s *Server) Handle(procedure string, h func(ctx context.Context, in []byte)
 	if len(s.cfg.Interceptors) == 0 {
 		e.raw = h
 	}
-	if err := s.add(e); err != nil {
-		panic("rpcnet: " + err.Error())
-	}
+	return e
 }
 
 // HandleStream serves a procedure of bytes that streams both ways: Recv takes
@@ -170,8 +178,16 @@ func (s *Server) entries() map[string]*entry {
 	return nil
 }
 
-// lookup returns the entry of a procedure, or nil.
-func (s *Server) lookup(procedure string) *entry { return s.entries()[procedure] }
+// lookup returns the entry of a procedure, or nil. A program can take the name of
+// codegen.DescribeProcedure for itself.
+func (s *Server) lookup(procedure string) *entry {
+	e := s.entries()[procedure]
+	if e == nil && procedure == codegen.DescribeProcedure && !s.cfg.NoDescribe {
+		s.describeOnce.Do(func() { s.described = s.rawEntry(procedure, s.describe) })
+		e = s.described
+	}
+	return e
+}
 
 // limiter returns what writes the log lines that calls cause: to the server's own
 // logger, or to fallback, that of the endpoint, if the server has none.

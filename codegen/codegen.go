@@ -55,7 +55,16 @@ type Spec struct {
 	Resume *Resume
 	// Doc is the method's comment, for descriptions.
 	Doc string
+	// Descriptor describes the service of the procedure in JSON, with all its methods
+	// and messages, as package schema reads it. A server gives it to who asks with
+	// [DescribeProcedure]. Default: the procedure is not described.
+	Descriptor string
 }
+
+// DescribeProcedure is the procedure with which a server describes its services. The
+// request is the name of a service, or empty for all of them, and the response
+// what schema.ParseDescription reads. Both are bytes.
+const DescribeProcedure = "/rpcnet.v1.Describe"
 
 // A Shape says which sides of a call stream.
 type Shape uint8
@@ -177,6 +186,10 @@ type Resume struct {
 	// From returns a copy of the first request that asks for the responses
 	// from number next on.
 	From func(req any, next uint64) any
+	// Next, if not nil, returns the number that a first request asks for, 0 or 1 for the
+	// first: such a request comes from a program that has the responses before it.
+	// Nil: every stream begins with the first response.
+	Next func(req any) uint64
 	// Accepted, if not nil, adds a numbered response to the first request, so
 	// that a worker that takes over knows what its predecessors have said. It may
 	// change req, the client's own copy, and returns it. It is called in order,

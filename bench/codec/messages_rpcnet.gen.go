@@ -29,16 +29,18 @@ var messagesSchema = schema.Lazy(MessagesDescriptor)
 
 var (
 	messagesRequestSpec = &codegen.Spec{
-		Procedure: MessagesRequestProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendReqCBOR, decodeReqCBOR, messagesSchema("Req")),
-		Response:  stub.StructMessage(appendTokenCBOR, decodeTokenCBOR, messagesSchema("Token")),
+		Procedure:  MessagesRequestProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendReqCBOR, decodeReqCBOR, messagesSchema("Req")),
+		Response:   stub.StructMessage(appendTokenCBOR, decodeTokenCBOR, messagesSchema("Token")),
+		Descriptor: MessagesDescriptor,
 	}
 	messagesEmbedSpec = &codegen.Spec{
-		Procedure: MessagesEmbedProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendEmbedCBOR, decodeEmbedCBOR, messagesSchema("Embed")),
-		Response:  stub.StructMessage(appendOrderCBOR, decodeOrderCBOR, messagesSchema("Order")),
+		Procedure:  MessagesEmbedProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendEmbedCBOR, decodeEmbedCBOR, messagesSchema("Embed")),
+		Response:   stub.StructMessage(appendOrderCBOR, decodeOrderCBOR, messagesSchema("Order")),
+		Descriptor: MessagesDescriptor,
 	}
 )
 

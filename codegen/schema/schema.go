@@ -63,6 +63,10 @@ type Method struct {
 	Budget      int64  `json:"budget,omitempty"`      // bytes; 0: the same
 	Route       string `json:"route,omitempty"`       // field of the request
 	ResumeFrom  string `json:"resume_from,omitempty"` // field of the request
+	Sequence    string `json:"sequence,omitempty"`    // field of the response, or of its variants
+	Accepted    string `json:"accepted,omitempty"`    // field of the request with the responses so far
+	// AcceptedVariant is the variant whose values Accepted holds; "": whole responses.
+	AcceptedVariant string `json:"accepted_variant,omitempty"`
 }
 
 // A Type is a named type.

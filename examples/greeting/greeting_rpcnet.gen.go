@@ -39,14 +39,16 @@ var (
 		Response:    stub.StructMessage(appendHelloResponseCBOR, decodeHelloResponseCBOR, greetingSchema("HelloResponse")),
 		Errors:      greetingErrors,
 		Doc:         "Hello greets once.",
+		Descriptor:  GreetingDescriptor,
 	}
 	greetingCountSpec = &codegen.Spec{
-		Procedure: GreetingCountProcedure,
-		Shape:     codegen.ShapeServerStream,
-		Request:   stub.StructMessage(appendCountRequestCBOR, decodeCountRequestCBOR, greetingSchema("CountRequest")),
-		Response:  stub.StructMessage(appendHelloResponseCBOR, decodeHelloResponseCBOR, greetingSchema("HelloResponse")),
-		Errors:    greetingErrors,
-		Doc:       "Count greets as often as it is asked to.",
+		Procedure:  GreetingCountProcedure,
+		Shape:      codegen.ShapeServerStream,
+		Request:    stub.StructMessage(appendCountRequestCBOR, decodeCountRequestCBOR, greetingSchema("CountRequest")),
+		Response:   stub.StructMessage(appendHelloResponseCBOR, decodeHelloResponseCBOR, greetingSchema("HelloResponse")),
+		Errors:     greetingErrors,
+		Doc:        "Count greets as often as it is asked to.",
+		Descriptor: GreetingDescriptor,
 	}
 )
 

@@ -35,6 +35,7 @@ var (
 		Request:        stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorSchema("GetWorkerRequest")),
 		Response:       stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorSchema("GetWorkerResponse")),
 		Doc:            "GetWorker returns a worker for one call.\n\nThe largest request that the limits of its fields allow has 250 KB.",
+		Descriptor:     DirectorDescriptor,
 	}
 )
 

@@ -28,6 +28,12 @@ type Cursor struct {
 	fruitless int    // resumes since something was accepted
 }
 
+// Begin says that the stream begins with next, for a client that has what comes
+// before. 0 and 1 are the beginning. Call it before anything is received.
+func (c *Cursor) Begin(next uint64) {
+	c.last = max(next, 1) - 1
+}
+
 // Attempt returns the number of the present attempt, from 0.
 func (c *Cursor) Attempt() int { return c.attempt }
 

@@ -162,3 +162,16 @@ func TestBackoffGrowsToTwoSecondsWithJitter(t *testing.T) {
 		}
 	}
 }
+
+// A client that has the first responses from elsewhere begins with the next one.
+func TestCursorBeginsWhereTheRequestSays(t *testing.T) {
+	t.Parallel()
+	for _, begin := range []uint64{0, 1, 5} {
+		var c failover.Cursor
+		c.Begin(begin)
+		first := max(begin, 1)
+		if c.Next() != first || c.Message(0, first+1) != failover.Gap || c.Message(0, first) != failover.Accept {
+			t.Errorf("a stream that begins with %d asks for %d, or takes another number first", begin, c.Next())
+		}
+	}
+}

@@ -88,7 +88,11 @@ func (p *resuming) now() time.Duration { return time.Since(p.origin) }
 // the caller can change its own after Send. It returns how many bytes of further
 // requests are kept to be sent again.
 func (p *resuming) ask(msg any, b []byte) (limit int) {
-	p.first = copyOf(p.stream.spec, msg, b)
+	spec := p.stream.spec
+	p.first = copyOf(spec, msg, b)
+	if spec.Resume.Next != nil {
+		p.cursor.Begin(spec.Resume.Next(msg))
+	}
 	return resumeKeep
 }
 

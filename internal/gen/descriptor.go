@@ -140,9 +140,33 @@ func (d *describer) method(m *method) *schema.Method {
 		out.Route = m.route.name
 	}
 	if m.resume != nil {
-		out.ResumeFrom = m.resume.from.name
+		out.ResumeFrom, out.Sequence = m.resume.from.name, d.sequence(m.resume)
+		if m.resume.accepted != nil {
+			out.Accepted = m.resume.accepted.name
+			if v := m.resume.acceptedVariant; v != nil {
+				out.AcceptedVariant = v.wire
+			}
+		}
 	}
 	return out
+}
+
+// sequence returns the name of the field with the number of a response, "" if the
+// variants of a union have it under several names: then only a program with the Go
+// types can resume.
+func (d *describer) sequence(r *resume) string {
+	if r.seq != nil {
+		return r.seq.name
+	}
+	name := ""
+	for i, v := range r.sequence {
+		f := d.c.fieldOf(v.obj.Type(), r.goName).name
+		if i > 0 && f != name {
+			return ""
+		}
+		name = f
+	}
+	return name
 }
 
 // message returns the reference to a message. A protobuf message has its Go

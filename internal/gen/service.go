@@ -140,6 +140,7 @@ var (
 		{{- if .Doc}}
 		Doc: {{quote .Doc}},
 		{{- end}}
+		Descriptor: {{.Name}}Descriptor,
 	}
 	{{- end}}
 )

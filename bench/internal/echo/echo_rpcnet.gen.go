@@ -32,25 +32,28 @@ var echoSchema = schema.Lazy(EchoDescriptor)
 
 var (
 	echoUnarySpec = &codegen.Spec{
-		Procedure: EchoUnaryProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
-		Response:  stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
-		Doc:       "Unary returns its request.",
+		Procedure:  EchoUnaryProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
+		Response:   stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
+		Doc:        "Unary returns its request.",
+		Descriptor: EchoDescriptor,
 	}
 	echoFeedSpec = &codegen.Spec{
-		Procedure: EchoFeedProcedure,
-		Shape:     codegen.ShapeServerStream,
-		Request:   stub.StructMessage(appendFeedRequestCBOR, decodeFeedRequestCBOR, echoSchema("FeedRequest")),
-		Response:  stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
-		Doc:       "Feed sends messages of one size for some time.",
+		Procedure:  EchoFeedProcedure,
+		Shape:      codegen.ShapeServerStream,
+		Request:    stub.StructMessage(appendFeedRequestCBOR, decodeFeedRequestCBOR, echoSchema("FeedRequest")),
+		Response:   stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
+		Doc:        "Feed sends messages of one size for some time.",
+		Descriptor: EchoDescriptor,
 	}
 	echoTalkSpec = &codegen.Spec{
-		Procedure: EchoTalkProcedure,
-		Shape:     codegen.ShapeBidi,
-		Request:   stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
-		Response:  stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
-		Doc:       "Talk returns each message.",
+		Procedure:  EchoTalkProcedure,
+		Shape:      codegen.ShapeBidi,
+		Request:    stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
+		Response:   stub.StructMessage(appendPayloadCBOR, decodePayloadCBOR, echoSchema("Payload")),
+		Doc:        "Talk returns each message.",
+		Descriptor: EchoDescriptor,
 	}
 )
 

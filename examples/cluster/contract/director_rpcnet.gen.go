@@ -29,13 +29,14 @@ var directorRegistrySchema = schema.Lazy(DirectorRegistryDescriptor)
 
 var (
 	directorRegistryGetWorkerSpec = &codegen.Spec{
-		Procedure: DirectorRegistryGetWorkerProcedure,
-		Shape:     codegen.ShapeUnary,
-		Timeout:   5000000000, // 5s
-		Request:   stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorRegistrySchema("GetWorkerRequest")),
-		Response:  stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorRegistrySchema("GetWorkerResponse")),
-		Errors:    directorRegistryErrors,
-		Doc:       "GetWorker returns the worker that a client should connect to.",
+		Procedure:  DirectorRegistryGetWorkerProcedure,
+		Shape:      codegen.ShapeUnary,
+		Timeout:    5000000000, // 5s
+		Request:    stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, directorRegistrySchema("GetWorkerRequest")),
+		Response:   stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorRegistrySchema("GetWorkerResponse")),
+		Errors:     directorRegistryErrors,
+		Doc:        "GetWorker returns the worker that a client should connect to.",
+		Descriptor: DirectorRegistryDescriptor,
 	}
 )
 

@@ -73,7 +73,8 @@ var (
 				return &from
 			},
 		},
-		Doc: "Generate answers prompts, one after the other: each with Connected, its\ntokens and Done. Tokens and Done carry a sequence that runs on through all\nprompts of the stream. A stream that broke continues at another worker, from\nthe sequence that the first request names. The worker skips prompts that were\nanswered before it.",
+		Doc:        "Generate answers prompts, one after the other: each with Connected, its\ntokens and Done. Tokens and Done carry a sequence that runs on through all\nprompts of the stream. A stream that broke continues at another worker, from\nthe sequence that the first request names. The worker skips prompts that were\nanswered before it.",
+		Descriptor: InferenceDescriptor,
 	}
 )
 
@@ -169,7 +170,7 @@ const InferenceDescriptor = `{"version":1,
 "errors":"InferenceError",
 "errors_name":"InferenceError",
 "methods":[
-{"name":"Generate","shape":"bidi","doc":"Generate answers prompts, one after the other: each with Connected, its\ntokens and Done. Tokens and Done carry a sequence that runs on through all\nprompts of the stream. A stream that broke continues at another worker, from\nthe sequence that the first request names. The worker skips prompts that were\nanswered before it.","request":"InferenceRequest","response":"InferenceResponse","resume_from":"resume_from"}],
+{"name":"Generate","shape":"bidi","doc":"Generate answers prompts, one after the other: each with Connected, its\ntokens and Done. Tokens and Done carry a sequence that runs on through all\nprompts of the stream. A stream that broke continues at another worker, from\nthe sequence that the first request names. The worker skips prompts that were\nanswered before it.","request":"InferenceRequest","response":"InferenceResponse","resume_from":"resume_from","sequence":"sequence"}],
 "types":{
 "Connected":{"kind":"struct","doc":"Connected is the first event of each prompt, and comes again when another\nworker goes on with it.","fields":[{"name":"worker","type":"string"},{"name":"connection_id","type":"string"}]},
 "Done":{"kind":"struct","doc":"Done says that a prompt has been answered. Its sequence follows that of the\nprompt's last token.","fields":[{"name":"sequence","type":"uint64"}]},

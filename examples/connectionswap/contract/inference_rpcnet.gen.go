@@ -50,7 +50,8 @@ var (
 				return &from
 			},
 		},
-		Doc: "Generate streams tokens.",
+		Doc:        "Generate streams tokens.",
+		Descriptor: InferenceDescriptor,
 	}
 )
 
@@ -116,7 +117,7 @@ const InferenceDescriptor = `{"version":1,
 "service":"swap.v1.Inference",
 "doc":"Inference is the work of a worker.",
 "methods":[
-{"name":"Generate","shape":"serverstream","doc":"Generate streams tokens.","request":"GenerateRequest","response":"Token","resume_from":"resume_from"}],
+{"name":"Generate","shape":"serverstream","doc":"Generate streams tokens.","request":"GenerateRequest","response":"Token","resume_from":"resume_from","sequence":"sequence"}],
 "types":{
 "GenerateRequest":{"kind":"struct","doc":"GenerateRequest asks for tokens ResumeFrom to Last.","fields":[{"name":"last","type":"uint64"},{"name":"resume_from","type":"uint64"},{"name":"interval_millis","type":"uint64","doc":"IntervalMillis is the pace."}]},
 "Token":{"kind":"struct","doc":"Token is one token. The first has sequence 1.","fields":[{"name":"text","type":"string"},{"name":"worker","type":"string"},{"name":"sequence","type":"uint64"}]}}}`

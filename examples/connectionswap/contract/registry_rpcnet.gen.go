@@ -36,14 +36,16 @@ var (
 		Request:     stub.StructMessage(appendRegisterRequestCBOR, decodeRegisterRequestCBOR, registrySchema("RegisterRequest")),
 		Response:    stub.StructMessage(appendRegisterResponseCBOR, decodeRegisterResponseCBOR, registrySchema("RegisterResponse")),
 		Doc:         "Register adds a worker, or says that it is still there.",
+		Descriptor:  RegistryDescriptor,
 	}
 	registryGetWorkerSpec = &codegen.Spec{
-		Procedure: RegistryGetWorkerProcedure,
-		Shape:     codegen.ShapeUnary,
-		Timeout:   2000000000, // 2s
-		Request:   stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, registrySchema("GetWorkerRequest")),
-		Response:  stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, registrySchema("GetWorkerResponse")),
-		Doc:       "GetWorker returns the next worker.",
+		Procedure:  RegistryGetWorkerProcedure,
+		Shape:      codegen.ShapeUnary,
+		Timeout:    2000000000, // 2s
+		Request:    stub.StructMessage(appendGetWorkerRequestCBOR, decodeGetWorkerRequestCBOR, registrySchema("GetWorkerRequest")),
+		Response:   stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, registrySchema("GetWorkerResponse")),
+		Doc:        "GetWorker returns the next worker.",
+		Descriptor: RegistryDescriptor,
 	}
 )
 
@@ -162,6 +164,7 @@ var (
 		Request:     stub.StructMessage(appendPingRequestCBOR, decodePingRequestCBOR, healthSchema("PingRequest")),
 		Response:    stub.StructMessage(appendPingResponseCBOR, decodePingResponseCBOR, healthSchema("PingResponse")),
 		Doc:         "Ping answers.",
+		Descriptor:  HealthDescriptor,
 	}
 )
 

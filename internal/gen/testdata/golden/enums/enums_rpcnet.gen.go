@@ -29,10 +29,11 @@ var enumsSchema = schema.Lazy(EnumsDescriptor)
 
 var (
 	enumsEchoSpec = &codegen.Spec{
-		Procedure: EnumsEchoProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendTicketCBOR, decodeTicketCBOR, enumsSchema("Ticket")),
-		Response:  stub.StructMessage(appendTicketCBOR, decodeTicketCBOR, enumsSchema("Ticket")),
+		Procedure:  EnumsEchoProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendTicketCBOR, decodeTicketCBOR, enumsSchema("Ticket")),
+		Response:   stub.StructMessage(appendTicketCBOR, decodeTicketCBOR, enumsSchema("Ticket")),
+		Descriptor: EnumsDescriptor,
 	}
 )
 

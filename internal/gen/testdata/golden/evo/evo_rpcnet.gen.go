@@ -37,64 +37,74 @@ var sSchema = schema.Lazy(SDescriptor)
 
 var (
 	sV1Spec = &codegen.Spec{
-		Procedure: SV1Procedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendV1CBOR, decodeV1CBOR, sSchema("V1")),
-		Response:  stub.StructMessage(appendKV1CBOR, decodeKV1CBOR, sSchema("KV1")),
+		Procedure:  SV1Procedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendV1CBOR, decodeV1CBOR, sSchema("V1")),
+		Response:   stub.StructMessage(appendKV1CBOR, decodeKV1CBOR, sSchema("KV1")),
+		Descriptor: SDescriptor,
 	}
 	sAddSpec = &codegen.Spec{
-		Procedure: SAddProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendAddCBOR, decodeAddCBOR, sSchema("Add")),
-		Response:  stub.StructMessage(appendKAddCBOR, decodeKAddCBOR, sSchema("KAdd")),
+		Procedure:  SAddProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendAddCBOR, decodeAddCBOR, sSchema("Add")),
+		Response:   stub.StructMessage(appendKAddCBOR, decodeKAddCBOR, sSchema("KAdd")),
+		Descriptor: SDescriptor,
 	}
 	sRemSpec = &codegen.Spec{
-		Procedure: SRemProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendRemCBOR, decodeRemCBOR, sSchema("Rem")),
-		Response:  stub.StructMessage(appendKRemCBOR, decodeKRemCBOR, sSchema("KRem")),
+		Procedure:  SRemProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendRemCBOR, decodeRemCBOR, sSchema("Rem")),
+		Response:   stub.StructMessage(appendKRemCBOR, decodeKRemCBOR, sSchema("KRem")),
+		Descriptor: SDescriptor,
 	}
 	sRenSpec = &codegen.Spec{
-		Procedure: SRenProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendRenCBOR, decodeRenCBOR, sSchema("Ren")),
-		Response:  stub.StructMessage(appendKRenCBOR, decodeKRenCBOR, sSchema("KRen")),
+		Procedure:  SRenProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendRenCBOR, decodeRenCBOR, sSchema("Ren")),
+		Response:   stub.StructMessage(appendKRenCBOR, decodeKRenCBOR, sSchema("KRen")),
+		Descriptor: SDescriptor,
 	}
 	sKeptSpec = &codegen.Spec{
-		Procedure: SKeptProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendKeptCBOR, decodeKeptCBOR, sSchema("Kept")),
-		Response:  stub.StructMessage(appendV1CBOR, decodeV1CBOR, sSchema("V1")),
+		Procedure:  SKeptProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendKeptCBOR, decodeKeptCBOR, sSchema("Kept")),
+		Response:   stub.StructMessage(appendV1CBOR, decodeV1CBOR, sSchema("V1")),
+		Descriptor: SDescriptor,
 	}
 	sReoSpec = &codegen.Spec{
-		Procedure: SReoProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendReoCBOR, decodeReoCBOR, sSchema("Reo")),
-		Response:  stub.StructMessage(appendKReoCBOR, decodeKReoCBOR, sSchema("KReo")),
+		Procedure:  SReoProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendReoCBOR, decodeReoCBOR, sSchema("Reo")),
+		Response:   stub.StructMessage(appendKReoCBOR, decodeKReoCBOR, sSchema("KReo")),
+		Descriptor: SDescriptor,
 	}
 	sStrSpec = &codegen.Spec{
-		Procedure: SStrProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendStrCBOR, decodeStrCBOR, sSchema("Str")),
-		Response:  stub.StructMessage(appendKStrCBOR, decodeKStrCBOR, sSchema("KStr")),
+		Procedure:  SStrProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendStrCBOR, decodeStrCBOR, sSchema("Str")),
+		Response:   stub.StructMessage(appendKStrCBOR, decodeKStrCBOR, sSchema("KStr")),
+		Descriptor: SDescriptor,
 	}
 	sWidSpec = &codegen.Spec{
-		Procedure: SWidProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendWidCBOR, decodeWidCBOR, sSchema("Wid")),
-		Response:  stub.StructMessage(appendKWidCBOR, decodeKWidCBOR, sSchema("KWid")),
+		Procedure:  SWidProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendWidCBOR, decodeWidCBOR, sSchema("Wid")),
+		Response:   stub.StructMessage(appendKWidCBOR, decodeKWidCBOR, sSchema("KWid")),
+		Descriptor: SDescriptor,
 	}
 	sFltSpec = &codegen.Spec{
-		Procedure: SFltProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendFltCBOR, decodeFltCBOR, sSchema("Flt")),
-		Response:  stub.StructMessage(appendKFltCBOR, decodeKFltCBOR, sSchema("KFlt")),
+		Procedure:  SFltProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendFltCBOR, decodeFltCBOR, sSchema("Flt")),
+		Response:   stub.StructMessage(appendKFltCBOR, decodeKFltCBOR, sSchema("KFlt")),
+		Descriptor: SDescriptor,
 	}
 	sOptSpec = &codegen.Spec{
-		Procedure: SOptProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendOptCBOR, decodeOptCBOR, sSchema("Opt")),
-		Response:  stub.StructMessage(appendKOptCBOR, decodeKOptCBOR, sSchema("KOpt")),
+		Procedure:  SOptProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendOptCBOR, decodeOptCBOR, sSchema("Opt")),
+		Response:   stub.StructMessage(appendKOptCBOR, decodeKOptCBOR, sSchema("KOpt")),
+		Descriptor: SDescriptor,
 	}
 )
 

@@ -29,16 +29,18 @@ var sSchema = schema.Lazy(SDescriptor)
 
 var (
 	sMSpec = &codegen.Spec{
-		Procedure: SMProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema("H")),
-		Response:  stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema("H")),
+		Procedure:  SMProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema("H")),
+		Response:   stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema("H")),
+		Descriptor: SDescriptor,
 	}
 	sWideSpec = &codegen.Spec{
-		Procedure: SWideProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendWideCBOR, decodeWideCBOR, sSchema("Wide")),
-		Response:  stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema("H")),
+		Procedure:  SWideProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendWideCBOR, decodeWideCBOR, sSchema("Wide")),
+		Response:   stub.StructMessage(appendHCBOR, decodeHCBOR, sSchema("H")),
+		Descriptor: SDescriptor,
 	}
 )
 

@@ -59,7 +59,8 @@ var (
 			}
 			return ""
 		},
-		Doc: "Unary takes one and gives one.",
+		Doc:        "Unary takes one and gives one.",
+		Descriptor: KindsDescriptor,
 	}
 	kindsFeedSpec = &codegen.Spec{
 		Procedure:      KindsFeedProcedure,
@@ -98,7 +99,8 @@ var (
 				return req
 			},
 		},
-		Doc: "Feed takes one and gives many.",
+		Doc:        "Feed takes one and gives many.",
+		Descriptor: KindsDescriptor,
 	}
 	kindsUploadSpec = &codegen.Spec{
 		Procedure: KindsUploadProcedure,
@@ -112,7 +114,8 @@ var (
 			}
 			return ""
 		},
-		Doc: "Upload takes many and gives one.",
+		Doc:        "Upload takes many and gives one.",
+		Descriptor: KindsDescriptor,
 	}
 	kindsBidiSpec = &codegen.Spec{
 		Procedure: KindsBidiProcedure,
@@ -170,43 +173,49 @@ var (
 				return req
 			},
 		},
-		Doc: "Bidi takes many and gives many.",
+		Doc:        "Bidi takes many and gives many.",
+		Descriptor: KindsDescriptor,
 	}
 	kindsUnionSpec = &codegen.Spec{
-		Procedure: KindsUnionProcedure,
-		Shape:     codegen.ShapeUnary,
-		Inline:    true,
-		Request:   stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema("Answer")),
-		Response:  stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema("Answer")),
-		Errors:    kindsErrors,
+		Procedure:  KindsUnionProcedure,
+		Shape:      codegen.ShapeUnary,
+		Inline:     true,
+		Request:    stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema("Answer")),
+		Response:   stub.UnionMessage(AppendAnswerCBOR, DecodeAnswerCBOR, kindsSchema("Answer")),
+		Errors:     kindsErrors,
+		Descriptor: KindsDescriptor,
 	}
 	kindsForeignSpec = &codegen.Spec{
-		Procedure: KindsForeignProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.UnionMessage(shared.AppendEventCBOR, shared.DecodeEventCBOR, kindsSchema("shared.Event")),
-		Response:  stub.StructMessage(appendSharedPageNodeCBOR, decodeSharedPageNodeCBOR, kindsSchema("shared.Page[Node]")),
-		Errors:    kindsErrors,
+		Procedure:  KindsForeignProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.UnionMessage(shared.AppendEventCBOR, shared.DecodeEventCBOR, kindsSchema("shared.Event")),
+		Response:   stub.StructMessage(appendSharedPageNodeCBOR, decodeSharedPageNodeCBOR, kindsSchema("shared.Page[Node]")),
+		Errors:     kindsErrors,
+		Descriptor: KindsDescriptor,
 	}
 	kindsProtoSpec = &codegen.Spec{
-		Procedure: KindsProtoProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   protobuf.Message[*wrapperspb.StringValue](),
-		Response:  protobuf.Message[*wrapperspb.Int64Value](),
-		Errors:    kindsErrors,
+		Procedure:  KindsProtoProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    protobuf.Message[*wrapperspb.StringValue](),
+		Response:   protobuf.Message[*wrapperspb.Int64Value](),
+		Errors:     kindsErrors,
+		Descriptor: KindsDescriptor,
 	}
 	kindsProtoFeedSpec = &codegen.Spec{
-		Procedure: KindsProtoFeedProcedure,
-		Shape:     codegen.ShapeServerStream,
-		Request:   protobuf.Message[*wrapperspb.StringValue](),
-		Response:  protobuf.Message[*wrapperspb.Int64Value](),
-		Errors:    kindsErrors,
+		Procedure:  KindsProtoFeedProcedure,
+		Shape:      codegen.ShapeServerStream,
+		Request:    protobuf.Message[*wrapperspb.StringValue](),
+		Response:   protobuf.Message[*wrapperspb.Int64Value](),
+		Errors:     kindsErrors,
+		Descriptor: KindsDescriptor,
 	}
 	kindsRawSpec = &codegen.Spec{
-		Procedure: KindsRawProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(cbor.Buffer.AppendRawMessage, (*cbor.Decoder).DecodeRawMessage, kindsSchema("raw")),
-		Response:  stub.StructMessage(cbor.Buffer.AppendRawMessage, (*cbor.Decoder).DecodeRawMessage, kindsSchema("raw")),
-		Errors:    kindsErrors,
+		Procedure:  KindsRawProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(cbor.Buffer.AppendRawMessage, (*cbor.Decoder).DecodeRawMessage, kindsSchema("raw")),
+		Response:   stub.StructMessage(cbor.Buffer.AppendRawMessage, (*cbor.Decoder).DecodeRawMessage, kindsSchema("raw")),
+		Errors:     kindsErrors,
+		Descriptor: KindsDescriptor,
 	}
 )
 
@@ -501,9 +510,9 @@ const KindsDescriptor = `{"version":1,
 "errors_name":"kinds.v1.Failure",
 "methods":[
 {"name":"Unary","shape":"unary","doc":"Unary takes one and gives one.","request":"All","response":"All","idempotency":"nosideeffects","timeout":"2s","route":"name"},
-{"name":"Feed","shape":"serverstream","doc":"Feed takes one and gives many.","request":"FeedRequest","response":"Tick","idempotency":"idempotent","max_size":1048576,"depth":32,"budget":8388608,"resume_from":"since"},
+{"name":"Feed","shape":"serverstream","doc":"Feed takes one and gives many.","request":"FeedRequest","response":"Tick","idempotency":"idempotent","max_size":1048576,"depth":32,"budget":8388608,"resume_from":"since","sequence":"seq","accepted":"ticks"},
 {"name":"Put","shape":"clientstream","doc":"Upload takes many and gives one.","request":"Tick","response":"Count","route":"id"},
-{"name":"Bidi","shape":"bidi","doc":"Bidi takes many and gives many.","request":"Empty","response":"Answer","resume_from":"resume_from"},
+{"name":"Bidi","shape":"bidi","doc":"Bidi takes many and gives many.","request":"Empty","response":"Answer","resume_from":"resume_from","sequence":"seq","accepted":"texts","accepted_variant":"text"},
 {"name":"Union","shape":"unary","request":"Answer","response":"Answer"},
 {"name":"Foreign","shape":"unary","request":"shared.Event","response":"shared.Page[Node]"},
 {"name":"Proto","shape":"unary","request":"protobuf google.golang.org/protobuf/types/known/wrapperspb.StringValue","response":"protobuf google.golang.org/protobuf/types/known/wrapperspb.Int64Value"},

@@ -29,10 +29,11 @@ var secondSchema = schema.Lazy(SecondDescriptor)
 
 var (
 	secondCountSpec = &codegen.Spec{
-		Procedure: SecondCountProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendCountCBOR, decodeCountCBOR, secondSchema("Count")),
-		Response:  stub.StructMessage(appendTickCBOR, decodeTickCBOR, secondSchema("Tick")),
+		Procedure:  SecondCountProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendCountCBOR, decodeCountCBOR, secondSchema("Count")),
+		Response:   stub.StructMessage(appendTickCBOR, decodeTickCBOR, secondSchema("Tick")),
+		Descriptor: SecondDescriptor,
 	}
 )
 
@@ -117,11 +118,12 @@ var thirdSchema = schema.Lazy(ThirdDescriptor)
 
 var (
 	thirdCountSpec = &codegen.Spec{
-		Procedure: ThirdCountProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendNothingCBOR, decodeNothingCBOR, thirdSchema("Nothing")),
-		Response:  stub.StructMessage(appendCountCBOR, decodeCountCBOR, thirdSchema("Count")),
-		Errors:    thirdErrors,
+		Procedure:  ThirdCountProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendNothingCBOR, decodeNothingCBOR, thirdSchema("Nothing")),
+		Response:   stub.StructMessage(appendCountCBOR, decodeCountCBOR, thirdSchema("Count")),
+		Errors:     thirdErrors,
+		Descriptor: ThirdDescriptor,
 	}
 )
 

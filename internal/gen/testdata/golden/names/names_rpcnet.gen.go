@@ -31,10 +31,11 @@ var errorsSchema = schema2.Lazy(ErrorsDescriptor)
 
 var (
 	errorsIterSpec = &codegen.Spec{
-		Procedure: ErrorsIterProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendCborCBOR, decodeCborCBOR, errorsSchema("Cbor")),
-		Response:  stub.StructMessage(appendDTCBOR, decodeDTCBOR, errorsSchema("d.T")),
+		Procedure:  ErrorsIterProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendCborCBOR, decodeCborCBOR, errorsSchema("Cbor")),
+		Response:   stub.StructMessage(appendDTCBOR, decodeDTCBOR, errorsSchema("d.T")),
+		Descriptor: ErrorsDescriptor,
 	}
 )
 

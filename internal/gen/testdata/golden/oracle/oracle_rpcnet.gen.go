@@ -29,10 +29,11 @@ var sSchema = schema.Lazy(SDescriptor)
 
 var (
 	sMSpec = &codegen.Spec{
-		Procedure: SMProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendValueCBOR, decodeValueCBOR, sSchema("Value")),
-		Response:  stub.StructMessage(appendValueCBOR, decodeValueCBOR, sSchema("Value")),
+		Procedure:  SMProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendValueCBOR, decodeValueCBOR, sSchema("Value")),
+		Response:   stub.StructMessage(appendValueCBOR, decodeValueCBOR, sSchema("Value")),
+		Descriptor: SDescriptor,
 	}
 )
 

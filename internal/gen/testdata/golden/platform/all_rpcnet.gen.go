@@ -28,10 +28,11 @@ var allSchema = schema.Lazy(AllDescriptor)
 
 var (
 	allGetSpec = &codegen.Spec{
-		Procedure: AllGetProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendBothCBOR, decodeBothCBOR, allSchema("Both")),
-		Response:  stub.StructMessage(appendBothCBOR, decodeBothCBOR, allSchema("Both")),
+		Procedure:  AllGetProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendBothCBOR, decodeBothCBOR, allSchema("Both")),
+		Response:   stub.StructMessage(appendBothCBOR, decodeBothCBOR, allSchema("Both")),
+		Descriptor: AllDescriptor,
 	}
 )
 

@@ -33,25 +33,28 @@ var unixSchema = schema.Lazy(UnixDescriptor)
 
 var (
 	unixGetSpec = &codegen.Spec{
-		Procedure: UnixGetProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema("Both")),
-		Response:  stub.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema("Both")),
-		Errors:    unixErrors,
+		Procedure:  UnixGetProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema("Both")),
+		Response:   stub.StructMessage(appendBoth_UnixonlyCBOR, decodeBoth_UnixonlyCBOR, unixSchema("Both")),
+		Errors:     unixErrors,
+		Descriptor: UnixDescriptor,
 	}
 	unixTurnSpec = &codegen.Spec{
-		Procedure: UnixTurnProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.UnionMessage(AppendTreeCBOR, DecodeTreeCBOR, unixSchema("Tree")),
-		Response:  stub.UnionMessage(AppendTreeCBOR, DecodeTreeCBOR, unixSchema("Tree")),
-		Errors:    unixErrors,
+		Procedure:  UnixTurnProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.UnionMessage(AppendTreeCBOR, DecodeTreeCBOR, unixSchema("Tree")),
+		Response:   stub.UnionMessage(AppendTreeCBOR, DecodeTreeCBOR, unixSchema("Tree")),
+		Errors:     unixErrors,
+		Descriptor: UnixDescriptor,
 	}
 	unixSendSpec = &codegen.Spec{
-		Procedure: UnixSendProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendBranch_UnixonlyCBOR, decodeBranch_UnixonlyCBOR, unixSchema("Branch")),
-		Response:  stub.StructMessage(appendPackage_UnixonlyCBOR, decodePackage_UnixonlyCBOR, unixSchema("Package")),
-		Errors:    unixErrors,
+		Procedure:  UnixSendProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendBranch_UnixonlyCBOR, decodeBranch_UnixonlyCBOR, unixSchema("Branch")),
+		Response:   stub.StructMessage(appendPackage_UnixonlyCBOR, decodePackage_UnixonlyCBOR, unixSchema("Package")),
+		Errors:     unixErrors,
+		Descriptor: UnixDescriptor,
 	}
 )
 

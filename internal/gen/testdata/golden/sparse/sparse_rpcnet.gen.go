@@ -31,22 +31,25 @@ var sparseSchema = schema.Lazy(SparseDescriptor)
 
 var (
 	sparseRowsSpec = &codegen.Spec{
-		Procedure: SparseRowsProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendTableCBOR, decodeTableCBOR, sparseSchema("Table")),
-		Response:  stub.StructMessage(appendTableCBOR, decodeTableCBOR, sparseSchema("Table")),
+		Procedure:  SparseRowsProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendTableCBOR, decodeTableCBOR, sparseSchema("Table")),
+		Response:   stub.StructMessage(appendTableCBOR, decodeTableCBOR, sparseSchema("Table")),
+		Descriptor: SparseDescriptor,
 	}
 	sparseTreeSpec = &codegen.Spec{
-		Procedure: SparseTreeProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema("Tree")),
-		Response:  stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema("Tree")),
+		Procedure:  SparseTreeProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema("Tree")),
+		Response:   stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema("Tree")),
+		Descriptor: SparseDescriptor,
 	}
 	sparseShapeSpec = &codegen.Spec{
-		Procedure: SparseShapeProcedure,
-		Shape:     codegen.ShapeUnary,
-		Request:   stub.UnionMessage(AppendShapeCBOR, DecodeShapeCBOR, sparseSchema("Shape")),
-		Response:  stub.UnionMessage(AppendShapeCBOR, DecodeShapeCBOR, sparseSchema("Shape")),
+		Procedure:  SparseShapeProcedure,
+		Shape:      codegen.ShapeUnary,
+		Request:    stub.UnionMessage(AppendShapeCBOR, DecodeShapeCBOR, sparseSchema("Shape")),
+		Response:   stub.UnionMessage(AppendShapeCBOR, DecodeShapeCBOR, sparseSchema("Shape")),
+		Descriptor: SparseDescriptor,
 	}
 	sparseNarrowSpec = &codegen.Spec{
 		Procedure:      SparseNarrowProcedure,
@@ -55,6 +58,7 @@ var (
 		MaxMessageSize: 1048576,
 		Request:        stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema("Tree")),
 		Response:       stub.StructMessage(appendTreeCBOR, decodeTreeCBOR, sparseSchema("Tree")),
+		Descriptor:     SparseDescriptor,
 	}
 )
 
