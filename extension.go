@@ -104,6 +104,9 @@ func (bridge) TellLoad(c *ServerCall, report []byte) {
 	c.stream.load.b = append(c.stream.load.b[:0], report...)
 }
 
+// EndCall ends the context of a call that is being served, with a cause.
+func (bridge) EndCall(c *ServerCall, cause error) { c.cancel(cause) }
+
 // extensions are what packages of this module have added to an endpoint.
 //
 // Calls and connections do not look at the extensions themselves, but at wired, what

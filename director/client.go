@@ -69,7 +69,8 @@ type Client struct {
 	failures []directorv1.Failure
 	unused   []directorv1.Unused
 	// known are the workers that were named, by name.
-	known map[string]known
+	known  map[string]known
+	leases leases
 }
 
 // maxReports bounds what waits to be reported to a director, while none answers. The
@@ -99,6 +100,7 @@ func Dial(ctx context.Context, cfg *ClientConfig, addrs ...string) (*Client, err
 		return nil, errors.New("director: no address of a director")
 	}
 	c := &Client{known: map[string]known{}}
+	c.leases.init(c)
 	if cfg != nil {
 		c.cfg = *cfg
 	}
@@ -151,9 +153,11 @@ func (c *Client) dial(ctx context.Context, addr string, role role.Role, own rpcn
 	return rpcnet.Dial(ctx, addr, c.cfg.Credentials, failover.DialConfig(c.cfg.Dial, own))
 }
 
-// Close closes all connections. Calls in flight fail, and so do later ones. It is
+// Close closes all connections. Calls in flight fail, and so do later ones. Before, it
+// gives leased workers back to the directors, which takes at most 100 ms. It is
 // idempotent, and its error is always nil.
 func (c *Client) Close() error {
+	c.leases.end()
 	for _, d := range c.directors {
 		d.Close()
 	}

@@ -22,7 +22,8 @@
 //	inference := contract.NewInferenceClient(client)
 //
 // For each call it asks a director for a worker and then calls that worker
-// directly. If the worker fails, the client reports the failure to the director
+// directly. A client that calls often asks for the workers of many calls at once, and
+// most of its calls do not wait for a director. If the worker fails, the client reports the failure to the director
 // and goes on:
 //
 //   - A call that no handler has seen, or that is idempotent, is made again on
@@ -36,7 +37,7 @@
 //     alternate that the director has named with the worker.
 //
 // Goroutines: a director has none. A client has those of its connections, one for
-// each probe of a silent worker, and two for each director while a call waits for one
+// each probe of a silent worker, one for each lease that is asked for, and two for each director while a call waits for one
 // to come back. A question to the directors, and the attempts of a call, belong
 // to the goroutine that makes the call. What calls share is under Client.mu.
 package director
@@ -48,7 +49,6 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
-	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/internal/contexts"
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
 	"github.com/rpcnet-go/rpcnet/workers"
@@ -82,8 +82,8 @@ func New(registry *workers.Registry, cfg *Config) *Director {
 	return d
 }
 
-// Register makes srv serve requests for workers, as the procedure
-// /director.v1.Director/GetWorker. It panics if srv serves that already.
+// Register makes srv serve requests for workers, as the procedures
+// of /director.v1.Director. It panics if srv serves that already.
 func (d *Director) Register(srv *rpcnet.Server) { directorv1.RegisterDirector(srv, service{d}) }
 
 // A Request says which worker is wanted, and what has happened since the last one.
@@ -137,39 +137,3 @@ const leaveWithin = 20 * time.Millisecond
 
 // left reports whether the caller cancels within that time.
 func left(ctx context.Context) bool { return !contexts.Sleep(ctx, leaveWithin) }
-
-// service is the wire form of a Director: it translates between the messages of
-// directorv1, which stay compatible, and the types of this package.
-type service struct{ d *Director }
-
-// GetWorker serves a request. The server has checked its sizes (directives of the
-// contract) before it comes here.
-func (s service) GetWorker(ctx context.Context, req *directorv1.GetWorkerRequest) (*directorv1.GetWorkerResponse, error) {
-	r := Request{
-		PickRequest: balance.PickRequest{Selector: req.Selector, Exclude: req.Exclude, AffinityKey: req.Key, LastWorker: req.Hint, WaitInQueue: req.QueueOK},
-	}
-	for _, f := range req.Failures {
-		r.Failures = append(r.Failures, Failure{f.Worker, f.Boot})
-	}
-	if len(req.Unused) > 0 {
-		r.Unused = map[string][]byte{}
-		for _, u := range req.Unused {
-			r.Unused[u.Worker] = u.Ticket
-		}
-	}
-	a, err := s.d.GetWorker(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	res := &directorv1.GetWorkerResponse{Worker: worker(a.Cluster, a.Worker), Ticket: a.Ticket}
-	for _, m := range a.Alternates {
-		res.Alternates = append(res.Alternates, worker(a.Cluster, m))
-	}
-	return res, nil
-}
-
-// worker returns what a caller has to know of a member of the cluster called of, to
-// dial it and to be sure that it is the one meant.
-func worker(of string, m cluster.Member) directorv1.Worker {
-	return directorv1.Worker{Cluster: of, Name: m.Name, Boot: m.Boot, Addr: m.Addr, ServerName: m.ServerName}
-}

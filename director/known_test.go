@@ -17,10 +17,11 @@ import (
 
 // A scriptedDirector names the first worker that is not excluded, or has none.
 type scriptedDirector struct {
-	workers []*scriptedWorker
-	proxy   *rpctest.Proxy // what leads to it
-	empty   atomic.Bool
-	asked   atomic.Int32
+	directorv1.UnimplementedDirector // it leases nothing
+	workers                          []*scriptedWorker
+	proxy                            *rpctest.Proxy // what leads to it
+	empty                            atomic.Bool
+	asked                            atomic.Int32
 }
 
 func (d *scriptedDirector) GetWorker(_ context.Context, req *directorv1.GetWorkerRequest) (*directorv1.GetWorkerResponse, error) {

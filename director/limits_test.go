@@ -9,6 +9,31 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/directorv1"
 )
 
+// TestFieldEveryLimitOfALeaseSaysWhatIsRight: as for a question.
+func TestFieldEveryLimitOfALeaseSaysWhatIsRight(t *testing.T) {
+	t.Parallel()
+	d := startDirector(t, "director", "", "")
+	m := newMallory(t, d)
+	for field, c := range map[string]struct {
+		request directorv1.LeaseRequest
+		most    string
+	}{
+		"Selector": {directorv1.LeaseRequest{Selector: strings.Repeat("x", 5000)}, "4096"},
+		"Failures": {directorv1.LeaseRequest{Failures: make([]directorv1.Failure, 257)}, "256"},
+		"Unused":   {directorv1.LeaseRequest{Unused: make([]directorv1.Unused, 257)}, "256"},
+		"Spent":    {directorv1.LeaseRequest{Spent: make([]directorv1.Spent, 129)}, "128"},
+		"Numbers":  {directorv1.LeaseRequest{Spent: []directorv1.Spent{{Numbers: make([]uint64, 513)}}}, "512"},
+	} {
+		_, err := m.director.Lease(t.Context(), &c.request)
+		if rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), c.most) {
+			t.Errorf("%s: %v, want the field and its limit of %s", field, err, c.most)
+		}
+	}
+	if _, err := m.director.Lease(t.Context(), &directorv1.LeaseRequest{Selector: "a=", Want: 1}); rpcnet.CodeOf(err) != rpcnet.CodeInvalidArgument && rpcnet.CodeOf(err) != rpcnet.CodeUnavailable {
+		t.Errorf("a selector that matches nothing: %v", err)
+	}
+}
+
 // TestFieldEveryLimitOfAQuestionSaysWhatIsRight: a director reads no more than its
 // contract allows, and who asks for more is told which field and how much.
 func TestFieldEveryLimitOfAQuestionSaysWhatIsRight(t *testing.T) {

@@ -3,6 +3,7 @@ package director
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 
 	"github.com/rpcnet-go/rpcnet"
@@ -15,10 +16,16 @@ import (
 // failover.Picker, which package failover calls once for each attempt.
 type picker struct{ *Client }
 
-// Pick asks the directors for a worker. It takes one that the client knows itself if
+// Pick takes a worker of a lease, or asks the directors for one. It takes one that the client knows itself if
 // no director answers, or none has a worker to give: a director that has just come
 // back knows none yet.
 func (p picker) Pick(ctx context.Context, c *failover.Client, req *balance.PickRequest) (failover.Attempt, error) {
+	if s, ok := p.leases.slot(ctx, req); ok {
+		c.Tell(ctx, failover.Event{Kind: failover.Assigned, Worker: s.of.Name, Addr: s.of.Addr})
+		a := p.attempt(&s.of.Worker, s.ticket, false)
+		a.leased, a.number, a.alternates = s.of, s.number, s.of.lease
+		return a, nil
+	}
 	c.Tell(ctx, failover.Event{Kind: failover.Asking})
 	res, err := p.ask(ctx, req)
 	if err == nil {
@@ -54,7 +61,10 @@ type attempt struct {
 	client *Client
 	worker directorv1.Worker
 	ticket []byte // nil: no director has counted the call
-	// alternates are the workers named with this one. They are not counted.
+	// leased is the worker's lease, whose ticket has the number. nil: the call has asked.
+	leased *leased
+	number uint64
+	// alternates are the workers named or leased with this one. They are not counted.
 	alternates []directorv1.Worker
 }
 
@@ -82,10 +92,14 @@ func toWorker(w *directorv1.Worker) failover.Worker {
 }
 
 // Alternate returns an attempt on another worker that the director has named with
-// this one, for a hedge. It is not counted by the director.
+// this one, or another one of the lease, for a hedge. It is not counted by the director.
 func (a *attempt) Alternate(ctx context.Context) (failover.Attempt, bool) {
+	first := 0 // the least loaded one
+	if a.leased != nil {
+		first = rand.IntN(len(a.alternates)) // a lease has no order, and its first worker would get all hedges
+	}
 	for i := range a.alternates {
-		if w := &a.alternates[i]; w.Name != a.worker.Name {
+		if w := &a.alternates[(first+i)%len(a.alternates)]; w.Name != a.worker.Name {
 			a.client.calls.Tell(ctx, failover.Event{Kind: failover.Alternate, Worker: w.Name, Addr: w.Addr})
 			return a.client.attempt(w, nil, false), true
 		}
@@ -98,17 +112,24 @@ func (a *attempt) End(err error) {
 	if !a.Done(err) {
 		return
 	}
-	c := a.client
+	c, judged := a.client, failover.Judge(err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// A director ejects a worker of which several callers complain. What has failed is
 	// also the client's own last choice.
-	switch failover.Judge(err) {
+	switch judged {
 	case failover.Bad:
 		c.failures = lastOf(append(c.failures, directorv1.Failure{Worker: a.worker.Name, Boot: a.worker.Boot}), maxReports)
 		c.did(&a.worker, false)
 	case failover.Fine:
 		c.did(&a.worker, true)
+	}
+	if a.leased != nil {
+		c.leases.spendOne(a.leased, a.number)
+		if judged == failover.Bad || judged == failover.Nothing && refused(err) {
+			c.leases.revoke(a.leased)
+		}
+		return
 	}
 	// The director counts the call until the worker has its ticket, or 5 s pass. A
 	// ticket that never left is given back, so that the worker does not look busier
@@ -116,4 +137,11 @@ func (a *attempt) End(err error) {
 	if !a.Opened() && len(a.ticket) > 0 {
 		c.unused = lastOf(append(c.unused, directorv1.Unused{Worker: a.worker.Name, Ticket: a.ticket}), maxReports)
 	}
+}
+
+// refused reports whether err is the refusal of a worker that takes no calls now. A
+// director chooses anew for the calls that were to go there.
+func refused(err error) bool {
+	var e *rpcnet.Error
+	return errors.As(err, &e) && e.Remote() && e.Unprocessed()
 }

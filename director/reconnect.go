@@ -10,7 +10,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/failover"
 )
 
-// A reached director can be asked over conn.
+// A reached director can be asked over conn. The connection is the client's own, or one of
+// Client.again, which stays open while the offer of it lasts.
 type reached struct {
 	director int // its place in Client.directors
 	conn     *rpcnet.Conn

@@ -222,6 +222,57 @@ func TestAttack12AClientThatAsksAndDoesNotCall(t *testing.T) {
 	}
 }
 
+// TestAttack12AClientThatLeasesAndDoesNotCall: a client that leases all it can get, again
+// and again, holds at most its share of the places. It cannot give back what others have
+// leased, to have them counted wrongly.
+func TestAttack12AClientThatLeasesAndDoesNotCall(t *testing.T) {
+	t.Parallel()
+	const places = 400
+	d := startDirector(t, "director", "", "")
+	for _, name := range []string{"worker-a", "worker-b"} {
+		startWorker(t, name, "", d.addr, workers.WorkerConfig{Capacity: places / 2})
+	}
+	ready(t, d, 2)
+	victim := newMallory(t, d)
+	victim.creds = clientNamed(t, "victim")
+	victim.director = directorv1.NewDirectorClient(victim.connect(d.addr))
+	res, err := victim.director.Lease(t.Context(), &directorv1.LeaseRequest{Want: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := slots(t, res); n != 100 {
+		t.Fatalf("the victim can lease %d of %d places", n, places)
+	}
+	m := newMallory(t, d)
+	took := 0
+	for range 100 {
+		res, err := m.director.Lease(t.Context(), &directorv1.LeaseRequest{Want: 1 << 31})
+		if err != nil {
+			t.Fatal(err)
+		}
+		took += slots(t, res)
+	}
+	redteam(t, "12 100 leases of a client that does not call", fmt.Sprintf("%d of 300 places", 150), took)
+	if took > 150 {
+		t.Errorf("it holds %d of the 300 places that were free", took)
+	}
+	// Its guesses at the victim's tickets give nothing back.
+	var guesses []uint64
+	for n := range uint64(directorv1.MaxSlots) {
+		guesses = append(guesses, n)
+	}
+	before := pending(d)
+	ask := &directorv1.LeaseRequest{Spent: []directorv1.Spent{{Worker: "worker-a", Numbers: guesses}, {Worker: "worker-b", Numbers: guesses}, {Worker: "nobody", Numbers: guesses}}}
+	if _, err := m.director.Lease(t.Context(), ask); err != nil {
+		t.Fatal(err)
+	}
+	lost := before - took - pending(d)
+	redteam(t, "12 another client's tickets given back", 0, lost)
+	if lost > 0 {
+		t.Errorf("%d tickets of the victim count no more", lost)
+	}
+}
+
 // TestAttackedDirectorsAndWorkersShutDown: no call of a client that holds on to
 // everything keeps a worker or a director from ending in its time.
 func TestAttackedDirectorsAndWorkersShutDown(t *testing.T) {
@@ -300,7 +351,7 @@ func impostor(t *testing.T, id string, worker directorv1.Worker) (addr string, a
 		worker.Addr = ep.Addr().String()
 	}
 	srv := rpcnet.NewServer(nil)
-	directorv1.RegisterDirector(srv, naming{asked, worker})
+	directorv1.RegisterDirector(srv, naming{asked: asked, worker: worker})
 	srv.Handle("name", func(context.Context, []byte) ([]byte, error) {
 		called.Add(1)
 		return []byte("impostor"), nil
@@ -316,6 +367,7 @@ func impostor(t *testing.T, id string, worker directorv1.Worker) (addr string, a
 
 // A naming names always the same worker.
 type naming struct {
+	directorv1.UnimplementedDirector
 	asked  *atomic.Int64
 	worker directorv1.Worker
 }

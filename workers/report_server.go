@@ -8,6 +8,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/internal/extend"
 	"github.com/rpcnet-go/rpcnet/internal/load"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 )
@@ -133,7 +134,7 @@ func (w *Worker) servePace(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerS
 	if err != nil {
 		return err
 	}
-	peer := callerID(ctx)
+	peer := extend.CallerID(ctx)
 	w.mu.Lock()
 	for v := range w.reports {
 		if v.peer == peer && v.hello.balancer == hello.balancer && v.hello.key == hello.key {
@@ -162,15 +163,6 @@ func (v *reportStream) poke() {
 	case v.wake <- struct{}{}:
 	default:
 	}
-}
-
-// callerID returns the identity of who has made the call that is served with
-// ctx, "" in process.
-func callerID(ctx context.Context) string {
-	if call := rpcnet.ServerCallFrom(ctx); call != nil {
-		return call.Peer().ID
-	}
-	return ""
 }
 
 // enter begins a stream of reports, if there is room for it and the balancer's id
@@ -224,7 +216,7 @@ func (w *Worker) serveReports(ctx context.Context, _ *rpcnet.Spec, s rpcnet.Serv
 	if err != nil {
 		return err
 	}
-	v := &reportStream{wake: make(chan struct{}, 1), peer: callerID(ctx), hello: hello}
+	v := &reportStream{wake: make(chan struct{}, 1), peer: extend.CallerID(ctx), hello: hello}
 	if err := w.enter(v); err != nil {
 		return err
 	}

@@ -194,18 +194,30 @@ func randomID() uint64 {
 	return binary.BigEndian.Uint64(b[:]) | 1
 }
 
-// A place is what the worker keeps with a call that waits in the queue, or that its
-// caller can make again: how to wake it, and how to end it.
+// A place is what the worker keeps with a call that waits in the queue. With one that
+// runs it keeps the ServerCall alone, if its caller can make it again, or nothing.
 type place struct {
-	run    chan struct{}           // closed when a waiting call may run
-	cancel context.CancelCauseFunc // of a call that its caller can make again; or nil
+	run  chan struct{}      // closed when the call may run
+	call *rpcnet.ServerCall // to end it, if its caller can make it again; or nil
+}
+
+// supersede ends a call, whose owner is given, because its caller has made it again. The
+// caller holds mu, so that the call is not released, and lives.
+func supersede(owner any) {
+	if p, ok := owner.(*place); ok {
+		owner = p.call
+	}
+	if call, ok := owner.(*rpcnet.ServerCall); ok && call != nil {
+		extend.EndCall(call, errSuperseded)
+	}
 }
 
 // errSuperseded ends a call whose caller has made it again with the same
 // ticket.
 var errSuperseded = rpcnet.NewError(rpcnet.CodeAborted, "the caller has made the call again")
 
-// intercept counts a call, lets it wait, or refuses it. It runs before anything is
+// intercept counts a call, lets it wait, or refuses it. A call that runs costs one
+// allocation, its entry in the ledger. It runs before anything is
 // decoded, so that a refusal costs little. A call passes here in this order: its ticket
 // is read, the ledger admits it or not, it waits for a place if it must, the handler
 // runs, and release gives the place to the next.
@@ -218,16 +230,13 @@ func (w *Worker) intercept(next rpcnet.ServerFunc) rpcnet.ServerFunc {
 				t, err := load.ParseTicket(ticket)
 				call.Ticket, call.Ticketed = t, err == nil
 			}
+			// Only a call with a numbered ticket can be replaced by a later attempt.
+			if call.Ticketed && call.Ticket.Number != 0 {
+				call.Owner = sc
+			}
 		}
 		if deadline, ok := ctx.Deadline(); ok {
 			call.Left = max(time.Until(deadline), 1) // 0 means that there is none
-		}
-		// Only a call with a numbered ticket can be replaced by a later attempt.
-		if call.Ticketed && call.Ticket.Number != 0 {
-			p := &place{}
-			ctx, p.cancel = context.WithCancelCause(ctx)
-			defer p.cancel(nil)
-			call.Owner = p
 		}
 		e, run, err := w.admit(call)
 		if err != nil {
@@ -260,9 +269,7 @@ func (w *Worker) admit(call load.Call) (e *load.Entry, run <-chan struct{}, err 
 	e, replaced, why := w.ledger.Admit(w.now(), call)
 	w.changed()
 	if replaced != nil {
-		if old := replaced.Owner().(*place); old.cancel != nil {
-			old.cancel(errSuperseded)
-		}
+		supersede(replaced.Owner())
 	}
 	if why != load.RefusalNone {
 		return nil, nil, refusal(why)
@@ -270,17 +277,15 @@ func (w *Worker) admit(call load.Call) (e *load.Entry, run <-chan struct{}, err 
 	if !e.Waiting() {
 		return e, nil, nil
 	}
-	p, _ := call.Owner.(*place)
-	if p == nil {
-		p = &place{}
-		e.SetOwner(p)
-	}
-	p.run = make(chan struct{})
+	p := &place{run: make(chan struct{})}
+	p.call, _ = call.Owner.(*rpcnet.ServerCall)
+	e.SetOwner(p)
 	return e, p.run, nil
 }
 
 // refusal is what the caller of a refused call sees: no handler has seen it,
-// so it can go to another worker.
+// so it can go to another worker. A superseded call has gone on already: its error is
+// another one.
 func refusal(why load.Refusal) error {
 	switch why {
 	case load.RefusalDraining:

@@ -17,6 +17,15 @@ type Director interface {
 	//
 	//rpcnet:limits timeout=5s maxsize=256KiB
 	GetWorker(ctx context.Context, req *GetWorkerRequest) (*GetWorkerResponse, error)
+
+	// Lease returns workers for the next calls of a client, each with a ticket, in the
+	// order in which they are to be used. It returns fewer than are wanted, or none, if
+	// that would be more than the client's share of the free places of the workers.
+	//
+	// The largest request that the limits of its fields allow has 650 KB.
+	//
+	//rpcnet:limits timeout=5s maxsize=768KiB
+	Lease(ctx context.Context, req *LeaseRequest) (*LeaseResponse, error)
 }
 
 // GetWorkerRequest says which worker is wanted, and what has happened since the
@@ -48,6 +57,38 @@ type Failure struct {
 type Unused struct {
 	Worker string `rpc:"worker,max=128"`
 	Ticket []byte `rpc:"ticket,max=64"`
+}
+
+// LeaseRequest says how many workers are wanted, and what has happened since the last
+// request.
+type LeaseRequest struct {
+	// Selector filters workers by their tags. Empty means any worker.
+	Selector string `rpc:"selector,max=4096"`
+	// Want is how many workers are wanted. 0: none, the rest of the request counts.
+	Want uint32
+	// Failures and Unused are those of GetWorkerRequest.
+	Failures []Failure `rpc:"failures,max=256"`
+	Unused   []Unused  `rpc:"unused,max=256"`
+	// Spent are leased tickets that the director is to count no more.
+	Spent []Spent `rpc:"spent,max=128"`
+}
+
+// Spent are leased tickets of a worker whose calls have ended, or will not be made.
+type Spent struct {
+	Worker string `rpc:"worker,max=128"`
+	// Numbers are those at the ends of the tickets.
+	Numbers []uint64 `rpc:"numbers,packed,max=512"`
+}
+
+// LeaseResponse is a lease of workers.
+type LeaseResponse struct {
+	// Millis is how long the tickets can be used, in milliseconds. The client then
+	// returns those that are left.
+	Millis uint32
+	// Workers are those of the lease.
+	Workers []Worker `rpc:"workers,max=64"`
+	// Slots are the places of the calls, one after the other: see AppendSlot.
+	Slots []byte `rpc:"slots,max=18944"`
 }
 
 // GetWorkerResponse is the assignment of a worker.

@@ -22,6 +22,7 @@ const DirectorName = "director.v1.Director"
 // The procedures of [Director].
 const (
 	DirectorGetWorkerProcedure = "/director.v1.Director/GetWorker"
+	DirectorLeaseProcedure     = "/director.v1.Director/Lease"
 )
 
 var directorSchema = schema.Lazy(DirectorDescriptor)
@@ -36,6 +37,15 @@ var (
 		Response:       stub.StructMessage(appendGetWorkerResponseCBOR, decodeGetWorkerResponseCBOR, directorSchema("GetWorkerResponse")),
 		Doc:            "GetWorker returns a worker for one call.\n\nThe largest request that the limits of its fields allow has 250 KB.",
 		Descriptor:     DirectorDescriptor,
+	}
+	directorLeaseSpec = &codegen.Spec{
+		Procedure:      DirectorLeaseProcedure,
+		Shape:          codegen.ShapeUnary,
+		Timeout:        5000000000, // 5s
+		MaxMessageSize: 786432,
+		Request:        stub.StructMessage(appendLeaseRequestCBOR, decodeLeaseRequestCBOR, directorSchema("LeaseRequest")),
+		Response:       stub.StructMessage(appendLeaseResponseCBOR, decodeLeaseResponseCBOR, directorSchema("LeaseResponse")),
+		Doc:            "Lease returns workers for the next calls of a client, each with a ticket, in the\norder in which they are to be used. It returns fewer than are wanted, or none, if\nthat would be more than the client's share of the free places of the workers.\n\nThe largest request that the limits of its fields allow has 650 KB.",
 	}
 )
 
@@ -62,10 +72,24 @@ func (c *DirectorClient) GetWorker(ctx context.Context, req *GetWorkerRequest) (
 	return res, nil
 }
 
+// Lease returns workers for the next calls of a client, each with a ticket, in the
+// order in which they are to be used. It returns fewer than are wanted, or none, if
+// that would be more than the client's share of the free places of the workers.
+//
+// The largest request that the limits of its fields allow has 650 KB.
+func (c *DirectorClient) Lease(ctx context.Context, req *LeaseRequest) (*LeaseResponse, error) {
+	res := new(LeaseResponse)
+	if err := c.c.Unary(ctx, directorLeaseSpec, req, res); err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
 // RegisterDirector serves impl on srv. It panics if srv has one of the
 // procedures already.
 func RegisterDirector(srv *rpcnet.Server, impl Director) {
 	srv.Register(directorGetWorkerSpec, stub.HandleUnary(impl.GetWorker, stub.NewPointer[GetWorkerRequest]))
+	srv.Register(directorLeaseSpec, stub.HandleUnary(impl.Lease, stub.NewPointer[LeaseRequest]))
 }
 
 // UnimplementedDirector fails every call with CodeUnimplemented. Embed it to
@@ -79,10 +103,16 @@ func (UnimplementedDirector) GetWorker(context.Context, *GetWorkerRequest) (*Get
 	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "director.v1.Director/GetWorker is not implemented")
 }
 
+// Lease fails.
+func (UnimplementedDirector) Lease(context.Context, *LeaseRequest) (*LeaseResponse, error) {
+	return nil, rpcnet.NewError(rpcnet.CodeUnimplemented, "director.v1.Director/Lease is not implemented")
+}
+
 // DirectorFuncs implements [Director] with functions, for tests. A nil function fails with
 // CodeUnimplemented.
 type DirectorFuncs struct {
 	GetWorkerFunc func(context.Context, *GetWorkerRequest) (*GetWorkerResponse, error)
+	LeaseFunc     func(context.Context, *LeaseRequest) (*LeaseResponse, error)
 }
 
 var _ Director = (*DirectorFuncs)(nil)
@@ -95,17 +125,29 @@ func (f *DirectorFuncs) GetWorker(ctx context.Context, req *GetWorkerRequest) (*
 	return f.GetWorkerFunc(ctx, req)
 }
 
+// Lease calls LeaseFunc.
+func (f *DirectorFuncs) Lease(ctx context.Context, req *LeaseRequest) (*LeaseResponse, error) {
+	if f.LeaseFunc == nil {
+		return UnimplementedDirector{}.Lease(ctx, req)
+	}
+	return f.LeaseFunc(ctx, req)
+}
+
 // DirectorDescriptor describes [Director] and its messages in JSON, for programs
 // that do not have the Go types: see package schema.
 const DirectorDescriptor = `{"version":1,
 "service":"director.v1.Director",
 "doc":"Director gives workers to clients.",
 "methods":[
-{"name":"GetWorker","shape":"unary","doc":"GetWorker returns a worker for one call.\n\nThe largest request that the limits of its fields allow has 250 KB.","request":"GetWorkerRequest","response":"GetWorkerResponse","timeout":"5s","max_size":262144}],
+{"name":"GetWorker","shape":"unary","doc":"GetWorker returns a worker for one call.\n\nThe largest request that the limits of its fields allow has 250 KB.","request":"GetWorkerRequest","response":"GetWorkerResponse","timeout":"5s","max_size":262144},
+{"name":"Lease","shape":"unary","doc":"Lease returns workers for the next calls of a client, each with a ticket, in the\norder in which they are to be used. It returns fewer than are wanted, or none, if\nthat would be more than the client's share of the free places of the workers.\n\nThe largest request that the limits of its fields allow has 650 KB.","request":"LeaseRequest","response":"LeaseResponse","timeout":"5s","max_size":786432}],
 "types":{
 "Failure":{"kind":"struct","doc":"Failure is a worker that failed the client.","fields":[{"name":"boot","type":"string","max":64},{"name":"worker","type":"string","max":128}]},
 "GetWorkerRequest":{"kind":"struct","doc":"GetWorkerRequest says which worker is wanted, and what has happened since the\nlast request.","fields":[{"name":"key","type":"string","doc":"Key is the affinity key. Hint is the worker that served the session before.","max":1024},{"name":"hint","type":"string","max":256},{"name":"unused","type":"[]Unused","doc":"Unused are tickets that the client will not use.","max":256},{"name":"exclude","type":"[]string","doc":"Exclude are the names of workers that are not wanted.","max":256},{"name":"failures","type":"[]Failure","doc":"Failures are the failures that the client has seen since its last request.","max":256},{"name":"queue_ok","type":"bool","doc":"QueueOK says that full workers have refused the call, and that it now waits\nin the queue of one."},{"name":"selector","type":"string","doc":"Selector filters workers by their tags. Empty means any worker.","max":4096}]},
 "GetWorkerResponse":{"kind":"struct","doc":"GetWorkerResponse is the assignment of a worker.","fields":[{"name":"ticket","type":"bytes","doc":"Ticket is sent with the call to the worker, which counts the call by it.","max":64},{"name":"worker","type":"Worker"},{"name":"alternates","type":"[]Worker","doc":"Alternates are workers to call if this one fails and no director answers.","max":8}]},
+"LeaseRequest":{"kind":"struct","doc":"LeaseRequest says how many workers are wanted, and what has happened since the last\nrequest.","fields":[{"name":"want","type":"uint32","doc":"Want is how many workers are wanted. 0: none, the rest of the request counts."},{"name":"spent","type":"[]Spent","doc":"Spent are leased tickets that the director is to count no more.","max":128},{"name":"unused","type":"[]Unused","max":256},{"name":"failures","type":"[]Failure","doc":"Failures and Unused are those of GetWorkerRequest.","max":256},{"name":"selector","type":"string","doc":"Selector filters workers by their tags. Empty means any worker.","max":4096}]},
+"LeaseResponse":{"kind":"struct","doc":"LeaseResponse is a lease of workers.","fields":[{"name":"slots","type":"bytes","doc":"Slots are the places of the calls, one after the other: see AppendSlot.","max":18944},{"name":"millis","type":"uint32","doc":"Millis is how long the tickets can be used, in milliseconds. The client then\nreturns those that are left."},{"name":"workers","type":"[]Worker","doc":"Workers are those of the lease.","max":64}]},
+"Spent":{"kind":"struct","doc":"Spent are leased tickets of a worker whose calls have ended, or will not be made.","fields":[{"name":"worker","type":"string","max":128},{"name":"numbers","type":"[]uint64","doc":"Numbers are those at the ends of the tickets.","max":512,"packed":true}]},
 "Unused":{"kind":"struct","doc":"Unused is a ticket that its client will not use.","fields":[{"name":"ticket","type":"bytes","max":64},{"name":"worker","type":"string","max":128}]},
 "Worker":{"kind":"struct","doc":"Worker says where to find a worker. A host name has at most 253 bytes (RFC 1035).","fields":[{"name":"addr","type":"string","max":272},{"name":"boot","type":"string","max":64},{"name":"name","type":"string","max":128},{"name":"cluster","type":"string","doc":"Cluster is the name of its cluster. Empty means none.","max":128},{"name":"serverName","type":"string","doc":"ServerName is the name that its certificate must carry. Empty means the host\nof its address.","max":2048}]}}}`
 
@@ -300,6 +342,175 @@ func decodeGetWorkerResponseCBOR(d *cbor.Decoder, v *GetWorkerResponse) {
 	d.Leave()
 }
 
+// An error here means that LeaseRequest has changed: run go generate.
+var _ = struct {
+	Selector string
+	Want     uint32
+	Failures []Failure
+	Unused   []Unused
+	Spent    []Spent
+}(LeaseRequest{})
+
+func appendLeaseRequestCBOR(b cbor.Buffer, v *LeaseRequest) (_ cbor.Buffer, err error) {
+	var ok bool
+	b = append(b, "\xa5dwant"...)
+	b = b.AppendUint(uint64(v.Want))
+	if len(v.Spent) > 128 {
+		return b.FailLength("LeaseRequest.Spent", len(v.Spent), 128)
+	}
+	b = append(b, "espent"...)
+	b = b.AppendArray(len(v.Spent))
+	for x1 := range v.Spent {
+		if b, err = appendSpentCBOR(b, &v.Spent[x1]); err != nil {
+			return b, err
+		}
+	}
+	if len(v.Unused) > 256 {
+		return b.FailLength("LeaseRequest.Unused", len(v.Unused), 256)
+	}
+	b = append(b, "funused"...)
+	b = b.AppendArray(len(v.Unused))
+	for x2 := range v.Unused {
+		if b, err = appendUnusedCBOR(b, &v.Unused[x2]); err != nil {
+			return b, err
+		}
+	}
+	if len(v.Failures) > 256 {
+		return b.FailLength("LeaseRequest.Failures", len(v.Failures), 256)
+	}
+	b = append(b, "hfailures"...)
+	b = b.AppendArray(len(v.Failures))
+	for x3 := range v.Failures {
+		if b, err = appendFailureCBOR(b, &v.Failures[x3]); err != nil {
+			return b, err
+		}
+	}
+	if len(v.Selector) > 4096 {
+		return b.FailLength("LeaseRequest.Selector", len(v.Selector), 4096)
+	}
+	b = append(b, "hselector"...)
+	if b, ok = b.AppendText(v.Selector); !ok {
+		return b.FailUTF8("LeaseRequest.Selector")
+	}
+	return b, nil
+}
+
+var fieldsOfLeaseRequest = []string{"dwant", "espent", "funused", "hfailures", "hselector"}
+
+func decodeLeaseRequestCBOR(d *cbor.Decoder, v *LeaseRequest) {
+	var f cbor.Fields
+	for n := d.Map(); n > 0; n-- {
+		k := f.Next(d, fieldsOfLeaseRequest)
+		switch k {
+		case 0:
+			v.Want = uint32(d.UintN(32))
+		case 1:
+			x1 := d.AtMost(d.Array(), 128)
+			x2 := cbor.Slice[Spent](d, x1)
+			for len(x2) < x1 {
+				x2 = cbor.Extend(d, x2, x1)
+				decodeSpentCBOR(d, &x2[len(x2)-1])
+				if d.Err() != nil {
+					break
+				}
+			}
+			d.Leave()
+			v.Spent = x2
+		case 2:
+			x3 := d.AtMost(d.Array(), 256)
+			x4 := cbor.Slice[Unused](d, x3)
+			for len(x4) < x3 {
+				x4 = cbor.Extend(d, x4, x3)
+				decodeUnusedCBOR(d, &x4[len(x4)-1])
+				if d.Err() != nil {
+					break
+				}
+			}
+			d.Leave()
+			v.Unused = x4
+		case 3:
+			x5 := d.AtMost(d.Array(), 256)
+			x6 := cbor.Slice[Failure](d, x5)
+			for len(x6) < x5 {
+				x6 = cbor.Extend(d, x6, x5)
+				decodeFailureCBOR(d, &x6[len(x6)-1])
+				if d.Err() != nil {
+					break
+				}
+			}
+			d.Leave()
+			v.Failures = x6
+		case 4:
+			v.Selector = d.TextAtMost(4096)
+		}
+		if d.Err() != nil {
+			d.InField(fieldsOfLeaseRequest, k)
+			return
+		}
+	}
+	d.Leave()
+}
+
+// An error here means that LeaseResponse has changed: run go generate.
+var _ = struct {
+	Millis  uint32
+	Workers []Worker
+	Slots   []byte
+}(LeaseResponse{})
+
+func appendLeaseResponseCBOR(b cbor.Buffer, v *LeaseResponse) (_ cbor.Buffer, err error) {
+	if len(v.Slots) > 18944 {
+		return b.FailLength("LeaseResponse.Slots", len(v.Slots), 18944)
+	}
+	b = append(b, "\xa3eslots"...)
+	b = b.AppendBytes(v.Slots)
+	b = append(b, "fmillis"...)
+	b = b.AppendUint(uint64(v.Millis))
+	if len(v.Workers) > 64 {
+		return b.FailLength("LeaseResponse.Workers", len(v.Workers), 64)
+	}
+	b = append(b, "gworkers"...)
+	b = b.AppendArray(len(v.Workers))
+	for x1 := range v.Workers {
+		if b, err = appendWorkerCBOR(b, &v.Workers[x1]); err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+var fieldsOfLeaseResponse = []string{"eslots", "fmillis", "gworkers"}
+
+func decodeLeaseResponseCBOR(d *cbor.Decoder, v *LeaseResponse) {
+	var f cbor.Fields
+	for n := d.Map(); n > 0; n-- {
+		k := f.Next(d, fieldsOfLeaseResponse)
+		switch k {
+		case 0:
+			v.Slots = d.BytesAtMost(18944)
+		case 1:
+			v.Millis = uint32(d.UintN(32))
+		case 2:
+			x1 := d.AtMost(d.Array(), 64)
+			x2 := cbor.Slice[Worker](d, x1)
+			for len(x2) < x1 {
+				x2 = cbor.Extend(d, x2, x1)
+				decodeWorkerCBOR(d, &x2[len(x2)-1])
+				if d.Err() != nil {
+					break
+				}
+			}
+			d.Leave()
+			v.Workers = x2
+		}
+		if d.Err() != nil {
+			d.InField(fieldsOfLeaseResponse, k)
+			return
+		}
+	}
+	d.Leave()
+}
+
 // An error here means that Unused has changed: run go generate.
 var _ = struct {
 	Worker string
@@ -457,6 +668,64 @@ func decodeWorkerCBOR(d *cbor.Decoder, v *Worker) {
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfWorker, k)
+			return
+		}
+	}
+	d.Leave()
+}
+
+// An error here means that Spent has changed: run go generate.
+var _ = struct {
+	Worker  string
+	Numbers []uint64
+}(Spent{})
+
+func appendSpentCBOR(b cbor.Buffer, v *Spent) (_ cbor.Buffer, err error) {
+	var ok bool
+	if len(v.Worker) > 128 {
+		return b.FailLength("Spent.Worker", len(v.Worker), 128)
+	}
+	b = append(b, "\xa2fworker"...)
+	if b, ok = b.AppendText(v.Worker); !ok {
+		return b.FailUTF8("Spent.Worker")
+	}
+	if len(v.Numbers) > 512 {
+		return b.FailLength("Spent.Numbers", len(v.Numbers), 512)
+	}
+	b = append(b, "gnumbers"...)
+	b = cbor.AppendNumbers(b, v.Numbers)
+	return b, nil
+}
+
+var fieldsOfSpent = []string{"fworker", "gnumbers"}
+
+func decodeSpentCBOR(d *cbor.Decoder, v *Spent) {
+	var f cbor.Fields
+	for n := d.Map(); n > 0; n-- {
+		k := f.Next(d, fieldsOfSpent)
+		switch k {
+		case 0:
+			v.Worker = d.TextAtMost(128)
+		case 1:
+			if x3, ok := cbor.Numbers[uint64](d); ok {
+				v.Numbers = x3
+				d.AtMost(len(x3), 512)
+			} else {
+				x1 := d.AtMost(d.Array(), 512)
+				x2 := cbor.Slice[uint64](d, x1)
+				for len(x2) < x1 {
+					x2 = cbor.Extend(d, x2, x1)
+					x2[len(x2)-1] = d.Uint64()
+					if d.Err() != nil {
+						break
+					}
+				}
+				d.Leave()
+				v.Numbers = x2
+			}
+		}
+		if d.Err() != nil {
+			d.InField(fieldsOfSpent, k)
 			return
 		}
 	}

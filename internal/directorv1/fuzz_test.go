@@ -1,12 +1,15 @@
 package directorv1
 
 import (
+	"bytes"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/internal/load"
 )
 
 // decode decodes b as a message of the contract.
@@ -60,6 +63,66 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
+// FuzzLeaseRequest: what a client says for a lease is within the bounds of the contract.
+func FuzzLeaseRequest(f *testing.F) {
+	fuzz(f, directorLeaseSpec.Request, &LeaseRequest{Selector: "a=b", Want: 7, Failures: []Failure{{"w", "1"}},
+		Unused: []Unused{{"w", []byte{1}}}, Spent: []Spent{{"w", []uint64{1, 1 << 40}}}}, func(t *testing.T, v *LeaseRequest) {
+		if len(v.Selector) > 4096 || len(v.Failures) > 256 || len(v.Unused) > 256 || len(v.Spent) > 128 {
+			t.Errorf("over its bounds: %+v", v)
+		}
+		for _, s := range v.Spent {
+			if len(s.Worker) > 128 || len(s.Numbers) > MaxSlots {
+				t.Errorf("over its bounds: %+v", s)
+			}
+		}
+	})
+}
+
+// FuzzLeaseResponse: what a director leases is within the bounds of the contract, and each
+// slot has a worker and a ticket that are there.
+func FuzzLeaseResponse(f *testing.F) {
+	w := Worker{"c", "worker-a", "1", "127.0.0.1:1", "a.example"}
+	slots := AppendSlot(AppendSlot(nil, 1, []byte("ticket")), 0, nil)
+	fuzz(f, directorLeaseSpec.Response, &LeaseResponse{Millis: 100, Workers: []Worker{w, w}, Slots: slots}, func(t *testing.T, v *LeaseResponse) {
+		if len(v.Workers) > MaxLeased || len(v.Slots) > MaxSlots*MaxSlotSize {
+			t.Errorf("over its bounds: %+v", v)
+		}
+		n := 0
+		var again []byte
+		err := ParseSlots(v, func(worker int, ticket []byte) {
+			if n++; worker >= len(v.Workers) || n > MaxSlots {
+				t.Errorf("slot %d is of worker %d of %d", n, worker, len(v.Workers))
+			}
+			again = AppendSlot(again, worker, ticket)
+		})
+		if err == nil && !bytes.Equal(again, v.Slots) {
+			t.Errorf("%x became %x", v.Slots, again)
+		}
+	})
+}
+
+// TestSlotsThatDoNotHoldTogetherAreRefused: each of these is what a broken director sends.
+func TestSlotsThatDoNotHoldTogetherAreRefused(t *testing.T) {
+	t.Parallel()
+	whole := AppendSlot(nil, 0, []byte("ticket"))
+	for what, slots := range map[string][]byte{
+		"half a head":    {0},
+		"half a ticket":  whole[:len(whole)-1],
+		"no such worker": AppendSlot(nil, 1, []byte("ticket")),
+		"too many":       bytes.Repeat(AppendSlot(nil, 0, nil), MaxSlots+1),
+	} {
+		if err := ParseSlots(&LeaseResponse{Workers: make([]Worker, 1), Slots: slots}, func(int, []byte) {}); err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+	if err := ParseSlots(&LeaseResponse{Workers: make([]Worker, 1), Slots: bytes.Repeat(whole, MaxSlots)}, func(int, []byte) {}); err != nil {
+		t.Errorf("%d whole slots: %v", MaxSlots, err)
+	}
+	if most := MaxSlotSize - 2; most < load.MaxTicketSize {
+		t.Errorf("a slot is sized for tickets of %d bytes, they have up to %d", most, load.MaxTicketSize)
+	}
+}
+
 // TestALongRequestIsWithinTheBoundOfItsSize: all that a client may tell at once.
 func TestALongRequestIsWithinTheBoundOfItsSize(t *testing.T) {
 	t.Parallel()
@@ -75,6 +138,16 @@ func TestALongRequestIsWithinTheBoundOfItsSize(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(b), err)
 	}
 	if _, err := decode[GetWorkerRequest](directorGetWorkerSpec.Request, b); err != nil {
+		t.Error(err)
+	}
+	lease := &LeaseRequest{Selector: req.Selector, Want: 1 << 31, Failures: req.Failures, Unused: req.Unused}
+	for range 128 {
+		lease.Spent = append(lease.Spent, Spent{text(128), slices.Repeat([]uint64{1 << 63}, MaxSlots)})
+	}
+	if b, err = directorLeaseSpec.Request.Append(nil, lease); err != nil || len(b) > directorLeaseSpec.MaxMessageSize {
+		t.Errorf("lease: %d bytes, %v", len(b), err)
+	}
+	if _, err := decode[LeaseRequest](directorLeaseSpec.Request, b); err != nil {
 		t.Error(err)
 	}
 }

@@ -38,6 +38,7 @@ var endpoints = hook.Endpoint.(interface {
 	Connected(c *rpcnet.Conn) bool
 	Ticket(c *rpcnet.ServerCall) []byte
 	TellLoad(c *rpcnet.ServerCall, report []byte)
+	EndCall(c *rpcnet.ServerCall, cause error)
 })
 
 // Endpoint adds x to ep until remove is called or ep closes. It fails if a
@@ -90,9 +91,22 @@ func NewUnary() Unary { return endpoints.RoutedUnary() }
 // it has brought none. The caller must not change it.
 func Ticket(c *rpcnet.ServerCall) []byte { return endpoints.Ticket(c) }
 
+// CallerID returns the identity of who has made the call that is served with ctx, "" in
+// process.
+func CallerID(ctx context.Context) string {
+	if call := rpcnet.ServerCallFrom(ctx); call != nil {
+		return call.Peer().ID
+	}
+	return ""
+}
+
 // TellLoad sends a worker's report, which it copies, with the end of a call that
 // succeeds. The interceptor of an [Extension] calls it after the handler has returned.
 func TellLoad(c *rpcnet.ServerCall, report []byte) { endpoints.TellLoad(c, report) }
+
+// EndCall ends the context of a call that is being served, with a cause. The call is
+// alive as long as the interceptor of an [Extension] runs around it.
+func EndCall(c *rpcnet.ServerCall, cause error) { endpoints.EndCall(c, cause) }
 
 // Connected reports whether there is a connection, as Conn.Ready does, without a lock.
 func Connected(c *rpcnet.Conn) bool { return endpoints.Connected(c) }

@@ -12,6 +12,11 @@ var Node any
 // configuration, asserts it to the function it is.
 var Calls any
 
+// Lease is set by package workers: the function that has a workers.Registry choose workers
+// for several calls at once. Spend takes their tickets back by number. Package director
+// asserts both to the functions that they are.
+var Lease, Spend any
+
 // A Receiver is the receiving side of a call.
 type Receiver interface{ Recv(msg any) error }
 

@@ -29,7 +29,16 @@ type issued struct {
 }
 
 // An account counts the tickets of one caller that no worker has claimed.
-type account struct{ pending int }
+type account struct {
+	pending int
+	all     *int // those of all callers of the pool
+}
+
+// add counts n more tickets.
+func (a *account) add(n int) {
+	a.pending += n
+	*a.all += n
+}
 
 // Apply applies a report, unless it is older than what is known, and reports whether
 // it did. A report of another epoch is of a restarted worker, which voids all that
@@ -92,7 +101,7 @@ func (v *LoadEstimate) issue(now time.Duration, number uint64, of *account) {
 	if len(v.queue) > 2*len(v.pending)+16 { // most were claimed: O(1) per assignment
 		v.queue = slices.DeleteFunc(v.queue, func(i issued) bool { return v.pending[i.number] == nil })
 	}
-	of.pending++
+	of.add(1)
 	v.pending[number] = of
 	v.queue = append(v.queue, issued{number, now})
 }
@@ -100,7 +109,7 @@ func (v *LoadEstimate) issue(now time.Duration, number uint64, of *account) {
 // Drop takes an assignment back, as when its caller says that it failed.
 func (v *LoadEstimate) Drop(number uint64) {
 	if of := v.pending[number]; of != nil {
-		of.pending--
+		of.add(-1)
 		delete(v.pending, number)
 	}
 }
@@ -108,7 +117,7 @@ func (v *LoadEstimate) Drop(number uint64) {
 // void takes all assignments back.
 func (v *LoadEstimate) void() {
 	for _, of := range v.pending {
-		of.pending--
+		of.add(-1)
 	}
 	v.pending, v.queue = nil, nil
 }

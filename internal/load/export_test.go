@@ -3,7 +3,9 @@ package load
 import "time"
 
 // Issue notes an assignment of a caller of its own.
-func (v *LoadEstimate) Issue(now time.Duration, number uint64) { v.issue(now, number, new(account)) }
+func (v *LoadEstimate) Issue(now time.Duration, number uint64) {
+	v.issue(now, number, &account{all: new(int)})
+}
 
 // Accounts returns how many accounts p keeps, and Queued how long v's list of
 // assignments is.

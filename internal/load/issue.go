@@ -20,6 +20,41 @@ func (p *Pool) Issue(now time.Duration, w *Candidate, waitInQueue bool, caller s
 	return Ticket{Balancer: w.Balancer, Number: p.tickets, WaitInQueue: waitInQueue, Tag: w.secret.Sign(p.tickets, caller)}
 }
 
+// Leasable returns how many tickets a caller can be given for calls that it will make
+// soon, of workers that are the given share of all.
+//
+// A caller has at most as many pending tickets as there are free places after those of
+// all callers. So each of k callers that want more gets 1/(k+1) of the places that the
+// calls under way leave, and as many stay free: the dynamic threshold with alpha = 1 of
+// Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet
+// Switches" (1998). If no worker declares a capacity, MaxPending alone is the bound.
+func (p *Pool) Leasable(caller string, share float64) int {
+	held := 0
+	if of := p.accounts[caller]; of != nil {
+		held = of.pending
+	}
+	n := MaxPending - held
+	if p.refresh(); p.declared > 0 {
+		free := share * (p.total - max(p.others, 0) - float64(p.pending))
+		n = min(n, int(free-float64(held))/2) // each makes held grow and free shrink
+	}
+	return max(n, 0)
+}
+
+// Spend takes tickets of w back by their numbers, from the caller that they were made
+// for. Those of other callers stay.
+func (p *Pool) Spend(w *Candidate, numbers []uint64, caller string) {
+	of := p.accounts[caller]
+	if of == nil {
+		return
+	}
+	for _, n := range numbers {
+		if w.LoadEstimate.pending[n] == of {
+			w.LoadEstimate.Drop(n)
+		}
+	}
+}
+
 // Own makes a ticket for a call to w by the balancer itself.
 func (p *Pool) Own(w *Candidate, waitInQueue bool) Ticket {
 	return Ticket{Balancer: w.Balancer, WaitInQueue: waitInQueue, Tag: w.tag}
@@ -45,7 +80,7 @@ func (p *Pool) account(caller string) *account {
 			maps.DeleteFunc(p.accounts, func(_ string, of *account) bool { return of.pending == 0 })
 			p.sweepAt = max(minSweep, 2*len(p.accounts))
 		}
-		of = new(account)
+		of = &account{all: &p.pending}
 		p.accounts[caller] = of
 	}
 	return of

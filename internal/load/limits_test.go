@@ -1,6 +1,7 @@
 package load_test
 
 import (
+	"math/rand/v2"
 	"strconv"
 	"testing"
 
@@ -133,4 +134,59 @@ type pickerFunc func([]balance.Candidate, *balance.PickRequest) balance.Pick
 
 func (f pickerFunc) Pick(cs []balance.Candidate, req *balance.PickRequest) balance.Pick {
 	return f(cs, req)
+}
+
+// TestCallersShareTheFreePlaces: of 100 places, 20 of them taken, one caller can hold half
+// of what is free, two a third each, and so on. What is held by number can be given back
+// by its own caller only.
+func TestCallersShareTheFreePlaces(t *testing.T) {
+	t.Parallel()
+	p := load.NewPool(1, rand.New(rand.NewPCG(1, 1)))
+	w := &load.Candidate{Name: "w"}
+	p.Add(w)
+	p.Apply(0, w, load.Report{Epoch: 1, Seq: 1, Capacity: 100, InFlight: 20})
+	held := map[string][]uint64{}
+	lease := func(caller string) int {
+		n := p.Leasable(caller, 1)
+		for range n {
+			held[caller] = append(held[caller], p.Issue(0, w, false, caller).Number)
+		}
+		return n
+	}
+	if n := lease("a"); n != 40 {
+		t.Errorf("a can lease %d of 80 free places, want 40", n)
+	}
+	if n := lease("a"); n != 0 {
+		t.Errorf("a can lease %d more", n)
+	}
+	for range 20 { // they settle where each has as much as is free
+		for caller := range held {
+			p.Spend(w, held[caller], caller)
+			held[caller] = nil
+			lease(caller)
+		}
+		lease("b")
+	}
+	if a, b := len(held["a"]), len(held["b"]); a < 24 || a > 30 || b < 24 || b > 30 {
+		t.Errorf("a holds %d and b %d of 80 free places, want about a third each", a, b)
+	}
+	p.Spend(w, held["a"], "b")
+	p.Spend(w, held["a"], "nobody")
+	if n := w.Pending(0); n != len(held["a"])+len(held["b"]) {
+		t.Errorf("%d tickets pending after another caller gave them back", n)
+	}
+	p.Spend(w, held["a"], "a")
+	p.Spend(w, held["a"], "a") // twice does not count twice
+	if n := w.Pending(0); n != len(held["b"]) {
+		t.Errorf("%d tickets pending, want those of b", n)
+	}
+	p.Remove(w)
+	p.Add(w)
+	p.Apply(0, w, load.Report{Epoch: 2, Seq: 1, Capacity: 100})
+	if n := p.Leasable("c", 1); n != 50 {
+		t.Errorf("c can lease %d of 100 free places, want 50: a removed worker's tickets count", n)
+	}
+	if n := p.Leasable("c", 0.5); n != 25 {
+		t.Errorf("c can lease %d of half of the workers, want 25", n)
+	}
 }

@@ -25,6 +25,7 @@ type Pool struct {
 	total    float64 // capacity of those
 
 	tickets uint64 // the number of the last ticket
+	pending int    // tickets that no worker has claimed, of all callers
 	id      uint64
 
 	accounts map[string]*account // by caller; some have nothing pending
