@@ -34,6 +34,7 @@ type leases struct {
 
 	stocks map[string]*stock // by selector
 	uses   uint64            // counts the uses of all stocks, which orders them
+	least  int               // of the slots in a new stock; tests set it
 	// spent are the workers with tickets to be given back.
 	spent []*leased
 	// sweeper runs sweep while there are slots that can expire. nil: it does not run.
@@ -114,7 +115,7 @@ func (l *leases) stock(selector string) *stock {
 		if len(l.stocks) >= maxStocks && !l.makeRoom() {
 			return nil
 		}
-		s = new(stock)
+		s = &stock{least: l.least}
 		l.stocks[selector] = s
 	}
 	s.used = l.uses

@@ -33,6 +33,7 @@ func newCrowd(t testing.TB, cfg director.ClientConfig, addrs ...string) *crowd {
 		}
 	}
 	c.Client = dial(t, cfg, addrs...)
+	c.KeepStock(64)
 	return c
 }
 
@@ -105,7 +106,7 @@ func TestLeasesSpreadCalls(t *testing.T) {
 	for i, w := range ws {
 		before[i] = w.calls.Load()
 	}
-	const calls = 20000
+	const calls = 10000
 	asked := c.asked.Load()
 	for _, err := range c.call(64, times(calls)) {
 		t.Error(err)

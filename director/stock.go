@@ -41,6 +41,7 @@ type stock struct {
 	since time.Time     // then
 	trip  time.Duration // how long a lease takes, a mean
 	used  uint64        // orders the stocks by their last use
+	least int           // how many slots it should have at least
 }
 
 const (
@@ -77,7 +78,7 @@ func (s *stock) count(now time.Time) {
 // that stockFor describes, at the present rate.
 func (s *stock) target() int {
 	span := min(max(stockFor, 4*s.trip), stockMost)
-	return int(min(s.rate*span.Seconds(), maxStock))
+	return max(int(min(s.rate*span.Seconds(), maxStock)), s.least)
 }
 
 // wants returns how many slots a lease should bring now. 0: no lease is to be asked for.
