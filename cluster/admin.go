@@ -18,8 +18,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/role"
 )
 
-// The admin service is served by every node, to administrators (role.Admin). It
-// only reads. Messages are JSON in raw bytes, so that any client can use it without a
+// The admin service is served by every node, to administrators (role.Admin). What it
+// does beside reading is in admin_actions.go. Messages are JSON in raw bytes, so that any client can use it without a
 // contract.
 var (
 	adminMembersSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Admin/Members", Idempotency: codegen.IdempotencyNoSideEffects,
@@ -130,7 +130,7 @@ func (n *Node) adminProcedures() []extend.Procedure {
 			}
 			// A stream lasts for as long as its peer likes: they are limited.
 			peer := rpcnet.ServerCallFrom(ctx).Peer()
-			done, err := n.streams.begin(peer.ID)
+			done, err := n.admin.streams.begin(peer.ID)
 			if err != nil {
 				return err
 			}

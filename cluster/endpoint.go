@@ -66,14 +66,14 @@ func (e endpoint) extension() extend.Extension {
 	n := e.n
 	name, boot, _ := members.SplitID(n.id)
 	return extend.Extension{
-		Procedures: n.adminProcedures(),
+		Procedures: append(n.adminProcedures(), e.actions()...),
 		Protocols: map[string]extend.Protocol{
 			gossip.ALPN: {Role: role.Node, Run: func(conn net.Conn, peer rpcnet.Peer) {
 				e.logRefusal(conn, peer, n.transport.HandleStream(conn, peer.ID, e.verifier(peer)))
 			}},
 		},
 		Identity: wire.Identity{Cluster: n.cfg.Cluster, Node: name, Boot: boot},
-		Packet:   n.transport.HandlePacket,
+		Packet:   e.packet,
 		Drain: func(ctx context.Context) {
 			n.Leave(ctx)
 		},

@@ -44,7 +44,7 @@ type Node struct {
 	names   toldNames     // the names that certificates of others may carry
 	self    *announcement // what the node says of itself
 	workers workerSources // of registries
-	streams eventStreams  // of the admin service
+	admin   adminService  // what administrators ask for
 }
 
 // errStopped is what changes return after Close or Leave.
@@ -102,10 +102,10 @@ func newNode(ctx context.Context, ep *rpcnet.Endpoint, config *Config) (*Node, e
 	}
 	n := &Node{
 		cfg: cfg, ep: ep, id: cfg.Name + "@" + newBoot(), advertise: advertise, namesBound: config.VerifyNode != nil,
-		log:     cfg.Logger.With("node", cfg.Name),
-		lines:   loglimit.New(cfg.Logger.With("node", cfg.Name)),
-		inbox:   inbox{wake: make(chan struct{}, 1)},
-		streams: newEventStreams(),
+		log:   cfg.Logger.With("node", cfg.Name),
+		lines: loglimit.New(cfg.Logger.With("node", cfg.Name)),
+		inbox: inbox{wake: make(chan struct{}, 1)},
+		admin: newAdminService(),
 	}
 	seeds := newSeeds(cfg.Seeds, loadMembers(&n.cfg, n.log), advertise.String())
 	first := !promised(seeds) && cfg.ExpectNodes == 0

@@ -78,5 +78,5 @@ func (n *Node) measure() {
 	})
 	m.Kept("members", size, maxMembers)
 	m.Kept("addresses", asked, limit)
-	m.Kept("event_streams", n.streams.open(), maxEventStreams)
+	m.Kept("event_streams", n.admin.streams.open(), maxEventStreams)
 }

@@ -123,8 +123,9 @@ func newRoot(env *environment) *cobra.Command {
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { help(cmd, env.out) })
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err.Error()) })
 	root.AddCommand(
-		newMembers(env), newEvents(env),
-		newContext(env), newCerts(env), newVersion(env),
+		newCall(env), newDescribe(env),
+		newMembers(env), newEvents(env), newDrain(env),
+		newContext(env), newCerts(env), newCompletion(env), newVersion(env),
 	)
 	return root
 }
@@ -156,8 +157,8 @@ func longFlags(root *cobra.Command, args []string) []string {
 		if a == "--" {
 			break
 		}
-		if len(a) < 3 || a[0] != '-' || a[1] == '-' {
-			continue
+		if len(a) < 3 || a[0] != '-' || a[1] < 'a' || a[1] > 'z' {
+			continue // also a negative number
 		}
 		name, _, _ := strings.Cut(a[1:], "=")
 		if words[name] || !letters[name[:min(1, len(name))]] {

@@ -27,6 +27,7 @@ func newMembers(env *environment) *cobra.Command {
 	form := formatFlag(cmd, "table")
 	watch := cmd.Flags().Bool("watch", false, "print the list again at every change, until interrupted")
 	selector := cmd.Flags().String("select", "", "only members that match this `selector`, such as role=worker,zone in (a,b)")
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("select", t.completeSelector))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
 		if err := t.address(args); err != nil {

@@ -25,6 +25,7 @@ import (
 // within the test. Beside testscript's own commands they have:
 //
 //	node NAME [worker|director]   starts a node, at $NAME; the first one is the seed of the others
+//	await DIRECTOR                waits until a director can choose a worker
 //	scrubbed FILE WANT            compares a file, without what differs from run to run, with another one
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"rpcnet": main})
@@ -40,14 +41,20 @@ func TestScripts(t *testing.T) {
 			if _, err := certs.Make(dir, nil); err != nil {
 				return err
 			}
-			e.Values[poolKey{}] = &pool{dir: dir}
+			e.Values[poolKey{}] = &pool{dir: dir, registries: map[string]*workers.Registry{}}
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
 			e.Setenv("HOME", e.WorkDir)
+			contract, err := filepath.Abs("../../examples/greeting/greeting_rpcnet.gen.go")
+			e.Setenv("CONTRACT", contract)
+			if err != nil {
+				return err
+			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"node":     startScriptNode,
 			"scrubbed": compareScrubbed,
+			"await":    awaitWorker,
 		},
 	})
 }
@@ -57,8 +64,9 @@ type poolKey struct{}
 
 // A pool is the nodes of a script.
 type pool struct {
-	dir   string
-	seeds []string
+	dir        string
+	seeds      []string
+	registries map[string]*workers.Registry
 }
 
 // startScriptNode starts a node that serves the contract of the greeting.
@@ -89,6 +97,7 @@ func startScriptNode(ts *testscript.TestScript, neg bool, args []string) {
 		var r *workers.Registry
 		if r, err = workers.NewRegistry(n, &workers.RegistryConfig{Logger: quiet}); err == nil {
 			ts.Defer(func() { r.Close() })
+			p.registries[name] = r
 			director.New(r, &director.Config{Logger: quiet}).Register(srv)
 		}
 	}
@@ -114,10 +123,27 @@ func startScriptNode(ts *testscript.TestScript, neg bool, args []string) {
 	p.seeds = append(p.seeds, ep.Addr().String())
 }
 
+// awaitWorker waits until a director can choose a worker.
+func awaitWorker(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await DIRECTOR")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	ts.Check(ts.Value(poolKey{}).(*pool).registries[args[0]].WaitReady(ctx, 1))
+}
+
 // A greeter is the service that scripts call.
 type greeter struct{}
 
-func (greeter) Hello(_ context.Context, req *greeting.HelloRequest) (*greeting.HelloResponse, error) {
+func (greeter) Hello(ctx context.Context, req *greeting.HelloRequest) (*greeting.HelloResponse, error) {
+	call := rpcnet.ServerCallFrom(ctx)
+	if call.Header().Get("tenant") != "" {
+		if err := call.SetHeader("colour", "\x1b[31mred"); err != nil {
+			return nil, err
+		}
+		call.SetTrailer("cost", "7")
+	}
 	switch req.Name {
 	case "":
 		return nil, &greeting.NoName{Hint: "say name=Ada"}
