@@ -125,7 +125,7 @@ type extensions struct {
 
 // init puts the control interceptors around the procedures to come.
 func (e *extensions) init(control []func(next ServerFunc) ServerFunc) {
-	e.system, e.added = NewServer(nil), map[*extension]bool{}
+	e.system, e.added = NewServer(&ServerConfig{NoDescribe: true}), map[*extension]bool{}
 	if len(control) > 0 {
 		e.control = callEntry
 	}

@@ -185,11 +185,10 @@ func (s *session) send(st rpcnet.ClientStream, reqs iter.Seq2[[]byte, error]) er
 		if err != nil {
 			return err
 		}
-		b, err := encodeRequest(s.procedure, text)
-		if err != nil {
+		if err := s.procedure.check(text); err != nil {
 			return err
 		}
-		if err := st.Send(b); err != nil {
+		if err := st.Send(text); err != nil {
 			return nil // Recv has the reason
 		}
 	}
@@ -211,7 +210,7 @@ func (s *session) receive(st rpcnet.ClientStream) error {
 		case err != nil:
 			return err
 		}
-		text, err := s.procedure.decode(b)
+		text, err := s.procedure.complete(b)
 		if err != nil {
 			return &outputError{err}
 		}

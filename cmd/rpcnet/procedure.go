@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"strings"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cmd/rpcnet/internal/message"
@@ -12,13 +12,11 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 )
 
-// A procedure is what calls of it need: its contract, and what turns its messages into
-// JSON and back. It is safe for concurrent use.
+// A procedure is what calls of it need. It is safe for concurrent use.
 type procedure struct {
-	schema            *schema.Schema
-	method            *schema.Method
-	request, response *schema.Message
-	spec              *rpcnet.Spec // with messages of bytes, which are CBOR
+	schema *schema.Schema
+	method *schema.Method
+	spec   *rpcnet.Spec // with messages in JSON
 }
 
 // findProcedure returns the procedure of that name from a catalog.
@@ -27,72 +25,46 @@ func findProcedure(ctx context.Context, c catalog, name string) (*procedure, err
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.schema(ctx, service)
-	if err != nil {
+	p := new(procedure)
+	if p.schema, err = c.schema(ctx, service); err != nil {
 		return nil, err
 	}
-	p := &procedure{schema: s}
-	if p.method, err = s.Method(method); err != nil {
+	if p.method, err = p.schema.Method(method); err != nil {
 		return nil, usageError(err.Error())
 	}
-	if p.request, err = s.Message(p.method.Request); err != nil {
-		return nil, err
-	}
-	if p.response, err = s.Message(p.method.Response); err != nil {
-		return nil, err
-	}
-	p.spec, err = rawSpec(s.Service, p.method)
+	p.spec, err = p.schema.Spec(method, false)
 	return p, err
 }
 
-// rawSpec returns the spec of a method whose messages are sent and received as bytes.
-func rawSpec(service string, m *schema.Method) (*rpcnet.Spec, error) {
-	spec := &rpcnet.Spec{Procedure: "/" + service + "/" + m.Name, MaxMessageSize: int(m.MaxSize), Doc: m.Doc}
-	switch m.Shape {
-	case "unary":
-		spec.Shape = codegen.ShapeUnary
-	case "clientstream":
-		spec.Shape = codegen.ShapeClientStream
-	case "serverstream":
-		spec.Shape = codegen.ShapeServerStream
-	case "bidi":
-		spec.Shape = codegen.ShapeBidi
-	default:
-		return nil, fmt.Errorf("%s/%s has the shape %.40q: this command knows unary, clientstream, serverstream and bidi; is it older than the service?",
-			service, m.Name, m.Shape)
+// check returns an error of usage if a request in JSON does not fit the contract.
+func (p *procedure) check(request []byte) error {
+	m, err := p.schema.Message(p.method.Request)
+	if err != nil {
+		return err
 	}
-	switch m.Idempotency {
-	case "idempotent":
-		spec.Idempotency = codegen.IdempotencyIdempotent
-	case "nosideeffects":
-		spec.Idempotency = codegen.IdempotencyNoSideEffects
+	if strings.HasPrefix(p.method.Request, "protobuf") {
+		return nil // its server knows
 	}
-	if m.Timeout != "" {
-		d, err := time.ParseDuration(m.Timeout)
-		if err != nil {
-			return nil, fmt.Errorf("%s/%s: its time-out: %w", service, m.Name, err)
-		}
-		spec.Timeout = d
+	if _, err := m.AppendCBOR(nil, request); err != nil {
+		return usagef("request: %v; an example: %s", err, message.Example(p.schema, p.method.Request))
 	}
-	return spec, nil
+	return nil
 }
 
-// encode returns the CBOR form of a request in JSON.
-func (p *procedure) encode(text []byte) ([]byte, error) { return p.request.AppendCBOR(nil, text) }
-
-// decode returns the JSON form of a response, on one line, with its empty fields.
-func (p *procedure) decode(encoded []byte) ([]byte, error) {
-	text, err := p.response.AppendJSON(nil, encoded)
+// complete returns a response, on one line, with the fields that its sender left out
+// because they are empty.
+func (p *procedure) complete(response []byte) ([]byte, error) {
+	text, err := message.Complete(p.schema, p.method.Response, response)
 	if err != nil {
 		return nil, fmt.Errorf("the answer does not fit the contract: %w", err)
 	}
-	return message.Complete(p.schema, p.method.Response, text)
+	return text, nil
 }
 
 // A detail is a typed detail of an error, for people and programs.
 type detail struct {
 	Type  string `json:"type"`
-	Value any    `json:"value"` // json.RawMessage, or the bytes of a type that is not known
+	Value any    `json:"value"` // rawJSON, or the bytes of a type that is not known
 }
 
 // details returns the typed details of an error of a call.
@@ -101,12 +73,8 @@ func (p *procedure) details(err error) []detail {
 	if !errors.As(err, &d) {
 		return nil
 	}
-	if p.schema.Errors != "" && d.Name == p.schema.ErrorsName {
-		if m, err := p.schema.Message(p.schema.Errors); err == nil {
-			if text, err := m.AppendJSON(nil, d.Data); err == nil {
-				return []detail{{d.Name, rawJSON(text)}}
-			}
-		}
+	if text, err := p.schema.DetailJSON(d); err == nil {
+		return []detail{{d.Name, rawJSON(text)}}
 	}
 	return []detail{{d.Name, d.Data}}
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"os"
@@ -103,13 +101,4 @@ func buildRequest(p *procedure, args []string) ([]byte, error) {
 		return nil, usageError(err.Error())
 	}
 	return text, nil
-}
-
-// encodeRequest returns the encoding of a request in JSON. The error is one of usage.
-func encodeRequest(p *procedure, text []byte) ([]byte, error) {
-	b, err := p.encode(text)
-	if err != nil {
-		return nil, usageError(fmt.Sprintf("request: %v; an example: %s", err, bytes.TrimSpace(message.Example(p.schema, p.method.Request))))
-	}
-	return b, nil
 }

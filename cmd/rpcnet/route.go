@@ -91,7 +91,7 @@ func (r *route) catalog(l *link) (catalog, error) {
 		}
 		return c, nil
 	}
-	return &liveCatalog{transport: l.Transport, options: r.options()}, nil
+	return &liveCatalog{transport: l.Transport, options: r.options(), timeout: r.timeout}, nil
 }
 
 // options returns what goes with each call.
