@@ -18,6 +18,10 @@ import (
 )
 
 // What administrators make a node do, beside reading its view (admin.go).
+//
+// Both procedures are safe to call again: a node leaves once, and a token is no state. An
+// administrator who may read everything of a cluster may also take a node out of it, since
+// an operator without that would stop its process, which costs the calls that run.
 var (
 	adminDrainSpec = &rpcnet.Spec{Procedure: "/cluster.v1.Admin/Drain", Idempotency: codegen.IdempotencyIdempotent,
 		Doc: "Drain makes the node leave the cluster in good order. It returns when that has begun."}
@@ -38,7 +42,8 @@ type drainRequest struct {
 	Timeout time.Duration `json:"timeout,omitempty"`
 }
 
-// An adminService is the state of what administrators ask a node for.
+// An adminService is the state of what administrators ask a node for. Each part is safe
+// for concurrent use, and none holds a lock of the node.
 type adminService struct {
 	streams  eventStreams
 	echo     *udpecho.Node
@@ -57,6 +62,8 @@ func (e endpoint) packet(b []byte, from netip.AddrPort) {
 		e.n.transport.HandlePacket(b, from)
 		return
 	}
+	// This runs where all datagrams are read: it must not block. The answer costs one hash,
+	// and only for a question whose time can be right.
 	answer, ok := e.n.admin.echo.Answer(b, from)
 	if !ok {
 		e.n.cfg.Metrics.Refused(gossip.PacketForged)
@@ -73,7 +80,8 @@ func (e endpoint) actions() []extend.Procedure {
 	}
 }
 
-// probe serves Probe.
+// probe serves Probe. The token is made of the time and a key of this node, so that the
+// node keeps nothing, however many are asked for.
 func (e endpoint) probe(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 	var req []byte
 	if err := s.Recv(&req); err != nil {
@@ -104,6 +112,7 @@ func (e endpoint) drain(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStre
 	if e.n.life.stopping() {
 		return errStopped
 	}
+	// A node leaves once. Further calls find that it has begun, and start no goroutine.
 	if !e.n.admin.draining.Swap(true) {
 		e.n.lines.Log(slog.LevelWarn, "drain", "an administrator drains this node: it leaves the cluster",
 			"administrator", rpcnet.ServerCallFrom(ctx).Peer().ID, "timeout", req.Timeout)

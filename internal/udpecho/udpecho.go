@@ -1,5 +1,5 @@
 // Package udpecho is how a command finds out whether datagrams reach a node and come
-// back, and how large they may be. The command is no member of the cluster and cannot
+// back, and up to which size. The command is no member of the cluster and cannot
 // seal packets of gossip. So it asks the node for a token over its connection, as an
 // administrator, and sends questions with it to the node's UDP port. The node answers
 // each to where it came from.
