@@ -88,7 +88,7 @@ soak: ## calls, cancels, reconnects and faults for DURATION (10m)
 cluster-soak: ## 100 nodes for 10 minutes with churn and 5 % loss
 	go run ./internal/cmd/clusterbench -soak 10m
 
-bench: ## compare with other libraries; writes docs/performance.md
+bench: ## compare with other libraries, about 15 min; writes docs/performance.md and its charts
 	$(MAKE) -C bench bench
 
 bench-flood: ## what a peer that floods a server costs another peer of it

@@ -40,13 +40,10 @@ func bestPeer(p *plan, r results, c cell, m column) *library {
 
 // writeFaster writes the numbers that others are ahead of us in.
 func writeFaster(b *bytes.Buffer, p *plan, r results) {
-	b.WriteString("## Where others are faster\n\n")
 	rows := fasterRows(p, r)
 	if len(rows) == 0 {
 		b.WriteString("Nowhere in this run.\n\n")
 		return
 	}
-	b.WriteString("Every number of this run that the best peer's is better than: more of what is\n" +
-		"per second, less of everything else. raw TLS, the floor, does not count.\n\n")
 	writeRows(b, append([][]string{{"measure", "by", "ours", "peer", "theirs", "ours to theirs"}}, rows...))
 }

@@ -25,7 +25,7 @@ type goal struct {
 // An outcome is what was measured of a goal.
 type outcome struct {
 	text   string   // the numbers, one for each cell
-	missed []string // the sizes, or numbers of callers or workers, that it was missed at
+	missed []string // where it was missed, and by which of several others
 }
 
 // title says what is measured.
@@ -45,7 +45,7 @@ func (g goal) limitText() string {
 	}
 	switch {
 	case g.isRatio():
-		factor := fmt.Sprintf("%s %.3g x ", text, g.limit)
+		factor := text + " " + number(g.limit) + " x "
 		if len(g.against) == 0 {
 			return factor + g.to.name()
 		}
@@ -61,9 +61,9 @@ func (g goal) limitText() string {
 		}
 		return factor + "the best of " + strings.Join(names, ", ")
 	case g.unit != "":
-		return fmt.Sprintf("%s %.3g %s", text, g.limit, g.unit)
+		return text + " " + number(g.limit) + " " + g.unit
 	}
-	return fmt.Sprintf("%s %.3g", text, g.limit)
+	return text + " " + number(g.limit)
 }
 
 // isRatio reports whether the limit is a multiple of something measured.
@@ -71,33 +71,36 @@ func (g goal) isRatio() bool { return len(g.against) > 0 || g.to.kind != "" }
 
 // reached returns what was measured; ok is false if nothing was.
 func (g goal) reached(r results) (out outcome, ok bool) {
-	var texts []string
+	var numbers []string
 	for _, c := range g.cells {
 		s, measured := r.get(c, g.ours)
 		if !measured {
 			continue
 		}
-		v, text := g.of(s), ""
+		v, where := g.of(s), g.short(c)
+		text := number(v)
 		if g.isRatio() {
 			base, name := g.base(r, c)
 			if base == 0 {
 				continue
 			}
 			v /= base
-			text = fmt.Sprintf("%.3g x", v)
+			text = fmt.Sprintf("%.3f", v)
 			if len(g.against) > 1 {
-				text += " " + name
+				where = strings.TrimSpace(where + " (" + name + ")")
 			}
-		} else {
-			text = strings.TrimSpace(number(v) + " " + g.unit)
 		}
-		texts = append(texts, text)
+		numbers = append(numbers, text)
 		if v != g.limit && v > g.limit != g.atLeast {
-			out.missed = append(out.missed, g.short(c))
+			out.missed = append(out.missed, where)
 		}
 	}
-	out.text = strings.Join(texts, ", ")
-	return out, len(texts) > 0
+	unit := g.unit
+	if g.isRatio() {
+		unit = "x"
+	}
+	out.text = strings.TrimSpace(strings.Join(numbers, ", ") + " " + unit)
+	return out, len(numbers) > 0
 }
 
 // base returns the number of a cell that the limit is a multiple of, 0 if it was not
@@ -121,27 +124,21 @@ func (g goal) base(r results, c cell) (best float64, name string) {
 
 // short returns what tells a cell of the goal from the others.
 func (g goal) short(c cell) string {
-	first := g.cells[0]
-	for _, other := range g.cells {
-		switch {
-		case other.size != first.size:
-			return bytesName(c.size)
-		case other.streams != first.streams:
-			return count(c.streams, "stream")
-		case other.workers != first.workers:
-			return count(c.workers, "worker")
-		}
+	switch first, last := g.cells[0], g.cells[len(g.cells)-1]; {
+	case first.size != last.size:
+		return bytesName(c.size)
+	case first.streams != last.streams:
+		return count(c.streams, "stream")
+	case first.workers != last.workers:
+		return count(c.workers, "worker")
 	}
 	return ""
 }
 
 // verdict says whether a goal was reached, and where not.
 func (g goal) verdict(out outcome) string {
-	switch {
-	case len(out.missed) == 0:
+	if len(out.missed) == 0 {
 		return "reached"
-	case len(g.cells) == 1:
-		return "**missed**"
 	}
-	return "**missed** at " + strings.Join(out.missed, ", ")
+	return strings.TrimSpace("**missed** " + strings.Join(out.missed, ", "))
 }

@@ -24,6 +24,9 @@ var (
 	directHundred = directLibrary(100)
 )
 
+// emptyPayload is an echo.Payload without data, in CBOR: a map of nothing.
+var emptyPayload = []byte{0xa0}
+
 // routedCells are the measurements of calls over n workers.
 func routedCells(n int) []cell {
 	return []cell{
@@ -170,7 +173,16 @@ func connectRouted(ctx context.Context, ep *rpcnet.Endpoint, addrs []string) (co
 		registry.Close()
 		return nil, err
 	}
-	return &routedConn{generatedConn{e: echo.NewEchoClient(client)}, client, registry}, nil
+	c := &routedConn{generatedConn{e: echo.NewEchoClient(client)}, client, registry}
+	// A client dials a worker for the first call there. All of them are dialled here, as
+	// directLibrary does.
+	for res := range client.CallAll(ctx, echo.EchoUnaryProcedure, emptyPayload, "") {
+		if res.Err != nil {
+			c.close()
+			return nil, res.Err
+		}
+	}
+	return c, nil
 }
 
 // A routedConn is a conn of routedLibrary: the calls of generated code, over

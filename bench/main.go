@@ -4,7 +4,6 @@
 package main
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"io"
@@ -29,16 +28,16 @@ func run() error {
 	slice := flag.Duration("slice", 200*time.Millisecond, "how long to measure each time")
 	repetitions := flag.Int("repetitions", 5, "how often to measure; the medians are reported")
 	profile := flag.String("profile", "", "`directory` for profiles of clients and servers, CPU and allocations, in the last repetition")
-	write := flag.String("write", "", "`file` for the report, beside standard output")
+	write := flag.String("write", "", "`page` to write the sections of the report into; charts go beside it")
 	role := flag.String("role", "", "internal: client or server")
 	name := flag.String("library", "", "internal: of the client or server")
 	dir := flag.String("certs", "", "internal: directory of the certificates")
 	flag.Parse()
 
 	if *role != "" {
-		l := findLibrary(*name)
-		if l == nil {
-			return fmt.Errorf("no library %q", *name)
+		l, err := namedLibrary(*name)
+		if err != nil {
+			return err
 		}
 		if *role == "server" {
 			return runServer(l, certDir(*dir), *profile)
@@ -46,38 +45,78 @@ func run() error {
 		return runClient(l, certDir(*dir), *profile)
 	}
 
-	temp, err := os.MkdirTemp("", "rpcnet-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(temp)
 	p := plan{libraries: libraries, cells: fullCells(), repetitions: *repetitions, slice: *slice, profile: *profile, progress: os.Stderr}
 	if *quick {
 		p.libraries, p.cells = quickLibraries, quickCells()
 		p.progress = io.Discard
 	}
-	if p.certs, err = makeCertificates(temp); err != nil {
+	if err := p.choose(*names, *only); err != nil {
 		return err
 	}
-	if *names != "" {
+	var pg *page
+	if *write != "" {
+		var err error
+		if pg, err = openPage(*write); err != nil {
+			return err
+		}
+	}
+	res, err := p.prepareAndRun()
+	if err != nil {
+		return err
+	}
+	if *quick {
+		return printQuick(os.Stdout, p.cells, res)
+	}
+	if pg != nil {
+		if err := pg.update(&p, res); err != nil {
+			return err
+		}
+	}
+	return printSections(os.Stdout, &p, res)
+}
+
+// namedLibrary returns the library of a name.
+func namedLibrary(name string) (*library, error) {
+	if l := findLibrary(name); l != nil {
+		return l, nil
+	}
+	return nil, fmt.Errorf("no library %q", name)
+}
+
+// choose keeps only the libraries whose names are given, separated by commas, and
+// only the cells whose names match a regular expression. "" keeps all.
+func (p *plan) choose(names, only string) error {
+	if names != "" {
 		p.libraries = nil
-		for n := range strings.SplitSeq(*names, ",") {
-			l := findLibrary(n)
-			if l == nil {
-				return fmt.Errorf("no library %q", n)
+		for n := range strings.SplitSeq(names, ",") {
+			l, err := namedLibrary(n)
+			if err != nil {
+				return err
 			}
 			p.libraries = append(p.libraries, l)
 		}
 	}
-	if *only != "" {
-		re, err := regexp.Compile(*only)
-		if err != nil {
-			return err
-		}
-		p.cells = slices.DeleteFunc(p.cells, func(c cell) bool { return !re.MatchString(c.name()) })
+	re, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
+	p.cells = slices.DeleteFunc(p.cells, func(c cell) bool { return !re.MatchString(c.name()) })
+	return nil
+}
+
+// prepareAndRun makes certificates, builds the peers in Rust, leaves out what this
+// machine cannot measure and measures the rest.
+func (p *plan) prepareAndRun() (results, error) {
+	temp, err := os.MkdirTemp("", "rpcnet-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(temp)
+	if p.certs, err = makeCertificates(temp); err != nil {
+		return nil, err
 	}
 	if p.libraries, p.missing, err = buildCrates(p.libraries); err != nil {
-		return err
+		return nil, err
 	}
 	if !hasOneCore {
 		p.cells = slices.DeleteFunc(p.cells, func(c cell) bool { return c.oneCore })
@@ -86,20 +125,5 @@ func run() error {
 	for _, line := range p.missing {
 		fmt.Fprintln(os.Stderr, "bench:", line)
 	}
-	res, err := p.run()
-	if err != nil {
-		return err
-	}
-	if *quick {
-		return printQuick(os.Stdout, p.cells, res)
-	}
-	var report bytes.Buffer
-	writeReport(&report, &p, res)
-	if *write != "" {
-		if err := os.WriteFile(*write, report.Bytes(), 0o644); err != nil {
-			return err
-		}
-	}
-	_, err = os.Stdout.Write(report.Bytes())
-	return err
+	return p.run()
 }

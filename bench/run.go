@@ -73,17 +73,15 @@ func (p *plan) measure(c cell, l *library) (s sample, err error) {
 	if p.profile != "" && !c.ofMemory() { // the profiler takes memory
 		profile = filepath.Join(p.profile, fileName(c.name()))
 	}
+	where := func(f func() error) error { return f() }
+	if c.oneCore {
+		where = onOneCore
+	}
 	var client *child
-	start := func() (err error) {
+	if err := where(func() (err error) {
 		client, err = startChild(l.program, "-role=client", "-library="+l.name, "-certs="+string(p.certs), "-profile="+profile)
 		return err
-	}
-	if c.oneCore {
-		err = onOneCore(start)
-	} else {
-		err = start()
-	}
-	if err != nil {
+	}); err != nil {
 		return sample{}, err
 	}
 	a, err := client.ask(job{c.kind, c.size, c.callers, c.streams, c.conns, c.workers, timedEvery(c), sliceOf(c, p.slice)})
