@@ -239,6 +239,8 @@ func (d delegate) listConfig() *memberlist.Config {
 	c.RetransmitMult = n.cfg.Detection.RetransmitMult
 	c.PushPullInterval = 0 // healer.go does it: one goroutine less for every node
 	c.TCPTimeout = n.cfg.Detection.StreamTimeout
+	// A connection to each member that this node is too late to hear would make it later.
+	c.DisableTcpPingsForNode = n.prober.noFallback
 	c.GossipToTheDeadTime = n.cfg.Detection.DeadGossipTime
 	c.EnableCompression = false // pings of 100 bytes
 	c.UDPBufferSize = gossip.MaxPacket

@@ -33,7 +33,10 @@ func (e endpoint) transport(ctx context.Context) (*gossip.Transport, error) {
 			return startOf(boot)
 		},
 		Observer: gossipMetrics{n.cfg.Metrics}, Control: e.control, Dialed: e.dialed, Elsewhere: n.reach.elsewhere,
-		Contact: func(id string, addr netip.AddrPort) { n.healer.contact(id, addr.String()) },
+		Blind: n.prober.blind, Late: n.prober.deaf, Patience: n.prober.late.Patience,
+		Contact: func(id string, addr netip.AddrPort, exchanges bool) {
+			n.healer.contact(id, addr.String(), exchanges, time.Now())
+		},
 	})
 }
 

@@ -29,8 +29,10 @@ const (
 	reconnectIdle = 30 * time.Second
 	reconnectBusy = time.Minute
 	// contactInterval is the least time between two attempts to join a node
-	// that showed up; maxContacts is how many are joined at once.
+	// that showed up, exchangeTime what it has to end an exchange of its own before, and
+	// maxContacts how many are joined at once.
 	contactInterval = 5 * time.Second
+	exchangeTime    = 500 * time.Millisecond
 	maxContacts     = 4
 	// maxShown is how many nodes that showed up, or whose views differ, are remembered.
 	maxShown = 256
@@ -48,10 +50,11 @@ var resyncAfter = [...]time.Duration{300 * time.Millisecond, time.Second}
 // comes before the view's: a holder of the view's must not take it.
 type healer struct {
 	n        *Node
-	nextPull time.Time // the run goroutine's
+	nextPull time.Time // the run goroutine's, as the next
+	putOff   time.Time // since when exchanges are put off; zero if they are not
 
 	mu        sync.Mutex           // guards what follows
-	contacts  map[string]string    // nodes that showed up, with their addresses
+	contacts  map[string]contact   // nodes that showed up
 	contacted map[string]time.Time // when they were joined last
 	diverged  map[string]divergence
 	busy      int       // contacts being joined
@@ -59,6 +62,12 @@ type healer struct {
 	resyncs   []time.Time
 	nextDial  time.Time
 	nextSync  time.Time
+}
+
+// A contact is where a node that showed up is, and when it is to be joined.
+type contact struct {
+	addr string
+	due  time.Time
 }
 
 // A divergence is a member whose view differs from this node's, and since when.
@@ -69,17 +78,25 @@ type divergence struct {
 
 // newHealer returns a healer that knows of nothing to heal.
 func newHealer(n *Node) *healer {
-	return &healer{n: n, contacts: map[string]string{}, contacted: map[string]time.Time{}, diverged: map[string]divergence{}}
+	return &healer{n: n, contacts: map[string]contact{}, contacted: map[string]time.Time{}, diverged: map[string]divergence{}}
 }
 
 // contact notes that a node which is not in the view has proved itself to the transport.
 // The run goroutine joins it before long. More than maxShown at a time are dropped: they
-// show up again.
-func (h *healer) contact(id, addr string) {
+// show up again. One that has begun an exchange itself, as every newcomer does, has
+// exchangeTime to end it.
+func (h *healer) contact(id, addr string, exchanges bool, now time.Time) {
+	due := now
+	if exchanges {
+		due = now.Add(h.n.prober.late.Patience(exchangeTime))
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if c, known := h.contacts[id]; known && c.due.Before(due) {
+		return
+	}
 	if len(h.contacts) < maxShown {
-		h.contacts[id] = addr
+		h.contacts[id] = contact{addr, due}
 	}
 }
 
@@ -134,6 +151,9 @@ func (h *healer) exchange(id, addr string) error {
 // heal does what is due. The run goroutine calls it at every tick.
 func (h *healer) heal(now time.Time) {
 	h.joinContacts(now)
+	if h.putsOff(now) {
+		return
+	}
 	h.reconnect(now)
 	h.compareViews(now)
 	h.pushPull(now)
@@ -154,9 +174,12 @@ func (h *healer) joinContacts(now time.Time) {
 			delete(h.contacted, id)
 		}
 	}
-	for id, addr := range h.contacts {
+	for id, c := range h.contacts {
 		if h.busy >= maxContacts {
 			return
+		}
+		if now.Before(c.due) {
+			continue
 		}
 		delete(h.contacts, id)
 		if _, recently := h.contacted[id]; recently || !h.n.transport.Hearsay().Take(1, now) {
@@ -166,7 +189,7 @@ func (h *healer) joinContacts(now time.Time) {
 		h.busy++
 		h.n.life.spawn(func() {
 			if !h.settled(id) {
-				h.exchange(id, addr)
+				h.exchange(id, c.addr)
 			}
 			h.mu.Lock()
 			h.busy--

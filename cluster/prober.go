@@ -5,10 +5,10 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/cluster/internal/members"
+	"github.com/rpcnet-go/rpcnet/internal/phi"
 )
 
 const (
@@ -36,9 +36,12 @@ const (
 // an address (identify), by both (verify). It does so for the table of members, which
 // it tells the answers, on goroutines that Close waits for.
 type prober struct {
-	n *Node
+	n    *Node
+	late *phi.Lateness // of this node
 
-	mu         sync.Mutex // guards the pools; a leaf
+	mu         sync.Mutex     // guards what follows; a leaf
+	asked      map[string]int // members that are being pinged, and how often at once
+	sent       time.Time      // when memberlist last sent a probe
 	identifies pool
 	compares   pool
 	verifies   pool
@@ -46,7 +49,7 @@ type prober struct {
 
 // newProber returns a prober without work.
 func newProber(n *Node) *prober {
-	return &prober{n: n, identifies: pool{limit: maxIdentifies}, compares: pool{limit: maxCompares}, verifies: pool{limit: maxVerifies}}
+	return &prober{n: n, late: phi.NewLateness(members.TickInterval), asked: map[string]int{}, identifies: pool{limit: maxIdentifies}, compares: pool{limit: maxCompares}, verifies: pool{limit: maxVerifies}}
 }
 
 // A pool runs pieces of work on at most limit goroutines, the oldest first. They end
@@ -118,6 +121,8 @@ func (p *prober) ping(m Member, tries int) bool {
 	if err != nil {
 		return false
 	}
+	p.ask(m.ID(), 1)
+	defer p.ask(m.ID(), -1)
 	for range tries {
 		if p.n.life.stopping() { // Close waits for this
 			return false
@@ -127,6 +132,15 @@ func (p *prober) ping(m Member, tries int) bool {
 		}
 	}
 	return false
+}
+
+// ask counts the pings of a member that are under way, which [prober.blind] lets pass.
+func (p *prober) ask(id string, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asked[id] += n; p.asked[id] <= 0 {
+		delete(p.asked, id)
+	}
 }
 
 // identify returns the id of the node that answers at an address. It first waits until
@@ -188,11 +202,12 @@ func (p *prober) answerVerify(m members.Member) {
 	}
 	alive, refused, done := p.verify(publicMember(m), unsure)
 	defer done() // so that no more run than the pool has goroutines
-	if alive {
-		// Its view of itself is what the others must hear: an exchange shows it the
-		// verdict, which it then refutes.
+	// Its view of itself is what the others must hear: gossip, which reaches the dead for a
+	// while, or an exchange shows it the verdict, which it then refutes.
+	refutes := p.late.Patience(5 * p.n.cfg.Detection.ProbeInterval)
+	if alive && !(unsure && p.awaitListed(m.ID(), refutes)) {
 		p.n.healer.exchange(m.ID(), m.Addr)
-		p.awaitListed(m.ID(), p.n.cfg.Detection.ProbeInterval*5)
+		p.awaitListed(m.ID(), refutes)
 	}
 	if !p.n.life.stopping() {
 		p.n.view.step(members.Verified{ID: m.ID(), Refused: refused})
@@ -203,17 +218,23 @@ func (p *prober) answerVerify(m members.Member) {
 // address refuses connections. It returns at the first certainty, or after
 // ProbeTimeout, or unsureTries times that if this node mistrusts what it hears. done
 // waits until what it has started has ended, about a ProbeTimeout.
+//
+// Both ways at once: a packet can be lost, or UDP dropped on the way, and a killed
+// process is known by the refusal of the connection long before a time-out. A node that
+// mistrusts what it hears asks by packets first, one after another: most likely the
+// member lives, and a connection takes as much time of the processor as dozens of
+// packets, on both sides.
 func (p *prober) verify(m Member, unsure bool) (alive, refused bool, done func()) {
 	tries := 1
 	if unsure {
+		if p.hears(m) {
+			return true, false, func() {}
+		}
 		tries = unsureTries
 	}
-	// Both ways at once: a packet can be lost, or UDP dropped on the way, and a killed
-	// process is known by the refusal of the connection long before a time-out.
 	type answer struct{ alive, refused bool }
 	answers := make(chan answer, 2)
 	var both sync.WaitGroup
-	var certain atomic.Bool // the answer is known: no need to try again
 	try := func(f func() answer) {
 		both.Add(1)
 		if !p.n.life.spawn(func() {
@@ -223,23 +244,12 @@ func (p *prober) verify(m Member, unsure bool) (alive, refused bool, done func()
 			both.Done()
 		}
 	}
-	try(func() answer {
-		for range tries {
-			if p.ping(m, 1) {
-				return answer{alive: true}
-			}
-			if certain.Load() {
-				break
-			}
-		}
-		return answer{}
-	})
+	try(func() answer { return answer{alive: p.ping(m, 1)} })
 	try(func() answer {
 		got, err := p.identify(m.Addr, time.Duration(tries)*p.n.cfg.Detection.ProbeTimeout)
 		// Another boot at the address refuses for this one.
 		return answer{err == nil && got == m.ID(), refusedError(err) || err == nil && got != m.ID()}
 	})
-	defer certain.Store(true)
 	for range 2 {
 		select {
 		case a := <-answers:
@@ -253,8 +263,21 @@ func (p *prober) verify(m Member, unsure bool) (alive, refused bool, done func()
 	return false, false, both.Wait
 }
 
-// awaitListed waits until gossip holds the member alive, for d at most.
-func (p *prober) awaitListed(id string, d time.Duration) {
+// hears pings a member unsureTries times and reports whether any packet of it has come
+// meanwhile: to a node that is late the answer comes after memberlist has given it up.
+func (p *prober) hears(m Member) bool {
+	start := time.Now()
+	for range unsureTries {
+		if p.ping(m, 1) || p.n.transport.HeardSince(m.ID(), start) {
+			return true
+		}
+	}
+	return false
+}
+
+// awaitListed waits until gossip holds the member alive, for d at most, and reports
+// whether it does, or the member is forgotten.
+func (p *prober) awaitListed(id string, d time.Duration) bool {
 	deadline := time.After(d)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -266,14 +289,14 @@ func (p *prober) awaitListed(id string, d time.Duration) {
 			listed = t.Holds(id)
 		})
 		if !known || listed {
-			return
+			return true
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			return
+			return false
 		case <-p.n.life.stop:
-			return
+			return false
 		}
 	}
 }

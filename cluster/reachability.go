@@ -162,13 +162,18 @@ func (r *reachability) answeredByStream(id string) {
 	}
 }
 
+// onlyByStream reports whether a member has answered over a stream alone lately.
+func (r *reachability) onlyByStream(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last, ok := r.byStream[id]
+	return ok && time.Since(last) < byStreamFor
+}
+
 // needsStream reports whether packets do not reach a member: it is of another family, or
 // has answered over a stream alone lately.
 func (r *reachability) needsStream(m Member) bool {
-	r.mu.Lock()
-	last, ok := r.byStream[m.ID()]
-	r.mu.Unlock()
-	return ok && time.Since(last) < byStreamFor || !r.sendsTo(m.Addr)
+	return r.onlyByStream(m.ID()) || !r.sendsTo(m.Addr)
 }
 
 // exchangeByStream exchanges state with those members that packets do not reach, so

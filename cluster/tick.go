@@ -36,6 +36,7 @@ func (n *Node) run() {
 		// A node that did not run for a while, because its machine is busy or its
 		// process was stopped, finds its probes failed and its ticks late. It must not
 		// blame the others for either.
+		n.prober.late.Tick(now)
 		late := stall.Tick(now.Sub(start))
 		paused := stall.Holding(now.Sub(start))
 		n.view.drain() // answers that have come before the failures are judged

@@ -40,6 +40,7 @@ func (h *healthCheck) run() {
 	for {
 		select {
 		case <-t.C:
+			h.registry.late.Tick(time.Now())
 			h.registry.gate.tick()
 			h.checkAll()
 		case <-h.registry.ctx.Done():

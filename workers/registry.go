@@ -57,6 +57,7 @@ type Registry struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
+	late   *phi.Lateness
 	mu     sync.Mutex // guards what is below
 	table  table
 	health healthCheck
@@ -88,7 +89,7 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, config *RegistryConfig
 		return nil, err
 	}
 	r := &Registry{
-		cfg: cfg, node: members, ep: ep, origin: time.Now(), lines: loglimit.New(cfg.Logger), gate: newGate(),
+		cfg: cfg, node: members, ep: ep, origin: time.Now(), lines: loglimit.New(cfg.Logger), gate: newGate(), late: phi.NewLateness(checkEvery),
 		unview: func() {}, conns: map[*failover.Conns]struct{}{},
 	}
 	r.dial = func(ctx context.Context, m cluster.Member) (*rpcnet.Conn, error) {

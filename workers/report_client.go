@@ -160,7 +160,7 @@ func (c *reportClient) read(ctx context.Context, m cluster.Member) error {
 		case <-ctx.Done():
 		}
 	}()
-	dialing, stop := context.WithTimeout(ctx, reportDialTimeout)
+	dialing, stop := context.WithTimeout(ctx, r.late.Patience(reportDialTimeout))
 	conn, err := r.dial(dialing, m)
 	stop()
 	if err != nil {

@@ -202,6 +202,10 @@ func (c *conn) screenState(m message) (keep bool, err error) {
 	if state.kind != valueNumber || state.number > maxNodeState {
 		return false, errState
 	}
+	if state.number == stateSuspect && c.t.screener.drops(m, "Name") {
+		c.t.cfg.Observer.Refused(GossipLate)
+		return false, nil
+	}
 	switch refused := c.t.screener.screenNews(p, m, "Name", state.number == 0, time.Now()); refused {
 	case "":
 		return true, nil
@@ -212,9 +216,12 @@ func (c *conn) screenState(m message) (keep bool, err error) {
 	return false, errState
 }
 
-// maxNodeState is the last of memberlist's states of a node: alive, suspect, dead
-// and left.
-const maxNodeState = 3
+// stateSuspect and maxNodeState are the second and the last of memberlist's states of a
+// node: alive, suspect, dead and left.
+const (
+	stateSuspect = 1
+	maxNodeState = 3
+)
 
 // Read reads what follows the hello, through the guard. What the guard refuses ends the
 // stream and is counted.
@@ -225,6 +232,15 @@ func (c *conn) Read(p []byte) (int, error) {
 		c.t.cfg.Observer.Refused(StreamMalformed)
 	}
 	return n, err
+}
+
+// SetDeadline sets the deadline for reads and writes, later if this node runs late.
+func (c *conn) SetDeadline(at time.Time) error {
+	if !at.IsZero() {
+		now := time.Now()
+		at = now.Add(c.t.cfg.Patience(at.Sub(now)))
+	}
+	return c.Conn.SetDeadline(at)
 }
 
 // Close closes the connection at once.

@@ -71,7 +71,7 @@ func DialedNode(ctx context.Context) string {
 // answers; the key of that other node is learned nevertheless. It ends early when the
 // transport is shut down.
 func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind byte) (_ *conn, _ hello, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), t.cfg.Patience(timeout))
 	defer cancel()
 	// Shutdown ends the dial, and closes what it has opened once that is in the set.
 	stop := context.AfterFunc(contexts.Until(t.conns.done), cancel)
@@ -92,7 +92,7 @@ func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind by
 	}
 	// For the hello in both directions.
 	deadline, _ := ctx.Deadline()
-	if err := c.SetDeadline(deadline); err != nil {
+	if err := raw.SetDeadline(deadline); err != nil {
 		return nil, hello{}, err
 	}
 	if _, err := c.Write(t.hello(kind)); err != nil {
@@ -121,11 +121,11 @@ func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind by
 	// the error, and the view from Contact.
 	if a.Name != "" && a.Name != h.id {
 		t.cfg.Observer.Refused(HelloOther)
-		t.contact(h)
+		t.contact(h, false)
 		return nil, h, &OtherNodeError{Addr: a.Addr, Want: a.Name, Got: h.id}
 	}
 	t.conns.identify(c, h.id)
-	if err := c.SetDeadline(time.Time{}); err != nil {
+	if err := raw.SetDeadline(time.Time{}); err != nil {
 		return nil, h, err
 	}
 	if kind == kindKey {

@@ -42,6 +42,7 @@ const (
 	PacketElsewhere     = "packet_elsewhere"      // wants something sent to where its sender, or whom it names, is not
 	PacketFlood         = "packet_flood"          // more than a node has to say
 	GossipAhead         = "gossip_ahead"          // of an incarnation that no node can have reached
+	GossipLate          = "gossip_late"           // a suspicion, while this node runs late
 	GossipFlood         = "gossip_flood"          // more changes of the membership by the word of one node than it may tell
 	SendNoKey           = "send_no_key"           // no key for the node yet
 	SendOverrun         = "send_overrun"          // the socket does not keep up

@@ -192,7 +192,7 @@ func newNodeWith(t testing.TB, id, cluster string, edit func(*Config)) *testNode
 	n := &testNode{port: newPort(t), counts: &counter{}, contacts: make(chan string, 16), controls: make(chan string, 16)}
 	cfg := Config{
 		ID: id, Cluster: cluster, Endpoint: n.port, Advertise: n.port.addr(), Observer: n.counts,
-		Contact: func(id string, _ netip.AddrPort) {
+		Contact: func(id string, _ netip.AddrPort, _ bool) {
 			select {
 			case n.contacts <- id:
 			default:

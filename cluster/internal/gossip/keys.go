@@ -179,7 +179,8 @@ func (k *keyTable) broughtBy(id string, p *peer) {
 
 // noteHeard notes that a packet of p has opened: the node exists. It takes the lock for
 // the first packet only.
-func (k *keyTable) noteHeard(p *peer) {
+func (k *keyTable) noteHeard(p *peer, now time.Time) {
+	p.last.Store(int64(now.Sub(k.start)))
 	if p.heard.CompareAndSwap(false, true) {
 		k.mu.Lock()
 		defer k.mu.Unlock()

@@ -21,9 +21,9 @@ func (t *Transport) WriteTo(b []byte, addr string) (time.Time, error) {
 }
 
 // WriteToAddress implements memberlist.NodeAwareTransport. It never waits: one blocked
-// call stops all failure detection. Its only error is a *net.OpError. Memberlist does
-// not count a probe that fails with any other (state.go: failedRemote), and a node that
-// cannot be reached would never be found dead.
+// call stops all failure detection. Its only error but errBlind is a *net.OpError.
+// Memberlist does not count a probe that fails with any other (state.go: failedRemote),
+// and a node that cannot be reached would never be found dead.
 func (t *Transport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
 	return time.Now(), t.send(kindGossip, b, a)
 }
@@ -45,6 +45,9 @@ func (t *Transport) send(kind byte, b []byte, a memberlist.Address) error {
 	}
 	// Memberlist knows the address without the zone.
 	to = t.Local(to)
+	if kind == kindGossip && t.cfg.Blind(a.Name) && isProbe(b, t.screener.label) {
+		return errBlind
+	}
 	p := t.keys.peer(a.Name)
 	if p == nil {
 		t.cfg.Observer.Refused(SendNoKey)
@@ -58,6 +61,20 @@ func (t *Transport) send(kind byte, b []byte, a memberlist.Address) error {
 	}
 	t.sender.send(outPacket{sealed, to, kind})
 	return nil
+}
+
+// errBlind is why a probe is not sent. It is no *net.OpError, so that memberlist gives the
+// probe up and suspects no node.
+var errBlind = errors.New("gossip: this node runs late, and would take the node for silent")
+
+// isProbe reports whether a packet of memberlist begins with a ping.
+func isProbe(b []byte, label string) bool {
+	b = b[min(len(label), len(b)):]
+	if len(b) >= 5 && b[0] == typeChecksum {
+		b = b[5:]
+	}
+	parts, ok := split(b)
+	return ok && len(parts) > 0 && parts[0][0] == typePing
 }
 
 // kindName returns the name of a kind of packets for the Observer.
@@ -83,7 +100,7 @@ func (t *Transport) HandlePacket(b []byte, from netip.AddrPort) {
 		return
 	}
 	kind := b[0]
-	t.keys.noteHeard(p)
+	t.keys.noteHeard(p, now)
 	t.cfg.Observer.Packet("in", kindName(kind), len(b))
 	// From here on the sender is known: what is wrong is its own doing, and each has
 	// a limit of its own.
@@ -100,7 +117,7 @@ func (t *Transport) HandlePacket(b []byte, from netip.AddrPort) {
 		return
 	}
 	if !p.present.Load() {
-		t.cfg.Contact(p.id, from)
+		t.cfg.Contact(p.id, from, false)
 	}
 	if kind == kindControl {
 		// A control packet counts as said by the node itself. If names are bound to

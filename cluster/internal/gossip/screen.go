@@ -88,6 +88,7 @@ type screener struct {
 	keys     *keyTable
 	observer Observer
 	started  func(id string) time.Time // see Config.Started
+	late     func() bool               // see Config.Late
 }
 
 // screen returns what memberlist sees of a packet from p, nil if that is nothing, or a
@@ -118,7 +119,7 @@ func (s *screener) screen(p *peer, b []byte, now time.Time) (_ []byte, refused s
 		switch refused := s.screenMessage(p, part, now); refused {
 		case "":
 			kept = append(kept, part)
-		case GossipAhead, GossipFlood:
+		case GossipAhead, GossipFlood, GossipLate:
 			s.observer.Refused(refused)
 		default:
 			return nil, refused
@@ -190,11 +191,21 @@ func (s *screener) screenMessage(p *peer, b []byte, now time.Time) (refused stri
 		if _, ok := m.id("From"); !ok {
 			return PacketMalformed
 		}
+		if b[0] == typeSuspect && s.drops(m, "Node") {
+			return GossipLate
+		}
 		return s.screenNews(p, m, "Node", false, now)
 	case typeAlive:
 		return s.screenNews(p, m, "Node", true, now)
 	}
 	return PacketMalformed
+}
+
+// drops reports whether this node does not listen to a suspicion: it is late, and about
+// another. It would take as long to hear of the refutation, and find the other dead.
+func (s *screener) drops(m message, idField string) bool {
+	id, _ := m.id(idField)
+	return id != s.self && s.late()
 }
 
 // screenPing screens a ping. It is answered, and passed on, only to nodes at their own

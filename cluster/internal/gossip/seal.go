@@ -68,11 +68,12 @@ type peer struct {
 
 	sent    atomic.Uint64 // counter of the last packet to it
 	window  replayWindow
-	work    Bucket      // messages from it
-	news    Bucket      // changes of the membership by its word
-	present atomic.Bool // it is in the view
-	proved  atomic.Bool // the key came with a certificate, in a hello
-	heard   atomic.Bool // a packet has opened under it
+	work    Bucket       // messages from it
+	news    Bucket       // changes of the membership by its word
+	present atomic.Bool  // it is in the view
+	proved  atomic.Bool  // the key came with a certificate, in a hello
+	heard   atomic.Bool  // a packet has opened under it
+	last    atomic.Int64 // when the last one did, as time since the table's start
 
 	// Guarded by the mu of the keyTable: where its hello said it is to be reached,
 	// where gossip first said so, and when it was installed or last said hello.

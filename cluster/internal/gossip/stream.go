@@ -42,7 +42,7 @@ func (t *Transport) accept(c *conn, verify func(id string) error) error {
 	if err := t.conns.add(c); err != nil {
 		return err
 	}
-	if err := c.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(helloTimeout)); err != nil { // more if this node is late
 		return err
 	}
 	h, err := readHello(c.Conn)
@@ -71,7 +71,7 @@ func (t *Transport) accept(c *conn, verify func(id string) error) error {
 	if err := c.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	t.contact(h)
+	t.contact(h, h.kind == kindState)
 	t.compareEnds(h, c)
 	// Both keys are exchanged: that was all.
 	if h.kind == kindKey {
@@ -120,10 +120,10 @@ func (t *Transport) admit(h hello, verify func(id string) error) error {
 }
 
 // contact reports a node that has said hello and is not in the view: the view dials it
-// and exchanges states.
-func (t *Transport) contact(h hello) {
+// and exchanges states. exchanges is that of [Config.Contact].
+func (t *Transport) contact(h hello, exchanges bool) {
 	if p := t.keys.peer(h.id); p != nil && !p.present.Load() {
-		t.cfg.Contact(h.id, h.addr)
+		t.cfg.Contact(h.id, h.addr, exchanges)
 	}
 }
 

@@ -28,9 +28,21 @@ type Config struct {
 	// Started returns when a boot began, as its id says. The time can be wrong, and
 	// is zero if the id says nothing. It must not block. Default: the zero time.
 	Started func(id string) time.Time
+	// Blind reports whether the answer of a node to a probe would come late because of
+	// this node itself. A probe is not sent then, and memberlist holds nothing against the
+	// node. It must not block. Default: never.
+	Blind func(id string) bool
+	// Late reports whether this node is so late that it would not hear in time that a
+	// suspicion was refuted. Suspicions of others are dropped then. It must not block.
+	// Default: never.
+	Late func() bool
+	// Patience lengthens the time-outs of dials, hellos and exchanges when this node is
+	// late. It must not block. Default: it does not.
+	Patience func(d time.Duration) time.Duration
 	// Contact is called, without locks, when a node that is not in the view has
-	// proved itself with a hello or a packet. It must not block.
-	Contact func(id string, addr netip.AddrPort)
+	// proved itself with a hello or a packet. exchanges says that it has begun an exchange
+	// of state, which brings it into the view unless it fails. It must not block.
+	Contact func(id string, addr netip.AddrPort, exchanges bool)
 	// Control is called with the content of a control packet and the node that
 	// sealed it. It must not block, and owns msg.
 	Control func(from string, msg []byte)
@@ -87,7 +99,7 @@ func New(cfg Config) (*Transport, error) {
 	t.sender = sender{endpoint: cfg.Endpoint, observer: cfg.Observer, conns: &t.conns, queue: make(chan outPacket, sendQueue)}
 	t.screener = screener{
 		self: cfg.ID, label: string([]byte{markLabel, byte(len(label))}) + label,
-		keys: &t.keys, observer: cfg.Observer, started: cfg.Started,
+		keys: &t.keys, observer: cfg.Observer, started: cfg.Started, late: cfg.Late,
 	}
 	return t, nil
 }
@@ -95,7 +107,16 @@ func New(cfg Config) (*Transport, error) {
 // complete sets the functions that are not given.
 func (cfg *Config) complete() {
 	if cfg.Contact == nil {
-		cfg.Contact = func(string, netip.AddrPort) {}
+		cfg.Contact = func(string, netip.AddrPort, bool) {}
+	}
+	if cfg.Blind == nil {
+		cfg.Blind = func(string) bool { return false }
+	}
+	if cfg.Late == nil {
+		cfg.Late = func() bool { return false }
+	}
+	if cfg.Patience == nil {
+		cfg.Patience = func(d time.Duration) time.Duration { return d }
 	}
 	if cfg.Control == nil {
 		cfg.Control = func(string, []byte) {}
@@ -187,6 +208,12 @@ func (t *Transport) Evicted(id string) bool { return t.keys.isEvicted(id) }
 
 // Knows reports whether the key of a node is there.
 func (t *Transport) Knows(id string) bool { return t.keys.peer(id) != nil }
+
+// HeardSince reports whether a packet of a node has opened after an instant.
+func (t *Transport) HeardSince(id string, at time.Time) bool {
+	p := t.keys.peer(id)
+	return p != nil && p.heard.Load() && p.last.Load() > int64(at.Sub(t.keys.start))
+}
 
 // Proved reports whether a node has given the key that is there in a hello.
 func (t *Transport) Proved(id string) bool {

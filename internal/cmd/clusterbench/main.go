@@ -22,6 +22,9 @@ import (
 )
 
 func main() {
+	if os.Getenv(spinVar) != "" {
+		spin()
+	}
 	if args := os.Getenv(childVar); args != "" {
 		if err := child(args); err != nil {
 			fmt.Fprintln(os.Stderr, "clusterbench:", err)
