@@ -341,6 +341,9 @@ func (st *Stream) finish(msg []byte, hasMessage bool, status []byte, reserved bo
 	st.mu.Lock()
 	if st.end.done { // the caller has gone, or the server has cut the call
 		st.finishCutLocked()
+		if reserved && hasMessage { // what was taken for it is the session's again
+			s.out.addCredit(nil, int64(len(msg)+wire.FrameCost))
+		}
 		return true
 	}
 	s.out.mu.Lock()

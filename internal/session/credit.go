@@ -2,7 +2,6 @@ package session
 
 import (
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -47,12 +46,8 @@ type sending struct {
 	// wake has a token when a wait is over, or seems to be. It is made at the first
 	// wait, since most streams never wait.
 	wake chan struct{}
-	// want is the cost that is waited for, and room how small the write buffer must be,
-	// while waits is set.
-	want int64
-	room int
-	// waits: it is in sender.waiters.
-	waits bool
+	// at is where it waits.
+	at place
 }
 
 // reset prepares p for a call. No other goroutine uses it.
@@ -94,41 +89,43 @@ func (o *sender) lostLocked(p *sending) error {
 //
 // Parts of large messages wait for each other, in the order in which they came,
 // so that two large messages share the connection evenly. A small message passes
-// those that wait.
+// those, and waits for other small ones when the buffer is full. A stream that was woken
+// and sends more goes on until its turn is over ([lines]).
 func (o *sender) reserve(p *sending, n int, done <-chan struct{}) error {
 	cost := int64(n + wire.FrameCost)
-	room := roomSmall
-	if n >= bulk {
-		room = roomBulk
-	}
 	o.mu.Lock()
-	turn := n < bulk || len(o.waiters) == 0
+	p.at.want = cost
+	turn := n < bulk || o.lines.large.first == nil
 	for {
-		switch {
-		case o.err != nil:
-			err := o.lostLocked(p)
+		own := o.lines.redeem(p)
+		if err := o.failureLocked(p); err != nil {
+			o.lines.forfeit(p)
+			o.wakeLocked() // what p was woken for is another's
 			o.mu.Unlock()
 			return err
-		case p.err != nil:
-			err := p.err
-			o.wakeLocked() // the room that p was woken for is another's
-			o.mu.Unlock()
-			return err
-		case turn && len(o.buf) < room && o.takeLocked(p, cost):
+		}
+		if (own || turn && o.lines.hasRoom(len(o.buf), p.at.large())) && o.takeLocked(p, cost) {
 			return nil
 		}
-		if err := o.waitLocked(p, cost, room, turn, done); err != nil {
+		if err := o.waitLocked(p, done); err != nil {
 			return err
 		}
-		turn = true
 		o.mu.Lock()
 	}
 }
 
+// failureLocked returns why p can send no more, or nil.
+func (o *sender) failureLocked(p *sending) error {
+	if o.err != nil {
+		return o.lostLocked(p)
+	}
+	return p.err
+}
+
 // takeLocked takes the credit for a frame of a cost from the stream and from the
-// session, or reports false and takes nothing.
+// session, or reports false and takes nothing. What others were promised stays.
 func (o *sender) takeLocked(p *sending, cost int64) bool {
-	if p.credit < cost || o.credit < cost {
+	if p.credit < cost || o.credit-o.lines.promised.credit < cost {
 		return false
 	}
 	p.credit -= cost
@@ -144,70 +141,63 @@ func (o *sender) takeForLastLocked(p *sending, n int) bool {
 }
 
 // waitLocked waits until p has reason to look again. If done is closed first it
-// returns errInterrupted. turn says that p need not wait for those before it. mu is
-// held before, not after.
-func (o *sender) waitLocked(p *sending, cost int64, room int, turn bool, done <-chan struct{}) error {
-	p.want, p.room = cost, room
+// returns errInterrupted. mu is held before, not after.
+func (o *sender) waitLocked(p *sending, done <-chan struct{}) error {
 	if p.wake == nil {
 		p.wake = make(chan struct{}, 1)
 	}
-	if !p.waits {
-		p.waits = true
-		o.waiters = append(o.waiters, p)
-	}
-	if !turn { // it may be able to go on at once: those before it may wait for credit of their own
-		o.wakeLocked()
-	}
+	o.lines.forfeit(p)
+	o.lines.add(p)
+	o.wakeLocked() // it may be able to go on at once, when it has waited for its turn alone
 	wake := p.wake
 	o.mu.Unlock()
+	if done == nil { // as it is for handlers
+		<-wake
+		return nil
+	}
 	select {
 	case <-wake:
 		return nil
 	case <-done:
 	}
 	o.mu.Lock()
-	o.leaveLocked(p)
-	o.wakeLocked() // the room that p was woken for is another's
+	if !o.leaveLocked(p) {
+		<-wake // the token of this wait must not be left to the next
+		o.lines.redeem(p)
+		o.lines.forfeit(p)
+		o.wakeLocked() // what p was woken for is another's
+	}
 	o.mu.Unlock()
 	return errInterrupted
 }
 
-// wakeLocked wakes the waiters that can go on, in the order in which they came. It
-// reckons with what those it wakes will take.
+// wakeLocked wakes the waiters that can go on, in the order in which they came, and
+// promises them what they go on with. If the first that has room lacks credit of the
+// session, the others wait behind it.
 func (o *sender) wakeLocked() {
-	if len(o.waiters) == 0 {
-		return
-	}
-	credit, size := o.credit, len(o.buf)
-	o.waiters = slices.DeleteFunc(o.waiters, func(p *sending) bool {
-		ok := p.err != nil || p.credit >= p.want && credit >= p.want && size < p.room
-		if ok {
-			credit -= p.want
-			size += int(p.want)
-			p.waits = false
-			p.signal()
+	turn := o.lines.turn()
+	for {
+		p := o.lines.next(len(o.buf))
+		if p == nil || o.credit-o.lines.promised.credit < p.at.want {
+			return
 		}
-		return ok
-	})
-}
-
-// signal wakes the goroutine that waits for p. A token that is there already
-// serves as well.
-func (p *sending) signal() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
+		p.at.in.remove(p)
+		o.lines.give(p, turn)
+		p.signal()
 	}
 }
 
-// leaveLocked takes p out of the line of waiters and reports whether it was there. If
-// not, it has been woken, and what it was woken for is another's: see wakeLocked.
+// signal wakes the goroutine that waits for p, which was in a line until now. There is
+// one token for one wait, so wake has room.
+func (p *sending) signal() { p.wake <- struct{}{} }
+
+// leaveLocked takes p out of its line and reports whether it was in one. If not, it has
+// been woken, and what it was woken for is another's: see wakeLocked.
 func (o *sender) leaveLocked(p *sending) bool {
-	if !p.waits {
+	if p.at.in == nil {
 		return false
 	}
-	p.waits = false
-	o.waiters = slices.DeleteFunc(o.waiters, func(w *sending) bool { return w == p })
+	p.at.in.remove(p)
 	return true
 }
 
@@ -223,6 +213,10 @@ func (o *sender) addCredit(p *sending, n int64) error {
 	}
 	if *credit += n; *credit > maxCredit {
 		return errCredit
+	}
+	if p != nil && p.at.in == &o.lines.poor && p.credit >= p.at.want {
+		p.at.in.remove(p)
+		o.lines.add(p)
 	}
 	o.wakeLocked()
 	return nil
@@ -250,15 +244,15 @@ func (o *sender) close(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.err = err
-	for _, p := range o.waiters {
-		p.signal() // waits stays true: nothing looks at the line any more
-	}
-	o.waiters = nil
+	o.lines.each(func(p *sending) {
+		p.at.in.remove(p)
+		p.signal()
+	})
 }
 
 // blocked returns how many streams wait for credit or room.
 func (o *sender) blocked() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.waiters)
+	return o.lines.count()
 }

@@ -203,9 +203,8 @@ func TestSendersWaitForCreditAndRoom(t *testing.T) {
 			first := b.stream("first")
 			b.give("first", 1<<20)
 			b.give("second", 1<<20)
-			first.wake, first.waits = make(chan struct{}, 1), true
-			first.want, first.room = part+wire.FrameCost, roomBulk
-			b.o.waiters = []*sending{first} // it has not been woken yet
+			first.wake, first.at.want = make(chan struct{}, 1), part+wire.FrameCost
+			b.o.lines.add(first) // it has not been woken yet
 			b.ask("second", part)
 			b.want()
 			if len(first.wake) != 1 || b.o.blocked() != 1 {

@@ -14,6 +14,9 @@ const (
 	// grows to with use.
 	firstBuffer = 4 << 10
 	lastBuffer  = 32 << 10
+	// direct is from how many bytes on the rest of a message is read into the message
+	// itself. A read of fewer goes through the buffer, because more frames may follow.
+	direct = 4 << 10
 )
 
 // An input reads frames from a connection. It belongs to the holder of the reading
@@ -153,7 +156,7 @@ func (in *input) into(dst []byte) error {
 		if len(dst) == 0 {
 			return nil
 		}
-		if len(dst) >= len(in.b) {
+		if len(dst) >= direct {
 			k, err := in.read(dst)
 			dst = dst[k:]
 			if err != nil && len(dst) > 0 && !in.again(err) {

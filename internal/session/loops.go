@@ -77,6 +77,7 @@ func (o *sender) takeBufferLocked() []byte {
 	o.calls = 0
 	o.buf = o.spare[:0]
 	o.spare = nil
+	o.lines.taken()
 	o.wakeLocked() // there is room again
 	o.mu.Unlock()
 	return b

@@ -20,6 +20,9 @@ const (
 	// burst is the room that a queue of several messages takes when it grows beyond
 	// keepQueue.
 	burst = 32 << 10
+	// keepBigs is for how many large messages a queue keeps the places, so that a large
+	// message costs no allocation beside its bytes.
+	keepBigs = 4
 )
 
 // A bigMessage is a message that came in parts or does not fit a queue well.
@@ -90,7 +93,7 @@ func (q *queue) held() int64 {
 // drop empties the queue and gives the memory of its messages back. The receiver of
 // the stream has none of them: what it has it took with [cursor.swap].
 func (q *queue) drop() {
-	if cap(q.b) > keepQueue || q.bigs != nil {
+	if cap(q.b) > keepQueue || cap(q.bigs) > keepBigs || len(q.bigs) > 0 {
 		q.dropMemory()
 	}
 	q.b = q.b[:0]
@@ -102,7 +105,10 @@ func (q *queue) dropMemory() {
 	for _, m := range q.bigs {
 		putBig(m.b)
 	}
-	q.bigs = nil
+	clear(q.bigs)
+	if q.bigs = q.bigs[:0]; cap(q.bigs) > keepBigs {
+		q.bigs = nil
+	}
 	if cap(q.b) > keepQueue {
 		putBig(q.b)
 		q.b = nil
@@ -112,10 +118,12 @@ func (q *queue) dropMemory() {
 // A cursor is what the receiver of a stream has taken from the queue and walks
 // through. It belongs to the goroutine that receives.
 type cursor struct {
-	// b and bigs are as in a queue; at is where the next message begins in b.
+	// b and bigs are as in a queue; at is where the next message begins in b, and big is
+	// which of bigs is the next.
 	b    []byte
 	at   int
 	bigs []bigMessage
+	big  int
 	// last is the large message that Recv returned last. Its memory is used again at
 	// the next Recv.
 	last []byte
@@ -126,7 +134,7 @@ type cursor struct {
 
 // reset prepares c for a call whose window is size bytes.
 func (c *cursor) reset(size int64) {
-	c.b, c.at, c.bigs, c.last = c.b[:0], 0, nil, nil
+	c.b, c.at, c.bigs, c.big, c.last = c.b[:0], 0, c.bigs[:0], 0, nil
 	c.credit, c.creditMin = 0, size/4
 }
 
@@ -137,8 +145,8 @@ func (c *cursor) more() bool { return c.at < len(c.b) }
 // Stream.mu is held.
 func (c *cursor) swap(q *queue) {
 	c.b, q.b = q.b, c.b[:0]
-	c.at = 0
-	c.bigs, q.bigs = q.bigs, nil
+	c.bigs, q.bigs = q.bigs, c.bigs[:0]
+	c.at, c.big = 0, 0
 }
 
 // next returns the next message, which is valid until the next call, and its
@@ -148,8 +156,9 @@ func (c *cursor) next() (msg []byte, cost int64) {
 	c.at += perMessage
 	c.dropLast()
 	if n == bigMark {
-		m := c.bigs[0]
-		c.bigs = c.bigs[1:]
+		m := c.bigs[c.big]
+		c.bigs[c.big] = bigMessage{} // the memory is the receiver's
+		c.big++
 		c.last = m.b
 		return m.b, m.cost
 	}
@@ -171,10 +180,10 @@ func (c *cursor) dropLast() {
 // that no goroutine receives any more.
 func (c *cursor) drop() {
 	c.dropLast()
-	if cap(c.b) > keepQueue || c.bigs != nil {
+	if cap(c.b) > keepQueue || cap(c.bigs) > keepBigs || len(c.bigs) > 0 {
 		q := queue{c.b, c.bigs}
 		q.dropMemory()
-		c.b, c.bigs = q.b, nil
+		c.b, c.bigs = q.b, q.bigs
 	}
-	c.b, c.at = c.b[:0], 0
+	c.b, c.at, c.big = c.b[:0], 0, 0
 }

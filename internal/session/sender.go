@@ -91,8 +91,8 @@ type sender struct {
 	err error
 	// credit is how many bytes of messages the peer takes on the session.
 	credit int64
-	// waiters are the streams that wait for credit or room, in the order of coming.
-	waiters []*sending
+	// lines are where streams wait for credit or room.
+	lines lines
 	// calls is how many OPEN and STATUS frames are in buf.
 	calls int64
 	// counted is how many bytes of the account there are for buf, for what is being
