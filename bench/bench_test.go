@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -241,5 +242,39 @@ func TestListOfOthersThatAreFasterNamesTheBest(t *testing.T) {
 	writeFaster(&b, &p, results{call: {rpcnetRaw: {Rate: 2, P50: 1}, grpcGo: {Rate: 1, P50: 2}}})
 	if !strings.Contains(b.String(), "Nowhere in this run") {
 		t.Errorf("a run that no peer is ahead in: %s", &b)
+	}
+}
+
+func TestAFailedMeasurementLeavesTheOthers(t *testing.T) {
+	t.Parallel()
+	dir, err := makeCertificates(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := filepath.Join(t.TempDir(), "none") // cannot be started
+	peer := &library{name: "peer", module: "example.com/peer", program: none}
+	own := &library{name: "own", module: rpcnetModule, program: none}
+	call := unaryCell(32, 1)
+	for _, test := range []struct {
+		failing *library
+		fails   bool // the run
+	}{{peer, false}, {own, true}} {
+		p := plan{
+			libraries: []*library{test.failing, netRPC}, cells: []cell{call},
+			repetitions: 2, slice: 20 * time.Millisecond, certs: dir, progress: io.Discard,
+		}
+		r, err := p.run()
+		if (err != nil) != test.fails {
+			t.Errorf("%s fails, and the run says %v", test.failing.name, err)
+		}
+		if s, ok := r.get(call, netRPC); !ok || s.Rate <= 0 {
+			t.Errorf("%s fails, and of net/rpc there is %+v", test.failing.name, s)
+		}
+		if _, ok := r.get(call, test.failing); ok {
+			t.Errorf("%s fails, and there are results of it", test.failing.name)
+		}
+		if len(p.missing) != 2 || !strings.Contains(p.missing[1], test.failing.name+", unary 32 B, 1 caller, repetition 2 failed: ") {
+			t.Errorf("what is left out: %q", p.missing)
+		}
 	}
 }

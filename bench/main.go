@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -60,19 +61,17 @@ func run() error {
 			return err
 		}
 	}
-	res, err := p.prepareAndRun()
-	if err != nil {
-		return err
+	res, failed := p.prepareAndRun()
+	if res == nil {
+		return failed
 	}
 	if *quick {
-		return printQuick(os.Stdout, p.cells, res)
+		return errors.Join(failed, printQuick(os.Stdout, p.cells, res))
 	}
 	if pg != nil {
-		if err := pg.update(&p, res); err != nil {
-			return err
-		}
+		failed = errors.Join(failed, pg.update(&p, res))
 	}
-	return printSections(os.Stdout, &p, res)
+	return errors.Join(failed, printSections(os.Stdout, &p, res))
 }
 
 // namedLibrary returns the library of a name.
@@ -105,7 +104,8 @@ func (p *plan) choose(names, only string) error {
 }
 
 // prepareAndRun makes certificates, builds the peers in Rust, leaves out what this
-// machine cannot measure and measures the rest.
+// machine cannot measure and measures the rest. Results can come with an error, as
+// those of run.
 func (p *plan) prepareAndRun() (results, error) {
 	temp, err := os.MkdirTemp("", "rpcnet-bench-")
 	if err != nil {

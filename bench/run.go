@@ -6,6 +6,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -18,8 +19,12 @@ type plan struct {
 	certs       certDir
 	profile     string    // directory for profiles; "": none
 	progress    io.Writer // what is being done
-	missing     []string  // why libraries are left out, a line for each
+	missing     []string  // what is left out, and why, a line for each
 }
+
+// measureTimeout is after how long a measurement has failed. Its calls have deadlines
+// that are shorter; this is for a process that hangs.
+const measureTimeout = 3 * callTimeout
 
 // results are the medians of a run, by cell and library. What was left out is
 // not there.
@@ -33,9 +38,11 @@ func (r results) get(c cell, l *library) (sample, bool) {
 
 // run measures. Each cell is measured for one library after the other before
 // the next cell, so that what disturbs the machine disturbs all; their order
-// rotates.
+// rotates. A measurement that fails is left out, with a line in p.missing. The error
+// tells of those of rpcnet, and does not make the others worthless.
 func (p *plan) run() (results, error) {
 	samples := map[cell]map[*library][]sample{}
+	var ours error
 	for r := range p.repetitions {
 		fmt.Fprintf(p.progress, "repetition %d of %d\n", r+1, p.repetitions)
 		for i, c := range p.cells {
@@ -47,10 +54,16 @@ func (p *plan) run() (results, error) {
 					continue
 				}
 				s, err := p.measure(c, l)
-				if err != nil {
-					return nil, fmt.Errorf("%s, %s: %w", l.name, c.name(), err)
+				if err == nil {
+					samples[c][l] = append(samples[c][l], s)
+					continue
 				}
-				samples[c][l] = append(samples[c][l], s)
+				err = fmt.Errorf("%s, %s, repetition %d failed: %w", l.name, c.name(), r+1, err)
+				fmt.Fprintln(p.progress, err)
+				p.missing = append(p.missing, strings.ReplaceAll(err.Error(), "\n", " "))
+				if l.module == rpcnetModule {
+					ours = errors.Join(ours, err)
+				}
 			}
 		}
 	}
@@ -61,7 +74,7 @@ func (p *plan) run() (results, error) {
 			res[c][l] = median(s)
 		}
 	}
-	return res, nil
+	return res, ours
 }
 
 // measure makes one measurement of l, with a client and a server that have
@@ -84,6 +97,7 @@ func (p *plan) measure(c cell, l *library) (s sample, err error) {
 	}); err != nil {
 		return sample{}, err
 	}
+	defer time.AfterFunc(measureTimeout, func() { client.cmd.Process.Kill() }).Stop()
 	a, err := client.ask(job{c.kind, c.size, c.callers, c.streams, c.conns, c.workers, timedEvery(c), sliceOf(c, p.slice)})
 	return a.Sample, errors.Join(err, client.stop())
 }
