@@ -67,7 +67,7 @@ func rows(quick bool) []row {
 	for _, length := range []time.Duration{10 * time.Second, time.Minute} {
 		rs = append(rs, splits(10, 7, length, 8), splits(20, 10, length, 8), splits(20, 16, length, 12))
 	}
-	return append(rs, idles(20, 10*time.Second), startups(100, 8, 10))
+	return append(rs, idles(20, 10*time.Second), besideMemberlist(5, 10*time.Second), besideMemberlist(20, 10*time.Second), startups(100, 8, 10))
 }
 
 func toSeconds(ds []time.Duration) (xs []float64) {
