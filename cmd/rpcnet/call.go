@@ -60,7 +60,7 @@ details, who served it and how often it was tried.`,
 			return err
 		}
 		ctx := cmd.Context()
-		s := &session{env: env, form: form, deadline: *deadline, verbose: *verbose}
+		s := &session{name: cmd.CommandPath(), env: env, form: form, deadline: *deadline, verbose: *verbose}
 		r.onEvent = s.event
 		l, err := r.open(ctx)
 		if err != nil {
@@ -100,6 +100,7 @@ func parseHeaders(lines []string) (rpcnet.Header, error) {
 
 // A session is the calls of one command line.
 type session struct {
+	name      string // of the command, for errors
 	env       *environment
 	link      *link
 	procedure *procedure
@@ -258,6 +259,9 @@ func (s *session) server(c *rpcnet.Call) (worker, addr string) {
 	}
 	if by := s.served.Load(); by != nil {
 		return by.Worker, by.Addr
+	}
+	if p := c.Peer(); p.Addr != nil {
+		return p.ID, p.Addr.String()
 	}
 	return "", ""
 }

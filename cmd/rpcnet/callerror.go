@@ -35,7 +35,7 @@ func (s *session) failed(c *rpcnet.Call, err error) error {
 		printJSON(s.env.errs, f)
 		return shownError{err}
 	}
-	fmt.Fprintf(s.env.errs, "rpcnet call: %v: %s\n", rpcnet.CodeOf(err), printable.Line(f.Message, maxErrorText))
+	fmt.Fprintf(s.env.errs, "%s: %v: %s\n", s.name, rpcnet.CodeOf(err), printable.Line(f.Message, maxErrorText))
 	for _, d := range f.Details {
 		text, err := json.Marshal(d.Value)
 		if err != nil {

@@ -3,6 +3,7 @@ module github.com/rpcnet-go/rpcnet/cmd/rpcnet
 go 1.26.0
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/rpcnet-go/rpcnet v0.1.0
 	github.com/spf13/cobra v1.10.2

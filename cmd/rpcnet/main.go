@@ -123,7 +123,7 @@ func newRoot(env *environment) *cobra.Command {
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { help(cmd, env.out) })
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err.Error()) })
 	root.AddCommand(
-		newCall(env), newDescribe(env),
+		newCall(env), newDescribe(env), newBench(env),
 		newMembers(env), newEvents(env), newDrain(env),
 		newContext(env), newCerts(env), newCompletion(env), newVersion(env),
 	)

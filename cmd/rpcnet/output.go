@@ -80,8 +80,13 @@ func cell(s string) string { return printable.Line(s, maxCell) }
 // colourful reports whether w is a terminal whose user wants colours: see
 // https://no-color.org.
 func (env *environment) colourful(w io.Writer) bool {
+	return env.getenv("NO_COLOR") == "" && env.terminal(w)
+}
+
+// terminal reports whether w is a terminal that can move its cursor.
+func (env *environment) terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	if !ok || env.getenv("NO_COLOR") != "" || env.getenv("TERM") == "dumb" {
+	if !ok || env.getenv("TERM") == "dumb" {
 		return false
 	}
 	info, err := f.Stat()
