@@ -9,7 +9,7 @@ FUZZ_TIME ?= 30s
 SEED ?= $(shell date +%s)
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help build cross test lint golangci generate fuzz redteam field e2e house api-diff demo certs ci \
+.PHONY: help build cross test allocs lint golangci generate fuzz redteam field e2e house api-diff demo certs ci \
 	routesim chaos rolling compare soak scale cluster-test cluster-soak \
 	bench bench-quick bench-codec bench-routing bench-flood cluster-bench cluster-bench-quick
 
@@ -30,6 +30,9 @@ cross: ## vet for Windows, for macOS, for 32 bits and for a big-endian machine
 test: ## all tests of all modules with the race detector, in random order
 	go test -race -shuffle=on work
 	cd bench && GOWORK=off go test -race -shuffle=on ./...
+
+allocs: ## the tests that count allocations, without the race detector, under which they skip
+	go test -count=1 -run Alloc $$(git grep -l --untracked 'func Test.*Alloc' -- '*_test.go' ':!bench' | xargs dirname | sort -u | sed 's|^|./|')
 
 lint: ## format, vet, staticcheck, tidy modules, generated files
 	@test -z "$$(git ls-files -z '*.go' ':!*/testdata/*' | xargs -0 gofmt -l | tee /dev/stderr)" || (echo "run gofmt -w on these" >&2; false)

@@ -343,20 +343,20 @@ func (c *Conn) callUnary(ctx context.Context, spec *Spec, req, res any) error {
 	return decodeResponse(spec, enc, p, res, opts)
 }
 
-// decodeResponse decodes a response into res. An error is the server's fault, so it
-// is CodeInternal.
+// decodeResponse decodes the response p into res.
 func decodeResponse(spec *Spec, enc codegen.Encoding, p []byte, res any, opts *CallOptions) error {
-	var err error
-	if isRaw(&spec.Response) { // bytes as they are have no limits to work out
-		err = decodeRaw(p, res)
-	} else {
-		limits := callLimits(spec, opts)
-		err = decodeMessage(spec, &spec.Response, enc, p, res, &limits)
-	}
+	_, err := decodeMessage(&spec.Response, enc, p, res, into, mergedLimits(spec.Limits, opts.DecodeLimits))
 	if err != nil {
-		return Errorf(CodeInternal, "response: %v", err).WithCause(err)
+		err = badResponse(err, spec, len(p), opts)
 	}
-	return nil
+	return err
+}
+
+// badResponse returns the error of a response of n bytes that cannot be decoded: the
+// server's fault.
+func badResponse(err error, spec *Spec, n int, opts *CallOptions) error {
+	err = callLimits(spec, opts).named(err, n)
+	return Errorf(CodeInternal, "response: %v", err).WithCause(err)
 }
 
 // noResponse returns the error of a call that ended, without an error, before its

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/session"
 )
 
@@ -83,9 +84,10 @@ type clientStream struct {
 	cancel   context.CancelFunc // nil: ctx is the caller's
 	unwatch  func() bool        // nil: ctx never ends
 
-	received bool   // Recv has had its first message; Recv's own
-	final    error  // of Recv; Recv's own
-	trailer  Header // as it came, not validated; Recv's own
+	received bool          // Recv has had its first message; Recv's own
+	final    error         // of Recv; Recv's own
+	trailer  Header        // as it came, not validated; Recv's own
+	decoder  *cbor.Decoder // see decode; nil before the first message; Recv's own
 	// endOnce runs finish, for Recv or for Close, which can be on another goroutine.
 	endOnce sync.Once
 }
@@ -120,8 +122,30 @@ func (c *clientStream) CloseSend() error { return c.sendError(c.st.CloseSend()) 
 
 // Recv implements [ClientStream].
 func (c *clientStream) Recv(msg any) error {
+	_, err := c.recv(msg, into)
+	return err
+}
+
+// RecvOver implements [hook.MessageReceiver] for generated code, to which the concrete type
+// says that there is no interceptor.
+func (c *clientStream) RecvOver(msg any) error {
+	_, err := c.recv(msg, over)
+	return err
+}
+
+// RecvNew implements [hook.MessageReceiver].
+func (c *clientStream) RecvNew() (msg any, err error) {
+	if c.spec.Response.DecodeNew == nil {
+		return nil, nil
+	}
+	return c.recv(nil, fresh)
+}
+
+// recv receives the next response into msg, or for fresh into a new message, which it
+// returns.
+func (c *clientStream) recv(msg any, to destination) (any, error) {
 	if c.final != nil {
-		return c.final
+		return nil, c.final
 	}
 	err := c.st.Open()
 	var p []byte
@@ -142,8 +166,8 @@ func (c *clientStream) Recv(msg any) error {
 	case bad != nil:
 		c.giveUp(bad)
 	case err == nil:
-		if err := decodeResponse(c.spec, c.encoding, p, msg, c.opts); err != nil {
-			c.giveUp(err)
+		if msg, err = c.decode(p, msg, to); err != nil {
+			c.giveUp(badResponse(err, c.spec, len(p), c.opts))
 		}
 	// The responses have ended, and STATUS says whether that is a success.
 	case err == io.EOF:
@@ -153,7 +177,21 @@ func (c *clientStream) Recv(msg any) error {
 		c.st.Abandon(giveUpCode(c.ctx), err)
 		c.end(localError(c.ctx, err))
 	}
-	return c.final
+	return msg, c.final
+}
+
+// decode is [decodeMessage] for a response, with a decoder of the stream: it keeps what
+// RecvOver needs from one message to the next, and costs less than one of the pool for
+// each. A stream of bytes has none.
+func (c *clientStream) decode(p []byte, msg any, to destination) (any, error) {
+	m := &c.spec.Response
+	if isRaw(m) {
+		return msg, decodeRaw(p, msg)
+	}
+	if c.decoder == nil {
+		c.decoder = new(cbor.Decoder)
+	}
+	return decodeWith(c.decoder, m, c.encoding, p, msg, to, mergedLimits(c.spec.Limits, c.opts.DecodeLimits))
 }
 
 // outcome returns how the server ended the call: io.EOF is success.

@@ -76,8 +76,10 @@ func appendFitting(m *codegen.Message, dst []byte, spec *Spec, msg any, l *messa
 	// it.
 	encoded := out[len(dst):]
 	sent := l.forSending(len(encoded))
-	if err := m.Fits(msg, encoded, sent.Limits); err != nil {
-		return out, sent.named(err, len(encoded))
+	if err := m.Fits(msg, encoded, sent); err != nil {
+		l := *l
+		l.Limits = sent
+		return out, l.named(err, len(encoded))
 	}
 	return out, nil
 }
@@ -96,32 +98,53 @@ func notBytes(msg any) error {
 	return Errorf(CodeInternal, "a raw procedure receives *[]byte, not %T", msg)
 }
 
-// decodeMessage decodes p into msg, a pointer. It keeps nothing of p.
-func decodeMessage(spec *Spec, m *codegen.Message, enc codegen.Encoding, p []byte, msg any, limits *messageLimits) error {
-	if isRaw(m) {
-		return decodeRaw(p, msg)
+// A destination says where a message is decoded to, which decides what memory it takes.
+// Users of streams choose into, generated code the others.
+type destination uint8
+
+const (
+	into  destination = iota // a message, whose memory is left to who has parts of it
+	over                     // a message, whose memory is used again
+	fresh                    // a new message; the type has a DecodeNew
+)
+
+// decodeMessage decodes p into msg, a pointer, or for fresh into a new message, which it
+// returns. It keeps nothing of p.
+func decodeMessage(m *codegen.Message, enc codegen.Encoding, p []byte, msg any, to destination, l cbor.Limits) (any, error) {
+	if isRaw(m) { // bytes as they are have no limits
+		return msg, decodeRaw(p, msg)
 	}
+	d := decoders.Get().(*cbor.Decoder)
+	msg, err := decodeWith(d, m, enc, p, msg, to, l)
+	decoders.Put(d)
+	return msg, err
+}
+
+// decodeWith is decodeMessage with a decoder, for messages that are not raw. The decoder
+// belongs to the caller, who may keep it for the next message of the same stream.
+func decodeWith(d *cbor.Decoder, m *codegen.Message, enc codegen.Encoding, p []byte, msg any, to destination, l cbor.Limits) (any, error) {
 	// The caller chose JSON: the codec reads the contract's own encoding.
 	if enc != m.Encoding {
 		b := getBuffer()
 		defer b.put()
 		var err error
 		if b.b, err = m.JSON.AppendCBOR(b.b, p); err != nil {
-			return err
+			return nil, err
 		}
 		p = b.b
 	}
-	// The decoder is reset before it goes back, so that it keeps nothing of the message.
-	d := decoders.Get().(*cbor.Decoder)
-	d.Reset(p, limits.Limits)
-	m.Decode(d, msg)
-	err := d.Finish()
-	d.Reset(nil, cbor.Limits{})
-	decoders.Put(d)
-	if err != nil {
-		return limits.named(err, len(p))
+	d.Reset(p, l)
+	switch {
+	case to == fresh:
+		msg = m.DecodeNew(d)
+	case to == over && m.DecodeOver != nil:
+		m.DecodeOver(d, msg)
+	default:
+		m.Decode(d, msg)
 	}
-	return nil
+	err := d.Finish()
+	d.Reset(nil, cbor.Limits{}) // it keeps nothing of the message
+	return msg, err
 }
 
 // speaks reports whether m can have the encoding.
@@ -210,15 +233,20 @@ func mergedLimits(own, chosen cbor.Limits) cbor.Limits {
 // forSending returns what a message of n bytes is held to when it is sent: the
 // limits of its procedure. Where it has none the peer's count, which are not
 // known: then it is the wider of this side's and the defaults.
-func (l messageLimits) forSending(n int) messageLimits {
+func (l *messageLimits) forSending(n int) cbor.Limits {
+	sent := l.Limits
 	var defaults cbor.Limits
-	if l.own.Depth == 0 && l.DepthLimit() < defaults.DepthLimit() {
-		l.Depth = 0
+	// Nearly all messages have the defaults: the rest takes longer than to encode a small one.
+	if sent == defaults {
+		return sent
 	}
-	if l.own.Budget == 0 && l.BudgetFor(n) < defaults.BudgetFor(n) {
-		l.Budget = 0
+	if l.own.Depth == 0 && sent.DepthLimit() < defaults.DepthLimit() {
+		sent.Depth = 0
 	}
-	return l
+	if l.own.Budget == 0 && sent.BudgetFor(n) < defaults.BudgetFor(n) {
+		sent.Budget = 0
+	}
+	return sent
 }
 
 // named returns err, an error of a message of n bytes, with what sets the limit

@@ -146,38 +146,59 @@ var errReturned = NewError(CodeFailedPrecondition, "Recv after the handler has r
 
 // Recv decodes the next request.
 func (c *callStream) Recv(msg any) error {
+	_, err := c.recv(msg, into)
+	return err
+}
+
+// RecvOver implements [hook.MessageReceiver] as that of a clientStream does.
+func (c *callStream) RecvOver(msg any) error {
+	_, err := c.recv(msg, over)
+	return err
+}
+
+// RecvNew implements [hook.MessageReceiver].
+func (c *callStream) RecvNew() (msg any, err error) {
+	if c.entry.spec.Request.DecodeNew == nil {
+		return nil, nil
+	}
+	return c.recv(nil, fresh)
+}
+
+// recv decodes the next request into msg, or for fresh into a new message. It returns the
+// message. The bytes of the request are free again afterwards.
+func (c *callStream) recv(msg any, to destination) (any, error) {
 	if c.stream.whole {
-		return c.recvWhole(msg)
+		return c.recvWhole(msg, to)
 	}
 	// Recv of a stream waits, so no lock is held.
 	p, err := c.stream.st.Recv(nil)
 	if err != nil {
-		return c.recvError(err)
+		return nil, c.recvError(err)
 	}
-	err = c.decode(p, msg)
+	msg, err = c.decode(p, msg, to)
 	if !c.entry.spec.Shape.ClientStreams() { // no other Recv follows that would do it
 		c.stream.st.EndReceive()
 	}
-	return err
+	return msg, err
 }
 
-// recvWhole is Recv of a call whose requests are all there: it does not wait.
+// recvWhole is recv of a call whose requests are all there: it does not wait.
 // The stream behind it is used again after the call, so it is out of reach of
 // a handler that calls Recv when it must not.
-func (c *callStream) recvWhole(msg any) error {
+func (c *callStream) recvWhole(msg any, to destination) (any, error) {
 	// A handler that has left a goroutine behind may call Recv late.
 	c.mu.Lock()
 	if c.stream.st == nil {
 		c.mu.Unlock()
-		return errReturned
+		return nil, errReturned
 	}
 	p, err := c.stream.st.Recv(nil)
 	if err != nil {
 		c.mu.Unlock()
-		return c.recvError(err)
+		return nil, c.recvError(err)
 	}
 	defer c.mu.Unlock()
-	return c.decode(p, msg)
+	return c.decode(p, msg, to)
 }
 
 // returned ends the handler's use of the call. It returns the stream and what
@@ -210,16 +231,14 @@ func (c *callStream) recvError(err error) error {
 	return localError((*callContext)(c), err)
 }
 
-// decode decodes a request.
-func (c *callStream) decode(p []byte, msg any) error {
+// decode is [decodeMessage] for a request.
+func (c *callStream) decode(p []byte, msg any, to destination) (any, error) {
 	m := &c.entry.spec.Request
-	if isRaw(m) {
-		return decodeRaw(p, msg)
+	msg, err := decodeMessage(m, c.stream.encoding, p, msg, to, c.entry.limits.Limits)
+	if err == nil || isRaw(m) {
+		return msg, err
 	}
-	if err := decodeMessage(c.entry.spec, m, c.stream.encoding, p, msg, &c.entry.limits); err != nil {
-		return badRequest(err)
-	}
-	return nil
+	return nil, badRequest(c.entry.limits.named(err, len(p)))
 }
 
 // badRequest returns the error of a request that cannot be decoded: the caller's fault.

@@ -180,8 +180,10 @@ func (echoServer) Unary(_ context.Context, req *echo.Payload) (*echo.Payload, er
 func (echoServer) Feed(_ context.Context, req *echo.FeedRequest) iter.Seq2[*echo.Payload, error] {
 	return func(yield func(*echo.Payload, error) bool) {
 		r := feedRequest{int(req.Size), req.Duration, req.Interval}
+		out := new(echo.Payload) // one for all: it is encoded when yield returns
 		r.send(func(data []byte) error {
-			if !yield(&echo.Payload{Data: data}, nil) {
+			out.Data = data
+			if !yield(out, nil) {
 				return context.Canceled
 			}
 			return nil

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"unsafe"
+
+	"github.com/rpcnet-go/rpcnet/internal/reuse"
 )
 
 // This file reads maps, arrays, unions and tags, and makes the slices and maps
@@ -137,9 +139,19 @@ func New[T any](d *Decoder) *T {
 // they arrive, so that a length alone never takes memory.
 func Slice[T any](d *Decoder, n int) []T {
 	// Elements of no size take no memory, however many there are.
-	size := unsafe.Sizeof(*new(T))
+	size, all := unsafe.Sizeof(*new(T)), n
 	if size > 0 {
 		n = min(n, max(1, firstChunk/int(size)))
+	}
+	if d.over && n > 0 {
+		if s := reuse.Slice[T](d.parts, all); s != nil {
+			// As much as is charged for a new one in the end, so that
+			// limits do not depend on what was there before.
+			if !d.Charge(all, size) {
+				return nil
+			}
+			return s
+		}
 	}
 	if n == 0 || !d.Charge(n, size) {
 		return nil
@@ -177,6 +189,11 @@ func MakeMap[M ~map[K]V, K comparable, V any](d *Decoder, n int) M {
 	size := entryCost(unsafe.Sizeof(*new(K)), unsafe.Sizeof(*new(V)))
 	if n == 0 || !d.Charge(n, size) {
 		return nil
+	}
+	if d.over {
+		if m := reuse.Map[M](d.parts); m != nil {
+			return m
+		}
 	}
 	// A map grows by itself, and what it may grow to has been charged.
 	return make(M, min(n, 64))

@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"strings"
 	"unsafe"
+
+	"github.com/rpcnet-go/rpcnet/internal/reuse"
 )
 
 // A Decoder is a cursor over one message with a sticky error: after the first
@@ -21,6 +23,16 @@ type Decoder struct {
 	depth  int   // levels left
 	budget int64 // bytes left
 	err    error
+
+	// Where the memory of what is decoded comes from, if not from the heap.
+
+	// room is memory for strings from roomAt on, see UseRoom.
+	room   []byte
+	roomAt int
+	// parts are those of a value that is zero but while a message is decoded over, which
+	// over says, see UseParts.
+	parts *reuse.Parts
+	over  bool
 }
 
 // Reset points d at message b, which must not change while d reads. Only
@@ -31,10 +43,36 @@ type Decoder struct {
 func (d *Decoder) Reset(b []byte, l Limits) {
 	// Field by field: a copy of the whole has the garbage collector look at it.
 	d.buf, d.pos, d.depth, d.budget = b, 0, l.DepthLimit(), l.BudgetFor(len(b))
+	d.roomAt, d.over = 0, false
+	// To write a pointer costs more than to look at it.
 	if d.err != nil {
 		d.err = nil
 	}
+	if d.room != nil {
+		d.room = nil
+	}
 }
+
+// UseRoom gives d memory for the strings and byte strings of this message, until they
+// fill it or Reset is called. It belongs to the message: d writes to each byte once.
+func (d *Decoder) UseRoom(room []byte) { d.room, d.roomAt = room, 0 }
+
+// UseParts gives d the memory of a message that is decoded over, until Reset. What of it
+// the message that is read does not need is left to the caller.
+func (d *Decoder) UseParts(p *reuse.Parts) {
+	p.Rewind()
+	d.over = true
+	if d.parts != p {
+		d.parts = p
+	}
+}
+
+// LastParts returns what UseParts was given last, so that it can serve for the next
+// message; nil before the first time.
+func (d *Decoder) LastParts() *reuse.Parts { return d.parts }
+
+// Len returns how many bytes of the message have not been read.
+func (d *Decoder) Len() int { return d.remaining() }
 
 // Err returns the first error.
 func (d *Decoder) Err() error { return d.err }

@@ -30,7 +30,9 @@ type Footprint struct {
 	shape *shape
 	worst int64 // the largest cost of one part
 
-	levels int // at most, of a value
+	levels int  // at most, of a value
+	fits   int  // every message of at most so many bytes is within the default limits
+	text   bool // a value can have text or bytes
 }
 
 // unknownCost stands for the cost of a part of which nothing is known before
@@ -45,7 +47,12 @@ func FootprintOf[T any]() *Footprint { return &Footprint{typ: reflect.TypeFor[T]
 // [ErrBudget].
 func (f *Footprint) Check(v any, encoded []byte, l Limits) error {
 	f.once.Do(f.measure)
-	n, depth := len(encoded), l.DepthLimit()
+	n := len(encoded)
+	// Nearly every message ends here.
+	if n <= f.fits && l == (Limits{}) {
+		return nil
+	}
+	depth := l.DepthLimit()
 	// A level has one byte at least.
 	if f.levels > depth && n > depth && !withinDepth(encoded, depth) {
 		return ErrDepth
@@ -56,7 +63,11 @@ func (f *Footprint) Check(v any, encoded []byte, l Limits) error {
 	if budget < 0 {
 		return fmt.Errorf("%w: its encoding alone has %d bytes", ErrBudget, n)
 	}
-	if f.worst == 0 || 2*f.worst <= budget/int64(max(n, 1)) {
+	if f.worst == 0 {
+		return nil
+	}
+	// A product in place of a division, which would take as long as all the rest.
+	if hi, lo := bits.Mul64(uint64(2*f.worst), uint64(n)); hi == 0 && lo <= uint64(budget) {
 		return nil
 	}
 	// A union comes as its variant, a struct as a pointer.
@@ -76,6 +87,7 @@ func (f *Footprint) measure() {
 	defer shapes.Unlock()
 	f.shape = shapeLocked(f.typ)
 	f.levels = levelsOf(f.typ, map[reflect.Type]int{})
+	f.text = hasText(f.typ, map[reflect.Type]bool{})
 	seen := map[*shape]bool{}
 	var visit func(*shape)
 	visit = func(s *shape) {
@@ -91,6 +103,15 @@ func (f *Footprint) measure() {
 		}
 	}
 	visit(f.shape)
+	// The same as Check computes, solved for the length, for the default limits.
+	switch {
+	case f.levels > defaultDepth:
+		f.fits = 0
+	case f.worst == 0:
+		f.fits = math.MaxInt
+	default:
+		f.fits = int(min(defaultBudget/(2*f.worst), math.MaxInt32))
+	}
 }
 
 // anyDepth is the number of levels of a type whose values have no limit.

@@ -145,10 +145,10 @@ func (d *Decoder) Raw() Raw {
 // RawCopy is [Decoder.Raw] with a result that the caller owns.
 func (d *Decoder) RawCopy() Raw {
 	p := d.Raw()
-	if len(p) == 0 || !d.Charge(len(p), 1) {
+	if len(p) == 0 || !d.chargeBytes(len(p)) {
 		return nil
 	}
-	return append(Raw(nil), p...)
+	return d.own(p)
 }
 
 // AppendRaw appends r, which must be exactly one well-formed item.

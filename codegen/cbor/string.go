@@ -43,45 +43,53 @@ func (d *Decoder) span(want byte) []byte {
 // The copy is charged. Text in a message is UTF-8 by RFC 8949, section 3.1, and
 // Go strings in JSON must be, so that other bytes are refused and not replaced.
 func (d *Decoder) Text() string {
-	p := d.text()
+	p := d.short(majText)
 	if !validText(view(p)) {
 		d.Fail(errUTF8)
 		return ""
 	}
-	// As Charge does, without its multiplication.
-	if d.budget -= int64(len(p)); d.budget < 0 {
-		d.Fail(ErrBudget)
+	if !d.chargeBytes(len(p)) {
 		return ""
 	}
-	return string(p)
+	return d.ownText(p)
 }
 
-// text is span for text, with a short way for lengths of at most one byte.
-func (d *Decoder) text() []byte {
+// short is span with a short way for lengths of at most one byte.
+func (d *Decoder) short(want byte) []byte {
 	b := d.buf[d.pos:]
 	if len(b) < 2 {
-		return d.span(majText)
+		return d.span(want)
 	}
+	// The capacity of what is returned ends with it, as that of span.
 	// A length below 24 is in the first byte, one below 256 in the second.
-	head, n := 1, int(b[0])-majText
+	head, n := 1, int(b[0])-int(want)
 	if n == 24 {
 		head, n = 2, int(b[1])
 	} else if uint(n) > 24 {
-		return d.span(majText)
+		return d.span(want)
 	}
 	if head+n > len(b) {
-		return d.span(majText)
+		return d.span(want)
 	}
 	d.pos += head + n
-	return b[head : head+n]
+	return b[head : head+n : head+n]
+}
+
+// chargeBytes is Charge for n bytes, without its multiplication.
+func (d *Decoder) chargeBytes(n int) bool {
+	if int64(n) > d.budget {
+		d.Fail(ErrBudget)
+		return false
+	}
+	d.budget -= int64(n)
+	return true
 }
 
 // View reads text without copying it: the result is part of the message.
 //
 // It is for names that are compared and dropped, such as those of variants.
 func (d *Decoder) View() string {
-	p := d.text()
-	s := view(p)
+	s := view(d.short(majText))
 	if !validText(s) {
 		d.Fail(errUTF8)
 		return ""
@@ -91,7 +99,7 @@ func (d *Decoder) View() string {
 
 // Own returns a copy of s within the budget.
 func (d *Decoder) Own(s string) string {
-	if !d.Charge(len(s), 1) {
+	if !d.chargeBytes(len(s)) {
 		return ""
 	}
 	return strings.Clone(s)
@@ -99,11 +107,11 @@ func (d *Decoder) Own(s string) string {
 
 // Bytes reads a byte string and copies it; an empty one is nil.
 func (d *Decoder) Bytes() []byte {
-	p := d.span(majBytes)
-	if len(p) == 0 || !d.Charge(len(p), 1) {
+	p := d.short(majBytes)
+	if len(p) == 0 || !d.chargeBytes(len(p)) {
 		return nil
 	}
-	return append([]byte(nil), p...)
+	return d.own(p)
 }
 
 // ViewBytes reads a byte string without copying it: the result is part of the
@@ -231,4 +239,35 @@ func (d *Decoder) Time() time.Time {
 	}
 	d.Fail(fmt.Errorf("want a time with tag 0 or 1, got tag %d", tag))
 	return time.Time{}
+}
+
+// own returns a copy of p, which is not empty and has been charged. Its memory comes, in
+// this order, from the room beside a new message, from the message that is decoded over,
+// and from the heap.
+func (d *Decoder) own(p []byte) []byte {
+	if at, end := d.roomAt, d.roomAt+len(p); end <= len(d.room) {
+		// The capacity ends here as well: appending to one part of the room
+		// must not write over the next.
+		q := d.room[at:end:end]
+		d.roomAt = end
+		copy(q, p)
+		return q
+	}
+	if d.over {
+		return append(d.parts.Bytes(len(p)), p...)
+	}
+	return append([]byte(nil), p...)
+}
+
+// ownText is own for text: it returns p, which has been charged, as a string that does not share its memory.
+func (d *Decoder) ownText(p []byte) string {
+	if len(p) <= len(d.room)-d.roomAt {
+		return view(d.own(p)) // nothing else refers to these bytes
+	}
+	if d.over {
+		if s, ok := d.parts.Text(p); ok {
+			return s
+		}
+	}
+	return string(p)
 }

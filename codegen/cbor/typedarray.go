@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"unsafe"
+
+	"github.com/rpcnet-go/rpcnet/internal/reuse"
 )
 
 // Number is an element of a typed array (RFC 8746).
@@ -83,7 +85,14 @@ func Numbers[T Number](d *Decoder) (v []T, ok bool) {
 	if len(p) == 0 || !d.Charge(len(p), 1) {
 		return nil, true
 	}
-	v = make([]T, len(p)/size)
+	n := len(p) / size
+	if d.over {
+		v = reuse.Slice[T](d.parts, n)
+	}
+	if v == nil {
+		v = make([]T, n)
+	}
+	v = v[:n]
 	copy(rawNumbers(v), p)
 	if !littleEndian {
 		swap(rawNumbers(v), size)

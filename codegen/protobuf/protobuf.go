@@ -59,6 +59,11 @@ func Message[M proto.Message]() codegen.Message {
 			}
 			decode(d, d.Rest(), m)
 		},
+		DecodeNew: func(d *cbor.Decoder) any {
+			m := transcoder[M]{}.empty()
+			decode(d, d.Rest(), m)
+			return m
+		},
 		Fits: func(msg any, encoded []byte, l cbor.Limits) error {
 			return fits(msg.(M), encoded, l)
 		},

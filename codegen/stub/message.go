@@ -21,7 +21,9 @@ func StructMessage[T any](enc func(cbor.Buffer, *T) (cbor.Buffer, error), dec fu
 	// sent.
 	footprint := cbor.FootprintOf[T]()
 	return codegen.Message{
-		Fits: footprint.Check,
+		Fits:       footprint.Check,
+		DecodeNew:  decodeNew(footprint, dec),
+		DecodeOver: decodeOver(footprint, dec),
 		Append: func(dst []byte, msg any) ([]byte, error) {
 			v, ok := msg.(*T)
 			if !ok || v == nil {
@@ -32,7 +34,7 @@ func StructMessage[T any](enc func(cbor.Buffer, *T) (cbor.Buffer, error), dec fu
 		Decode: func(d *cbor.Decoder, msg any) {
 			v, ok := msg.(*T)
 			if !ok || v == nil {
-				d.Fail(rpcnet.Errorf(rpcnet.CodeInternal, "message goes into %T, want a non-nil %T", msg, v))
+				failInto(d, msg, v)
 				return
 			}
 			// A decoder fills in what comes: what is left of a
@@ -54,6 +56,11 @@ func UnionMessage[U any](enc func(cbor.Buffer, U) (cbor.Buffer, error), dec func
 	footprint := cbor.FootprintOf[U]()
 	return codegen.Message{
 		Fits: footprint.Check,
+		DecodeNew: func(d *cbor.Decoder) any {
+			u := new(U)
+			dec(d, u)
+			return *u
+		},
 		Append: func(dst []byte, msg any) ([]byte, error) {
 			u, ok := msg.(U)
 			if !ok {
@@ -64,7 +71,7 @@ func UnionMessage[U any](enc func(cbor.Buffer, U) (cbor.Buffer, error), dec func
 		Decode: func(d *cbor.Decoder, msg any) {
 			u, ok := msg.(*U)
 			if !ok || u == nil {
-				d.Fail(rpcnet.Errorf(rpcnet.CodeInternal, "message goes into %T, want a non-nil %T", msg, u))
+				failInto(d, msg, u)
 				return
 			}
 			var zero U
@@ -73,6 +80,11 @@ func UnionMessage[U any](enc func(cbor.Buffer, U) (cbor.Buffer, error), dec func
 		},
 		JSON: json,
 	}
+}
+
+// failInto records that a message, which goes into a want, was to go into msg.
+func failInto(d *cbor.Decoder, msg, want any) {
+	d.Fail(rpcnet.Errorf(rpcnet.CodeInternal, "message goes into %T, want a non-nil %T", msg, want))
 }
 
 // HandleUnary returns the handler of a method with one request and one
@@ -109,7 +121,7 @@ func HandleServerStream[Q, R any](f func(context.Context, Q) iter.Seq2[R, error]
 // response.
 func HandleClientStream[Q, R any](f func(context.Context, iter.Seq2[Q, error]) (R, error), next newMessage[Q]) rpcnet.ServerFunc {
 	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
-		res, err := f(ctx, receiveAll(s, next))
+		res, err := f(ctx, receiveAll(receiverOf(s), next))
 		if err != nil {
 			return err
 		}
@@ -120,7 +132,7 @@ func HandleClientStream[Q, R any](f func(context.Context, iter.Seq2[Q, error]) (
 // HandleBidi returns the handler of a method that streams both ways.
 func HandleBidi[Q, R any](f func(context.Context, iter.Seq2[Q, error]) iter.Seq2[R, error], next newMessage[Q]) rpcnet.ServerFunc {
 	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
-		return sendAll(f(ctx, receiveAll(s, next)), s.Send)
+		return sendAll(f(ctx, receiveAll(receiverOf(s), next)), s.Send)
 	}
 }
 
@@ -141,7 +153,7 @@ func sendResponse(s rpcnet.ServerStream, res any) error {
 // The end without a request is an error here, while it is a clean one for a
 // sequence.
 func recvRequest[Q any](s rpcnet.ServerStream, next newMessage[Q]) (Q, error) {
-	req, err := next(s)
+	req, err := next(receiverOf(s))
 	if err == io.EOF {
 		err = rpcnet.NewError(rpcnet.CodeInvalidArgument, "the call came without a request")
 	}

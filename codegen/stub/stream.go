@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"reflect"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -13,18 +14,41 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
-// A receiver is the receiving side of either stream.
-type receiver interface{ Recv(msg any) error }
+// A receiver is the receiving side of either stream, as [receiverOf] returns it.
+type receiver = hook.MessageReceiver
+
+// receiverOf returns the receiving side of a stream. It does not allocate for a stream of
+// this module.
+func receiverOf(s hook.Receiver) receiver {
+	if r, ok := s.(receiver); ok {
+		return r
+	}
+	return intercepted{s}
+}
+
+// An intercepted is a receiver with an interceptor before it, or of a transport of the
+// program: it sees into what it receives, so that all messages are made here.
+type intercepted struct{ hook.Receiver }
+
+// RecvNew leaves it to the caller.
+func (intercepted) RecvNew() (any, error) { return nil, nil }
+
+// RecvOver uses no memory again.
+func (r intercepted) RecvOver(msg any) error { return r.Recv(msg) }
 
 // A newMessage receives one message of type E: [NewPointer] and [NewUnion] are
 // the two there are.
 //
 // It is the one place in which *M and U differ: a struct is allocated and
-// received into, an interface is a variable that the decoder sets.
+// received into, an interface is a variable that the decoder sets. Both are made by a
+// stream that can, and else here.
 type newMessage[E any] func(r receiver) (E, error)
 
 // NewPointer receives a struct M as *M.
 func NewPointer[M any](r receiver) (*M, error) {
+	if m, ok, err := made[*M](r); ok || err != nil {
+		return m, err
+	}
 	m := new(M)
 	if err := r.Recv(m); err != nil {
 		return nil, err
@@ -34,9 +58,33 @@ func NewPointer[M any](r receiver) (*M, error) {
 
 // NewUnion receives a union U.
 func NewUnion[U any](r receiver) (U, error) {
+	if u, ok, err := made[U](r); ok || err != nil {
+		return u, err
+	}
 	var u U
 	err := r.Recv(&u)
 	return u, err
+}
+
+// made receives a message that the stream makes; ok is false, and nothing received, if
+// it cannot.
+func made[E any](r receiver) (m E, ok bool, err error) {
+	msg, err := r.RecvNew()
+	if err != nil || msg == nil {
+		return m, false, err
+	}
+	if m, ok = msg.(E); !ok {
+		err = rpcnet.Errorf(rpcnet.CodeInternal, "the codec of the procedure makes %T, want %v", msg, reflect.TypeFor[E]())
+	}
+	return m, ok, err
+}
+
+// receiveInto receives a message into m, which is a pointer to a struct.
+func receiveInto[E any](r receiver, m E) error {
+	if any(*new(E)) == nil { // an interface
+		return rpcnet.Errorf(rpcnet.CodeFailedPrecondition, "RecvInto of the union %v: a union has no memory to receive into, use Recv", reflect.TypeFor[E]())
+	}
+	return r.RecvOver(m)
 }
 
 // errUsed is what ranging over a sequence a second time yields.
@@ -136,8 +184,9 @@ func streamed[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec, n
 			yield(zero, err)
 			return
 		}
+		r := receiverOf(s)
 		for {
-			m, err := next(s)
+			m, err := next(r)
 			// The requests may have failed: then the call was ended
 			// for that, and its own error says only so.
 			if err != nil && failed != nil {
@@ -246,6 +295,7 @@ func unsent(err error) error {
 // A ServerStreamCall is an explicit handle on a call with many responses.
 type ServerStreamCall[E any] struct {
 	s    rpcnet.ClientStream
+	r    receiver // of s
 	next newMessage[E]
 }
 
@@ -260,15 +310,27 @@ func OpenServerStream[E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet
 		s.Close()
 		return nil, err
 	}
-	return &ServerStreamCall[E]{s, next}, nil
+	return &ServerStreamCall[E]{s, receiverOf(s), next}, nil
 }
 
 // Recv returns the next response, or io.EOF at the clean end. Not safe for
 // concurrent use with itself.
-func (f *ServerStreamCall[E]) Recv() (E, error) { return f.next(f.s) }
+func (f *ServerStreamCall[E]) Recv() (E, error) { return f.next(f.r) }
+
+// RecvInto receives the next response into m, which the caller owns, or returns io.EOF at
+// the clean end. The response takes the place of all that is in m, and uses its memory
+// again: that of byte slices, slices and maps which are fields of the struct or of
+// structs in it. What the caller has kept of these changes. Two of them must not share
+// memory. Strings, and what is behind pointers, stay as they are for who has kept them.
+// After an error the content of m is undefined. A response without such fields, or
+// with ones that are no larger than before and with the same strings, costs no
+// allocation. m holds memory for the largest response that it had. A union cannot be
+// received into: the error has CodeFailedPrecondition. Not safe for concurrent use with
+// itself or Recv.
+func (f *ServerStreamCall[E]) RecvInto(m E) error { return receiveInto(f.r, m) }
 
 // All yields the responses left. Leaving the loop does not end the call.
-func (f *ServerStreamCall[E]) All() iter.Seq2[E, error] { return receiveAll(f.s, f.next) }
+func (f *ServerStreamCall[E]) All() iter.Seq2[E, error] { return receiveAll(f.r, f.next) }
 
 // Close gives the call up if it has not ended. Safe from any goroutine.
 func (f *ServerStreamCall[E]) Close() error { return f.s.Close() }
@@ -299,7 +361,7 @@ func (u *ClientStreamCall[Q, E]) CloseAndRecv() (E, error) {
 	if err := u.s.CloseSend(); err != nil && err != io.EOF {
 		return zero, err
 	}
-	return u.next(one{u.s})
+	return u.next(intercepted{one{u.s}})
 }
 
 // one receives the single response of a call.
@@ -314,6 +376,7 @@ func (u *ClientStreamCall[Q, E]) Close() error { return u.s.Close() }
 // talk that does not fit two loops.
 type BidiCall[Q, E any] struct {
 	s    rpcnet.ClientStream
+	r    receiver // of s
 	next newMessage[E]
 }
 
@@ -323,7 +386,7 @@ func OpenBidi[Q, E any](ctx context.Context, c *rpcnet.Client, spec *rpcnet.Spec
 	if err != nil {
 		return nil, err
 	}
-	return &BidiCall[Q, E]{s, next}, nil
+	return &BidiCall[Q, E]{s, receiverOf(s), next}, nil
 }
 
 // Send sends a request. io.EOF says that the call has ended: Recv has the
@@ -335,10 +398,13 @@ func (b *BidiCall[Q, E]) CloseSend() error { return b.s.CloseSend() }
 
 // Recv returns the next response, or io.EOF at the clean end. It may run at
 // the same time as Send, not with itself.
-func (b *BidiCall[Q, E]) Recv() (E, error) { return b.next(b.s) }
+func (b *BidiCall[Q, E]) Recv() (E, error) { return b.next(b.r) }
+
+// RecvInto is Recv into m, which the caller owns: see [ServerStreamCall.RecvInto].
+func (b *BidiCall[Q, E]) RecvInto(m E) error { return receiveInto(b.r, m) }
 
 // All yields the responses left. Leaving the loop does not end the call.
-func (b *BidiCall[Q, E]) All() iter.Seq2[E, error] { return receiveAll(b.s, b.next) }
+func (b *BidiCall[Q, E]) All() iter.Seq2[E, error] { return receiveAll(b.r, b.next) }
 
 // Close gives the call up if it has not ended. Safe from any goroutine.
 func (b *BidiCall[Q, E]) Close() error { return b.s.Close() }

@@ -43,7 +43,7 @@ func appendNote(b cbor.Buffer, n *note) (cbor.Buffer, error) {
 
 func decodeNote(d *cbor.Decoder, n *note) {
 	for range d.Map() {
-		switch d.Text() {
+		switch d.View() {
 		case "seq":
 			n.Seq = d.Uint64()
 		case "text":

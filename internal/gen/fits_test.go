@@ -1,17 +1,12 @@
 package gen_test
 
 import (
-	"math/rand/v2"
 	"reflect"
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/internal/gen/gentest"
-	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/evo"
-	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/hostile"
-	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/kinds"
-	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/oracle"
 	"github.com/rpcnet-go/rpcnet/internal/gen/testdata/golden/sparse"
 )
 
@@ -26,41 +21,22 @@ func variants[U any](vs ...U) (reflect.Type, []reflect.Value) {
 // TestFieldWhatIsEncodedIsTaken tries random values of the golden contracts.
 func TestFieldWhatIsEncodedIsTaken(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
-	r := &gentest.Filler{Rand: rand.New(rand.NewPCG(1, 2)), Variants: map[reflect.Type][]reflect.Value{}}
-	add := func(u reflect.Type, vs []reflect.Value) { r.Variants[u] = vs }
-	add(variants[sparse.Shape](&sparse.Block{}, sparse.Group{}))
-	add(variants[hostile.U](hostile.Big{}))
-	add(variants[kinds.Answer](kinds.AnswerText{}, &kinds.AnswerNumber{}, kinds.AnswerMany{}, kinds.AnswerNothing{}))
-	for name, c := range map[string]struct {
-		call func(rpcnet.Transport)
-		msg  any
-	}{
-		"table":     {func(tr rpcnet.Transport) { sparse.NewSparseClient(tr).Rows(ctx, nil) }, new(sparse.Table)},
-		"tree":      {func(tr rpcnet.Transport) { sparse.NewSparseClient(tr).Tree(ctx, nil) }, new(sparse.Tree)},
-		"shape":     {func(tr rpcnet.Transport) { sparse.NewSparseClient(tr).Shape(ctx, nil) }, new(sparse.Shape)},
-		"hostile":   {func(tr rpcnet.Transport) { hostile.NewSClient(tr).M(ctx, nil) }, new(hostile.H)},
-		"wide":      {func(tr rpcnet.Transport) { hostile.NewSClient(tr).Wide(ctx, nil) }, new(hostile.Wide)},
-		"oracle":    {func(tr rpcnet.Transport) { oracle.NewSClient(tr).M(ctx, nil) }, new(oracle.Value)},
-		"all kinds": {func(tr rpcnet.Transport) { kinds.NewKindsClient(tr).Unary(ctx, nil) }, new(kinds.All)},
-		"union":     {func(tr rpcnet.Transport) { kinds.NewKindsClient(tr).Union(ctx, nil) }, new(kinds.Answer)},
-		"evolution": {func(tr rpcnet.Transport) { evo.NewSClient(tr).Str(ctx, nil) }, new(evo.Str)},
-	} {
-		m := gentest.Specs(c.call)[0].Request
+	r := goldenFiller(1)
+	for _, g := range goldenMessages(t) {
 		var tally gentest.Tally
 		for range 600 {
-			v := reflect.New(reflect.TypeOf(c.msg).Elem())
+			v := reflect.ValueOf(g.empty())
 			if r.Fill(v.Elem()); v.Elem().Kind() == reflect.Interface && v.Elem().IsNil() {
 				continue
 			}
-			if err := tally.Fits(m, v.Interface()); err != nil {
-				t.Errorf("%s: %v", name, err)
+			if err := tally.Fits(g.codec, v.Interface()); err != nil {
+				t.Errorf("%s: %v", g.name, err)
 				break
 			}
 		}
-		t.Logf("%s: %+v", name, tally)
+		t.Logf("%s: %+v", g.name, tally)
 		if tally.Taken == 0 || tally.Values < 300 {
-			t.Errorf("%s: nothing was tried: %+v", name, tally)
+			t.Errorf("%s: nothing was tried: %+v", g.name, tally)
 		}
 	}
 }

@@ -190,12 +190,19 @@ import (
 var tally gentest.Tally
 
 func fits(r *gentest.Filler, specs []*rpcnet.Spec, msg any) {
+	m := specs[0].Request
+	var before []byte
 	for range 200 {
 		v := reflect.New(reflect.TypeOf(msg).Elem())
 		if r.Fill(v.Elem()); v.Elem().Kind() == reflect.Interface && v.Elem().IsNil() {
 			continue
 		}
-		if err := tally.Fits(specs[0].Request, v.Interface()); err != nil {
+		err := tally.Fits(m, v.Interface())
+		if in, failed := gentest.Encode(m, v.Interface()); err == nil && failed == nil {
+			err = gentest.Memory(m, func() any { return reflect.New(v.Type().Elem()).Interface() }, in, before)
+			before = in
+		}
+		if err != nil {
 			fmt.Println(specs[0].Procedure, err)
 			os.Exit(1)
 		}

@@ -20,6 +20,18 @@ var Lease, Spend any
 // A Receiver is the receiving side of a call.
 type Receiver interface{ Recv(msg any) error }
 
+// A MessageReceiver is the receiving side of a call of this module with no interceptor
+// before it: generated code gets messages from it with fewer allocations.
+type MessageReceiver interface {
+	Receiver
+	// RecvNew returns the next message, which it makes: a *T for a struct T, the value
+	// itself for a union. Nil without an error says that messages of this type are to be
+	// made by the caller, and that none was received.
+	RecvNew() (msg any, err error)
+	// RecvOver is Recv that uses the memory of what msg holds again.
+	RecvOver(msg any) error
+}
+
 // RecvOne is set by package rpcnet: it receives the single response of a call, and
 // the end after it. Package stub makes it available to generated code.
 var RecvOne func(s Receiver, res any) error

@@ -1,0 +1,5 @@
+//go:build !race
+
+package stub_test
+
+const raceEnabled = false
