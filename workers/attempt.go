@@ -105,13 +105,13 @@ func (a *attempt) End(err error) {
 	// call for strategies that go by latency. That of a stream says nothing of speed.
 	switch failover.Judge(err) {
 	case failover.Fine:
-		w.Health.Success(now)
+		r.table.pool.Success(now, w)
 		if a.Unary() {
 			w.Latency.Observe(now, now-a.began, false)
 		}
 	case failover.Bad:
-		if w.Health.Failure(now) {
-			until, _ := w.Health.Ejected(now)
+		if r.table.pool.Failure(now, w) {
+			until, _ := w.Ejected(now)
 			r.lines.Log(slog.LevelWarn, "ejected", "worker fails calls: ejected", "worker", a.Worker().Node, "for", until-now, "err", err)
 		}
 		if a.Unary() {

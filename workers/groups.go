@@ -13,7 +13,6 @@ type group struct {
 	load     *load.Group
 	owner    string // the caller that asked first
 	used     uint64 // groups.uses at the last use
-	stale    bool   // members must be found again: see invalidate
 }
 
 // groups are the selectors that callers have asked with, so that a choice need not
@@ -33,10 +32,15 @@ const (
 	maxGroupsEach = 32
 )
 
-// invalidate makes all groups find their members again before their next use.
-func (gs *groups) invalidate() {
+// place makes a worker a member of the groups whose selectors match its tags, and of no
+// others.
+func (gs *groups) place(w *worker) {
 	for _, g := range gs.bySelector {
-		g.stale = true
+		if g.selector.Matches(w.member.Tags) {
+			g.load.Insert(w.load)
+		} else {
+			g.load.Remove(w.load)
+		}
 	}
 }
 
@@ -51,22 +55,17 @@ func (t *table) group(selector, caller string) (*group, error) {
 			return nil, err
 		}
 		gs.makeRoom(caller)
-		g = &group{selector: s, load: t.pool.NewGroup(t.cfg.Strategy), owner: caller, stale: true}
+		g = &group{selector: s, load: t.pool.NewGroup(t.cfg.Strategy), owner: caller}
 		gs.bySelector[selector] = g
 		gs.owned[caller]++
+		for _, w := range t.pool.Workers() {
+			if s.Matches(w.Owner.(*worker).member.Tags) {
+				g.load.Insert(w)
+			}
+		}
 	}
 	gs.uses++ // a clock that orders uses
 	g.used = gs.uses
-	if g.stale {
-		g.stale = false
-		ws := make([]*load.Candidate, 0, t.pool.Len())
-		for _, w := range t.pool.Workers() {
-			if g.selector.Matches(w.Owner.(*worker).member.Tags) {
-				ws = append(ws, w)
-			}
-		}
-		g.load.Set(ws)
-	}
 	return g, nil
 }
 
@@ -95,6 +94,7 @@ func (gs *groups) makeRoom(caller string) {
 			oldest, used = selector, g.used
 		}
 	}
+	gs.bySelector[oldest].load.Drop()
 	delete(gs.bySelector, oldest)
 	if gs.owned[owner]--; gs.owned[owner] == 0 {
 		delete(gs.owned, owner)

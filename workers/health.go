@@ -87,6 +87,7 @@ func (h *healthCheck) checkAll() {
 		}
 		r.table.setPhase(now, w)
 	}
+	r.table.noteReady(now) // time alone may have ended an ejection
 	r.mu.Unlock()
 	for _, v := range suspects { // the node has locks of its own
 		r.node.Suspect(v.name, v.boot, v.phi)

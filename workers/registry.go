@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -224,7 +223,7 @@ func (r *Registry) lost(w *worker, err error) {
 	had := !w.broken
 	w.broken, w.reason = true, loglimit.Cut(failover.Reason(err))
 	if had {
-		r.table.pool.Lost(w.load)
+		r.table.pool.Lost(now, w.load)
 		w.monitor.Suspect(now) // it comes back by heartbeats, and slowly
 	}
 	r.table.setPhase(now, w)
@@ -308,11 +307,11 @@ func (r *Registry) ReportFailure(worker, boot, caller string) {
 		return
 	}
 	now := r.now()
-	if w.load.Health.Complaint(now, caller) {
-		until, _ := w.load.Health.Ejected(now)
+	if r.table.pool.Complaint(now, w.load, caller) {
+		until, _ := w.load.Ejected(now)
 		r.lines.Log(slog.LevelWarn, "complaints", "callers agree that a worker fails: ejected", "worker", worker, "for", until-now)
 	}
-	r.table.noteReady(now, w)
+	r.table.noteReady(now)
 }
 
 // errMinority refuses assignments on the smaller side of a partition: the larger side
@@ -328,17 +327,13 @@ func (r *Registry) none(g *group, req *balance.PickRequest) error {
 	}
 	msg := fmt.Sprintf("no worker matches %q among %d", selector, len(r.table.workers))
 	if n := len(g.load.Members()); n > 0 {
-		counts := map[load.Status]int{}
-		for _, w := range g.load.Members() {
-			counts[load.StatusOf(r.now(), w, slices.Contains(req.Exclude, w.Name))]++
-		}
 		var why []string
-		for s := load.StatusCandidate; s <= load.StatusUnreachable; s++ {
-			if counts[s] > 0 {
-				why = append(why, fmt.Sprintf("%d %s", counts[s], s))
+		for s, count := range g.load.Statuses(r.now(), req.Exclude) {
+			if count > 0 {
+				why = append(why, fmt.Sprintf("%d %s", count, load.Status(s)))
 			}
 		}
-		if w := unreachable(g.load.Members()); w != nil {
+		if w := unreachable(g.load.Of(load.StatusUnreachable)); w != nil {
 			why = append(why, fmt.Sprintf("of these %s: %s", w.member.Name, w.reason))
 		}
 		msg = fmt.Sprintf("none of %d workers that match %q can be chosen: %s", n, selector, strings.Join(why, ", "))
@@ -346,11 +341,11 @@ func (r *Registry) none(g *group, req *balance.PickRequest) error {
 	return rpcnet.NewError(rpcnet.CodeUnavailable, msg).WithCause(ErrNoWorker).WithUnprocessed()
 }
 
-// unreachable returns the first of ws that cannot be reached for a known reason, nil
-// if there is none.
+// unreachable returns one of ws, which cannot be reached, for which the reason is
+// known, nil if there is none among the first hundred.
 func unreachable(ws []*load.Candidate) *worker {
-	for _, w := range ws {
-		if e := w.Owner.(*worker); w.Phase == load.PhaseGone && e.reason != "" {
+	for _, w := range ws[:min(len(ws), 100)] {
+		if e := w.Owner.(*worker); e.reason != "" {
 			return e
 		}
 	}

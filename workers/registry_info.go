@@ -95,7 +95,7 @@ func (r *Registry) Worker(name string) (WorkerInfo, bool) {
 func (r *Registry) Count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.table.count(r.now())
+	return r.table.pool.Ready(r.now())
 }
 
 // WaitReady waits until at least n workers can be chosen. The error says how many
@@ -103,7 +103,7 @@ func (r *Registry) Count() int {
 func (r *Registry) WaitReady(ctx context.Context, n int) error {
 	for {
 		r.mu.Lock()
-		have, changed := r.table.count(r.now()), r.table.changed.wait()
+		have, changed := r.table.pool.Ready(r.now()), r.table.changed.wait()
 		r.mu.Unlock()
 		if have >= n {
 			return nil
@@ -148,7 +148,7 @@ func (r *Registry) info(w *worker, excluded bool) WorkerInfo {
 	status := load.StatusOf(now, w.load, excluded)
 	rep := w.load.Report()
 	i := WorkerInfo{
-		Member: w.member, Ready: status <= load.StatusLate, Status: status.String(), Reason: w.reason,
+		Member: w.member, Ready: status.Ready(), Status: status.String(), Reason: w.reason,
 		Load: WorkerLoad{
 			InFlight: int(rep.InFlight), Queued: int(rep.Queued), Declared: int(rep.Capacity), Balancers: int(rep.Balancers),
 			MeanService: rep.MeanService, QueueDelay: rep.QueueDelay,

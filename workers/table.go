@@ -32,7 +32,6 @@ type worker struct {
 	load    *load.Candidate
 	monitor *phi.Monitor
 	since   time.Duration // of its first report; before that, of its appearance
-	ready   bool          // could be chosen when it was last looked at
 	left    bool          // says that it leaves, or is gone by the node's view
 	vouched int           // pings answered since its last heartbeat
 
@@ -55,8 +54,8 @@ type worker struct {
 //
 // Invariants: each name has at most one worker; the lives that stand by are of names
 // that have a worker, which is better than they are; the pool holds exactly the
-// workers, so that the strategies see them; and the members of a group that is not
-// stale are the workers that match its selector.
+// workers, so that the strategies see them; and the members of a group are the workers
+// that match its selector.
 type table struct {
 	cfg      *RegistryConfig
 	selector cluster.Selector // of the members that are workers
@@ -66,6 +65,7 @@ type table struct {
 	pool     *load.Pool                // the loads of the workers
 	groups   groups
 	changed  broadcast // the set of ready workers has changed
+	noted    uint64    // load.Pool.Readiness when changed was last looked at
 
 	// What the owner does about changes; called under its mu.
 	added   func(*worker)                       // a member has become a worker
@@ -122,11 +122,11 @@ func (t *table) update(now time.Duration, m cluster.Member) {
 	}
 	// The same life, with other tags, another address or another state. Its load, its
 	// health and its control connection stay, unless the address is new.
-	moved := w.member.Addr != m.Addr
-	if !w.member.Tags.Equal(m.Tags) {
-		t.groups.invalidate()
-	}
+	moved, tagged := w.member.Addr != m.Addr, !w.member.Tags.Equal(m.Tags)
 	w.member = m
+	if tagged {
+		t.groups.place(w)
+	}
 	t.setPenalty(w)
 	w.left = m.State == cluster.StateLeaving
 	t.setPhase(now, w)
@@ -175,20 +175,18 @@ func (t *table) enter(now time.Duration, m cluster.Member) *worker {
 	w.monitor, _ = phi.NewMonitor(t.cfg.Phi.detector(beat), now) // validate has checked the configuration
 	w.left = m.State == cluster.StateLeaving
 	t.setPenalty(w)
-	t.setPhase(now, w)
 	t.workers[w.id] = w
-	t.pool.Add(w.load)
-	t.groups.invalidate()
+	t.pool.Add(now, w.load)
+	t.groups.place(w)
+	t.setPhase(now, w)
 	return w
 }
 
 // remove takes a worker out. Calls that run on it go on, until its connections end.
 func (t *table) remove(w *worker) {
 	w.left = true
-	w.load.Phase = load.PhaseGone
 	delete(t.workers, w.id)
-	t.pool.Remove(w.load)
-	t.groups.invalidate()
+	t.pool.Remove(w.load) // from the groups too
 	t.changed.signal()
 	t.removed(w)
 }
@@ -257,9 +255,9 @@ func (t *table) setPhase(now time.Duration, w *worker) {
 	case w.monitor.State() == phi.StateLate:
 		phase = load.PhaseLate
 	}
-	w.load.Phase = phase
 	w.load.Weight = t.weight(now, w)
-	t.noteReady(now, w)
+	t.pool.SetPhase(now, w.load, phase)
+	t.noteReady(now)
 }
 
 // weight returns the share of its capacity that w counts with. It is less while the
@@ -272,28 +270,13 @@ func (t *table) weight(now time.Duration, w *worker) float64 {
 	return weight
 }
 
-// noteReady looks whether w could be chosen, and wakes those who wait if that has
-// changed. Time alone changes it too, as when an ejection ends: that is why the
-// health check looks at every worker every 20 ms.
-func (t *table) noteReady(now time.Duration, w *worker) {
-	if ready := w.isReady(now); ready != w.ready {
-		w.ready = ready
+// noteReady wakes those who wait if other workers can be chosen than when it was last
+// called. Time alone changes that too, as when an ejection ends: that is why the health
+// check calls it every 20 ms.
+func (t *table) noteReady(now time.Duration) {
+	t.pool.Advance(now)
+	if ready := t.pool.Readiness(); ready != t.noted {
+		t.noted = ready
 		t.changed.signal()
 	}
-}
-
-// isReady reports whether a caller that excludes no worker could be given w.
-func (w *worker) isReady(now time.Duration) bool {
-	return load.StatusOf(now, w.load, false) <= load.StatusLate
-}
-
-// count returns how many workers can be chosen.
-func (t *table) count(now time.Duration) int {
-	n := 0
-	for _, w := range t.workers {
-		if w.isReady(now) {
-			n++
-		}
-	}
-	return n
 }

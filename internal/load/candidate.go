@@ -1,10 +1,12 @@
 package load
 
+import "time"
+
 // A Candidate is a balancer's record of one worker: what is known of its load, of
-// its answers, and of whether it lives.
+// its answers, and of whether it lives. What decides whether it can be chosen changes
+// through the methods of its [Pool] alone, which keeps account of it.
 type Candidate struct {
 	LoadEstimate
-	Health  Health
 	Latency Latency
 
 	// Name is unique; ID is its [balance.ID].
@@ -14,8 +16,6 @@ type Candidate struct {
 	// pool's if it is 0. One of its own for each record lets two records of one
 	// address, as of two lives, have secrets of their own.
 	Balancer uint64
-	// Phase is whether it can be reached at all; the owner sets it.
-	Phase Phase
 	// Weight is the share of its capacity it counts with while it comes back,
 	// from 0 to 1; 0 is 1.
 	Weight float64
@@ -26,10 +26,29 @@ type Candidate struct {
 
 	secret *Secret
 	tag    [TagSize]byte // of the balancer's own calls
+
+	phase  Phase
+	health Health
+
+	// What its pool has on account of it.
+	pool   *Pool         // that it is in; nil after Remove
+	status Status        // as of the last look, for a caller that excludes none
+	due    time.Duration // when time alone can change the status; see timetable
+	listed int           // position in the timetable from 1, 0 if it is not in it
+	places []int32       // position in each group by the group's number from 1, 0 if it is no member
+	share  share         // what it adds to the totals
 }
 
 // Secret returns what the balancer shares with the worker from when it is added.
 func (w *Candidate) Secret() *Secret { return w.secret }
+
+// Phase returns what its heartbeats say of it.
+func (w *Candidate) Phase() Phase { return w.phase }
+
+// Ejected returns until when the worker is ejected; ok is false if it is not.
+func (w *Candidate) Ejected(now time.Duration) (until time.Duration, ok bool) {
+	return w.health.Ejected(now)
+}
 
 // A Phase is what its heartbeats say of a worker.
 type Phase uint8

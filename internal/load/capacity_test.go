@@ -13,7 +13,7 @@ func TestCapacityOfThoseThatDeclareNone(t *testing.T) {
 	if m := load.Median(nil); m != 1 {
 		t.Errorf("none declared: %v", m)
 	}
-	if m := load.Median([]float64{16, 4, 8}); m != 8 {
+	if m := load.Median([]uint32{16, 4, 8}); m != 8 {
 		t.Errorf("median of 4, 8, 16: %v", m)
 	}
 }

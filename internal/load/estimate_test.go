@@ -225,11 +225,13 @@ func pool(n int, s balance.Strategy) (*load.Pool, *load.Group) {
 	p := load.NewPool(1, rand.New(rand.NewPCG(3, 4)))
 	for i := range n {
 		w := &load.Candidate{Name: string(rune('a' + i))}
-		p.Add(w)
+		p.Add(0, w)
 		p.Apply(0, w, load.Report{Epoch: 1, Seq: 1, Capacity: 8, Interval: 50 * ms})
 	}
 	g := p.NewGroup(s)
-	g.Set(p.Workers())
+	for _, w := range p.Workers() {
+		g.Insert(w)
+	}
 	return p, g
 }
 
@@ -247,17 +249,17 @@ func picked(g *load.Group, now time.Duration, req balance.PickRequest) map[strin
 func TestPickLeavesOutThoseThatMustNotBeChosen(t *testing.T) {
 	t.Parallel()
 	set := map[string]func(p *load.Pool, w *load.Candidate, req *balance.PickRequest){
-		"gone":     func(_ *load.Pool, w *load.Candidate, _ *balance.PickRequest) { w.Phase = load.PhaseGone },
-		"late":     func(_ *load.Pool, w *load.Candidate, _ *balance.PickRequest) { w.Phase = load.PhaseLate },
-		"suspect":  func(_ *load.Pool, w *load.Candidate, _ *balance.PickRequest) { w.Phase = load.PhaseSuspected },
-		"lost":     func(p *load.Pool, w *load.Candidate, _ *balance.PickRequest) { p.Lost(w) },
+		"gone":     func(p *load.Pool, w *load.Candidate, _ *balance.PickRequest) { p.SetPhase(0, w, load.PhaseGone) },
+		"late":     func(p *load.Pool, w *load.Candidate, _ *balance.PickRequest) { p.SetPhase(0, w, load.PhaseLate) },
+		"suspect":  func(p *load.Pool, w *load.Candidate, _ *balance.PickRequest) { p.SetPhase(0, w, load.PhaseSuspected) },
+		"lost":     func(p *load.Pool, w *load.Candidate, _ *balance.PickRequest) { p.Lost(0, w) },
 		"excluded": func(_ *load.Pool, w *load.Candidate, req *balance.PickRequest) { req.Exclude = []string{w.Name} },
 		"draining": func(p *load.Pool, w *load.Candidate, _ *balance.PickRequest) {
 			p.Apply(0, w, load.Report{Epoch: 1, Seq: 2, State: load.StateDraining})
 		},
-		"ejected": func(_ *load.Pool, w *load.Candidate, _ *balance.PickRequest) {
+		"ejected": func(p *load.Pool, w *load.Candidate, _ *balance.PickRequest) {
 			for range 5 {
-				w.Health.Failure(0)
+				p.Failure(0, w)
 			}
 		},
 	}
@@ -293,14 +295,14 @@ func TestPanicTakesEjectedWorkersBackButNeverDrainingOnes(t *testing.T) {
 	p.Apply(0, ws[3], load.Report{Epoch: 1, Seq: 2, State: load.StateDraining})
 	for _, w := range ws[:2] {
 		for range 5 {
-			w.Health.Failure(0)
+			p.Failure(0, w)
 		}
 	}
 	names := picked(g, ms, balance.PickRequest{})
 	if len(names) != 3 || names[ws[3].Name] {
 		t.Errorf("two of three ejected: picked %v, want those three", names)
 	}
-	ws[0].Health = load.Health{}
+	p.Apply(0, ws[0], load.Report{Epoch: 2, Seq: 1, Capacity: 8}) // restarted
 	if names := picked(g, ms, balance.PickRequest{}); len(names) != 2 {
 		t.Errorf("one of three ejected: picked %v, want two", names)
 	}
@@ -310,11 +312,12 @@ func TestSuspicionTakesOutAtMostHalf(t *testing.T) {
 	t.Parallel()
 	p, g := pool(4, balance.LeastConnections)
 	ws := p.Workers()
-	ws[0].Phase, ws[1].Phase = load.PhaseSuspected, load.PhaseSuspected
+	p.SetPhase(0, ws[0], load.PhaseSuspected)
+	p.SetPhase(0, ws[1], load.PhaseSuspected)
 	if names := picked(g, ms, balance.PickRequest{}); len(names) != 2 {
 		t.Errorf("half are silent: picked %v, want the others", names)
 	}
-	ws[2].Phase = load.PhaseSuspected
+	p.SetPhase(0, ws[2], load.PhaseSuspected)
 	if names := picked(g, ms, balance.PickRequest{}); len(names) != 4 {
 		t.Errorf("three of four are silent: it is us; picked %v, want all", names)
 	}
@@ -324,7 +327,7 @@ func TestLateWorkersServeWhenThereIsNoOther(t *testing.T) {
 	t.Parallel()
 	p, g := pool(2, balance.LeastConnections)
 	for _, w := range p.Workers() {
-		w.Phase = load.PhaseLate
+		p.SetPhase(0, w, load.PhaseLate)
 	}
 	if names := picked(g, ms, balance.PickRequest{}); len(names) != 2 {
 		t.Errorf("picked %v", names)

@@ -120,6 +120,20 @@ func (h *Health) Available(now time.Duration) bool {
 	return now >= h.until && (!h.trying || now-h.tried >= trialWithin)
 }
 
+// changes returns when time alone changes whether the worker is available, 0 if it
+// does not.
+func (h *Health) changes(now time.Duration) time.Duration {
+	switch {
+	case !h.ejected:
+		return 0
+	case now < h.until:
+		return h.until
+	case h.trying && now-h.tried < trialWithin:
+		return h.tried + trialWithin
+	}
+	return 0
+}
+
 // Picked records that a call of the caller was assigned to the worker. It begins a
 // trial if the worker's ejection is over.
 func (h *Health) Picked(now time.Duration, caller string) {

@@ -11,7 +11,9 @@ import (
 // than that.
 const MaxPending = 1024
 
-// Issue makes a ticket for a call to w by the caller with the given identity.
+// Issue makes a ticket for a call to w by the caller with the given identity. The next
+// pick counts it as a call on w, until w says that it has arrived or [ClaimWithin] has
+// passed.
 func (p *Pool) Issue(now time.Duration, w *Candidate, waitInQueue bool, caller string) Ticket {
 	p.tickets++
 	if of := p.account(caller); of.pending < MaxPending {
@@ -34,8 +36,8 @@ func (p *Pool) Leasable(caller string, share float64) int {
 		held = of.pending
 	}
 	n := MaxPending - held
-	if p.refresh(); p.declared > 0 {
-		free := share * (p.total - max(p.others, 0) - float64(p.pending))
+	if p.capacities.count > 0 {
+		free := share * (p.totals.capacity - p.totals.others - float64(p.pending))
 		n = min(n, int(free-float64(held))/2) // each makes held grow and free shrink
 	}
 	return max(n, 0)
@@ -55,7 +57,9 @@ func (p *Pool) Spend(w *Candidate, numbers []uint64, caller string) {
 	}
 }
 
-// Own makes a ticket for a call to w by the balancer itself.
+// Own makes a ticket for a call to w by the balancer itself. It has no number: the
+// balancer counts its own calls from the choice to their end, so that nothing has to be
+// claimed.
 func (p *Pool) Own(w *Candidate, waitInQueue bool) Ticket {
 	return Ticket{Balancer: w.Balancer, WaitInQueue: waitInQueue, Tag: w.tag}
 }

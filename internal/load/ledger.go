@@ -315,7 +315,7 @@ func (l *Ledger) State() State { return l.state }
 // them.
 func (l *Ledger) InFlight() int { return l.running + l.queued }
 
-// Queued returns the calls that wait.
+// Queued returns the calls that wait for a place.
 func (l *Ledger) Queued() int { return l.queued }
 
 // Version grows with every change that a balancer wants to know.

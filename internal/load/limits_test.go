@@ -143,7 +143,7 @@ func TestCallersShareTheFreePlaces(t *testing.T) {
 	t.Parallel()
 	p := load.NewPool(1, rand.New(rand.NewPCG(1, 1)))
 	w := &load.Candidate{Name: "w"}
-	p.Add(w)
+	p.Add(0, w)
 	p.Apply(0, w, load.Report{Epoch: 1, Seq: 1, Capacity: 100, InFlight: 20})
 	held := map[string][]uint64{}
 	lease := func(caller string) int {
@@ -181,7 +181,7 @@ func TestCallersShareTheFreePlaces(t *testing.T) {
 		t.Errorf("%d tickets pending, want those of b", n)
 	}
 	p.Remove(w)
-	p.Add(w)
+	p.Add(0, w)
 	p.Apply(0, w, load.Report{Epoch: 2, Seq: 1, Capacity: 100})
 	if n := p.Leasable("c", 1); n != 50 {
 		t.Errorf("c can lease %d of 100 free places, want 50: a removed worker's tickets count", n)

@@ -14,6 +14,20 @@
 //	                     v
 //	                   balance.Picker
 //
+// A pick looks at a few workers, however many there are. So the pool keeps up to date
+// with every event what a pick would otherwise have to find out from all:
+//
+//	event                          brings up to date
+//	-----                          -----------------
+//	a report, its loss             the totals of all workers, the median capacity, the status
+//	a phase, an answer, a pick     the status
+//	a moment of the timetable      the status that time alone has changed
+//	a worker joins or leaves       the orders by ID of the pool and of its groups
+//	a status has changed           the order by status of each group of the worker
+//
+// What a worker's load is believed to be changes all the time, and is computed when a
+// pick looks at the worker.
+//
 // A [Ledger] reads in flight, own share and claimed tickets at one moment, and
 // a balancer applies a report as a whole: that is what makes the sum exact. There
 // is no expiry of live calls; only tickets that no worker claims expire.

@@ -26,12 +26,16 @@ func (s Status) String() string {
 		"draining", "no reports", "unreachable"}[min(s, StatusUnreachable)]
 }
 
+// Ready reports whether a worker of this status can be chosen as it is, and not only
+// for want of better ones.
+func (s Status) Ready() bool { return s <= StatusLate }
+
 // StatusOf returns the status of w at the instant now. excluded says that the caller
 // does not want it. What the worker or its caller says comes first, since no shortage
 // of workers changes it; then come the judgements of the balancer.
 func StatusOf(now time.Duration, w *Candidate, excluded bool) Status {
 	switch {
-	case w.Phase == PhaseGone:
+	case w.phase == PhaseGone:
 		return StatusUnreachable
 	case !w.known:
 		return StatusNoReport
@@ -41,12 +45,26 @@ func StatusOf(now time.Duration, w *Candidate, excluded bool) Status {
 		return StatusExcluded
 	case now-w.at > UnusableAfter:
 		return StatusStale
-	case w.Phase == PhaseSuspected:
+	case w.phase == PhaseSuspected:
 		return StatusSuspected
-	case !w.Health.Available(now):
+	case !w.health.Available(now):
 		return StatusEjected
-	case w.Phase == PhaseLate:
+	case w.phase == PhaseLate:
 		return StatusLate
 	}
 	return StatusCandidate
+}
+
+// changeOf returns when time alone can change the status of w next, 0 if it cannot.
+func changeOf(now time.Duration, w *Candidate) (due time.Duration) {
+	if w.phase == PhaseGone || !w.known || w.report.State == StateDraining {
+		return 0
+	}
+	if stale := w.at + UnusableAfter + 1; stale > now {
+		due = stale
+	}
+	if end := w.health.changes(now); end > 0 && (due == 0 || end < due) {
+		due = end
+	}
+	return due
 }

@@ -42,11 +42,11 @@ type ours struct {
 func name(worker int) string { return "worker-" + strconv.Itoa(worker) }
 
 // Up adds a worker to the pool. Its reports follow.
-func (o *ours) Up(_ time.Duration, i int) {
+func (o *ours) Up(now time.Duration, i int) {
 	if o.byWorker[i] == nil {
 		o.byWorker[i] = &load.Candidate{Name: name(i), Owner: i}
-		o.pool.Add(o.byWorker[i])
-		o.group.Set(o.pool.Workers())
+		o.pool.Add(now, o.byWorker[i])
+		o.group.Insert(o.byWorker[i])
 	}
 }
 
@@ -55,7 +55,6 @@ func (o *ours) Down(_ time.Duration, i int) {
 	if w := o.byWorker[i]; w != nil {
 		delete(o.byWorker, i)
 		o.pool.Remove(w)
-		o.group.Set(o.pool.Workers())
 	}
 }
 
@@ -64,7 +63,7 @@ func (o *ours) Report(now time.Duration, i int, r load.Report, lost bool) {
 	switch w := o.byWorker[i]; {
 	case w == nil:
 	case lost:
-		o.pool.Lost(w)
+		o.pool.Lost(now, w)
 	default:
 		o.pool.Apply(now, w, r)
 	}
@@ -116,17 +115,17 @@ func (o *ours) Ended(now time.Duration, _ int, r *Request, out Outcome) {
 	if o.director {
 		if out == Failed {
 			w.Drop(r.Ticket.Number)
-			w.Health.Complaint(now, strconv.FormatUint(o.env.Rand.Uint64(), 36))
+			o.pool.Complaint(now, w, strconv.FormatUint(o.env.Rand.Uint64(), 36))
 		}
 		return
 	}
 	w.End()
 	switch out {
 	case Done:
-		w.Health.Success(now)
+		o.pool.Success(now, w)
 		w.Latency.Observe(now, now-r.Assigned, false)
 	case Failed:
-		w.Health.Failure(now)
+		o.pool.Failure(now, w)
 	}
 }
 

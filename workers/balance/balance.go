@@ -115,6 +115,31 @@ type Picker interface {
 	Pick(cs []Candidate, req *PickRequest) Pick
 }
 
+// A Set is the candidates of a pick of which a strategy need not look at all. A
+// [Picker] that also has a method
+//
+//	PickFrom(set Set, req *PickRequest) Pick
+//
+// is asked by that one, instead of by Pick, if the selector matches more than 64
+// workers. So a pick costs the same among ten thousand. All strategies of this package
+// have it; a picker without it is given all candidates however many they are. The
+// index of the Pick is a position in the set, which must not be kept.
+type Set interface {
+	// Len returns how many candidates there are.
+	Len() int
+	// At returns the candidate at a position from 0 to Len()-1. The positions stay the
+	// same during a pick only, and their order means nothing.
+	At(i int) Candidate
+	// Find returns the position of the candidate with the given ID.
+	Find(id uint64) (i int, found bool)
+	// Next returns the position and the ID of the candidate with the lowest ID above the
+	// given one, or else of the one with the lowest of all: the order of IDs as a ring.
+	// The set must not be empty.
+	Next(id uint64) (i int, next uint64)
+	// MaxCapacity returns a bound that no candidate's Capacity exceeds.
+	MaxCapacity() float64
+}
+
 // ID returns the [Candidate.ID] of the worker of that name: a fixed hash, the same in
 // every process and version, so that all registries agree on the owner of a key. Two
 // names collide with a probability of 2⁻⁶⁴.
@@ -149,6 +174,18 @@ func few(cs []Candidate) (Pick, bool) {
 		return Pick{Index: -1, Reason: reasonNone}, true
 	case 1:
 		return Pick{Index: 0, Reason: reasonOnlyOne, Score: score(&cs[0])}, true
+	}
+	return Pick{}, false
+}
+
+// fewOf is few for a set.
+func fewOf(set Set) (Pick, bool) {
+	switch set.Len() {
+	case 0:
+		return few(nil)
+	case 1:
+		one := [1]Candidate{set.At(0)}
+		return few(one[:])
 	}
 	return Pick{}, false
 }
