@@ -88,7 +88,7 @@ const (
 // admit takes a place for c, and waits for one. It returns the connections that
 // it gave up for that. With an error c has none and is the caller's to close.
 func (a *admission) admit(ctx context.Context, c net.Conn) (n *arrival, victims []*arrival, err error) {
-	n = &arrival{conn: c, source: sourceOf(c.RemoteAddr()), since: time.Now()}
+	n = &arrival{conn: c, source: tlsconn.SourceOf(c.RemoteAddr()), since: time.Now()}
 	// The number of a new descriptor is the lowest that is free, so it tells how many are
 	// in use.
 	scarce := tlsconn.Descriptor(c) >= a.descriptors-a.reserve
@@ -260,20 +260,4 @@ func (a *admission) close() {
 	for _, p := range pending {
 		p.conn.Close()
 	}
-}
-
-// sourceOf is what counts as one source of connections: an IPv4 address, or the
-// 64 bits of an IPv6 address that a network has.
-func sourceOf(addr net.Addr) netip.Prefix {
-	t, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	ip := t.AddrPort().Addr().Unmap().WithZone("")
-	bits := ip.BitLen()
-	if ip.Is6() {
-		bits = 64
-	}
-	p, _ := ip.Prefix(bits)
-	return p
 }

@@ -9,7 +9,13 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen"
 )
 
-// resume returns how a stream of m goes on with messages in JSON, nil if it does not.
+// resume returns how a stream of m goes on with messages in JSON,
+// nil if it does not.
+//
+// It does what generated code does with the fields of Go types,
+// by their names in the descriptor. A descriptor of an older
+// generator has no name for the sequence: then the stream does
+// not resume.
 func (s *Schema) resume(m *Method) *codegen.Resume {
 	if m.ResumeFrom == "" || m.Sequence == "" {
 		return nil
@@ -43,6 +49,8 @@ func (s *Schema) resume(m *Method) *codegen.Resume {
 			return &from
 		},
 	}
+	// A caller that goes on itself, as a browser does after a
+	// reconnect, says where.
 	r.Next = func(req any) uint64 {
 		text, err := textOf(req)
 		if err != nil {
@@ -58,6 +66,8 @@ func (s *Schema) resume(m *Method) *codegen.Resume {
 		if err != nil {
 			return req
 		}
+		// Of a union the list holds the values of one variant,
+		// without its name.
 		if m.AcceptedVariant != "" {
 			name, value := variant(text)
 			if name != m.AcceptedVariant {
@@ -65,6 +75,8 @@ func (s *Schema) resume(m *Method) *codegen.Resume {
 			}
 			text = value
 		}
+		// The request becomes one that can hold responses with
+		// the first of them.
 		to, ok := req.(*resumed)
 		if !ok {
 			to, ok = r.From(req, 0).(*resumed)
@@ -78,7 +90,11 @@ func (s *Schema) resume(m *Method) *codegen.Resume {
 	return r
 }
 
-// A resumed is the first request of a stream that goes on elsewhere.
+// A resumed is the first request of a stream that goes on
+// elsewhere.
+//
+// It is put together when it is sent: a stream of many responses
+// would otherwise copy its request for each of them.
 type resumed struct {
 	request  []byte
 	field    string // gets next
@@ -93,6 +109,7 @@ func (r *resumed) text() ([]byte, error) {
 	if err := json.Unmarshal(r.request, &o); err != nil {
 		return nil, fmt.Errorf("the request is no JSON object: %w", err)
 	}
+	// JSON has null for an object.
 	if o == nil {
 		o = map[string]json.RawMessage{}
 	}
@@ -114,7 +131,8 @@ func (r *resumed) text() ([]byte, error) {
 	return json.Marshal(o)
 }
 
-// number returns a number of 64 bits in JSON, which can be a string, 0 if raw is none.
+// number returns a number of 64 bits in JSON, which can be a
+// string, 0 if raw is none.
 func number(raw []byte) uint64 {
 	n, err := strconv.ParseUint(string(bytes.Trim(raw, `"`)), 10, 64)
 	if err != nil {
@@ -123,7 +141,8 @@ func number(raw []byte) uint64 {
 	return n
 }
 
-// member returns the value of a member of a JSON object, nil if it has none.
+// member returns the value of a member of a JSON object, nil if
+// it has none.
 func member(text []byte, name string) (value []byte) {
 	each(text, func(n string, v []byte) bool {
 		if n == name {
@@ -134,7 +153,8 @@ func member(text []byte, name string) (value []byte) {
 	return value
 }
 
-// variant returns the name and the value of the one member of a union.
+// variant returns the name and the value of the one member of a
+// union.
 func variant(text []byte) (name string, value []byte) {
 	each(text, func(n string, v []byte) bool {
 		name, value = n, v
@@ -143,9 +163,11 @@ func variant(text []byte) (name string, value []byte) {
 	return name, value
 }
 
-// each calls f with the members of a JSON object until f returns false or the object
-// ends, or what comes is no JSON.
+// each calls f with the members of a JSON object until f returns
+// false or the object ends, or what comes is no JSON.
 func each(text []byte, f func(name string, value []byte) bool) {
+	// The scanner of the reader is used, so that both agree on
+	// what a string is.
 	s := scanner{src: string(text)}
 	if !s.take('{') {
 		return
@@ -166,9 +188,12 @@ func each(text []byte, f func(name string, value []byte) bool) {
 	}
 }
 
-// skip passes over a value. It reports false if none comes. What is within an object or
-// an array is not checked beyond its strings and its brackets.
+// skip passes over a value. It reports false if none comes. What
+// is within an object or an array is not checked beyond its
+// strings and its brackets.
 func (s *scanner) skip() bool {
+	// Brackets are counted, of either kind: what the search
+	// returns is parsed by who uses it.
 	depth := 0
 	for {
 		switch c := s.peek(); {

@@ -11,6 +11,18 @@
 // constant as Go spells it, or the number if no constant has it. Reading takes
 // 64-bit integers and enumerations in both forms, and null for "not there".
 //
+// # Programs without generated code
+//
+// A server gives its descriptors to who calls [codegen.DescribeProcedure], which
+// [ParseDescription] reads. [Schema.Spec] makes of a method what a client calls:
+//
+//	answer, err := rpcnet.CallRaw(ctx, t, codegen.DescribeProcedure, nil)
+//	services, _, err := schema.ParseDescription(answer)
+//	spec, err := services[0].Spec("Hello", false)
+//	err = rpcnet.NewClient(t, nil).Unary(ctx, spec, []byte(`{"name":"Ada"}`), &response)
+//
+// # How it works
+//
 // A descriptor is parsed into a [Schema], whose types are resolved into nodes
 // (node.go). A reader goes through JSON and writes CBOR (scan.go, fromjson.go,
 // object.go, pack.go), a writer goes through CBOR and writes JSON (tojson.go,

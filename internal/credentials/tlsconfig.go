@@ -33,7 +33,7 @@ func (s *Source) ServerConfig(alpn []string) *tls.Config {
 	return s.ServerConfigFor(Accept{ALPN: alpn})
 }
 
-// Accept is what one connection of a listener may be.
+// Accept says which clients a listener takes.
 type Accept struct {
 	// ALPN are the protocols whose clients must show a certificate.
 	ALPN []string

@@ -48,3 +48,19 @@ func (l listener) Addr() net.Addr { return l.addr }
 // Unmap returns a with an IPv4-mapped IPv6 address (::ffff:1.2.3.4), as sockets for
 // both families report IPv4 peers, as plain IPv4, so that addresses compare equal.
 func Unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+// SourceOf is what counts as one source of connections: an IPv4 address, or the 64 bits of
+// an IPv6 address that a network has.
+func SourceOf(addr net.Addr) netip.Prefix {
+	t, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	ip := t.AddrPort().Addr().Unmap().WithZone("")
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = 64
+	}
+	p, _ := ip.Prefix(bits)
+	return p
+}
