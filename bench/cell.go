@@ -14,6 +14,7 @@ const (
 	handshake   = "handshake"    // connect, one call, close
 	idleSession = "idle session" // memory of a connection that does nothing
 	idleStream  = "idle stream"  // memory of a stream that does nothing
+	pick        = "pick"         // choosing one of many workers, without a network
 )
 
 // A cell is one measurement, of each library.
@@ -23,7 +24,7 @@ type cell struct {
 	callers int // goroutines that call, of unary
 	streams int // streams at a time, of feed, paced and talk; of idleStream one more each time
 	conns   int // connections that the callers are spread over, of unary; 0: one for all
-	workers int // servers that the calls go to, of unary; 0: one that is no worker
+	workers int // servers that the calls go to, of unary, 0: one that is no worker; of pick those to choose among
 	// oneCore has client and server share one core, see onOneCore.
 	oneCore bool
 }
@@ -49,6 +50,8 @@ func (c cell) name() string {
 		return fmt.Sprintf("a message each ms, %s", count(c.streams, "stream"))
 	case talk:
 		return fmt.Sprintf("ping-pong %s, %s", bytesName(c.size), count(c.streams, "stream"))
+	case pick:
+		return "a pick among " + count(c.workers, "worker")
 	}
 	return c.kind
 }
@@ -126,6 +129,7 @@ func fullCells() []cell {
 	for _, n := range workerCounts {
 		all = append(all, routedCells(n)...)
 	}
+	all = append(all, pickCells()...)
 	return append(all, otherCells()...)
 }
 

@@ -7,6 +7,10 @@ import (
 	"slices"
 )
 
+// chartLibraries are those that make calls of 64 callers. Each keeps its color and its
+// mark in all charts.
+var chartLibraries = []*library{rpcnetRaw, rpcnetGenerated, grpcGo, connectGo, drpcGo, natsGo, tonicRust, rpcnetRust, netRPC}
+
 // A picture is a chart with the name of its file, which the page names too.
 type picture struct {
 	file string
@@ -43,8 +47,8 @@ func pictures(p *plan, r results) []picture {
 func linesOf(p *plan, r results, ticks []tick, cellAt func(int) cell) []line {
 	var lines []line
 	for _, l := range p.libraries {
-		style := slices.Index(libraries, l)
-		if style >= len(lineColors) {
+		style := slices.Index(chartLibraries, l)
+		if style < 0 {
 			continue
 		}
 		n := line{name: l.name, style: style, bold: l.module == rpcnetModule}

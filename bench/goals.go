@@ -5,7 +5,7 @@ package main
 var mediumSizes = []int{4 << 10, 8 << 10, 16 << 10, 32 << 10}
 
 // goals are all there are. Each is judged by the medians of the same run.
-var goals = concat(smallGoals(), mediumGoals(), oneCallerGoals(), streamGoals(), routedGoals(), memoryGoals())
+var goals = concat(smallGoals(), mediumGoals(), oneCallerGoals(), streamGoals(), routedGoals(), pickGoals(), memoryGoals())
 
 func concat(lists ...[]goal) (all []goal) {
 	for _, l := range lists {
@@ -111,6 +111,22 @@ func routedGoals() []goal {
 	}
 	return append(all,
 		goal{cells: routedCells(10)[1:], ours: directedTen, what: "calls/s", of: rate, against: []*library{routedTen}, limit: 0.6, atLeast: true})
+}
+
+// pickGoals: what grows with the number of workers would be a thousand times as much
+// at its end. Twice is what a larger table takes that the processor's caches do not
+// hold.
+func pickGoals() []goal {
+	var all []goal
+	cells := pickCells()
+	for _, l := range libraries {
+		if l.strategy {
+			all = append(all,
+				goal{cells: cells, name: "a pick among 10 to 10000 workers", ours: l, what: "time", of: p50, limit: 1, unit: "us"},
+				goal{cells: cells[len(cells)-1:], ours: l, what: "time", of: p50, to: cells[0], limit: 2})
+		}
+	}
+	return all
 }
 
 func memoryGoals() []goal {

@@ -27,6 +27,8 @@ type library struct {
 	connector func(c certDir, addr string) (connector, error)
 	// workers is how many workers the server is, and so which cells it is for.
 	workers int
+	// strategy says that this is none, but a strategy of rpcnet's, for pick alone.
+	strategy bool
 	// skips says why a cell is left out for this library: it cannot do it, or
 	// takes too long. "" and a nil function: it is not.
 	skips func(cell) (why string)
@@ -34,6 +36,9 @@ type library struct {
 
 // measures reports whether a cell is measured for l.
 func (l *library) measures(c cell) bool {
+	if l.strategy || c.kind == pick {
+		return l.strategy && c.kind == pick
+	}
 	return l.workers == c.workers && (l.skips == nil || l.skips(c) == "")
 }
 
@@ -83,10 +88,10 @@ func (r feedRequest) send(send func(data []byte) error) error {
 }
 
 // libraries are all there are, the references for ratios among them.
-var libraries = []*library{
+var libraries = append([]*library{
 	rpcnetRaw, rpcnetGenerated, grpcGo, connectGo, drpcGo, natsGo, tonicRust, rpcnetRust, netRPC, rawTLS,
 	routedOne, directOne, routedTen, directedTen, directTen, routedHundred, directHundred,
-}
+}, strategyLibraries()...)
 
 // reference returns the library that the ratios of a cell are to.
 func reference(c cell) *library {

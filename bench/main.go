@@ -118,6 +118,11 @@ func (p *plan) prepareAndRun() (results, error) {
 	if p.libraries, p.missing, err = buildCrates(p.libraries); err != nil {
 		return nil, err
 	}
+	if slices.ContainsFunc(p.cells, func(c cell) bool { return c.kind == pick }) {
+		if p.picks, err = buildPicks(temp); err != nil {
+			return nil, err
+		}
+	}
 	if !hasOneCore {
 		p.cells = slices.DeleteFunc(p.cells, func(c cell) bool { return c.oneCore })
 		p.missing = append(p.missing, "Calls on one core are left out: only Linux keeps a process to one")

@@ -37,7 +37,7 @@ func writeConditions(b *bytes.Buffer, p *plan, _ results) {
 		{"Go", runtime.Version()},
 	}
 	for _, l := range p.libraries {
-		if l.workers == 0 {
+		if l.workers == 0 && !l.strategy {
 			rows = append(rows, []string{l.name, l.version()})
 		}
 	}

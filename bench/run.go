@@ -19,8 +19,13 @@ type plan struct {
 	certs       certDir
 	profile     string    // directory for profiles; "": none
 	progress    io.Writer // what is being done
+	picks       string    // the program that measures picks
 	missing     []string  // what is left out, and why, a line for each
 }
+
+// pickPart is of how much of a slice picks are measured. There are many of them, and
+// none waits for anything.
+const pickPart = 4
 
 // measureTimeout is after how long a measurement has failed. Its calls have deadlines
 // that are shorter; this is for a process that hangs.
@@ -82,6 +87,9 @@ func (p *plan) run() (results, error) {
 // that puts garbage collection off, goroutines, full pools) would make a row
 // depend on those before it, and be missing from what a thing takes in memory.
 func (p *plan) measure(c cell, l *library) (s sample, err error) {
+	if c.kind == pick {
+		return measurePick(p.picks, c, l.name, p.slice/pickPart)
+	}
 	profile := ""
 	if p.profile != "" && !c.ofMemory() { // the profiler takes memory
 		profile = filepath.Join(p.profile, fileName(c.name()))

@@ -81,6 +81,8 @@ func metricsOf(c cell) []column {
 		return []column{perSecond("messages"), processor, objects}
 	case paced:
 		return []column{{name: "delay p50 us", of: p50}, {name: "delay p99 us", of: p99}, processor, perSecond("messages")}
+	case pick:
+		return []column{{name: "us", of: p50}, objects}
 	case handshake:
 		return []column{half, most, processor, objects}
 	}

@@ -38,8 +38,10 @@ func tables(p *plan) []table {
 		func(c cell) bool { return c.oneCore })
 	add("Unary calls of 32 B by 64 callers over 64 connections", "callers", atATime, func(c cell) bool { return c.conns > 0 })
 	for _, n := range workerCounts {
-		add("Unary calls of 32 B over "+count(n, "worker"), "callers", atATime, func(c cell) bool { return c.workers == n })
+		add("Unary calls of 32 B over "+count(n, "worker"), "callers", atATime, func(c cell) bool { return c.kind == unary && c.workers == n })
 	}
+	add("A pick of a worker, its ticket included", "workers", func(c cell) string { return fmt.Sprint(c.workers) },
+		func(c cell) bool { return c.kind == pick })
 	for _, k := range []struct{ kind, title string }{
 		{feed, "Server streaming of 32 B"},
 		{talk, "Ping-pong of 32 B on a stream"},
