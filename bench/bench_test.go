@@ -278,3 +278,21 @@ func TestAFailedMeasurementLeavesTheOthers(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesOfLibrariesCanBeChosen(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for _, l := range libraries {
+		names = append(names, l.name)
+	}
+	p := plan{cells: fullCells()}
+	if err := p.choose(strings.Join(names, ","), "^unary 32 B, 1 caller$"); err != nil || !slices.Equal(p.libraries, libraries) {
+		t.Errorf("all names choose %d libraries of %d: %v", len(p.libraries), len(libraries), err)
+	}
+	if !slices.Equal(p.cells, []cell{unaryCell(32, 1)}) {
+		t.Errorf("chosen: %v", p.cells)
+	}
+	if err := p.choose("no such library", ""); err == nil {
+		t.Error("a name that no library has is accepted")
+	}
+}

@@ -46,6 +46,24 @@ var rpcnetGenerated = &library{
 	},
 }
 
+// rpcnetInto is rpcnetGenerated with a client that receives the messages of a stream
+// into one of its own.
+var rpcnetInto = &library{
+	name: "rpcnet RecvInto", module: rpcnetModule,
+	serve: rpcnetGenerated.serve,
+	connector: func(c certDir, addr string) (connector, error) {
+		return rpcnetConnector(c, addr, func(conn *rpcnet.Conn) conn {
+			return intoConn{generatedConn{conn, echo.NewEchoClient(conn)}}
+		})
+	},
+	skips: func(c cell) string {
+		if c.kind != feed {
+			return "receives streams alone"
+		}
+		return ""
+	},
+}
+
 // rpcnetEndpoint returns an endpoint with every default on a free port.
 func rpcnetEndpoint(c certDir) (*rpcnet.Endpoint, error) {
 	return rpcnet.Listen("127.0.0.1:0", rpcnet.CertFiles(c.certificate(), c.key(), c.authority()), nil)
@@ -215,7 +233,7 @@ func (c generatedConn) caller(ctx context.Context, payload []byte) func() error 
 }
 
 func (c generatedConn) feed(ctx context.Context, req feedRequest, f func([]byte)) error {
-	for m, err := range c.e.Feed(ctx, &echo.FeedRequest{Size: int64(req.size), Duration: req.duration, Interval: req.interval}) {
+	for m, err := range c.e.Feed(ctx, req.message()) {
 		if err != nil {
 			return err
 		}
@@ -240,6 +258,31 @@ func (c generatedConn) talk(ctx context.Context, payload []byte) (func() error, 
 		}
 		return checkEcho(res.Data, payload)
 	}, nil
+}
+
+// An intoConn is a conn of rpcnetInto.
+type intoConn struct{ generatedConn }
+
+func (c intoConn) feed(ctx context.Context, req feedRequest, f func([]byte)) error {
+	s, err := c.e.FeedStream(ctx, req.message())
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	var m echo.Payload
+	for {
+		if err := s.RecvInto(&m); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		f(m.Data)
+	}
+}
+
+// message returns the request of generated code.
+func (r feedRequest) message() *echo.FeedRequest {
+	return &echo.FeedRequest{Size: int64(r.size), Duration: r.duration, Interval: r.interval}
 }
 
 // checkEcho looks at the ends: a comparison of all would be part of what is

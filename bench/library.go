@@ -89,7 +89,7 @@ func (r feedRequest) send(send func(data []byte) error) error {
 
 // libraries are all there are, the references for ratios among them.
 var libraries = append([]*library{
-	rpcnetRaw, rpcnetGenerated, grpcGo, connectGo, drpcGo, natsGo, tonicRust, rpcnetRust, netRPC, rawTLS,
+	rpcnetRaw, rpcnetGenerated, rpcnetInto, grpcGo, connectGo, drpcGo, natsGo, tonicRust, rpcnetRust, netRPC, rawTLS,
 	routedOne, directOne, routedTen, directedTen, directTen, routedHundred, directHundred,
 }, strategyLibraries()...)
 

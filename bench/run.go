@@ -23,10 +23,6 @@ type plan struct {
 	missing     []string  // what is left out, and why, a line for each
 }
 
-// pickPart is of how much of a slice picks are measured. There are many of them, and
-// none waits for anything.
-const pickPart = 4
-
 // measureTimeout is after how long a measurement has failed. Its calls have deadlines
 // that are shorter; this is for a process that hangs.
 const measureTimeout = 3 * callTimeout
@@ -88,7 +84,7 @@ func (p *plan) run() (results, error) {
 // depend on those before it, and be missing from what a thing takes in memory.
 func (p *plan) measure(c cell, l *library) (s sample, err error) {
 	if c.kind == pick {
-		return measurePick(p.picks, c, l.name, p.slice/pickPart)
+		return measurePick(p.picks, c, l.name, p.slice)
 	}
 	profile := ""
 	if p.profile != "" && !c.ofMemory() { // the profiler takes memory
