@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
@@ -34,31 +35,30 @@ func (c *Client) CallAll(ctx context.Context, procedure string, data []byte, sel
 			yield(Result{Err: err})
 			return
 		}
-		// One goroutine hands out slots, one runs for each call, and all of them end
-		// before the sequence does: by the order of the defers, they are cancelled first.
+		// Each goroutine makes one call after the other, and all of them end before the
+		// sequence does: by the order of the defers, they are cancelled first.
 		ctx, cancel := context.WithCancel(ctx)
 		results := make(chan Result)
-		slots := make(chan struct{}, callAllAtOnce)
+		spec := &rpcnet.Spec{Procedure: procedure}
+		var next atomic.Int64
 		var wg sync.WaitGroup
 		defer wg.Wait()
 		defer cancel()
-		wg.Go(func() {
-			for _, w := range workers {
+		answers := make([][]byte, len(workers))
+		ask := func() {
+			for i := next.Add(1) - 1; i < int64(len(workers)); i = next.Add(1) - 1 {
+				err := c.callOn(ctx, workers[i], spec, &data, &answers[i])
 				select {
-				case slots <- struct{}{}:
+				case results <- Result{workers[i].member, answers[i], err}:
 				case <-ctx.Done():
 					return
 				}
-				wg.Go(func() {
-					defer func() { <-slots }()
-					out, err := c.callOn(ctx, w, procedure, data)
-					select {
-					case results <- Result{w.member, out, err}:
-					case <-ctx.Done():
-					}
-				})
+				answers[i] = nil // it is the caller's
 			}
-		})
+		}
+		for range min(callAllAtOnce, len(workers)) {
+			wg.Go(ask)
+		}
 		for range workers {
 			select {
 			case r := <-results:
@@ -101,17 +101,14 @@ func (c *Client) matching(selector string) ([]target, error) {
 	return ts, nil
 }
 
-// callOn makes one call on one worker and counts it. The call waits in the worker's
-// queue if it must, because no other worker can answer for this one.
-func (c *Client) callOn(ctx context.Context, w target, procedure string, data []byte) (out []byte, err error) {
+// callOn makes one call of bytes on one worker and counts it. The call waits in the
+// worker's queue if it must, because no other worker can answer for this one.
+func (c *Client) callOn(ctx context.Context, w target, spec *rpcnet.Spec, in, out *[]byte) error {
 	r := c.registry
 	r.mu.Lock()
 	a := r.begin(r.now(), c.calls, w.entry, true, true)
 	r.mu.Unlock()
-	defer func() { a.End(err) }()
-	conn, err := a.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return rpcnet.CallRaw(ctx, a.Via(conn, 0), procedure, data)
+	err := c.calls.CallOn(ctx, &a.ConnAttempt, a, spec, in, out)
+	a.Recycle()
+	return err
 }

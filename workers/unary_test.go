@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -170,3 +171,33 @@ func TestUnaryAllocations(t *testing.T) {
 
 // mostAllocations is how many a call may make.
 const mostAllocations = 6
+
+// CallAll makes few allocations for each worker, both sides together. It counts those of
+// the whole process, so it does not run beside other tests.
+func TestCallAllAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates, and sync.Pool drops at random under it")
+	}
+	// More than of a unary call: some of each worker's report, and of the goroutine.
+	const count, rounds, most = 20, 20, 12
+	client, _ := unaryOver(t, count)
+	in, best := make([]byte, 32), math.Inf(1)
+	for range 6 { // the first ones fill pools, grow stacks and buffers
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range rounds {
+			for r := range client.CallAll(t.Context(), "compute", in, "") {
+				if r.Err != nil {
+					t.Fatalf("%s: %v", r.Worker.Name, r.Err)
+				}
+			}
+		}
+		runtime.ReadMemStats(&after)
+		best = min(best, float64(after.Mallocs-before.Mallocs)/(count*rounds))
+	}
+	if best > most {
+		t.Errorf("%.2f allocations for each worker, want at most %d", best, most)
+	} else {
+		t.Logf("%.2f allocations for each worker", best)
+	}
+}

@@ -54,6 +54,15 @@ func (a *ConnAttempt) Open(ctx context.Context, spec *rpcnet.Spec, number int) (
 
 // Call connects to the worker and prepares a unary call there.
 func (a *ConnAttempt) Call(ctx context.Context, call extend.Unary, number int) error {
+	if err := a.prepare(ctx, call, number); err != nil {
+		return err
+	}
+	a.client.Tell(ctx, Event{Kind: Connected, Worker: a.worker.Node, Addr: a.worker.Addr})
+	return nil
+}
+
+// prepare is Call without the event.
+func (a *ConnAttempt) prepare(ctx context.Context, call extend.Unary, number int) error {
 	conn, err := a.Connect(ctx)
 	if err != nil {
 		return err
@@ -62,7 +71,6 @@ func (a *ConnAttempt) Call(ctx context.Context, call extend.Unary, number int) e
 		return err
 	}
 	a.unary, a.call = true, call
-	a.client.Tell(ctx, Event{Kind: Connected, Worker: a.worker.Node, Addr: a.worker.Addr})
 	return nil
 }
 

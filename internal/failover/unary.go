@@ -81,6 +81,22 @@ func (c *Client) callUnary(ctx context.Context, spec *rpcnet.Spec, req, res any,
 	return u.run(res, o.ServedBy)
 }
 
+// CallOn makes a unary call on the worker that was chosen for on, which embeds a, and ends
+// the attempt. Nothing is retried, no event says that it was made, and no watchdog looks
+// at it.
+func (c *Client) CallOn(ctx context.Context, a *ConnAttempt, on Attempt, spec *rpcnet.Spec, req, res any) (err error) {
+	u := c.newUnary(ctx, false)
+	defer u.end()
+	defer func() { on.End(err) }() // before u.end: the worker's load is in the trailer
+	if err := u.call.Begin(ctx, spec, req); err != nil {
+		return err
+	}
+	if err := a.prepare(ctx, u.call, 0); err != nil {
+		return err
+	}
+	return u.call.Exchange(res, nil)
+}
+
 // newUnary returns a call that has not begun.
 func (c *Client) newUnary(ctx context.Context, idempotent bool) *unaryCall {
 	u, ok := c.unaries.Get().(*unaryCall)
