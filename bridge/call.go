@@ -86,7 +86,7 @@ func (b *Bridge) call(w *reply, r *http.Request, who caller) {
 // allowedMethods are the methods of HTTP with which a method is
 // called.
 func allowedMethods(m *method) string {
-	if m.spec.Idempotency == codegen.IdempotencyNoSideEffects && !m.spec.Shape.ClientStreams() {
+	if m.spec.Idempotency == codegen.IdempotencyNoSideEffects {
 		return "GET, POST"
 	}
 	return "POST"

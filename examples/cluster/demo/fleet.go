@@ -31,11 +31,14 @@ type child struct {
 	env     []string
 }
 
+// directorAddr is the address of the director.
+func directorAddr() string { return cmp.Or(os.Getenv("DIRECTOR_ADDR"), "127.0.0.1:61000") }
+
 // children returns the programs to run, in the order of their start. The
 // director is at DIRECTOR_ADDR, the first worker at WORKER_ADDR and each next one
 // a port further.
 func children(o options, certDir string) ([]child, error) {
-	director := cmp.Or(os.Getenv("DIRECTOR_ADDR"), "127.0.0.1:61000")
+	director := directorAddr()
 	host, port, err := splitAddr(cmp.Or(os.Getenv("WORKER_ADDR"), "127.0.0.1:62001"))
 	if err != nil {
 		return nil, fmt.Errorf("WORKER_ADDR: %w", err)

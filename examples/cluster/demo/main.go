@@ -25,6 +25,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/logging"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/proc"
+	"github.com/rpcnet-go/rpcnet/examples/cluster/internal/program"
 	"github.com/rpcnet-go/rpcnet/internal/certs"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
@@ -128,6 +129,8 @@ func demo(ctx context.Context, o options, out *os.File) (whole bool, err error) 
 	if err := f.startAll(ctx, all); err != nil {
 		return false, err
 	}
+	terminal.say("to stream tokens with curl, paste the next line into another terminal, in this folder")
+	terminal.command(program.Curl(dir, directorAddr()))
 	var over <-chan time.Time
 	if o.duration > 0 {
 		over = time.After(o.duration)

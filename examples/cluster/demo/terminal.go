@@ -51,6 +51,13 @@ func (t *terminal) say(line string) {
 	fmt.Fprintf(t.out, "%-*s │ %s\n", width, "demo", line)
 }
 
+// command prints a command as a line of its own, so that it can be copied.
+func (t *terminal) command(line string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fmt.Fprintln(t.out, line)
+}
+
 // summary prints what each client received.
 func summary(t *terminal, clients []*client) {
 	t.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/bridge"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/director"
 	"github.com/rpcnet-go/rpcnet/examples/cluster/contract"
@@ -72,6 +73,17 @@ func run(ctx context.Context, ep *rpcnet.Endpoint, tags cluster.Tags, strategy b
 	assigns := director.New(registry, &director.Config{Logger: log})
 	assigns.Register(srv)
 	contract.RegisterDirectorRegistry(srv, &directory{assigns})
+	// HTTP callers stream from the workers as Go clients do, with a certificate alone: there
+	// are no tokens.
+	http, err := bridge.New(client, &bridge.Config{Services: []string{contract.InferenceName}, Logger: log})
+	if err != nil {
+		return err
+	}
+	stopHTTP, err := http.Serve(ep)
+	if err != nil {
+		return err
+	}
+	defer stopHTTP()
 	served := make(chan error, 1)
 	go func() { served <- ep.Serve(context.Background(), srv) }()
 	log.Info(fmt.Sprintf("🚀 Director ready - listening on %s", ep.Addr()))
