@@ -32,6 +32,7 @@ func newCrowd(t testing.TB, cfg director.ClientConfig, addrs ...string) *crowd {
 			c.assigned.Add(1)
 		}
 	}
+	cfg.AskTimeout = 10 * time.Second // a starved machine loses no answer
 	c.Client = dial(t, cfg, addrs...)
 	c.KeepStock(64)
 	return c

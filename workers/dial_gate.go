@@ -19,7 +19,10 @@ const (
 )
 
 // A gate lets dials pass at a bounded rate. It is safe for concurrent use.
-type gate struct{ fresh, retry bucket }
+type gate struct {
+	fresh, retry bucket
+	ticked       time.Duration // up to when tokens were given out; the health check's own
+}
 
 // newGate returns a gate with its bursts to give away.
 func newGate() *gate {
@@ -35,11 +38,16 @@ func (g *gate) pass(ctx context.Context, again bool) bool {
 	return g.fresh.take(ctx)
 }
 
-// tick gives out the tokens of one period. The health check calls it every 20 ms.
-func (g *gate) tick() {
-	const periods = int(time.Second / checkEvery)
-	g.fresh.add(freshRate / periods)
-	g.retry.add(retryRate / periods)
+// tick gives out the tokens of the time until now, in periods of 20 ms. It reports
+// whether a dial still waits, for which it must be called again after the next period.
+// The health check alone calls it.
+func (g *gate) tick(now time.Duration) (waiting bool) {
+	const perSecond = int(time.Second / checkEvery)
+	n := int((now - g.ticked) / checkEvery)
+	g.ticked += time.Duration(n) * checkEvery
+	n = min(n, perSecond) // after a second both buckets are full
+	fresh, retry := g.fresh.add(n*freshRate/perSecond), g.retry.add(n*retryRate/perSecond)
+	return fresh || retry
 }
 
 // A bucket holds tokens, at most burst. Of those who wait the last to come is served
@@ -75,8 +83,9 @@ func (b *bucket) take(ctx context.Context) bool {
 	return false
 }
 
-// add gives n tokens to those who wait, and keeps the rest up to burst.
-func (b *bucket) add(n int) {
+// add gives n tokens to those who wait, and keeps the rest up to burst. It reports whether
+// others still wait.
+func (b *bucket) add(n int) (waiting bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for range n {
@@ -86,4 +95,5 @@ func (b *bucket) add(n int) {
 			b.tokens++
 		}
 	}
+	return b.waiting.Len() > 0
 }

@@ -10,9 +10,17 @@ import (
 )
 
 const (
-	// checkEvery is how often deadlines of heartbeats are compared with the
-	// clock.
+	// checkEvery is how often deadlines of heartbeats are compared with the clock
+	// when one is near, or when time changes a worker otherwise.
 	checkEvery = 20 * time.Millisecond
+	// shortestPause is the least time between two looks.
+	shortestPause = 5 * time.Millisecond
+	// longestPause is how long no deadline is looked at while all are far away. Each look
+	// wakes the process: 50 a second cost more than the heartbeats of an idle worker.
+	longestPause = 200 * time.Millisecond
+	// lookAhead is how long before a deadline the looks come every 20 ms. In that time
+	// the heartbeats are read that came while this process did not run.
+	lookAhead = 100 * time.Millisecond
 	// tellPhiEvery is how often Metrics hears the levels.
 	tellPhiEvery = time.Second
 )
@@ -33,24 +41,26 @@ type healthCheck struct {
 	toldPhi time.Duration // when the levels were last told to Metrics
 }
 
-// run checks every 20 ms until the registry ends.
+// run checks until the registry ends, as often as checkAll says.
 func (h *healthCheck) run() {
-	t := time.NewTicker(checkEvery)
+	t := time.NewTimer(checkEvery)
 	defer t.Stop()
 	for {
 		select {
 		case <-t.C:
 			h.registry.late.Tick(time.Now())
-			h.registry.gate.tick()
-			h.checkAll()
+			pause := h.checkAll()
+			h.registry.late.Until(pause)
+			t.Reset(pause)
 		case <-h.registry.ctx.Done():
 			return
 		}
 	}
 }
 
-// checkAll compares all deadlines with the clock once.
-func (h *healthCheck) checkAll() {
+// checkAll compares all deadlines with the clock once. It returns how long it is until
+// it should do so again.
+func (h *healthCheck) checkAll() (pause time.Duration) {
 	type verdict struct {
 		name, boot string
 		phi        float64
@@ -60,6 +70,10 @@ func (h *healthCheck) checkAll() {
 	r.mu.Lock()
 	now := r.now()
 	h.excuse(now) // before any deadline is compared
+	pause = longestPause
+	if r.gate.tick(now) { // dials wait for the tokens of the next period
+		pause = checkEvery
+	}
 	r.repace()
 	tell := now-h.toldPhi >= tellPhiEvery
 	if tell {
@@ -86,12 +100,31 @@ func (h *healthCheck) checkAll() {
 			suspects = append(suspects, verdict{name: w.member.Name, boot: w.member.Boot, phi: w.monitor.Phi(now)})
 		}
 		r.table.setPhase(now, w)
+		pause = min(pause, w.pause(now))
 	}
-	r.table.noteReady(now) // time alone may have ended an ejection
+	r.table.noteReady(now)            // time alone may have ended an ejection
+	pause = max(pause, shortestPause) // not for each of many deadlines
+	h.stall.Until(now + pause)
 	r.mu.Unlock()
 	for _, v := range suspects { // the node has locks of its own
 		r.node.Suspect(v.name, v.boot, v.phi)
 	}
+	return pause
+}
+
+// pause returns how long w need not be looked at: until its deadline is near, and then
+// 20 ms, or until it has passed. While time alone changes what it counts for, because it
+// comes back or is ejected, that is 20 ms.
+func (w *worker) pause(now time.Duration) time.Duration {
+	deadline, steady := w.monitor.Deadline()
+	if _, ejected := w.load.Ejected(now); ejected || !steady || w.load.Weight < 1 {
+		return checkEvery
+	}
+	left := deadline - now
+	if left > lookAhead+checkEvery {
+		return left - lookAhead
+	}
+	return min(left+time.Millisecond, checkEvery)
 }
 
 // excuse moves all deadlines by the time in which this process itself did not run:

@@ -178,7 +178,7 @@ func TestAStoppedWorkerIsAvoidedThenSuspectedAndComesBack(t *testing.T) {
 // while, and then either a report comes first or the check of the deadlines.
 func TestTheRegistrysOwnStallSuspectsNobody(t *testing.T) {
 	t.Parallel()
-	for _, stall := range []time.Duration{300 * time.Millisecond, time.Second, 5 * time.Second} {
+	for _, stall := range []time.Duration{150 * time.Millisecond, 250 * time.Millisecond, 300 * time.Millisecond, time.Second, 5 * time.Second} {
 		for _, reportFirst := range []bool{true, false} {
 			synctest.Test(t, func(t *testing.T) {
 				r, l := drive(t, RegistryConfig{})
@@ -214,6 +214,53 @@ func TestTheRegistrysOwnStallSuspectsNobody(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestDeadlinesAreLookedAtWhenOneIsNear: a registry of workers that are well, or of none,
+// rests between two heartbeats. It looks every 20 ms when a heartbeat is late, and while time
+// changes a worker: after an ejection, and while one comes back.
+func TestDeadlinesAreLookedAtWhenOneIsNear(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := drive(t, RegistryConfig{})
+		pauses := func(when string, least, most time.Duration) {
+			t.Helper()
+			if d := r.health.checkAll(); d < least || d > most {
+				t.Errorf("%s the next look is after %v, want %v to %v", when, d, least, most)
+			}
+		}
+		pauses("without workers", longestPause, longestPause)
+		a, b := play(r, "a", 1, nil), play(r, "b", 1, nil)
+		pauses("with workers that have not reported", longestPause, longestPause)
+		for _, p := range []*player{a, b} {
+			p.w.broken = false
+		}
+		beatFor(2*time.Second, a, b)
+		pauses("after a heartbeat", 5*checkEvery, longestPause)
+		time.Sleep(190 * time.Millisecond) // 290 ms is the deadline
+		pauses("near a deadline", shortestPause, checkEvery)
+		for range 30 { // this process runs all the time
+			time.Sleep(checkEvery)
+			pauses("while they are late, and suspected", shortestPause, lookAhead)
+		}
+		pauses("while they are suspected", checkEvery, checkEvery)
+		beatFor(300*time.Millisecond, a, b)
+		pauses("while they come back", checkEvery, checkEvery)
+		beatFor(5*time.Second, a, b)
+		pauses("after they have come back", 5*checkEvery, longestPause)
+		r.ReportFailure("a", "1", "x")
+		r.ReportFailure("a", "1", "y")
+		pauses("while one is ejected", checkEvery, checkEvery)
+		beatFor(6*time.Second, a, b)
+		pauses("after the ejection", 5*checkEvery, longestPause)
+		for range freshBurst + 1 {
+			r.work.Go(func() { r.gate.pass(r.ctx, false) })
+		}
+		synctest.Wait()
+		pauses("while a dial waits for its turn", checkEvery, checkEvery)
+		time.Sleep(checkEvery)
+		pauses("after its turn", 5*checkEvery, longestPause)
+	})
 }
 
 // Packets of gossip go another way than heartbeats: an answer keeps a worker,

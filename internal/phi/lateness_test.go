@@ -43,6 +43,14 @@ func TestLatenessIsTheDelayOfTheTicksAndFades(t *testing.T) {
 		if got := l.By(time.Now()); got > time.Millisecond {
 			t.Errorf("late by %v after 50 ticks in time", got)
 		}
+		tick(interval + 400*time.Millisecond)
+		l.Until(3 * interval)
+		time.Sleep(3 * interval)
+		by(400 * time.Millisecond)
+		l.Tick(time.Now()) // it fades as with three ticks
+		if got := l.By(time.Now()); got < 260*time.Millisecond || got > 270*time.Millisecond {
+			t.Errorf("late by %v after a pause of 3 intervals", got)
+		}
 		time.Sleep(time.Hour)
 		if got := l.Patience(time.Second); got != 11*time.Second {
 			t.Errorf("patience %v, want 10 s more at most", got)

@@ -12,8 +12,8 @@ const (
 
 // A Stall notices that the caller itself did not run: a watcher that was
 // stopped, or starved, or collecting garbage finds all its peers late at once,
-// and none of them is to blame. The caller ticks it at a fixed interval, before
-// it checks any peer. It is not safe for concurrent use.
+// and none of them is to blame. The caller ticks it at a fixed interval, or when it has
+// said, before it checks any peer. It is not safe for concurrent use.
 type Stall struct {
 	interval time.Duration
 	next     time.Duration
@@ -45,6 +45,12 @@ func (s *Stall) Tick(at time.Duration) (late time.Duration) {
 	}
 	return late
 }
+
+// Until says after a tick that the next one comes at the given instant, and not after
+// the interval. A stall that ends before that is not noticed. So the caller should tick
+// some time before the first deadline of a peer: then what the peer has sent meanwhile
+// is read before it is judged.
+func (s *Stall) Until(next time.Duration) { s.next = next }
 
 // Holding reports whether the caller should not eject anybody at the given
 // instant, because it was stalled by more than 250 ms just before: what the
