@@ -28,6 +28,13 @@ func TestHedgeThroughADirectorIsOnItsAlternate(t *testing.T) {
 	d, c := scriptedFor(t, cfg, "a", "b")
 	ctx, cancel := context.WithTimeout(with(t, rpcnet.CallOptions{Idempotent: true}), time.Minute)
 	defer cancel()
+	// A hedge on a worker to which the connection is slow to come asks for another one.
+	d.workers[0].failed.Store(true)
+	within(t, "the client is connected to b", func() bool {
+		out, err := c.CallWorker(ctx, "name", nil, "")
+		return err == nil && string(out) == "b"
+	})
+	d.workers[0].failed.Store(false)
 	for range 100 { // saves up five hedges
 		if out, err := c.CallWorker(ctx, "name", nil, ""); err != nil || string(out) != "a" && string(out) != "b" {
 			t.Fatalf("%q, %v", out, err)
