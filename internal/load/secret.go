@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"sync"
 )
 
 // Sizes of what makes tickets unguessable, in bytes.
@@ -23,14 +24,23 @@ const (
 // (GMAC, NIST SP 800-38D); the nonce is the ticket's number, which is used once.
 // Tickets of the balancer's own calls share the number 0 and the empty identity,
 // and so one tag. It costs about 50 ns (BenchmarkSign), a tenth of HMAC-SHA256.
-// A Secret is not safe for concurrent use: its scratch space saves allocations.
+//
+// A Secret is safe for concurrent use.
 type Secret struct {
-	key   [SecretSize]byte
-	aead  cipher.AEAD
-	nonce [12]byte // scratch space, as the two below
+	key  [SecretSize]byte
+	aead cipher.AEAD
+}
+
+// A signing is the memory of one computation of a tag, which would be allocated for
+// each otherwise.
+type signing struct {
+	nonce [12]byte
 	aad   []byte
 	tag   [TagSize]byte
 }
+
+// signings are those that are not in use.
+var signings = sync.Pool{New: func() any { return new(signing) }}
 
 // NewSecret returns a random one.
 func NewSecret() *Secret {
@@ -64,9 +74,10 @@ func (s *Secret) equal(o *Secret) bool { return s.key == o.key }
 
 // Sign returns the tag of a ticket with this number, for this caller.
 func (s *Secret) Sign(number uint64, caller string) [TagSize]byte {
-	s.prepare(number, caller)
-	s.aead.Seal(s.tag[:0], s.nonce[:], nil, s.aad)
-	return s.tag
+	g := prepare(number, caller)
+	defer signings.Put(g)
+	s.aead.Seal(g.tag[:0], g.nonce[:], nil, g.aad)
+	return g.tag
 }
 
 // Verify reports whether t was made with this secret for this caller.
@@ -74,14 +85,17 @@ func (s *Secret) Verify(t *Ticket, caller string) bool {
 	if t.Number == 0 {
 		caller = "" // who makes it is compared, not signed
 	}
-	s.prepare(t.Number, caller)
-	s.tag = t.Tag
-	_, err := s.aead.Open(nil, s.nonce[:], s.tag[:], s.aad)
+	g := prepare(t.Number, caller)
+	defer signings.Put(g)
+	g.tag = t.Tag
+	_, err := s.aead.Open(nil, g.nonce[:], g.tag[:], g.aad)
 	return err == nil
 }
 
-// prepare sets the nonce and the additional data of a tag.
-func (s *Secret) prepare(number uint64, caller string) {
-	binary.BigEndian.PutUint64(s.nonce[4:], number)
-	s.aad = append(s.aad[:0], caller...)
+// prepare returns a signing with the nonce and the additional data of a tag.
+func prepare(number uint64, caller string) *signing {
+	g := signings.Get().(*signing)
+	binary.BigEndian.PutUint64(g.nonce[4:], number)
+	g.aad = append(g.aad[:0], caller...)
+	return g
 }

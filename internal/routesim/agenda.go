@@ -47,7 +47,7 @@ type event struct {
 }
 
 // An agenda is a heap of the events to come, the earliest first.
-type agenda []event
+type agenda []*event
 
 // Len, Less, Swap, Push and Pop are those of heap.Interface.
 func (a agenda) Len() int { return len(a) }
@@ -62,7 +62,7 @@ func (a agenda) Less(i, j int) bool {
 func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
 
 // Push appends an event.
-func (a *agenda) Push(x any) { *a = append(*a, x.(event)) }
+func (a *agenda) Push(x any) { *a = append(*a, x.(*event)) }
 
 // Pop removes the last event.
 func (a *agenda) Pop() any {

@@ -109,3 +109,21 @@ var Gates = []Gate{
 		return fmt.Sprintf("%.1f ms; own counts only %.1f ms", got, mean(seeds, cfg, p99)), got <= 50
 	}},
 }
+
+// Many returns the gates of a pool that is too large to look at all workers for each
+// pick: what a few draws find must be as good, however many balancers draw. With 10 000
+// workers they take half a minute of a processor.
+func Many(workers int) (gates []Gate) {
+	for _, balancers := range []int{1, 10, 50} {
+		gates = append(gates, Gate{
+			fmt.Sprintf("%d workers, %d directors, 80 %% of all places taken: p99 within 5 ms of that without waiting, 99 %% of the workers without a queue", workers, balancers),
+			func(int) (string, bool) { // one seed is enough: it is a mean over many workers
+				r := Run(Config{Seed: 1000, Workers: workers, Balancers: balancers, Load: 1.5, Requests: 12 * workers, Cut: true,
+					New: Ours(balance.LeastConnections, true)})
+				return fmt.Sprintf("%.1f ms, without waiting %.1f ms; mean utilisation %.2f, 99 %% of the workers up to %.2f", ms(r.P99), ms(r.Ideal), r.Mean, r.Busiest),
+					r.P99 <= r.Ideal+5*time.Millisecond && r.Busiest <= 1 && r.Mean >= 0.75
+			},
+		})
+	}
+	return gates
+}

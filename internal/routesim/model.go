@@ -50,6 +50,11 @@ type Config struct {
 	// last worker.
 	Sticky int
 
+	// Cut ends the run with the last arrival, and measures the last quarter of the
+	// calls. It is for runs of many workers, which it takes long to fill and to empty.
+	// Without it a run ends when all calls have ended.
+	Cut bool
+
 	// New makes the balancer with this number.
 	New func(env *Env, id int) Balancer
 }
@@ -127,6 +132,12 @@ type Request struct {
 // A Result has what a run measured.
 type Result struct {
 	P50, P99, P999 time.Duration // of the delays, without those of the first tenth
+	// Ideal is the 99th percentile of the time that the same calls need to reach a
+	// worker: what P99 would be if none had to wait.
+	Ideal time.Duration
+	// Mean is the mean utilisation of the workers at the end, Busiest that of the one
+	// that one in a hundred exceeds. They say something if the run was cut.
+	Mean, Busiest float64
 	// Refusals counts refused attempts.
 	Refusals int
 	// Failures counts the calls that the failing worker got while it failed.

@@ -45,8 +45,9 @@ type sim struct {
 	env    *Env
 	now    time.Duration
 	agenda agenda
-	// seq is the number of the last event planned.
-	seq uint64
+	// seq is the number of the last event planned, free are events to use again.
+	seq  uint64
+	free []*event
 
 	// work draws the workload, faults the faults. Balancers have a source of their own
 	// (Env.Rand), so that all of them get the same workload.
@@ -67,6 +68,8 @@ type sim struct {
 	// What is measured: delays of calls in seconds, and reports sent.
 	result  Result
 	delays  []float64
+	ways    []float64 // to reach the worker, of the same calls
+	ramp    int       // how many calls come before those that are measured
 	reports int
 	// joined counts assignments after JoinAt: to the joiner, and all.
 	joined [2]int
@@ -84,11 +87,16 @@ func Run(cfg Config) Result {
 	cfg.Gap = cmp.Or(cfg.Gap, load.MinReportInterval(cfg.Workers))
 	cfg.Connect = cmp.Or(cfg.Connect, 4*time.Millisecond)
 	s := &sim{cfg: cfg, work: rand.New(rand.NewPCG(cfg.Seed, 99)), faults: rand.New(rand.NewPCG(cfg.Seed, 5)), last: map[int]int{}}
+	s.ramp = cfg.Requests / 10
+	if cfg.Cut {
+		s.ramp = cfg.Requests * 3 / 4
+	}
 	s.start()
-	for len(s.agenda) > 0 {
-		e := heap.Pop(&s.agenda).(event)
+	for len(s.agenda) > 0 && !(cfg.Cut && s.made == cfg.Requests) {
+		e := heap.Pop(&s.agenda).(*event)
 		s.now = e.at
-		s.handle(e)
+		s.handle(*e)
+		s.free = append(s.free, e)
 	}
 	return s.finish()
 }
@@ -97,7 +105,12 @@ func Run(cfg Config) Result {
 func (s *sim) push(e event) {
 	s.seq++
 	e.seq = s.seq
-	heap.Push(&s.agenda, e)
+	p := new(event)
+	if last := len(s.free) - 1; last >= 0 {
+		p, s.free = s.free[last], s.free[:last]
+	}
+	*p = e
+	heap.Push(&s.agenda, p)
 }
 
 // The workers of a run that is not Equal, in turn.
@@ -342,9 +355,10 @@ func (s *sim) reach(i int, r *Request) {
 // runs makes a call run that has got a place, and plans its end.
 func (s *sim) runs(i int, e *load.Entry) {
 	w, r := s.workers[i], e.Owner().(*Request)
-	// The first tenth finds idle workers, and would make every rule look good.
-	if s.made > s.cfg.Requests/10 {
+	// The first calls find idle workers, and would make every rule look good.
+	if s.made > s.ramp {
 		s.delays = append(s.delays, (s.now - r.arrived).Seconds())
+		s.ways = append(s.ways, r.connect.Seconds())
 	}
 	if c := &s.cfg; c.FailAt > 0 && i == c.Workers-1 && s.now >= c.FailAt && s.now < c.FailAt+c.FailFor {
 		s.result.Failures++
@@ -388,15 +402,21 @@ func (s *sim) retry(i int, r *Request, o Outcome) {
 
 // finish computes the result, when every call and every report has come to its end.
 func (s *sim) finish() Result {
-	slices.Sort(s.delays)
-	at := func(p float64) time.Duration {
-		if len(s.delays) == 0 {
-			return 0
-		}
-		return time.Duration(s.delays[min(int(p*float64(len(s.delays))), len(s.delays)-1)] * float64(time.Second))
-	}
 	r := &s.result
-	r.P50, r.P99, r.P999 = at(.5), at(.99), at(.999)
+	slices.Sort(s.delays)
+	slices.Sort(s.ways)
+	r.P50, r.P99, r.P999 = seconds(s.delays, .5), seconds(s.delays, .99), seconds(s.delays, .999)
+	r.Ideal = seconds(s.ways, .99)
+	busy := make([]float64, len(s.workers))
+	for i, w := range s.workers {
+		busy[i] = float64(w.ledger.InFlight()) / float64(w.capacity)
+		r.Mean += busy[i] / float64(len(busy))
+	}
+	slices.Sort(busy)
+	r.Busiest = busy[min(len(busy)*99/100, len(busy)-1)]
+	if s.cfg.Cut {
+		return *r
+	}
 	if s.joined[1] > 0 {
 		r.Joiner = float64(s.joined[0]) / float64(s.joined[1])
 	}
@@ -417,4 +437,12 @@ func (s *sim) finish() Result {
 	}
 	r.Reports = float64(s.reports) / s.now.Seconds() / float64(len(s.workers)*len(s.balancers))
 	return *r
+}
+
+// seconds returns the value below which the given share of the sorted values is.
+func seconds(sorted []float64, share float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return time.Duration(sorted[min(int(share*float64(len(sorted))), len(sorted)-1)] * float64(time.Second))
 }

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/internal/routesim"
@@ -30,7 +31,8 @@ func main() {
 	}
 	kept := true
 	start := time.Now()
-	for _, g := range routesim.Gates {
+	gates := slices.Concat(routesim.Gates, routesim.Many(1000), routesim.Many(10_000))
+	for _, g := range gates {
 		measured, ok := g.Run(*seeds)
 		mark := "kept    "
 		if !ok {
@@ -38,7 +40,7 @@ func main() {
 		}
 		fmt.Printf("%s  %s\n          %s\n", mark, g.Name, measured)
 	}
-	fmt.Printf("%d gates in %v\n", len(routesim.Gates), time.Since(start).Round(time.Millisecond))
+	fmt.Printf("%d gates in %v\n", len(gates), time.Since(start).Round(time.Millisecond))
 	if !kept {
 		os.Exit(1)
 	}
