@@ -16,6 +16,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/extend"
 	"github.com/rpcnet-go/rpcnet/internal/role"
+	"github.com/rpcnet-go/rpcnet/internal/version"
 )
 
 // The admin service is served by every node, to administrators (role.Admin). What it
@@ -33,6 +34,8 @@ var (
 type Snapshot struct {
 	// Cluster is the cluster's name.
 	Cluster string `json:"cluster"`
+	// Version is the version of this library in the node, such as "v0.1.0".
+	Version string `json:"version,omitempty"`
 	// Self is the node whose view it is.
 	Self Member `json:"self"`
 	// Time is when the snapshot was taken, by the clock of that node.
@@ -64,11 +67,14 @@ type WorkerSnapshot struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// ownVersion returns the version of this library. Finding it takes a while.
+var ownVersion = sync.OnceValue(func() string { return version.Read().Version })
+
 // Snapshot returns this node's view of the cluster as it is now. It is the caller's, but
 // for the tags of the members, which are shared. Its parts are read one after another:
 // a change meanwhile can show in one and not in another.
 func (n *Node) Snapshot() Snapshot {
-	s := Snapshot{Cluster: n.cfg.Cluster, Self: n.Self(), Time: time.Now(), Members: n.Members(), Gone: n.Gone(), Workers: n.workers.all()}
+	s := Snapshot{Cluster: n.cfg.Cluster, Version: ownVersion(), Self: n.Self(), Time: time.Now(), Members: n.Members(), Gone: n.Gone(), Workers: n.workers.all()}
 	n.view.mu.Lock()
 	defer n.view.mu.Unlock()
 	s.Seq, s.Health = n.view.feed.seq, n.view.table.Health()

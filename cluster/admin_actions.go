@@ -87,7 +87,7 @@ func (e endpoint) probe(_ context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream
 	if err := s.Recv(&req); err != nil {
 		return err
 	}
-	return s.Send(e.n.admin.echo.Token())
+	return s.Send(e.n.admin.echo.Offer())
 }
 
 // drain serves Drain. The node leaves on a goroutine of its own, which ends with it: to

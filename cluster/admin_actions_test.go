@@ -42,9 +42,13 @@ func TestAnAdministratorDrainsANode(t *testing.T) {
 func TestTheUDPPortAnswersAnAdministratorsQuestions(t *testing.T) {
 	t.Parallel()
 	n := join(t, listen(t, "127.0.0.1:0"), cluster.Config{Name: "a"}).Node
-	token, err := rpcnet.CallRaw(t.Context(), asAdministrator(t, n), "/cluster.v1.Admin/Probe", nil)
+	offer, err := rpcnet.CallRaw(t.Context(), asAdministrator(t, n), "/cluster.v1.Admin/Probe", nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	token, _, ok := udpecho.ParseOffer(offer)
+	if !ok {
+		t.Fatalf("%x is no offer", offer)
 	}
 	conn, err := net.Dial("udp", n.Self().Addr)
 	if err != nil {

@@ -67,9 +67,14 @@ func (e shownError) Unwrap() error { return e.error }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := run(ctx, &environment{os.Stdin, os.Stdout, os.Stderr, os.Getenv, os.UserConfigDir, time.Now}, os.Args[1:])
+	status := run(ctx, processEnvironment(), os.Args[1:])
 	stop()
 	os.Exit(status)
+}
+
+// processEnvironment returns the environment of this process.
+func processEnvironment() *environment {
+	return &environment{os.Stdin, os.Stdout, os.Stderr, os.Getenv, os.UserConfigDir, time.Now}
 }
 
 // run executes the command line args and returns the exit status.
@@ -124,7 +129,7 @@ func newRoot(env *environment) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err.Error()) })
 	root.AddCommand(
 		newCall(env), newDescribe(env), newBench(env),
-		newMembers(env), newEvents(env), newDrain(env),
+		newMembers(env), newEvents(env), newDrain(env), newDoctor(env),
 		newContext(env), newCerts(env), newCompletion(env), newVersion(env),
 	)
 	return root

@@ -25,10 +25,21 @@ import (
 // within the test. Beside testscript's own commands they have:
 //
 //	node NAME [worker|director]   starts a node, at $NAME; the first one is the seed of the others
+//	issue NAME HOST AGE           makes a certificate for a day, made so long ago
+//	impostor NAME [CERTIFICATE]   starts what is no node: TLS with that certificate, or plain TCP
 //	await DIRECTOR                waits until a director can choose a worker
 //	scrubbed FILE WANT            compares a file, without what differs from run to run, with another one
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"rpcnet": main})
+	testscript.Main(m, map[string]func(){"rpcnet": mainWithClock, "rpcnet-test-node": runNode})
+}
+
+// mainWithClock is main with a clock that is off by $CLOCK, for the command alone.
+func mainWithClock() {
+	env := processEnvironment()
+	if off, err := time.ParseDuration(os.Getenv("CLOCK")); err == nil {
+		env.now = func() time.Time { return time.Now().Add(off) }
+	}
+	os.Exit(run(context.Background(), env, os.Args[1:]))
 }
 
 func TestScripts(t *testing.T) {
@@ -55,6 +66,8 @@ func TestScripts(t *testing.T) {
 			"node":     startScriptNode,
 			"scrubbed": compareScrubbed,
 			"await":    awaitWorker,
+			"issue":    issueCertificate,
+			"impostor": startImpostor,
 		},
 	})
 }
@@ -171,7 +184,11 @@ var scrubs = []struct {
 	{regexp.MustCompile(`\b[0-9a-z]{16}\b`), "BOOT"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)`), "TIME"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\.\d{3}\b`), "TIME"},
-	{regexp.MustCompile(`\b(\d+m)?\d+(\.\d+)?(s|ms|µs)\b|\bnow\b`), "AGE"},
+	{regexp.MustCompile(`\b(\d+h)?(\d+m)?\d+(\.\d+)?(s|ms|µs)\b|\bnow\b`), "AGE"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d UTC`), "STAMP"},
+	{regexp.MustCompile(`TLS_[A-Z0-9_]+`), "CIPHER"},
+	{regexp.MustCompile(`as 127\.0\.0\.1:\d+`), "as HERE"},
+	{regexp.MustCompile(`may have \d+ open`), "may have N open"},
 	{regexp.MustCompile(`\d+\.\d/s`), "RATE"},
 	{regexp.MustCompile(`(?m)^(calls|messages) +\d+`), "$1  N"},
 	{regexp.MustCompile(`; \d+ were due and found no place.*`), ""}, // on a busy machine

@@ -15,6 +15,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,8 +41,9 @@ const (
 
 // A Node makes tokens and answers questions. It is safe for concurrent use.
 type Node struct {
-	key [32]byte
-	now func() time.Time
+	key      [32]byte
+	now      func() time.Time
+	answered atomic.Uint64
 }
 
 // NewNode returns a Node with a key of its own.
@@ -55,6 +57,19 @@ func NewNode() *Node {
 func (n *Node) Token() []byte {
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, TokenSize), uint64(n.now().Add(Lifetime).UnixNano()))
 	return n.sign(b)
+}
+
+// Offer returns what an administrator is given: a token, and how many questions this node
+// has answered (8 bytes, big-endian). If that grows while no answer comes, questions
+// arrive and answers are lost.
+func (n *Node) Offer() []byte { return binary.BigEndian.AppendUint64(n.Token(), n.answered.Load()) }
+
+// ParseOffer takes an offer apart.
+func ParseOffer(b []byte) (token []byte, answered uint64, ok bool) {
+	if len(b) < TokenSize+8 {
+		return nil, 0, false
+	}
+	return b[:TokenSize], binary.BigEndian.Uint64(b[TokenSize:]), true
 }
 
 // sign appends the proof that this node made the time in b.
@@ -79,6 +94,7 @@ func (n *Node) Answer(question []byte, from netip.AddrPort) (answer []byte, ok b
 	if good <= 0 || good > int64(Lifetime) || !hmac.Equal(n.sign(token), token) {
 		return nil, false
 	}
+	n.answered.Add(1)
 	answer = make([]byte, len(question))
 	answer[0] = kindAnswer
 	copy(answer[1:], question[1+TokenSize:MinSize])

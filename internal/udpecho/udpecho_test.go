@@ -24,6 +24,12 @@ func TestAQuestionWithATokenIsAnsweredInItsSize(t *testing.T) {
 			t.Error("an answer is answered: two nodes could be made to go on for ever")
 		}
 	}
+	if token, answered, ok := ParseOffer(n.Offer()); !ok || answered != 4 || len(token) != TokenSize {
+		t.Errorf("%v, %d, %v: want a token and the 4 questions that were answered", token, answered, ok)
+	}
+	if _, _, ok := ParseOffer(n.Token()); ok {
+		t.Error("half an offer is one")
+	}
 }
 
 func TestWhatHasNoGoodTokenIsNotAnswered(t *testing.T) {
