@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 )
 
@@ -45,7 +47,7 @@ func (g goal) limitText() string {
 	}
 	switch {
 	case g.isRatio():
-		factor := text + " " + number(g.limit) + " x "
+		factor := text + " " + limitNumber(g.limit) + " x "
 		if len(g.against) == 0 {
 			return factor + g.to.name()
 		}
@@ -61,9 +63,14 @@ func (g goal) limitText() string {
 		}
 		return factor + "the best of " + strings.Join(names, ", ")
 	case g.unit != "":
-		return text + " " + number(g.limit) + " " + g.unit
+		return text + " " + limitNumber(g.limit) + " " + g.unit
 	}
-	return text + " " + number(g.limit)
+	return text + " " + limitNumber(g.limit)
+}
+
+// limitNumber writes a limit as one would: 8, 0.45, 3000000.
+func limitNumber(v float64) string {
+	return strconv.FormatFloat(math.Round(v*1000)/1000, 'f', -1, 64)
 }
 
 // isRatio reports whether the limit is a multiple of something measured.
@@ -85,7 +92,9 @@ func (g goal) reached(r results) (out outcome, ok bool) {
 				continue
 			}
 			v /= base
-			text = fmt.Sprintf("%.3f", v)
+			if text = number(v); v < 1 {
+				text = fmt.Sprintf("%.3f", v) // a digit more: close misses show
+			}
 			if len(g.against) > 1 {
 				where = strings.TrimSpace(where + " (" + name + ")")
 			}

@@ -18,18 +18,18 @@ func TestGoalComparesWithWhatItNames(t *testing.T) {
 		goal                 goal
 		limit, text, verdict string
 	}{
-		{goal{cells: one, of: rate, against: grpc, limit: 8, atLeast: true}, ">= 8.00 x grpc-go", "8.000 x", "reached"},
-		{goal{cells: one, of: rate, against: grpc, limit: 8.1, atLeast: true}, ">= 8.10 x grpc-go", "8.000 x", "**missed**"},
+		{goal{cells: one, of: rate, against: grpc, limit: 8, atLeast: true}, ">= 8 x grpc-go", "8.00 x", "reached"},
+		{goal{cells: one, of: rate, against: grpc, limit: 8.1, atLeast: true}, ">= 8.1 x grpc-go", "8.00 x", "**missed**"},
 		{goal{cells: one, of: p99, against: grpc, limit: 0.35}, "<= 0.35 x grpc-go", "0.360 x", "**missed**"},
-		{goal{cells: one, of: p99, against: both, limit: 0.4}, "<= 0.40 x the best of nats, grpc-go, tonic", "0.400 x", "reached"},
-		{goal{cells: one, of: p99, against: both, limit: 0.3}, "<= 0.30 x the best of nats, grpc-go, tonic", "0.400 x", "**missed** (nats)"},
-		{goal{cells: one, of: allocs, limit: 2}, "<= 2.00", "2.00", "reached"},
-		{goal{cells: one, of: allocs, limit: 1, unit: "KiB"}, "<= 1.00 KiB", "2.00 KiB", "**missed**"},
-		{goal{cells: two, of: rate, against: both, limit: 3, atLeast: true}, ">= 3.00 x the best of nats, grpc-go, tonic", "2.000, 3.000 x", "**missed** 32 B (nats)"},
-		{goal{cells: two, of: rate, against: grpc, limit: 3, atLeast: true}, ">= 3.00 x grpc-go", "8.000, 3.000 x", "reached"},
-		{goal{cells: two, of: rate, against: grpc, limit: 9, atLeast: true}, ">= 9.00 x grpc-go", "8.000, 3.000 x", "**missed** 32 B, 4 KiB"},
-		{goal{cells: two, of: rate, against: peers(), limit: 1, atLeast: true}, ">= 1.00 x the best peer", "2.000, 3.000 x", "reached"},
-		{goal{cells: []cell{other}, of: rate, to: c, limit: 0.5, atLeast: true}, ">= 0.50 x unary 32 B, 64 callers", "0.750 x", "reached"},
+		{goal{cells: one, of: p99, against: both, limit: 0.4}, "<= 0.4 x the best of nats, grpc-go, tonic", "0.400 x", "reached"},
+		{goal{cells: one, of: p99, against: both, limit: 0.3}, "<= 0.3 x the best of nats, grpc-go, tonic", "0.400 x", "**missed** (nats)"},
+		{goal{cells: one, of: allocs, limit: 2}, "<= 2", "2.00", "reached"},
+		{goal{cells: one, of: allocs, limit: 1, unit: "KiB"}, "<= 1 KiB", "2.00 KiB", "**missed**"},
+		{goal{cells: two, of: rate, against: both, limit: 3, atLeast: true}, ">= 3 x the best of nats, grpc-go, tonic", "2.00, 3.00 x", "**missed** 32 B (nats)"},
+		{goal{cells: two, of: rate, against: grpc, limit: 3, atLeast: true}, ">= 3 x grpc-go", "8.00, 3.00 x", "reached"},
+		{goal{cells: two, of: rate, against: grpc, limit: 9, atLeast: true}, ">= 9 x grpc-go", "8.00, 3.00 x", "**missed** 32 B, 4 KiB"},
+		{goal{cells: two, of: rate, against: peers(), limit: 1, atLeast: true}, ">= 1 x the best peer", "2.00, 3.00 x", "reached"},
+		{goal{cells: []cell{other}, of: rate, to: c, limit: 0.5, atLeast: true}, ">= 0.5 x unary 32 B, 64 callers", "0.750 x", "reached"},
 	} {
 		test.goal.ours = rpcnetRaw
 		out, ok := test.goal.reached(r)
