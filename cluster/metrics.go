@@ -47,6 +47,9 @@ type Metrics struct {
 	// worker late). With gone set the registry watches no worker of that name any
 	// more.
 	Phi func(worker string, level float64, gone bool)
+	// StreamsMoved is called with how many streams a worker has handed over to emptier
+	// ones because a workers.Registry of the node asked for it.
+	StreamsMoved func(streams int)
 }
 
 // complete returns a copy of m, which can be nil, without nil functions, so that
@@ -88,6 +91,9 @@ func (m *Metrics) complete() *Metrics {
 	}
 	if c.Phi == nil {
 		c.Phi = func(string, float64, bool) {}
+	}
+	if c.StreamsMoved == nil {
+		c.StreamsMoved = func(int) {}
 	}
 	return &c
 }

@@ -99,7 +99,8 @@ const (
 	EventConnected = EventKind(failover.Connected)
 	// EventFailed: the worker has failed the stream, which goes on elsewhere.
 	EventFailed = EventKind(failover.Failed)
-	// EventMoved: the worker is leaving. It hands the stream over, or does not take it.
+	// EventMoved: the worker leaves, or is fuller than others. It hands the stream over, or
+	// does not take it.
 	EventMoved = EventKind(failover.Moved)
 	// EventResumed: another worker goes on with the stream.
 	EventResumed = EventKind(failover.Resumed)

@@ -24,3 +24,23 @@ func NewRegistryDialing(n *cluster.Node, cfg *RegistryConfig, dial func(ctx cont
 func ReportHello(balancer uint64, workers int, heartbeat time.Duration) []byte {
 	return reportHello{balancer: balancer, workers: workers, heartbeat: heartbeat}.append(nil)
 }
+
+// AgeStreams moves the clock of a worker, so that its streams are older than they are.
+func AgeStreams(w *Worker, by time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.origin = w.origin.Add(-by)
+}
+
+// HastenRebalancing makes the clock by which a registry moves streams run so many times as
+// fast.
+func HastenRebalancing(r *Registry, times time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rebalancer.clock = func() time.Duration { return times * r.now() }
+}
+
+// HandoverRequest is how a balancer asks a worker to hand streams over.
+func HandoverRequest(balancer uint64, streams int) []byte {
+	return handoverRequest{balancer, streams}.append(nil)
+}

@@ -221,6 +221,11 @@ func TestAttack10ForeignHandsOnTheHeartbeat(t *testing.T) {
 		if _, err := rpcnet.CallRaw(t.Context(), conn, pace, slow); (err == nil) != allowed || err != nil && rpcnet.CodeOf(err) != rpcnet.CodePermissionDenied {
 			t.Errorf("%s calls %s: %v", id, pace, err)
 		}
+		// Who may ask workers to hand streams over must watch them under this id.
+		_, err = rpcnet.CallRaw(t.Context(), conn, "/cluster.v1.Worker/Handover", workers.HandoverRequest(balancer, 1))
+		if rpcnet.CodeOf(err) != rpcnet.CodePermissionDenied {
+			t.Errorf("%s asks for streams: %v", id, err)
+		}
 		_, err = watching(t, conn, watch, slow) // the id is the first director's
 		if rpcnet.CodeOf(err) != rpcnet.CodePermissionDenied {
 			t.Errorf("%s watches under another's id: %v", id, err)

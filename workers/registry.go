@@ -56,12 +56,13 @@ type Registry struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	late   *phi.Lateness
-	mu     sync.Mutex // guards what is below
-	table  table
-	health healthCheck
-	paced  reportHello                  // what was last told to all workers
-	conns  map[*failover.Conns]struct{} // connections of clients, to close if a worker is gone
+	late       *phi.Lateness
+	mu         sync.Mutex // guards what is below
+	table      table
+	health     healthCheck
+	rebalancer *rebalancer                  // nil if it moves nothing
+	paced      reportHello                  // what was last told to all workers
+	conns      map[*failover.Conns]struct{} // connections of clients, to close if a worker is gone
 }
 
 // NewRegistry returns a registry that follows the node until it stops or
@@ -99,6 +100,7 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, config *RegistryConfig
 	r.health = healthCheck{registry: r, tellPhi: func(string, float64, bool) {}, probe: failover.Ping, stall: phi.NewStall(checkEvery)}
 	r.table = newTable(&r.cfg, selector, load.NewPool(randomID(), rand.New(rand.NewPCG(randomID(), randomID()))))
 	r.table.added, r.table.removed, r.table.gone = r.added, r.removed, r.gone
+	r.rebalancer = newRebalancer(r)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r, nil
 }
@@ -107,6 +109,9 @@ func newRegistry(ep *rpcnet.Endpoint, members membership, config *RegistryConfig
 // they belong to it, and a late worker is asked by gossip too.
 func (r *Registry) attach(n *cluster.Node) {
 	r.cluster, r.health.tellPhi = nodes.Cluster(n), nodes.Metrics(n).Phi
+	if r.rebalancer != nil {
+		r.rebalancer.tellMoved = nodes.Metrics(n).StreamsMoved
+	}
 	r.health.packets = func(m cluster.Member) bool { return nodes.Ping(n, m) }
 }
 
@@ -114,6 +119,9 @@ func (r *Registry) attach(n *cluster.Node) {
 func (r *Registry) start() {
 	r.work.Go(r.follow)
 	r.work.Go(r.health.run)
+	if r.rebalancer != nil {
+		r.work.Go(r.rebalancer.run)
+	}
 }
 
 // Close ends the registry: its connections are closed, choices fail. It

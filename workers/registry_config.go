@@ -31,6 +31,8 @@ type RegistryConfig struct {
 	HealthCheckInterval time.Duration
 	// Phi tunes the detector that judges those heartbeats.
 	Phi PhiConfig
+	// Rebalance moves streams that run from full workers to emptier ones. Default: off.
+	Rebalance RebalanceConfig
 	// Logger receives what happens to workers. Default slog.Default.
 	Logger *slog.Logger
 }
@@ -91,6 +93,7 @@ func (c *RegistryConfig) withDefaults() RegistryConfig {
 	cfg := *cmp.Or(c, new(RegistryConfig))
 	cfg.Selector = cmp.Or(cfg.Selector, "role=worker")
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
+	cfg.Rebalance = cfg.Rebalance.withDefaults()
 	return cfg
 }
 
@@ -105,5 +108,5 @@ func (c *RegistryConfig) validate() error {
 	if _, err := phi.NewDetector(c.Phi.detector(c.HealthCheckInterval), 0); err != nil {
 		return fmt.Errorf("workers: RegistryConfig.Phi: %w", err)
 	}
-	return nil
+	return c.Rebalance.validate()
 }

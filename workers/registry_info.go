@@ -55,6 +55,9 @@ type WorkerLoad struct {
 	// Latency is the mean duration of the unary calls that this process makes
 	// on it, sensitive to peaks, which PeakEWMA compares. 0 if there were none.
 	Latency time.Duration
+	// HandedOver is how many streams this registry has had the worker hand over to
+	// emptier ones: see RegistryConfig.Rebalance.
+	HandedOver int
 	// Balancers is how many registries, this one included, it reports to.
 	Balancers int
 }
@@ -160,6 +163,9 @@ func (r *Registry) info(w *worker, excluded bool) WorkerInfo {
 	}
 	if status == load.StatusCandidate {
 		i.Status = "ready"
+	}
+	if r.rebalancer != nil {
+		i.Load.HandedOver = r.rebalancer.moved[w]
 	}
 	if w.seen {
 		i.Heartbeats.Last = r.origin.Add(w.monitor.Beat())

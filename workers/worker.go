@@ -83,6 +83,7 @@ type Worker struct {
 	streams  map[*movable]struct{} // resumable streams that run
 	draining chan struct{}         // closed when calls are refused for good
 	moving   bool                  // streams are moved, also those that begin
+	handover load.Handover         // what balancers have asked for
 	idle     chan struct{}         // closed when nothing is in flight, if somebody waits
 	once     sync.Once
 }
@@ -147,6 +148,7 @@ func newWorker(ep *rpcnet.Endpoint, boot string, config *WorkerConfig) (*Worker,
 		Procedures: []extend.Procedure{
 			{Spec: reportSpec, Handler: w.serveReports, Role: role.Director},
 			{Spec: paceSpec, Handler: w.servePace, Role: role.Director},
+			{Spec: handoverSpec, Handler: w.serveHandover, Role: role.Director},
 			{Spec: failover.ProbeSpec, Handler: failover.ServeProbe},
 		},
 		Interceptor: w.intercept,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen"
@@ -20,12 +21,17 @@ var errMoved = errors.New("workers: the stream moves to another worker")
 
 // A movable is a resumable stream as its handler sees it: it notes the
 // sequences sent, and sends nothing more once the stream moves.
+//
+// One goroutine sends, that of the handler. Any other moves it, under the worker's mu, so
+// that a stream that has ended is not moved. moved and cancel are set once each.
 type movable struct {
 	rpcnet.ServerStream
-	resume *codegen.Resume
-	last   atomic.Uint64
-	moved  atomic.Bool
-	cancel context.CancelCauseFunc
+	resume  *codegen.Resume
+	began   time.Duration // when it began here
+	resumed bool          // another worker had it before, or has refused it
+	last    atomic.Uint64
+	moved   atomic.Bool
+	cancel  context.CancelCauseFunc
 }
 
 // Send sends a message and notes its sequence, unless the stream moves.
@@ -52,12 +58,14 @@ func (m *movable) move() {
 // sent, in the trailer if the handler has come to its end, in the error's detail if the
 // stream moves: so the caller sees whether it has everything, and where to go on.
 func (w *Worker) serveMovable(ctx context.Context, spec *rpcnet.Spec, s rpcnet.ServerStream, next rpcnet.ServerFunc) error {
-	m := &movable{ServerStream: s, resume: spec.Resume}
+	call := rpcnet.ServerCallFrom(ctx)
+	m := &movable{ServerStream: s, resume: spec.Resume, resumed: call != nil && call.Attempt() > 0}
 	inner, cancel := context.WithCancelCause(ctx)
 	m.cancel = cancel
 	defer cancel(nil)
-	// Under one lock with moveStreams, so that no stream is missed by both.
+	// Under one lock with moveStreams and handOver, so that no stream is missed by both.
 	w.mu.Lock()
+	m.began = w.now()
 	w.streams[m] = struct{}{}
 	moving := w.moving
 	w.mu.Unlock()
@@ -70,9 +78,10 @@ func (w *Worker) serveMovable(ctx context.Context, spec *rpcnet.Spec, s rpcnet.S
 		m.move()
 	}
 	err := next(inner, spec, m)
-	if call := rpcnet.ServerCallFrom(ctx); call != nil && err == nil {
+	if call != nil && err == nil {
 		call.SetTrailer(failover.LastTrailer, strconv.FormatUint(m.last.Load(), 10))
 	}
+	// If the call itself has ended, there is no caller left to go on elsewhere.
 	if m.moved.Load() && ctx.Err() == nil {
 		// The handler may have come to its end all the same; then the next
 		// worker has nothing left to send.

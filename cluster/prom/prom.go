@@ -16,6 +16,7 @@
 //	members                      gauge      by state
 //	queue_depth                  gauge      by queue
 //	events_total                 counter    by kind and cause
+//	streams_moved_total          counter    streams that workers have handed over to emptier ones
 //	worker_phi                   gauge      suspicion level of a watched worker's heartbeats, by worker; 8 by default is late
 //
 // Those of an endpoint ([Endpoint]) have the prefix rpcnet_endpoint_:
@@ -55,6 +56,7 @@ type collectors struct {
 	kept         *prometheus.GaugeVec
 	keptMost     *prometheus.GaugeVec
 	events       *prometheus.CounterVec
+	moved        prometheus.Counter
 	phi          *prometheus.GaugeVec
 }
 
@@ -93,11 +95,12 @@ func New(r prometheus.Registerer) (*cluster.Metrics, error) {
 		kept:      gauge("kept", "Entries that the node keeps because of others.", "what"),
 		keptMost:  gauge("kept_limit", "The most entries that the node would keep.", "what"),
 		events:    counter("events_total", "Events of the node.", "kind", "cause"),
+		moved:     prometheus.NewCounter(prometheus.CounterOpts(opts("streams_moved_total", "Streams that workers have handed over to emptier ones."))),
 		phi:       gauge("worker_phi", "Suspicion level of a watched worker's heartbeats.", "worker"),
 	}
 	var done []prometheus.Collector // registered so far
 	for _, c := range []prometheus.Collector{
-		m.probeSeconds, probes, m.fallbacks, m.health, m.packets, m.bytes, m.streams, m.refused, m.members, m.queues, m.kept, m.keptMost, m.events, m.phi,
+		m.probeSeconds, probes, m.fallbacks, m.health, m.packets, m.bytes, m.streams, m.refused, m.members, m.queues, m.kept, m.keptMost, m.events, m.moved, m.phi,
 	} {
 		if err := r.Register(c); err != nil {
 			for _, c := range done {
@@ -133,7 +136,8 @@ func (m *collectors) metrics() *cluster.Metrics {
 		Event: func(kind cluster.Kind, cause string) {
 			m.events.WithLabelValues(kind.String(), cause).Inc()
 		},
-		Phi: m.level,
+		Phi:          m.level,
+		StreamsMoved: func(streams int) { m.moved.Add(float64(streams)) },
 	}
 }
 

@@ -147,6 +147,7 @@ func TestEveryMetricIsCounted(t *testing.T) {
 	m.QueueDepth("callbacks", 7)
 	m.Kept("keys", 5, 20_000)
 	m.Event(cluster.KindNodeFailed, "refused")
+	m.StreamsMoved(3)
 	m.Phi("worker-a", 8.5, false)
 	m.Phi("worker-b", 1, false)
 	for name, want := range map[string]struct {
@@ -155,7 +156,7 @@ func TestEveryMetricIsCounted(t *testing.T) {
 	}{
 		"probes_total": {"failed", 1}, "probe_fallbacks_total": {"", 1}, "health_score": {"", 3},
 		"refused_total": {"packet_forged", 1}, "queue_depth": {"callbacks", 7}, "kept": {"keys", 5}, "kept_limit": {"keys", 20_000}, "events_total": {"refused", 1},
-		"worker_phi": {"worker-a", 8.5},
+		"worker_phi": {"worker-a", 8.5}, "streams_moved_total": {"", 3},
 	} {
 		var labels []string
 		if want.label != "" {

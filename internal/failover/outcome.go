@@ -30,13 +30,13 @@ var (
 )
 
 // MovedDetail is the name of the detail of the error that a resumable stream
-// ends with when its worker drains. Its data is the last sequence sent, as a
+// ends with when its worker drains, or hands it over. Its data is the last sequence sent, as a
 // varint.
 const MovedDetail = "cluster.v1.Moved"
 
 // MovedError ends a stream that moves. last is the last sequence sent.
 func MovedError(last uint64) error {
-	return rpcnet.NewError(rpcnet.CodeUnavailable, "worker is draining: the stream moves").
+	return rpcnet.NewError(rpcnet.CodeUnavailable, "the worker hands the stream over to another").
 		WithDetail(&codegen.Detail{Name: MovedDetail, Data: binary.AppendUvarint(nil, last)})
 }
 

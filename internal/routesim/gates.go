@@ -2,6 +2,7 @@ package routesim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/workers/balance"
@@ -29,10 +30,12 @@ func mean(seeds int, cfg Config, value func(Result) float64) float64 {
 // p99 returns the 99th percentile of the delays in milliseconds.
 func p99(r Result) float64 { return ms(r.P99) }
 
-// Gates are the bounds that docs/routing.md promises. Each compares the production code
-// with a rule that knows more (an oracle), or with rules that others use, on the same
-// workload.
-var Gates = []Gate{
+// Gates are the bounds that docs/routing.md promises.
+var Gates = slices.Concat(choiceGates, rebalanceGates)
+
+// choiceGates are the bounds of choices. Each compares the production code with a rule that
+// knows more (an oracle), or with rules that others use, on the same workload.
+var choiceGates = []Gate{
 	// Choices that are good although three directors do not know of each other's.
 	{"p99 waiting of 10 workers at load 0.8 with 3 directors <= oracle + 100 ms, and below every other rule", func(seeds int) (string, bool) {
 		cfg := Config{Balancers: 3, New: Oracle}

@@ -27,6 +27,7 @@ func main() {
 		return err
 	})
 	zone := p.Vars.Name("DIRECTOR_ZONE", "", "prefer workers whose tag zone is this one")
+	rebalance := p.Vars.Bool("REBALANCE", false, "move streams that run from full workers to emptier ones")
 	p.Main(func(ctx context.Context, log *slog.Logger) error {
 		addr := *p.DirectorAddr
 		log.Info("🎯 Starting Director at " + addr)
@@ -43,12 +44,13 @@ func main() {
 		if *zone != "" {
 			tags["zone"] = *zone
 		}
-		return run(ctx, ep, tags, strategy, log)
+		registry := &workers.RegistryConfig{Strategy: strategy, Rebalance: workers.RebalanceConfig{Enabled: *rebalance}, Logger: log}
+		return run(ctx, ep, tags, registry, log)
 	})
 }
 
 // run makes ep the first node of the cluster and serves until ctx ends.
-func run(ctx context.Context, ep *rpcnet.Endpoint, tags cluster.Tags, strategy balance.Strategy, log *slog.Logger) error {
+func run(ctx context.Context, ep *rpcnet.Endpoint, tags cluster.Tags, config *workers.RegistryConfig, log *slog.Logger) error {
 	node, err := cluster.Join(ctx, ep, &cluster.Config{Name: "director", Cluster: program.Cluster, Tags: tags, Logger: log})
 	if err != nil {
 		return err
@@ -56,7 +58,7 @@ func run(ctx context.Context, ep *rpcnet.Endpoint, tags cluster.Tags, strategy b
 	defer node.Close()
 	go program.LogEvents(node, log)
 	log.Info("✅ Director registered itself in cluster")
-	registry, err := workers.NewRegistry(node, &workers.RegistryConfig{Strategy: strategy, Logger: log})
+	registry, err := workers.NewRegistry(node, config)
 	if err != nil {
 		return err
 	}
@@ -67,7 +69,7 @@ func run(ctx context.Context, ep *rpcnet.Endpoint, tags cluster.Tags, strategy b
 	}
 	defer client.Close()
 	log.Info("✅ Cluster enabled - Director is now discoverable")
-	log.Info("🔄 Load balancing strategy: " + strategy.String())
+	log.Info("🔄 Load balancing strategy: " + config.Strategy.String())
 
 	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Interceptors: []func(rpcnet.ServerFunc) rpcnet.ServerFunc{logAssignments(log)}})
 	assigns := director.New(registry, &director.Config{Logger: log})
