@@ -65,6 +65,20 @@ type WorkerSnapshot struct {
 	Ready  bool   `json:"ready"`
 	Status string `json:"status"`
 	Reason string `json:"reason,omitempty"`
+	// InFlight counts the calls of all callers on it by its last report; Queued of them
+	// wait there. Capacity is how many it says that it can run at a time, 0 if it does
+	// not say.
+	InFlight int `json:"in_flight"`
+	Queued   int `json:"queued"`
+	Capacity int `json:"capacity"`
+	// Pending counts what this node has assigned to it and its report does not have yet.
+	Pending int `json:"pending"`
+	// MeanService is how long its calls run, and ReportAge how old its last report is.
+	// In JSON both are nanoseconds.
+	MeanService time.Duration `json:"mean_service"`
+	ReportAge   time.Duration `json:"report_age"`
+	// Phi is how much its silence speaks against it: above 8, by default, it is late.
+	Phi float64 `json:"phi"`
 }
 
 // ownVersion returns the version of this library. Finding it takes a while.

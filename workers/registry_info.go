@@ -126,9 +126,23 @@ func (r *Registry) view() []cluster.WorkerSnapshot {
 	infos := r.Workers()
 	vs := make([]cluster.WorkerSnapshot, len(infos))
 	for i, w := range infos {
-		vs[i] = cluster.WorkerSnapshot{Name: w.Name, Boot: w.Boot, Ready: w.Ready, Status: w.Status, Reason: w.Reason}
+		vs[i] = cluster.WorkerSnapshot{
+			Name: w.Name, Boot: w.Boot, Ready: w.Ready, Status: w.Status, Reason: w.Reason,
+			InFlight: w.Load.InFlight, Queued: w.Load.Queued, Capacity: w.Load.Declared, Pending: w.Load.Pending,
+			MeanService: w.Load.MeanService, ReportAge: w.Load.ReportAge, Phi: finite(w.Heartbeats.Phi),
+		}
 	}
 	return vs
+}
+
+// finite returns a suspicion level that JSON has a number for: after long silence it is
+// infinite.
+func finite(phi float64) float64 {
+	const most = 1e6
+	if phi < most {
+		return phi
+	}
+	return most // also of NaN
 }
 
 // infos returns what is known of the workers that are wanted, sorted by name. The

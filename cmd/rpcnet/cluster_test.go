@@ -103,7 +103,7 @@ func TestFieldMembersSaysWhyAWorkerIsNotChosen(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	want := []string{`worker-a .*role=worker +ready`, `impostor .*role=worker .*may not be used as worker`}
+	want := []string{`worker-a .*role=worker +0 +0 +ready`, `impostor .*role=worker .*may not be used as worker`}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		_, out, _ := runCommand(t, append([]string{"members"}, flags...)...)
 		missing := slices.IndexFunc(want, func(re string) bool { return !regexp.MustCompile(re).MatchString(out) })

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/cmd/rpcnet/internal/printable"
@@ -17,15 +18,24 @@ func newEvents(env *environment) *cobra.Command {
 		Example: `  rpcnet events
   rpcnet events -context prod -initial=false
   rpcnet events -initial=false -count 1              # wait for the next change
+  rpcnet events -kind NodeFailed,NodeSuspected -select role=worker
   rpcnet events -o json | jq -r 'select(.kind == "NodeFailed") | .member.name'`,
 	}
 	t := targetFlags(env, cmd)
 	form := formatFlag(cmd, "text")
 	count := cmd.Flags().Int("count", 0, "end after so many `events`; 0: not before an interrupt")
+	kinds := cmd.Flags().StringSlice("kind", nil, "only events of these `kinds`, such as NodeFailed,NodeLeft")
+	selector := cmd.Flags().String("select", "", "only events of members that match this `selector`, such as role=worker")
 	initial := cmd.Flags().Bool("initial", true, "begin with the members as they are")
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(eventKinds(), noFiles)))
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("select", t.completeSelector))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
 		if err := t.address(args); err != nil {
+			return err
+		}
+		wanted, err := eventFilter(*kinds, *selector)
+		if err != nil {
 			return err
 		}
 		conn, err := t.dial(ctx)
@@ -40,7 +50,7 @@ func newEvents(env *environment) *cobra.Command {
 				return nil
 			case err != nil:
 				return err
-			case e.Initial && !*initial:
+			case e.Initial && !*initial || !wanted(e):
 				continue
 			}
 			if err := showEvent(e, form, env.out); err != nil {
@@ -53,6 +63,32 @@ func newEvents(env *environment) *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// eventKinds are the names of the kinds of events.
+func eventKinds() (names []string) {
+	for k := cluster.KindNodeJoined; k <= cluster.KindResync; k++ {
+		names = append(names, k.String())
+	}
+	return names
+}
+
+// eventFilter returns whether an event is of one of the kinds, if there are any, and of
+// a member that matches the selector. Events about the cluster have no member, and match
+// the empty selector alone.
+func eventFilter(kinds []string, selector string) (func(cluster.Event) bool, error) {
+	for _, k := range kinds {
+		if !slices.Contains(eventKinds(), k) {
+			return nil, usagef("-kind %q: want %s", k, words(eventKinds()))
+		}
+	}
+	s, err := cluster.ParseSelector(selector)
+	if err != nil {
+		return nil, usageError(err.Error())
+	}
+	return func(e cluster.Event) bool {
+		return (len(kinds) == 0 || slices.Contains(kinds, e.Kind.String())) && (selector == "" || s.Matches(e.Member.Tags))
+	}, nil
 }
 
 // maxEventText is how many bytes of an event are printed for people.

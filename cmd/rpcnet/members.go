@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -17,15 +18,20 @@ import (
 func newMembers(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "members [host:port]",
-		Short: "list the members of a cluster as one of its nodes sees them; it does not join",
+		Short: "list the members of a cluster as one of its nodes sees them, with the load of workers; it does not join",
+		Long: `A node that chooses among workers, such as a director, also says of each worker: LOAD, the
+calls that run on it of those it can run at a time, and with a plus those that are on
+their way; QUEUE, the calls that wait there; WORKER, whether it can be chosen, and if not
+why: late, ejected after failures, draining, no connection.`,
 		Example: `  rpcnet members
   rpcnet members -context prod -select 'role=worker,zone in (a,b)'
-  rpcnet members -watch
+  rpcnet members -addr director:61000 -watch -every 1s
   rpcnet members -o json | jq -r '.members[].name'`,
 	}
 	t := targetFlags(env, cmd)
 	form := formatFlag(cmd, "table")
 	watch := cmd.Flags().Bool("watch", false, "print the list again at every change, until interrupted")
+	every := cmd.Flags().Duration("every", 0, "with -watch, print it so often too: load is no change; 0: at changes alone")
 	selector := cmd.Flags().String("select", "", "only members that match this `selector`, such as role=worker,zone in (a,b)")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("select", t.completeSelector))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -37,6 +43,9 @@ func newMembers(env *environment) *cobra.Command {
 		if err != nil {
 			return usageError(err.Error())
 		}
+		if *every < 0 || *every > 0 && !*watch {
+			return usagef("-every %v: want a time, with -watch", *every)
+		}
 		conn, err := t.dial(ctx)
 		if err != nil {
 			return err
@@ -46,7 +55,7 @@ func newMembers(env *environment) *cobra.Command {
 		if !*watch {
 			return show()
 		}
-		return onEveryChange(ctx, conn, show)
+		return onEveryChange(ctx, conn, *every, show)
 	}
 	return cmd
 }
@@ -65,10 +74,11 @@ func showMembers(ctx context.Context, conn *rpcnet.Conn, timeout time.Duration, 
 		return printJSON(out, v)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tADDRESS\tSTATE\tSINCE\tBOOT\tTAGS\tWORKER")
+	fmt.Fprintln(w, "NAME\tADDRESS\tSTATE\tSINCE\tBOOT\tTAGS\tLOAD\tQUEUE\tWORKER")
 	for _, m := range append(v.Members, v.Gone...) {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cell(m.Name), cell(m.Addr), m.State, age(v.Time.Sub(m.Since)),
-			cell(m.Boot), cell(m.Tags.String()), cell(worker(v, m)))
+		load, queue, status := worker(v, m)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", cell(m.Name), cell(m.Addr), m.State, age(v.Time.Sub(m.Since)),
+			cell(m.Boot), cell(m.Tags.String()), load, queue, cell(status))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -84,22 +94,30 @@ func showMembers(ctx context.Context, conn *rpcnet.Conn, timeout time.Duration, 
 	return err
 }
 
-// worker returns the status of a member as a worker, and the reason if the node
-// that was asked cannot choose it. It returns "" if the node does not know the
-// member as a worker.
-func worker(v cluster.Snapshot, m cluster.Member) string {
+// worker returns what the node knows of a member as a worker: how many calls run on it,
+// of how many that can; how many wait; and whether it can be chosen, and if not why. All
+// are "" if the node does not know the member as a worker.
+func worker(v cluster.Snapshot, m cluster.Member) (load, queue, status string) {
 	for _, w := range v.Workers {
-		switch {
-		case w.Name != m.Name || w.Boot != m.Boot:
-		case w.Reason != "":
-			return w.Status + ": " + w.Reason
-		default:
-			return w.Status
+		if w.Name != m.Name || w.Boot != m.Boot {
+			continue
 		}
+		load = strconv.Itoa(w.InFlight - w.Queued)
+		if w.Capacity > 0 {
+			load += "/" + strconv.Itoa(w.Capacity)
+		}
+		if w.Pending > 0 {
+			load += "+" + strconv.Itoa(w.Pending) // on their way
+		}
+		if status = w.Status; w.Reason != "" {
+			status += ": " + w.Reason
+		}
+		return load, strconv.Itoa(w.Queued), status
 	}
-	return ""
+	return "", "", ""
 }
 
+// matching returns the members whose tags match.
 func matching(ms []cluster.Member, s cluster.Selector) []cluster.Member {
 	var kept []cluster.Member
 	for _, m := range ms {
@@ -127,9 +145,10 @@ func age(d time.Duration) string {
 // that a burst of changes prints one list.
 const settle = 100 * time.Millisecond
 
-// onEveryChange calls show at the start and after every change, until ctx ends. It
+// onEveryChange calls show at the start and after every change, and so often if every is
+// not 0, until ctx ends. It
 // returns nil when ctx ends, and an error when the connection or show fails.
-func onEveryChange(ctx context.Context, conn *rpcnet.Conn, show func() error) error {
+func onEveryChange(ctx context.Context, conn *rpcnet.Conn, every time.Duration, show func() error) error {
 	ended := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -147,6 +166,12 @@ func onEveryChange(ctx context.Context, conn *rpcnet.Conn, show func() error) er
 	timer := time.NewTimer(settle)
 	timer.Stop()
 	defer timer.Stop()
+	var tick <-chan time.Time
+	if every > 0 {
+		t := time.NewTicker(every)
+		defer t.Stop()
+		tick = t.C
+	}
 	for {
 		var err error
 		select {
@@ -154,6 +179,8 @@ func onEveryChange(ctx context.Context, conn *rpcnet.Conn, show func() error) er
 		case err = <-changed:
 			timer.Reset(settle)
 		case <-timer.C:
+			err = show()
+		case <-tick:
 			err = show()
 		}
 		switch {
