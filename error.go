@@ -2,11 +2,13 @@ package rpcnet
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
@@ -142,6 +144,41 @@ func (e *Error) WithUnprocessed() *Error {
 	c.unprocessed = true
 	return &c
 }
+
+// RetryAfter returns the time after which the side that refused the call expects to have
+// room for it, 0 if it does not say. A worker that is full says how long its queue takes.
+// It is an estimate: another server may do better at once. It is a minute at most,
+// also if the peer says more.
+func (e *Error) RetryAfter() time.Duration {
+	for _, d := range e.details {
+		if d, ok := d.(*codegen.Detail); ok && d.Name == retryDetail {
+			ms, n := binary.Uvarint(d.Data)
+			if n > 0 {
+				return time.Duration(min(ms, uint64(maxRetryAfter/time.Millisecond))) * time.Millisecond
+			}
+		}
+	}
+	return 0
+}
+
+// WithRetryAfter returns a copy of e that says when to try again: in d, which is sent in
+// milliseconds, rounded up, a minute at most. It is for what refuses calls under load,
+// with [Error.WithUnprocessed] if no handler has seen them. A d that is not positive
+// changes nothing.
+func (e *Error) WithRetryAfter(d time.Duration) *Error {
+	if d <= 0 {
+		return e
+	}
+	ms := (min(d, maxRetryAfter) + time.Millisecond - 1) / time.Millisecond
+	return e.WithDetail(&codegen.Detail{Name: retryDetail, Data: binary.AppendUvarint(nil, uint64(ms))})
+}
+
+// retryDetail is the name of the detail that says when to try again: milliseconds as a
+// varint.
+const retryDetail = "rpcnet.v1.RetryAfter"
+
+// maxRetryAfter is the longest time that counts.
+const maxRetryAfter = time.Minute
 
 // CodeOf returns the code of the first [*Error] in err's tree; for an error
 // with a method Code() Code that one's; [CodeCanceled] and

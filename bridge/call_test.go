@@ -80,12 +80,16 @@ func TestStatusesAreThoseOfConnect(t *testing.T) {
 		rpcnet.CodeUnimplemented: "501 unimplemented", rpcnet.CodeInternal: "500 internal", rpcnet.CodeUnavailable: "503 unavailable",
 		rpcnet.CodeDataLoss: "500 data_loss", rpcnet.CodeUnauthenticated: "401 unauthenticated",
 	} {
-		status, body := s.ask(client, post("Fail", fmt.Sprintf(`{"text":%q}`, code)))
+		q := post("Fail", fmt.Sprintf(`{"text":%q}`, code))
+		if after := s.do(client, q).Header.Get("Retry-After"); after != "2" {
+			t.Errorf("%v: Retry-After is %q, want 2", code, after)
+		}
+		status, body := s.ask(client, q)
 		var f struct{ Code, Message string }
 		if err := json.Unmarshal([]byte(body), &f); err != nil {
 			t.Errorf("%v: %s: %v", code, body, err)
 		}
-		if got := fmt.Sprint(status, " ", f.Code); got != want || f.Message != "as you wish" {
+		if got := fmt.Sprint(status, " ", f.Code); got != want || f.Message != "as you wish" || strings.Contains(body, "details") {
 			t.Errorf("%v: %s %q, want %s", code, got, f.Message, want)
 		}
 	}

@@ -70,7 +70,9 @@ func failureOf(err error, s *schema.Schema) (failure, int) {
 	f.Message = e.Message()
 	for _, d := range e.Unwrap() {
 		var raw *codegen.Detail
-		if s == nil || !errors.As(d, &raw) {
+		// What the library tells itself, such as when to come again, is no error of
+		// the contract.
+		if s == nil || !errors.As(d, &raw) || internalService(raw.Name) {
 			continue
 		}
 		// Connect's clients decode value themselves, and people

@@ -71,7 +71,7 @@ var handlers = map[string]rpcnet.ServerFunc{
 		json.Unmarshal(in, &note)
 		for code := rpcnet.CodeCanceled; code <= rpcnet.CodeUnauthenticated; code++ {
 			if code.String() == note.Text {
-				return rpcnet.NewError(code, "as you wish")
+				return rpcnet.NewError(code, "as you wish").WithRetryAfter(1200 * time.Millisecond)
 			}
 		}
 		detail := &codegen.Detail{Name: "TestError", Data: []byte("\xa1\x64note\xa1\x64text\x64oops")}

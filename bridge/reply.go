@@ -2,10 +2,12 @@ package bridge
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
 
+	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen/schema"
 )
 
@@ -58,6 +60,10 @@ func (w *reply) fail(status int, err error, s *schema.Schema) {
 		// The service has said so, and not the bridge. RFC 9110
 		// wants the header in any case.
 		h.Set("WWW-Authenticate", challenge)
+	}
+	if e, ok := errors.AsType[*rpcnet.Error](err); ok && e.RetryAfter() > 0 {
+		// HTTP has whole seconds alone: too late is better than too early.
+		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter()+time.Second-1)/time.Second), 10))
 	}
 	w.extend(0)
 	w.WriteHeader(status)

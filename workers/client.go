@@ -50,7 +50,7 @@ func (c *ClientConfig) calls() failover.Config {
 	}
 	if on := c.OnEvent; on != nil {
 		cfg.OnEvent = func(ctx context.Context, e failover.Event) {
-			on(ctx, Event{Kind: EventKind(e.Kind), Worker: e.Worker, Addr: e.Addr, Err: e.Err, Next: e.Next, Pause: e.Pause})
+			on(ctx, Event{Kind: EventKind(e.Kind), Worker: e.Worker, Attempt: e.Attempt, Addr: e.Addr, Err: e.Err, Next: e.Next, Pause: e.Pause})
 		}
 	}
 	return cfg
@@ -72,6 +72,9 @@ type Event struct {
 	Kind EventKind
 	// Worker is the name of the worker concerned, "" if none is.
 	Worker string
+	// Attempt numbers the attempts of the call, from 0, with EventConnected, EventFailed,
+	// EventMoved and EventResumed. It is what the worker sees as ServerCall.Attempt.
+	Attempt int
 	// Addr is its address, with EventAssigned, EventAlternate and EventConnected.
 	Addr string
 	// Err is why, with EventFailed, EventMoved and EventWaiting.

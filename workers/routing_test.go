@@ -140,6 +140,10 @@ func TestCapacityIsKeptAndTheQueueIsBounded(t *testing.T) {
 	d := startRouting(t, workers.RegistryConfig{}, nil)
 	w := startWorker(t, "worker-a", d.history, workerOptions{config: workers.WorkerConfig{Capacity: 2, Queue: 3}})
 	d.ready(t, 1)
+	if _, err := d.client.CallWorker(t.Context(), "compute", nil, ""); err != nil { // so that the worker knows how long calls take
+		t.Fatal(err)
+	}
+	w.calls.Store(0)
 	errs := make(chan error, 8)
 	for i := range 8 {
 		go func() {
@@ -156,6 +160,8 @@ func TestCapacityIsKeptAndTheQueueIsBounded(t *testing.T) {
 		var e *rpcnet.Error
 		if !errors.As(err, &e) || e.Code() != rpcnet.CodeResourceExhausted || !e.Unprocessed() {
 			t.Errorf("refused with %v, want an unprocessed ResourceExhausted", err)
+		} else if e.RetryAfter() <= 0 {
+			t.Errorf("refused with %v, which does not say when to try again", err)
 		}
 	}
 	close(w.release)

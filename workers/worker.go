@@ -274,7 +274,7 @@ func (w *Worker) admit(call load.Call) (e *load.Entry, run <-chan struct{}, err 
 		supersede(replaced.Owner())
 	}
 	if why != load.RefusalNone {
-		return nil, nil, refusal(why)
+		return nil, nil, refusal(why, w.ledger.Wait())
 	}
 	if !e.Waiting() {
 		return e, nil, nil
@@ -287,15 +287,15 @@ func (w *Worker) admit(call load.Call) (e *load.Entry, run <-chan struct{}, err 
 
 // refusal is what the caller of a refused call sees: no handler has seen it,
 // so it can go to another worker. A superseded call has gone on already: its error is
-// another one.
-func refusal(why load.Refusal) error {
+// another one. after is when a call that is refused for want of room may have some.
+func refusal(why load.Refusal, after time.Duration) error {
 	switch why {
 	case load.RefusalDraining:
 		return rpcnet.NewError(rpcnet.CodeUnavailable, "worker: "+why.String()).WithUnprocessed()
 	case load.RefusalSuperseded:
 		return errSuperseded
 	}
-	return failover.FullError("worker: " + why.String())
+	return failover.FullError("worker: "+why.String(), after)
 }
 
 // wait lets a call wait for its place: until release gives it one, the worker drains,
@@ -307,9 +307,12 @@ func (w *Worker) wait(ctx context.Context, run <-chan struct{}) error {
 	case <-run:
 		return nil
 	case <-w.draining:
-		return refusal(load.RefusalDraining)
+		return refusal(load.RefusalDraining, 0)
 	case <-t.C:
-		return failover.FullError(fmt.Sprintf("worker: no place within %v", w.cfg.QueueWait))
+		w.mu.Lock()
+		after := w.ledger.Wait()
+		w.mu.Unlock()
+		return failover.FullError(fmt.Sprintf("worker: no place within %v", w.cfg.QueueWait), after)
 	case <-ctx.Done():
 		if err := context.Cause(ctx); err == error(errSuperseded) {
 			return err

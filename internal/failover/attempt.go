@@ -48,7 +48,7 @@ func (a *ConnAttempt) Open(ctx context.Context, spec *rpcnet.Spec, number int) (
 	}
 	// The fields are read only after the stream knows this attempt as open.
 	a.unary, a.stream = spec.Shape == codegen.ShapeUnary, s
-	a.client.Tell(ctx, Event{Kind: Connected, Worker: a.worker.Node, Addr: a.worker.Addr})
+	a.client.Tell(ctx, Event{Kind: Connected, Worker: a.worker.Node, Addr: a.worker.Addr, Attempt: number})
 	return s, nil
 }
 
@@ -57,7 +57,7 @@ func (a *ConnAttempt) Call(ctx context.Context, call extend.Unary, number int) e
 	if err := a.prepare(ctx, call, number); err != nil {
 		return err
 	}
-	a.client.Tell(ctx, Event{Kind: Connected, Worker: a.worker.Node, Addr: a.worker.Addr})
+	a.client.Tell(ctx, Event{Kind: Connected, Worker: a.worker.Node, Addr: a.worker.Addr, Attempt: number})
 	return nil
 }
 

@@ -91,10 +91,12 @@ func (w *Worker) Required() rpcnet.Target {
 type Event struct {
 	Kind   Kind
 	Worker string // its name; "": none is concerned
-	Addr   string // with Assigned, Alternate and Connected
-	Err    error
-	Next   uint64        // the sequence that a resumable stream goes on with
-	Pause  time.Duration // with Waiting
+	// Attempt numbers the attempt, from 0, with Connected, Failed, Moved and Resumed.
+	Attempt int
+	Addr    string // with Assigned, Alternate and Connected
+	Err     error
+	Next    uint64        // the sequence that a resumable stream goes on with
+	Pause   time.Duration // with Waiting
 }
 
 // A Kind is what an [Event] tells.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"time"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen"
@@ -60,9 +61,11 @@ const LastTrailer = "rpcnet-last-sequence"
 // quota causes: another worker, or a later time, does better.
 const FullDetail = "cluster.v1.Full"
 
-// FullError refuses a call for want of room.
-func FullError(message string) error {
-	return rpcnet.NewError(rpcnet.CodeResourceExhausted, message).WithDetail(&codegen.Detail{Name: FullDetail}).WithUnprocessed()
+// FullError refuses a call for want of room. after is when there may be some, 0 if that is
+// not known.
+func FullError(message string, after time.Duration) error {
+	e := rpcnet.NewError(rpcnet.CodeResourceExhausted, message).WithDetail(&codegen.Detail{Name: FullDetail})
+	return e.WithRetryAfter(after).WithUnprocessed()
 }
 
 // isFull reports whether err refuses a call for want of room.

@@ -107,7 +107,7 @@ func (p *resuming) choose(last error) (Attempt, error) {
 		// If no worker is left, the least bad ones come back: those that failed the
 		// stream longest ago, then the full ones' queues, then all after a pause.
 		a, err := s.search.worker(s.ctx, s.client)
-		if errors.Is(err, ErrNoWorker) && (p.expireOlder() || s.search.queue() || p.waitForWorker(err)) {
+		if errors.Is(err, ErrNoWorker) && (p.expireOlder() || s.search.queue() || p.waitForWorker(err, last)) {
 			continue
 		}
 		if err != nil {
@@ -138,8 +138,9 @@ func (p *resuming) expireOlder() bool {
 }
 
 // waitForWorker ends a round in which no worker took the stream. It pauses and
-// returns true, or returns false if the stream has been lost for too long.
-func (p *resuming) waitForWorker(why error) bool {
+// returns true, or returns false if the stream has been lost for too long. The pause is
+// at least what the worker asked last says, up to maxHint.
+func (p *resuming) waitForWorker(why, last error) bool {
 	s := p.stream
 	p.lose()
 	left := s.client.cfg.ResumeTimeout
@@ -152,7 +153,11 @@ func (p *resuming) waitForWorker(why error) bool {
 	s.search.excluded = s.search.excluded[:0] // better one of those than none
 	s.search.pick.WaitInQueue = true
 	p.pauses++
-	pause := min(Backoff(p.pauses+1, rand.New(randSource{})), left)
+	pause := Backoff(p.pauses+1, rand.New(randSource{}))
+	if e, ok := errors.AsType[*rpcnet.Error](last); ok {
+		pause = max(pause, min(e.RetryAfter(), maxHint))
+	}
+	pause = min(pause, left)
 	s.client.Tell(s.ctx, Event{Kind: Waiting, Err: why, Next: p.cursor.Next(), Pause: pause})
 	contexts.Sleep(p.stream.ctx, pause)
 	return true
@@ -194,6 +199,10 @@ func (p *resuming) taken() {
 	clear(p.silent)
 }
 
+// maxHint bounds how long a stream waits because a worker says so: another one can come
+// sooner.
+const maxHint = 5 * time.Second
+
 // randSource is the global source of randomness.
 type randSource struct{}
 
@@ -222,7 +231,7 @@ func (p *resuming) open(a Attempt, head []byte) (rpcnet.ClientStream, []byte, er
 // running reports the second and later attempts.
 func (p *resuming) running(a Attempt) {
 	if s := p.stream; p.cursor.Attempt() > 0 {
-		s.client.Tell(s.ctx, Event{Kind: Resumed, Worker: a.Worker().Node, Next: p.cursor.Next()})
+		s.client.Tell(s.ctx, Event{Kind: Resumed, Worker: a.Worker().Node, Attempt: p.cursor.Attempt(), Next: p.cursor.Next()})
 	}
 }
 
@@ -267,6 +276,7 @@ func (p *resuming) failed(a Attempt, err error) error {
 	var e *rpcnet.Error
 	_, moved := MovedAt(err)
 	stalled := errors.Is(err, ErrStalled)
+	attempt := p.cursor.Attempt() // the one that has failed
 	kind, pause := excludedFailed, time.Duration(0)
 	switch {
 	case s.ctx.Err() != nil, errors.Is(err, errConnsClosed):
@@ -303,7 +313,7 @@ func (p *resuming) failed(a Attempt, err error) error {
 	p.lose()
 	s.search.pick.LastWorker = ""
 	s.search.exclude(worker, kind, p.cursor.Next())
-	event := Event{Kind: Failed, Worker: worker, Err: err, Next: p.cursor.Next()}
+	event := Event{Kind: Failed, Worker: worker, Attempt: attempt, Err: err, Next: p.cursor.Next()}
 	if moved || kind == excludedDraining {
 		event.Kind = Moved
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 )
 
 var (
-	errFull     = failover.FullError("queue is full")
+	errFull     = failover.FullError("queue is full", 0)
 	errDraining = rpcnet.NewError(rpcnet.CodeUnavailable, "draining").WithUnprocessed()
 	errFailed   = rpcnet.NewError(rpcnet.CodeUnavailable, "out of order")
 )
@@ -250,4 +251,60 @@ func FuzzMoved(f *testing.F) {
 			t.Errorf("%x: %d became %d, %v", data, last, again, ok2)
 		}
 	})
+}
+
+// A stream waits for as long as the worker says, up to a bound.
+func TestStreamWaitsAsLongAsTheWorkerSays(t *testing.T) {
+	for says, want := range map[time.Duration]time.Duration{3 * time.Second: 3 * time.Second, time.Minute: 5 * time.Second} {
+		t.Run(says.String(), func(t *testing.T) {
+			var pauses []time.Duration
+			refused := 0
+			w := &fakeWorker{name: "a", serve: upTo(3, 0, nil), refuse: func() error {
+				if refused++; refused <= 4 {
+					return failover.FullError("queue is full", says)
+				}
+				return nil
+			}}
+			bubbleOf(t, failover.Config{ResumeTimeout: time.Minute}, func(t *testing.T, c *fakeCluster) {
+				if n, _, err := count(t.Context(), t, c); err != nil || n != 3 {
+					t.Errorf("%d numbers: %v", n, err)
+				}
+				for _, e := range c.events {
+					if e.Kind == failover.Waiting {
+						pauses = append(pauses, e.Pause)
+					}
+				}
+			}, w)
+			if len(pauses) == 0 || slices.Min(pauses) < want || slices.Max(pauses) > want {
+				t.Errorf("the worker says %v: pauses %v, want %v each", says, pauses, want)
+			}
+		})
+	}
+}
+
+// Events say which attempt of the call they are of.
+func TestEventsHaveTheNumberOfTheirAttempt(t *testing.T) {
+	failed := false
+	w := &fakeWorker{name: "a", serve: upTo(3, 0, func(n uint64) error {
+		if n == 2 && !failed {
+			failed = true
+			return errFailed
+		}
+		return nil
+	})}
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		if n, _, err := count(t.Context(), t, c); err != nil || n != 3 {
+			t.Errorf("%d numbers: %v", n, err)
+		}
+		var got []string
+		for _, e := range c.events {
+			if e.Kind == failover.Failed || e.Kind == failover.Resumed {
+				got = append(got, fmt.Sprint(e.Kind, " ", e.Worker, " ", e.Attempt))
+			}
+		}
+		want := []string{fmt.Sprint(failover.Failed, " a 0"), fmt.Sprint(failover.Resumed, " a 1")}
+		if !slices.Equal(got, want) {
+			t.Errorf("events %q, want %q", got, want)
+		}
+	}, w)
 }

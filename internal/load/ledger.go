@@ -182,7 +182,7 @@ func (l *Ledger) refuse(c Call) Refusal {
 		return RefusalUnexpectedlyFull
 	case l.queued >= l.room:
 		return RefusalQueueFull
-	case c.Left > 0 && l.service.mean*float64(l.queued+1)/float64(l.capacity) > c.Left.Seconds():
+	case c.Left > 0 && l.Wait() > c.Left:
 		return RefusalTooLate
 	}
 	return RefusalNone
@@ -400,6 +400,17 @@ func (l *Ledger) Numbers(balancer uint64) Report {
 		Yours: uint32(l.own[balancer]), Balancers: uint32(l.subscribed),
 		MeanService: seconds(l.service.mean), QueueDelay: seconds(l.delay.mean),
 	}
+}
+
+// Wait estimates how long a call that comes now would wait for a place: the calls before
+// it in the queue and itself, which begin one after the other as calls end, at the rate of
+// capacity / mean service time (Little's law). 0 if no call has ended yet, or there is no
+// limit.
+func (l *Ledger) Wait() time.Duration {
+	if l.capacity <= 0 {
+		return 0
+	}
+	return seconds(l.service.mean * float64(l.queued+1) / float64(l.capacity))
 }
 
 // seconds returns s as a duration.

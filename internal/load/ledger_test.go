@@ -147,8 +147,14 @@ func TestLastPlaceTakenByAnotherDirectorIsRefusedOnlyAsASurprise(t *testing.T) {
 func TestCallWhoseDeadlineWouldPassInTheQueueIsRefused(t *testing.T) {
 	t.Parallel()
 	l := load.NewLedger(1, load.Limits{Capacity: 1, Queue: 10})
+	if l.Wait() != 0 {
+		t.Errorf("a wait of %v before any call has ended", l.Wait())
+	}
 	l.Release(2*second, admit(t, l, 0, load.Call{})) // calls take 2 s
 	admit(t, l, 0, load.Call{})
+	if l.Wait() != 2*second {
+		t.Errorf("a wait of %v, want 2 s", l.Wait())
+	}
 	if _, _, why := l.Admit(0, load.Call{Left: second}); why != load.RefusalTooLate {
 		t.Errorf("1 s left: %v", why)
 	}
