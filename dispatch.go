@@ -44,7 +44,7 @@ func (d *dispatcher) Procedure(procedure string) session.ProcedureInfo {
 	if e == nil {
 		return session.ProcedureInfo{MaxReceive: codegen.DefaultMaxMessageSize, LimitSetBy: setByNothing}
 	}
-	return session.ProcedureInfo{Entry: e, MaxReceive: e.maxSize, LimitSetBy: e.sizeSetBy(), Inline: e.spec.Inline, Private: !e.spec.Shape.ServerStreams()}
+	return session.ProcedureInfo{Entry: e, MaxReceive: e.maxSize, LimitSetBy: e.sizeSetBy(), Inline: e.spec.Inline, Private: !e.spec.Shape.ServerStreams(), Pace: &e.pace}
 }
 
 // Serve implements [session.Handler]. The frames between here and a handler

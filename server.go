@@ -12,6 +12,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/internal/loglimit"
 	"github.com/rpcnet-go/rpcnet/internal/role"
+	"github.com/rpcnet-go/rpcnet/internal/session"
 )
 
 // A Server holds procedures and what surrounds them: interceptors, limits, a
@@ -40,6 +41,7 @@ type entry struct {
 	role    role.Role  // that callers must have
 	maxSize int
 	limits  messageLimits
+	pace    session.Pace // of its handlers
 }
 
 // A rawHandler is what [Server.Handle] takes.

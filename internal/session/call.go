@@ -190,7 +190,8 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 		return errors.New("OPEN with contradicting flags")
 	}
 	// Counted from here on, so that a drain that begins meanwhile waits for it.
-	if _, ok := s.life.begin(); !ok {
+	inFlight, ok := s.life.begin()
+	if !ok {
 		s.answer(h.ID(), drainStatus)
 		return nil
 	}
@@ -200,6 +201,9 @@ func (s *Session) onOpen(h wire.Header, p []byte) error {
 		s.answer(h.ID(), statusOf(e))
 		s.life.checkIdle()
 		return nil
+	}
+	if !s.in.isAlone(st, inFlight) {
+		st.pace = nil
 	}
 	s.start(st)
 	return nil
@@ -228,6 +232,7 @@ func (s *Session) accept(h wire.Header, place *cell, name string, o *wire.Open) 
 		st.Deadline = s.in.now.Add(time.Duration(min(o.Deadline, math.MaxInt64/1000)) * time.Microsecond)
 	}
 	st.inline = info.Inline && end // else the handler waits for what only the reader brings
+	st.pace = info.Pace
 	st.end.noMore = end
 	var e *Error
 	if o.HasMessage {
@@ -263,8 +268,8 @@ func (s *Session) admitOpen(metadata int) *Error {
 	return nil
 }
 
-// start makes a stream known and runs its handler: on the reader if it is inline,
-// else on a goroutine of the pool.
+// start makes a stream known and runs its handler: on the reader if it is inline or, when
+// the OPEN has been handled, if it is alone and quick; else on a goroutine of the pool.
 func (s *Session) start(st *Stream) {
 	s.mem.running.Add(1)
 	st.cell.Store(st)
@@ -278,17 +283,32 @@ func (s *Session) start(st *Stream) {
 		st.serve()
 		return
 	}
+	if st.pace.Quick() {
+		st.inline = true // its Finish must not wait for credit
+		s.in.alone = st
+		return
+	}
 	s.woken.n.Add(1)
 	s.cfg.Pool.run(st)
 }
 
-func (st *Stream) serve() { st.s.cfg.Handler.Serve(st) }
+// serve runs the handler.
+func (st *Stream) serve() {
+	if st.pace != nil {
+		st.begun = nanotime()
+	}
+	st.s.cfg.Handler.Serve(st)
+}
 
 // Finish ends a served stream: with a last message if there is one, and the
 // status, empty for success. It waits for credit for the message, until the
 // deadline of the call, and keeps nothing of msg and status. It must be called
 // once. The stream must not be used after it.
 func (st *Stream) Finish(msg []byte, hasMessage bool, status []byte) {
+	if st.pace != nil {
+		st.pace.note(st.begun, len(msg))
+		st.pace = nil
+	}
 	if st.inline && hasMessage {
 		if len(msg) <= part && st.finish(msg, true, status, false) {
 			st.toPool()

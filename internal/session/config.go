@@ -145,6 +145,9 @@ type ProcedureInfo struct {
 	// Inline says that the handler never blocks. It runs on the reader if the whole
 	// of the request came with OPEN, and saves waking a goroutine.
 	Inline bool
+	// Pace, if not nil, is that of the procedure's handlers. The reader runs one that is
+	// likely to be quick if its call is alone on the session and Private.
+	Pace *Pace
 	// Private says that nothing uses the Stream after Finish. It is used again for
 	// another call if the whole of the request came with OPEN.
 	Private bool

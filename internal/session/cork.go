@@ -34,6 +34,8 @@ type cork struct {
 	// always: the end of each record pulls the cork. It is set on a server, and if the
 	// connection does not say when a read may wait.
 	always bool
+	// foresees: the connection says when a read may wait.
+	foresees bool
 
 	out   *sender
 	life  *lifetime

@@ -132,6 +132,9 @@ func (o *sender) writeWaiting(write func() error) {
 var (
 	// errRole is returned by read when the reading role is to be given up.
 	errRole = errors.New("reading role given up")
+	// errReplaced is returned by read on a goroutine that has run a handler in the
+	// meantime and is not the reader any more: it must end.
+	errReplaced = errors.New("another goroutine reads")
 	// errReaderExit is why a session ends whose inline handler has called
 	// runtime.Goexit.
 	errReaderExit = errors.New("an inline handler ended the goroutine that reads")
@@ -142,15 +145,27 @@ var (
 // nothing is in flight, and reads again when there is more than one call, or after a
 // pause, so that an idle session still hears its peer.
 func (s *Session) readLoop() {
-	defer s.fail(errReaderExit)
-	for {
-		s.reading.role.lock()
-		err := s.read(nil)
+	s.reading.role.lock()
+	s.readOn()
+}
+
+// readOn is readLoop for a goroutine that has the role already: that of a reader which
+// runs a handler is left to the next ([Session.replaceReader]).
+func (s *Session) readOn() {
+	end, replaced := errReaderExit, false
+	defer func() {
+		if replaced {
+			return
+		}
+		s.fail(end)
+		s.out.settle()
+		s.mem.settleAll()
+		s.reading.role.unlock()
+	}()
+	for ; ; s.reading.role.lock() { // after a pause
+		err := s.read(nil, &replaced)
 		if err != errRole {
-			s.fail(err)
-			s.out.settle()
-			s.mem.settleAll()
-			s.reading.role.unlock()
+			end = err
 			return
 		}
 		s.reading.parked.Store(true) // before the role is free: readAlone wants both
@@ -174,7 +189,7 @@ func (s *Session) readAlone(st *Stream) {
 	}
 	s.reading.lone.Add(1)
 	s.tick.hurry()
-	err := s.read(st)
+	err := s.read(st, nil)
 	s.reading.lone.Add(1)
 	s.reading.role.unlock()
 	switch {
@@ -185,19 +200,51 @@ func (s *Session) readAlone(st *Stream) {
 	}
 }
 
+// serveAlone runs the handler of a call on the reader. It sets replaced if another
+// goroutine reads by now: this one must end, and touch nothing. runtime.Goexit in the
+// handler, as of a test that fails there, ends the goroutine and not the session.
+func (s *Session) serveAlone(st *Stream, replaced *bool) {
+	n := s.reading.lone.Add(1)
+	s.tick.hurry()
+	if s.Err() != nil { // after Add: either cut has seen the number, or this has seen the end
+		s.replaceReader(n)
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			*replaced = true
+			st.Finish(nil, false, exitStatus)
+			s.replaceReader(n)
+		}
+	}()
+	st.serve()
+	returned = true
+	*replaced = !s.reading.lone.CompareAndSwap(n, n+1)
+}
+
+// replaceReader starts another reader if the one that there is runs the handler n.
+func (s *Session) replaceReader(n uint64) {
+	if n%2 == 1 && s.reading.lone.CompareAndSwap(n, n+1) {
+		go s.readOn()
+	}
+}
+
 // read takes frames from the connection and acts on them, until the connection fails
 // or, on a caller's side, the role is to be given up: by a lone caller when its call
 // has ended or the tick interrupts it, by the reader goroutine (lone nil) when the
 // last call in flight has ended. The caller has the reading role. When it returns
-// nothing is held back any more.
-func (s *Session) read(lone *Stream) error {
-	err := s.readFrames(lone)
-	s.in.cork.pull()
+// nothing is held back any more. If another goroutine has got the role meanwhile, replaced
+// is set, and the session is not touched.
+func (s *Session) read(lone *Stream, replaced *bool) error {
+	err := s.readFrames(lone, replaced)
+	if err != errReplaced {
+		s.in.cork.pull()
+	}
 	return err
 }
 
 // readFrames is read, but for what is held back.
-func (s *Session) readFrames(lone *Stream) error {
+func (s *Session) readFrames(lone *Stream, replaced *bool) error {
 	in := &s.in
 	ended := false // a call has ended since the role was taken
 	for {
@@ -231,6 +278,12 @@ func (s *Session) readFrames(lone *Stream) error {
 			return s.protocolError(err)
 		}
 		ended = ended || h.Type() == wire.TypeStatus
+		if st := in.alone; st != nil {
+			in.alone = nil
+			if s.serveAlone(st, replaced); *replaced {
+				return errReplaced
+			}
+		}
 	}
 }
 

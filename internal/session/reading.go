@@ -9,7 +9,8 @@ import "sync/atomic"
 // The role is held by one goroutine at a time; what is read with it belongs to the
 // holder ([receiver]). The reader goroutine parks, without the role, when no call is
 // in flight, and is woken by a caller that needs it to read, by the tick, or by the
-// end of the session. On a server it never parks.
+// end of the session. On a server it never parks; another goroutine
+// takes its place when it runs a handler that waits ([Session.serveAlone]).
 //
 // Invariant: while a call is in flight, the reader goroutine is not parked, or the
 // call reads for itself, or its caller is about to call want.
@@ -21,8 +22,8 @@ type reading struct {
 	parked atomic.Bool
 	// wake has room for one token, which wakes the reader goroutine.
 	wake chan struct{}
-	// lone counts beginnings and ends of calls that read for themselves; it is odd
-	// during one.
+	// lone counts beginnings and ends of calls that read for themselves and, on a server,
+	// of those whose handlers the reader runs; it is odd during one.
 	lone atomic.Uint64
 }
 

@@ -27,7 +27,9 @@
 //     came together it has the role itself, so that what they cause shares one
 //     write too ([cork]);
 //   - a caller that is alone on the session has the reading role while it waits,
-//     so that its response does not wake another goroutine first ([reading]).
+//     so that its response does not wake another goroutine first ([reading]);
+//   - on a server the reader runs the handler of a call that is alone, if the procedure's
+//     handlers have been quick so far ([Pace]).
 //
 // # Locks
 //
@@ -91,6 +93,10 @@ type receiver struct {
 	names procedureNames
 	// cork holds back what the frames that came together cause to be sent.
 	cork cork
+	// alone is a call whose handler the reader is to run. Server only.
+	alone *Stream
+	// lonely is how many calls in a row were alone. Server only.
+	lonely int
 }
 
 // New starts a session on a connection and waits until the peer has said its
@@ -156,7 +162,7 @@ func (s *Session) init() {
 	s.in.now = time.Now()
 	s.in.lastRead.Store(s.in.now.UnixNano())
 	c, foresees := s.conn.(foresighted)
-	s.in.cork = cork{out: &s.out, life: &s.life, woken: &s.woken, always: s.server || !foresees}
+	s.in.cork = cork{out: &s.out, life: &s.life, woken: &s.woken, always: s.server || !foresees, foresees: foresees}
 	if foresees {
 		c.BeforeRead(s.in.cork.pull)
 	}
@@ -291,6 +297,9 @@ func (s *Session) cut() {
 	s.table.each(func(st *Stream) { st.sessionFailed(s) })
 	s.life.setIdle()
 	s.reading.unpark() // so that it ends
+	if s.server {
+		s.replaceReader(s.reading.lone.Load()) // it ends without waiting for the handler that it runs
+	}
 	if s.cfg.Ended != nil {
 		s.cfg.Ended(s)
 	}

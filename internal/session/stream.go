@@ -73,6 +73,10 @@ type Stream struct {
 	pooled bool
 	// inline: the handler runs on the reader.
 	inline bool
+	// pace is where the handler's time counts, from begun on, in nanotime. nil: it does
+	// not count.
+	pace  *Pace
+	begun int64
 
 	// mu guards what stands below it here, but for wait.wake, recv and out. It is
 	// taken before sender.mu.
@@ -170,7 +174,7 @@ func (p *streamPool) put(st *Stream) { p.p.Put(st) }
 func (st *Stream) resetLocked(s *Session, id uint32, c *cell, r *Request) {
 	st.mu.Lock()
 	st.s, st.id, st.cell = s, id, c
-	st.Request, st.Entry, st.expiry = *r, nil, nil
+	st.Request, st.Entry, st.expiry, st.pace = *r, nil, nil, nil
 	if st.MaxReceive <= 0 {
 		st.MaxReceive = maxUnlimited
 	}

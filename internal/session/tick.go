@@ -103,13 +103,17 @@ func (t *ticker) tick() {
 // watchLone looks at the caller that reads for itself, if one does. A call that
 // has lasted since the last tick gives the reading role up, so that its caller
 // can notice the end of its context. After five ticks without such calls the
-// reader goroutine reads again, so that an idle session hears its peer.
+// reader goroutine reads again, so that an idle session hears its peer. On a server it
+// looks at the handler that the reader runs, if it runs one: another goroutine reads if
+// that has lasted since the last tick.
 func (t *ticker) watchLone() {
 	s := t.s
 	lone := s.reading.lone.Load()
 	switch {
 	case lone != t.loneSeen:
 		t.loneSeen, t.loneIdle = lone, 0
+	case lone%2 == 1 && s.server: // the same handler as at the last tick
+		s.replaceReader(lone)
 	case lone%2 == 1: // the same call as at the last tick
 		s.in.interrupt()
 	default:
