@@ -77,6 +77,7 @@ func (e endpoint) actions() []extend.Procedure {
 	return []extend.Procedure{
 		{Spec: adminDrainSpec, Role: role.Admin, Handler: e.drain},
 		{Spec: adminProbeSpec, Role: role.Admin, Handler: e.probe},
+		{Spec: adminWorkersSpec, Role: role.Admin, Handler: e.feed},
 	}
 }
 

@@ -61,8 +61,8 @@ const LastTrailer = "rpcnet-last-sequence"
 // quota causes: another worker, or a later time, does better.
 const FullDetail = "cluster.v1.Full"
 
-// FullError refuses a call for want of room. after is when there may be some, 0 if that is
-// not known.
+// FullError refuses a call for want of room. after is the time until some is expected, 0
+// if that is not known.
 func FullError(message string, after time.Duration) error {
 	e := rpcnet.NewError(rpcnet.CodeResourceExhausted, message).WithDetail(&codegen.Detail{Name: FullDetail})
 	return e.WithRetryAfter(after).WithUnprocessed()
