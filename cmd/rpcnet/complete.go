@@ -69,7 +69,7 @@ func (t *target) members(cmd *cobra.Command) *cluster.Snapshot {
 }
 
 // completeMember completes the name of a member, with its state and address.
-func (t *target) completeMember(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (t *target) completeMember(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	v := t.members(cmd)
 	if v == nil || len(args) > 0 {
 		return nil, noFiles
@@ -78,7 +78,7 @@ func (t *target) completeMember(cmd *cobra.Command, args []string, _ string) ([]
 	for _, m := range v.Members {
 		list = append(list, candidate(m.Name, m.State.String()+" at "+m.Addr))
 	}
-	return list, noFiles
+	return startingWith(list, typed), noFiles
 }
 
 // completeSelector completes a selector with the tags that members have.
@@ -99,7 +99,13 @@ func (t *target) completeSelector(cmd *cobra.Command, _ []string, typed string) 
 		list = append(list, candidate(s, ""))
 	}
 	slices.Sort(list)
-	return list, noFiles | cobra.ShellCompDirectiveNoSpace
+	return startingWith(list, typed), noFiles | cobra.ShellCompDirectiveNoSpace
+}
+
+// startingWith returns the candidates that begin with what is typed. Not every shell
+// looks itself.
+func startingWith(list []string, typed string) []string {
+	return slices.DeleteFunc(list, func(s string) bool { return !strings.HasPrefix(s, typed) })
 }
 
 // candidate returns a candidate with its description. Shells take what stands behind a
@@ -137,7 +143,7 @@ func (r *route) completeCall(cmd *cobra.Command, args []string, typed string) ([
 	for _, f := range slices.Concat(t.Fields, t.Variants) {
 		list = append(list, candidate(f.Name+"=", f.Type+" "+firstSentence(f.Doc)))
 	}
-	return list, noFiles | cobra.ShellCompDirectiveNoSpace
+	return startingWith(list, typed), noFiles | cobra.ShellCompDirectiveNoSpace
 }
 
 // completeService completes the name of a service, and after its slash the method.
@@ -173,6 +179,7 @@ func (r *route) completeService(cmd *cobra.Command, args []string, typed string)
 			}
 		}
 	}
+	list = startingWith(list, typed)
 	if slash {
 		return list, noFiles
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/cluster"
 	"github.com/rpcnet-go/rpcnet/director"
+	"github.com/rpcnet-go/rpcnet/examples/cluster/contract"
 	"github.com/rpcnet-go/rpcnet/examples/greeting"
 	"github.com/rpcnet-go/rpcnet/internal/certs"
 	"github.com/rpcnet-go/rpcnet/workers"
@@ -27,7 +29,7 @@ import (
 //	node NAME [worker|director]   starts a node, at $NAME; the first one is the seed of the others
 //	issue NAME HOST AGE           makes a certificate for a day, made so long ago
 //	impostor NAME [CERTIFICATE]   starts what is no node: TLS with that certificate, or plain TCP
-//	await DIRECTOR                waits until a director can choose a worker
+//	await DIRECTOR [NUMBER]       waits until a director can choose a worker, or so many
 //	scrubbed FILE WANT            compares a file, without what differs from run to run, with another one
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"rpcnet": mainWithClock, "rpcnet-test-node": runNode})
@@ -55,8 +57,8 @@ func TestScripts(t *testing.T) {
 			e.Values[poolKey{}] = &pool{dir: dir, registries: map[string]*workers.Registry{}}
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
 			e.Setenv("HOME", e.WorkDir)
-			contract, err := filepath.Abs("../../examples/greeting/greeting_rpcnet.gen.go")
-			e.Setenv("CONTRACT", contract)
+			path, err := filepath.Abs("../../examples/greeting/greeting_rpcnet.gen.go")
+			e.Setenv("CONTRACT", path)
 			if err != nil {
 				return err
 			}
@@ -103,6 +105,7 @@ func startScriptNode(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Defer(func() { n.Close() })
 	srv := rpcnet.NewServer(&rpcnet.ServerConfig{Logger: quiet})
 	greeting.RegisterGreeting(srv, greeter{})
+	contract.RegisterInference(srv, model{name})
 	switch role {
 	case "worker":
 		_, err = workers.NewWorker(n, &workers.WorkerConfig{Logger: quiet, Capacity: 8})
@@ -136,14 +139,20 @@ func startScriptNode(ts *testscript.TestScript, neg bool, args []string) {
 	p.seeds = append(p.seeds, ep.Addr().String())
 }
 
-// awaitWorker waits until a director can choose a worker.
+// awaitWorker waits until a director can choose a worker, or so many.
 func awaitWorker(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: await DIRECTOR")
+	n := 1
+	if len(args) == 2 {
+		var err error
+		n, err = strconv.Atoi(args[1])
+		ts.Check(err)
+	}
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: await DIRECTOR [NUMBER]")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	ts.Check(ts.Value(poolKey{}).(*pool).registries[args[0]].WaitReady(ctx, 1))
+	ts.Check(ts.Value(poolKey{}).(*pool).registries[args[0]].WaitReady(ctx, n))
 }
 
 // A greeter is the service that scripts call.
@@ -171,6 +180,36 @@ func (greeter) Count(_ context.Context, req *greeting.CountRequest) iter.Seq2[*g
 		for i := range req.Times {
 			if !yield(&greeting.HelloResponse{Text: fmt.Sprintf("%d: hello, %s", i+1, req.Name)}, nil) {
 				return
+			}
+		}
+	}
+}
+
+// A model is a resumable service with streams both ways. On the node w1 it fails after
+// two tokens.
+type model struct{ node string }
+
+func (m model) Generate(_ context.Context, in iter.Seq2[*contract.InferenceRequest, error]) iter.Seq2[contract.InferenceResponse, error] {
+	return func(yield func(contract.InferenceResponse, error) bool) {
+		sequence, from := uint64(0), uint64(0)
+		for req, err := range in {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			from = max(from, req.ResumeFrom)
+			for i := range req.MaxTokens {
+				sequence++
+				if sequence < from {
+					continue
+				}
+				if m.node == "w1" && i == 2 {
+					yield(nil, &contract.WorkerFailed{Worker: m.node, Reason: "out of paper"})
+					return
+				}
+				if !yield(contract.Token{Text: fmt.Sprint(req.Prompt, " ", i+1), Sequence: sequence}, nil) {
+					return
+				}
 			}
 		}
 	}

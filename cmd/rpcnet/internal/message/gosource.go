@@ -67,8 +67,12 @@ type goSource struct {
 	schema *schema.Schema
 }
 
-// maxLine is how many bytes of one line of a contract are shown.
-const maxLine = 500
+// maxLine is how many bytes of one line of a contract are shown, and maxDoc how many
+// lines of one comment.
+const (
+	maxLine = 500
+	maxDoc  = 100
+)
 
 // line writes a line, without what is invisible.
 func (g *goSource) line(format string, args ...any) {
@@ -79,7 +83,11 @@ func (g *goSource) line(format string, args ...any) {
 // doc writes a comment. Directives follow it after an empty line.
 func (g *goSource) doc(text string, directives ...string) {
 	if text != "" {
-		for l := range strings.SplitSeq(text, "\n") {
+		lines := strings.SplitN(text, "\n", maxDoc+1)
+		if len(lines) > maxDoc {
+			lines[maxDoc] = "..."
+		}
+		for _, l := range lines {
 			g.line("// %s", l)
 		}
 		if len(directives) > 0 {
