@@ -148,9 +148,8 @@ type Message struct {
 	// Decode decodes the message in d into msg, a *T. It keeps nothing of d's
 	// input. The caller resets d before and checks d.Finish after.
 	Decode func(d *cbor.Decoder, msg any)
-	// DecodeNew is Decode into a new message, which it returns: a *T for a struct T,
-	// the value itself for a union. It allocates less than new and Decode. Nil: only
-	// Decode is used.
+	// DecodeNew is Decode into a new message, which it returns, a *T. It allocates
+	// less than new and Decode. Nil: only Decode is used, as for unions.
 	DecodeNew func(d *cbor.Decoder) any
 	// DecodeOver is Decode that uses the memory of what *msg holds again. The result
 	// is that of Decode. Nil: Decode is used.

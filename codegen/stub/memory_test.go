@@ -1,6 +1,7 @@
 package stub_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"iter"
@@ -12,7 +13,6 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/internal/hook"
-	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
 // A blob is a message of two byte slices and a text.
@@ -70,8 +70,8 @@ func TestPartsOfASmallMessageAreApart(t *testing.T) {
 	}
 }
 
-// feedOf serves a stream of the messages that it is asked for.
-func feedOf(t *testing.T, spec *rpcnet.Spec, all []*note) *rpcnet.Conn {
+// feedOf returns a server of a stream of messages.
+func feedOf(spec *rpcnet.Spec, all []*note) *rpcnet.Server {
 	srv := rpcnet.NewServer(nil)
 	srv.Register(spec, stub.HandleServerStream(func(context.Context, *note) iter.Seq2[*note, error] {
 		return func(yield func(*note, error) bool) {
@@ -83,7 +83,7 @@ func feedOf(t *testing.T, spec *rpcnet.Spec, all []*note) *rpcnet.Conn {
 			}
 		}
 	}, stub.NewPointer[note]))
-	return rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil)
+	return srv
 }
 
 // A watched stream sees what is received into.
@@ -106,12 +106,19 @@ func TestMessagesAreReceivedHoweverTheyAreMade(t *testing.T) {
 	plain := *noteSpec("Feed", codegen.ShapeServerStream)
 	plain.Request.DecodeNew, plain.Request.DecodeOver = nil, nil
 	plain.Response = plain.Request
-	var seen watched
+	resumable := *noteSpec("Feed", codegen.ShapeServerStream)
+	resumable.Resume = resumableSpec.Resume
+	accepted := resumable
+	accepted.Resume = &codegen.Resume{
+		Sequence: resumableSpec.Resume.Sequence, From: resumableSpec.Resume.From,
+		Accepted: func(req, _ any) any { return req },
+	}
+	seen := new(watched)
 	watch := func(next rpcnet.ClientFunc) rpcnet.ClientFunc {
 		return func(ctx context.Context, spec *rpcnet.Spec) (rpcnet.ClientStream, error) {
 			s, err := next(ctx, spec)
 			seen.ClientStream = s
-			return &seen, err
+			return seen, err
 		}
 	}
 	for name, c := range map[string]struct {
@@ -121,35 +128,41 @@ func TestMessagesAreReceivedHoweverTheyAreMade(t *testing.T) {
 		"as it is":         {noteSpec("Feed", codegen.ShapeServerStream), nil},
 		"intercepted":      {noteSpec("Feed", codegen.ShapeServerStream), &rpcnet.ClientConfig{Interceptors: []func(rpcnet.ClientFunc) rpcnet.ClientFunc{watch}}},
 		"of a plain codec": {&plain, nil},
+		"resumable":        {&resumable, nil},
+		"with accepted":    {&accepted, nil},
 	} {
-		client := rpcnet.NewClient(feedOf(t, c.spec, all), c.cfg)
-		var got []*note
-		for m, err := range stub.CallServerStream(t.Context(), client, c.spec, new(note), stub.NewPointer[note]) {
+		onTransports(t, feedOf(c.spec, all), func(t *testing.T, client *rpcnet.Client) {
+			if c.cfg != nil {
+				client = rpcnet.NewClient(client, c.cfg)
+			}
+			var got []*note
+			for m, err := range stub.CallServerStream(t.Context(), client, c.spec, new(note), stub.NewPointer[note]) {
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				got = append(got, m)
+			}
+			s, err := stub.OpenServerStream(t.Context(), client, c.spec, new(note), stub.NewPointer[note])
 			if err != nil {
-				t.Fatalf("%s: %v", name, err)
+				t.Fatal(err)
 			}
-			got = append(got, m)
-		}
-		s, err := stub.OpenServerStream(t.Context(), client, c.spec, new(note), stub.NewPointer[note])
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		m := &note{Text: "left over", Seq: 99}
-		for i, want := range all {
-			if err := s.RecvInto(m); err != nil || *m != *want {
-				t.Errorf("%s: RecvInto: %v, %v, want %v", name, m, err, want)
+			defer s.Close()
+			m := &note{Text: "left over", Seq: 99}
+			for i, want := range all {
+				if err := s.RecvInto(m); err != nil || *m != *want {
+					t.Errorf("%s: RecvInto: %v, %v, want %v", name, m, err, want)
+				}
+				if i >= len(got) || *got[i] != *want {
+					t.Errorf("%s: %v, want %v", name, got, want)
+				}
 			}
-			if i >= len(got) || *got[i] != *want {
-				t.Errorf("%s: %v, want %v", name, got, want)
+			if err := s.RecvInto(m); err != io.EOF {
+				t.Errorf("%s: %v at the end, want io.EOF", name, err)
 			}
-		}
-		if err := s.RecvInto(m); err != io.EOF {
-			t.Errorf("%s: %v at the end, want io.EOF", name, err)
-		}
+		})
 	}
-	if n := len(seen.into); n != 2*len(all)+2 {
-		t.Errorf("the interceptor has seen %d messages, want %d and two ends", n, 2*len(all))
+	if n, want := len(seen.into), 3*(2*len(all)+2); n != want {
+		t.Errorf("the interceptor has seen %d messages, want %d, with two ends for each transport", n, want)
 	}
 }
 
@@ -159,25 +172,26 @@ func TestRecvIntoUsesMemoryAgain(t *testing.T) {
 	spec := &rpcnet.Spec{Procedure: "/blobs/Talk", Shape: codegen.ShapeBidi, Request: blobMessage, Response: blobMessage}
 	srv := rpcnet.NewServer(nil)
 	srv.Register(spec, stub.HandleBidi(func(_ context.Context, in iter.Seq2[*blob, error]) iter.Seq2[*blob, error] { return in }, stub.NewPointer[blob]))
-	client := rpcnet.NewClient(rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil), nil)
-	s, err := stub.OpenBidi[*blob](t.Context(), client, spec, stub.NewPointer[blob])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	m := &blob{A: make([]byte, 100), Text: "same"}
-	a, text := unsafe.SliceData(m.A), unsafe.StringData(m.Text)
-	for _, sent := range []*blob{{A: []byte("hello"), Text: "same"}, {A: make([]byte, 100), B: []byte("b"), Text: "same"}} {
-		if err := s.Send(sent); err != nil {
+	onTransports(t, srv, func(t *testing.T, client *rpcnet.Client) {
+		s, err := stub.OpenBidi[*blob](t.Context(), client, spec, stub.NewPointer[blob])
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.RecvInto(m); err != nil || string(m.A) != string(sent.A) || string(m.B) != string(sent.B) || m.Text != sent.Text {
-			t.Errorf("%+v, %v, want %+v", m, err, sent)
+		defer s.Close()
+		m := &blob{A: make([]byte, 100), Text: "same"}
+		a, text := unsafe.SliceData(m.A), unsafe.StringData(m.Text)
+		for _, sent := range []*blob{{A: []byte("hello"), Text: "same"}, {A: make([]byte, 100), B: []byte("b"), Text: "same"}} {
+			if err := s.Send(sent); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.RecvInto(m); err != nil || string(m.A) != string(sent.A) || string(m.B) != string(sent.B) || m.Text != sent.Text {
+				t.Errorf("%+v, %v, want %+v", m, err, sent)
+			}
+			if unsafe.SliceData(m.A) != a || unsafe.StringData(m.Text) != text {
+				t.Error("the memory of the message is not used again")
+			}
 		}
-		if unsafe.SliceData(m.A) != a || unsafe.StringData(m.Text) != text {
-			t.Error("the memory of the message is not used again")
-		}
-	}
+	})
 }
 
 // TestRecvIntoOfAUnionFails before it receives, so that nothing is lost.
@@ -185,7 +199,9 @@ func TestRecvIntoOfAUnionFails(t *testing.T) {
 	t.Parallel()
 	spec := noteSpec("Feed", codegen.ShapeServerStream)
 	union := func(r hook.MessageReceiver) (any, error) { return stub.NewPointer[note](r) }
-	s, err := stub.OpenServerStream(t.Context(), rpcnet.NewClient(feedOf(t, spec, []*note{{"first", 1}}), nil), spec, new(note), union)
+	tr := rpcnet.InProcess(feedOf(spec, []*note{{"first", 1}}))
+	defer tr.Close()
+	s, err := stub.OpenServerStream(t.Context(), rpcnet.NewClient(tr, nil), spec, new(note), union)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,5 +211,38 @@ func TestRecvIntoOfAUnionFails(t *testing.T) {
 	}
 	if m, err := s.Recv(); err != nil || m.(*note).Text != "first" {
 		t.Errorf("after it: %v, %v, want the first message", m, err)
+	}
+}
+
+// TestRecvIntoLeavesWhatWasAccepted: a resumable stream that tells the next worker what it
+// has received keeps the memory of that.
+func TestRecvIntoLeavesWhatWasAccepted(t *testing.T) {
+	t.Parallel()
+	var kept [][]byte
+	spec := &rpcnet.Spec{Procedure: "/blobs/Feed", Shape: codegen.ShapeServerStream, Request: blobMessage, Response: blobMessage, Resume: &codegen.Resume{
+		Sequence: func(res any) uint64 { return uint64(res.(*blob).A[0]) },
+		From:     func(req any, _ uint64) any { return req },
+		Accepted: func(req, res any) any { kept = append(kept, res.(*blob).A); return req },
+	}}
+	srv := rpcnet.NewServer(nil)
+	srv.Register(spec, stub.HandleServerStream(func(context.Context, *blob) iter.Seq2[*blob, error] {
+		return func(yield func(*blob, error) bool) {
+			for i := range byte(3) {
+				if !yield(&blob{A: []byte{i + 1}}, nil) {
+					return
+				}
+			}
+		}
+	}, stub.NewPointer[blob]))
+	s, err := stub.OpenServerStream(t.Context(), rpcnet.NewClient(overCluster(t, srv), nil), spec, new(blob), stub.NewPointer[blob])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var m blob
+	for err = s.RecvInto(&m); err == nil; err = s.RecvInto(&m) {
+	}
+	if got := bytes.Join(kept, nil); err != io.EOF || string(got) != "\x01\x02\x03" {
+		t.Errorf("%v, %x was accepted, want 010203", err, got)
 	}
 }

@@ -56,11 +56,6 @@ func UnionMessage[U any](enc func(cbor.Buffer, U) (cbor.Buffer, error), dec func
 	footprint := cbor.FootprintOf[U]()
 	return codegen.Message{
 		Fits: footprint.Check,
-		DecodeNew: func(d *cbor.Decoder) any {
-			u := new(U)
-			dec(d, u)
-			return *u
-		},
 		Append: func(dst []byte, msg any) ([]byte, error) {
 			u, ok := msg.(U)
 			if !ok {

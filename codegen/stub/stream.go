@@ -40,14 +40,22 @@ func (r intercepted) RecvOver(msg any) error { return r.Recv(msg) }
 // the two there are.
 //
 // It is the one place in which *M and U differ: a struct is allocated and
-// received into, an interface is a variable that the decoder sets. Both are made by a
-// stream that can, and else here.
+// received into, an interface is a variable that the decoder sets. A stream of this
+// module allocates the struct itself, with its strings.
 type newMessage[E any] func(r receiver) (E, error)
 
 // NewPointer receives a struct M as *M.
 func NewPointer[M any](r receiver) (*M, error) {
-	if m, ok, err := made[*M](r); ok || err != nil {
-		return m, err
+	made, err := r.RecvNew()
+	if err != nil {
+		return nil, err
+	}
+	if made != nil {
+		m, ok := made.(*M)
+		if !ok {
+			return nil, rpcnet.Errorf(rpcnet.CodeInternal, "the codec of the procedure makes %T, want %T", made, m)
+		}
+		return m, nil
 	}
 	m := new(M)
 	if err := r.Recv(m); err != nil {
@@ -58,25 +66,9 @@ func NewPointer[M any](r receiver) (*M, error) {
 
 // NewUnion receives a union U.
 func NewUnion[U any](r receiver) (U, error) {
-	if u, ok, err := made[U](r); ok || err != nil {
-		return u, err
-	}
 	var u U
 	err := r.Recv(&u)
 	return u, err
-}
-
-// made receives a message that the stream makes; ok is false, and nothing received, if
-// it cannot.
-func made[E any](r receiver) (m E, ok bool, err error) {
-	msg, err := r.RecvNew()
-	if err != nil || msg == nil {
-		return m, false, err
-	}
-	if m, ok = msg.(E); !ok {
-		err = rpcnet.Errorf(rpcnet.CodeInternal, "the codec of the procedure makes %T, want %v", msg, reflect.TypeFor[E]())
-	}
-	return m, ok, err
 }
 
 // receiveInto receives a message into m, which is a pointer to a struct.

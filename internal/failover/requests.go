@@ -8,6 +8,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/internal/hook"
 )
 
 // keepMost is how many bytes of requests can be sent again at once: less than any
@@ -161,6 +162,17 @@ type replaying struct {
 
 func (r *replaying) Send(msg any) error { <-r.sent; return r.ClientStream.Send(msg) }
 func (r *replaying) CloseSend() error   { <-r.sent; return r.ClientStream.CloseSend() }
+
+// messagesOf returns a stream of an attempt as one that makes messages and uses their
+// memory again, nil if it is none. That of a connection is one. A replaying stream differs
+// from it only in how it sends.
+func messagesOf(s rpcnet.ClientStream) hook.MessageReceiver {
+	if r, ok := s.(*replaying); ok {
+		s = r.ClientStream
+	}
+	m, _ := s.(hook.MessageReceiver)
+	return m
+}
 
 // encoded returns the description of the same procedure for requests that are
 // encoded already.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen"
+	"github.com/rpcnet-go/rpcnet/internal/hook"
 	"github.com/rpcnet-go/rpcnet/workers/balance"
 )
 
@@ -72,8 +73,9 @@ type Stream struct {
 // stream from 1.
 type attempt struct {
 	rpcnet.ClientStream
-	on     Attempt
-	number int
+	messages hook.MessageReceiver // of the same stream; nil if it is none
+	on       Attempt
+	number   int
 }
 
 // A policy says for one kind of call what an answer is worth and whether, where
@@ -253,7 +255,7 @@ func (s *Stream) openOn(on Attempt) (rpcnet.ClientStream, error) {
 		return cur, errClosed
 	}
 	// From here on Close ends this attempt. Before that, the check of closed does.
-	s.current = attempt{cur, on, s.current.number + 1}
+	s.current = attempt{cur, messagesOf(cur), on, s.current.number + 1}
 	if small {
 		s.startWait() // even the first request may be larger than a window
 	}
@@ -278,27 +280,67 @@ func (s *Stream) openOn(on Attempt) (rpcnet.ClientStream, error) {
 
 // Recv receives the next response, from another worker if the call is made again.
 func (s *Stream) Recv(msg any) error {
+	_, err := s.recv(msg, into)
+	return err
+}
+
+// RecvOver implements [hook.MessageReceiver]. What was accepted shares the memory of
+// responses: then theirs is not used again.
+func (s *Stream) RecvOver(msg any) error {
+	if s.spec.Resume != nil && s.spec.Resume.Accepted != nil {
+		return s.Recv(msg)
+	}
+	_, err := s.recv(msg, over)
+	return err
+}
+
+// RecvNew implements [hook.MessageReceiver].
+func (s *Stream) RecvNew() (msg any, err error) {
+	if s.spec.Response.DecodeNew == nil {
+		return nil, nil
+	}
+	return s.recv(nil, fresh)
+}
+
+// A destination says where Recv and its relatives put a response. The policy sees the same
+// message.
+type destination uint8
+
+const (
+	into  destination = iota // a message of the caller
+	over                     // the same, whose memory is used again
+	fresh                    // a new message
+)
+
+// recv receives the next response, and returns it; nil if it is to be a new one and the
+// stream of the attempt makes none.
+func (s *Stream) recv(msg any, to destination) (any, error) {
 	select {
 	case <-s.opened:
 	case <-s.ctx.Done():
-		return contextError(s.ctx)
+		return nil, contextError(s.ctx)
 	}
 	for {
 		s.mu.Lock()
 		cur, final := s.current, s.final
 		s.mu.Unlock()
 		if final != nil {
-			return final
+			return nil, final
 		}
-		err := s.policy.received(msg, s.receive(cur, msg))
+		// The caller makes the message, and calls Recv.
+		if to == fresh && cur.messages == nil {
+			return nil, nil
+		}
+		got, err := s.receive(cur, msg, to)
+		err = s.policy.received(got, err)
 		switch err {
 		case nil:
-			return nil
+			return got, nil
 		case errDropped:
 			continue
 		case io.EOF:
 			cur.on.End(nil)
-			return s.finish(err)
+			return nil, s.finish(err)
 		}
 		// The order matters: the worker must not count the call any more when another one
 		// is chosen, and Close ends a Send that is blocked with sendMu held, which reopen
@@ -306,19 +348,28 @@ func (s *Stream) Recv(msg any) error {
 		cur.on.End(err)
 		cur.Close()
 		if err = s.reopen(cur.on, err); err != nil {
-			return s.finish(err)
+			return nil, s.finish(err)
 		}
 	}
 }
 
 // receive receives a message of an attempt under the eye of the watchdog.
-func (s *Stream) receive(cur attempt, msg any) error {
+func (s *Stream) receive(cur attempt, msg any, to destination) (_ any, err error) {
 	if !s.waitsOn() {
 		s.mu.Lock()
 		s.startWait()
 		s.mu.Unlock()
 	}
-	return s.endWait(cur.Recv(msg))
+	// A stream that cannot use memory again, such as one of a test, takes new memory.
+	switch {
+	case to == fresh:
+		msg, err = cur.messages.RecvNew()
+	case to == over && cur.messages != nil:
+		err = cur.messages.RecvOver(msg)
+	default:
+		err = cur.Recv(msg)
+	}
+	return msg, s.endWait(err)
 }
 
 // answer notes that the present worker has answered.

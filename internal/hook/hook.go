@@ -24,9 +24,9 @@ type Receiver interface{ Recv(msg any) error }
 // before it: generated code gets messages from it with fewer allocations.
 type MessageReceiver interface {
 	Receiver
-	// RecvNew returns the next message, which it makes: a *T for a struct T, the value
-	// itself for a union. Nil without an error says that messages of this type are to be
-	// made by the caller, and that none was received.
+	// RecvNew returns the next message, which it makes: a *T for a struct T. Nil without
+	// an error says that the next message is to be made by the caller, and that none was
+	// received.
 	RecvNew() (msg any, err error)
 	// RecvOver is Recv that uses the memory of what msg holds again.
 	RecvOver(msg any) error
