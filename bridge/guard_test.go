@@ -15,7 +15,7 @@ import (
 
 // Every path that somebody might try, without a name: nothing but health answers, and
 // nothing says a word.
-func TestAnonymousSweep(t *testing.T) {
+func TestAttackHTTPAnonymousSweep(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	paths := []string{
@@ -83,7 +83,7 @@ func TestRolesOfTokens(t *testing.T) {
 
 // Pages of foreign sites and foreign names are refused for every method, before
 // anything else is looked at; pages that are allowed get what they need.
-func TestForeignPagesAreRefused(t *testing.T) {
+func TestAttackHTTPForeignPages(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *bridge.Config) { c.CORS, c.Hosts = []string{"https://app.example"}, []string{"api.example"} })
 	client := s.client(true, false) // a certificate is what a browser sends by itself

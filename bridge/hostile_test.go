@@ -25,7 +25,7 @@ func awaitClosed(t *testing.T, what string, r io.Reader) string {
 }
 
 // A header that never ends, in size or in time, ends its connection; so does a body.
-func TestBombsAndSlowWriters(t *testing.T) {
+func TestAttackHTTPBombsAndSlowWriters(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *bridge.Config) { c.BodyTimeout, c.MaxBody = 500*time.Millisecond, 64<<10 })
 	t.Run("a large header", func(t *testing.T) {
@@ -108,7 +108,7 @@ func (zeros) Read(p []byte) (int, error) {
 }
 
 // One address takes a part of the connections, and an honest session beside it is served.
-func TestAFloodOfConnectionsLeavesRoomForSessions(t *testing.T) {
+func TestAttackHTTPManyConnections(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, nil)
 	bridge.LimitConns(s.bridge, 40)

@@ -147,7 +147,7 @@ func TestDrain(t *testing.T) {
 }
 
 // A caller that does not read holds its stream for WriteTimeout and no longer.
-func TestSlowReadersAreBounded(t *testing.T) {
+func TestAttackHTTPSlowReaders(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, func(c *bridge.Config) { c.WriteTimeout = 100 * time.Millisecond })
 	for _, alpn := range []string{"http/1.1"} {

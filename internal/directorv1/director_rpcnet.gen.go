@@ -46,6 +46,7 @@ var (
 		Request:        stub.StructMessage(appendLeaseRequestCBOR, decodeLeaseRequestCBOR, directorSchema("LeaseRequest")),
 		Response:       stub.StructMessage(appendLeaseResponseCBOR, decodeLeaseResponseCBOR, directorSchema("LeaseResponse")),
 		Doc:            "Lease returns workers for the next calls of a client, each with a ticket, in the\norder in which they are to be used. It returns fewer than are wanted, or none, if\nthat would be more than the client's share of the free places of the workers.\n\nThe largest request that the limits of its fields allow has 650 KB.",
+		Descriptor:     DirectorDescriptor,
 	}
 )
 

@@ -308,3 +308,32 @@ func TestEventsHaveTheNumberOfTheirAttempt(t *testing.T) {
 		}
 	}, w)
 }
+
+// A stream whose first request asks from a number begins there, and goes on from where it
+// is after a failure.
+func TestStreamBeginsWhereItsRequestAsks(t *testing.T) {
+	spec, resume := *countSpec, *countSpec.Resume
+	resume.Next = func(req any) uint64 { return number(req.([]byte)) }
+	spec.Resume = &resume
+	failed := false
+	w := &fakeWorker{name: "a", serve: upTo(6, 0, func(n uint64) error {
+		if n == 5 && !failed {
+			failed = true
+			return errFailed
+		}
+		return nil
+	})}
+	bubble(t, func(t *testing.T, c *fakeCluster) {
+		s := open(t.Context(), t, c, &spec)
+		defer s.Close()
+		if err := codegen.SendOne(s, bytes(3)); err != nil {
+			t.Fatal(err)
+		}
+		for want := uint64(3); want <= 6; want++ {
+			var b []byte
+			if err := s.Recv(&b); err != nil || number(b) != want {
+				t.Fatalf("%d, %v; want %d", number(b), err, want)
+			}
+		}
+	}, w)
+}

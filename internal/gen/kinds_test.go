@@ -202,6 +202,9 @@ func TestSpecsCarryTheDirectives(t *testing.T) {
 		t.Errorf("sequence = %d", got)
 	}
 	req := &kinds.FeedRequest{Since: 1, Count: 5}
+	if next := feed.Resume.Next(feed.Resume.From(req, 9)); next != 9 || feed.Resume.Next(nil) != 0 {
+		t.Errorf("the request that asks from 9 is read as one from %d", next)
+	}
 	from := feed.Resume.From(req, 9).(*kinds.FeedRequest)
 	if from.Since != 9 || from.Count != 5 || req.Since != 1 {
 		t.Errorf("from = %+v, original %+v", from, req)

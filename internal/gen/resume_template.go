@@ -76,7 +76,7 @@ type keepView struct {
 // a pointer to the union, which is what a client receives into, or as a variant.
 //
 // Sequence returns the number of a response, From a copy of the request that asks
-// for what comes after a number, and Accepted adds a response to the request that
+// for what comes after a number, Next the number that a request asks for, and Accepted adds a response to the request that
 // it is given.
 var resumeTemplate = parse(`
 	Sequence: func(res any) uint64 {
@@ -111,6 +111,12 @@ var resumeTemplate = parse(`
 		from := *old
 		from.{{.FromField}} = {{.FromType}}(next)
 		return &from
+	},
+	Next: func(req any) uint64 {
+		if req, ok := req.(*{{.RequestType}}); ok && req != nil {
+			return uint64(req.{{.FromField}})
+		}
+		return 0
 	},
 	{{- if .AcceptedField}}
 	Accepted: func(req, res any) any {

@@ -72,6 +72,12 @@ var (
 				from.ResumeFrom = uint64(next)
 				return &from
 			},
+			Next: func(req any) uint64 {
+				if req, ok := req.(*InferenceRequest); ok && req != nil {
+					return uint64(req.ResumeFrom)
+				}
+				return 0
+			},
 		},
 		Doc:        "Generate answers prompts, one after the other: each with Connected, its\ntokens and Done. Tokens and Done carry a sequence that runs on through all\nprompts of the stream. A stream that broke continues at another worker, from\nthe sequence that the first request names. The worker skips prompts that were\nanswered before it.",
 		Descriptor: InferenceDescriptor,

@@ -49,6 +49,12 @@ var (
 				from.ResumeFrom = uint64(next)
 				return &from
 			},
+			Next: func(req any) uint64 {
+				if req, ok := req.(*GenerateRequest); ok && req != nil {
+					return uint64(req.ResumeFrom)
+				}
+				return 0
+			},
 		},
 		Doc:        "Generate streams tokens.",
 		Descriptor: InferenceDescriptor,

@@ -87,6 +87,12 @@ var (
 				from.Since = uint32(next)
 				return &from
 			},
+			Next: func(req any) uint64 {
+				if req, ok := req.(*FeedRequest); ok && req != nil {
+					return uint64(req.Since)
+				}
+				return 0
+			},
 			Accepted: func(req, res any) any {
 				old, ok := req.(*FeedRequest)
 				if !ok || old == nil {
@@ -152,6 +158,12 @@ var (
 				from := *old
 				from.ResumeFrom = uint64(next)
 				return &from
+			},
+			Next: func(req any) uint64 {
+				if req, ok := req.(*Empty); ok && req != nil {
+					return uint64(req.ResumeFrom)
+				}
+				return 0
 			},
 			Accepted: func(req, res any) any {
 				old, ok := req.(*Empty)
