@@ -148,10 +148,13 @@ func reproduce(cmd *cobra.Command, r *route, args []string) string {
 		if f.Shorthand != "" {
 			name = "-" + f.Shorthand
 		}
-		if f.Value.Type() == "bool" {
-			words = append(words, name+"="+f.Value.String())
-		} else {
+		switch {
+		case f.Value.Type() != "bool":
 			words = append(words, name, shellQuote(f.Value.String()))
+		case f.Value.String() == "true":
+			words = append(words, name)
+		default:
+			words = append(words, name+"=false")
 		}
 	})
 	for _, f := range []struct{ name, value string }{

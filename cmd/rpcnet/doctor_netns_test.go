@@ -115,7 +115,7 @@ func (n *farNode) doctor(status int, want ...string) {
 }
 
 // TCP works, UDP does not: the complaint of every cluster that gossips.
-func TestDoctorSaysOnWhichWayDatagramsAreLostAndHowLargeTheyAre(t *testing.T) {
+func TestFieldDoctorSaysOnWhichWayDatagramsAreLostAndHowLargeTheyAre(t *testing.T) {
 	t.Parallel()
 	n := startFarNode(t)
 	n.doctor(0, "ok    mtu          datagrams of 1472 bytes pass whole; gossip needs 1388")
@@ -137,4 +137,5 @@ func TestDoctorSaysOnWhichWayDatagramsAreLostAndHowLargeTheyAre(t *testing.T) {
 
 	n.ip("-n " + n.space + " rule add prio 1 iif wire blackhole")
 	n.doctor(1, "                   -> open TCP and UDP port 7000 to this machine in the firewalls between, and see that the node runs")
+	t.Log("field | UDP dropped on the way there, on the way back, and datagrams over the MTU | rpcnet doctor says which, and what mends it | 3 of 3")
 }

@@ -17,7 +17,7 @@ func newEvents(env *environment) *cobra.Command {
 		Short: "print what happens in a cluster as one of its nodes sees it, until interrupted; it does not join",
 		Example: `  rpcnet events
   rpcnet events -context prod -initial=false
-  rpcnet events -initial=false -count 1              # wait for the next change
+  rpcnet events -initial=false -count 1    # wait for the next change
   rpcnet events -kind NodeFailed,NodeSuspected -select role=worker
   rpcnet events -o json | jq -r 'select(.kind == "NodeFailed") | .member.name'`,
 	}

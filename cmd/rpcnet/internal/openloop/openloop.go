@@ -74,7 +74,11 @@ func Run(ctx context.Context, cfg Config) Report {
 		cancel()
 		<-done
 	}
-	return l.report(time.Now())
+	now := time.Now()
+	if now.Before(l.end) && ctx.Err() == nil {
+		now = l.end // the last call was short: nothing was due any more
+	}
+	return l.report(now)
 }
 
 // A loop is one run. Its fields up to book are immutable.

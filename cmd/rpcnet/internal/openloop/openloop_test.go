@@ -29,6 +29,9 @@ func TestAnOpenLoopCountsTheCallsThatAStallDelays(t *testing.T) {
 		if open.Calls != 1000 || open.NotBegun != 0 || open.Failed != 0 || open.Messages != 1000 {
 			t.Errorf("open: %d calls, %d not begun, %d failed, %d messages", open.Calls, open.NotBegun, open.Failed, open.Messages)
 		}
+		if open.Elapsed != 10*time.Second {
+			t.Errorf("open: %v, want the 10 s in which calls are due", open.Elapsed)
+		}
 		// The calls due in that second waited 1 s to 0 s.
 		if p50, p95 := ms(open, 50), ms(open, 95); p50 > 2 || p95 < 450 || p95 > 550 {
 			t.Errorf("open: p50 %d ms, p95 %d ms, want 1 and about 500", p50, p95)
