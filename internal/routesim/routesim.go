@@ -65,12 +65,16 @@ type sim struct {
 	// epoch is that of the last worker that started.
 	epoch uint64
 
-	// What is measured: delays of calls in seconds, and reports sent.
+	measured measured
+}
+
+// measured is what a run measures.
+type measured struct {
 	result  Result
-	delays  []float64
-	ways    []float64 // to reach the worker, of the same calls
 	ramp    int       // how many calls come before those that are measured
-	reports int
+	delays  []float64 // of calls in seconds
+	ways    []float64 // to reach the worker, of the same calls
+	reports int       // sent
 	// joined counts assignments after JoinAt: to the joiner, and all.
 	joined [2]int
 	// same counts first attempts: on the session's last worker, and all.
@@ -87,9 +91,9 @@ func Run(cfg Config) Result {
 	cfg.Gap = cmp.Or(cfg.Gap, load.MinReportInterval(cfg.Workers))
 	cfg.Connect = cmp.Or(cfg.Connect, 4*time.Millisecond)
 	s := &sim{cfg: cfg, work: rand.New(rand.NewPCG(cfg.Seed, 99)), faults: rand.New(rand.NewPCG(cfg.Seed, 5)), last: map[int]int{}}
-	s.ramp = cfg.Requests / 10
+	s.measured.ramp = cfg.Requests / 10
 	if cfg.Cut {
-		s.ramp = cfg.Requests * 3 / 4
+		s.measured.ramp = cfg.Requests * 3 / 4
 	}
 	s.start()
 	for len(s.agenda) > 0 && !(cfg.Cut && s.made == cfg.Requests) {
@@ -198,7 +202,7 @@ func (s *sim) sendReport(i, k int, snapshot bool) {
 	r := w.ledger.Report(uint64(k+1), snapshot)
 	r.Interval = heartbeat
 	w.due[k], w.sent[k] = false, s.now
-	s.reports++
+	s.measured.reports++
 	s.push(event{at: s.now + network, kind: reportArrives, worker: i, balancer: k, life: w.stream[k], report: r})
 }
 
@@ -303,16 +307,16 @@ func (s *sim) assign(r *Request) {
 	}
 	r.Ticket, r.Assigned = t, s.now
 	if s.cfg.JoinAt > 0 && s.now >= s.cfg.JoinAt && s.now < s.cfg.JoinAt+5*time.Second {
-		s.joined[1]++
+		s.measured.joined[1]++
 		if i == s.cfg.Workers-1 {
-			s.joined[0]++
+			s.measured.joined[0]++
 		}
 	}
 	if s.cfg.Sticky > 0 { // the session remembers its worker, as a caller does
 		if r.Last >= 0 && r.Tries == 0 {
-			s.same[1]++
+			s.measured.same[1]++
 			if r.Last == i {
-				s.same[0]++
+				s.measured.same[0]++
 			}
 		}
 		s.last[r.Session] = i
@@ -338,14 +342,14 @@ func (s *sim) reach(i int, r *Request) {
 	e, _, why := w.ledger.Admit(s.now, load.Call{Ticket: r.Ticket, Ticketed: r.Ticket.Balancer != 0, Peer: caller, Attempt: r.Tries, Owner: r})
 	s.changed(i)
 	if why != load.RefusalNone {
-		s.result.Refusals++
+		s.measured.result.Refusals++
 		s.retry(i, r, Refused)
 		return
 	}
 	r.life = w.life
 	w.running[e] = r
-	if u := float64(w.ledger.InFlight()) / float64(w.capacity); u > s.result.Utilisation {
-		s.result.Utilisation = u
+	if u := float64(w.ledger.InFlight()) / float64(w.capacity); u > s.measured.result.Utilisation {
+		s.measured.result.Utilisation = u
 	}
 	if !e.Waiting() {
 		s.runs(i, e)
@@ -356,12 +360,12 @@ func (s *sim) reach(i int, r *Request) {
 func (s *sim) runs(i int, e *load.Entry) {
 	w, r := s.workers[i], e.Owner().(*Request)
 	// The first calls find idle workers, and would make every rule look good.
-	if s.made > s.ramp {
-		s.delays = append(s.delays, (s.now - r.arrived).Seconds())
-		s.ways = append(s.ways, r.connect.Seconds())
+	if s.made > s.measured.ramp {
+		s.measured.delays = append(s.measured.delays, (s.now - r.arrived).Seconds())
+		s.measured.ways = append(s.measured.ways, r.connect.Seconds())
 	}
 	if c := &s.cfg; c.FailAt > 0 && i == c.Workers-1 && s.now >= c.FailAt && s.now < c.FailAt+c.FailFor {
-		s.result.Failures++
+		s.measured.result.Failures++
 		s.push(event{at: s.now + 5*time.Millisecond, kind: fail, worker: i, entry: e, life: w.life})
 		return
 	}
@@ -402,11 +406,11 @@ func (s *sim) retry(i int, r *Request, o Outcome) {
 
 // finish computes the result, when every call and every report has come to its end.
 func (s *sim) finish() Result {
-	r := &s.result
-	slices.Sort(s.delays)
-	slices.Sort(s.ways)
-	r.P50, r.P99, r.P999 = seconds(s.delays, .5), seconds(s.delays, .99), seconds(s.delays, .999)
-	r.Ideal = seconds(s.ways, .99)
+	r := &s.measured.result
+	slices.Sort(s.measured.delays)
+	slices.Sort(s.measured.ways)
+	r.P50, r.P99, r.P999 = seconds(s.measured.delays, .5), seconds(s.measured.delays, .99), seconds(s.measured.delays, .999)
+	r.Ideal = seconds(s.measured.ways, .99)
 	busy := make([]float64, len(s.workers))
 	for i, w := range s.workers {
 		busy[i] = float64(w.ledger.InFlight()) / float64(w.capacity)
@@ -417,11 +421,11 @@ func (s *sim) finish() Result {
 	if s.cfg.Cut {
 		return *r
 	}
-	if s.joined[1] > 0 {
-		r.Joiner = float64(s.joined[0]) / float64(s.joined[1])
+	if s.measured.joined[1] > 0 {
+		r.Joiner = float64(s.measured.joined[0]) / float64(s.measured.joined[1])
 	}
-	if s.same[1] > 0 {
-		r.SameWorker = float64(s.same[0]) / float64(s.same[1])
+	if s.measured.same[1] > 0 {
+		r.SameWorker = float64(s.measured.same[0]) / float64(s.measured.same[1])
 	}
 	// Tickets that were never claimed have expired by then.
 	end := s.now + load.ClaimWithin + time.Second
@@ -435,7 +439,7 @@ func (s *sim) finish() Result {
 			}
 		}
 	}
-	r.Reports = float64(s.reports) / s.now.Seconds() / float64(len(s.workers)*len(s.balancers))
+	r.Reports = float64(s.measured.reports) / s.now.Seconds() / float64(len(s.workers)*len(s.balancers))
 	return *r
 }
 
