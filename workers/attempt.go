@@ -28,21 +28,53 @@ func (p picker) Pick(ctx context.Context, c *failover.Client, req *balance.PickR
 }
 
 // pick chooses a worker under the registry's lock, so that no other call of this
-// process chooses by the same numbers.
+// process chooses by the same numbers. What does not need the lock is done without it.
 func (p picker) pick(c *failover.Client, req *balance.PickRequest) (*attempt, error) {
-	r := p.registry
+	b, err := p.registry.choose(req)
+	if err != nil {
+		return nil, err
+	}
+	return b.attempt(c, req.WaitInQueue), nil
+}
+
+// choose chooses a worker and counts the call on it.
+func (r *Registry) choose(req *balance.PickRequest) (beginning, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g, err := r.table.group(req.Selector, "")
 	if err != nil {
-		return nil, rpcnet.NewError(rpcnet.CodeInvalidArgument, err.Error()).WithCause(err).WithUnprocessed()
+		return beginning{}, rpcnet.NewError(rpcnet.CodeInvalidArgument, err.Error()).WithCause(err).WithUnprocessed()
 	}
 	now := r.now()
 	picked, _, full := g.load.Pick(now, req)
 	if picked == nil {
-		return nil, r.none(g, req)
+		return beginning{}, r.none(g, req)
 	}
-	return r.begin(now, c, picked.Owner.(*worker), full || req.WaitInQueue, req.WaitInQueue), nil
+	return r.begin(now, picked.Owner.(*worker), full || req.WaitInQueue), nil
+}
+
+// A beginning is a call that counts on a worker, and what its attempt is made of.
+type beginning struct {
+	registry *Registry
+	worker   *worker
+	member   cluster.Member // as the worker was at the choice
+	ticket   load.Ticket
+	at       time.Duration
+}
+
+// begin counts a call on w. The caller holds mu.
+func (r *Registry) begin(now time.Duration, w *worker, queueOK bool) beginning {
+	w.load.Begin()
+	return beginning{r, w, w.member, r.table.pool.Own(w.load, queueOK), now}
+}
+
+// attempt returns the attempt of the call. The ticket, with which the worker tells this
+// balancer's calls from others', goes with the call.
+func (b *beginning) attempt(c *failover.Client, waitInQueue bool) *attempt {
+	a := attempts.Get().(*attempt)
+	a.registry, a.worker, a.began = b.registry, b.worker, b.at
+	a.Init(c, b.registry.place(b.member), b.ticket.Append(a.ticket[:0]), waitInQueue)
+	return a
 }
 
 // An attempt is an attempt of a call on a worker of the registry. It counts as in
@@ -63,17 +95,6 @@ var attempts = sync.Pool{New: func() any { return new(attempt) }}
 func (a *attempt) Recycle() {
 	*a = attempt{}
 	attempts.Put(a)
-}
-
-// begin counts a call on w. The ticket, with which the worker tells this
-// balancer's calls from others', goes with the call. The caller holds the
-// registry's mu.
-func (r *Registry) begin(now time.Duration, c *failover.Client, w *worker, queueOK, waitInQueue bool) *attempt {
-	w.load.Begin()
-	a := attempts.Get().(*attempt)
-	a.registry, a.worker, a.began = r, w, now
-	a.Init(c, r.place(w.member), r.table.pool.Own(w.load, queueOK).Append(a.ticket[:0]), waitInQueue)
-	return a
 }
 
 // place returns where a worker is to be found. It tells its lives apart.

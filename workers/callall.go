@@ -106,8 +106,9 @@ func (c *Client) matching(selector string) ([]target, error) {
 func (c *Client) callOn(ctx context.Context, w target, spec *rpcnet.Spec, in, out *[]byte) error {
 	r := c.registry
 	r.mu.Lock()
-	a := r.begin(r.now(), c.calls, w.entry, true, true)
+	b := r.begin(r.now(), w.entry, true)
 	r.mu.Unlock()
+	a := b.attempt(c.calls, true)
 	err := c.calls.CallOn(ctx, &a.ConnAttempt, a, spec, in, out)
 	a.Recycle()
 	return err

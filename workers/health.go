@@ -79,14 +79,15 @@ func (h *healthCheck) checkAll() (pause time.Duration) {
 	if tell {
 		h.toldPhi = now
 	}
-	for _, w := range r.table.workers {
+	r.mu.Unlock()
+	r.each(func(w *worker, now time.Duration) {
 		if tell && w.seen {
 			h.tellPhi(w.member.Name, w.monitor.Phi(now), false)
 		}
 		// A broken connection is worse than silence. After a long stall of this process
 		// heartbeats are still on their way through it.
 		if w.broken || h.stall.Holding(now) {
-			continue
+			return
 		}
 		was := w.monitor.State()
 		state := w.monitor.Check(now)
@@ -101,7 +102,9 @@ func (h *healthCheck) checkAll() (pause time.Duration) {
 		}
 		r.table.setPhase(now, w)
 		pause = min(pause, w.pause(now))
-	}
+	})
+	r.mu.Lock()
+	now = r.now()
 	r.table.noteReady(now)            // time alone may have ended an ejection
 	pause = max(pause, shortestPause) // not for each of many deadlines
 	h.stall.Until(now + pause)

@@ -142,14 +142,14 @@ func (r *Registry) now() time.Duration { return time.Since(r.origin) }
 func (r *Registry) follow() {
 	// The first event is the whole view. After one that was missed it comes again.
 	for e := range r.node.Watch(r.ctx) {
-		r.mu.Lock()
 		switch e.Kind {
 		case cluster.KindResync:
 			r.resync(e.Members)
 		case cluster.KindNodeJoined, cluster.KindNodeUpdated, cluster.KindNodeSuspected, cluster.KindNodeRecovered, cluster.KindNodeLeft, cluster.KindNodeFailed:
+			r.mu.Lock()
 			r.update(e.Member)
+			r.mu.Unlock()
 		}
-		r.mu.Unlock()
 	}
 	r.cancel() // the node has stopped
 	r.mu.Lock()
@@ -157,11 +157,15 @@ func (r *Registry) follow() {
 	r.table.retain(r.now(), nil) // without workers all choices fail
 }
 
-// resync replaces what is known by the node's whole view. The caller holds mu.
+// resync replaces what is known by the node's whole view.
 func (r *Registry) resync(members []cluster.Member) {
+	r.mu.Lock()
 	r.table.retain(r.now(), members)
-	for _, m := range members {
+	r.mu.Unlock()
+	for _, m := range members { // with the lock for each, so that choices need not wait for all
+		r.mu.Lock()
 		r.update(m)
+		r.mu.Unlock()
 	}
 }
 
@@ -171,6 +175,29 @@ func (r *Registry) update(m cluster.Member) {
 		r.table.setZone(m.Tags["zone"])
 	}
 	r.table.update(r.now(), m)
+}
+
+// atATime is how many workers are looked at under one lock.
+const atATime = 16
+
+// each calls f for every worker, with mu held and the time of the moment. It releases mu
+// after a few workers each, so that choices and reports wait for a microsecond or two and
+// not for all workers. A worker that joins or leaves meanwhile is seen or not.
+func (r *Registry) each(f func(w *worker, now time.Duration)) {
+	for last := uint64(0); ; {
+		r.mu.Lock()
+		now := r.now()
+		some := r.table.pool.Above(last, atATime)
+		for _, w := range some {
+			last = w.ID
+			f(w.Owner.(*worker), now)
+		}
+		done := len(some) < atATime
+		r.mu.Unlock()
+		if done {
+			return
+		}
+	}
 }
 
 // added begins to read the reports of a worker. The caller holds mu.
@@ -270,24 +297,37 @@ func (r *Registry) Assign(req balance.PickRequest) (Assignment, error) {
 	if !r.node.Assigns() {
 		return Assignment{}, errMinority
 	}
+	a, t, secret, err := r.assign(&req)
+	if err != nil {
+		return Assignment{}, err
+	}
+	// Without the lock, which this would hold longer than the choice does.
+	t.Tag = secret.Sign(t.Number, req.Caller)
+	a.Ticket = t.Append(nil)
+	return a, nil
+}
+
+// assign chooses a worker and counts the assignment. The ticket lacks its tag, which is
+// made with the secret.
+func (r *Registry) assign(req *balance.PickRequest) (a Assignment, t load.Ticket, secret *load.Secret, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g, err := r.table.group(req.Selector, req.Caller)
 	if err != nil {
-		return Assignment{}, err
+		return a, t, nil, err
 	}
 	now := r.now()
-	w, pick, full := g.load.Pick(now, &req)
+	w, pick, full := g.load.Pick(now, req)
 	if w == nil {
-		return Assignment{}, r.none(g, &req)
+		return a, t, nil, r.none(g, req)
 	}
 	// The ticket counts from here: the next choice sees it.
-	a := Assignment{Cluster: r.cluster, Worker: w.Owner.(*worker).member, Reason: pick.Reason, Score: pick.Score, Full: full,
-		Ticket: r.table.pool.Issue(now, w, full || req.WaitInQueue, req.Caller).Append(nil)}
-	for _, other := range g.load.Alternates(now, &req, w) {
+	t = r.table.pool.Count(now, w, full || req.WaitInQueue, req.Caller)
+	a = Assignment{Cluster: r.cluster, Worker: w.Owner.(*worker).member, Reason: pick.Reason, Score: pick.Score, Full: full}
+	for _, other := range g.load.Alternates(now, req, w) {
 		a.Alternates = append(a.Alternates, other.Owner.(*worker).member)
 	}
-	return a, nil
+	return a, t, w.Secret(), nil
 }
 
 // Return takes back an assignment that its caller will not use. caller is the one of

@@ -54,7 +54,7 @@ func (l *listener) events(kind cluster.Kind, name string) (es []cluster.Event, a
 // drive returns a registry without a network, for use under testing/synctest:
 // the test plays the workers. Nobody answers pings. Deadlines are checked only if
 // the test starts health.run or calls health.checkAll.
-func drive(t *testing.T, cfg RegistryConfig) (*Registry, *listener) {
+func drive(t testing.TB, cfg RegistryConfig) (*Registry, *listener) {
 	t.Helper()
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	l := &listener{StaticMembers: NewStaticMembers()}

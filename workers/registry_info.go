@@ -78,8 +78,6 @@ type WorkerHeartbeats struct {
 // Workers returns all workers of the cluster as they are known now, those that
 // cannot be chosen too, sorted by name.
 func (r *Registry) Workers() []WorkerInfo {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	return r.infos(nil, func(*worker) bool { return true })
 }
 
@@ -145,15 +143,15 @@ func finite(phi float64) float64 {
 	return most // also of NaN
 }
 
-// infos returns what is known of the workers that are wanted, sorted by name. The
-// caller holds mu.
+// infos returns what is known of the workers that are wanted, sorted by name. Each is
+// as it was at one moment.
 func (r *Registry) infos(exclude []string, want func(*worker) bool) []WorkerInfo {
-	infos := make([]WorkerInfo, 0, len(r.table.workers))
-	for _, w := range r.table.workers {
+	var infos []WorkerInfo
+	r.each(func(w *worker, _ time.Duration) {
 		if want(w) {
 			infos = append(infos, r.info(w, slices.Contains(exclude, w.member.Name)))
 		}
-	}
+	})
 	slices.SortFunc(infos, func(a, b WorkerInfo) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Boot, b.Boot)) })
 	return infos
 }
@@ -213,8 +211,8 @@ type Explanation struct {
 // choosing.
 func (r *Registry) Explain(req balance.PickRequest) (Explanation, error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	g, err := r.table.group(req.Selector, req.Caller)
+	r.mu.Unlock()
 	if err != nil {
 		return Explanation{}, err
 	}

@@ -183,13 +183,11 @@ func TestTheOtherLifeOfANameIsTheWorkerWhenTheNewerHasGone(t *testing.T) {
 		is("2")
 		with(func() { r.update(life("2", cluster.StateLeft)) })
 		is()
-		with(func() {
-			r.resync([]cluster.Member{life("1", cluster.StateAlive), life("2", cluster.StateAlive), life("3", cluster.StateAlive)})
-		})
+		r.resync([]cluster.Member{life("1", cluster.StateAlive), life("2", cluster.StateAlive), life("3", cluster.StateAlive)})
 		is("3")
-		with(func() { r.resync([]cluster.Member{life("1", cluster.StateAlive)}) })
+		r.resync([]cluster.Member{life("1", cluster.StateAlive)})
 		is("1")
-		with(func() { r.resync(nil) })
+		r.resync(nil)
 		is()
 		if len(r.table.standby) != 0 || r.table.pool.Len() != 0 {
 			t.Errorf("%s: left over: %v and %d in the pool", c.name, r.table.standby, r.table.pool.Len())

@@ -15,11 +15,19 @@ const MaxPending = 1024
 // pick counts it as a call on w, until w says that it has arrived or [ClaimWithin] has
 // passed.
 func (p *Pool) Issue(now time.Duration, w *Candidate, waitInQueue bool, caller string) Ticket {
+	t := p.Count(now, w, waitInQueue, caller)
+	t.Tag = w.secret.Sign(t.Number, caller)
+	return t
+}
+
+// Count is Issue without the tag, which the owner of the pool can make without its lock:
+// by [Candidate.Secret].
+func (p *Pool) Count(now time.Duration, w *Candidate, waitInQueue bool, caller string) Ticket {
 	p.tickets++
 	if of := p.account(caller); of.pending < MaxPending {
 		w.LoadEstimate.issue(now, p.tickets, of)
 	}
-	return Ticket{Balancer: w.Balancer, Number: p.tickets, WaitInQueue: waitInQueue, Tag: w.secret.Sign(p.tickets, caller)}
+	return Ticket{Balancer: w.Balancer, Number: p.tickets, WaitInQueue: waitInQueue}
 }
 
 // Leasable returns how many tickets a caller can be given for calls that it will make

@@ -55,6 +55,17 @@ func (p *Pool) Len() int { return len(p.workers) }
 // slice.
 func (p *Pool) Workers() []*Candidate { return p.workers }
 
+// Above returns up to n workers with the next higher IDs than id, so that a walk over
+// all can be made in steps, between which others come and go. The caller must not change
+// the slice.
+func (p *Pool) Above(id uint64, n int) []*Candidate {
+	i, found := slices.BinarySearchFunc(p.workers, id, compareID)
+	if found {
+		i++
+	}
+	return p.workers[i:min(i+n, len(p.workers))]
+}
+
 // Named returns the worker of that name, nil if there is none.
 func (p *Pool) Named(name string) *Candidate { return p.named[name] }
 

@@ -29,6 +29,14 @@
 // (reportArrives). Faults, if they are on, break workers, streams of reports, balancers
 // and callers at random. A run ends when no event is left.
 //
+// # Many workers
+//
+// It takes long until ten thousand workers are busy, and longer until their last streams
+// have ended. So a run of many ([Many]) begins with more arrivals than the workers can
+// do, is cut ([Config.Cut]) when four fifths of all places are taken, and measures the
+// last quarter of its calls. What it is compared with is a run in which none has to wait:
+// the time that the same calls need to reach a worker.
+//
 // # Balancers
 //
 // [Ours] is the production code. [Oracle] knows the truth, which no real balancer does:
