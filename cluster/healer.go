@@ -52,6 +52,8 @@ type healer struct {
 	n        *Node
 	nextPull time.Time // the run goroutine's, as the next
 	putOff   time.Time // since when exchanges are put off; zero if they are not
+	// checkedSelf says that this node has dialled itself.
+	checkedSelf bool
 
 	mu        sync.Mutex           // guards what follows
 	contacts  map[string]contact   // nodes that showed up
@@ -153,6 +155,10 @@ func (h *healer) heal(now time.Time) {
 	h.joinContacts(now)
 	if h.putsOff(now) {
 		return
+	}
+	if !h.checkedSelf {
+		h.checkedSelf = true
+		h.n.life.spawn(h.n.reach.checkSelf)
 	}
 	h.reconnect(now)
 	h.compareViews(now)

@@ -149,7 +149,6 @@ func (n *Node) start() (err error) {
 		return fmt.Errorf("cluster: joining: %w", err)
 	}
 	n.life.spawn(n.run)
-	n.life.spawn(n.reach.checkSelf)
 	return nil
 }
 

@@ -156,7 +156,7 @@ func (p *prober) identify(addr string, timeout time.Duration) (id string, err er
 // answer; not if too many wait already.
 func (p *prober) look(addr string, f func(id string, err error)) {
 	if p.waiting() < maxWaiting {
-		p.work(&p.identifies, func() { f(p.identify(addr, p.n.cfg.Detection.StreamTimeout)) })
+		p.work(&p.identifies, func() { f(p.identify(addr, p.late.Patience(p.n.cfg.Detection.StreamTimeout))) })
 	}
 }
 
@@ -164,7 +164,7 @@ func (p *prober) look(addr string, f func(id string, err error)) {
 // the table asks again if that matters.
 func (p *prober) answerIdentify(e members.Identify) {
 	p.n.view.step(members.Identifying(e))
-	id, err := p.identify(e.Addr, p.n.cfg.Detection.StreamTimeout)
+	id, err := p.identify(e.Addr, p.late.Patience(p.n.cfg.Detection.StreamTimeout))
 	if err != nil {
 		id = ""
 	}
@@ -179,7 +179,7 @@ func (p *prober) answerCompare(e members.Compare) {
 		if m.ID() == p.n.id {
 			continue
 		}
-		id, err := p.identify(m.Addr, p.n.cfg.Detection.StreamTimeout)
+		id, err := p.identify(m.Addr, p.late.Patience(p.n.cfg.Detection.StreamTimeout))
 		if refusedError(err) {
 			p.n.view.judge(members.Unreachable{ID: m.ID(), Cause: members.CauseRefused})
 		}

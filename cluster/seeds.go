@@ -417,18 +417,23 @@ func (r *seeder) pause() time.Duration {
 // seedInView reports whether a member has an address that a seed stands for, or
 // has answered at one.
 func (r *seeder) seedInView() (is bool) {
-	addrs, ids := map[string]bool{}, map[string]bool{}
 	r.mu.Lock()
-	for _, s := range r.seeds {
-		for _, a := range s.addrs {
-			addrs[a] = true
-			ids[s.behind[a]] = true
-		}
-	}
-	r.mu.Unlock()
+	defer r.mu.Unlock()
 	r.n.view.with(func(t *members.Table) {
+		// Which node is behind a seed is most often known: no walk through the table.
+		for _, s := range r.seeds {
+			for _, a := range s.addrs {
+				if id := s.behind[a]; id != r.n.id && t.Holds(id) {
+					is = true
+					return
+				}
+			}
+		}
 		for m := range t.Listed() {
-			is = is || m.ID() != r.n.id && (addrs[m.Addr] || ids[m.ID()])
+			if m.Addr != r.n.advertise.String() && slices.ContainsFunc(r.seeds, func(s *seed) bool { return slices.Contains(s.addrs, m.Addr) }) {
+				is = true
+				return
+			}
 		}
 	})
 	return is

@@ -30,6 +30,7 @@ type view struct {
 	log       eventLog
 	counts    [members.NumStates]int // as last told to Metrics
 	health    int                    // likewise
+	counted   uint64                 // the table's version when they were
 	selectors map[string]Selector    // parsed
 }
 
@@ -157,6 +158,10 @@ func (v *view) count() {
 		v.n.cfg.Metrics.HealthScore(h)
 	}
 	// Only what has changed is reported: most steps change nothing here.
+	if v.counted == v.table.Version() {
+		return
+	}
+	v.counted = v.table.Version()
 	counts := v.table.Counts()
 	for s, c := range counts {
 		if c != v.counts[s] {

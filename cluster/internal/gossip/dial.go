@@ -22,9 +22,9 @@ func (t *Transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, e
 }
 
 // DialAddressTimeout implements memberlist.NodeAwareTransport. With a name it
-// fails if another node answers.
+// fails if another node answers. A late node has longer than timeout.
 func (t *Transport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
-	c, _, err := t.dial(a, timeout, kindState)
+	c, _, err := t.dial(a, t.cfg.Patience(timeout), kindState)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func DialedNode(ctx context.Context) string {
 // answers; the key of that other node is learned nevertheless. It ends early when the
 // transport is shut down.
 func (t *Transport) connect(a memberlist.Address, timeout time.Duration, kind byte) (_ *conn, _ hello, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), t.cfg.Patience(timeout))
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	// Shutdown ends the dial, and closes what it has opened once that is in the set.
 	stop := context.AfterFunc(contexts.Until(t.conns.done), cancel)

@@ -36,8 +36,8 @@ type Config struct {
 	// suspicion was refuted. Suspicions of others are dropped then. It must not block.
 	// Default: never.
 	Late func() bool
-	// Patience lengthens the time-outs of dials, hellos and exchanges when this node is
-	// late. It must not block. Default: it does not.
+	// Patience lengthens the time-outs of memberlist's dials, of hellos and of exchanges
+	// when this node is late. It must not block. Default: it does not.
 	Patience func(d time.Duration) time.Duration
 	// Contact is called, without locks, when a node that is not in the view has
 	// proved itself with a hello or a packet. exchanges says that it has begun an exchange

@@ -38,6 +38,7 @@ type detector struct {
 	named  Partition // as last told
 
 	healthSince time.Time // since when health has been bad; zero while it is not
+	due         time.Time // when time alone changes a voter next; zero if it does not
 }
 
 // A detectorState is one of the three states of a detector.
@@ -178,6 +179,19 @@ func (d *detector) observe(now time.Time, l look) []Event {
 	return nil
 }
 
+// quiet reports whether a look at the cluster as it was at the last one would change
+// nothing: the detector is calm, this node is well, and no voter's time has come.
+func (d *detector) quiet(now time.Time, health int) bool {
+	return d.state == calm && health < badHealth && d.healthSince.IsZero() && (d.due.IsZero() || now.Before(d.due))
+}
+
+// await notes that time alone changes a voter then.
+func (d *detector) await(at time.Time) {
+	if d.due.IsZero() || at.Before(d.due) {
+		d.due = at
+	}
+}
+
 // threshold is how many of the expected names must be lost at once.
 func (d *detector) threshold(expected int) int {
 	return max(minLoss, (expected+lossFraction-1)/lossFraction)
@@ -234,8 +248,15 @@ func (d *detector) update(now time.Time, self string, seen []sight) {
 	}
 	// Names that the table has forgotten go too, unless a partition lasts in which they
 	// were lost: a side that forgot the other would consider itself the whole cluster.
+	d.due = time.Time{}
 	for name, v := range d.voters {
 		lost := v.expected && !v.lostAt.IsZero()
+		switch {
+		case !v.expected:
+			d.await(v.upSince.Add(d.cfg.PartitionBaseline))
+		case lost:
+			d.await(v.lostAt.Add(d.cfg.ForgetAfter))
+		}
 		if !known[name] && (d.state == calm || !lost) {
 			delete(d.voters, name)
 		}

@@ -23,6 +23,7 @@ type split struct {
 	silent   map[string]bool // by id: the last one found it silent, or not
 	verdicts int             // PartitionDetected and PartitionHealed so far, for AskMinority
 	assigns  bool            // this node may assign work
+	judged   uint64          // the version of the table at the last look, plus 1
 }
 
 // newSplit returns a calm split, in which this node assigns work.
@@ -54,6 +55,10 @@ func (t *Table) Describe(now time.Time) string {
 // what the probes found is forgotten.
 func (t *Table) judgeSplit(failedProbes int, now time.Time) {
 	s := &t.split
+	if s.detector.quiet(now, t.own.health) && s.judged == t.version+1 && len(t.effects) == 0 {
+		return // as the last time
+	}
+	s.judged = t.version + 1
 	for _, e := range s.detector.observe(now, look{t.name, t.sights(), t.own.health, failedProbes, s.probes}) {
 		t.emit(e, now)
 		switch e.Kind {

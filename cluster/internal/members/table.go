@@ -62,6 +62,7 @@ type Table struct {
 	own       condition            // of this node itself
 	split     split                // what is known of a partition
 	effects   []Effect             // of the Step under way
+	version   uint64               // see Version
 }
 
 // New returns the table of a node that knows no member yet.
@@ -82,8 +83,21 @@ func (t *Table) Step(in Input, now time.Time) []Effect {
 	in.apply(t, now)
 	effects := t.effects
 	t.effects = nil
+	// A node steps the table many times a second when nothing happens: a tick, and an
+	// answer to a probe, have changed nothing to see if nothing follows from them.
+	switch in.(type) {
+	case Tick, Answered:
+		if len(effects) == 0 {
+			return nil
+		}
+	}
+	t.version++
 	return effects
 }
+
+// Version returns a number that grows when the members, or what is known of them, can
+// have changed.
+func (t *Table) Version() uint64 { return t.version }
 
 // do adds an effect to those of the Step under way.
 func (t *Table) do(e Effect) { t.effects = append(t.effects, e) }
