@@ -60,8 +60,8 @@ func TestBytesAllocatedPerCall(t *testing.T) {
 		t.Skip("the race detector allocates, and sync.Pool drops at random under it")
 	}
 	conn := rpctest.Dial(t, rpctest.Serve(t, echoServer(nil), nil).Addr().String(), nil)
-	for _, size := range []int{4 << 10, 8 << 10, 16 << 10, 32 << 10} {
-		const callers, each, most = 16, 200, 1500
+	for _, size := range []int{4 << 10, 8 << 10, 16 << 10, 18 << 10, 32 << 10, 40 << 10} {
+		const callers, each, most = 16, 200, 2500
 		in := make([]byte, size)
 		best := math.Inf(1)
 		for range 6 { // the first ones fill pools and grow buffers

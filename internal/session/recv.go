@@ -25,11 +25,13 @@ func (st *Stream) RecvOwned() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if st.recv.last != nil { // a large message has memory of its own: it changes owner
+	// A large message has memory of its own, which changes owner if it fits: the caller may
+	// keep the message for long.
+	if last := st.recv.last; last != nil && cap(last)-len(last) <= len(last)/8 {
 		st.recv.last = nil
 		return msg, nil
 	}
-	return append(make([]byte, 0, len(msg)), msg...), nil
+	return append([]byte{}, msg...), nil
 }
 
 // EndReceive gives back the memory of what Recv returned last. It is for the goroutine
