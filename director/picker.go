@@ -122,9 +122,12 @@ func (a *attempt) End(err error) {
 		c.failures = lastOf(append(c.failures, directorv1.Failure{Worker: a.worker.Name, Boot: a.worker.Boot}), maxReports)
 		c.did(&a.worker, false)
 	case failover.Fine:
-		c.did(&a.worker, true)
+		if a.leased == nil || !a.leased.fine { // once for a lease is enough
+			c.did(&a.worker, true)
+		}
 	}
 	if a.leased != nil {
+		a.leased.fine = judged == failover.Fine
 		c.leases.spendOne(a.leased, a.number)
 		if judged == failover.Bad || judged == failover.Nothing && refused(err) {
 			c.leases.revoke(a.leased)

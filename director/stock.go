@@ -21,6 +21,7 @@ type leased struct {
 	director int                 // which has leased it, by its place in Client.directors
 	until    time.Time           // its slots can be used
 	revoked  bool                // its slots were taken out of the stock
+	fine     bool                // the last call that has ended did well
 	spent    []uint64            // numbers of tickets
 	listed   bool                // is in leases.spent
 }
@@ -55,7 +56,7 @@ const (
 	// minLease is the smallest stock worth a request of its own.
 	minLease = 4
 	// maxStock is the largest.
-	maxStock = directorv1.MaxSlots / 2
+	maxStock = directorv1.MaxSlots
 )
 
 // count notes that a call wants a slot. It computes the rate anew every rateWindow. The
@@ -74,19 +75,22 @@ func (s *stock) count(now time.Time) {
 	s.rate, s.calls, s.since = rate, 0, now
 }
 
-// target returns how many slots the stock should have: those for the calls of the time
-// that stockFor describes, at the present rate.
+// span returns for how long the stock should last.
+func (s *stock) span() time.Duration { return min(max(stockFor, 4*s.trip), stockMost) }
+
+// target returns how many slots the stock should have: those for the calls of its span, at
+// the present rate.
 func (s *stock) target() int {
-	span := min(max(stockFor, 4*s.trip), stockMost)
-	return max(int(min(s.rate*span.Seconds(), maxStock)), s.least)
+	return max(int(min(s.rate*s.span().Seconds(), maxStock)), s.least)
 }
 
 // wants returns how many slots a lease should bring now. 0: no lease is to be asked for.
-// One is asked for when half of the stock is used, so that the other half lasts until it
-// arrives.
+// One is asked for when what is left lasts for half of the span, or is three quarters of a
+// stock that is as large as can be: so it arrives before the stock is empty.
 func (s *stock) wants(now time.Time) int {
 	target := s.target()
-	if s.arrived != nil || target < minLease || len(s.slots) > target/2 || now.Before(s.again) {
+	half := max(int(s.rate*s.span().Seconds()/2), s.least/2)
+	if s.arrived != nil || target < minLease || len(s.slots) > min(half, target*3/4) || now.Before(s.again) {
 		return 0
 	}
 	return target - len(s.slots)
