@@ -69,7 +69,8 @@ type feedRequest struct {
 	interval time.Duration // between messages; 0: as fast as they go
 }
 
-// send runs the server's side of a feed: the same for all libraries.
+// send runs the server's side of a feed: the same for all libraries. It sends one
+// message at least.
 func (r feedRequest) send(send func(data []byte) error) error {
 	data := make([]byte, r.size)
 	start := time.Now()
@@ -78,7 +79,7 @@ func (r feedRequest) send(send func(data []byte) error) error {
 			time.Sleep(r.interval)
 			stamp(data)
 		}
-		if (r.interval > 0 || i%16 == 0) && time.Since(start) >= r.duration {
+		if i > 0 && (r.interval > 0 || i%16 == 0) && time.Since(start) >= r.duration {
 			return nil
 		}
 		if err := send(data); err != nil {

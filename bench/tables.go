@@ -72,7 +72,11 @@ func (t *table) rows(p *plan, r results) [][]string {
 		}
 		return nil
 	}
-	head := append(first(t.what), "library")
+	by := "library"
+	if t.cells[0].kind == pick {
+		by = "strategy"
+	}
+	head := append(first(t.what), by)
 	for _, m := range columns {
 		head = append(head, m.name)
 	}
