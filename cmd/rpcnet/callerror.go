@@ -21,15 +21,21 @@ type callFailure struct {
 	Worker   string   `json:"worker,omitempty"`
 	Addr     string   `json:"addr,omitempty"`
 	Attempts int      `json:"attempts"`
+	// RetryAfter is when the side that refused the call expects to have room, in seconds;
+	// 0 if it does not say.
+	RetryAfter float64 `json:"retry_after,omitempty"`
 }
 
 // failed prints why a call failed, with all that is known of it, on the standard error.
 func (s *session) failed(c *rpcnet.Call, err error) error {
 	worker, addr := s.server(c)
-	f := callFailure{codeName(rpcnet.CodeOf(err)), err.Error(), s.procedure.details(err), worker, addr, c.Attempts()}
+	f := callFailure{
+		Code: codeName(rpcnet.CodeOf(err)), Message: err.Error(), Details: s.procedure.details(err),
+		Worker: worker, Addr: addr, Attempts: c.Attempts(),
+	}
 	var e *rpcnet.Error
 	if errors.As(err, &e) {
-		f.Message = e.Message()
+		f.Message, f.RetryAfter = e.Message(), e.RetryAfter().Seconds()
 	}
 	if s.form.json() {
 		printJSON(s.env.errs, f)
@@ -48,6 +54,9 @@ func (s *session) failed(c *rpcnet.Call, err error) error {
 		fmt.Fprintf(s.env.errs, "  no worker was found; attempts: %d\n", f.Attempts)
 	default:
 		fmt.Fprintf(s.env.errs, "  served by %s at %s; attempts: %d\n", cell(f.Worker), cell(f.Addr), f.Attempts)
+	}
+	if f.RetryAfter > 0 {
+		fmt.Fprintf(s.env.errs, "  it expects to have room after %v\n", threeDigits(e.RetryAfter()))
 	}
 	return shownError{err}
 }

@@ -202,6 +202,24 @@ func TestEventsAndWatchFollowTheCluster(t *testing.T) {
 	until(t, table, "worker-a", "round=x")
 }
 
+// A worker that can be chosen now is no event of the membership.
+func TestMembersWatchFollowsTheWorkersToo(t *testing.T) {
+	t.Parallel()
+	n, flags := startNode(t)
+	table := follow(t, append([]string{"members", "-watch"}, flags...))
+	until(t, table, "1 present")
+	quiet := slog.New(slog.DiscardHandler)
+	r, err := workers.NewRegistry(n, &workers.RegistryConfig{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	if _, err := workers.NewWorker(n, &workers.WorkerConfig{Logger: quiet, Capacity: 3}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, table, "worker-a", "0/3", "ready")
+}
+
 func TestCommandsThatReadAClusterSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	_, flags := startNode(t)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -25,13 +26,12 @@ their way; QUEUE, the calls that wait there; WORKER, whether it can be chosen, a
 why: late, ejected after failures, draining, no connection.`,
 		Example: `  rpcnet members
   rpcnet members -context prod -select 'role=worker,zone in (a,b)'
-  rpcnet members -addr director:61000 -watch -every 1s
+  rpcnet members -addr director:61000 -watch
   rpcnet members -o json | jq -r '.members[].name'`,
 	}
 	t := targetFlags(env, cmd)
 	form := formatFlag(cmd, "table")
 	watch := cmd.Flags().Bool("watch", false, "print the list again at every change, until interrupted")
-	every := cmd.Flags().Duration("every", 0, "with -watch, print it so often too: load is no change; 0: at changes alone")
 	selector := cmd.Flags().String("select", "", "only members that match this `selector`, such as role=worker,zone in (a,b)")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("select", t.completeSelector))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -43,9 +43,6 @@ why: late, ejected after failures, draining, no connection.`,
 		if err != nil {
 			return usageError(err.Error())
 		}
-		if *every < 0 || *every > 0 && !*watch {
-			return usagef("-every %v: want a time, with -watch", *every)
-		}
 		conn, err := t.dial(ctx)
 		if err != nil {
 			return err
@@ -55,7 +52,7 @@ why: late, ejected after failures, draining, no connection.`,
 		if !*watch {
 			return show()
 		}
-		return onEveryChange(ctx, conn, *every, show)
+		return onEveryChange(ctx, conn, show)
 	}
 	return cmd
 }
@@ -141,46 +138,56 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%.1fd", d.Hours()/24)
 }
 
-// settle is how long there must be no change before the list is printed again, so
-// that a burst of changes prints one list.
-const settle = 100 * time.Millisecond
+// A list is printed again when there was no change for as long as settle, so that a burst
+// of changes prints one. Loads change with every call: for them the list is printed once in
+// loadPace.
+const (
+	settle   = 100 * time.Millisecond
+	loadPace = time.Second
+)
 
-// onEveryChange calls show at the start and after every change, and so often if every is
-// not 0, until ctx ends. It
-// returns nil when ctx ends, and an error when the connection or show fails.
-func onEveryChange(ctx context.Context, conn *rpcnet.Conn, every time.Duration, show func() error) error {
+// onEveryChange calls show at the start and after every change of the members or of the
+// load of workers, until ctx ends. It returns nil when ctx ends, and an error when the
+// connection or show fails.
+func onEveryChange(ctx context.Context, conn *rpcnet.Conn, show func() error) error {
 	ended := ctx
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	changed := make(chan error)
-	go func() {
-		admin := cluster.Admin{Transport: conn}
+	admin := cluster.Admin{Transport: conn}
+	members, loads := make(chan error), make(chan error)
+	var followers sync.WaitGroup
+	followers.Go(func() {
 		for _, err := range admin.Events(ctx) { // the first events are the members as they are
-			select {
-			case changed <- err:
-			case <-ctx.Done():
-				return
-			}
+			tell(ctx, members, err)
 		}
-	}()
-	timer := time.NewTimer(settle)
-	timer.Stop()
-	defer timer.Stop()
-	var tick <-chan time.Time
-	if every > 0 {
-		t := time.NewTicker(every)
-		defer t.Stop()
-		tick = t.C
-	}
+	})
+	followers.Go(func() {
+		for _, err := range admin.Workers(ctx) {
+			if rpcnet.CodeOf(err) == rpcnet.CodeUnimplemented {
+				return // an older node: its list has no loads
+			}
+			tell(ctx, loads, err)
+		}
+	})
+	defer followers.Wait()
+	defer cancel()
+	due := time.NewTimer(settle)
+	due.Stop()
+	defer due.Stop()
+	waiting := false // for due
 	for {
 		var err error
 		select {
 		case <-ended.Done():
-		case err = <-changed:
-			timer.Reset(settle)
-		case <-timer.C:
-			err = show()
-		case <-tick:
+		case err = <-members:
+			due.Reset(settle)
+			waiting = true
+		case err = <-loads:
+			if !waiting {
+				due.Reset(loadPace)
+				waiting = true
+			}
+		case <-due.C:
+			waiting = false
 			err = show()
 		}
 		switch {
@@ -189,5 +196,13 @@ func onEveryChange(ctx context.Context, conn *rpcnet.Conn, every time.Duration, 
 		case err != nil:
 			return err
 		}
+	}
+}
+
+// tell sends err, unless ctx ends.
+func tell(ctx context.Context, to chan<- error, err error) {
+	select {
+	case to <- err:
+	case <-ctx.Done():
 	}
 }

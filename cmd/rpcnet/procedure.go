@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -67,14 +66,34 @@ type detail struct {
 	Value any    `json:"value"` // rawJSON, or the bytes of a type that is not known
 }
 
-// details returns the typed details of an error of a call.
-func (p *procedure) details(err error) []detail {
-	var d *codegen.Detail
-	if !errors.As(err, &d) {
-		return nil
+// details returns the typed details of an error of a call, but for those of this library
+// itself, which are shown in other words.
+func (p *procedure) details(err error) (list []detail) {
+	for _, d := range detailsIn(err) {
+		switch text, err := p.schema.DetailJSON(d); {
+		case strings.HasPrefix(d.Name, "rpcnet.v1."):
+		case err == nil:
+			list = append(list, detail{d.Name, rawJSON(text)})
+		default:
+			list = append(list, detail{d.Name, d.Data})
+		}
 	}
-	if text, err := p.schema.DetailJSON(d); err == nil {
-		return []detail{{d.Name, rawJSON(text)}}
+	return list
+}
+
+// detailsIn returns the details in the tree of an error.
+func detailsIn(err error) []*codegen.Detail {
+	switch e := err.(type) {
+	case *codegen.Detail:
+		return []*codegen.Detail{e}
+	case interface{ Unwrap() error }:
+		return detailsIn(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		var list []*codegen.Detail
+		for _, e := range e.Unwrap() {
+			list = append(list, detailsIn(e)...)
+		}
+		return list
 	}
-	return []detail{{d.Name, d.Data}}
+	return nil
 }

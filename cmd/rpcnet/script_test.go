@@ -169,6 +169,8 @@ func (greeter) Hello(ctx context.Context, req *greeting.HelloRequest) (*greeting
 	switch req.Name {
 	case "":
 		return nil, &greeting.NoName{Hint: "say name=Ada"}
+	case "Bob":
+		return nil, rpcnet.NewError(rpcnet.CodeResourceExhausted, "the queue is full").WithRetryAfter(1500 * time.Millisecond)
 	case "Mallory":
 		return nil, rpcnet.NewError(rpcnet.CodePermissionDenied, "not you\x1b[2J\nrpcnet call: forged")
 	}
