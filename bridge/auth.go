@@ -41,23 +41,35 @@ func (c caller) may(asked role) bool {
 	return asked == roleAny || c.role == asked || c.role == roleAdmin
 }
 
-// peerKey is the key of a connection's Peer in the contexts of
-// its requests.
-type peerKey struct{}
+// certifiedKey is the key of a connection's certified caller in
+// the contexts of its requests.
+type certifiedKey struct{}
+
+// A certified is a caller with a certificate, which the handshake
+// has verified.
+type certified struct {
+	caller
+	peer  rpcnet.Peer
+	until time.Time // the certificate, or one above it, expires
+}
 
 // The callers of a bridge are who its file of tokens names, and
 // who has a certificate of its endpoint's authorities.
 type callers struct {
-	tokens   *tokens // nil: there is no file
-	lines    *loglimit.Limiter
-	endpoint func() *rpcnet.Endpoint // nil if there is none
+	tokens *tokens // nil: there is no file
+	lines  *loglimit.Limiter
 }
 
 // authenticate returns who sends a request: by the certificate of
 // the connection, else by the token.
 func (c *callers) authenticate(r *http.Request) (caller, bool) {
-	if peer, ok := r.Context().Value(peerKey{}).(rpcnet.Peer); ok && len(peer.Chain) > 0 {
-		return c.certified(peer)
+	if who, ok := r.Context().Value(certifiedKey{}).(*certified); ok {
+		// The connection can outlive the certificate.
+		if time.Now().Before(who.until) {
+			return who.caller, true
+		}
+		c.lines.Log(slog.LevelWarn, "expired", "bridge: refused a request: the caller's certificate has expired", "peer", who.peer.ID, "addr", who.peer.Addr)
+		return caller{}, false
 	}
 	// Nothing but this header carries a token: those in URLs end
 	// in logs.
@@ -75,20 +87,23 @@ func (c *callers) authenticate(r *http.Request) (caller, bool) {
 	return caller{}, false
 }
 
-// certified returns the caller with a certificate, which the
-// handshake has verified. The connection may have outlived it.
-func (c *callers) certified(peer rpcnet.Peer) (caller, bool) {
-	for _, cert := range peer.Chain {
-		if time.Now().After(cert.NotAfter) {
-			c.lines.Log(slog.LevelWarn, "expired", "bridge: refused a request: the caller's certificate has expired", "peer", peer.ID, "addr", peer.Addr)
-			return caller{}, false
-		}
+// certify returns the caller at the other end of a connection,
+// nil if it has shown no certificate. As for a session, the rules
+// for roles are asked once for each connection.
+func (c *callers) certify(ep *rpcnet.Endpoint, peer rpcnet.Peer) *certified {
+	if len(peer.Chain) == 0 {
+		return nil
 	}
 	// Every certificate that is good for a session can call. One
 	// that can change a cluster sees everything.
-	who := caller{"certificate " + peer.ID, roleCall}
-	if ep := c.endpoint(); ep != nil && extend.Allow(extend.Roles(ep), peer, rolepkg.Admin) == nil {
+	who := &certified{caller{"certificate " + peer.ID, roleCall}, peer, peer.Chain[0].NotAfter}
+	for _, cert := range peer.Chain[1:] {
+		if cert.NotAfter.Before(who.until) {
+			who.until = cert.NotAfter
+		}
+	}
+	if extend.Allow(extend.Roles(ep), peer, rolepkg.Admin) == nil {
 		who.role = roleAdmin
 	}
-	return who, true
+	return who
 }

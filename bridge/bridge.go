@@ -65,7 +65,7 @@ func New(t rpcnet.Transport, config *Config) (*Bridge, error) {
 	b.catalog = newCatalog(t, &b.cfg)
 	b.draining, b.drain = context.WithCancel(context.Background())
 	b.guard = &guard{cfg: &b.cfg, endpoint: b.endpoint}
-	b.callers = &callers{lines: b.lines, endpoint: b.endpoint}
+	b.callers = &callers{lines: b.lines}
 	if cfg.Tokens != "" {
 		if b.callers.tokens, err = openTokens(cfg.Tokens, b.lines); err != nil {
 			return nil, err

@@ -198,8 +198,7 @@ func message(r *http.Request) ([]byte, *rejection) {
 func withTimeout(r *http.Request) (context.Context, context.CancelFunc, error) {
 	values := r.Header.Values("Connect-Timeout-Ms")
 	if len(values) == 0 {
-		ctx, cancel := context.WithCancel(r.Context())
-		return ctx, cancel, nil
+		return r.Context(), func() {}, nil // net/http ends it with the request
 	}
 	// Ten digits, says Connect.
 	ms, err := strconv.ParseUint(values[0], 10, 64)

@@ -187,6 +187,7 @@ type site struct {
 	ep     *rpcnet.Endpoint
 	bridge *bridge.Bridge
 	source *credentials.Source
+	ca     *credentials.DevCA
 	base   string // https://127.0.0.1:PORT
 	log    *testkit.Log
 }
@@ -222,7 +223,8 @@ func newSite(t testing.TB, edit func(*bridge.Config)) *site {
 	if edit != nil {
 		edit(cfg)
 	}
-	bundle, err := testkit.NewCA(t).Issue(credentials.Leaf{Hosts: []string{"127.0.0.1", "node.example"}})
+	ca := testkit.NewCA(t)
+	bundle, err := ca.Issue(credentials.Leaf{Hosts: []string{"127.0.0.1", "node.example"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +258,7 @@ func newSite(t testing.TB, edit func(*bridge.Config)) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
-	return &site{t, ep, b, source, "https://" + ep.Addr().String(), log}
+	return &site{t, ep, b, source, ca, "https://" + ep.Addr().String(), log}
 }
 
 // client returns a client of HTTP/1.1 or, if h2 says so, of HTTP/2.

@@ -41,17 +41,18 @@ const (
 // connections as they are, since net/http finds HTTP/2 by their
 // type.
 type served struct {
-	ep    *rpcnet.Endpoint
-	lines *loglimit.Limiter
-	conns chan net.Conn
-	done  chan struct{}
-	close func() // closes done, once
-	max   int
+	ep      *rpcnet.Endpoint
+	callers *callers
+	lines   *loglimit.Limiter
+	conns   chan net.Conn
+	done    chan struct{}
+	close   func() // closes done, once
+	max     int
 
-	mu      sync.Mutex // guards what follows
-	open    map[net.Conn]netip.Prefix
-	sources map[netip.Prefix]int
-	peers   map[net.Conn]rpcnet.Peer
+	mu        sync.Mutex // guards what follows
+	open      map[net.Conn]netip.Prefix
+	sources   map[netip.Prefix]int
+	certified map[net.Conn]*certified // nil: by a token alone
 }
 
 // Serve answers requests of HTTP on the port of ep, beside its
@@ -68,8 +69,8 @@ type served struct {
 // endpoint at most, and an endpoint has one bridge.
 func (b *Bridge) Serve(ep *rpcnet.Endpoint) (stop func(), err error) {
 	s := &served{
-		ep: ep, lines: b.lines, conns: make(chan net.Conn), done: make(chan struct{}), max: min(maxConns, max(8, tlsconn.MaxDescriptors()/4)),
-		open: map[net.Conn]netip.Prefix{}, sources: map[netip.Prefix]int{}, peers: map[net.Conn]rpcnet.Peer{},
+		ep: ep, callers: b.callers, lines: b.lines, conns: make(chan net.Conn), done: make(chan struct{}), max: min(maxConns, max(8, tlsconn.MaxDescriptors()/4)),
+		open: map[net.Conn]netip.Prefix{}, sources: map[netip.Prefix]int{}, certified: map[net.Conn]*certified{},
 	}
 	s.close = sync.OnceFunc(func() { close(s.done) })
 	// The guard and the rules of callers look at the endpoint
@@ -121,7 +122,10 @@ func (b *Bridge) Serve(ep *rpcnet.Endpoint) (stop func(), err error) {
 // too many. It runs on the goroutine of the handshake, whose
 // place is free again.
 func (s *served) take(conn *tls.Conn, peer rpcnet.Peer) {
-	if why := s.admit(conn, peer); why != "" {
+	// The rules are functions of the program: this goroutine can wait for
+	// them, and holds no lock.
+	who := s.callers.certify(s.ep, peer)
+	if why := s.admit(conn, peer, who); why != "" {
 		s.lines.Log(slog.LevelWarn, "connections", "bridge: refused a connection", "addr", peer.Addr, "because", why)
 		conn.NetConn().Close() // without the alert of TLS, which would wait for room
 		return
@@ -140,7 +144,7 @@ func (s *served) take(conn *tls.Conn, peer rpcnet.Peer) {
 // keeps strangers from taking all places. Behind a proxy all
 // callers are one source: a quarter of 4096 is more than a proxy
 // keeps open. It returns why there is none, "" if there is.
-func (s *served) admit(conn net.Conn, peer rpcnet.Peer) (why string) {
+func (s *served) admit(conn net.Conn, peer rpcnet.Peer, who *certified) (why string) {
 	source := tlsconn.SourceOf(peer.Addr)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +155,7 @@ func (s *served) admit(conn net.Conn, peer rpcnet.Peer) (why string) {
 		return "too many connections of HTTP from its address"
 	}
 	// net/http gives the place back, by state.
-	s.open[conn], s.peers[conn] = source, peer
+	s.open[conn], s.certified[conn] = source, who
 	s.sources[source]++
 	return ""
 }
@@ -165,7 +169,7 @@ func (s *served) release(conn net.Conn) {
 		return
 	}
 	delete(s.open, conn)
-	delete(s.peers, conn)
+	delete(s.certified, conn)
 	// A source without connections takes no memory.
 	if s.sources[source]--; s.sources[source] == 0 {
 		delete(s.sources, source)
@@ -178,7 +182,10 @@ func (s *served) release(conn net.Conn) {
 func (s *served) context(ctx context.Context, conn net.Conn) context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return context.WithValue(ctx, peerKey{}, s.peers[conn])
+	if who := s.certified[conn]; who != nil {
+		ctx = context.WithValue(ctx, certifiedKey{}, who)
+	}
+	return ctx
 }
 
 // state gives the place of a connection back when it has closed.
