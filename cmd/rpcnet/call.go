@@ -153,10 +153,10 @@ func (s *session) call(ctx context.Context, reqs iter.Seq2[[]byte, error]) error
 	sent := make(chan error, 1)
 	go func() {
 		err := s.send(st, reqs)
+		sent <- err // before Recv ends by it
 		if err != nil {
-			st.Close() // ends Recv: the requests are not what the user meant
+			st.Close() // the requests are not what the user meant
 		}
-		sent <- err
 	}()
 	err = s.receive(st)
 	st.Close()
