@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,7 +34,8 @@ type aloneBench struct {
 	heard chan error
 }
 
-func newAloneBench(t *testing.T) *aloneBench {
+// newAloneBench connects the two sessions; cfg is of the server.
+func newAloneBench(t *testing.T, cfg Config) *aloneBench {
 	b := &aloneBench{T: t, entered: make(chan struct{}, 1), leave: make(chan struct{}), heard: make(chan error, 8)}
 	b.memory = budget.New(64<<20, 64<<20)
 	account, err := Charge(b.memory, "peer")
@@ -44,7 +46,8 @@ func newAloneBench(t *testing.T) *aloneBench {
 	made := make(chan error, 1)
 	go func() {
 		var err error
-		b.server, err = New(foreseeing{far}, Config{Handler: b, Pool: &b.pool, Account: account}, time.Second, nil)
+		cfg.Handler, cfg.Pool, cfg.Account = b, &b.pool, account
+		b.server, err = New(foreseeing{far}, cfg, time.Second, nil)
 		made <- err
 	}()
 	b.caller, err = New(near, Config{}, time.Second, nil)
@@ -108,7 +111,7 @@ func (b *aloneBench) call(msg string) byte {
 func TestReaderServesACallThatIsAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newAloneBench(t)
+		b := newAloneBench(t, Config{})
 		defer b.close()
 		for range 3 {
 			b.call("quick")
@@ -124,7 +127,7 @@ func TestReaderServesACallThatIsAlone(t *testing.T) {
 func TestHandlerThatWaitsOnTheReaderIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newAloneBench(t)
+		b := newAloneBench(t, Config{})
 		defer b.close()
 		for range 3 { // each time another goroutine reads on
 			b.did = nil
@@ -166,7 +169,7 @@ func TestHandlerThatWaitsOnTheReaderIsLeftAlone(t *testing.T) {
 func TestSessionEndsWithoutTheHandlerOnItsReader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newAloneBench(t)
+		b := newAloneBench(t, Config{})
 		gone := make(chan error)
 		go func() {
 			_, err := b.caller.Call(&Request{Procedure: "p"}, []byte("wait"), nil, true)
@@ -189,7 +192,7 @@ func TestSessionEndsWithoutTheHandlerOnItsReader(t *testing.T) {
 func TestHandlerMayEndTheReadersGoroutine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newAloneBench(t)
+		b := newAloneBench(t, Config{})
 		defer b.close()
 		for range 3 {
 			b.did = nil
@@ -203,6 +206,31 @@ func TestHandlerMayEndTheReadersGoroutine(t *testing.T) {
 			if d := time.Since(begin); d > 0 {
 				t.Errorf("the next calls have waited for %v", d)
 			}
+		}
+	})
+}
+
+// A caller that is alone and reads for itself has credit for a request of one part, however
+// small the windows are: while it waited for credit nothing would read it.
+func TestCallerThatReadsForItselfHasCredit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newAloneBench(t, Config{StreamWindow: wire.MinWindow, SessionWindow: wire.MinWindow})
+		defer b.close()
+		msg := strings.Repeat("x", part)
+		begin := time.Now()
+		for range 50 {
+			st, err := b.caller.Call(&Request{Procedure: "p"}, []byte(msg), nil, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := st.Recv(nil); string(got) != msg {
+				t.Errorf("a response of %d bytes, %v", len(got), err)
+			}
+			st.Release()
+		}
+		if d := time.Since(begin); d > 0 {
+			t.Errorf("50 calls have taken %v", d)
 		}
 	})
 }

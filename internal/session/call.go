@@ -58,9 +58,9 @@ func (s *Session) Call(r *Request, msg []byte, done <-chan struct{}, prompt bool
 		mode = flushYield
 	}
 	// A call that is alone reads its own response. It must not if it has to notice
-	// done at once, or if its request is large: that may wait for credit, which only
-	// a reader brings.
-	alone := n == 1 && !prompt && len(msg) < bulk
+	// done at once, or if its request has several parts: those may wait for credit, which
+	// only a reader brings. For one part there is credit: see [wire.MinWindow].
+	alone := n == 1 && !prompt && len(msg) <= part
 	if !alone {
 		s.reading.want()
 	}

@@ -95,7 +95,7 @@ func (o *sender) reserve(p *sending, n int, done <-chan struct{}) error {
 	cost := int64(n + wire.FrameCost)
 	o.mu.Lock()
 	p.at.want = cost
-	turn := n < bulk || o.lines.large.first == nil
+	turn := n < part || o.lines.large.first == nil
 	for {
 		own := o.lines.redeem(p)
 		if err := o.failureLocked(p); err != nil {

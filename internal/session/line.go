@@ -19,7 +19,7 @@ const (
 // the buffer is taken to be written, so that a quicker one does not use it up.
 type lines struct {
 	// small wait for room in the write buffer or for credit of the session, to send a
-	// message that is not large. large do so to send a part of a large one.
+	// message, or the end of one, that is smaller than a part. large do so to send a part.
 	small, large line
 	// poor lack credit of their own: what comes for others is nothing to them.
 	poor line
@@ -59,7 +59,7 @@ type place struct {
 }
 
 // large reports whether it is a part of a large message that is to be sent.
-func (p *place) large() bool { return p.want >= bulk+wire.FrameCost }
+func (p *place) large() bool { return p.want >= part+wire.FrameCost }
 
 // hasRoom reports whether a write buffer of size bytes has room for a large part or
 // another message, beside what was promised.

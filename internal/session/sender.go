@@ -18,9 +18,11 @@ const (
 	part = 32 << 10
 	// roomBulk is roomSmall for such parts: one in the buffer and one being
 	// written, so that a small frame never has more than 64 KiB of large
-	// messages in front of it.
+	// messages in front of it. A message that is smaller than a part takes its turn with
+	// the other small ones.
 	roomBulk = part
-	// bulk is from which size on a message is sent in such parts.
+	// bulk is from which size on the bytes of a frame are read into the memory of their
+	// message, and written from it, without a copy between.
 	bulk = 16 << 10
 	// roomControl is the size at which a peer that does not read its socket
 	// has made us owe it too many answers.
