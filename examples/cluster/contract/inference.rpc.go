@@ -19,6 +19,7 @@ type Inference interface {
 	// the sequence that the first request names. The worker skips prompts that were
 	// answered before it.
 	//
+	//rpcnet:nosideeffects
 	//rpcnet:resumable Sequence
 	Generate(ctx context.Context, in iter.Seq2[*InferenceRequest, error]) iter.Seq2[InferenceResponse, error]
 }

@@ -31,11 +31,12 @@ var inferenceSchema = schema.Lazy(InferenceDescriptor)
 
 var (
 	inferenceGenerateSpec = &codegen.Spec{
-		Procedure: InferenceGenerateProcedure,
-		Shape:     codegen.ShapeBidi,
-		Request:   stub.StructMessage(appendInferenceRequestCBOR, decodeInferenceRequestCBOR, inferenceSchema("InferenceRequest")),
-		Response:  stub.UnionMessage(AppendInferenceResponseCBOR, DecodeInferenceResponseCBOR, inferenceSchema("InferenceResponse")),
-		Errors:    inferenceErrors,
+		Procedure:   InferenceGenerateProcedure,
+		Shape:       codegen.ShapeBidi,
+		Idempotency: codegen.IdempotencyNoSideEffects,
+		Request:     stub.StructMessage(appendInferenceRequestCBOR, decodeInferenceRequestCBOR, inferenceSchema("InferenceRequest")),
+		Response:    stub.UnionMessage(AppendInferenceResponseCBOR, DecodeInferenceResponseCBOR, inferenceSchema("InferenceResponse")),
+		Errors:      inferenceErrors,
 		Resume: &codegen.Resume{
 			Sequence: func(res any) uint64 {
 				if u, ok := res.(*InferenceResponse); ok && u != nil {
@@ -176,7 +177,7 @@ const InferenceDescriptor = `{"version":1,
 "errors":"InferenceError",
 "errors_name":"InferenceError",
 "methods":[
-{"name":"Generate","shape":"bidi","doc":"Generate answers prompts, one after the other: each with Connected, its\ntokens and Done. Tokens and Done carry a sequence that runs on through all\nprompts of the stream. A stream that broke continues at another worker, from\nthe sequence that the first request names. The worker skips prompts that were\nanswered before it.","request":"InferenceRequest","response":"InferenceResponse","resume_from":"resume_from","sequence":"sequence"}],
+{"name":"Generate","shape":"bidi","doc":"Generate answers prompts, one after the other: each with Connected, its\ntokens and Done. Tokens and Done carry a sequence that runs on through all\nprompts of the stream. A stream that broke continues at another worker, from\nthe sequence that the first request names. The worker skips prompts that were\nanswered before it.","request":"InferenceRequest","response":"InferenceResponse","idempotency":"nosideeffects","resume_from":"resume_from","sequence":"sequence"}],
 "types":{
 "Connected":{"kind":"struct","doc":"Connected is the first event of each prompt, and comes again when another\nworker goes on with it.","fields":[{"name":"worker","type":"string"},{"name":"connection_id","type":"string"}]},
 "Done":{"kind":"struct","doc":"Done says that a prompt has been answered. Its sequence follows that of the\nprompt's last token.","fields":[{"name":"sequence","type":"uint64"}]},
