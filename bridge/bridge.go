@@ -89,6 +89,7 @@ func (b *Bridge) endpoint() *rpcnet.Endpoint {
 // need a token, since nothing here has verified a certificate.
 func (b *Bridge) ServeHTTP(writer http.ResponseWriter, r *http.Request) {
 	w := newReply(writer, b.cfg.WriteTimeout)
+	defer w.settle(r)
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
@@ -103,7 +104,7 @@ func (b *Bridge) ServeHTTP(writer http.ResponseWriter, r *http.Request) {
 		h.Set("WWW-Authenticate", challenge)
 		// The answer is the same for every path, and has no text:
 		// a stranger does not learn what is there.
-		w.WriteHeader(http.StatusUnauthorized)
+		w.refuse(http.StatusUnauthorized)
 		return
 	}
 	b.route(w, r, who)

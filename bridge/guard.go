@@ -20,9 +20,9 @@ type guard struct {
 // sent, by any method and for any path, and answers the preflight
 // requests of pages that are allowed. It returns false if the
 // request has its answer.
-func (g *guard) pass(w http.ResponseWriter, r *http.Request) bool {
+func (g *guard) pass(w *reply, r *http.Request) bool {
 	if !g.knownHost(r) {
-		w.WriteHeader(http.StatusForbidden)
+		w.refuse(http.StatusForbidden)
 		return false
 	}
 	// Browsers send Origin with every request that is not a plain
@@ -34,7 +34,7 @@ func (g *guard) pass(w http.ResponseWriter, r *http.Request) bool {
 	case len(origins) == 0 && site != "cross-site":
 		return true
 	case len(origins) != 1:
-		w.WriteHeader(http.StatusForbidden)
+		w.refuse(http.StatusForbidden)
 		return false
 	}
 	origin := strings.ToLower(origins[0])
@@ -46,7 +46,7 @@ func (g *guard) pass(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	if !slices.Contains(g.cfg.CORS, origin) {
-		w.WriteHeader(http.StatusForbidden)
+		w.refuse(http.StatusForbidden)
 		return false
 	}
 	h.Set("Access-Control-Allow-Origin", origins[0])

@@ -3,6 +3,7 @@ package bridge
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -19,11 +20,12 @@ type reply struct {
 	http.ResponseWriter
 	rc      *http.ResponseController // finds what is below the wrappers of a program
 	timeout time.Duration            // of one write
+	refused bool                     // the body is perhaps not read: see settle
 }
 
 // newReply returns a reply over w.
 func newReply(w http.ResponseWriter, timeout time.Duration) *reply {
-	return &reply{w, http.NewResponseController(w), timeout}
+	return &reply{ResponseWriter: w, rc: http.NewResponseController(w), timeout: timeout}
 }
 
 // Unwrap returns the writer below, for [http.ResponseController].
@@ -66,8 +68,34 @@ func (w *reply) fail(status int, err error, s *schema.Schema) {
 		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter()+time.Second-1)/time.Second), 10))
 	}
 	w.extend(0)
-	w.WriteHeader(status)
+	w.refuse(status)
 	json.NewEncoder(w).Encode(f) // of strings: the only error is the caller's absence
+}
+
+// refuse begins a response of a request that is not served.
+func (w *reply) refuse(status int) {
+	w.refused = true
+	w.WriteHeader(status)
+}
+
+const (
+	// maxSettle is how much of the body of a refused request is
+	// read, in bytes, and settleTimeout for how long.
+	maxSettle     = 64 << 10
+	settleTimeout = time.Second
+)
+
+// settle reads what is left of the short body of a refused
+// request, and throws it away. net/http does so for HTTP/1 alone;
+// in HTTP/2 it resets the stream, which some clients take for a
+// failure: curl 7.88 then shows no status.
+func (w *reply) settle(r *http.Request) {
+	if !w.refused || r.ProtoMajor < 2 {
+		return
+	}
+	w.rc.Flush() // a caller with a long body sees the response before the reset
+	w.rc.SetReadDeadline(time.Now().Add(settleTimeout))
+	io.CopyN(io.Discard, r.Body, maxSettle)
 }
 
 // challenge says how a caller proves who it is, if not by a

@@ -69,17 +69,13 @@ func TestCurl(t *testing.T) {
 						t.Errorf("%s: %q, want ok", path, got)
 					}
 				}
-				known := caller == "certificate" || caller == "token"
 				for _, q := range questions {
-					if q.name == "too large" && !known && version == "--http2" {
-						continue // curl sees only that its request was cut: it does not read a response that ends before the body
-					}
 					path := q.path
 					if !strings.HasPrefix(path, "/") {
 						path = "/greeting.v1.Greeting/" + path
 					}
 					got := ask(path, append([]string{"-H", "Content-Type: application/json"}, q.args...)...)
-					if !known {
+					if known := caller == "certificate" || caller == "token"; !known {
 						if got != " 401" {
 							t.Errorf("%s: %q, want 401 without a text", q.name, got)
 						}
