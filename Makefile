@@ -62,7 +62,8 @@ redteam: ## play all attacks on endpoints and nodes; prints attack, bound, measu
 field: ## play the situations of real networks: certificates, DNS, containers, slow links; root for network namespaces
 	@go run ./internal/cmd/redteam -field
 
-e2e: ## a client in Python against the cluster example; needs python3
+e2e: ## clients in Python and JavaScript, curl and a browser; needs python3, curl, node, npm and chromium
+	cd e2e/node && npm ci --no-audit --no-fund
 	E2E_REQUIRED=1 go test -race -shuffle=on -count=1 ./e2e/...
 
 api-diff: ## what has changed of the public Go API since the last tag

@@ -56,18 +56,20 @@ func run(t *testing.T, dir, path string, args ...string) string {
 	return string(out)
 }
 
-// A cluster is the director and a worker of the cluster example, as processes.
+// A cluster is the director and workers of the cluster example, as processes.
 type cluster struct {
-	certs            string
-	director, worker string // addresses
+	certs    string
+	director string            // its address
+	worker   string            // the address of worker-a
+	kill     map[string]func() // kills a worker, as kill -9 does
 }
 
-// startCluster builds the programs and runs them on free ports until the test
-// ends.
-func startCluster(t *testing.T) cluster {
+// startCluster builds the programs and runs them, with workers of the given labels, on free
+// ports until the test ends.
+func startCluster(t *testing.T, labels ...string) cluster {
 	t.Helper()
 	dir := t.TempDir()
-	c := cluster{certs: filepath.Join(dir, "certs"), director: freeAddr(t), worker: freeAddr(t)}
+	c := cluster{certs: filepath.Join(dir, "certs"), director: freeAddr(t), kill: map[string]func(){}}
 	if _, err := certs.Make(c.certs, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +80,13 @@ func startCluster(t *testing.T) cluster {
 	}
 	env := []string{"CERT_DIR=" + c.certs, "DIRECTOR_ADDR=" + c.director}
 	startProgram(t, filepath.Join(dir, "director"), env, "Director ready")
-	startProgram(t, filepath.Join(dir, "worker"), append(env, "WORKER_LABEL=worker-a", "WORKER_ADDR="+c.worker), "is running and ready")
+	for _, label := range labels {
+		addr := freeAddr(t)
+		c.kill[label] = startProgram(t, filepath.Join(dir, "worker"), append(env, "WORKER_LABEL="+label, "WORKER_ADDR="+addr), "is running and ready")
+		if label == "worker-a" {
+			c.worker = addr
+		}
+	}
 	return c
 }
 

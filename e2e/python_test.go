@@ -45,7 +45,7 @@ func TestPythonClient(t *testing.T) {
 	t.Parallel()
 	program(t, "python3")
 	const tokens = 20_000
-	c := startCluster(t)
+	c := startCluster(t, "worker-a")
 	want := []string{"worker worker-a", "compute " + computed([]byte{0, 0, 3, 232}, 1000), "connected worker-a"}
 	for i := 1; i <= tokens; i++ {
 		want = append(want, fmt.Sprintf("token %d token-%d", i, i))
@@ -59,7 +59,7 @@ func TestPythonClient(t *testing.T) {
 func TestPythonClientAtTheEdges(t *testing.T) {
 	t.Parallel()
 	program(t, "python3")
-	c := startCluster(t)
+	c := startCluster(t, "worker-a")
 	const script = `
 import sys
 from rpcnet_client import Client, RPCError, cbor, read_cbor
