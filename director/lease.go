@@ -202,7 +202,7 @@ func (l *leases) spentAt(director int) (spent []directorv1.Spent) {
 			rest = append(rest, of)
 			continue
 		}
-		spent = append(spent, directorv1.Spent{Worker: of.Name, Numbers: of.spent})
+		spent = append(spent, directorv1.Spent{Worker: of.Name, Balancer: of.balancer, Numbers: of.spent})
 		of.spent, of.listed = nil, false
 	}
 	clear(l.spent[len(rest):])
@@ -240,7 +240,7 @@ func (l *leases) lease(s *stock, director int, req *directorv1.LeaseRequest) {
 			c.current = (director + 1) % len(c.directors)
 		}
 		return
-	case len(slots) == 0:
+	case len(slots) == 0 || slots[0].of.expired(now):
 		s.again = now.Add(noRoomPause)
 		return
 	}
@@ -277,6 +277,7 @@ func slotsOf(res *directorv1.LeaseResponse, director int, now time.Time) ([]*lea
 		if err != nil {
 			malformed = err
 		}
+		workers[worker].balancer = t.Balancer
 		slots = append(slots, slot{workers[worker], t.Number, ticket})
 	})
 	if err == nil {

@@ -262,7 +262,13 @@ func TestAttack12AClientThatLeasesAndDoesNotCall(t *testing.T) {
 		guesses = append(guesses, n)
 	}
 	before := pending(d)
-	ask := &directorv1.LeaseRequest{Spent: []directorv1.Spent{{Worker: "worker-a", Numbers: guesses}, {Worker: "worker-b", Numbers: guesses}, {Worker: "nobody", Numbers: guesses}}}
+	ask := &directorv1.LeaseRequest{Spent: []directorv1.Spent{{Worker: "nobody", Numbers: guesses}}}
+	if err := directorv1.ParseSlots(res, func(worker int, ticket []byte) { // the victim's, which tell the balancers
+		t, _ := load.ParseTicket(ticket)
+		ask.Spent = append(ask.Spent[:min(len(ask.Spent), 100)], directorv1.Spent{Worker: res.Workers[worker].Name, Balancer: t.Balancer, Numbers: guesses})
+	}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := m.director.Lease(t.Context(), ask); err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ const leaseFor = 100 * time.Millisecond
 // The functions of package workers that a lease is made of.
 var (
 	lease = hook.Lease.(func(*workers.Registry, balance.PickRequest, int, func(of string, w *cluster.Member, ticket []byte) bool) error)
-	spend = hook.Spend.(func(*workers.Registry, string, []uint64, string))
+	spend = hook.Spend.(func(*workers.Registry, string, uint64, []uint64, string))
 )
 
 // Lease serves a request for several workers. The server has checked its sizes. What has
@@ -53,7 +53,7 @@ var (
 func (s service) Lease(ctx context.Context, req *directorv1.LeaseRequest) (*directorv1.LeaseResponse, error) {
 	caller := extend.CallerID(ctx)
 	for _, spent := range req.Spent {
-		spend(s.d.registry, spent.Worker, spent.Numbers, caller)
+		spend(s.d.registry, spent.Worker, spent.Balancer, spent.Numbers, caller)
 	}
 	s.report(caller, req.Failures, req.Unused)
 	want := int(min(req.Want, directorv1.MaxSlots))

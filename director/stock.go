@@ -17,6 +17,7 @@ type slot struct {
 // director is to count no more.
 type leased struct {
 	directorv1.Worker
+	balancer uint64              // of its tickets
 	lease    []directorv1.Worker // all workers of the lease
 	director int                 // which has leased it, by its place in Client.directors
 	until    time.Time           // its slots can be used
@@ -25,6 +26,9 @@ type leased struct {
 	spent    []uint64            // numbers of tickets
 	listed   bool                // is in leases.spent
 }
+
+// expired reports whether its slots cannot be used any more.
+func (l *leased) expired(now time.Time) bool { return !now.Before(l.until) }
 
 // A stock has the slots of one selector. It is full enough for the calls of the next
 // few milliseconds: see target. The client's mu guards it.
@@ -112,7 +116,7 @@ func (s *stock) take(now time.Time) (next slot, expired []slot, ok bool) {
 // expired returns how many slots at the front of the stock cannot be used any more.
 func (s *stock) expired(now time.Time) int {
 	n := 0
-	for n < len(s.slots) && now.After(s.slots[n].of.until) {
+	for n < len(s.slots) && s.slots[n].of.expired(now) {
 		n++
 	}
 	return n

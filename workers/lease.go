@@ -65,7 +65,7 @@ func leaseSome(r *Registry, req *balance.PickRequest, n int, take func(of string
 		}
 		t := pool.Issue(now, w, false, req.Caller)
 		if !take(r.cluster, &w.Owner.(*worker).member, t.Append(ticket[:0])) {
-			pool.Spend(w, []uint64{t.Number}, req.Caller)
+			pool.Spend(w, t.Balancer, []uint64{t.Number}, req.Caller)
 			return false, nil
 		}
 	}
@@ -73,12 +73,12 @@ func leaseSome(r *Registry, req *balance.PickRequest, n int, take func(of string
 }
 
 // spend takes tickets of a worker back by their numbers, from the caller that they were
-// made for. Numbers of other callers, and of tickets that are not pending, are ignored.
+// made for. Numbers of other callers or balancers, and of tickets that are not pending, are ignored.
 // A call whose ticket the worker has reported is counted by the worker until it ends.
-func spend(r *Registry, worker string, numbers []uint64, caller string) {
+func spend(r *Registry, worker string, balancer uint64, numbers []uint64, caller string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if w := r.table.named(worker); w != nil { // otherwise its tickets have gone with it
-		r.table.pool.Spend(w.load, numbers, caller)
+		r.table.pool.Spend(w.load, balancer, numbers, caller)
 	}
 }

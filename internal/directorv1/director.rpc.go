@@ -76,6 +76,8 @@ type LeaseRequest struct {
 // Spent are leased tickets of a worker whose calls have ended, or will not be made.
 type Spent struct {
 	Worker string `rpc:"worker,max=128"`
+	// Balancer is the number in the tickets that tells who has made them.
+	Balancer uint64
 	// Numbers are those at the ends of the tickets.
 	Numbers []uint64 `rpc:"numbers,packed,max=512"`
 }

@@ -148,7 +148,7 @@ const DirectorDescriptor = `{"version":1,
 "GetWorkerResponse":{"kind":"struct","doc":"GetWorkerResponse is the assignment of a worker.","fields":[{"name":"ticket","type":"bytes","doc":"Ticket is sent with the call to the worker, which counts the call by it.","max":64},{"name":"worker","type":"Worker"},{"name":"alternates","type":"[]Worker","doc":"Alternates are workers to call if this one fails and no director answers.","max":8}]},
 "LeaseRequest":{"kind":"struct","doc":"LeaseRequest says how many workers are wanted, and what has happened since the last\nrequest.","fields":[{"name":"want","type":"uint32","doc":"Want is how many workers are wanted. 0: none, the rest of the request counts."},{"name":"spent","type":"[]Spent","doc":"Spent are leased tickets that the director is to count no more.","max":128},{"name":"unused","type":"[]Unused","max":256},{"name":"failures","type":"[]Failure","doc":"Failures and Unused are those of GetWorkerRequest.","max":256},{"name":"selector","type":"string","doc":"Selector filters workers by their tags. Empty means any worker.","max":4096}]},
 "LeaseResponse":{"kind":"struct","doc":"LeaseResponse is a lease of workers.","fields":[{"name":"slots","type":"bytes","doc":"Slots are the places of the calls, one after the other: see AppendSlot.","max":18944},{"name":"millis","type":"uint32","doc":"Millis is how long the tickets can be used, in milliseconds. The client then\nreturns those that are left."},{"name":"workers","type":"[]Worker","doc":"Workers are those of the lease.","max":64}]},
-"Spent":{"kind":"struct","doc":"Spent are leased tickets of a worker whose calls have ended, or will not be made.","fields":[{"name":"worker","type":"string","max":128},{"name":"numbers","type":"[]uint64","doc":"Numbers are those at the ends of the tickets.","max":512,"packed":true}]},
+"Spent":{"kind":"struct","doc":"Spent are leased tickets of a worker whose calls have ended, or will not be made.","fields":[{"name":"worker","type":"string","max":128},{"name":"numbers","type":"[]uint64","doc":"Numbers are those at the ends of the tickets.","max":512,"packed":true},{"name":"balancer","type":"uint64","doc":"Balancer is the number in the tickets that tells who has made them."}]},
 "Unused":{"kind":"struct","doc":"Unused is a ticket that its client will not use.","fields":[{"name":"ticket","type":"bytes","max":64},{"name":"worker","type":"string","max":128}]},
 "Worker":{"kind":"struct","doc":"Worker says where to find a worker. A host name has at most 253 bytes (RFC 1035).","fields":[{"name":"addr","type":"string","max":272},{"name":"boot","type":"string","max":64},{"name":"name","type":"string","max":128},{"name":"cluster","type":"string","doc":"Cluster is the name of its cluster. Empty means none.","max":128},{"name":"serverName","type":"string","doc":"ServerName is the name that its certificate must carry. Empty means the host\nof its address.","max":2048}]}}}`
 
@@ -677,8 +677,9 @@ func decodeWorkerCBOR(d *cbor.Decoder, v *Worker) {
 
 // An error here means that Spent has changed: run go generate.
 var _ = struct {
-	Worker  string
-	Numbers []uint64
+	Worker   string
+	Balancer uint64
+	Numbers  []uint64
 }(Spent{})
 
 func appendSpentCBOR(b cbor.Buffer, v *Spent) (_ cbor.Buffer, err error) {
@@ -686,7 +687,7 @@ func appendSpentCBOR(b cbor.Buffer, v *Spent) (_ cbor.Buffer, err error) {
 	if len(v.Worker) > 128 {
 		return b.FailLength("Spent.Worker", len(v.Worker), 128)
 	}
-	b = append(b, "\xa2fworker"...)
+	b = append(b, "\xa3fworker"...)
 	if b, ok = b.AppendText(v.Worker); !ok {
 		return b.FailUTF8("Spent.Worker")
 	}
@@ -695,10 +696,12 @@ func appendSpentCBOR(b cbor.Buffer, v *Spent) (_ cbor.Buffer, err error) {
 	}
 	b = append(b, "gnumbers"...)
 	b = cbor.AppendNumbers(b, v.Numbers)
+	b = append(b, "hbalancer"...)
+	b = b.AppendUint(v.Balancer)
 	return b, nil
 }
 
-var fieldsOfSpent = []string{"fworker", "gnumbers"}
+var fieldsOfSpent = []string{"fworker", "gnumbers", "hbalancer"}
 
 func decodeSpentCBOR(d *cbor.Decoder, v *Spent) {
 	var f cbor.Fields
@@ -724,6 +727,8 @@ func decodeSpentCBOR(d *cbor.Decoder, v *Spent) {
 				d.Leave()
 				v.Numbers = x2
 			}
+		case 2:
+			v.Balancer = d.Uint64()
 		}
 		if d.Err() != nil {
 			d.InField(fieldsOfSpent, k)

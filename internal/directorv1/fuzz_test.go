@@ -66,7 +66,7 @@ func FuzzResponse(f *testing.F) {
 // FuzzLeaseRequest: what a client says for a lease is within the bounds of the contract.
 func FuzzLeaseRequest(f *testing.F) {
 	fuzz(f, directorLeaseSpec.Request, &LeaseRequest{Selector: "a=b", Want: 7, Failures: []Failure{{"w", "1"}},
-		Unused: []Unused{{"w", []byte{1}}}, Spent: []Spent{{"w", []uint64{1, 1 << 40}}}}, func(t *testing.T, v *LeaseRequest) {
+		Unused: []Unused{{"w", []byte{1}}}, Spent: []Spent{{"w", 7, []uint64{1, 1 << 40}}}}, func(t *testing.T, v *LeaseRequest) {
 		if len(v.Selector) > 4096 || len(v.Failures) > 256 || len(v.Unused) > 256 || len(v.Spent) > 128 {
 			t.Errorf("over its bounds: %+v", v)
 		}
@@ -142,7 +142,7 @@ func TestALongRequestIsWithinTheBoundOfItsSize(t *testing.T) {
 	}
 	lease := &LeaseRequest{Selector: req.Selector, Want: 1 << 31, Failures: req.Failures, Unused: req.Unused}
 	for range 128 {
-		lease.Spent = append(lease.Spent, Spent{text(128), slices.Repeat([]uint64{1 << 63}, MaxSlots)})
+		lease.Spent = append(lease.Spent, Spent{text(128), 1 << 63, slices.Repeat([]uint64{1 << 63}, MaxSlots)})
 	}
 	if b, err = directorLeaseSpec.Request.Append(nil, lease); err != nil || len(b) > directorLeaseSpec.MaxMessageSize {
 		t.Errorf("lease: %d bytes, %v", len(b), err)

@@ -52,10 +52,11 @@ func (p *Pool) Leasable(caller string, share float64) int {
 }
 
 // Spend takes tickets of w back by their numbers, from the caller that they were made
-// for. Those of other callers stay.
-func (p *Pool) Spend(w *Candidate, numbers []uint64, caller string) {
+// for. Those of other callers stay. balancer is that of the tickets: those that another
+// balancer has made, as one that was here before a restart, are ignored.
+func (p *Pool) Spend(w *Candidate, balancer uint64, numbers []uint64, caller string) {
 	of := p.accounts[caller]
-	if of == nil {
+	if of == nil || w.Balancer != balancer {
 		return
 	}
 	for _, n := range numbers {

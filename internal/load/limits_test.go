@@ -161,7 +161,7 @@ func TestCallersShareTheFreePlaces(t *testing.T) {
 	}
 	for range 20 { // they settle where each has as much as is free
 		for caller := range held {
-			p.Spend(w, held[caller], caller)
+			p.Spend(w, w.Balancer, held[caller], caller)
 			held[caller] = nil
 			lease(caller)
 		}
@@ -170,13 +170,14 @@ func TestCallersShareTheFreePlaces(t *testing.T) {
 	if a, b := len(held["a"]), len(held["b"]); a < 24 || a > 30 || b < 24 || b > 30 {
 		t.Errorf("a holds %d and b %d of 80 free places, want about a third each", a, b)
 	}
-	p.Spend(w, held["a"], "b")
-	p.Spend(w, held["a"], "nobody")
+	p.Spend(w, w.Balancer, held["a"], "b")
+	p.Spend(w, w.Balancer, held["a"], "nobody")
+	p.Spend(w, w.Balancer+1, held["a"], "a") // as of a director that was restarted
 	if n := w.Pending(0); n != len(held["a"])+len(held["b"]) {
 		t.Errorf("%d tickets pending after another caller gave them back", n)
 	}
-	p.Spend(w, held["a"], "a")
-	p.Spend(w, held["a"], "a") // twice does not count twice
+	p.Spend(w, w.Balancer, held["a"], "a")
+	p.Spend(w, w.Balancer, held["a"], "a") // twice does not count twice
 	if n := w.Pending(0); n != len(held["b"]) {
 		t.Errorf("%d tickets pending, want those of b", n)
 	}
