@@ -1,6 +1,8 @@
 package bridge_test
 
 import (
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -36,4 +38,17 @@ func BenchmarkUnary(b *testing.B) {
 			br.ServeHTTP(&nowhere{http.Header{}}, req)
 		}
 	})
+}
+
+// A stream of events over HTTP/2, read as fast as it comes. One operation is one event.
+func BenchmarkEvents(b *testing.B) {
+	s := newSite(b, nil)
+	client := s.client(false, true)
+	b.ReportAllocs()
+	b.ResetTimer()
+	res := s.do(client, post("Count", fmt.Sprintf(`{"to":%d}`, b.N)).with("Accept", "text/event-stream"))
+	n, err := io.Copy(io.Discard, res.Body)
+	if err != nil || n < int64(b.N) {
+		b.Fatal(n, err)
+	}
 }

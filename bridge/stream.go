@@ -136,12 +136,14 @@ type output struct {
 	resume             *codegen.Resume // numbers the events; nil: they have no number
 	heartbeat, opening time.Duration
 
-	mu     sync.Mutex
-	buf    bytes.Buffer
-	opened bool // the status has gone
-	ended  bool
-	timer  *time.Timer // of the heartbeat
-	err    error       // of the first write that failed
+	mu      sync.Mutex
+	buf     bytes.Buffer
+	opened  bool // the status has gone
+	ended   bool
+	flushed time.Time   // the last write
+	waiting bool        // messages in buf wait for the timer
+	timer   *time.Timer // of the heartbeat, or of what waits
+	err     error       // of the first write that failed
 }
 
 // start lets the heartbeat begin.
@@ -159,9 +161,10 @@ func (o *output) stop() {
 	o.timer.Stop()
 }
 
-// beat opens the response if no message has, and then writes a
-// comment of the silence, so that proxies keep the connection and
-// a caller that is gone is found.
+// beat writes the messages that wait. If none do, it opens the
+// response if no message has, and then writes a comment of the
+// silence, so that proxies keep the connection and a caller that
+// is gone is found.
 func (o *output) beat() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -170,7 +173,7 @@ func (o *output) beat() {
 	}
 	// Lines of JSON have no comments: their caller is found gone
 	// with the next message.
-	if o.opened && o.events {
+	if o.opened && o.events && !o.waiting {
 		o.buf.WriteString(":\n\n")
 	}
 	o.flushLocked()
@@ -192,8 +195,6 @@ func (o *output) flushLocked() {
 		o.w.WriteHeader(http.StatusOK)
 	}
 	o.w.extend(0)
-	// One write and one flush for each message: a token is worth
-	// nothing in a buffer.
 	if o.buf.Len() > 0 {
 		_, o.err = o.w.Write(o.buf.Bytes())
 		o.buf.Reset()
@@ -201,6 +202,7 @@ func (o *output) flushLocked() {
 	if o.err == nil {
 		o.err = o.w.rc.Flush()
 	}
+	o.flushed, o.waiting = time.Now(), false
 	o.timer.Reset(o.heartbeat)
 }
 
@@ -224,11 +226,26 @@ func (o *output) message(text []byte) error {
 	} else {
 		o.line(text)
 	}
-	if o.err == nil {
+	// A token leaves at once. Those of a stream that is faster
+	// than a reader can see gather for a moment: each write is a
+	// frame, a record of TLS and a system call.
+	switch {
+	case o.err != nil:
+	case o.buf.Len() >= gatherMost || time.Since(o.flushed) >= gatherPause:
 		o.flushLocked()
+	case !o.waiting:
+		o.waiting = true
+		o.timer.Reset(gatherPause)
 	}
 	return o.err
 }
+
+// How long messages gather after a write, and how many bytes of
+// them.
+const (
+	gatherPause = time.Millisecond
+	gatherMost  = 32 << 10
+)
 
 // data writes the data of an event. JSON of a server may have
 // line breaks between tokens.
