@@ -111,7 +111,8 @@ func newRebalancer(r *Registry) *rebalancer {
 	return b
 }
 
-// run looks at the workers once a second until the registry ends.
+// run looks at the workers once a second until the registry ends. On the smaller side of a
+// partition it does not, if the node assigns nothing there: what it sees is not all.
 func (b *rebalancer) run() {
 	t := time.NewTicker(rebalanceEvery)
 	defer t.Stop()
@@ -191,9 +192,10 @@ func (b *rebalancer) fillings() map[rebalanceGroup][]load.Filling {
 	return all
 }
 
-// ask asks one worker, and notes what came of it. One that cannot be asked, that listens to
+// ask asks one worker, on a goroutine of its own, and notes what came of it. One that cannot be asked, that listens to
 // another registry or that has nothing to hand over is left alone for a while.
 func (b *rebalancer) ask(plan *load.Rebalancer, w *worker, conn *rpcnet.Conn, req handoverRequest) {
+	// The connection of the reports serves for this too: no worker is dialled for it.
 	r := b.registry
 	ctx, cancel := context.WithTimeout(r.ctx, handoverTimeout)
 	defer cancel()
@@ -208,7 +210,7 @@ func (b *rebalancer) ask(plan *load.Rebalancer, w *worker, conn *rpcnet.Conn, re
 	}
 	r.mu.Unlock()
 	switch {
-	case r.ctx.Err() != nil:
+	case r.ctx.Err() != nil: // the registry ends: that is no failure of the worker's
 	case err != nil:
 		r.lines.Log(slog.LevelInfo, "handover", "a worker cannot be asked to hand streams over", "worker", w.member.Name, "err", loglimit.Cut(err.Error()))
 	case a.moved > 0:

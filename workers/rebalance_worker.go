@@ -90,7 +90,8 @@ func parseHandoverAnswer(b []byte) (handoverAnswer, error) {
 	return handoverAnswer{int(n), b[size] == 1}, nil
 }
 
-// serveHandover hands streams over at a balancer's request.
+// serveHandover hands streams over at a balancer's request. It answers before the streams
+// have ended: their handlers take as long as they need to see that their contexts have.
 func (w *Worker) serveHandover(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
 	var b []byte
 	if err := s.Recv(&b); err != nil {
@@ -153,8 +154,10 @@ func (w *Worker) reportsTo(peer string, balancer uint64) bool {
 	return false
 }
 
-// handover asks a worker over its control connection to hand streams over.
+// handover asks a worker over its control connection to hand streams over. The error of an
+// older worker, which does not serve the procedure, has the code Unimplemented.
 func handover(ctx context.Context, conn *rpcnet.Conn, req handoverRequest) (handoverAnswer, error) {
+	// Not made again: the next look asks anew, for what is right then.
 	var out []byte
 	if err := rpcnet.NewClient(conn, nil).Unary(ctx, handoverSpec, req.append(nil), &out); err != nil {
 		return handoverAnswer{}, err

@@ -9,7 +9,10 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/load"
 )
 
-// A stream of the simulation of moves runs on a worker, or is on its way to one.
+// A longStream is a stream of the simulation of moves. It runs on a worker, or is on its
+// way to one:
+//
+//	begin -> runs -(handed over)-> on its way -(50 to 500 ms)-> runs -> ends
 type longStream struct {
 	on      *longWorker   // nil while it is on its way
 	from    *longWorker   // it must not come back there
@@ -20,7 +23,8 @@ type longStream struct {
 	moves   int           // so far
 }
 
-// A longWorker is a worker of that simulation.
+// A longWorker is a worker of that simulation. It has no queue: at these loads no worker
+// is full.
 type longWorker struct {
 	capacity float64
 	handover load.Handover
@@ -34,17 +38,22 @@ func (w *longWorker) used() float64 { return float64(len(w.streams)) / w.capacit
 // that move them. The decisions are the production code: load.Rebalancer in the registries,
 // load.Handover and load.Movable in the workers. A stream that was handed over takes 50 to
 // 500 ms to begin on the emptiest worker of the others. A tick is 100 ms.
+//
+// Registries see the workers without delay: in production reports are at most 20 to 100 ms
+// old, which is little beside the second between two looks. Streams on their way count
+// nowhere, as in production until they have been assigned again.
 type rebalancing struct {
 	rand       *rand.Rand
 	now        time.Duration
 	workers    []*longWorker
 	registries []*load.Rebalancer
-	streams    []*longStream
-	moves      int
-	mostMoves  int // of one stream
+	streams    []*longStream // that have not ended
+	moves      int           // of all streams so far
+	mostMoves  int           // of one stream
 }
 
-// newRebalancing returns a simulation with so many registries.
+// newRebalancing returns a simulation with so many registries, which have the defaults of
+// workers.RebalanceConfig.
 func newRebalancing(seed uint64, registries int) *rebalancing {
 	s := &rebalancing{rand: rand.New(rand.NewPCG(seed, 7))}
 	for range registries {
@@ -66,20 +75,23 @@ func (s *rebalancing) add(n, capacity, streams int) {
 	}
 }
 
-// begin starts a new stream on the emptiest worker.
+// begin starts a new stream, which no worker had before, on the emptiest worker. It ends
+// after the given time, wherever it is then.
 func (s *rebalancing) begin(lasts time.Duration) {
 	x := &longStream{ends: s.now + lasts}
 	s.streams = append(s.streams, x)
 	s.start(x, s.emptiest(nil))
 }
 
-// start lets a stream run on a worker from now on.
+// start lets a stream run on a worker from now on, and notes when it began there, as
+// Worker.serveMovable of package workers does.
 func (s *rebalancing) start(x *longStream, w *longWorker) {
 	x.on, x.began = w, s.now
 	w.streams[x] = true
 }
 
-// emptiest returns the emptiest worker but one.
+// emptiest returns the emptiest worker but one: the one that has handed the stream over,
+// which the production code excludes; nil excludes none.
 func (s *rebalancing) emptiest(but *longWorker) (best *longWorker) {
 	at := s.rand.IntN(len(s.workers)) // at random among equals
 	for i := range s.workers {
@@ -90,7 +102,7 @@ func (s *rebalancing) emptiest(but *longWorker) (best *longWorker) {
 	return best
 }
 
-// step lets 100 ms pass.
+// step lets 100 ms pass: streams arrive and end, and then registries look.
 func (s *rebalancing) step() {
 	s.now += 100 * time.Millisecond
 	kept := s.streams[:0]
@@ -99,6 +111,7 @@ func (s *rebalancing) step() {
 			w := s.emptiest(x.from)
 			s.start(x, w)
 		}
+		// One that ends while it is on its way never arrives.
 		if s.now < x.ends {
 			kept = append(kept, x)
 		} else if x.on != nil {
@@ -113,21 +126,25 @@ func (s *rebalancing) step() {
 	}
 }
 
-// plan lets a registry look and ask.
+// plan lets a registry look and ask. The answer comes at once: in production it takes a
+// round trip.
 func (s *rebalancing) plan(id uint64, r *load.Rebalancer) {
 	ws := make([]load.Filling, 0, len(s.workers))
 	for _, w := range s.workers {
 		ws = append(ws, load.Filling{Worker: w, Calls: float64(len(w.streams)), Capacity: w.capacity})
 	}
+	// The fullest first. What a worker refuses is told, as production does.
 	for _, m := range r.Plan(s.now, ws) {
 		w := m.Worker.(*longWorker)
 		r.Moved(s.now, w, s.ask(id, w, m.Calls))
 	}
 }
 
-// ask has a worker hand over up to n streams, and returns how many it has.
+// ask has a worker hand over up to n streams, and returns how many it has: what
+// Worker.handOver of package workers does, on the virtual clock.
 func (s *rebalancing) ask(id uint64, w *longWorker, n int) (moved int) {
 	n, _ = w.handover.Allow(s.now, id, n, len(w.streams))
+	// In no order, where production moves the youngest first: these are all alike.
 	for x := range w.streams {
 		if moved >= n {
 			break
@@ -146,7 +163,8 @@ func (s *rebalancing) ask(id uint64, w *longWorker, n int) (moved int) {
 	return moved
 }
 
-// spread returns by how much the utilisations differ.
+// spread returns by how much the utilisations of the fullest and the emptiest worker
+// differ: 0.1 is a tenth of a capacity.
 func (s *rebalancing) spread() float64 {
 	low, high := math.Inf(1), 0.0
 	for _, w := range s.workers {
@@ -158,14 +176,19 @@ func (s *rebalancing) spread() float64 {
 // doubled returns how long after the number of workers was doubled, under streams of hours,
 // the utilisations differ by a tenth at most and stay so, what share of the streams has
 // moved by then and in ten minutes, and how often one has at most.
+//
+// It is what moving is for: a service has grown too full, and machines are added. Half of
+// the streams would be on these if all were level; with a tenth of difference 45 % are.
 func doubled(seed uint64, registries int) (level time.Duration, moved float64, most int) {
 	s := newRebalancing(seed, registries)
 	s.add(10, 100, 80)
-	for range 300 { // it was level for half a minute
+	// It was level for half a minute, so that nothing of the beginning is left.
+	for range 300 {
 		s.step()
 	}
 	begin, all := s.now, len(s.streams)
 	s.add(10, 100, 0)
+	// Long enough to see that moving ends by itself.
 	for s.now < begin+10*time.Minute {
 		if s.step(); s.spread() > 0.1 {
 			level = s.now - begin
@@ -174,7 +197,8 @@ func doubled(seed uint64, registries int) (level time.Duration, moved float64, m
 	return level, float64(s.moves) / float64(all), s.mostMoves
 }
 
-// rebalanceGates are the bounds of moves.
+// rebalanceGates are the bounds of moves. Their number of seeds has a lower bound, since
+// they are quick.
 var rebalanceGates = []Gate{
 	// Half of all streams must move, and more would be in vain.
 	{"after doubling the workers under streams of hours, utilisations within 10 % in 60 s, none moves twice, at most 55 % move", func(seeds int) (string, bool) {
@@ -190,7 +214,8 @@ var rebalanceGates = []Gate{
 		}
 		return text, ok
 	}},
-	// Calls come and go at load 0.8: each move would be in vain.
+	// Calls come and go at load 0.8: each move would be in vain. New ones fill the gaps
+	// that others leave, so that no difference lasts.
 	{"streams of 10 s to an hour that come and go on 20 workers, two hours, 2 registries: 0 moves", func(seeds int) (string, bool) {
 		moves := 0
 		for seed := range uint64(max(seeds, 2)) {
@@ -209,12 +234,15 @@ var rebalanceGates = []Gate{
 		}
 		return fmt.Sprintf("%d moves", moves), moves == 0
 	}},
-	// A balancer that is wrong, or hostile, asks for all.
+	// A balancer that is wrong, or hostile, asks for all. Since all workers hand over to
+	// each other, none gets emptier, and each second allows as much as the first.
 	{"a balancer that asks for all streams of all workers ten times a second for 10 minutes: at most 95 % of a worker's in a minute, none moves twice", func(int) (string, bool) {
 		s := newRebalancing(1, 0)
 		s.add(10, 100, 80)
 		worst := 0.0
-		for s.now < 10*time.Minute-time.Second { // streams settle for ten minutes
+		// Each minute counts for itself. Streams that have moved stay for ten minutes, so
+		// that with longer runs a second move would be right.
+		for s.now < 10*time.Minute-time.Second {
 			left, before := 0, map[*longWorker]int{}
 			for _, w := range s.workers {
 				before[w] = len(w.streams)
