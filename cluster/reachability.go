@@ -145,18 +145,20 @@ func (r *reachability) sendsTo(addr string) bool {
 	return true
 }
 
-// answeredByStream notes that a member answered over a stream and not by packets. The
-// first time is logged: everything works then, but slowly, which is hard to find.
+// answeredByStream notes that a member answered over a stream and not by packets. If it
+// does so again, that is logged, once for each node: everything works then, but slowly,
+// which is hard to find. Once alone is perhaps a lost packet, or a machine that was busy.
 func (r *reachability) answeredByStream(id string) {
 	r.mu.Lock()
 	if r.byStream == nil || len(r.byStream) >= maxMembers {
 		r.byStream = map[string]time.Time{}
 	}
+	last, before := r.byStream[id]
 	r.byStream[id] = time.Now()
-	first := !r.packetsLost
-	r.packetsLost = true
+	warn := !r.packetsLost && before && time.Since(last) < byStreamFor
+	r.packetsLost = r.packetsLost || warn
 	r.mu.Unlock()
-	if first {
+	if warn {
 		r.n.log.Warn("a member answers over streams but not by packets: the families of the addresses differ, or something drops UDP on the way; "+
 			"changes will spread slowly", "member", id)
 	}

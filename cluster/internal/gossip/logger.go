@@ -61,6 +61,8 @@ func (w *logWriter) Write(b []byte) (int, error) {
 	} else if id, ok := between(text, "Was able to connect to ", " over TCP but UDP probes failed"); ok {
 		w.hooks.PacketsLost(id)
 		level = slog.LevelDebug
+	} else if strings.Contains(text, errBlind.Error()) { // this node's own choice
+		level = slog.LevelDebug
 	}
 	w.log.Log(level, "memberlist: "+kindOf(text), text, "source", "memberlist")
 	return len(b), nil

@@ -25,6 +25,7 @@ func TestMemberlistsLinesGetLevelsThatFit(t *testing.T) {
 		{"[INFO] memberlist: Marking a@1 as failed", `level=DEBUG msg="Marking a@1 as failed"`},
 		{"[WARN] memberlist: Refuting a suspect message", `level=INFO msg="Refuting a suspect message"`},
 		{"[ERR] memberlist: Failed to send", `level=INFO msg="Failed to send"`},
+		{"[ERR] memberlist: Failed to send UDP ping: " + errBlind.Error(), `level=DEBUG msg="Failed to send UDP ping`},
 		{"Err: Could not set the deadline", `level=DEBUG msg="Err: Could not set the deadline"`},
 		{"[INFO] memberlist: Suspect a@1 has failed, no acks received", "level=DEBUG"},
 		{"[WARN] memberlist: Was able to connect to b@2 over TCP but UDP probes failed, network may be misconfigured", "level=DEBUG"},
