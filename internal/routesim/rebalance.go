@@ -102,7 +102,8 @@ func (s *rebalancing) emptiest(but *longWorker) (best *longWorker) {
 	return best
 }
 
-// step lets 100 ms pass: streams arrive and end, and then registries look.
+// step lets 100 ms pass: streams arrive and end, and then those registries look whose
+// second is over.
 func (s *rebalancing) step() {
 	s.now += 100 * time.Millisecond
 	kept := s.streams[:0]
@@ -133,7 +134,8 @@ func (s *rebalancing) plan(id uint64, r *load.Rebalancer) {
 	for _, w := range s.workers {
 		ws = append(ws, load.Filling{Worker: w, Calls: float64(len(w.streams)), Capacity: w.capacity})
 	}
-	// The fullest first. What a worker refuses is told, as production does.
+	// The fullest comes first. The rebalancer hears of each answer, also of one that is
+	// none, so that it leaves the worker alone.
 	for _, m := range r.Plan(s.now, ws) {
 		w := m.Worker.(*longWorker)
 		r.Moved(s.now, w, s.ask(id, w, m.Calls))
