@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -9,23 +10,25 @@ import (
 // A LoadEstimate is what one balancer knows of one worker's load: the last report, its
 // own calls, and the assignments that have not arrived. The zero value knows nothing.
 //
-// Invariant: each assignment in pending counts in exactly one account, and its number
-// is in queue once. queue also has numbers that were claimed, which are removed when
-// they are more than half of it.
+// Invariant: queue has the assignments in the order of their numbers, which is that of
+// issue. Those that are pending have an account, and count there; pending is how many
+// they are. The others were claimed, and are removed when they are more than half of it.
 type LoadEstimate struct {
 	report  Report
 	at      time.Duration // when the report arrived
 	known   bool          // there is a report of the present connection
 	silence time.Duration // how long silence means "unchanged"
 
-	own     int                 // calls this balancer runs there itself
-	pending map[uint64]*account // tickets not yet claimed, with whose they are
-	queue   []issued            // the same in order of issue, for expiry, and some that were claimed
+	own     int // calls this balancer runs there itself
+	pending int // tickets not yet claimed
+	queue   []issued
 }
 
+// An issued is an assignment.
 type issued struct {
 	number uint64
 	at     time.Duration
+	of     *account // whose it is; nil if it was claimed
 }
 
 // An account counts the tickets of one caller that no worker has claimed.
@@ -95,47 +98,61 @@ func (v *LoadEstimate) Own() int { return v.own }
 
 // issue records an assignment on the account of its caller.
 func (v *LoadEstimate) issue(now time.Duration, number uint64, of *account) {
-	if v.pending == nil {
-		v.pending = map[uint64]*account{}
-	}
-	if len(v.queue) > 2*len(v.pending)+16 { // most were claimed: O(1) per assignment
-		v.queue = slices.DeleteFunc(v.queue, func(i issued) bool { return v.pending[i.number] == nil })
+	if len(v.queue) > 2*v.pending+16 { // most were claimed: O(1) per assignment
+		v.queue = slices.DeleteFunc(v.queue, func(i issued) bool { return i.of == nil })
 	}
 	of.add(1)
-	v.pending[number] = of
-	v.queue = append(v.queue, issued{number, now})
+	v.pending++
+	v.queue = append(v.queue, issued{number, now, of})
+}
+
+// find returns the pending assignment with that number, nil if there is none.
+func (v *LoadEstimate) find(number uint64) *issued {
+	i, found := slices.BinarySearchFunc(v.queue, number, func(i issued, number uint64) int { return cmp.Compare(i.number, number) })
+	if !found || v.queue[i].of == nil {
+		return nil
+	}
+	return &v.queue[i]
 }
 
 // Drop takes an assignment back, as when its caller says that it failed.
 func (v *LoadEstimate) Drop(number uint64) {
-	if of := v.pending[number]; of != nil {
-		of.add(-1)
-		delete(v.pending, number)
+	if i := v.find(number); i != nil {
+		v.drop(i)
+	}
+}
+
+// drop takes an assignment back, unless it was claimed.
+func (v *LoadEstimate) drop(i *issued) {
+	if i.of != nil {
+		i.of.add(-1)
+		i.of = nil
+		v.pending--
 	}
 }
 
 // void takes all assignments back.
 func (v *LoadEstimate) void() {
-	for _, of := range v.pending {
-		of.add(-1)
+	for i := range v.queue {
+		v.drop(&v.queue[i])
 	}
-	v.pending, v.queue = nil, nil
+	v.queue = nil
 }
 
 // Pending returns the assignments that were neither claimed nor have expired.
 func (v *LoadEstimate) Pending(now time.Duration) int {
 	n := 0 // tickets expire in the order of issue
 	for n < len(v.queue) && now-v.queue[n].at > ClaimWithin {
-		v.Drop(v.queue[n].number)
+		v.drop(&v.queue[n])
 		n++
 	}
 	if n > 0 {
 		v.queue = v.queue[n:]
 	}
-	if len(v.pending) == 0 {
+	if v.pending == 0 {
 		v.queue = v.queue[:0]
 	}
-	return len(v.pending)
+	return v.pending
 }
 
 // others returns the calls of other balancers by the last report.

@@ -60,8 +60,8 @@ func (p *Pool) Spend(w *Candidate, balancer uint64, numbers []uint64, caller str
 		return
 	}
 	for _, n := range numbers {
-		if w.LoadEstimate.pending[n] == of {
-			w.LoadEstimate.Drop(n)
+		if i := w.find(n); i != nil && i.of == of {
+			w.drop(i)
 		}
 	}
 }
