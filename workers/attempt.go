@@ -37,7 +37,10 @@ func (p picker) pick(c *failover.Client, req *balance.PickRequest) (*attempt, er
 	return b.attempt(c, req.WaitInQueue), nil
 }
 
-// choose chooses a worker and counts the call on it.
+// choose chooses a worker and counts the call on it. All calls of this process share
+// mu here and in End, a third of a microsecond and a tenth: the next choice must see
+// this one. With 64 callers a call costs no more of the processor than with one
+// (BenchmarkChoose).
 func (r *Registry) choose(req *balance.PickRequest) (beginning, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,7 +108,8 @@ func (r *Registry) place(m cluster.Member) failover.Worker {
 	}
 }
 
-// End says how the attempt ended.
+// End says how the attempt ended. What the worker has said of its load is decoded
+// before the lock is taken.
 func (a *attempt) End(err error) {
 	if !a.Done(err) {
 		return

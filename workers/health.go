@@ -59,7 +59,7 @@ func (h *healthCheck) run() {
 }
 
 // checkAll compares all deadlines with the clock once. It returns how long it is until
-// it should do so again.
+// it should do so again. Between workers it releases the lock: see [Registry.each].
 func (h *healthCheck) checkAll() (pause time.Duration) {
 	type verdict struct {
 		name, boot string

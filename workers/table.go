@@ -270,7 +270,7 @@ func (t *table) weight(now time.Duration, w *worker) float64 {
 	return weight
 }
 
-// noteReady wakes those who wait if other workers can be chosen than when it was last
+// noteReady wakes those who wait for workers (see [Registry.WaitReady]) if other workers can be chosen than when it was last
 // called. Time alone changes that too, as when an ejection ends: that is why the health
 // check calls it every 20 ms.
 func (t *table) noteReady(now time.Duration) {

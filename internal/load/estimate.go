@@ -149,7 +149,7 @@ func (v *LoadEstimate) Pending(now time.Duration) int {
 	if n > 0 {
 		v.queue = v.queue[n:]
 	}
-	if v.pending == 0 {
+	if v.pending == 0 && len(v.queue) > 0 {
 		v.queue = v.queue[:0]
 	}
 	return v.pending

@@ -78,6 +78,7 @@ func (p *Pool) Add(now time.Duration, w *Candidate) {
 	i, _ := slices.BinarySearchFunc(p.workers, w.ID, compareID)
 	p.workers = slices.Insert(p.workers, i, w)
 	p.named[w.Name] = w
+	w.places = w.near[:0]
 	w.pool, w.status = p, StatusOf(now, w, false)
 	p.statuses[w.status]++
 	if w.status.Ready() {

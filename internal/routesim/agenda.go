@@ -46,7 +46,8 @@ type event struct {
 	outcome  Outcome
 }
 
-// An agenda is a heap of the events to come, the earliest first.
+// An agenda is a heap of the events to come, the earliest first. It holds pointers, since
+// events are large and a heap moves its elements; those that are over are used again.
 type agenda []*event
 
 // Len, Less, Swap, Push and Pop are those of heap.Interface.

@@ -41,7 +41,8 @@ type ours struct {
 // name returns the name of a worker.
 func name(worker int) string { return "worker-" + strconv.Itoa(worker) }
 
-// Up adds a worker to the pool. Its reports follow.
+// Up adds a worker to the pool and to the group of all. It cannot be chosen before its
+// first report, which follows.
 func (o *ours) Up(now time.Duration, i int) {
 	if o.byWorker[i] == nil {
 		o.byWorker[i] = &load.Candidate{Name: name(i), Owner: i}
@@ -129,7 +130,8 @@ func (o *ours) Ended(now time.Duration, _ int, r *Request, out Outcome) {
 	}
 }
 
-// Estimate returns how many calls the balancer believes to be on a worker.
+// Estimate returns how many calls the balancer believes to be on a worker. At the end of
+// a run, when there are none, it must be 0.
 func (o *ours) Estimate(now time.Duration, i int) float64 {
 	if w := o.byWorker[i]; w != nil {
 		return w.LoadEstimate.Estimate(now, 0, 1, o.env.Gap)
@@ -172,13 +174,14 @@ type ruled struct {
 	running  map[int]int // of these, those that have not ended
 }
 
-// Up adds a worker that has no calls.
+// Up adds a worker that has no calls. One that has restarted is new: what its life before
+// had to do is forgotten.
 func (c *ruled) Up(_ time.Duration, i int) {
 	c.up = append(c.up, i)
 	c.assigned[i], c.running[i] = 0, 0
 }
 
-// Down removes a worker.
+// Down removes a worker. Calls that it still has end later, and count for nothing.
 func (c *ruled) Down(_ time.Duration, i int) {
 	for at, w := range c.up {
 		if w == i {
@@ -191,7 +194,8 @@ func (c *ruled) Down(_ time.Duration, i int) {
 // Report does nothing: the rules know only what their balancer has done.
 func (c *ruled) Report(time.Duration, int, load.Report, bool) {}
 
-// Choose takes the lowest score, drawn among equals. It avoids the worker that has just
+// Choose looks at all workers, however many they are: a rule to compare with need not be
+// fast. It takes the lowest score, drawn among equals. It avoids the worker that has just
 // failed or refused the call, if there is another.
 func (c *ruled) Choose(_ time.Duration, r *Request) (int, load.Ticket) {
 	best, low, ties := -1, math.Inf(1), 0

@@ -50,7 +50,8 @@ func (s *sim) fault() {
 	}
 }
 
-// crash ends a life of a worker and fails all calls on it, the oldest first.
+// crash ends a life of a worker and fails all calls on it, the oldest first. Their callers
+// ask again, and exclude the worker, as if the connection had broken.
 func (s *sim) crash(i int) {
 	w := s.workers[i]
 	running := w.running

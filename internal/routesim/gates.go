@@ -16,7 +16,7 @@ type Gate struct {
 	Run func(seeds int) (measured string, ok bool)
 }
 
-// mean returns the mean of a value over runs with different seeds. The seeds are
+// mean returns what most gates compare: the mean of a value over runs with different seeds. The seeds are
 // fixed, so a gate measures the same on every machine.
 func mean(seeds int, cfg Config, value func(Result) float64) float64 {
 	sum := 0.0
@@ -27,7 +27,8 @@ func mean(seeds int, cfg Config, value func(Result) float64) float64 {
 	return sum / float64(seeds)
 }
 
-// p99 returns the 99th percentile of the delays in milliseconds.
+// p99 returns the 99th percentile of the delays in milliseconds: what callers notice, and
+// what a mean hides.
 func p99(r Result) float64 { return ms(r.P99) }
 
 // Gates are the bounds that docs/routing.md promises.
@@ -113,7 +114,11 @@ var choiceGates = []Gate{
 	}},
 }
 
-// Many returns the gates of a pool that is too large to look at all workers for each
+// Many returns gates for each number of directors. Each director learns of the choices of
+// the others from reports that are up to 100 ms old, in which thousands of calls are
+// assigned: if all of them found the same least loaded workers, these would have queues.
+//
+// They are the gates of a pool that is too large to look at all workers for each
 // pick: what a few draws find must be as good, however many balancers draw. With 10 000
 // workers they take half a minute of a processor.
 func Many(workers int) (gates []Gate) {
@@ -123,6 +128,7 @@ func Many(workers int) (gates []Gate) {
 			func(int) (string, bool) { // one seed is enough: it is a mean over many workers
 				r := Run(Config{Seed: 1000, Workers: workers, Balancers: balancers, Load: 1.5, Requests: 12 * workers, Cut: true,
 					New: Ours(balance.LeastConnections, true)})
+				// The mean shows that the run is one of busy workers.
 				return fmt.Sprintf("%.1f ms, without waiting %.1f ms; mean utilisation %.2f, 99 %% of the workers up to %.2f", ms(r.P99), ms(r.Ideal), r.Mean, r.Busiest),
 					r.P99 <= r.Ideal+5*time.Millisecond && r.Busiest <= 1 && r.Mean >= 0.75
 			},

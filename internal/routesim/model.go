@@ -59,7 +59,8 @@ type Config struct {
 	New func(env *Env, id int) Balancer
 }
 
-// An Env has what a balancer can know of its surroundings.
+// An Env has what a balancer can know of its surroundings, and what an oracle knows
+// beside.
 type Env struct {
 	// Gap is the least time between two reports of a worker.
 	Gap time.Duration

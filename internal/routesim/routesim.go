@@ -68,7 +68,8 @@ type sim struct {
 	measured measured
 }
 
-// measured is what a run measures.
+// measured is what a run measures. Its slices are in the order in which calls began to
+// run, until finish sorts them.
 type measured struct {
 	result  Result
 	ramp    int       // how many calls come before those that are measured
@@ -105,7 +106,8 @@ func Run(cfg Config) Result {
 	return s.finish()
 }
 
-// push plans an event.
+// push plans an event. It uses the memory of one that is over, of which a run has
+// millions.
 func (s *sim) push(e event) {
 	s.seq++
 	e.seq = s.seq
@@ -157,7 +159,8 @@ func (s *sim) start() {
 	}
 }
 
-// length returns how long the arrivals take on average.
+// length returns how long the arrivals take on average. Faults are planned by it: they
+// begin after a quarter and end after three.
 func (s *sim) length() time.Duration {
 	return time.Duration(float64(s.cfg.Requests) / s.rate * float64(time.Second))
 }
@@ -264,7 +267,8 @@ func (s *sim) handle(e event) {
 	}
 }
 
-// over reports whether all calls have ended.
+// over reports whether all calls have ended. Then no heartbeats follow, so that the run
+// ends too.
 func (s *sim) over() bool { return s.made >= s.cfg.Requests && s.ended >= s.made }
 
 // arrive makes a request and plans the next arrival. The request's work and its way are
@@ -443,7 +447,7 @@ func (s *sim) finish() Result {
 	return *r
 }
 
-// seconds returns the value below which the given share of the sorted values is.
+// seconds returns a quantile of durations in seconds: the value below which the given share of the sorted values is.
 func seconds(sorted []float64, share float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

@@ -27,7 +27,8 @@ func drawWork(r *rand.Rand, calls bool) float64 {
 	return secondsPerToken * math.Pow(-(u*h-u*l-h)/(h*l), -1/a)
 }
 
-// meanWork returns the mean of draw.
+// meanWork returns the mean of draw, from which follows how many calls a second make the
+// configured load.
 func (s *sim) meanWork() float64 {
 	if s.cfg.Calls {
 		return 0.020
@@ -47,7 +48,8 @@ var meanStream = sync.OnceValue(func() float64 {
 	return sum / n
 })
 
-// session draws a session from a Zipf distribution with exponent 0.9.
+// session draws a session from a Zipf distribution with exponent 0.9: a few sessions make
+// most of the calls, as of users.
 func (s *sim) session() int {
 	if s.zipf == nil { // the cumulative weights, once
 		sum := 0.0
