@@ -139,7 +139,9 @@ func (c *reportClient) proven() bool {
 	return c.worker.proven == c.worker.member.Addr
 }
 
-// longestPause returns the longest pause after err.
+// longestPause returns the longest pause after err. It is long where there is perhaps no
+// worker, or where a person has to mend something: dialling often does not help, and
+// costs who answers there.
 func (c *reportClient) longestPause(err error) time.Duration {
 	if !c.proven() || lasting(err) {
 		return slowRedial
@@ -199,7 +201,8 @@ func (c *reportClient) read(ctx context.Context, m cluster.Member) error {
 }
 
 // message handles one message of the control stream. Kinds that it does not know
-// are those of a newer worker.
+// are those of a newer worker. The error ends the stream: the worker is another one than
+// the node says, or does not speak the protocol. b is the caller's again afterwards.
 func (c *reportClient) message(m cluster.Member, b []byte) error {
 	switch {
 	case len(b) >= 2 && b[0] == kindHello:

@@ -146,7 +146,8 @@ func (w *Worker) servePace(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerS
 	return s.Send([]byte{})
 }
 
-// changed wakes those who report. The caller holds mu.
+// changed wakes those who report, and drain if nothing is in flight any more. The caller
+// holds mu. It costs a look at each stream, and wakes nothing that is awake already.
 func (w *Worker) changed() {
 	for v := range w.reports {
 		v.poke()
@@ -194,7 +195,8 @@ func (w *Worker) enter(v *reportStream) error {
 	return nil
 }
 
-// leave ends a stream of reports.
+// leave ends a stream of reports. The tickets of its balancer still hold for a while, so
+// that one that comes back finds its calls counted.
 func (w *Worker) leave(v *reportStream) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
