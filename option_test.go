@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet"
+	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
@@ -114,6 +115,17 @@ var optionTests = map[string]func(*testing.T){
 			wantCode(t, err, rpcnet.CodeUnknown)
 			if strings.Contains(err.Error(), "the text") != shown {
 				t.Errorf("shown %v: %v", shown, err)
+			}
+		}
+	},
+	"ServerConfig.NoDescribe": func(t *testing.T) {
+		for _, no := range []bool{false, true} {
+			conn := rpctest.Dial(t, rpctest.Serve(t, echoServer(&rpcnet.ServerConfig{NoDescribe: no}), nil).Addr().String(), nil)
+			_, err := rpcnet.CallRaw(within(t), conn, codegen.DescribeProcedure, nil)
+			if no {
+				wantCode(t, err, rpcnet.CodeUnimplemented)
+			} else if err != nil {
+				t.Error(err)
 			}
 		}
 	},
