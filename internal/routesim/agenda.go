@@ -59,13 +59,13 @@ func (a agenda) Less(i, j int) bool {
 	return a[i].at < a[j].at || a[i].at == a[j].at && a[i].seq < a[j].seq
 }
 
-// Swap swaps two events.
+// Swap swaps two events, of which the heap has pointers.
 func (a agenda) Swap(i, j int) { a[i], a[j] = a[j], a[i] }
 
 // Push appends an event.
 func (a *agenda) Push(x any) { *a = append(*a, x.(*event)) }
 
-// Pop removes the last event.
+// Pop removes the last event, which the heap has put there.
 func (a *agenda) Pop() any {
 	old := *a
 	e := old[len(old)-1]

@@ -38,7 +38,7 @@ type ours struct {
 	byWorker map[int]*load.Candidate
 }
 
-// name returns the name of a worker.
+// name returns the name of a worker. Its hash is the worker's place in the order of IDs.
 func name(worker int) string { return "worker-" + strconv.Itoa(worker) }
 
 // Up adds a worker to the pool and to the group of all. It cannot be chosen before its
@@ -59,7 +59,8 @@ func (o *ours) Down(_ time.Duration, i int) {
 	}
 }
 
-// Report applies a report, as workers.Registry does.
+// Report applies a report, as workers.Registry does. One of a worker that was removed
+// while it was under way is dropped.
 func (o *ours) Report(now time.Duration, i int, r load.Report, lost bool) {
 	switch w := o.byWorker[i]; {
 	case w == nil:
@@ -219,7 +220,8 @@ func (c *ruled) Choose(_ time.Duration, r *Request) (int, load.Ticket) {
 	return best, load.Ticket{}
 }
 
-// Ended counts a call of a worker less. One that has restarted meanwhile has none.
+// Ended counts a call of a worker less. One that has restarted meanwhile has none, so that
+// the count must not go below 0.
 func (c *ruled) Ended(_ time.Duration, i int, _ *Request, _ Outcome) {
 	if c.running[i] > 0 {
 		c.running[i]--

@@ -7,7 +7,8 @@ import (
 	"github.com/rpcnet-go/rpcnet/internal/load"
 )
 
-// fault breaks something at random and plans the next fault. There is none in the
+// fault breaks something at random and plans the next fault. What can break is a worker, a
+// stream of reports, a balancer and a caller. There is none in the
 // last quarter of the run, so that the estimates can become exact again.
 func (s *sim) fault() {
 	// Drawn from a source of their own, so that all balancers see the same faults.

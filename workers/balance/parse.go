@@ -15,8 +15,8 @@ type Strategy struct {
 // The strategies.
 var (
 	// LeastConnections takes the worker with the lowest utilisation,
-	// (load+1)/capacity, at random among equals. If PickRequest.Sample is set it compares four
-	// draws weighted by capacity instead of all.
+	// (load+1)/capacity, at random among equals. Of a Set, or if PickRequest.Sample is
+	// set, it compares four draws weighted by capacity instead of all.
 	LeastConnections = Strategy{"LeastConnections", func() Picker { return new(leastConnections) }}
 	// RoundRobin takes workers in turn, in a fixed order.
 	RoundRobin = Strategy{"RoundRobin", func() Picker { return new(roundRobin) }}
@@ -32,7 +32,9 @@ var (
 	// nothing about a worker's speed.
 	PeakEWMA = Strategy{"PeakEWMA", func() Picker { return peakEWMA{} }}
 	// ConsistentHash takes the first worker in the order of the call's key whose
-	// load is within 1.25 of its share. Without a key it is LeastConnections.
+	// load is within 1.25 of its share. Without a key it is LeastConnections. The order
+	// of a Set is another one than that of a slice, so that keys move once when a
+	// selector comes to match more than 64 workers.
 	ConsistentHash = Strategy{"ConsistentHash", func() Picker { return new(consistentHash) }}
 	// StickyUntilFull takes the worker that served the session before, by the
 	// PickRequest.LastWorker, while it has room. Else it is LeastConnections.
