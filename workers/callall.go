@@ -91,9 +91,9 @@ func (c *Client) matching(selector string) ([]target, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ts []target
+	ts, now := make([]target, 0, len(g.load.Members())), r.now()
 	for _, w := range g.load.Members() {
-		if load.StatusOf(r.now(), w, false) <= load.StatusSuspected {
+		if load.StatusOf(now, w, false) <= load.StatusSuspected {
 			e := w.Owner.(*worker)
 			ts = append(ts, target{e, e.member})
 		}

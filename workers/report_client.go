@@ -288,14 +288,14 @@ func (r *Registry) repace() {
 		return
 	}
 	r.paced = now
-	// Collected under mu, sent without it.
-	hellos := map[*rpcnet.Conn]reportHello{}
-	for _, w := range r.table.workers {
-		if !w.broken {
-			hellos[w.conn] = r.hello(w)
-		}
-	}
 	r.work.Go(func() {
+		// Collected under mu, sent without it.
+		hellos := map[*rpcnet.Conn]reportHello{}
+		r.each(func(w *worker, _ time.Duration) {
+			if !w.broken {
+				hellos[w.conn] = r.hello(w)
+			}
+		})
 		for conn, hello := range hellos {
 			ctx, cancel := context.WithTimeout(r.ctx, time.Second)
 			// A worker that does not hear it keeps its pace until it is dialled again.
