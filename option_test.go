@@ -16,6 +16,7 @@ import (
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
 	"github.com/rpcnet-go/rpcnet/internal/credentials"
+	"github.com/rpcnet-go/rpcnet/internal/item"
 	"github.com/rpcnet-go/rpcnet/internal/testkit"
 	"github.com/rpcnet-go/rpcnet/rpctest"
 )
@@ -166,7 +167,7 @@ var optionTests = map[string]func(*testing.T){
 				return b.AppendUint(1), nil
 			},
 			func(d *cbor.Decoder, n *int) {
-				for d.Peek() == cbor.KindArray && d.Err() == nil {
+				for d.Peek() == item.Array && d.Err() == nil {
 					*n += d.Array()
 				}
 				d.Uint64()

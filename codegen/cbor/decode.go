@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/rpcnet-go/rpcnet/internal/item"
 	"github.com/rpcnet-go/rpcnet/internal/reuse"
 )
 
@@ -111,7 +112,7 @@ func (d *Decoder) InField(keys []string, k int) {
 	}
 	var key Decoder
 	key.Reset([]byte(keys[k]), Limits{})
-	if key.Peek() == KindUint {
+	if key.Peek() == item.Uint {
 		d.In(fmt.Sprintf("#%d", key.Uint64()))
 		return
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"unsafe"
+
+	"github.com/rpcnet-go/rpcnet/internal/item"
 )
 
 // errSimple is the error for a simple value that is not in its shortest form,
@@ -90,7 +92,7 @@ func (f *Fields) search(d *Decoder, keys []string) int {
 		}
 		return i
 	}
-	if d.Peek() == KindText {
+	if d.Peek() == item.Text {
 		d.View()
 	} else {
 		d.Skip() // a field with a number, or what another language puts there

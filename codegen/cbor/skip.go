@@ -1,49 +1,25 @@
 package cbor
 
-// A Kind is the kind of an item.
-type Kind uint8
-
-// The kinds. Two more have no name outside: the end of the input, and a simple
-// value without a meaning.
-const (
-	kindNone  Kind = iota // no input left
-	KindUint              // unsigned integer
-	KindNint              // negative integer
-	KindBytes             // byte string
-	KindText              // text
-	KindArray             // array
-	KindMap               // map
-	KindTag               // tag with its item
-	KindBool              // boolean
-	KindFloat             // float
-	KindNil               // null or undefined
-	kindOther             // another simple value
-)
-
-// String returns the kind's name as error messages use it.
-func (k Kind) String() string {
-	return [...]string{"nothing", "unsigned integer", "negative integer", "byte string", "text", "array", "map",
-		"tag", "boolean", "float", "null", "simple value"}[min(k, kindOther)]
-}
+import "github.com/rpcnet-go/rpcnet/internal/item"
 
 // Peek returns the kind of the next item without reading it.
-func (d *Decoder) Peek() Kind {
+func (d *Decoder) Peek() item.Kind {
 	if d.pos >= len(d.buf) {
-		return kindNone
+		return item.None
 	}
 	// The first seven major types are kinds, in the same order. The last
 	// has booleans, null, floats and other values.
 	switch c := d.buf[d.pos]; {
 	case c < majSimple:
-		return KindUint + Kind(c>>5)
+		return item.Uint + item.Kind(c>>5)
 	case c == byteFalse || c == byteTrue:
-		return KindBool
+		return item.Bool
 	case c|1 == byteNull|1:
-		return KindNil
+		return item.Nil
 	case c >= byteFloat16 && c <= byteFloat64:
-		return KindFloat
+		return item.Float
 	}
-	return kindOther
+	return item.Other
 }
 
 // Skip passes over one item of any kind. It does not recurse: a message of a

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unsafe"
+
+	"github.com/rpcnet-go/rpcnet/internal/item"
 )
 
 // This file reads text, byte strings, and what has one of them as its form.
@@ -207,7 +209,7 @@ func (d *Decoder) unmarshal(p []byte, f func([]byte) error) {
 func (d *Decoder) Time() time.Time {
 	// Without a tag it is text.
 	tag := uint64(0)
-	if d.Peek() == KindTag {
+	if d.Peek() == item.Tag {
 		tag = d.Tag()
 		defer d.Leave()
 	}
@@ -225,7 +227,7 @@ func (d *Decoder) Time() time.Time {
 		return t
 	case 1:
 		// Whole seconds are exact.
-		if d.Peek() != KindFloat {
+		if d.Peek() != item.Float {
 			return time.Unix(d.Int64(), 0).UTC()
 		}
 		f := d.Float64()

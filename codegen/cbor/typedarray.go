@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"unsafe"
 
+	"github.com/rpcnet-go/rpcnet/internal/item"
 	"github.com/rpcnet-go/rpcnet/internal/reuse"
 )
 
@@ -65,7 +66,7 @@ func AppendNumbers[T Number](b Buffer, v []T) Buffer {
 // nearly all have.
 func Numbers[T Number](d *Decoder) (v []T, ok bool) {
 	// A list that is not packed: the caller reads it.
-	if d.Peek() != KindTag {
+	if d.Peek() != item.Tag {
 		return nil, false
 	}
 	size := int(unsafe.Sizeof(*new(T)))

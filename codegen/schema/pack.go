@@ -2,6 +2,7 @@ package schema
 
 import (
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/internal/item"
 )
 
 // finish applies the options of a field to its value, which is b[at:].
@@ -68,13 +69,13 @@ func length(encoded []byte) int {
 	var d cbor.Decoder
 	d.Reset(encoded, cbor.Limits{Budget: -1})
 	switch d.Peek() {
-	case cbor.KindText:
+	case item.Text:
 		return len(d.View())
-	case cbor.KindBytes:
+	case item.Bytes:
 		return len(d.Bytes())
-	case cbor.KindArray:
+	case item.Array:
 		return d.Array()
-	case cbor.KindMap:
+	case item.Map:
 		return d.Map()
 	}
 	return 0

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/internal/item"
 )
 
 // AppendJSON appends the JSON form of a message in CBOR to dst. Fields and
@@ -109,7 +110,7 @@ func (w *writer) value(n *node) {
 	case kindOptional:
 		w.value(n.elem)
 	case kindList:
-		if d.Peek() == cbor.KindTag {
+		if d.Peek() == item.Tag {
 			w.typedArray(n.elem)
 			return
 		}
@@ -142,7 +143,7 @@ func (w *writer) value(n *node) {
 // A field of a newer peer is unknown, and written with the name, or the number,
 // that it was sent with.
 func (w *writer) field(n *node) *node {
-	if w.d.Peek() == cbor.KindUint {
+	if w.d.Peek() == item.Uint {
 		return w.numbered(n)
 	}
 	name := w.d.View()
@@ -292,28 +293,28 @@ func (w *writer) unique(names []piece) {
 func (w *writer) any() {
 	d := &w.d
 	switch d.Peek() {
-	case cbor.KindUint:
+	case item.Uint:
 		w.b = strconv.AppendUint(w.b, d.Uint64(), 10)
-	case cbor.KindNint:
+	case item.Nint:
 		w.b = strconv.AppendInt(w.b, d.Int64(), 10)
-	case cbor.KindBytes:
+	case item.Bytes:
 		w.base64(d.Bytes())
-	case cbor.KindText:
+	case item.Text:
 		w.text(d.View())
-	case cbor.KindArray:
+	case item.Array:
 		w.items(d.Array(), nil)
 	// The keys are those of any map: text or integers.
-	case cbor.KindMap:
+	case item.Map:
 		w.entries(d.Map(), func() *node {
 			w.key(nil)
 			return nil
 		})
 	// A typed array, or an item with a tag that means nothing here.
-	case cbor.KindTag:
+	case item.Tag:
 		w.typedArray(nil)
-	case cbor.KindBool:
+	case item.Bool:
 		w.b = strconv.AppendBool(w.b, d.Bool())
-	case cbor.KindFloat:
+	case item.Float:
 		w.float(d.Float64(), 64)
 	default: // null, other simple values, and the end of the input
 		d.Skip()

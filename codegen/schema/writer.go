@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/rpcnet-go/rpcnet/codegen/cbor"
+	"github.com/rpcnet-go/rpcnet/internal/item"
 )
 
 // This file writes what has no parts.
@@ -118,13 +118,13 @@ func (w *writer) key(n *node) {
 	var space [20]byte
 	var digits []byte
 	switch d := &w.d; d.Peek() {
-	case cbor.KindText:
+	case item.Text:
 		w.text(d.View())
 		return
 	// CBOR has two kinds of integers: this one and the negative ones.
-	case cbor.KindUint:
+	case item.Uint:
 		digits = strconv.AppendUint(space[:0], d.Uint64(), 10)
-	case cbor.KindNint:
+	case item.Nint:
 		digits = strconv.AppendInt(space[:0], d.Int64(), 10)
 	default:
 		if d.Err() == nil {
