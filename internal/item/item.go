@@ -2,7 +2,7 @@
 // the package that makes JSON of them share.
 package item
 
-// A Kind is the kind of an item.
+// A Kind is the kind of an item. The first byte of an item tells it.
 type Kind uint8
 
 // The kinds. The major types of RFC 8949 come first, in its order. None is the end of the

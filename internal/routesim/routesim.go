@@ -85,13 +85,18 @@ type measured struct {
 // Run runs one simulation until no call is left. Two runs with equal configs have equal
 // results. It is safe for concurrent use: a run shares nothing with others.
 func Run(cfg Config) Result {
+	// The defaults are a small cluster that is nearly full: differences between rules show
+	// there.
 	cfg.Workers = cmp.Or(cfg.Workers, 10)
 	cfg.Balancers = cmp.Or(cfg.Balancers, 1)
 	cfg.Load = cmp.Or(cfg.Load, 0.8)
 	cfg.Requests = cmp.Or(cfg.Requests, 20000)
 	cfg.Gap = cmp.Or(cfg.Gap, load.MinReportInterval(cfg.Workers))
 	cfg.Connect = cmp.Or(cfg.Connect, 4*time.Millisecond)
+	// Work and faults have sources of their own: a rule that draws more or fewer numbers must
+	// not change what it is given to do.
 	s := &sim{cfg: cfg, work: rand.New(rand.NewPCG(cfg.Seed, 99)), faults: rand.New(rand.NewPCG(cfg.Seed, 5)), last: map[int]int{}}
+	// A run that is cut is looked at as it stands, when it has reached its balance.
 	s.measured.ramp = cfg.Requests / 10
 	if cfg.Cut {
 		s.measured.ramp = cfg.Requests * 3 / 4
@@ -110,7 +115,7 @@ func Run(cfg Config) Result {
 // millions.
 func (s *sim) push(e event) {
 	s.seq++
-	e.seq = s.seq
+	e.seq = s.seq // events of one moment happen in the order in which they were planned
 	p := new(event)
 	if last := len(s.free) - 1; last >= 0 {
 		p, s.free = s.free[last], s.free[:last]
@@ -137,6 +142,7 @@ func (s *sim) start() {
 		power += float64(w.capacity) * w.speed
 		s.workers = append(s.workers, w)
 	}
+	// As many calls a second as the workers can do in that time, times the load.
 	s.rate = c.Load * power / s.meanWork()
 	// Truth is what an oracle sees; the production code does not use it.
 	s.env = &Env{Gap: c.Gap, Rand: rand.New(rand.NewPCG(c.Seed, 77)),
@@ -291,6 +297,7 @@ func (s *sim) arrive() {
 	s.assign(r)
 	if s.made < s.cfg.Requests {
 		rate := s.rate
+		// One second in five brings three times as many calls as the others; the mean stays.
 		if s.cfg.Burst {
 			rate *= 0.7
 			if math.Mod(s.now.Seconds(), 5) < 1 {
@@ -373,6 +380,7 @@ func (s *sim) runs(i int, e *load.Entry) {
 		s.push(event{at: s.now + 5*time.Millisecond, kind: fail, worker: i, entry: e, life: w.life})
 		return
 	}
+	// A caller that dies while its call runs frees the place after half of the time.
 	took := time.Duration(r.work / w.speed * float64(time.Second))
 	o := Done
 	if r.dies == 2 {
@@ -415,6 +423,7 @@ func (s *sim) finish() Result {
 	slices.Sort(s.measured.ways)
 	r.P50, r.P99, r.P999 = seconds(s.measured.delays, .5), seconds(s.measured.delays, .99), seconds(s.measured.delays, .999)
 	r.Ideal = seconds(s.measured.ways, .99)
+	// How full the workers are at the end; of use for a run that was cut.
 	busy := make([]float64, len(s.workers))
 	for i, w := range s.workers {
 		busy[i] = float64(w.ledger.InFlight()) / float64(w.capacity)
