@@ -22,7 +22,8 @@ const (
 	Other             // another simple value
 )
 
-// String returns the kind's name as error messages use it.
+// String returns the kind's name as error messages use it, such as "byte string". A
+// number that is no kind has the name of Other.
 func (k Kind) String() string {
 	return [...]string{"nothing", "unsigned integer", "negative integer", "byte string", "text", "array", "map",
 		"tag", "boolean", "float", "null", "simple value"}[min(k, Other)]
