@@ -27,10 +27,16 @@ type cell struct {
 	workers int // servers that the calls go to, of unary, 0: one that is no worker; of pick those to choose among
 	// oneCore has client and server share one core, see onOneCore.
 	oneCore bool
+	// json has the messages in JSON over HTTP/2.
+	json bool
 }
 
 // name is what the tables call the cell.
 func (c cell) name() string {
+	if c.json {
+		c.json = false
+		return "JSON " + c.name()
+	}
 	switch c.kind {
 	case unary:
 		name := fmt.Sprintf("unary %s, %s", bytesName(c.size), count(c.callers, "caller"))
@@ -87,6 +93,13 @@ var (
 	connecting      = cell{kind: handshake, size: 32, callers: 1}
 	sessionMemory   = cell{kind: idleSession, size: 32, callers: 1}
 	streamMemory    = cell{kind: idleStream, size: 32, streams: 1}
+	jsonOne         = cell{kind: unary, size: 32, callers: 1, json: true}
+	jsonMany        = cell{kind: unary, size: 32, callers: 64, json: true}
+	jsonStreams     = cell{kind: feed, size: 32, streams: 100, json: true}
+	// Those that show what a bridge costs direct calls. One caller is on one core,
+	// where two runs agree best.
+	besideOne  = cell{kind: unary, size: 32, callers: 1, oneCore: true}
+	besideMany = unaryCell(32, 64)
 )
 
 func unaryCell(size, callers int) cell { return cell{kind: unary, size: size, callers: callers} }
@@ -146,7 +159,7 @@ func oneCoreCells() []cell {
 func otherCells() []cell {
 	return []cell{
 		manyConnections, oneStream, hundredStreams, manyStreams, pingPong, pacedStreams,
-		connecting, sessionMemory, streamMemory,
+		connecting, sessionMemory, streamMemory, jsonOne, jsonMany, jsonStreams,
 	}
 }
 

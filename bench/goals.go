@@ -5,7 +5,7 @@ package main
 var mediumSizes = []int{4 << 10, 8 << 10, 16 << 10, 32 << 10}
 
 // goals are all there are. Each is judged by the medians of the same run.
-var goals = concat(smallGoals(), mediumGoals(), oneCallerGoals(), streamGoals(), routedGoals(), pickGoals(), memoryGoals())
+var goals = concat(smallGoals(), mediumGoals(), oneCallerGoals(), streamGoals(), bridgeGoals(), routedGoals(), pickGoals(), memoryGoals())
 
 func concat(lists ...[]goal) (all []goal) {
 	for _, l := range lists {
@@ -90,6 +90,22 @@ func streamGoals() []goal {
 		{cells: both, name: name, ours: rpcnetGenerated, what: "allocations per message", of: allocs, limit: 1.05},
 		{cells: both, name: name, ours: rpcnetInto, what: "allocations per message", of: allocs, limit: 0.05},
 		{cells: []cell{manyStreams}, ours: rpcnetRaw, what: "messages/s", of: rate, limit: 3e6, atLeast: true},
+	}
+}
+
+// besideRoom is how far two libraries of the same code can be apart, as a part of what
+// they do: the medians of a run are not closer than that.
+const besideRoom = 0.05
+
+func bridgeGoals() []goal {
+	one, many := []cell{jsonOne}, []cell{jsonMany}
+	connect, raw := []*library{connectJSON}, []*library{rpcnetRaw}
+	return []goal{
+		{cells: many, ours: rpcnetBridge, what: "calls/s", of: rate, against: connect, limit: 1.5, atLeast: true},
+		{cells: one, ours: rpcnetBridge, what: "p50", of: p50, against: connect, limit: 0.8},
+		{cells: []cell{jsonStreams}, ours: rpcnetBridge, what: "messages/s", of: rate, against: connect, limit: 1, atLeast: true},
+		{cells: []cell{besideMany}, ours: rpcnetBeside, what: "calls/s", of: rate, against: raw, limit: 1 - besideRoom, atLeast: true},
+		{cells: []cell{besideOne}, ours: rpcnetBeside, what: "p50", of: p50, against: raw, limit: 1 + besideRoom},
 	}
 }
 

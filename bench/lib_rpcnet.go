@@ -19,13 +19,7 @@ const rpcnetModule = "github.com/rpcnet-go/rpcnet"
 // rpcnetRaw is rpcnet without a contract: bytes in, bytes out.
 var rpcnetRaw = &library{
 	name: "rpcnet raw", module: rpcnetModule,
-	serve: func(c certDir) (string, error) {
-		srv := rpcnet.NewServer(nil)
-		srv.Handle("unary", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
-		srv.HandleStream("feed", rawFeed)
-		srv.HandleStream("talk", rawTalk)
-		return serveRPCNet(c, srv)
-	},
+	serve: func(c certDir) (string, error) { return serveRPCNet(c, rawServer()) },
 	connector: func(c certDir, addr string) (connector, error) {
 		return rpcnetConnector(c, addr, func(conn *rpcnet.Conn) conn { return rawConn{conn} })
 	},
@@ -92,7 +86,14 @@ func rpcnetConnector(c certDir, addr string, wrap func(*rpcnet.Conn) conn) (conn
 	}, nil
 }
 
-// The server of rpcnetRaw.
+// rawServer returns the server of rpcnetRaw.
+func rawServer() *rpcnet.Server {
+	srv := rpcnet.NewServer(nil)
+	srv.Handle("unary", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
+	srv.HandleStream("feed", rawFeed)
+	srv.HandleStream("talk", rawTalk)
+	return srv
+}
 
 func rawFeed(_ context.Context, s rpcnet.ServerStream) error {
 	var in []byte

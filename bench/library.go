@@ -27,6 +27,8 @@ type library struct {
 	connector func(c certDir, addr string) (connector, error)
 	// workers is how many workers the server is, and so which cells it is for.
 	workers int
+	// json says that the library speaks JSON over HTTP, and is for cells of that alone.
+	json bool
 	// strategy says that this is none, but a strategy of rpcnet's, for pick alone.
 	strategy bool
 	// skips says why a cell is left out for this library: it cannot do it, or
@@ -34,12 +36,17 @@ type library struct {
 	skips func(cell) (why string)
 }
 
-// measures reports whether a cell is measured for l.
-func (l *library) measures(c cell) bool {
+// isFor reports whether a cell is of the kind of work that l does.
+func (l *library) isFor(c cell) bool {
 	if l.strategy || c.kind == pick {
 		return l.strategy && c.kind == pick
 	}
-	return l.workers == c.workers && (l.skips == nil || l.skips(c) == "")
+	return l.workers == c.workers && l.json == c.json
+}
+
+// measures reports whether a cell is measured for l.
+func (l *library) measures(c cell) bool {
+	return l.isFor(c) && (l.skips == nil || l.skips(c) == "")
 }
 
 // isPeer reports whether l is the work of others. raw TLS is not: it is the floor
@@ -90,18 +97,21 @@ func (r feedRequest) send(send func(data []byte) error) error {
 
 // libraries are all there are, the references for ratios among them.
 var libraries = append([]*library{
-	rpcnetRaw, rpcnetGenerated, rpcnetInto, grpcGo, connectGo, drpcGo, natsGo, tonicRust, rpcnetRust, netRPC, rawTLS,
+	rpcnetRaw, rpcnetGenerated, rpcnetInto, rpcnetBeside, grpcGo, connectGo, drpcGo, natsGo, tonicRust, rpcnetRust, netRPC, rawTLS,
+	rpcnetBridge, connectJSON,
 	routedOne, directOne, routedTen, directedTen, directTen, routedHundred, directHundred,
 }, strategyLibraries()...)
 
 // reference returns the library that the ratios of a cell are to.
 func reference(c cell) *library {
-	switch c.workers {
-	case 1:
+	switch {
+	case c.json:
+		return connectJSON
+	case c.workers == 1:
 		return directOne
-	case 10:
+	case c.workers == 10:
 		return directTen
-	case 100:
+	case c.workers == 100:
 		return directHundred
 	}
 	return grpcGo

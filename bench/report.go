@@ -58,7 +58,7 @@ func writeLeftOut(b *bytes.Buffer, p *plan, _ results) {
 		var reasons []string
 		left := map[string]int{}
 		for _, c := range p.cells {
-			if l.skips == nil || l.workers != c.workers {
+			if l.skips == nil || !l.isFor(c) {
 				continue
 			}
 			if why := l.skips(c); why != "" {

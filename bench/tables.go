@@ -42,6 +42,8 @@ func tables(p *plan) []table {
 	}
 	add("A pick of a worker, its ticket included", "workers", func(c cell) string { return fmt.Sprint(c.workers) },
 		func(c cell) bool { return c.kind == pick })
+	add("Unary calls of 32 B in JSON over HTTP/2", "callers", atATime, func(c cell) bool { return c.json && c.kind == unary })
+	add("Server streaming of 32 B in JSON over HTTP/2", "streams", atATime, func(c cell) bool { return c.json && c.kind == feed })
 	for _, k := range []struct{ kind, title string }{
 		{feed, "Server streaming of 32 B"},
 		{talk, "Ping-pong of 32 B on a stream"},
@@ -50,7 +52,7 @@ func tables(p *plan) []table {
 		{idleSession, "Memory of an idle session"},
 		{idleStream, "Memory of an idle stream"},
 	} {
-		add(k.title, "streams", atATime, func(c cell) bool { return c.kind == k.kind })
+		add(k.title, "streams", atATime, func(c cell) bool { return c.kind == k.kind && !c.json })
 	}
 	return all
 }
