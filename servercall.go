@@ -161,7 +161,12 @@ func (c *callStream) RecvNew() (msg any, err error) {
 	if c.entry.spec.Request.DecodeNew == nil {
 		return nil, nil
 	}
-	return c.recv(nil, fresh)
+	// This is recv, without its frame: generated code waits here.
+	if c.stream.whole {
+		return c.recvWhole(nil, fresh)
+	}
+	p, err := c.stream.st.Recv(nil)
+	return c.received(p, err, nil, fresh)
 }
 
 // recv decodes the next request into msg, or for fresh into a new message. It returns the
@@ -172,6 +177,11 @@ func (c *callStream) recv(msg any, to destination) (any, error) {
 	}
 	// Recv of a stream waits, so no lock is held.
 	p, err := c.stream.st.Recv(nil)
+	return c.received(p, err, msg, to)
+}
+
+// received is the part of recv after the wait: p and err are what Recv has returned.
+func (c *callStream) received(p []byte, err error, msg any, to destination) (any, error) {
 	if err != nil {
 		return nil, c.recvError(err)
 	}
@@ -228,8 +238,14 @@ func (c *callStream) recvError(err error) error {
 	if err == io.EOF {
 		return err
 	}
-	return localError((*callContext)(c), err)
+	return c.streamError(err)
 }
+
+// streamError turns an error of the session other than io.EOF into the handler's. It is
+// not inlined: its locals would be on the stack of each handler that waits.
+//
+//go:noinline
+func (c *callStream) streamError(err error) error { return localError((*callContext)(c), err) }
 
 // decode is [decodeMessage] for a request.
 func (c *callStream) decode(p []byte, msg any, to destination) (any, error) {
@@ -268,14 +284,26 @@ func (c *callStream) recvBytes() (p []byte, err error) {
 
 // Send encodes a response and sends it, or keeps it for the end of the call.
 func (c *callStream) Send(msg any) error {
+	b, err := c.encode(msg)
+	if err != nil {
+		return err
+	}
+	return c.respond(b)
+}
+
+// encode encodes a response into a buffer, which the caller owns. It is not part of Send:
+// the encryption runs on top of the frame of that.
+//
+//go:noinline
+func (c *callStream) encode(msg any) (*buffer, error) {
 	spec := c.entry.spec
 	b := getBuffer()
 	var err error
 	if b.b, err = appendMessage(b.b, spec, &spec.Response, c.stream.encoding, msg, &c.entry.limits); err != nil {
 		b.put()
-		return Errorf(CodeInternal, "response: %v", err).WithCause(&unsendable{err})
+		return nil, Errorf(CodeInternal, "response: %v", err).WithCause(&unsendable{err})
 	}
-	return c.respond(b)
+	return b, nil
 }
 
 // serveBytes serves a unary call of bytes.
@@ -302,28 +330,41 @@ func (c *callStream) sendBytes(p []byte) error {
 }
 
 // respond sends an encoded response, or keeps it for the end of the call. It owns b.
+//
+// The encryption of the response runs on top of its frame, which is kept small.
+// So what is rare is in functions that are not inlined.
 func (c *callStream) respond(b *buffer) error {
-	spec := c.entry.spec
-	if n := len(b.b); n > c.entry.maxSize {
-		b.put()
-		return localError(context.Background(), session.TooLarge(n, c.entry.maxSize, c.entry.sizeSetBy()))
-	}
 	// The single response is kept, so that it goes out with STATUS in one write.
-	if !spec.Shape.ServerStreams() {
-		if c.stream.response != nil {
-			b.put()
-			return NewError(CodeInternal, "more than one response to a "+spec.Shape.String()+" call")
-		}
+	single := !c.entry.spec.Shape.ServerStreams()
+	if len(b.b) > c.entry.maxSize || single && c.stream.response != nil {
+		return c.refuse(b)
+	}
+	if single {
 		c.stream.response = b
 		return nil
 	}
-	defer b.put()
 	// The header goes ahead of the first response.
-	(*ServerCall)(c).sendHeader(c.stream.st)
-	if err := c.stream.st.Send(b.b, false, nil); err != nil {
-		return localError((*callContext)(c), err)
+	if !c.stream.sent {
+		(*ServerCall)(c).sendHeader(c.stream.st)
+	}
+	err := c.stream.st.Send(b.b, false, nil)
+	b.put()
+	if err != nil {
+		return c.streamError(err)
 	}
 	return nil
+}
+
+// refuse returns the error of a response that is too large, or one too many. It owns b.
+//
+//go:noinline
+func (c *callStream) refuse(b *buffer) error {
+	n := len(b.b)
+	b.put()
+	if n > c.entry.maxSize {
+		return localError(context.Background(), session.TooLarge(n, c.entry.maxSize, c.entry.sizeSetBy()))
+	}
+	return NewError(CodeInternal, "more than one response to a "+c.entry.spec.Shape.String()+" call")
 }
 
 // An unsendable says that a response cannot be encoded, which is a mistake in
@@ -334,11 +375,11 @@ type unsendable struct{ err error }
 func (u *unsendable) Error() string { return u.err.Error() }
 func (u *unsendable) Unwrap() error { return u.err }
 
-// sendHeader sends the response metadata once.
+// sendHeader sends the response metadata ahead of the first response. It is called once,
+// and not inlined, for the sake of the frame of respond.
+//
+//go:noinline
 func (c *ServerCall) sendHeader(st *session.Stream) {
-	if c.stream.sent {
-		return
-	}
 	c.stream.sent = true
 	c.mu.Lock()
 	c.outSent = true

@@ -6,11 +6,13 @@ import (
 	"iter"
 	"math"
 	"runtime"
+	"runtime/metrics"
 	"testing"
 
 	"github.com/rpcnet-go/rpcnet"
 	"github.com/rpcnet-go/rpcnet/codegen"
 	"github.com/rpcnet-go/rpcnet/codegen/stub"
+	"github.com/rpcnet-go/rpcnet/rpctest"
 )
 
 // A stream of small messages costs one allocation for each, both sides together, and none
@@ -85,4 +87,52 @@ func countAllocations(t *testing.T, client *rpcnet.Client, spec *rpcnet.Spec, me
 			t.Errorf("%s: %.3f allocations for each message, want at most %v", name, best, c.most)
 		}
 	}
+}
+
+// A handler that waits for the next request keeps a stack of 4 KiB, even if sending a
+// response took more: the garbage collector halves a stack of 8 KiB of which less than 2 KiB
+// are in use, so the frames below a handler that waits must be small.
+func TestStackAllocatedForIdleStream(t *testing.T) {
+	if raceEnabled {
+		t.Skip("frames are larger under the race detector")
+	}
+	const streams, most = 200, 6 << 10 // bytes for each stream: between 4 KiB and 8
+	spec := noteSpec("Idle", codegen.ShapeBidi)
+	srv := rpcnet.NewServer(nil)
+	srv.Register(spec, stub.HandleBidi(func(_ context.Context, in iter.Seq2[*note, error]) iter.Seq2[*note, error] { return in }, stub.NewPointer[note]))
+	client := rpcnet.NewClient(rpctest.Dial(t, rpctest.Serve(t, srv, nil).Addr().String(), nil), nil)
+	// open opens a stream and makes one turn, after which the handler waits.
+	open := func() {
+		s, err := stub.OpenBidi[*note](t.Context(), client, spec, stub.NewPointer[note])
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		if err := s.Send(&note{Text: "thirty-two bytes of text in each"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Recv(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open() // what the first one brings into being is not counted
+	before := stackBytes()
+	for range streams {
+		open()
+	}
+	each := float64(stackBytes()-before) / streams
+	if t.Logf("%.0f bytes of stack for each stream", each); each > most {
+		t.Errorf("%.0f bytes of stack for each stream, want at most %d", each, most)
+	}
+}
+
+// stackBytes returns what the stacks of all goroutines take once the garbage collector has
+// made them small.
+func stackBytes() int64 {
+	for range 4 { // each halves a stack once
+		runtime.GC()
+	}
+	s := []metrics.Sample{{Name: "/memory/classes/heap/stacks:bytes"}}
+	metrics.Read(s)
+	return int64(s[0].Value.Uint64())
 }

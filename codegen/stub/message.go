@@ -108,7 +108,7 @@ func HandleServerStream[Q, R any](f func(context.Context, Q) iter.Seq2[R, error]
 		if err != nil {
 			return err
 		}
-		return sendAll(f(ctx, req), s.Send)
+		return sendAll(f(ctx, req), s)
 	}
 }
 
@@ -127,7 +127,7 @@ func HandleClientStream[Q, R any](f func(context.Context, iter.Seq2[Q, error]) (
 // HandleBidi returns the handler of a method that streams both ways.
 func HandleBidi[Q, R any](f func(context.Context, iter.Seq2[Q, error]) iter.Seq2[R, error], next newMessage[Q]) rpcnet.ServerFunc {
 	return func(ctx context.Context, _ *rpcnet.Spec, s rpcnet.ServerStream) error {
-		return sendAll(f(ctx, receiveAll(receiverOf(s), next)), s.Send)
+		return sendAll(f(ctx, receiveAll(receiverOf(s), next)), s)
 	}
 }
 

@@ -53,7 +53,7 @@ func NewPointer[M any](r receiver) (*M, error) {
 	if made != nil {
 		m, ok := made.(*M)
 		if !ok {
-			return nil, rpcnet.Errorf(rpcnet.CodeInternal, "the codec of the procedure makes %T, want %T", made, m)
+			return nil, wrongMessage(made, m)
 		}
 		return m, nil
 	}
@@ -62,6 +62,14 @@ func NewPointer[M any](r receiver) (*M, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// wrongMessage returns the error of a codec that makes another type of message than want.
+// It is not inlined: the room for its arguments would be on the stack of all who wait.
+//
+//go:noinline
+func wrongMessage(made, want any) error {
+	return rpcnet.Errorf(rpcnet.CodeInternal, "the codec of the procedure makes %T, want %T", made, want)
 }
 
 // NewUnion receives a union U.
@@ -112,12 +120,12 @@ func receiveAll[E any](r receiver, next newMessage[E]) iter.Seq2[E, error] {
 
 // sendAll sends the messages of seq until its end or its error, which it
 // returns.
-func sendAll[E any](seq iter.Seq2[E, error], send func(any) error) error {
+func sendAll[E any](seq iter.Seq2[E, error], s rpcnet.ServerStream) error {
 	for m, err := range seq {
 		if err != nil {
 			return err
 		}
-		if err := send(m); err != nil {
+		if err := s.Send(m); err != nil {
 			return err
 		}
 	}

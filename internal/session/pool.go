@@ -80,18 +80,27 @@ func (w *worker) loop(p *Pool) {
 			p.mu.Lock()
 			continue
 		}
-		if p.closed || len(p.idle) >= maxIdle {
+		if !w.restLocked(p) {
 			p.mu.Unlock()
 			return
 		}
-		p.idle = append(p.idle, w)
-		p.mu.Unlock()
-		_, sent := <-w.wake // closed: Close
-		p.mu.Lock()
-		if sent {
-			p.coming = false
-		}
 	}
+}
+
+// restLocked waits for streams, and reports false if the pool needs w no longer. mu is held
+// before and after, not during.
+func (w *worker) restLocked(p *Pool) bool {
+	if p.closed || len(p.idle) >= maxIdle {
+		return false
+	}
+	p.idle = append(p.idle, w)
+	p.mu.Unlock()
+	_, sent := <-w.wake // closed: Close
+	p.mu.Lock()
+	if sent {
+		p.coming = false
+	}
+	return true
 }
 
 // take returns the first stream of the queue, which has one. mu is held.
