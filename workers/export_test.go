@@ -33,11 +33,13 @@ func AgeStreams(w *Worker, by time.Duration) {
 }
 
 // HastenRebalancing makes the clock by which a registry moves streams run so many times as
-// fast.
+// fast. Workers have a minute to answer, so that the registry counts also what a starved
+// one has handed over.
 func HastenRebalancing(r *Registry, times time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rebalancer.clock = func() time.Duration { return times * r.now() }
+	r.rebalancer.timeout = time.Minute
 }
 
 // HandoverRequest is how a balancer asks a worker to hand streams over.

@@ -34,8 +34,9 @@ type RebalanceConfig struct {
 	Rate float64
 	// Selectors are groups of workers within which streams move. A selector names workers
 	// each of which suits every stream on any of the others, as those of one model:
-	// "model=a". The registry does not know what a stream has asked for. Default: all its
-	// workers are one group.
+	// "model=a". The registry does not know what a stream has asked for. The selector of the
+	// call decides where it goes on, so calls that only one group suits must name it.
+	// Default: all its workers are one group.
 	Selectors []string
 }
 
@@ -85,6 +86,7 @@ type rebalancer struct {
 	selectors []cluster.Selector
 	tellMoved func(streams int)    // cluster.Metrics.StreamsMoved
 	clock     func() time.Duration // the registry's; tests replace it
+	timeout   time.Duration        // handoverTimeout; tests replace it
 
 	groups map[rebalanceGroup]*load.Rebalancer
 	moved  map[*worker]int // streams that each has handed over
@@ -103,7 +105,7 @@ func newRebalancer(r *Registry) *rebalancer {
 	if !r.cfg.Rebalance.Enabled {
 		return nil
 	}
-	b := &rebalancer{registry: r, clock: r.now, tellMoved: func(int) {}, groups: map[rebalanceGroup]*load.Rebalancer{}, moved: map[*worker]int{}}
+	b := &rebalancer{registry: r, clock: r.now, timeout: handoverTimeout, tellMoved: func(int) {}, groups: map[rebalanceGroup]*load.Rebalancer{}, moved: map[*worker]int{}}
 	for _, text := range r.cfg.Rebalance.Selectors {
 		s, _ := cluster.ParseSelector(text) // validate has parsed it
 		b.selectors = append(b.selectors, s)
@@ -197,12 +199,13 @@ func (b *rebalancer) fillings() map[rebalanceGroup][]load.Filling {
 func (b *rebalancer) ask(plan *load.Rebalancer, w *worker, conn *rpcnet.Conn, req handoverRequest) {
 	// The connection of the reports serves for this too: no worker is dialled for it.
 	r := b.registry
-	ctx, cancel := context.WithTimeout(r.ctx, handoverTimeout)
+	ctx, cancel := context.WithTimeout(r.ctx, b.timeout)
 	defer cancel()
 	a, err := handover(ctx, conn, req)
 	a.moved = min(a.moved, req.streams) // whatever it says
 	// The count of a worker that is gone meanwhile is gone with it.
 	r.mu.Lock()
+	name := w.member.Name
 	// None is the answer of a worker, too, that could not be asked.
 	plan.Moved(b.clock(), w, a.moved)
 	if r.table.workers[w.id] == w {
@@ -212,9 +215,9 @@ func (b *rebalancer) ask(plan *load.Rebalancer, w *worker, conn *rpcnet.Conn, re
 	switch {
 	case r.ctx.Err() != nil: // the registry ends: that is no failure of the worker's
 	case err != nil:
-		r.lines.Log(slog.LevelInfo, "handover", "a worker cannot be asked to hand streams over", "worker", w.member.Name, "err", loglimit.Cut(err.Error()))
+		r.lines.Log(slog.LevelInfo, "handover", "a worker cannot be asked to hand streams over", "worker", name, "err", loglimit.Cut(err.Error()))
 	case a.moved > 0:
 		b.tellMoved(a.moved)
-		r.cfg.Logger.Debug("a worker hands streams over", "worker", w.member.Name, "asked", req.streams, "streams", a.moved)
+		r.cfg.Logger.Debug("a worker hands streams over", "worker", name, "asked", req.streams, "streams", a.moved)
 	}
 }

@@ -43,11 +43,11 @@ func Numbers(ns ...uint64) (b []byte) {
 // Count calls CountSpec over tr and reads numbers 1 to last. The error is that of the
 // stream, or says which number was lost or came twice. each, if not nil, is called
 // with every number, on the goroutine of Count, before the next one is received.
-// The call has 40 s, which is more than the failover of any test takes on a busy
+// The call has 2 min, which is more than the failover of any test takes on a starved
 // machine. The error, not tb, tells what is wrong, so that Count may run on any
 // goroutine.
 func Count(tb testing.TB, tr rpcnet.Transport, last uint64, each func(n uint64)) error {
-	ctx, cancel := context.WithTimeout(tb.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(tb.Context(), 2*time.Minute)
 	defer cancel()
 	s, err := tr.NewStream(ctx, CountSpec)
 	if err != nil {
