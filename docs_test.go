@@ -12,6 +12,12 @@ import (
 	"testing"
 )
 
+// leftOut reports whether a folder holds no pages of ours: test data, packages of npm, and
+// what git and editors keep.
+func leftOut(folder string) bool {
+	return folder == "testdata" || folder == "node_modules" || strings.HasPrefix(folder, ".")
+}
+
 // A page that names a test promises that there is one.
 func TestDocumentsNameTestsThatExist(t *testing.T) {
 	t.Parallel()
@@ -23,7 +29,7 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (d.Name() == "testdata" || path != "." && strings.HasPrefix(d.Name(), ".")):
+		case d.IsDir() && path != "." && leftOut(d.Name()):
 			return filepath.SkipDir
 		case strings.HasSuffix(path, ".md"):
 			pages = append(pages, path)
@@ -75,7 +81,7 @@ func TestDocumentsNameWhatPackagesExport(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (d.Name() == "testdata" || path != "." && strings.HasPrefix(d.Name(), ".")):
+		case d.IsDir() && path != "." && leftOut(d.Name()):
 			return filepath.SkipDir
 		case !strings.HasSuffix(path, ".md"):
 			return nil
